@@ -1,0 +1,116 @@
+"""The score cache: one MGET to look up, one script call to write back. Values are raw logits (wire.encode_score).
+
+Look-ups happen on the producer before anything is enqueued; writes happen on the worker, in the same round trip as
+the result. A cache that can't be read is a miss, never an error: only the queue decides whether a request can run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import islice
+from typing import Any
+
+from rerank_shared import wire
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Score
+
+#: A script call blocks the server; a thousand writes take it about 2 ms.
+_WRITES_PER_CALL = 1_000
+_SCAN_COUNT = 1_000
+
+STORE_SCORES = resources.files("rerank_shared").joinpath("lua/store_scores.lua").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWrites:
+    """Scores to write to the cache, by the digest of their pair."""
+
+    scores: dict[bytes, Score]
+    ttl_s: int
+
+    def add_to(self, pipe: Any, keys: Keys) -> None:
+        """Queue the writes on a Redis pipeline, sync or asyncio."""
+        items = iter(self.scores.items())
+        while chunk := list(islice(items, _WRITES_PER_CALL)):
+            names = [keys.score(digest) for digest, _ in chunk]
+            values = [wire.encode_score(score) for _, score in chunk]
+            pipe.eval(STORE_SCORES, len(names), *names, self.ttl_s, *values)
+
+
+@dataclass(slots=True)
+class LookupCounter:
+    """Counts hits and misses, and hands them to Redis on the next look-up, so that counting costs no round trip."""
+
+    keys: Keys
+    hits: int = 0
+    misses: int = 0
+
+    def add_to(self, pipe: Any) -> None:
+        """Queue what was counted so far on a Redis pipeline, and start again from zero."""
+        hits, misses, self.hits, self.misses = self.hits, self.misses, 0, 0
+        if hits:
+            pipe.hincrby(self.keys.cache_counters, "hits", hits)
+        if misses:
+            pipe.hincrby(self.keys.cache_counters, "misses", misses)
+
+    def read(self, values: Sequence[bytes | None]) -> list[Score | None]:
+        """Decode what MGET answered and count it."""
+        scores = [None if value is None else wire.decode_score(value) for value in values]
+        found = sum(score is not None for score in scores)
+        self.hits += found
+        self.misses += len(scores) - found
+        return scores
+
+
+def lookup(client: Any, counter: LookupCounter, digests: Sequence[bytes]) -> list[Score | None]:
+    """Return the cached score of each digest, None for a miss; one round trip."""
+    pipe = client.pipeline(transaction=False)
+    pipe.mget([counter.keys.score(digest) for digest in digests])
+    counter.add_to(pipe)
+    return counter.read(pipe.execute()[0])
+
+
+async def lookup_async(client: Any, counter: LookupCounter, digests: Sequence[bytes]) -> list[Score | None]:
+    """As `lookup`, on an asyncio client."""
+    pipe = client.pipeline(transaction=False)
+    pipe.mget([counter.keys.score(digest) for digest in digests])
+    counter.add_to(pipe)
+    return counter.read((await pipe.execute())[0])
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """The cache as `rerank-fleet cache stats` shows it. `bytes_per_score` is a mean over a sample, key included."""
+
+    scores: int
+    bytes_per_score: float
+    hits: int
+    misses: int
+
+
+def stats(client: Any, keys: Keys, sample: int = 100) -> CacheStats:
+    """Count the cached scores by a scan (no blocking) and weigh a sample of them."""
+    count, weighed, weight = 0, 0, 0
+    for key in client.scan_iter(match=_pattern(keys), count=_SCAN_COUNT):
+        count += 1
+        if weighed < sample and (size := client.memory_usage(key)):
+            weighed, weight = weighed + 1, weight + size
+    hits, misses = (int(value or 0) for value in client.hmget(keys.cache_counters, "hits", "misses"))
+    return CacheStats(count, weight / weighed if weighed else 0.0, hits, misses)
+
+
+def clear(client: Any, keys: Keys) -> int:
+    """Delete every cached score and the counters; returns how many scores went. Other keys are not touched."""
+    gone = 0
+    scan = client.scan_iter(match=_pattern(keys), count=_SCAN_COUNT)
+    while chunk := list(islice(scan, _SCAN_COUNT)):
+        gone += client.unlink(*chunk)
+    client.delete(keys.cache_counters)
+    return gone
+
+
+def _pattern(keys: Keys) -> bytes:
+    # A namespace may hold '.', '-' and '_' only (settings), none of which a Redis glob treats specially outside [].
+    return keys.score_prefix + b"*"

@@ -1,0 +1,115 @@
+"""The Celery configuration that producers and workers share. Each setting that is not Celery's default says why.
+
+Import-safe anywhere: it opens no connection and imports neither onnxruntime nor a model.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from rerank_shared.connections import broker_url
+from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.settings import Settings
+
+TASK_NAME = "rerank.score"
+BACKEND = "rerank_shared.backend:FleetBackend"
+
+
+def make_celery(settings: Settings, *, results: bool = True) -> Celery:
+    """Return a Celery app for this fleet.
+
+    With `results=False` (our clients, which listen on their own reply channel) sending a task does not subscribe to
+    its result, which would cost a round trip a job; `AsyncResult` needs `results=True`.
+    """
+    keys = Keys(settings.namespace)
+    app = Celery("rerank_fleet", broker=broker_url(settings), set_as_current=False)
+    app.conf.update(
+        **_queue_settings(keys),
+        **_delivery_settings(settings),
+        **_result_settings(settings, keys, results=results),
+        broker_transport_options=_transport_options(settings, keys),
+        # A client must not hang on a dead broker: it has a deadline, and tells its caller.
+        task_publish_retry_policy={
+            "max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2,
+        },
+        broker_connection_timeout=3,
+        # Each thread that publishes holds a connection while it does.
+        broker_pool_limit=64,
+    )  # fmt: skip
+    return app
+
+
+def _queue_settings(keys: Keys) -> dict[str, object]:
+    # One plain list a class, so that its length is one LLEN; priority steps would make several.
+    queues = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in map(keys.queue, JOB_CLASSES)]
+    return {
+        "task_queues": queues,
+        "task_default_queue": keys.queue("interactive"),
+        "task_create_missing_queues": False,
+        # msgpack carries the job's bytes as they are; pickle is never accepted, json is for foreign tools.
+        "task_serializer": "msgpack",
+        "accept_content": ["msgpack", "json"],
+        "result_serializer": "msgpack",
+        "result_accept_content": ["msgpack"],
+    }
+
+
+def _delivery_settings(settings: Settings) -> dict[str, object]:
+    return {
+        # A job is acknowledged when its scores are written, so a killed worker's jobs come back.
+        "task_acks_late": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_track_started": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_rate_limits": True,
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "worker_hijack_root_logger": False,
+        # A job outlives a lost connection: its scores are still wanted, and redelivery is harmless.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_prefetch_count_reduction": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_log_format": "%(asctime)s %(levelname)s %(processName)s %(message)s",
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[str, object]:
+    return {
+        "result_backend": f"{BACKEND}+{_backend_url(settings)}" if results else "disabled",
+        "result_backend_transport_options": {"global_keyprefix": keys.prefix},
+        "result_expires": settings.result_ttl_s,
+        "task_ignore_result": False,
+        # Redis may be away for a moment when a job ends; its scores were paid for, so try for about 20 s.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 24,
+        "result_backend_base_sleep_between_retries_ms": 20,
+        "result_backend_max_sleep_between_retries_ms": 1_000,
+        "redis_socket_timeout": 5.0,
+        "redis_socket_connect_timeout": 3.0,
+    }
+
+
+def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
+    return {
+        "global_keyprefix": keys.prefix,
+        # interactive before bulk: queues are tried in this order each time.
+        "queue_order_strategy": "priority",
+        "priority_steps": [0],
+        # Jobs of a dead worker come back after this long, looked for about as often (default: 1 h, every 100 s).
+        "visibility_timeout": settings.redelivery_s,
+        "unacked_restore_interval": max(1, round(settings.redelivery_s / 5)),
+        "unacked_restore_throttle": 1,
+        "unacked_restore_limit": 100,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": not broker_url(settings).startswith("redis+socket"),
+        "health_check_interval": 25,
+    }
+
+
+def _backend_url(settings: Settings) -> str:
+    return broker_url(settings).removeprefix("redis+") if "+socket" in broker_url(settings) else broker_url(settings)

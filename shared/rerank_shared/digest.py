@@ -1,0 +1,43 @@
+"""The cache key of a pair: a digest of everything that its logit depends on, and of nothing else.
+
+Each part is length-prefixed, so that no two different (query, document) pairs can collide by where one text ends and
+the next begins. BLAKE2b at 128 bits: two of 2^40 different pairs collide with a chance of about 2^-49.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from rerank_shared.messages import Artefact
+
+DIGEST_BYTES = 16
+_LENGTH_BYTES = 8
+
+
+def pair_digests(artefact: Artefact, max_length: int, query: str, documents: Iterable[str]) -> list[bytes]:
+    """Return the digest of each (query, document) pair under `artefact`, truncated to `max_length` tokens."""
+    prefix = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    parts = (
+        artefact.model_digest, artefact.precision, artefact.tokenizer_digest, artefact.template,
+        str(max_length), artefact.truncation, query,
+    )  # fmt: skip
+    for part in parts:
+        prefix.update(_prefixed(part))
+    digests = []
+    for document in documents:
+        digest = prefix.copy()
+        digest.update(_prefixed(document))
+        digests.append(digest.digest())
+    return digests
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prefixed(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(_LENGTH_BYTES, "little") + data

@@ -1,0 +1,157 @@
+"""Every error a user of the fleet can see, in one tree. The wire carries the class by its `code`.
+
+RerankError
+├── InvalidRequest            the request itself is wrong; sending it again cannot help
+│   └── UnknownModel          no worker serves the model that was asked for
+├── DeadlineExceeded          the answer did not come in time
+├── JobRevoked                the job was cancelled before it was scored
+├── JobLost                   the job's text or record is gone, so it can't be answered any more
+├── ScoringFailed             the model could not score a pair of this request
+├── QueueUnavailable          Redis can't be reached, or was lost and did not come back in time
+├── WireError                 bytes that this version does not read
+│   ├── UnsupportedVersion    written by a newer (or much older) Rerank Fleet
+│   ├── MalformedMessage      not a message of ours at all
+│   └── RefusedContent        a content type that is never opened, such as pickle
+├── ConfigurationError        the installation or its settings are wrong
+│   ├── UnknownSetting        a RERANK_ variable that no setting reads
+│   ├── ModelUnavailable      a model's package or file is missing
+│   ├── ModelDamaged          a model's file is not the one its digest names
+│   └── ServerUnavailable     no Redis-compatible server could be found or started
+└── InternalError             an invariant broke: this is a bug
+
+`retryable` says whether the same request, unchanged, may succeed later.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RerankError(Exception):
+    """Base of all errors of Rerank Fleet."""
+
+    code: ClassVar[str] = "rerank_error"
+    retryable: ClassVar[bool] = False
+
+    @property
+    def message(self) -> str:
+        """The human-readable part, without the class name."""
+        return str(self.args[0]) if self.args else self.__class__.__name__
+
+
+class InvalidRequest(RerankError):
+    """The request is wrong in itself; the message names the field."""
+
+    code = "invalid_request"
+
+
+class UnknownModel(InvalidRequest):
+    """No worker of this fleet serves the model that was asked for."""
+
+    code = "unknown_model"
+
+
+class DeadlineExceeded(RerankError):
+    """The answer did not come before the request's deadline."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class JobRevoked(RerankError):
+    """The job was cancelled before it was scored."""
+
+    code = "job_revoked"
+
+
+class JobLost(RerankError):
+    """The job's text or its record is gone (expired, evicted, or never there)."""
+
+    code = "job_lost"
+    retryable = True
+
+
+class ScoringFailed(RerankError):
+    """The model could not score a pair of this request; others in the same batch were answered."""
+
+    code = "scoring_failed"
+
+
+class QueueUnavailable(RerankError):
+    """Redis can't be reached, or was lost in mid-request and did not come back before the deadline."""
+
+    code = "queue_unavailable"
+    retryable = True
+
+
+class WireError(RerankError):
+    """Bytes that this version does not read."""
+
+    code = "wire_error"
+
+
+class UnsupportedVersion(WireError):
+    """A message of a wire version that this installation does not know."""
+
+    code = "unsupported_version"
+
+
+class MalformedMessage(WireError):
+    """Bytes that are no message of ours, or one with missing or wrong parts."""
+
+    code = "malformed_message"
+
+
+class RefusedContent(WireError):
+    """A message of a content type that is never opened, such as pickle."""
+
+    code = "refused_content"
+
+
+class ConfigurationError(RerankError):
+    """The installation or its settings are wrong; the message says how to mend it."""
+
+    code = "configuration_error"
+
+
+class UnknownSetting(ConfigurationError):
+    """An environment variable with our prefix that no setting reads, most likely a typing mistake."""
+
+    code = "unknown_setting"
+
+
+class ModelUnavailable(ConfigurationError):
+    """A model's package, directory or file is missing."""
+
+    code = "model_unavailable"
+
+
+class ModelDamaged(ConfigurationError):
+    """A model's file differs from the one that its digest names."""
+
+    code = "model_damaged"
+
+
+class ServerUnavailable(ConfigurationError):
+    """No Redis-compatible server could be found, reached or started."""
+
+    code = "server_unavailable"
+
+
+class InternalError(RerankError):
+    """An invariant broke: this is a bug."""
+
+    code = "internal_error"
+
+
+def _tree(root: type[RerankError]) -> list[type[RerankError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
+
+
+BY_CODE: dict[str, type[RerankError]] = {cls.code: cls for cls in _tree(RerankError)}
+
+
+def from_code(code: str, message: str) -> RerankError:
+    """Return the error that `code` names; an unknown code becomes a RerankError that quotes it."""
+    cls = BY_CODE.get(code)
+    return cls(message) if cls else RerankError(f"{message} (error code {code!r}, unknown to this version)")

@@ -1,0 +1,9 @@
+-- Writes scores to the cache, each with a life-time, in one call.
+--
+-- KEYS     string, one a score: Keys.score(digest)
+-- ARGV[1]  life-time in seconds
+-- ARGV[i + 1]  the 7 bytes of the score for KEYS[i], as wire.encode_score makes them
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+end
+return #KEYS

@@ -1,0 +1,118 @@
+"""What travels between producers and workers, as frozen dataclasses. `wire.py` turns them into bytes and back.
+
+Times that cross a process are epoch seconds; a process turns them into its own monotonic clock on arrival.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rerank_shared.keys import JobClass
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The uncached part of one request, as it lies on the queue.
+
+    `documents` is None when the texts lie under their own key (claim check); `max_length` None means the model's;
+    `tokens` is the client's estimate of the work, as it stands in the ledger.
+    """
+
+    job_id: str
+    job_class: JobClass
+    model: str
+    query: str
+    documents: tuple[str, ...] | None
+    max_length: int | None
+    enqueued_at: float
+    deadline_at: float
+    attempt: int = 1
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One scored pair: its raw logit, the tokens it cost (after truncation) and whether text was cut."""
+
+    logit: float
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a job's time went, in milliseconds. Stages of the worker only; the client adds its own."""
+
+    queue_ms: float = 0.0
+    tokenize_ms: float = 0.0
+    batch_ms: float = 0.0
+    run_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker answers for a job: a Score, or None where the deadline came first, per document in order.
+
+    `batch_pairs` are the sizes of the batches that this job's pairs ran in, in the order they ran.
+    """
+
+    job_id: str
+    scores: tuple[Score | None, ...]
+    artefact: Artefact
+    worker: str
+    stages: Stages = field(default_factory=Stages)
+    batch_pairs: tuple[int, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every document was scored."""
+        return all(score is not None for score in self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """The identity of what a worker serves. Two artefacts that differ in any part never share a cached score,
+    except for `activation`, which is applied on reading."""
+
+    model: str
+    model_digest: str
+    tokenizer_digest: str
+    precision: str
+    template: str
+    max_length: int
+    truncation: str
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker process as it last described itself."""
+
+    worker_id: str
+    model: str
+    host: str
+    pid: int
+    core: int | None
+    started_at: float
+    tokens_per_s: float
+    held_jobs: int
+    held_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A request that was submitted for later collection: all that is needed to build its response without its text.
+
+    `misses[i]` is the index in the request of the job's i-th document; `hits` are the scores found in the cache.
+    """
+
+    job_id: str
+    job_class: JobClass
+    model: str
+    ids: tuple[str | None, ...]
+    hits: dict[int, Score]
+    misses: tuple[int, ...]
+    top_n: int | None
+    submitted_at: float
+    deadline_at: float
+    artefact: Artefact | None

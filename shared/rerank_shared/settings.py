@@ -1,0 +1,200 @@
+"""All settings of the fleet: one class, read from the environment with the prefix RERANK_.
+
+Each field says its unit, why it exists and how to choose it; the README's table is made from here. A variable
+with the prefix that no field reads is an error, because a setting that is silently ignored is the worst kind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rerank_shared.errors import ConfigurationError, UnknownSetting
+
+PREFIX = "RERANK_"
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+#: Written into names of keys and queues, so it must not need quoting anywhere.
+NAMESPACE_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+class Settings(BaseSettings):
+    """Effective settings; build it with `load_settings()`, which turns mistakes into ConfigurationError."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+
+    redis_url: SecretStr = Field(
+        SecretStr(DEFAULT_REDIS_URL),
+        validation_alias=AliasChoices("RERANK_REDIS_URL", "REDIS_URL"),
+        description="Redis or Valkey, 6.2 or later: queue, results and score cache. redis://, rediss:// or "
+        "unix:///path. `REDIS_URL` is read when this is not set. Not a cluster: the queue needs one server.",
+    )
+    namespace: str = Field(
+        "rerank",
+        pattern=NAMESPACE_PATTERN,
+        description="First part of every key. Fleets with different namespaces share a server without meeting.",
+    )
+    model: str = Field(
+        "cross-encoder/ms-marco-MiniLM-L-12-v2",
+        min_length=1,
+        description="What workers serve and what a request without a model asks for: a name of the catalogue, "
+        "or hf:org/name[@revision], file:/dir, package:dist/path.",
+    )
+    model_digest: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Expected SHA-256 of the model file. Set it where the source is not in the catalogue and "
+        "must not change unnoticed; workers refuse to start on another file.",
+    )
+    activation: Literal["sigmoid", "identity"] | None = Field(
+        None,
+        description="What turns a logit into relevance_score. Unset: what the model's own files say, else "
+        "sigmoid. The order of results never depends on it.",
+    )
+    max_length: int | None = Field(
+        None,
+        ge=8,
+        le=32_768,
+        description="Tokens a pair may have before it is truncated, where the request does not say. Unset: the "
+        "model's own limit. Halving it halves the time of long documents, at a cost in quality you should measure.",
+    )
+    max_documents: int = Field(
+        10_000,
+        ge=1,
+        description="Documents one request may carry; more is refused. As large as your slowest patient caller.",
+    )
+    default_deadline_ms: int = Field(
+        30_000,
+        ge=1,
+        description="Deadline of an interactive request that names none. Set it to what your user would wait.",
+    )
+    bulk_deadline_ms: int = Field(
+        3_600_000,
+        ge=1,
+        description="The same for class bulk. As long as a backlog may take.",
+    )
+    cache: bool = Field(True, description="Look scores up before enqueuing and write them back. Off: each pair is run.")
+    cache_ttl_s: int = Field(
+        86_400,
+        ge=1,
+        description="Life of a cached score. Scores never go stale (the key holds model and text), so it only "
+        "bounds memory: about 130 bytes a score.",
+    )
+    result_ttl_s: int = Field(
+        600,
+        ge=1,
+        description="How long a result can be collected after it was written. Longer than the slowest collect().",
+    )
+    inline_bytes: int = Field(
+        16_384,
+        ge=0,
+        description="Text above this size travels beside the queue under its own key, because the broker carries a "
+        "message's body across the wire three times.",
+    )
+    redelivery_s: float = Field(
+        15.0,
+        ge=0.5,
+        description="Silence after which a job counts as lost: the broker hands it to another worker, and clients "
+        "send it again under the same id. Longer than the longest time a worker holds a job, else work is done "
+        "twice; shorter than your deadlines, else a killed worker costs an answer.",
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        description="Worker processes of one supervisor. Unset: one for each core that affinity and cgroup allow.",
+    )
+    concurrency: int = Field(
+        4,
+        ge=1,
+        le=256,
+        description="Jobs one process holds at once. Enough to tokenize the next while one runs; more only hoards "
+        "what an idle process could do. 8 to 32 on a GPU, where batches want company.",
+    )
+    budget_tokens: int = Field(
+        2_048,
+        ge=64,
+        description="Tokens of one batch, padding counted where there is any. It bounds memory and how long an urgent "
+        "job waits for the batch before it. On a GPU as large as the card is still gaining from.",
+    )
+    max_wait_ms: float = Field(
+        0.0,
+        ge=0.0,
+        description="How long an idle engine waits for company before it runs a batch below budget. 0 on CPU, where "
+        "batches gain nothing; 2 to 5 on a GPU.",
+    )
+    plan: Literal["single", "padded"] = Field(
+        "single",
+        description="single: one pair a run, unpadded; fastest on CPU, and a score depends on its pair alone. padded: "
+        "length-sorted batches, for GPUs; with a dynamic int8 file scores then vary with their batch.",
+    )
+    pin: bool = Field(True, description="Pin each worker process to its own core (Linux).")
+    grace_s: float = Field(
+        20.0,
+        ge=0.5,
+        description="Time between SIGTERM and SIGKILL: running batches finish, waiting jobs go back. Shorter than your "
+        "platform's own grace (Kubernetes: 30 s).",
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Port of /metrics for Prometheus, on the supervisor. 0: off.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on. 0.0.0.0 in a container.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Workers' log level. INFO says nothing per request; metrics carry the rate."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_length is not None and self.max_length > self.budget_tokens:
+            raise ValueError(
+                f"budget_tokens ({self.budget_tokens}) is below max_length ({self.max_length}): "
+                "a pair of full length would fit in no batch"
+            )
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment, `overrides` that are not None first.
+
+    Raises UnknownSetting for a RERANK_ variable that no field reads, ConfigurationError for a wrong value.
+    """
+    refuse_unknown(os.environ)
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Raise UnknownSetting if `environ` holds a variable with our prefix that no setting reads."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise UnknownSetting(f"{name} is no setting of Rerank Fleet.{hint} `rerank-fleet doctor` lists them all.")
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """Return the variables that make a child process load equal settings."""
+    environ: dict[str, str] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            environ[PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return environ
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        variable = name if name.upper() == name else PREFIX + name.upper()
+        lines.append(f"{variable}: {item['msg']}" if name else str(item["msg"]))
+    return "; ".join(lines)

@@ -1,0 +1,270 @@
+"""The only place that knows bytes: msgpack, each message `[version, kind, fields]`.
+
+A field that is added at the end with a default needs no new version; anything else does. Readers refuse a version
+that they do not know with UnsupportedVersion, so that an old worker never misreads a new client.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import msgpack
+
+from rerank_shared.errors import (
+    BY_CODE,
+    InternalError,
+    JobRevoked,
+    MalformedMessage,
+    RerankError,
+    UnsupportedVersion,
+)
+from rerank_shared.keys import JOB_CLASSES
+from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+
+VERSION = 1
+T = TypeVar("T")
+
+#: logit as float32, tokens as uint16, flags (bit 0: truncated).
+_SCORE = struct.Struct("<fHB")
+_TOKENS_MAX = 0xFFFF
+
+
+def encode_job(job: Job) -> bytes:
+    """Return a job as the bytes that lie on the queue."""
+    fields = [
+        job.job_id, job.job_class, job.model, job.query, job.documents, job.max_length,
+        job.enqueued_at, job.deadline_at, job.attempt, job.tokens,
+    ]  # fmt: skip
+    return _pack("job", fields)
+
+
+def decode_job(data: bytes) -> Job:
+    """Read a job; raises UnsupportedVersion or MalformedMessage."""
+
+    def build(fields: list[Any]) -> Job:
+        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens = fields
+        if job_class not in JOB_CLASSES:
+            raise ValueError(f"class {job_class!r}")
+        return Job(
+            job_id=_text(job_id),
+            job_class=job_class,
+            model=_text(model),
+            query=_text(query),
+            documents=None if documents is None else _texts(documents),
+            max_length=None if max_length is None else int(max_length),
+            enqueued_at=_finite(enqueued_at),
+            deadline_at=_finite(deadline_at),
+            attempt=int(attempt),
+            tokens=int(tokens),
+        )
+
+    return _unpack("job", data, build)
+
+
+def encode_texts(documents: Sequence[str]) -> bytes:
+    """Return documents as the bytes of a claim check."""
+    return _pack("texts", list(documents))
+
+
+def decode_texts(data: bytes) -> tuple[str, ...]:
+    """Read the documents of a claim check."""
+    return _unpack("texts", data, _texts)
+
+
+def encode_score(score: Score) -> bytes:
+    """Return a score as its 7 bytes in the cache; the token count saturates at 65,535."""
+    return _SCORE.pack(score.logit, min(score.tokens, _TOKENS_MAX), score.truncated)
+
+
+def decode_score(data: bytes) -> Score | None:
+    """Read a cached score; None for bytes that are none, which counts as a miss."""
+    if len(data) != _SCORE.size:
+        return None
+    logit, tokens, flags = _SCORE.unpack(data)
+    return Score(logit, tokens, bool(flags & 1)) if math.isfinite(logit) else None
+
+
+def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as the plain data that a Celery result holds; `AsyncResult(id).get()` returns it."""
+    return {
+        "version": VERSION,
+        "job_id": outcome.job_id,
+        "logits": [None if s is None else s.logit for s in outcome.scores],
+        "tokens": [None if s is None else s.tokens for s in outcome.scores],
+        "truncated": [index for index, s in enumerate(outcome.scores) if s is not None and s.truncated],
+        "complete": outcome.complete,
+        "artefact": _artefact_fields(outcome.artefact),
+        "worker": outcome.worker,
+        "stages_ms": [
+            outcome.stages.queue_ms, outcome.stages.tokenize_ms, outcome.stages.batch_ms, outcome.stages.run_ms,
+        ],
+        "batch_pairs": list(outcome.batch_pairs),
+    }  # fmt: skip
+
+
+def outcome_from_plain(plain: Any) -> Outcome:
+    """Read an outcome from a Celery result; raises UnsupportedVersion or MalformedMessage."""
+    if not isinstance(plain, dict):
+        raise MalformedMessage(f"an outcome must be a map, not {type(plain).__name__}")
+    _check_version(plain.get("version"))
+    try:
+        truncated = set(plain["truncated"])
+        scores = tuple(
+            None if logit is None else Score(float(logit), int(tokens), index in truncated)
+            for index, (logit, tokens) in enumerate(zip(plain["logits"], plain["tokens"], strict=True))
+        )
+        return Outcome(
+            job_id=_text(plain["job_id"]),
+            scores=scores,
+            artefact=_artefact(plain["artefact"]),
+            worker=_text(plain["worker"]),
+            stages=Stages(*map(float, plain["stages_ms"])),
+            batch_pairs=tuple(plain["batch_pairs"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedMessage(f"an outcome lacks or garbles a field: {error!r}") from None
+
+
+def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
+    """Read a job's record, as the result backend stored it or announced it: its id, and its outcome or its error.
+
+    Raises MalformedMessage only for bytes that are no record at all, since no job can be told about those.
+    """
+    try:
+        meta = msgpack.unpackb(data, strict_map_key=False)
+        job_id, status, result = meta["task_id"], meta["status"], meta["result"]
+    except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
+        raise MalformedMessage(f"not a job's record: {error!r}") from None
+    try:
+        return job_id, outcome_from_plain(result) if status == "SUCCESS" else _error(status, result)
+    except RerankError as error:
+        return job_id, error
+
+
+def encode_artefact(artefact: Artefact) -> bytes:
+    """Return an artefact as workers announce it."""
+    return _pack("artefact", _artefact_fields(artefact))
+
+
+def decode_artefact(data: bytes) -> Artefact:
+    """Read an announced artefact."""
+    return _unpack("artefact", data, _artefact)
+
+
+def encode_heartbeat(beat: Heartbeat) -> bytes:
+    """Return a heartbeat as a worker writes it."""
+    fields = [
+        beat.worker_id, beat.model, beat.host, beat.pid, beat.core, beat.started_at, beat.tokens_per_s,
+        beat.held_jobs, beat.held_tokens,
+    ]  # fmt: skip
+    return _pack("heartbeat", fields)
+
+
+def decode_heartbeat(data: bytes) -> Heartbeat:
+    """Read a heartbeat."""
+    return _unpack("heartbeat", data, lambda fields: Heartbeat(*fields))
+
+
+def encode_submitted(request: Submitted) -> bytes:
+    """Return a submitted request as collect() will read it."""
+    hits = [[index, s.logit, s.tokens, s.truncated] for index, s in request.hits.items()]
+    artefact = None if request.artefact is None else _artefact_fields(request.artefact)
+    fields = [
+        request.job_id, request.job_class, request.model, request.ids, hits, request.misses, request.top_n,
+        request.submitted_at, request.deadline_at, artefact,
+    ]  # fmt: skip
+    return _pack("submitted", fields)
+
+
+def decode_submitted(data: bytes) -> Submitted:
+    """Read a submitted request."""
+
+    def build(fields: list[Any]) -> Submitted:
+        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact = fields
+        return Submitted(
+            job_id=_text(job_id),
+            job_class=job_class,
+            model=_text(model),
+            ids=tuple(ids),
+            hits={index: Score(logit, tokens, truncated) for index, logit, tokens, truncated in hits},
+            misses=tuple(misses),
+            top_n=top_n,
+            submitted_at=_finite(submitted_at),
+            deadline_at=_finite(deadline_at),
+            artefact=None if artefact is None else _artefact(artefact),
+        )
+
+    return _unpack("submitted", data, build)
+
+
+def _pack(kind: str, fields: list[Any]) -> bytes:
+    return cast(bytes, msgpack.packb([VERSION, kind, fields]))
+
+
+def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
+    try:
+        message = msgpack.unpackb(data, strict_map_key=False)
+        version, found, fields = message
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise MalformedMessage(f"not a message of Rerank Fleet: {error}") from None
+    _check_version(version)
+    if found != kind:
+        raise MalformedMessage(f"expected a message of kind {kind!r}, found {found!r}")
+    try:
+        return build(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedMessage(f"a message of kind {kind!r} lacks or garbles a field: {error}") from None
+
+
+def _check_version(version: Any) -> None:
+    if version != VERSION:
+        raise UnsupportedVersion(
+            f"wire version {version!r} is not known here (this installation speaks {VERSION}): "
+            "run the same release of rerank-fleet on producers and workers"
+        )
+
+
+def _error(status: str, result: Any) -> RerankError:
+    name, message = "", ""
+    if isinstance(result, dict):
+        name = str(result.get("exc_type", ""))
+        parts = result.get("exc_message", "")
+        message = " ".join(map(str, parts)) if isinstance(parts, list) else str(parts)
+    if status == "REVOKED":
+        return JobRevoked("the job was cancelled before it was scored")
+    if known := next((cls for cls in BY_CODE.values() if cls.__name__ == name), None):
+        return known(message)
+    return InternalError(f"a worker failed with {name or status}: {message}")
+
+
+def _artefact_fields(artefact: Artefact) -> list[Any]:
+    return [
+        artefact.model, artefact.model_digest, artefact.tokenizer_digest, artefact.precision, artefact.template,
+        artefact.max_length, artefact.truncation, artefact.activation,
+    ]  # fmt: skip
+
+
+def _artefact(fields: list[Any]) -> Artefact:
+    return Artefact(*fields)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"a list of texts expected, not {type(values).__name__}")
+    return tuple(_text(value) for value in values)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a finite number expected, not {number}")
+    return number

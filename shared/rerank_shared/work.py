@@ -1,0 +1,19 @@
+"""How much work a request is, in tokens, before anything has tokenized it: what the ledger and autoscalers count in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+#: English text in BERT's WordPiece vocabulary; code and other scripts give more tokens a character.
+CHARS_PER_TOKEN = 4.0
+#: [CLS] query [SEP] document [SEP]
+SPECIAL_TOKENS = 3
+_UNKNOWN_MAX_LENGTH = 512
+
+
+def estimate_tokens(query: str, documents: Iterable[str], max_length: int | None) -> int:
+    """Return the expected tokens of all pairs of a request, each cut to `max_length`."""
+    limit = max_length or _UNKNOWN_MAX_LENGTH
+    query_tokens = len(query) / CHARS_PER_TOKEN + SPECIAL_TOKENS
+    return sum(min(limit, math.ceil(query_tokens + len(text) / CHARS_PER_TOKEN)) for text in documents)

@@ -1,0 +1,122 @@
+"""Answers one job: checks it, fetches its text, tokenizes, waits for the scorer, and returns the outcome.
+
+Runs in a pool thread. Whatever goes wrong leaves as a RerankError, which the result backend hands to the caller. The
+answer leaves a little before the deadline, so that the caller has it in time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from rerank_shared import wire
+from rerank_shared.digest import pair_digests
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, UnknownModel
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Artefact, Job, Outcome, Score, Stages
+from rerank_worker import metrics
+from rerank_worker.scorer import Scorer
+from rerank_worker.ticket import Ticket
+from rerank_worker.tokenizing import PairTokenizer
+
+#: Time kept for the way back: one round trip to Redis and the caller's wake-up.
+REPLY_MARGIN_S = 0.025
+
+
+class Drained(Exception):
+    """This process stops before the job was scored; it goes back to the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An outcome with the scores by digest, for the cache."""
+
+    outcome: Outcome
+    scores: dict[bytes, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """What a job needs inside one worker process."""
+
+    artefact: Artefact
+    tokenizer: PairTokenizer
+    scorer: Scorer
+    client: redis.Redis
+    keys: Keys
+    worker: str
+    #: What settings cut pairs to where a request does not say, in tokens; at most the artefact's own.
+    max_length: int
+    wall_clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+
+    def answer(self, job: Job, reply_to: str | None) -> Answer:
+        """Return the job's outcome, with None for what its deadline cut off.
+
+        Raises Drained, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing scored in time),
+        JobRevoked, JobLost, ScoringFailed.
+        """
+        arrived = self.clock()
+        left_s = job.deadline_at - self.wall_clock()
+        if left_s <= 0:
+            metrics.JOBS_DROPPED.labels("expired").inc()
+            raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
+        max_length = self._check(job)
+        documents = self._documents(job)
+        digests = pair_digests(self.artefact, max_length, job.query, documents)
+        pairs = self.tokenizer.encode(job.query, documents, max_length)
+        tokenized = self.clock()
+        deadline = arrived + left_s - REPLY_MARGIN_S
+        ticket = self.scorer.submit(job.job_id, digests, pairs, deadline, reply_to)
+        ticket.wait(deadline - self.clock())
+        self.scorer.release(ticket)
+        self._raise_if_unanswered(ticket)
+        stages = Stages(
+            queue_ms=max(0.0, (self.wall_clock() - job.enqueued_at - (self.clock() - arrived)) * 1000),
+            tokenize_ms=(tokenized - arrived) * 1000,
+            batch_ms=((ticket.first_run_at or self.clock()) - tokenized) * 1000,
+            run_ms=(self.clock() - (ticket.first_run_at or self.clock())) * 1000,
+        )
+        outcome = Outcome(
+            job_id=job.job_id,
+            scores=tuple(ticket.scores),
+            artefact=self.artefact,
+            worker=self.worker,
+            stages=stages,
+            batch_pairs=tuple(ticket.batch_pairs),
+        )
+        scored = zip(ticket.digests, ticket.scores, strict=True)
+        return Answer(outcome, {digest: score for digest, score in scored if score is not None})
+
+    def _check(self, job: Job) -> int:
+        if job.model != self.artefact.model:
+            raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.artefact.model!r}")
+        if job.max_length is None:
+            return self.max_length
+        if job.max_length > self.artefact.max_length:
+            raise InvalidRequest(
+                f"max_length: {job.max_length} is beyond the {self.artefact.max_length} tokens of {job.model!r}"
+            )
+        return job.max_length
+
+    def _documents(self, job: Job) -> tuple[str, ...]:
+        if job.documents is not None:
+            return job.documents
+        data: Any = self.client.get(self.keys.text(job.job_id))
+        if data is None:
+            raise JobLost(f"the text of job {job.job_id} is gone: it expired or was evicted before a worker read it")
+        return wire.decode_texts(data)
+
+    def _raise_if_unanswered(self, ticket: Ticket) -> None:
+        if ticket.error is not None:
+            raise ticket.error
+        if ticket.dropped == "drained":
+            raise Drained
+        if ticket.dropped in ("revoked", "abandoned"):
+            raise JobRevoked(f"job {ticket.job_id} was {ticket.dropped} before it was scored")
+        if ticket.dropped == "expired" and ticket.unscored == len(ticket.scores):
+            raise DeadlineExceeded(f"no document of job {ticket.job_id} was scored before its deadline")

@@ -1,0 +1,43 @@
+"""The deliveries that this process holds, so that their leases can be renewed while it lives.
+
+The broker delivers a job again when its lease is older than `redelivery_s`. Renewing lets that be short (a killed
+worker's jobs come back soon) without a long job being run twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rerank_shared.keys import Keys
+
+
+class Leases:
+    """The delivery tags of the jobs in hand. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tags: set[str] = set()
+
+    @contextmanager
+    def held(self, tag: str | None) -> Iterator[None]:
+        """Hold a delivery's lease inside the block."""
+        if tag is None:
+            yield
+            return
+        with self._lock:
+            self._tags.add(tag)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tags.discard(tag)
+
+    def renew(self, pipe: Any, keys: Keys, now: float) -> None:
+        """Queue the renewal of all held leases on a pipeline; XX, so that a finished job's lease never comes back."""
+        with self._lock:
+            tags = tuple(self._tags)
+        if tags:
+            pipe.zadd(keys.leases, dict.fromkeys(tags, now), xx=True)

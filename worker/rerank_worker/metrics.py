@@ -1,0 +1,27 @@
+"""Metrics of a worker process. Counters and histograms only, so that the supervisor can add up its processes.
+
+Buckets follow the nature of the thing: powers of two for sizes, a ladder of 1.5 for seconds.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+SIZE_BUCKETS = tuple(float(2**n) for n in range(15))
+SECONDS_BUCKETS = tuple(round(0.001 * 1.5**n, 6) for n in range(28))
+
+STAGE_SECONDS = Histogram(
+    "rerank_stage_seconds",
+    "Time of a job in one stage of the worker: queue, tokenize, batch (waiting for its batch), run.",
+    ["stage", "class"],
+    buckets=SECONDS_BUCKETS,
+)
+JOBS = Counter("rerank_jobs", "Jobs that this worker answered.", ["class", "outcome"])
+JOBS_DROPPED = Counter("rerank_jobs_dropped", "Jobs that ended before all their pairs were scored.", ["reason"])
+BATCH_PAIRS = Histogram("rerank_batch_pairs", "Pairs of a batch.", buckets=SIZE_BUCKETS)
+BATCH_TOKENS = Histogram("rerank_batch_tokens", "Tokens of a batch, without padding.", buckets=SIZE_BUCKETS)
+PAIRS_RUN = Counter("rerank_pairs_run", "Pairs that the model scored.")
+PAIRS_JOINED = Counter("rerank_pairs_joined", "Pairs that waited for an equal pair already in flight.")
+PAIRS_FAILED = Counter("rerank_pairs_failed", "Pairs that the model could not score.")
+TOKENS_RUN = Counter("rerank_tokens_run", "Tokens that the model ran.")
+MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages of a content type that is never opened.")

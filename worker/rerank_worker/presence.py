@@ -1,0 +1,91 @@
+"""The worker's presence in Redis: its artefact, its heartbeat, the leases it holds, and whether its callers still live.
+
+One thread, one pipeline a second. An outage is logged once and waited out; scoring does not depend on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rerank_shared import fleet
+from rerank_shared.connections import OUTAGES
+from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
+from rerank_shared.messages import Artefact, Heartbeat
+from rerank_worker.leases import Leases
+from rerank_worker.rate import TokenRate
+from rerank_worker.scorer import Scorer
+
+log = logging.getLogger(__name__)
+#: A client that reconnects is unsubscribed for a moment; only one that stays away has left.
+_SILENT_BEATS = 3
+
+
+@dataclass(slots=True)
+class Presence:
+    """Announces one worker process until it is stopped."""
+
+    client: Any
+    keys: Keys
+    artefact: Artefact
+    heartbeat: Heartbeat
+    scorer: Scorer
+    rate: TokenRate
+    leases: Leases
+    wall_clock: Callable[[], float] = time.time
+    _silent: dict[str, int] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start announcing."""
+        self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say farewell and stop."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            pipe = self.client.pipeline(transaction=False)
+            fleet.retire(pipe, self.keys, self.heartbeat.worker_id)
+            pipe.execute()
+        except OUTAGES as error:
+            log.warning("farewell not said error=%r", error)
+
+    def _loop(self) -> None:
+        away = False
+        while not self._stop.is_set():
+            try:
+                self.beat()
+                if away:
+                    log.warning("redis is back")
+                away = False
+            except OUTAGES as error:
+                if not away:
+                    log.warning("redis is away error=%r", error)
+                away = True
+            self._stop.wait(HEARTBEAT_INTERVAL_S)
+
+    def beat(self) -> None:
+        """Announce once: artefact, heartbeat, leases; and drop the jobs whose callers have gone."""
+        now = self.wall_clock()
+        jobs, tokens = self.scorer.held()
+        beat = replace(self.heartbeat, tokens_per_s=self.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
+        channels = sorted(self.scorer.reply_channels())
+        pipe = self.client.pipeline(transaction=False)
+        fleet.announce(pipe, self.keys, self.artefact, now)
+        fleet.beat(pipe, self.keys, beat, now)
+        self.leases.renew(pipe, self.keys, now)
+        if channels:
+            pipe.pubsub_numsub(*channels)
+        answers = pipe.execute()
+        listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
+        self._silent = {name: self._silent.get(name, 0) + 1 for name, count in listening.items() if count == 0}
+        if gone := {name for name, beats in self._silent.items() if beats >= _SILENT_BEATS}:
+            self.scorer.abandon(gone)

@@ -1,0 +1,170 @@
+"""One worker process: a fresh interpreter that loads a model, warms it up, and consumes until it is told to stop.
+
+Started by the supervisor as `python -m rerank_worker.process`, never forked, so no session meets a fork. Its settings
+come from the environment. Exit status 78 means that starting again can't help: settings or model are wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+from celery import Celery
+from celery.platforms import SecurityWarning
+from celery.signals import worker_ready, worker_shutting_down
+from celery.worker import state as worker_state
+
+from rerank_shared.catalogue import load_files
+from rerank_shared.celery_app import make_celery
+from rerank_shared.connections import connect
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.messages import Heartbeat
+from rerank_shared.settings import Settings, load_settings
+from rerank_worker.answer import Answerer
+from rerank_worker.batcher import Batcher
+from rerank_worker.engine import OnnxEngine, artefact_of
+from rerank_worker.leases import Leases
+from rerank_worker.presence import Presence
+from rerank_worker.rate import TokenRate
+from rerank_worker.scorer import Scorer
+from rerank_worker.tasks import register
+from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.warmup import warm_up
+
+log = logging.getLogger(__name__)
+EX_CONFIG = 78
+
+
+def main() -> int:
+    """Run until SIGTERM; returns the exit status."""
+    started = time.perf_counter()
+    logging.basicConfig(
+        level=os.environ.get("RERANK_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(message)s"
+    )
+    try:
+        settings = load_settings()
+        core = _pin(settings)
+        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core)
+    except ConfigurationError as error:
+        print(f"rerank-fleet worker can't start: {error.message}", file=sys.stderr, flush=True)
+        return EX_CONFIG
+    if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
+        threading.Thread(target=_end_with_parent, args=(int(fd), settings.grace_s), daemon=True).start()
+    return _consume(app, presence, settings, started)
+
+
+def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Presence]:
+    """Load and warm the model, and wire the parts of a worker together; nothing is consumed yet.
+
+    Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like).
+    """
+    keys = Keys(settings.namespace)
+    files = load_files(settings.model, settings.model_digest, settings.activation)
+    tokenizer = PairTokenizer(files.tokenizer_path)
+    engine = OnnxEngine(files.model_path, settings.plan)
+    artefact = artefact_of(files, tokenizer, settings.plan)
+    max_length = min(settings.max_length or artefact.max_length, artefact.max_length)
+    if artefact.max_length > settings.budget_tokens:
+        raise ConfigurationError(
+            f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {artefact.max_length} tokens that a pair of "
+            f"{artefact.model} may have: raise it"
+        )
+    rate = TokenRate()
+    warm_up(engine, tokenizer, rate, max_length, settings.budget_tokens)
+    batcher = Batcher(
+        budget_tokens=settings.budget_tokens,
+        max_wait_s=settings.max_wait_ms / 1000,
+        padded=settings.plan == "padded",
+        predict_s=rate.predict_s,
+    )
+    scorer = Scorer(engine, batcher, rate, revoked=worker_state.revoked.__contains__)
+    client, leases = connect(settings), Leases()
+    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name, max_length)
+    app = make_celery(settings)
+    app.conf.worker_consumer = "rerank_worker.consumer:FleetConsumer"
+    register(app, answerer, leases, settings)
+    heartbeat = Heartbeat(
+        worker_id=name,
+        model=artefact.model,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        core=core,
+        started_at=time.time(),
+        tokens_per_s=rate.tokens_per_s,
+        held_jobs=0,
+        held_tokens=0,
+    )
+    scorer.start()
+    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases)
+
+
+def _consume(app: Celery, presence: Presence, settings: Settings, started: float) -> int:
+    keys = presence.keys
+
+    def ready(**_: Any) -> None:
+        presence.start()
+        name, model = presence.heartbeat.worker_id, presence.artefact.model
+        log.info("worker ready name=%s model=%s seconds=%.2f", name, model, time.perf_counter() - started)
+
+    def stopping(**_: Any) -> None:
+        log.info("worker draining name=%s", presence.heartbeat.worker_id)
+        presence.scorer.drain()
+
+    worker_ready.connect(ready, weak=False)
+    worker_shutting_down.connect(stopping, weak=False)
+    worker = app.Worker(
+        pool="threads",
+        concurrency=settings.concurrency,
+        hostname=f"rerank@{presence.heartbeat.worker_id}",
+        queues=[keys.queue(job_class) for job_class in JOB_CLASSES],
+        loglevel=settings.log_level,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    presence.stop()
+    return int(worker.exitcode or 0)
+
+
+def _quiet_celery() -> None:
+    # Two lines a job at INFO; metrics carry the rate.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Celery warns root because of pickle, which this fleet never opens; containers often run as root.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+def _pin(settings: Settings) -> int | None:
+    core = os.environ.get("FLEET_WORKER_CORE", "")
+    if not (core and settings.pin and hasattr(os, "sched_setaffinity")):
+        return None
+    os.sched_setaffinity(0, {int(core)})
+    return int(core)
+
+
+def _end_with_parent(fd: int, grace_s: float) -> None:
+    """Wait for the supervisor's end of a pipe to close: it is gone, whatever killed it, so this process drains too."""
+    while os.read(fd, 1):
+        pass
+    log.warning("supervisor is gone, draining")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace_s)
+    os._exit(1)
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""The thread that owns the session: takes batches from the policy, runs them, and hands each pair's score to all jobs
+that want it.
+
+A pair that several jobs want is run once. What nobody wants any more (deadline passed, revoked, caller gone, process
+draining) is dropped just before its run. A pair that fails takes only its own jobs with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from rerank_shared.errors import ScoringFailed
+from rerank_shared.messages import Score
+from rerank_worker import metrics
+from rerank_worker.batcher import Batch, Batcher, Candidate
+from rerank_worker.engine import Engine
+from rerank_worker.isolate import score_isolated
+from rerank_worker.rate import TokenRate
+from rerank_worker.ticket import DropReason, Ticket
+from rerank_worker.tokenizing import EncodedPair
+
+log = logging.getLogger(__name__)
+Wanting = list[tuple[Ticket, int]]
+
+
+class Scorer:
+    """Owns the engine, the batcher and the tickets of one worker process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        batcher: Batcher,
+        rate: TokenRate,
+        *,
+        revoked: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._batcher = batcher
+        self._rate = rate
+        self._revoked = revoked
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._added = threading.Condition(self._lock)
+        self._pairs: dict[bytes, EncodedPair] = {}
+        self._wanting: dict[bytes, Wanting] = {}
+        self._open: dict[int, Ticket] = {}
+        self._sequence = 0
+        self._draining = False
+        self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
+
+    def start(self) -> None:
+        """Start the scoring thread."""
+        self._thread.start()
+
+    def submit(
+        self, job_id: str, digests: Sequence[bytes], pairs: Sequence[EncodedPair], deadline: float, reply_to: str | None
+    ) -> Ticket:
+        """Let a job's pairs wait for their batches; `deadline` is on this scorer's clock."""
+        now = self._clock()
+        ticket = Ticket(
+            job_id=job_id,
+            deadline=deadline,
+            reply_to=reply_to,
+            scores=[None] * len(pairs),
+            digests=tuple(digests),
+            entered=now,
+            tokens=sum(pair.tokens for pair in pairs),
+        )
+        with self._lock:
+            if self._draining:
+                ticket.drop("drained")
+                return ticket
+            self._open[id(ticket)] = ticket
+            for index, (digest, pair) in enumerate(zip(digests, pairs, strict=True)):
+                self._add(ticket, index, digest, pair, now)
+            self._added.notify()
+        return ticket
+
+    def release(self, ticket: Ticket, reason: DropReason = "expired") -> None:
+        """Tell that nobody waits for `ticket` any more, whatever state it is in; what it has is kept in it."""
+        with self._lock:
+            ticket.drop(reason)
+            self._open.pop(id(ticket), None)
+        if ticket.dropped is not None:
+            metrics.JOBS_DROPPED.labels(ticket.dropped).inc()
+
+    def drain(self) -> None:
+        """Finish the batch in progress, give all other jobs back, and accept nothing more."""
+        with self._lock:
+            self._draining = True
+            self._added.notify()
+
+    def held(self) -> tuple[int, int]:
+        """Return the number of jobs held and the tokens of their pairs."""
+        with self._lock:
+            return len(self._open), sum(ticket.tokens for ticket in self._open.values())
+
+    def abandon(self, reply_channels: set[str]) -> None:
+        """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
+        with self._lock:
+            for ticket in self._open.values():
+                if ticket.reply_to in reply_channels:
+                    ticket.drop("abandoned")
+
+    def reply_channels(self) -> set[str]:
+        """Return the reply channels that open jobs wait on."""
+        with self._lock:
+            return {ticket.reply_to for ticket in self._open.values() if ticket.reply_to is not None}
+
+    def _add(self, ticket: Ticket, index: int, digest: bytes, pair: EncodedPair, now: float) -> None:
+        wanting = self._wanting.setdefault(digest, [])
+        if wanting:
+            metrics.PAIRS_JOINED.inc()
+        wanting.append((ticket, index))
+        self._pairs.setdefault(digest, pair)
+        self._sequence += 1
+        self._batcher.add(Candidate(digest, pair.tokens, ticket.deadline, now, self._sequence))
+
+    def _loop(self) -> None:
+        while True:
+            batch = self._next_batch()
+            try:
+                self._run(batch)
+            except Exception:
+                # Losing this thread would hang every job of the process; their deadlines would answer for it.
+                log.exception("batch failed, this is a bug pairs=%d", len(batch.candidates))
+
+    def _next_batch(self) -> Batch:
+        with self._lock:
+            while True:
+                if self._draining:
+                    for ticket in self._open.values():
+                        ticket.drop("drained")
+                decision = self._batcher.next(self._clock())
+                if isinstance(decision, Batch):
+                    return decision
+                until = decision.until
+                self._added.wait(None if until is None else max(0.0, until - self._clock()))
+
+    def _run(self, batch: Batch) -> None:
+        wanted = [candidate for candidate in batch.candidates if self._is_wanted(candidate)]
+        if not wanted:
+            return
+        self._begin(wanted)
+        encoded = [self._pairs[candidate.digest] for candidate in wanted]
+        for run in self._engine.runs(encoded):
+            # Asked again before each run: in a batch of single runs the last one starts much later than the first.
+            if candidates := [wanted[i] for i in run if self._is_wanted(wanted[i])]:
+                self._score(candidates)
+
+    def _is_wanted(self, candidate: Candidate) -> bool:
+        """Whether any open job wants this pair; forgets it if none does."""
+        now = self._clock()
+        with self._lock:
+            wanting = self._wanting.get(candidate.digest, [])
+            for ticket, _ in wanting:
+                if now >= ticket.deadline:
+                    ticket.drop("expired")
+                elif self._revoked(ticket.job_id):
+                    ticket.drop("revoked")
+            if any(ticket.open for ticket, _ in wanting):
+                return True
+            self._forget(candidate.digest)
+            return False
+
+    def _forget(self, digest: bytes) -> None:
+        self._wanting.pop(digest, None)
+        self._pairs.pop(digest, None)
+        # An equal pair may have been added while this one ran; it has been answered with it.
+        self._batcher.discard(digest)
+
+    def _begin(self, candidates: Sequence[Candidate]) -> None:
+        """Tell the jobs of a batch that it runs."""
+        metrics.BATCH_PAIRS.observe(len(candidates))
+        metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
+        now = self._clock()
+        with self._lock:
+            tickets = {id(t): t for c in candidates for t, _ in self._wanting[c.digest]}
+            for ticket in tickets.values():
+                ticket.batch_pairs.append(len(candidates))
+                if ticket.first_run_at is None:
+                    ticket.first_run_at = now
+
+    def _score(self, candidates: Sequence[Candidate]) -> None:
+        started = self._clock()
+        tokens = sum(candidate.tokens for candidate in candidates)
+
+        def run(part: Sequence[Candidate]) -> Sequence[float]:
+            logits: Sequence[float] = self._engine.score([self._pairs[c.digest] for c in part]).tolist()
+            return logits
+
+        for candidate, logit in score_isolated(run, candidates):
+            self._deliver(candidate, logit)
+        self._rate.add(tokens, self._clock() - started)
+        metrics.TOKENS_RUN.inc(tokens)
+
+    def _deliver(self, candidate: Candidate, logit: float | Exception) -> None:
+        with self._lock:
+            wanting, pair = self._wanting[candidate.digest], self._pairs[candidate.digest]
+            self._forget(candidate.digest)
+            if isinstance(logit, float) and math.isfinite(logit):
+                score = Score(logit, pair.tokens, pair.truncated)
+                for ticket, index in wanting:
+                    ticket.resolve(index, score)
+                metrics.PAIRS_RUN.inc()
+                return
+            for ticket, index in wanting:
+                ticket.fail(_failure(index, logit))
+        metrics.PAIRS_FAILED.inc()
+        log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
+
+
+def _failure(index: int, logit: float | Exception) -> ScoringFailed:
+    if isinstance(logit, float):
+        return ScoringFailed(f"the model gave {logit} for document {index} of the job's documents")
+    return ScoringFailed(f"the model failed on document {index} of the job's documents: {logit}")

@@ -1,0 +1,76 @@
+"""The Celery task: bytes in, plain data out. All that it does itself is Celery's life-cycle; `answer` does the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+
+from rerank_shared import wire
+from rerank_shared.backend import Completion
+from rerank_shared.cache import ScoreWrites
+from rerank_shared.celery_app import TASK_NAME
+from rerank_shared.errors import RerankError
+from rerank_shared.fleet import ledger_member
+from rerank_shared.messages import Job, Outcome
+from rerank_shared.settings import Settings
+from rerank_worker import metrics
+from rerank_worker.answer import Answerer, Drained
+from rerank_worker.leases import Leases
+
+
+def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings) -> None:
+    """Add the task `rerank.score` to `app`, answering with `answerer`."""
+
+    # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
+    @app.task(bind=True, name=TASK_NAME, throws=(RerankError,))
+    def score(self: Any, payload: bytes) -> dict[str, Any]:
+        request = self.request
+        with leases.held(request.properties.get("delivery_tag")):
+            job = wire.decode_job(payload)
+            if _is_again(request, job) and _announce_again(answerer, request.reply_to, job.job_id):
+                raise Ignore
+            request.completion = _completion(answerer, job, {}, settings)
+            try:
+                answer = answerer.answer(job, request.reply_to)
+            except Drained:
+                raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
+            except RerankError as error:
+                metrics.JOBS.labels(job.job_class, error.code).inc()
+                raise
+            request.completion = _completion(answerer, job, answer.scores, settings)
+            _count(job, answer.outcome)
+            return wire.outcome_to_plain(answer.outcome)
+
+
+def _is_again(request: Any, job: Job) -> bool:
+    return job.attempt > 1 or bool((request.delivery_info or {}).get("redelivered"))
+
+
+def _announce_again(answerer: Answerer, reply_to: str | None, job_id: str) -> bool:
+    """If another delivery of this job was answered, send its record to whoever waits now; running it is a waste."""
+    record: Any = answerer.client.get(answerer.keys.result(job_id))
+    if record is None:
+        return False
+    for channel in filter(None, (reply_to, answerer.keys.result(job_id))):
+        answerer.client.publish(channel, record)
+    return True
+
+
+def _completion(answerer: Answerer, job: Job, scores: dict[bytes, Any], settings: Settings) -> Completion:
+    keys = answerer.keys
+    return Completion(
+        keys=keys,
+        ledger=keys.ledger(job.job_class),
+        ledger_member=ledger_member(job.job_id, job.tokens),
+        text_key=keys.text(job.job_id) if job.documents is None else None,
+        writes=ScoreWrites(scores, settings.cache_ttl_s) if settings.cache else None,
+    )
+
+
+def _count(job: Job, outcome: Outcome) -> None:
+    metrics.JOBS.labels(job.job_class, "complete" if outcome.complete else "partial").inc()
+    for stage in ("queue", "tokenize", "batch", "run"):
+        seconds = getattr(outcome.stages, f"{stage}_ms") / 1000
+        metrics.STAGE_SECONDS.labels(stage, job.job_class).observe(seconds)
