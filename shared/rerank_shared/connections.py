@@ -6,6 +6,7 @@ seconds before it tells. Here a command fails fast, and the caller, who knows th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ from rerank_shared.settings import Settings
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
 _RETRIES = 2
+#: redis-py reads any of its arguments from the query of a URL, the password too.
+_PASSWORD_OPTION = re.compile(r"((?:^|&)password=)[^&]*", re.IGNORECASE)
 _BACKOFF = ExponentialBackoff(cap=0.1, base=0.02)
 
 #: What redis-py and kombu raise when the server is away. OSError covers sockets that neither wraps.
@@ -35,24 +38,30 @@ OUTAGES: tuple[type[BaseException], ...] = (
 )
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """Return a client with a connection pool; nothing is connected until it is used."""
-    client: redis.Redis = _from_url(redis.Redis, settings, Retry(_BACKOFF, _RETRIES))
+def connect(settings: Settings, *, timeout_s: float | None = None) -> redis.Redis:
+    """Return a client with a connection pool; nothing is connected until it is used.
+
+    With `timeout_s`, connecting and each command may take that long, and what timed out is not tried again: for callers
+    who would rather know than wait. A connection that was lost is still made anew, once.
+    """
+    retry = Retry(_BACKOFF, _RETRIES) if timeout_s is None else Retry(_BACKOFF, 1, (redis.ConnectionError,))
+    client: redis.Redis = _from_url(redis.Redis, settings, retry, timeout_s)
     return client
 
 
-def connect_async(settings: Settings) -> redis.asyncio.Redis:
-    """Return an asyncio client; it belongs to the event loop that first uses it."""
-    client: redis.asyncio.Redis = _from_url(redis.asyncio.Redis, settings, AsyncRetry(_BACKOFF, _RETRIES))
+def connect_async(settings: Settings, *, timeout_s: float | None = None) -> redis.asyncio.Redis:
+    """As `connect`, for asyncio; the client belongs to the event loop that first uses it."""
+    retry = AsyncRetry(_BACKOFF, _RETRIES) if timeout_s is None else AsyncRetry(_BACKOFF, 1, (redis.ConnectionError,))
+    client: redis.asyncio.Redis = _from_url(redis.asyncio.Redis, settings, retry, timeout_s)
     return client
 
 
-def _from_url(client: Any, settings: Settings, retry: Any) -> Any:
+def _from_url(client: Any, settings: Settings, retry: Any, timeout_s: float | None) -> Any:
     try:
         return client.from_url(
             redis_url(settings),
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=COMMAND_TIMEOUT_S,
+            socket_connect_timeout=timeout_s or CONNECT_TIMEOUT_S,
+            socket_timeout=timeout_s or COMMAND_TIMEOUT_S,
             retry=retry,
             health_check_interval=0,
         )
@@ -73,12 +82,15 @@ def broker_url(settings: Settings) -> str:
 
 
 def masked_url(settings: Settings) -> str:
-    """Return the URL with its password hidden."""
+    """Return the URL with its password hidden, whether it stands before the host or in the query."""
     parts = urlsplit(redis_url(settings))
-    if parts.password is None:
+    query = _PASSWORD_OPTION.sub(r"\1***", parts.query)
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
+    if (netloc, query) == (parts.netloc, parts.query):
         return redis_url(settings)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
 @contextmanager

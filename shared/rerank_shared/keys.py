@@ -51,6 +51,10 @@ class Keys:
         """Channel, no key; a client process; while it is subscribed. Outcomes of that client's jobs."""
         return f"{self.prefix}reply:{client_id}"
 
+    def is_reply(self, channel: str | None) -> bool:
+        """Whether a message's `reply_to` is such a channel; plain Celery callers send one of their own that is not."""
+        return channel is not None and channel.startswith(self.reply(""))
+
     def text(self, job_id: str) -> str:
         """String; the client; until the job's deadline and redelivery. Documents too large for the queue."""
         return f"{self.prefix}text:{job_id}"

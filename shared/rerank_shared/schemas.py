@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -115,16 +115,35 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
     values = {"query": query, "documents": documents, **options}
     try:
         request = RerankRequest.model_validate(values)
-    except ValidationError as error:
-        if not any(item["type"] == "string_unicode" for item in error.errors()):
-            raise InvalidRequest(_explain(error)) from None
-        try:
+        if not all(map(_is_encodable, _strings(request))):
             request = RerankRequest.model_validate(_without_surrogates(values))
-        except ValidationError as again:
-            raise InvalidRequest(_explain(again)) from None
+    except ValidationError as error:
+        raise InvalidRequest(_explain(error)) from None
     if not request.query.strip():
         raise InvalidRequest("query: is empty; a cross-encoder has nothing to compare documents with")
     return request
+
+
+def _strings(request: RerankRequest) -> Iterator[str]:
+    """Yield every string that leaves this process; metadata stays."""
+    yield request.query
+    yield request.model or ""
+    for document in request.documents:
+        if isinstance(document, str):
+            yield document
+        else:
+            yield document.text
+            yield document.id or ""
+
+
+def _is_encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _without_surrogates(value: Any) -> Any:

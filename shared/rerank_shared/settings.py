@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     redelivery_s: float = Field(
         15.0,
         ge=0.5,
+        allow_inf_nan=False,
         description="Silence after which a job counts as lost: the broker hands it to another worker, and clients "
         "send it again under the same id. Longer than the longest time a worker holds a job, else work is done "
         "twice; shorter than your deadlines, else a killed worker costs an answer.",
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
     max_wait_ms: float = Field(
         0.0,
         ge=0.0,
+        allow_inf_nan=False,
         description="How long an idle engine waits for company before it runs a batch below budget. 0 on CPU, where "
         "batches gain nothing; 2 to 5 on a GPU.",
     )
@@ -135,6 +137,7 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         20.0,
         ge=0.5,
+        allow_inf_nan=False,
         description="Time between SIGTERM and SIGKILL: running batches finish, waiting jobs go back. Shorter than your "
         "platform's own grace (Kubernetes: 30 s).",
     )

@@ -23,8 +23,10 @@ from rerank_worker.scorer import Scorer
 from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import PairTokenizer
 
-#: Time kept for the way back: one round trip to Redis and the caller's wake-up.
+#: Time kept for the way back: one round trip to Redis and the caller's wake-up; and for each document what packing,
+#: sending, unpacking and sorting its score takes (10,000 of them together 0.1 s on one 2.5 GHz core).
 REPLY_MARGIN_S = 0.025
+REPLY_MARGIN_PER_DOCUMENT_S = 20e-6
 
 
 class Drained(Exception):
@@ -70,7 +72,7 @@ class Answerer:
         digests = pair_digests(self.artefact, max_length, job.query, documents)
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
-        deadline = arrived + left_s - REPLY_MARGIN_S
+        deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)
         ticket = self.scorer.submit(job.job_id, digests, pairs, deadline, reply_to)
         ticket.wait(deadline - self.clock())
         self.scorer.release(ticket)

@@ -46,11 +46,9 @@ EX_CONFIG = 78
 def main() -> int:
     """Run until SIGTERM; returns the exit status."""
     started = time.perf_counter()
-    logging.basicConfig(
-        level=os.environ.get("RERANK_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(message)s"
-    )
     try:
         settings = load_settings()
+        _set_up_logging(settings)
         core = _pin(settings)
         app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core)
     except ConfigurationError as error:
@@ -136,10 +134,11 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
     return int(worker.exitcode or 0)
 
 
-def _quiet_celery() -> None:
-    # Two lines a job at INFO; metrics carry the rate.
-    for name in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _set_up_logging(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    # Two lines a job at INFO, and a trace for each job that goes back at a drain; metrics carry the rate.
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     # Celery warns root because of pickle, which this fleet never opens; containers often run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
 

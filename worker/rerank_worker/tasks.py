@@ -27,13 +27,14 @@ def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings
     @app.task(bind=True, name=TASK_NAME, throws=(RerankError,))
     def score(self: Any, payload: bytes) -> dict[str, Any]:
         request = self.request
+        reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
         with leases.held(request.properties.get("delivery_tag")):
             job = wire.decode_job(payload)
-            if _is_again(request, job) and _announce_again(answerer, request.reply_to, job.job_id):
+            if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
                 raise Ignore
             request.completion = _completion(answerer, job, {}, settings)
             try:
-                answer = answerer.answer(job, request.reply_to)
+                answer = answerer.answer(job, reply_to)
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
             except RerankError as error:

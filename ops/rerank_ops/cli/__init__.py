@@ -1,0 +1,34 @@
+"""The command `rerank-fleet`. Importing this package needs no extra; running the command needs `cli`.
+
+Whatever goes wrong ends as one line on stderr and an exit status: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rerank_shared.errors import RerankError
+
+#: What the extra `cli` installs.
+_EXTRA = ("typer", "rich")
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        from rerank_ops.cli.app import app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        _fail(f"the command line needs {error.name}: pip install 'rerank-fleet[cli]'")
+    try:
+        app(prog_name="rerank-fleet")
+    except RerankError as error:
+        _fail(error.message)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,44 @@
+"""The commands, put together. Each lives in a file of its own name and imports what is slow only when it is called."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from rerank_ops.cli.cache import cache
+from rerank_ops.cli.doctor import doctor
+from rerank_ops.cli.rerank import rerank
+from rerank_ops.cli.server import server
+from rerank_ops.cli.up import up
+from rerank_ops.cli.worker import worker
+
+app = typer.Typer(
+    help="Rerank search results on a fleet of workers: queue, score, cache.",
+    epilog="Settings are RERANK_ variables; `rerank-fleet doctor` lists them with their values.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(rerank)
+app.command()(up)
+app.command()(server)
+app.command()(worker)
+app.command()(doctor)
+app.add_typer(cache)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rerank-fleet {version('rerank-fleet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...

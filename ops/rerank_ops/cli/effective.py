@@ -1,0 +1,67 @@
+"""The effective settings with their origin, secrets masked: the one place where settings are turned into text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import SecretStr
+
+from rerank_shared.connections import masked_url
+from rerank_shared.settings import PREFIX, Settings
+
+Origin = Literal["argument", "environment", "default"]
+#: Other variables that a setting is read from.
+_ALIASES = {"redis_url": "REDIS_URL"}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """One setting as it is in force. `variable` is the one that it was read from, or would be."""
+
+    name: str
+    variable: str
+    value: str
+    origin: Origin
+
+    def as_plain(self) -> dict[str, str]:
+        """Return it as plain data, for JSON."""
+        return asdict(self)
+
+
+def effective_settings(settings: Settings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
+    """Return every setting in the order of its declaration; `environ` tells where its value came from."""
+    return [_setting(settings, name, environ) for name in Settings.model_fields]
+
+
+def effective_line(settings: Settings) -> str:
+    """Return all settings in one line of name=value, for the log of whatever starts."""
+    return " ".join(f"{name}={_value(settings, name)}" for name in Settings.model_fields)
+
+
+def _setting(settings: Settings, name: str, environ: Mapping[str, str]) -> EffectiveSetting:
+    variable = PREFIX + name.upper()
+    present = {key.upper(): key for key in environ}
+    candidates = [variable, _ALIASES.get(name, variable)]
+    read_from = next((present[key] for key in candidates if key in present), None)
+    origin: Origin = "default"
+    if name in settings.model_fields_set:
+        origin = "environment" if read_from and _is_from(settings, name, environ[read_from]) else "argument"
+    shown = read_from if origin == "environment" and read_from else variable
+    return EffectiveSetting(name, shown, _value(settings, name), origin)
+
+
+def _is_from(settings: Settings, name: str, text: str) -> bool:
+    """Whether this value is what the environment says; an argument may have come before it."""
+    value = getattr(settings, name)
+    return not isinstance(value, SecretStr) or value.get_secret_value() == text
+
+
+def _value(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if name == "redis_url":
+        return masked_url(settings)
+    if value is None:
+        return "unset"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,125 @@
+"""A file of requests: JSON objects in, JSON objects out, one a line and in the same order.
+
+A bounded number of requests is in flight, and what has been answered out of turn waits in a bounded window, so memory
+does not grow with the file. A line that fails is answered in its place and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rerank_shared.errors import InvalidRequest, RerankError
+from rerank_shared.schemas import RerankResponse, parse_request
+
+#: Requests read ahead of the oldest unanswered one, as a multiple of those in flight.
+_WINDOW = 4
+
+
+class Client(Protocol):
+    """The part of AsyncRerankClient that is used here."""
+
+    async def rerank(self, query: str, documents: Any, **options: Any) -> RerankResponse:
+        """Answer one request."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the lines so far. `partial` ones were cut off by their deadline, and are answered."""
+
+    answered: int = 0
+    partial: int = 0
+    failed: int = 0
+    pairs_run: int = 0
+    pairs_cached: int = 0
+
+
+async def rerank_lines(
+    lines: Iterable[bytes],
+    client: Client,
+    *,
+    defaults: Mapping[str, Any],
+    concurrency: int,
+    write: Callable[[str], object],
+) -> Tally:
+    """Answer every line that is not blank and return what became of them.
+
+    `defaults` holds for lines that do not say otherwise; `write` gets each answer, with its line break.
+    """
+    tally, free = Tally(), asyncio.Semaphore(concurrency)
+    window: deque[asyncio.Task[RerankResponse | RerankError]] = deque()
+    numbers: deque[int] = deque()
+
+    async def write_first() -> None:
+        # Left in the window while it is awaited, so that it is cancelled with the others.
+        answer = await window[0]
+        window.popleft()
+        write(_record(answer, numbers.popleft(), tally) + "\n")
+
+    try:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                await free.acquire()
+                window.append(asyncio.create_task(_answer(line, client, defaults, free)))
+                numbers.append(number)
+            while window and (window[0].done() or len(window) >= concurrency * _WINDOW):
+                await write_first()
+        while window:
+            await write_first()
+    finally:
+        for task in window:
+            task.cancel()
+        await asyncio.gather(*window, return_exceptions=True)
+    return tally
+
+
+async def _answer(
+    line: bytes, client: Client, defaults: Mapping[str, Any], free: asyncio.Semaphore
+) -> RerankResponse | RerankError:
+    try:
+        request = parse_line(line, defaults)
+        return await client.rerank(
+            request.query,
+            request.documents,
+            top_n=request.top_n,
+            max_length=request.max_length,
+            deadline_ms=request.deadline_ms,
+            job_class=request.job_class,
+            model=request.model,
+        )
+    except RerankError as error:
+        return error
+    finally:
+        free.release()
+
+
+def parse_line(line: bytes, defaults: Mapping[str, Any]) -> Any:
+    """Return the request of a line; raises InvalidRequest."""
+    try:
+        value: Any = json.loads(line)
+    except ValueError as error:
+        raise InvalidRequest(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"an object with `query` and `documents` expected, not {type(value).__name__}")
+    missing = [name for name in ("query", "documents") if name not in value]
+    if missing:
+        raise InvalidRequest(f"{', '.join(missing)}: missing")
+    if "class" in value:
+        value["job_class"] = value.pop("class")
+    return parse_request(**{**defaults, **value})
+
+
+def _record(answer: RerankResponse | RerankError, number: int, tally: Tally) -> str:
+    if isinstance(answer, RerankError):
+        tally.failed += 1
+        return json.dumps({"error": {"code": answer.code, "message": answer.message}, "line": number})
+    tally.answered += 1
+    tally.partial += not answer.complete
+    tally.pairs_run += answer.usage.pairs_run
+    tally.pairs_cached += answer.usage.pairs_cached
+    return answer.model_dump_json()

@@ -1,0 +1,81 @@
+"""`rerank-fleet server`: the embedded server in the foreground, at the address that the settings name.
+
+So that a Procfile can start it beside its workers. It never listens on any other address than this machine's own.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rerank_ops.cli.options import RedisUrl, settings_from
+from rerank_ops.cli.signals import stop_asked
+from rerank_ops.server import EmbeddedServer
+from rerank_shared.connections import masked_url, redis_url
+from rerank_shared.errors import ConfigurationError, ServerUnavailable
+from rerank_shared.settings import Settings
+
+_HOSTS = ("127.0.0.1", "localhost")
+_SOCKET_NAME = "redis.sock"
+_DEFAULT_PORT = 6379
+_LOOK_S = 0.5
+
+
+def server(url: RedisUrl = None) -> None:
+    """Run a Redis-compatible server here, until Ctrl-C.
+
+    It listens at RERANK_REDIS_URL, which must be a port of 127.0.0.1 or a unix socket, and keeps everything in memory:
+    for development, not for production.
+    """
+    address = address_of(settings_from(url))
+    with stop_asked() as stop, EmbeddedServer.start(address.directory, port=address.port) as running:
+        print(f"{running.binary.path.name} {running.binary.version} at {running.url}, in memory only", flush=True)
+        while not stop.wait(_LOOK_S):
+            if running.pid is None:
+                raise ServerUnavailable(f"the server has ended by itself; {running.log_path} may say why")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the embedded server listens: on a socket in `directory`, or on a port of 127.0.0.1."""
+
+    directory: Path | None
+    port: int
+
+
+def address_of(settings: Settings) -> Address:
+    """Return where the server of these settings would listen.
+
+    Raises ConfigurationError where that is not an address that the embedded server can have, or one that is taken.
+    """
+    url = urlsplit(redis_url(settings))
+    if url.password is not None:
+        raise ConfigurationError(
+            f"RERANK_REDIS_URL ({masked_url(settings)}) has a password, and the embedded server knows none: "
+            "leave it out, or start the server of your choice yourself"
+        )
+    if url.scheme == "unix":
+        path = Path(unquote(url.path))
+        if path.name != _SOCKET_NAME:
+            raise ConfigurationError(f"the embedded server's socket is always called {_SOCKET_NAME}, not {path.name}")
+        return Address(path.parent, 0)
+    if url.scheme != "redis" or url.hostname not in _HOSTS:
+        raise ConfigurationError(
+            f"RERANK_REDIS_URL ({masked_url(settings)}) names a server that can't be started here. `rerank-fleet server` "
+            f"serves redis://127.0.0.1:PORT or unix:///DIRECTORY/{_SOCKET_NAME}; for another host just start the workers"
+        )
+    port = url.port or _DEFAULT_PORT
+    _refuse_taken(port)
+    return Address(None, port)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise ServerUnavailable(
+                f"something listens on 127.0.0.1:{port} already. If it is your Redis, start only the workers; else "
+                f"set RERANK_REDIS_URL=redis://127.0.0.1:{port + 1}/0"
+            )

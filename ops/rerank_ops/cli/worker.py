@@ -1,0 +1,20 @@
+"""`rerank-fleet worker`: worker processes in the foreground, one for each core, waiting for their server if need be."""
+
+from __future__ import annotations
+
+import typer
+
+from rerank_ops.cli.effective import effective_line
+from rerank_ops.cli.fleet import run_workers
+from rerank_ops.cli.options import Processes, RedisUrl, settings_from
+
+
+def worker(processes: Processes = None, url: RedisUrl = None) -> None:
+    """Run worker processes against a Redis server, until Ctrl-C.
+
+    They wait for a server that is not there yet, restart when they die, and finish what they run before they stop. A
+    second Ctrl-C stops at once.
+    """
+    settings = settings_from(url)
+    print(f"settings {effective_line(settings)}", flush=True)
+    raise typer.Exit(run_workers(settings, processes))

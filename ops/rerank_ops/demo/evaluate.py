@@ -1,0 +1,47 @@
+"""Measure a ranking against the judged answers with ir_measures, which calls trec_eval's own code.
+
+Decides nothing: a question without any result counts as 0, and no measure is computed here by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ir_measures
+from ir_measures import RR, nDCG
+
+NDCG_AT_10 = nDCG @ 10
+MRR_AT_10 = RR @ 10
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over all judged questions, each from 0 to 1."""
+
+    ndcg_at_10: float
+    mrr_at_10: float
+
+
+def measure(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> Quality:
+    """Score `run`, {question id: passage ids, best first}, over every question in `qrels`."""
+    means = ir_measures.calc_aggregate([NDCG_AT_10, MRR_AT_10], _judged(qrels), _scored(run))
+    return Quality(ndcg_at_10=float(means[NDCG_AT_10]), mrr_at_10=float(means[MRR_AT_10]))
+
+
+def ndcg_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """Return nDCG@10 of each question in `qrels`, to show which ones a ranking wins and which it loses."""
+    metrics = ir_measures.iter_calc([NDCG_AT_10], _judged(qrels), _scored(run))
+    return dict.fromkeys(qrels, 0.0) | {metric.query_id: float(metric.value) for metric in metrics}
+
+
+def _judged(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {question_id: dict(grades) for question_id, grades in qrels.items()}
+
+
+def _scored(run: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Give each place a score of its own: trec_eval sorts by score and would break ties by passage id."""
+    return {
+        question_id: {passage_id: float(-place) for place, passage_id in enumerate(ids)}
+        for question_id, ids in run.items()
+    }

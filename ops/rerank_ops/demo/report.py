@@ -1,0 +1,101 @@
+"""What the demo shows: a few questions before and after, quality, speed, batches. All measured in this run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from rerank_ops.demo.evaluate import Quality
+from rerank_ops.demo.passes import Answer, Pass
+
+_SHOWN_RANKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Micro-batches that the workers formed, by their own count."""
+
+    count: int
+    pairs: float
+    tokens: float
+    largest_bucket: float
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """All that a run measured."""
+
+    processes: int
+    in_flight: int
+    passages: int
+    before: Quality
+    after: Quality
+    cold: Pass
+    hot: Pass
+    batches: Batches
+    examples: Sequence[Answer]
+
+
+def show(console: Console, result: DemoResult) -> None:
+    """Print the whole report."""
+    for answer in result.examples:
+        console.print(_example(answer))
+    console.print(Group(_quality(result), _speed(result)))
+    b = result.batches
+    console.print(
+        f"Batches formed: {b.count:,}, on average {b.pairs / b.count:.1f} pairs and {b.tokens / b.count:,.0f} tokens; "
+        f"none over {b.largest_bucket:g} pairs.\n",
+        highlight=False,
+    )
+
+
+def _example(answer: Answer) -> Table:
+    right = set(answer.task.question.answers)
+    before = [candidate.id for candidate in answer.task.candidates]
+    table = Table(
+        "", "BM25", "reranked", "from", "score", title=f"“{answer.task.question.text}”", title_justify="left", width=100
+    )
+    for rank, result in enumerate(answer.response.results[:_SHOWN_RANKS], start=1):
+        was = before.index(result.id or "") + 1
+        moved = "=" if was == rank else f"{'↑' if was > rank else '↓'} {was}"
+        score = f"{result.relevance_score or 0.0:.3f}"
+        table.add_row(str(rank), _mark(before[rank - 1], right), _mark(result.id or "", right), moved, score)
+    return table
+
+
+def _mark(passage_id: str, right: set[str]) -> Text:
+    return Text(f"✓ {passage_id}", style="bold green") if passage_id in right else Text(f"  {passage_id}")
+
+
+def _quality(result: DemoResult) -> Table:
+    questions = len(result.cold.answers)
+    table = Table(
+        "", "BM25", "reranked", "change", title=f"Quality over {questions} questions, {result.passages:,} passages"
+    )
+    for name in ("ndcg_at_10", "mrr_at_10"):
+        before, after = getattr(result.before, name), getattr(result.after, name)
+        label = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}[name]
+        table.add_row(label, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}")
+    return table
+
+
+def _speed(result: DemoResult) -> Table:
+    title = f"Speed with {result.processes} worker processes, {result.in_flight} requests in flight"
+    table = Table("", "every pair scored", "again, from the cache", title=title)
+    rows: list[tuple[str, Any]] = [
+        ("requests/s", lambda p: f"{p.requests_per_s:,.1f}"),
+        ("pairs/s", lambda p: f"{p.pairs_per_s:,.0f}"),
+        ("p50 ms", lambda p: f"{p.latency_ms(50):,.1f}"),
+        ("p95 ms", lambda p: f"{p.latency_ms(95):,.1f}"),
+        ("p99 ms", lambda p: f"{p.latency_ms(99):,.1f}"),
+        ("cache hit rate", lambda p: f"{p.hit_rate:.1%}"),
+        ("wall seconds", lambda p: f"{p.seconds:,.2f}"),
+    ]
+    for label, cell in rows:
+        table.add_row(label, cell(result.cold), cell(result.hot))
+    return table

@@ -1,0 +1,116 @@
+"""The demo: real questions over Python's own documentation, reranked by a real fleet on this machine.
+
+A private namespace keeps its scores out of any cache, so the first pass runs every pair; the second finds them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rerank_ops.demo.corpus import stdlib_passages
+from rerank_ops.demo.evaluate import measure, ndcg_by_question
+from rerank_ops.demo.first_stage import Bm25Index
+from rerank_ops.demo.passes import Answer, Pass, Task, run_pass
+from rerank_ops.demo.questions import Question, qrels, stdlib_questions
+from rerank_ops.demo.report import Batches, DemoResult, show
+from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_producer import AsyncRerankClient
+from rerank_shared.cache import clear
+from rerank_shared.connections import connect
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings, load_settings
+
+#: Candidates of each question that the fleet reranks.
+K = 50
+#: One job runs while the next waits in each process; more would only make the shown latencies longer.
+IN_FLIGHT_PER_PROCESS = 2
+_EXAMPLES = 3
+
+
+def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
+    """Run the demo and print it; raises RerankError when something can't be started."""
+    settings = settings or load_settings()
+    settings = settings.model_copy(update={"namespace": f"{settings.namespace}-demo-{os.getpid()}"})
+    with console.status("Reading the documentation of Python's standard library"):
+        passages, questions = stdlib_passages(), stdlib_questions()
+        index = Bm25Index(passages)
+        tasks = [Task(question, index.top(question.text, K)) for question in questions]
+    console.print(f"{len(passages):,} passages, {len(questions)} questions, the best {K} by BM25 for each.")
+    with ExitStack() as stack:
+        with console.status("Starting the fleet"):
+            fleet = stack.enter_context(local_fleet(settings))
+        result = _measure(console, fleet, tasks, questions, len(passages))
+        with connect(fleet.settings) as client:
+            clear(client, Keys(settings.namespace))
+    show(console, result)
+    return result
+
+
+def _measure(
+    console: Console, fleet: LocalFleet, tasks: Sequence[Task], questions: Sequence[Question], passages: int
+) -> DemoResult:
+    in_flight = IN_FLIGHT_PER_PROCESS * fleet.processes
+    cold, hot = asyncio.run(_passes(console, fleet, tasks, in_flight))
+    judged = qrels(questions)
+    before = {task.question.id: [c.id for c in task.candidates] for task in tasks}
+    after = {answer.task.question.id: answer.ranking for answer in cold.answers}
+    return DemoResult(
+        processes=fleet.processes,
+        in_flight=in_flight,
+        passages=passages,
+        before=measure(before, judged),
+        after=measure(after, judged),
+        cold=cold,
+        hot=hot,
+        batches=_batches(fleet),
+        examples=_examples(cold, ndcg_by_question(before, judged), ndcg_by_question(after, judged)),
+    )
+
+
+async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in_flight: int) -> tuple[Pass, Pass]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    async with AsyncRerankClient(fleet.settings) as client:
+        # Opens the connections and reads the announced artefact, which a long-lived client did long ago.
+        await client.rerank("connect", ["and warm the way"])
+        with Progress(*columns, console=console) as progress:
+
+            def bar(description: str) -> Callable[[], None]:
+                shown = progress.add_task(description, total=len(tasks))
+                return lambda: progress.advance(shown)
+
+            cold = await run_pass(client, tasks, in_flight, bar("Reranking"))
+            hot = await run_pass(client, tasks, in_flight, bar("Again, from the cache"))
+    return cold, hot
+
+
+def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[Answer]:
+    """The question that won most, the one in the middle and the one that lost most: no picked cherries."""
+
+    def gain(answer: Answer) -> float:
+        return after[answer.task.question.id] - before[answer.task.question.id]
+
+    ranked = sorted(cold.answers, key=gain, reverse=True)
+    return [ranked[place * (len(ranked) - 1) // (_EXAMPLES - 1)] for place in range(_EXAMPLES)]
+
+
+def _batches(fleet: LocalFleet) -> Batches:
+    """Read the workers' own histograms, added up over processes."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(fleet.supervisor.metrics_directory))
+    values = {(s.name, s.labels.get("le", "")): s.value for metric in registry.collect() for s in metric.samples}
+    count = values["rerank_batch_pairs_count", ""]
+    full = [float(le) for (name, le), v in values.items() if name == "rerank_batch_pairs_bucket" and v >= count]
+    return Batches(
+        count=int(count),
+        pairs=values["rerank_batch_pairs_sum", ""],
+        tokens=values["rerank_batch_tokens_sum", ""],
+        largest_bucket=min(full),
+    )

@@ -1,0 +1,67 @@
+"""A whole fleet on this machine for as long as a block lasts: server if none was given, supervisor, workers ready."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rerank_ops.server import ensure_server
+from rerank_shared.connections import connect
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.fleet import read_state
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings
+from rerank_worker.fleet_metrics import FleetCollector
+from rerank_worker.supervisor import Supervisor
+
+READY_S = 60.0
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFleet:
+    """A running fleet. `settings.redis_url` is where it listens."""
+
+    settings: Settings
+    supervisor: Supervisor
+    processes: int
+
+
+@contextmanager
+def local_fleet(settings: Settings, processes: int | None = None) -> Iterator[LocalFleet]:
+    """Yield a fleet whose workers are warm; it drains when the block ends.
+
+    Raises what `ensure_server` raises, and ConfigurationError when the workers refuse to start (they say why on
+    stderr) or are not ready within READY_S.
+    """
+    with ensure_server(settings) as effective:
+        supervisor = Supervisor(effective, processes, collectors=[FleetCollector(effective)])
+        supervisor.start()
+        watcher = threading.Thread(target=_watch, args=(supervisor,), name="supervisor")
+        watcher.start()
+        try:
+            count = len(supervisor.pids())
+            _wait_until_ready(effective, watcher, count)
+            yield LocalFleet(effective, supervisor, count)
+        finally:
+            supervisor.drain()
+            watcher.join()
+
+
+def _watch(supervisor: Supervisor) -> None:
+    while supervisor.poll(None) is None:
+        pass
+
+
+def _wait_until_ready(settings: Settings, watcher: threading.Thread, count: int) -> None:
+    give_up = time.monotonic() + READY_S
+    with connect(settings) as client:
+        while len(read_state(client, Keys(settings.namespace), settings.model, time.time()).workers) < count:
+            if not watcher.is_alive():
+                raise ConfigurationError("the workers refused to start; their last words are above")
+            if time.monotonic() > give_up:
+                raise ConfigurationError(f"the workers were not ready within {READY_S:g} s; see their log above")
+            time.sleep(_POLL_S)

@@ -1,0 +1,174 @@
+"""The outside world of the asyncio client: native connections and one task that listens, for one event loop.
+
+No request takes a thread, but for the moment in which Celery enqueues its job. When its loop ends as `asyncio.run()`
+ends one, the task closes all connections, so that nothing is left behind even without `close()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rerank_producer.background import Background
+from rerank_producer.enqueue import Publisher
+from rerank_producer.listening import WAKE, Listener
+from rerank_producer.pending import Pending, Waiter
+from rerank_producer.port import TIMEOUT_S
+from rerank_shared import cache
+from rerank_shared.connections import OUTAGES, connect_async, outages_told
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Job, Score
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+#: redis-py raises when its pool of 100 connections is used up; more requests at once than this take turns.
+_CONNECTIONS = 32
+
+
+class _AsyncLine:
+    """A subscription of redis-py as a Line."""
+
+    def __init__(self, pubsub: Any) -> None:
+        self._pubsub = pubsub
+
+    async def subscribe(self, *channels: str) -> None:
+        await self._pubsub.subscribe(*channels)
+
+    async def unsubscribe(self, *channels: str) -> None:
+        await self._pubsub.unsubscribe(*channels)
+
+    async def ping(self) -> None:
+        await self._pubsub.ping()
+
+    async def hear(self, wait_s: float) -> dict[str, Any] | None:
+        message: dict[str, Any] | None = await self._pubsub.get_message(timeout=wait_s)
+        return message
+
+    async def aclose(self) -> None:
+        await self._pubsub.aclose()
+
+
+class AsyncPort:
+    """One event loop's Port; made inside that loop."""
+
+    def __init__(self, settings: Settings, background: Background) -> None:
+        self._settings = settings
+        self._background = background
+        keys = Keys(settings.namespace)
+        self.reply_to = keys.reply(uuid.uuid4().hex)
+        self._redis = connect_async(settings, timeout_s=TIMEOUT_S)
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._counter = cache.LookupCounter(keys)
+        self._pending = Pending()
+        self._settled, self._needed = asyncio.Event(), asyncio.Event()
+        self._line_redis = connect_async(settings, timeout_s=TIMEOUT_S)
+        # Connecting again is the listener's business: it has to tell those who wait.
+        self._line_redis.set_retry(Retry(NoBackoff(), 0))
+        self._listener = Listener(
+            reply_channel=self.reply_to,
+            pending=self._pending,
+            open_line=lambda: _AsyncLine(self._line_redis.pubsub()),
+            pause=asyncio.sleep,
+            settled=self._settled,
+            clock=time.monotonic,
+        )
+        # An empty context: the task outlives the request that happens to be the first.
+        self._task = asyncio.get_running_loop().create_task(
+            self._live(), name="rerank-replies", context=contextvars.Context()
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether another one must be made for this loop."""
+        return self._task.done() or self._task.cancelling() > 0
+
+    async def lookup(self, digests: Sequence[bytes]) -> list[Score | None]:
+        async with self._turns:
+            with outages_told(self._settings, "looking scores up"):
+                return await cache.lookup_async(self._redis, self._counter, digests)
+
+    async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        async with self._turns:
+            with outages_told(self._settings, "handling a request"):
+                pipe = self._redis.pipeline(transaction=False)
+                fill(pipe)
+                return await pipe.execute()
+
+    async def publish(self, job: Job, reply_to: str | None) -> None:
+        await asyncio.wrap_future(self._background.submit(Publisher.publish, job, reply_to))
+
+    async def listen(self, job_id: str, channel: str | None = None) -> Waiter:
+        waiter = Waiter(job_id, asyncio.Event(), channel)
+        self._pending.add(waiter)
+        try:
+            self._needed.set()
+            await _set_within(self._settled, TIMEOUT_S)
+            if channel is not None:
+                await self._subscribed(waiter)
+        except BaseException:
+            self._pending.remove(waiter)
+            raise
+        return waiter
+
+    async def wait(self, waiter: Waiter, wait_s: float) -> None:
+        signal = waiter.signal
+        assert isinstance(signal, asyncio.Event)
+        await _set_within(signal, wait_s)
+        signal.clear()
+
+    def forget(self, waiter: Waiter) -> None:
+        self._pending.remove(waiter)
+
+    async def revoke(self, job_id: str) -> None:
+        await asyncio.wrap_future(self._background.submit(Publisher.revoke, job_id))
+
+    def revoke_soon(self, job_id: str) -> None:
+        self._background.submit(Publisher.revoke, job_id).add_done_callback(_log_failure)
+
+    async def aclose(self) -> None:
+        """End the listener and close all connections; waiting calls run into their deadlines."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _live(self) -> None:
+        try:
+            await self._needed.wait()
+            await self._listener.run()
+        finally:
+            await self._say_goodbye()
+            await self._line_redis.aclose()
+            await self._redis.aclose()
+
+    async def _say_goodbye(self) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        self._counter.add_to(pipe)
+        with contextlib.suppress(*OUTAGES):
+            await pipe.execute()
+
+    async def _subscribed(self, waiter: Waiter) -> None:
+        await self.pipeline(lambda pipe: pipe.publish(self.reply_to, WAKE))
+        give_up = time.monotonic() + TIMEOUT_S
+        while not waiter.subscribed and waiter.answer is None and (left_s := give_up - time.monotonic()) > 0:
+            await self.wait(waiter, left_s)
+
+
+async def _set_within(event: asyncio.Event, wait_s: float) -> None:
+    if not event.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await event.wait()
+
+
+def _log_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        log.warning("job not revoked error=%s", error)

@@ -1,0 +1,117 @@
+"""The client for asyncio callers: ASGI servers, LLM pipelines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from typing import Any, Self
+
+from rerank_producer.aio import AsyncPort
+from rerank_producer.background import Background
+from rerank_producer.client import effective_settings, request_options
+from rerank_producer.collecting import collect
+from rerank_producer.flow import Documents, Flow
+from rerank_producer.handles import RerankHandle
+from rerank_producer.per_process import PerProcess
+from rerank_shared.keys import JobClass
+from rerank_shared.schemas import RerankResponse
+from rerank_shared.settings import Settings
+
+
+class AsyncRerankClient:
+    """Reranks through the fleet from asyncio; any number of requests at once, from any number of event loops.
+
+    Options, answers and errors are those of RerankClient. A request whose task is cancelled is dropped by the workers.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
+        self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
+        self._flow = Flow(self.settings)
+        self._loops = PerProcess(lambda: _Loops(self.settings))
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        top_n: int | None = None,
+        max_length: int | None = None,
+        deadline_ms: float | None = None,
+        job_class: JobClass = "interactive",
+        model: str | None = None,
+        partial: bool = True,
+    ) -> RerankResponse:
+        """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
+        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        return await self._flow.rerank(self._loops.get().port(), query, documents, options, partial=partial)
+
+    async def submit(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        top_n: int | None = None,
+        max_length: int | None = None,
+        deadline_ms: float | None = None,
+        job_class: JobClass = "interactive",
+        model: str | None = None,
+    ) -> RerankHandle:
+        """Enqueue a request for `collect()`; see RerankClient.submit."""
+        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        return RerankHandle(await self._flow.submit(self._loops.get().port(), query, documents, options))
+
+    async def collect(
+        self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
+    ) -> RerankResponse:
+        """Wait for the answer to a submitted request; see RerankClient.collect.
+
+        A caller that is cancelled leaves the request as it is, to be collected later.
+        """
+        port, keys, clock = self._loops.get().port(), self._flow.keys, self._flow.clock
+        return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
+
+    async def cancel(self, handle: RerankHandle | str) -> None:
+        """Tell all live workers to drop a job; see RerankClient.cancel."""
+        await self._loops.get().port().revoke(str(handle))
+
+    async def close(self) -> None:
+        """Close this event loop's connections and the queue's. A client that is used again opens new ones."""
+        if (loops := self._loops.take()) is not None:
+            await loops.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class _Loops:
+    """The ports of one process, one for each event loop, and what they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._background = Background(settings)
+        self._lock = threading.Lock()
+        self._ports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPort] = weakref.WeakKeyDictionary()
+
+    def port(self) -> AsyncPort:
+        """Return the running loop's port."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            port = self._ports.get(loop)
+            if port is None or port.closed:
+                # A port refers to its loop, so that a closed loop would never leave the dictionary by itself.
+                for other in [other for other in self._ports if other.is_closed()]:
+                    del self._ports[other]
+                port = self._ports[loop] = AsyncPort(self._settings, self._background)
+            return port
+
+    async def aclose(self) -> None:
+        """Close the running loop's port and what all share; other loops' ports close when their loops end."""
+        with self._lock:
+            port = self._ports.pop(asyncio.get_running_loop(), None)
+        if port is not None:
+            await port.aclose()
+        await asyncio.to_thread(self._background.close)

@@ -1,0 +1,124 @@
+"""The client for synchronous callers: threads, WSGI servers, scripts."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rerank_producer.blocking import BlockingPort
+from rerank_producer.collecting import collect
+from rerank_producer.flow import Documents, Flow
+from rerank_producer.handles import RerankHandle
+from rerank_producer.per_process import PerProcess
+from rerank_producer.port import drive
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.keys import JobClass
+from rerank_shared.schemas import RerankResponse
+from rerank_shared.settings import Settings, load_settings
+
+
+class RerankClient:
+    """Reranks through the fleet. Thread-safe: make one for the whole process, before or after it forks.
+
+    Making it connects nothing. Without `settings` it reads the environment; keyword arguments (`redis_url`,
+    `namespace`, any other setting) come before that. Raises ConfigurationError.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
+        self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
+        self._flow = Flow(self.settings)
+        self._port = PerProcess(lambda: BlockingPort(self.settings))
+
+    def rerank(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        top_n: int | None = None,
+        max_length: int | None = None,
+        deadline_ms: float | None = None,
+        job_class: JobClass = "interactive",
+        model: str | None = None,
+        partial: bool = True,
+    ) -> RerankResponse:
+        """Return the documents ordered by relevance to the query, best first.
+
+        Documents are texts, `Document`s or mappings with `text`, `id`, `metadata`, in first-stage order. At the
+        deadline (milliseconds from now; default by settings) the answer is what has been scored, the rest behind it in
+        first-stage order, with `complete` false; with `partial=False` that is DeadlineExceeded instead.
+
+        Raises InvalidRequest, UnknownModel, QueueUnavailable, JobRevoked, JobLost, ScoringFailed, DeadlineExceeded.
+        """
+        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        return drive(self._flow.rerank(self._port.get(), query, documents, options, partial=partial))
+
+    def submit(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        top_n: int | None = None,
+        max_length: int | None = None,
+        deadline_ms: float | None = None,
+        job_class: JobClass = "interactive",
+        model: str | None = None,
+    ) -> RerankHandle:
+        """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
+
+        It is not tied to this client: nobody notices if its process ends. Raises as `rerank`.
+        """
+        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        return RerankHandle(drive(self._flow.submit(self._port.get(), query, documents, options)))
+
+    def collect(
+        self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
+    ) -> RerankResponse:
+        """Wait for the answer to a submitted request: for `timeout_ms`, at most until its own deadline.
+
+        Results carry the documents' ids and indexes, not their metadata. May be called again, after a time-out too.
+        Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a job again
+        when its worker dies. Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the request, and
+        whatever error the worker answered.
+        """
+        keys, clock = self._flow.keys, self._flow.clock
+        return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
+
+    def cancel(self, handle: RerankHandle | str) -> None:
+        """Tell all live workers to drop a job; who waits for it gets JobRevoked. Raises QueueUnavailable.
+
+        A worker process that starts later does not know of it, and may still run the job before its deadline.
+        """
+        drive(self._port.get().revoke(str(handle)))
+
+    def close(self) -> None:
+        """Close all connections of this process. A client that is used again opens new ones."""
+        if (port := self._port.take()) is not None:
+            port.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def effective_settings(settings: Settings | None, **overrides: Any) -> Settings:
+    """Return the settings of a client; raises ConfigurationError if they are given twice."""
+    given = sorted(name for name, value in overrides.items() if value is not None)
+    if settings is None:
+        return load_settings(**overrides)
+    if given:
+        raise ConfigurationError(f"give either settings or {', '.join(given)}, not both")
+    return settings
+
+
+def request_options(
+    top_n: int | None, max_length: int | None, deadline_ms: float | None, job_class: JobClass, model: str | None
+) -> dict[str, Any]:
+    """Return the options of a request by the names of its schema."""
+    return {
+        "top_n": top_n,
+        "max_length": max_length,
+        "deadline_ms": deadline_ms,
+        "job_class": job_class,
+        "model": model,
+    }

@@ -1,0 +1,100 @@
+"""Collects the answer to a request that was submitted, in this process or another.
+
+The request's text is not at hand here, so a job that was lost can't be sent again; the broker still delivers it again
+when a worker dies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rerank_producer import metrics
+from rerank_producer.clock import Clock, Deadline
+from rerank_producer.flow import incomplete
+from rerank_producer.patience import Patience
+from rerank_producer.pending import Waiter
+from rerank_producer.port import Port
+from rerank_producer.preparation import same_scores
+from rerank_producer.response import build_response
+from rerank_producer.waiting import ServerLost, Wait
+from rerank_shared import wire
+from rerank_shared.errors import DeadlineExceeded, JobLost, RerankError
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Outcome, Stages, Submitted
+from rerank_shared.schemas import RerankResponse, Timings
+
+
+async def collect(
+    port: Port, keys: Keys, clock: Clock, job_id: str, timeout_ms: float | None, *, partial: bool
+) -> RerankResponse:
+    """Return the answer to a submitted request; see RerankClient.collect."""
+    started = clock.monotonic()
+    plan, record = await _read(port, keys, job_id)
+    with metrics.watched(plan.job_class) as watch:
+        outcome = None
+        try:
+            if plan.misses:
+                outcome = await _outcome(port, keys, clock, plan, record, timeout_ms)
+        except (DeadlineExceeded, ServerLost):
+            if not partial:
+                raise
+        if outcome is not None and _contradict(plan, outcome):
+            raise JobLost(
+                f"job {job_id}: the fleet's model changed while it waited, so what was cached does not belong with "
+                "what was scored: submit the request again"
+            )
+        response = build_response(plan, outcome, timings=_timings(outcome, (clock.monotonic() - started) * 1000))
+        if not (partial or response.complete):
+            raise incomplete(job_id, outcome)
+        watch.response = response
+        return response
+
+
+async def _read(port: Port, keys: Keys, job_id: str) -> tuple[Submitted, bytes | None]:
+    def fill(pipe: Any) -> None:
+        pipe.get(keys.request(job_id))
+        pipe.get(keys.result(job_id))
+
+    request, record = await port.pipeline(fill)
+    if request is None:
+        raise JobLost(
+            f"no submitted request {job_id!r} is known: either it was not submitted to this namespace, or its answer "
+            "was kept RERANK_RESULT_TTL_S after the deadline and is gone; submit it again"
+        )
+    return wire.decode_submitted(request), record
+
+
+async def _outcome(
+    port: Port, keys: Keys, clock: Clock, plan: Submitted, record: bytes | None, timeout_ms: float | None
+) -> Outcome:
+    if record is not None:
+        answer = wire.decode_record(record)[1]
+        if isinstance(answer, RerankError):
+            raise answer
+        return answer
+    deadline = Deadline.at_epoch(plan.deadline_at, clock)
+    if timeout_ms is not None and deadline.started + timeout_ms / 1000 < deadline.at:
+        deadline = Deadline.after(timeout_ms / 1000, clock)
+    waiter: Waiter = await port.listen(plan.job_id, keys.result(plan.job_id))
+    try:
+        patience = Patience(clock.monotonic(), deadline.at, redelivery_s=0.0, resends=False)
+        # The record may have come between reading it and being subscribed.
+        patience.line_restored(clock.monotonic())
+        return await Wait(port, keys, clock, waiter, deadline, patience).outcome()
+    finally:
+        port.forget(waiter)
+
+
+def _contradict(plan: Submitted, outcome: Outcome) -> bool:
+    return bool(plan.hits) and plan.artefact is not None and not same_scores(plan.artefact, outcome.artefact)
+
+
+def _timings(outcome: Outcome | None, total_ms: float) -> Timings:
+    stages = Stages() if outcome is None else outcome.stages
+    return Timings(
+        total_ms=total_ms,
+        queue_ms=stages.queue_ms,
+        tokenize_ms=stages.tokenize_ms,
+        batch_ms=stages.batch_ms,
+        run_ms=stages.run_ms,
+    )

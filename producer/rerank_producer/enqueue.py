@@ -1,0 +1,88 @@
+"""Puts jobs on the queue through Celery, and takes them back. Blocking; threads may share one publisher.
+
+It keeps its connections in pools of its own: those of Celery are one set for all apps of a process, with one limit
+that each app sets anew, and a forked child would find its parent's sockets in them.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+from celery import Celery
+from celery.app.amqp import AMQP
+from kombu.pools import ProducerPool
+
+from rerank_producer.port import TIMEOUT_S
+from rerank_shared import wire
+from rerank_shared.celery_app import TASK_NAME, make_celery
+from rerank_shared.connections import outages_told
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Job
+from rerank_shared.settings import Settings
+
+
+class _OwnPool(AMQP):  # type: ignore[misc]
+    @cached_property
+    def producer_pool(self) -> ProducerPool:
+        limit = self.app.conf.broker_pool_limit
+        return ProducerPool(self.app.connection_for_write().Pool(limit=limit), limit=limit)
+
+
+class Publisher:
+    """A client's way to the queue. Celery is set up on first use, so that cached requests never pay for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = Keys(settings.namespace)
+        self._lock = threading.Lock()
+        self._made: Celery | None = None
+
+    def publish(self, job: Job, reply_to: str | None) -> None:
+        """Put a job on the queue of its class; its answer is announced on `reply_to`.
+
+        Raises QueueUnavailable. With `reply_to` None, Celery puts in an id of its own on which nobody listens.
+        """
+        with outages_told(self._settings, f"enqueuing job {job.job_id}"):
+            self._app().send_task(
+                TASK_NAME,
+                args=(wire.encode_job(job),),
+                task_id=job.job_id,
+                queue=self._keys.queue(job.job_class),
+                reply_to=reply_to,
+                # What a request says is nobody's business in events and logs, and costs time to spell.
+                argsrepr="(job,)",
+                kwargsrepr="{}",
+                add_to_parent=False,
+            )
+
+    def revoke(self, job_id: str) -> None:
+        """Tell all workers to drop a job; those that start later don't hear of it. Raises QueueUnavailable."""
+        app = self._app()
+        with outages_told(self._settings, f"cancelling job {job_id}"), app.amqp.producer_pool.acquire(True) as producer:
+            app.control.revoke(job_id, connection=producer.connection)
+
+    def close(self) -> None:
+        """Close all connections; the publisher opens new ones when it is used again."""
+        with self._lock:
+            app, self._made = self._made, None
+        if app is not None:
+            app.amqp.producer_pool.force_close_all()
+            app.amqp.producer_pool.connections.force_close_all()
+            app.close()
+
+    def _app(self) -> Celery:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def _make(self) -> Celery:
+        app = make_celery(self._settings, results=False)
+        app.amqp_cls = _OwnPool
+        app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
+        # A client reads nothing that may take long, and has a deadline of its own.
+        app.conf.broker_transport_options |= {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+        # Threads that race for these would each make their own.
+        _ = app.amqp.producer_pool, app.amqp.send_task_message
+        return app

@@ -1,0 +1,104 @@
+"""What callers experience, for Prometheus, in the default registry. Labels come from closed sets only.
+
+Counters and histograms alone, so that the multi-process mode of prometheus_client adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prometheus_client import REGISTRY, Counter, Histogram
+
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, QueueUnavailable, RerankError
+from rerank_shared.keys import JOB_CLASSES
+from rerank_shared.schemas import RerankResponse
+
+#: From 1 ms to a minute, each half as long again as the one before.
+SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
+_K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
+_OUTCOMES: tuple[tuple[type[RerankError], str], ...] = (
+    (InvalidRequest, "invalid"),
+    (DeadlineExceeded, "deadline"),
+    (QueueUnavailable, "unavailable"),
+    (JobRevoked, "revoked"),
+    (JobLost, "lost"),
+)
+
+
+def _once(kind: Any, name: str, *args: Any, **options: Any) -> Any:
+    """Make a metric, or return the one of that name: a module may be imported again, a metric made only once."""
+    try:
+        return kind(name, *args, **options)
+    except ValueError:
+        return REGISTRY._names_to_collectors[name]
+
+
+REQUEST_SECONDS = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_request_seconds",
+        "Duration of answered rerank() calls; cache is hot (all pairs cached), warm (some) or cold (none).",
+        ["class", "k", "cache"],
+        buckets=SECONDS_BUCKETS,
+    ),
+)
+REQUESTS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_requests_total",
+        "Requests by how they ended; a submitted one ends with collect().",
+        ["class", "outcome"],
+    ),
+)
+CACHE_PAIRS = cast(Counter, _once(Counter, "rerank_cache_pairs_total", "Pairs looked up in the cache.", ["result"]))
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a call has told about itself so far. `response` None: it ends without one, and nothing is wrong."""
+
+    job_class: str
+    response: RerankResponse | None = None
+
+
+@contextmanager
+def watched(job_class: object) -> Iterator[Watch]:
+    """Count how the call inside the block ends."""
+    watch = Watch(str(job_class) if job_class in JOB_CLASSES else "unknown")
+    try:
+        yield watch
+    except BaseException as error:
+        REQUESTS.labels(watch.job_class, outcome_of(error)).inc()
+        raise
+    if watch.response is not None:
+        REQUESTS.labels(watch.job_class, "complete" if watch.response.complete else "partial").inc()
+
+
+def outcome_of(error: BaseException) -> str:
+    """Return the label of what ended a request."""
+    if not isinstance(error, Exception):
+        return "cancelled"
+    return next((label for kind, label in _OUTCOMES if isinstance(error, kind)), "failed")
+
+
+def observe_request(job_class: str, k: int, hits: int, seconds: float) -> None:
+    """Record the duration of an answered request of `k` documents; one without documents is not counted."""
+    if k:
+        cache = "cold" if hits == 0 else "hot" if hits == k else "warm"
+        REQUEST_SECONDS.labels(job_class, k_bucket(k), cache).observe(seconds)
+
+
+def observe_lookup(hits: int, misses: int) -> None:
+    """Record what a cache look-up found."""
+    CACHE_PAIRS.labels("hit").inc(hits)
+    CACHE_PAIRS.labels("miss").inc(misses)
+
+
+def k_bucket(k: int) -> str:
+    """Return the label of a number of documents."""
+    return next((label for limit, label in _K_BUCKETS if k <= limit), "251+")

@@ -1,0 +1,62 @@
+"""When a waiting caller looks for the job's record itself, sends the job again, and gives up. Pure: time is passed in.
+
+The answer normally comes by itself. Looking covers a record that was announced while nobody listened; sending again
+covers a job that was lost with its worker, which is harmless, since a job's id makes it the same job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+FIRST_CHECK_S = 0.5
+CHECK_EVERY_S = 1.0
+
+
+class Act(Enum):
+    """What to do now. CHECK always comes before SEND."""
+
+    WAIT = "wait"
+    CHECK = "check"
+    SEND = "send"
+    STOP = "stop"
+
+
+@dataclass(slots=True)
+class Patience:
+    """The policy for one job, sent at `sent_at`; with `resends=False` it is only looked for."""
+
+    sent_at: float
+    give_up_at: float
+    redelivery_s: float
+    resends: bool = True
+    _check_at: float = field(init=False)
+    _send_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._send_at = self.sent_at + self.redelivery_s if self.resends else float("inf")
+        self._check_at = min(self.sent_at + FIRST_CHECK_S, self._send_at)
+
+    def act(self, now: float) -> Act:
+        """Return what is due, and count it as done."""
+        if now >= self.give_up_at:
+            return Act.STOP
+        if now >= self._check_at:
+            later = now + CHECK_EVERY_S
+            self._check_at = min(later, self._send_at) if self._send_at > now else later
+            return Act.CHECK
+        if now >= self._send_at:
+            self._send_at = now + self.redelivery_s
+            self._check_at = min(self._check_at, self._send_at)
+            return Act.SEND
+        return Act.WAIT
+
+    def wait_s(self, now: float) -> float:
+        """Return how long nothing will be due."""
+        return max(0.0, min(self._check_at, self._send_at, self.give_up_at) - now)
+
+    def line_restored(self, now: float) -> None:
+        """Take note that answers may have passed unheard, and that the server may have lost the job."""
+        self._check_at = now
+        if self.resends:
+            self._send_at = min(self._send_at, now)

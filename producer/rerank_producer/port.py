@@ -1,0 +1,62 @@
+"""What a request's flow needs of the outside world. The flow is written once, as coroutines over a `Port`.
+
+A `BlockingPort` blocks the calling thread and never suspends, so `drive` runs the flow to its end without an event
+loop; an `AsyncPort` suspends. All methods raise QueueUnavailable when the server is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from rerank_producer.pending import Waiter
+from rerank_shared.errors import InternalError
+from rerank_shared.messages import Job, Score
+
+T = TypeVar("T")
+
+#: A healthy server answers a command in a millisecond; a caller would rather know than wait longer than this.
+TIMEOUT_S = 1.0
+
+
+class Port(Protocol):
+    """Redis, the queue and the reply channel, as one client in one process (or event loop) sees them."""
+
+    @property
+    def reply_to(self) -> str:
+        """The channel on which this client hears of its jobs."""
+
+    async def lookup(self, digests: Sequence[bytes]) -> list[Score | None]:
+        """Return the cached score of each digest, and count hits and misses."""
+
+    async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        """Return the answers to the commands that `fill` queues; one round trip."""
+
+    async def publish(self, job: Job, reply_to: str | None) -> None:
+        """Put a job on the queue."""
+
+    async def listen(self, job_id: str, channel: str | None = None) -> Waiter:
+        """Return a waiter that hears of a job from now on, also on `channel`. It must be forgotten in the end."""
+
+    async def wait(self, waiter: Waiter, wait_s: float) -> None:
+        """Return when something has happened to `waiter`, or after that time."""
+
+    def forget(self, waiter: Waiter) -> None:
+        """Stop hearing of its job."""
+
+    async def revoke(self, job_id: str) -> None:
+        """Tell all workers to drop a job."""
+
+    def revoke_soon(self, job_id: str) -> None:
+        """Do the same in the background, for a caller that is being cancelled."""
+
+
+def drive(flow: Coroutine[Any, Any, T]) -> T:
+    """Run a flow over a port that never suspends, and return its result."""
+    try:
+        flow.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    flow.close()
+    raise InternalError("a blocking port suspended its flow")

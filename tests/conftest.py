@@ -1,0 +1,66 @@
+"""Fixtures for all tests: a real server a test process, a namespace a test, real workers on demand."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from rerank_ops.server import EmbeddedServer
+from rerank_shared.settings import Settings, load_settings
+from support.fleet import TestFleet
+
+# Two test processes share two cores, so hypothesis's own time limits would only measure the neighbour.
+hypothesis_settings.register_profile("fleet", deadline=None, max_examples=60)
+hypothesis_settings.load_profile("fleet")
+
+StartFleet = Callable[..., TestFleet]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's settings must not reach a test."""
+    for name in list(os.environ):
+        if name.startswith("RERANK_") or name == "REDIS_URL":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """One server for all tests of this process; tests are kept apart by their namespaces."""
+    with EmbeddedServer.start() as running:
+        yield running
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def settings(server: EmbeddedServer, namespace: str) -> Settings:
+    """Settings of this test's own fleet."""
+    return load_settings(redis_url=server.url, namespace=namespace)
+
+
+@pytest.fixture
+def start_fleet(settings: Settings, tmp_path: Path) -> Iterator[StartFleet]:
+    """Start a fleet of real workers: `start_fleet(count=1, **settings that differ)`."""
+    fleets: list[TestFleet] = []
+
+    def start(count: int = 1, *, wait: bool = True, **changes: object) -> TestFleet:
+        changed = load_settings(**(settings.model_dump(exclude_none=True) | changes))
+        logs = tmp_path / f"fleet-{len(fleets)}"
+        logs.mkdir()
+        fleet = TestFleet(changed, logs)
+        fleets.append(fleet)
+        return fleet.start(count, wait=wait)
+
+    yield start
+    for fleet in fleets:
+        fleet.stop()

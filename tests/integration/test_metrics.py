@@ -1,0 +1,95 @@
+"""What Prometheus reads from a supervisor: counters of all processes added up, and the fleet's own gauges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from rerank_ops.local_fleet import local_fleet
+from rerank_producer import RerankClient
+from rerank_shared.settings import Settings
+from rerank_worker.fleet_metrics import FleetCollector
+from support.jobs import passages
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.integration
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def scrape(port: int) -> Samples:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def test_a_scrape_tells_the_work_done_and_the_work_waiting(settings: Settings) -> None:
+    port = free_port()
+    settings = settings.model_copy(update={"metrics_port": port})
+    with local_fleet(settings, processes=2), RerankClient(settings) as client:
+        for _ in range(4):
+            client.rerank("which rooms?", passages(12), partial=False)
+        samples = scrape(port)
+        assert value(samples, "rerank_redis_up") == 1
+        assert value(samples, "rerank_workers") == 2
+        assert value(samples, "rerank_jobs_total", outcome="complete", **{"class": "interactive"}) == 4
+        assert value(samples, "rerank_pairs_run_total") == 48
+        assert value(samples, "rerank_batch_pairs_sum") == 48
+        assert value(samples, "rerank_stage_seconds_count", stage="run", **{"class": "interactive"}) == 4
+        assert value(samples, "rerank_fleet_tokens_per_second") > 0
+        assert value(samples, "rerank_predicted_drain_seconds") == 0
+        handles = [client.submit("which rooms?", passages(150), deadline_ms=600_000) for _ in range(10)]
+        samples = scrape(port)
+        queued = value(samples, "rerank_queue_jobs", state="queued", **{"class": "interactive"})
+        held = value(samples, "rerank_queue_jobs", state="held", **{"class": "interactive"})
+        assert queued + held > 0
+        assert held > 0 or queued == len(handles)
+        assert value(samples, "rerank_queue_tokens", **{"class": "interactive"}) > 1_000
+        assert value(samples, "rerank_predicted_drain_seconds") > 0
+
+
+def test_work_counts_while_no_worker_lives_and_a_lost_server_shows(settings: Settings) -> None:
+    def gauges() -> dict[str, float]:
+        families = FleetCollector(settings).collect()
+        return {sample.name: sample.value for family in families for sample in family.samples}
+
+    with RerankClient(settings) as client:
+        client.submit("which rooms?", passages(150), deadline_ms=600_000)
+    assert gauges()["rerank_workers"] == 0
+    # Nobody has ever measured a rate in this namespace, so nobody can say how long it takes.
+    assert gauges()["rerank_predicted_drain_seconds"] == float("inf")
+    lost = FleetCollector(settings.model_copy(update={"redis_url": type(settings.redis_url)("unix:///nowhere/r.sock")}))
+    assert [(sample.name, sample.value) for family in lost.collect() for sample in family.samples] == [
+        ("rerank_redis_up", 0.0)
+    ]
+
+
+def test_counters_do_not_fall_when_a_process_is_replaced(settings: Settings) -> None:
+    port = free_port()
+    settings = settings.model_copy(update={"metrics_port": port})
+    with local_fleet(settings, processes=1) as fleet, RerankClient(settings) as client:
+        client.rerank("which rooms?", passages(5), partial=False)
+        before = value(scrape(port), "rerank_pairs_run_total")
+        (pid,) = fleet.supervisor.pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: fleet.supervisor.pids() not in ([pid], []), "the process is replaced")
+        client.rerank("which rooms?", passages(5), deadline_ms=60_000, partial=False)
+        assert value(scrape(port), "rerank_pairs_run_total") == before + 5

@@ -1,0 +1,119 @@
+"""A worker without a model: a real Celery process that answers with made-up scores, as the query tells it to.
+
+The query is words; those that it knows change what it does: `gate:NAME` waits until `open_gate` was called for that
+name, `fail` raises ScoringFailed, `crash` an exception of its own, `half` scores only the first half, `nan` scores with
+no number, `short` answers one score too few, `silent` never answers, `silent-once` answers from the second attempt on,
+`other` has another artefact. Started as a program, it serves the fleet of its environment.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from celery.exceptions import Ignore
+from celery.signals import worker_ready
+
+from rerank_shared import fleet, wire
+from rerank_shared.backend import Completion
+from rerank_shared.celery_app import TASK_NAME, make_celery
+from rerank_shared.connections import connect
+from rerank_shared.errors import ScoringFailed
+from rerank_shared.fleet import ledger_member
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
+from rerank_shared.settings import Settings, load_settings
+
+GATE_S = 30
+
+
+def artefact_of(settings: Settings, digest: str = "e" * 64) -> Artefact:
+    """Return what the echo worker says that it serves."""
+    return Artefact(settings.model, digest, "t" * 64, "echo", "pair", 512, "longest_first", "sigmoid")
+
+
+def logit(query: str, text: str) -> float:
+    """Return the made-up score of a pair: any of 512 values, so that ties happen."""
+    return (zlib.crc32(f"{query}|{text}".encode()) % 512 - 256) / 32
+
+
+def score(query: str, text: str) -> Score:
+    """Return the made-up score with its token count."""
+    return Score(logit(query, text), 3 + len(query.split()) + len(text.split()), truncated="long" in text)
+
+
+def open_gate(client: Any, settings: Settings, name: str) -> None:
+    """Let a job go on that waits at a gate, whenever it gets there."""
+    key = Keys(settings.namespace).prefix + f"gate:{name}"
+    client.rpush(key, 1)
+    client.expire(key, 60)
+
+
+def announce(client: Any, settings: Settings, *, digest: str = "e" * 64) -> None:
+    """Announce the echo worker's artefact and a heartbeat, for as long as a test may take."""
+    keys, now = Keys(settings.namespace), time.time()
+    pipe = client.pipeline(transaction=False)
+    fleet.announce(pipe, keys, artefact_of(settings, digest), now)
+    fleet.beat(pipe, keys, Heartbeat("echo", settings.model, "here", 1, None, now, 1000.0, 0, 0), now)
+    pipe.zadd(keys.workers, {"echo": now + 3600})
+    pipe.execute()
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings()
+    client, keys = connect(settings), Keys(settings.namespace)
+    app = make_celery(settings)
+
+    @app.task(bind=True, name=TASK_NAME, throws=(ScoringFailed,))  # type: ignore[untyped-decorator]
+    def echo(self: Any, payload: bytes) -> dict[str, Any]:
+        job = wire.decode_job(payload)
+        client.rpush(keys.prefix + f"seen:{job.job_id}", payload)
+        client.expire(keys.prefix + f"seen:{job.job_id}", 60)
+        self.request.completion = Completion(
+            keys, keys.ledger(job.job_class), ledger_member(job.job_id, job.tokens), keys.text(job.job_id)
+        )
+        documents = job.documents
+        if documents is None:
+            text: Any = client.get(keys.text(job.job_id))
+            documents = wire.decode_texts(text)
+        return wire.outcome_to_plain(_outcome(settings, client, job, documents))
+
+    worker_ready.connect(lambda **_: announce(client, settings), weak=False)
+    options = ["--pool=threads", "--concurrency=8", "--without-gossip", "--without-mingle", "--loglevel=WARNING"]
+    app.worker_main(["worker", *options])
+
+
+def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[str]) -> Outcome:
+    words = job.query.split()
+    for word in words:
+        if word.startswith("gate:"):
+            client.connection_pool.connection_kwargs["socket_timeout"] = GATE_S + 5
+            client.blpop([f"{settings.namespace}:{word}"], timeout=GATE_S)
+    if "silent" in words or ("silent-once" in words and job.attempt == 1):
+        raise Ignore
+    if "fail" in words:
+        raise ScoringFailed("the model could not score it")
+    if "crash" in words:
+        raise ZeroDivisionError("on purpose")
+    scores: list[Score | None] = [score(job.query, text) for text in documents]
+    if "half" in words:
+        scores[len(scores) // 2 :] = [None] * (len(scores) - len(scores) // 2)
+    if "nan" in words:
+        scores[0] = Score(float("nan"), 1, False)
+    artefact = artefact_of(settings, "o" * 64) if "other" in words else artefact_of(settings)
+    return Outcome(
+        job_id=job.job_id,
+        scores=tuple(scores[1:] if "short" in words else scores),
+        artefact=artefact,
+        worker="echo",
+        stages=Stages(1.0, 2.0, 3.0, 4.0),
+        batch_pairs=(len(documents),),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Keys: no two things share one, and no namespace reaches into another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rerank_shared.keys import JOB_CLASSES, Keys
+
+#: Each kind of key as a function of its argument; what takes none ignores it.
+WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
+    "result": Keys.result,
+    "reply": Keys.reply,
+    "text": Keys.text,
+    "request": Keys.request,
+    "artefact": Keys.artefact,
+    "worker": Keys.worker,
+    "rate": Keys.rate,
+    "score": lambda keys, argument: keys.score(argument.encode()),
+}
+WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
+    "unacked": lambda keys: keys.unacked,
+    "leases": lambda keys: keys.leases,
+    "cache_counters": lambda keys: keys.cache_counters,
+    "models": lambda keys: keys.models,
+    "workers": lambda keys: keys.workers,
+    "queue interactive": lambda keys: keys.queue_list("interactive"),
+    "queue bulk": lambda keys: keys.queue_list("bulk"),
+    "ledger interactive": lambda keys: keys.ledger("interactive"),
+    "ledger bulk": lambda keys: keys.ledger("bulk"),
+}
+#: Arguments made of what keys are made of, since only those could make one kind look like another.
+PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "rate", "a"]
+arguments = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(max_size=8)
+places = st.tuples(st.sampled_from(sorted(WITH_TEXT)), arguments) | st.tuples(
+    st.sampled_from(sorted(WITHOUT)), st.just("")
+)
+namespaces = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True)
+
+
+def spell(namespace: str, place: tuple[str, str]) -> bytes:
+    kind, argument = place
+    keys = Keys(namespace)
+    key = WITHOUT[kind](keys) if kind in WITHOUT else WITH_TEXT[kind](keys, argument)
+    return key.encode() if isinstance(key, str) else key
+
+
+def test_every_key_is_spelled_here() -> None:
+    spelled = {name for name in vars(Keys) if not name.startswith("_")} - {"namespace", "prefix", "score_prefix"}
+    known = {*WITH_TEXT, *(name.partition(" ")[0] for name in WITHOUT), "queue_list", "is_reply"}
+    assert spelled == known
+    assert {f"queue {name}" for name in JOB_CLASSES} <= set(WITHOUT)
+
+
+@given(places, places)
+@example(("worker", "s"), ("workers", ""))
+def test_different_things_have_different_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (spell("fleet", one) == spell("fleet", other)) == (one == other)
+
+
+@given(namespaces, namespaces, places)
+def test_a_key_belongs_to_its_namespace_alone(one: str, other: str, place: tuple[str, str]) -> None:
+    key = spell(one, place)
+    assert key.startswith(Keys(one).prefix.encode())
+    assert key.startswith(Keys(other).prefix.encode()) == (one == other)
+
+
+@given(st.binary(max_size=16), st.binary(max_size=16))
+def test_a_score_has_its_digest_in_its_key(one: bytes, other: bytes) -> None:
+    keys = Keys("fleet")
+    assert (keys.score(one) == keys.score(other)) == (one == other)
+    assert keys.score(one).startswith(keys.score_prefix)
+
+
+@given(arguments)
+def test_only_a_client_s_own_channel_is_a_reply(argument: str) -> None:
+    keys = Keys("fleet")
+    assert keys.is_reply(keys.reply(argument))
+    assert not keys.is_reply(keys.result(argument))
+    assert not keys.is_reply(Keys("fleet2").reply(argument))
+    assert not keys.is_reply(None)

@@ -1,0 +1,173 @@
+"""Settings: each one reachable from the environment, mistakes named, secrets hidden."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from rerank_shared.connections import masked_url
+from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.settings import DEFAULT_REDIS_URL, PREFIX, Settings, load_settings, refuse_unknown, to_environ
+
+#: A value of each setting that is not its default, as written in the environment and as read.
+OTHER: dict[str, tuple[str, Any]] = {
+    "redis_url": ("redis://:pa55word@db:6380/2", SecretStr("redis://:pa55word@db:6380/2")),
+    "namespace": ("search.eu-1", "search.eu-1"),
+    "model": ("hf:org/name@main", "hf:org/name@main"),
+    "model_digest": ("ab" * 32, "ab" * 32),
+    "activation": ("identity", "identity"),
+    "max_length": ("256", 256),
+    "max_documents": ("7", 7),
+    "default_deadline_ms": ("250", 250),
+    "bulk_deadline_ms": ("1", 1),
+    "cache": ("false", False),
+    "cache_ttl_s": ("60", 60),
+    "result_ttl_s": ("61", 61),
+    "inline_bytes": ("0", 0),
+    "redelivery_s": ("2.5", 2.5),
+    "processes": ("3", 3),
+    "concurrency": ("9", 9),
+    "budget_tokens": ("4096", 4096),
+    "max_wait_ms": ("2.5", 2.5),
+    "plan": ("padded", "padded"),
+    "pin": ("0", False),
+    "grace_s": ("0.5", 0.5),
+    "metrics_port": ("9100", 9100),
+    "metrics_host": ("0.0.0.0", "0.0.0.0"),
+    "log_level": ("DEBUG", "DEBUG"),
+}
+#: A wrong value of each setting that has wrong ones.
+WRONG = {
+    "namespace": ["a*", "a:b", "", "a\n", "x" * 65],
+    "model": [""],
+    "model_digest": ["abc", "G" * 64, "AB" * 32],
+    "activation": ["relu"],
+    "max_length": ["7", "32769", "many", ""],
+    "max_documents": ["0", "1.5"],
+    "default_deadline_ms": ["0"],
+    "bulk_deadline_ms": ["-1"],
+    "cache": ["maybe"],
+    "cache_ttl_s": ["0"],
+    "result_ttl_s": ["0"],
+    "inline_bytes": ["-1"],
+    "redelivery_s": ["0.4", "nan", "inf"],
+    "processes": ["0"],
+    "concurrency": ["0", "257"],
+    "budget_tokens": ["63"],
+    "max_wait_ms": ["-0.1", "nan", "inf"],
+    "plan": ["both"],
+    "pin": ["2"],
+    "grace_s": ["0", "inf"],
+    "metrics_port": ["-1", "65536"],
+    "log_level": ["debug"],
+}
+
+
+def test_the_tables_above_know_every_setting() -> None:
+    assert set(OTHER) == set(Settings.model_fields)
+    # An address that a name server must judge, and any text is a URL until it is used.
+    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host"}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_each_setting_is_read_from_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, value = OTHER[name]
+    assert getattr(load_settings(), name) != value
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    assert getattr(load_settings(), name) == value
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_child_process_loads_equal_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(**{name: OTHER[name][1]})
+    for variable, value in to_environ(settings).items():
+        monkeypatch.setenv(variable, value)
+    assert load_settings() == settings
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_a_wrong_value_names_its_variable(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    with pytest.raises(ConfigurationError, match=PREFIX + name.upper()) as caught:
+        load_settings()
+    assert len(caught.value.message) < 200
+
+
+def test_an_unknown_argument_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="NAMESPACES"):
+        load_settings(namespaces="x")
+
+
+def test_redis_url_is_looked_for_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().redis_url.get_secret_value() == DEFAULT_REDIS_URL
+    monkeypatch.setenv("REDIS_URL", "redis://platform:1")
+    assert load_settings().redis_url.get_secret_value() == "redis://platform:1"
+    monkeypatch.setenv("RERANK_REDIS_URL", "redis://ours:2")
+    assert load_settings().redis_url.get_secret_value() == "redis://ours:2"
+    assert load_settings(redis_url="redis://argument:3").redis_url.get_secret_value() == "redis://argument:3"
+    monkeypatch.delenv("RERANK_REDIS_URL")
+    assert load_settings(redis_url="redis://argument:3").redis_url.get_secret_value() == "redis://argument:3"
+    assert load_settings(redis_url=None).redis_url.get_secret_value() == "redis://platform:1"
+
+
+def test_an_argument_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_CONCURRENCY", "7")
+    assert load_settings(concurrency=3).concurrency == 3
+    assert load_settings(concurrency=None).concurrency == 7
+
+
+@pytest.mark.parametrize(
+    ("variable", "suggestion"),
+    [("RERANK_MODLE", "RERANK_MODEL"), ("RERANK_REDISURL", "RERANK_REDIS_URL"), ("RERANK_BUDGET", "BUDGET_TOKENS")],
+)
+def test_an_unknown_variable_is_refused(variable: str, suggestion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(UnknownSetting, match=suggestion) as caught:
+        load_settings()
+    assert variable in caught.value.message
+
+
+def test_a_variable_like_no_other_gets_no_suggestion() -> None:
+    with pytest.raises(UnknownSetting) as caught:
+        refuse_unknown({"RERANK_QQQQQQQQ": ""})
+    assert "Did you mean" not in caught.value.message
+    refuse_unknown({"OTHER_THING": "", "FLEET_WORKER_NAME": ""})
+
+
+def test_a_pair_of_full_length_must_fit_in_a_batch() -> None:
+    with pytest.raises(ConfigurationError, match=r"budget_tokens \(512\) is below max_length \(513\)"):
+        load_settings(budget_tokens=512, max_length=513)
+    assert load_settings(budget_tokens=512, max_length=512).max_length == 512
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hush@db:6379/0",
+        "rediss://user:hush@db/0",
+        "redis://db:6379/0?password=hush",
+        "unix:///run/redis.sock?db=1&password=hush",
+        "unix://user:hush@/run/redis.sock",
+    ],
+)
+def test_a_password_is_shown_nowhere(url: str) -> None:
+    settings = load_settings(redis_url=url)
+    assert to_environ(settings)["RERANK_REDIS_URL"] == url
+    shown = (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump()), masked_url(settings))
+    assert all("hush" not in text for text in shown)
+    # What is not secret stays, so that a message still says which server is meant.
+    assert ("db" in masked_url(settings)) or ("/run/redis.sock" in masked_url(settings))
+
+
+def test_a_url_without_password_is_shown_as_it_is() -> None:
+    for url in ("redis://db:6379/0", "unix:///run/redis.sock?db=1", "redis://user@db:6379"):
+        assert masked_url(load_settings(redis_url=url)) == url
+
+
+def test_the_environment_of_the_caller_is_left_alone() -> None:
+    before = dict(os.environ)
+    load_settings(namespace="other")
+    assert dict(os.environ) == before

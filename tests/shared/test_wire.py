@@ -1,0 +1,322 @@
+"""Bytes: every message survives the round trip, and no bytes at all raise anything but a WireError."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import msgpack
+import pytest
+from celery.exceptions import TaskRevokedError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_shared import messages, wire
+from rerank_shared.celery_app import make_celery
+from rerank_shared.errors import (
+    BY_CODE,
+    InternalError,
+    JobRevoked,
+    MalformedMessage,
+    RerankError,
+    UnsupportedVersion,
+    WireError,
+)
+from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.settings import load_settings
+
+texts = st.text(max_size=20)
+counts = st.integers(0, 2**31)
+times = st.floats(0, 1e12)
+logits = st.floats(width=32, allow_nan=False, allow_infinity=False)
+classes = st.sampled_from(["interactive", "bulk"])
+
+scores = st.builds(Score, logit=logits, tokens=st.integers(0, 0xFFFF), truncated=st.booleans())
+artefacts = st.builds(
+    Artefact,
+    model=texts, model_digest=texts, tokenizer_digest=texts, precision=texts, template=texts,
+    max_length=counts, truncation=texts, activation=texts,
+)  # fmt: skip
+jobs = st.builds(
+    Job,
+    job_id=texts, job_class=classes, model=texts, query=texts,
+    documents=st.none() | st.lists(texts, max_size=4).map(tuple),
+    max_length=st.none() | counts, enqueued_at=times, deadline_at=times, attempt=counts, tokens=counts,
+)  # fmt: skip
+outcomes = st.builds(
+    Outcome,
+    job_id=texts,
+    scores=st.lists(st.none() | scores, max_size=5).map(tuple),
+    artefact=artefacts,
+    worker=texts,
+    stages=st.builds(Stages, times, times, times, times),
+    batch_pairs=st.lists(counts, max_size=3).map(tuple),
+)
+heartbeats = st.builds(
+    Heartbeat,
+    worker_id=texts, model=texts, host=texts, pid=counts, core=st.none() | counts,
+    started_at=times, tokens_per_s=times, held_jobs=counts, held_tokens=counts,
+)  # fmt: skip
+submitted = st.builds(
+    Submitted,
+    job_id=texts, job_class=classes, model=texts,
+    ids=st.lists(st.none() | texts, max_size=3).map(tuple),
+    hits=st.dictionaries(st.integers(0, 1000), scores, max_size=3),
+    misses=st.lists(counts, max_size=3).map(tuple),
+    top_n=st.none() | counts, submitted_at=times, deadline_at=times, artefact=st.none() | artefacts,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of message: how it is made, written and read."""
+
+    values: st.SearchStrategy[Any]
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
+
+def _encode_outcome(outcome: Outcome) -> bytes:
+    data: bytes = msgpack.packb(wire.outcome_to_plain(outcome))
+    return data
+
+
+KINDS = {
+    "job": Kind(jobs, wire.encode_job, wire.decode_job),
+    "texts": Kind(st.lists(texts).map(tuple), wire.encode_texts, wire.decode_texts),
+    "artefact": Kind(artefacts, wire.encode_artefact, wire.decode_artefact),
+    "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
+    "submitted": Kind(submitted, wire.encode_submitted, wire.decode_submitted),
+}
+ENVELOPED = [name for name in KINDS if name != "texts"]
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=11) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@EVERY_KIND
+@given(data=st.data())
+def test_messages_survive_the_round_trip(kind: str, data: st.DataObject) -> None:
+    value = data.draw(KINDS[kind].values)
+    assert KINDS[kind].decode(KINDS[kind].encode(value)) == value
+
+
+@given(outcomes)
+def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
+    plain = msgpack.unpackb(_encode_outcome(outcome), strict_map_key=False)
+    assert wire.outcome_from_plain(plain) == outcome
+    assert plain["complete"] == outcome.complete == (None not in outcome.scores)
+
+
+@EVERY_KIND
+@given(data=st.data())
+def test_a_cut_message_is_malformed(kind: str, data: st.DataObject) -> None:
+    whole = KINDS[kind].encode(data.draw(KINDS[kind].values))
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    with pytest.raises(MalformedMessage):
+        KINDS[kind].decode(cut)
+    with pytest.raises(MalformedMessage):
+        KINDS[kind].decode(whole + b"\x00")
+
+
+@EVERY_KIND
+@given(data=st.binary(max_size=60))
+def test_random_bytes_are_a_wire_error(kind: str, data: bytes) -> None:
+    with pytest.raises(WireError):
+        KINDS[kind].decode(data)
+
+
+@EVERY_KIND
+@given(fields=anything)
+def test_any_content_in_a_right_envelope_is_read_or_refused(kind: str, fields: Any) -> None:
+    try:
+        value = KINDS[kind].decode(msgpack.packb([wire.VERSION, kind, fields]))
+    except WireError:
+        return
+    KINDS[kind].encode(value)
+
+
+@pytest.mark.parametrize("kind", ENVELOPED)
+@given(data=st.data(), wrong=anything)
+def test_one_wrong_field_never_gets_inside(kind: str, data: st.DataObject, wrong: Any) -> None:
+    version, name, fields = msgpack.unpackb(KINDS[kind].encode(data.draw(KINDS[kind].values)))
+    fields[data.draw(st.integers(0, len(fields) - 1))] = wrong
+    try:
+        value = KINDS[kind].decode(msgpack.packb([version, name, fields]))
+    except WireError:
+        return
+    hints = get_type_hints(type(value))
+    for field in type(value).__slots__:
+        _assert_is(getattr(value, field), hints[field])
+
+
+def _assert_is(value: Any, hint: Any) -> None:
+    """Hold a value against the annotation of its field, as deep as this module's annotations go."""
+    plain = {str: str, int: int, float: float | int, bool: bool}
+    if hint in plain:
+        assert isinstance(value, plain[hint])
+        assert not isinstance(value, float) or math.isfinite(value)
+    elif type(None) in getattr(hint, "__args__", ()):
+        if value is not None:
+            _assert_is(value, hint.__args__[0])
+    elif getattr(hint, "__origin__", None) is tuple:
+        assert isinstance(value, tuple)
+        for item in value:
+            _assert_is(item, hint.__args__[0])
+    elif getattr(hint, "__origin__", None) is dict:
+        for key, item in value.items():
+            _assert_is(key, hint.__args__[0])
+            _assert_is(item, hint.__args__[1])
+    elif hint is messages.JobClass:
+        assert value in ("interactive", "bulk")
+    else:
+        assert isinstance(value, hint)
+        for field, inner in get_type_hints(hint).items():
+            _assert_is(getattr(value, field), inner)
+
+
+@EVERY_KIND
+@given(data=st.data(), version=st.integers(2, 2**32) | st.none() | st.text())
+def test_another_version_is_named(kind: str, data: st.DataObject, version: Any) -> None:
+    _, name, fields = msgpack.unpackb(KINDS[kind].encode(data.draw(KINDS[kind].values)))
+    with pytest.raises(UnsupportedVersion, match="same release"):
+        KINDS[kind].decode(msgpack.packb([version, name, fields]))
+
+
+@pytest.mark.parametrize("read", KINDS)
+@given(data=st.data())
+def test_another_kind_is_refused(read: str, data: st.DataObject) -> None:
+    written = data.draw(st.sampled_from([kind for kind in KINDS if kind != read]))
+    with pytest.raises(MalformedMessage, match=f"kind '{read}', found '{written}'"):
+        KINDS[read].decode(KINDS[written].encode(data.draw(KINDS[written].values)))
+
+
+@pytest.mark.parametrize("kind", ENVELOPED)
+@given(data=st.data(), added=anything)
+def test_a_field_added_at_the_end_is_passed_over(kind: str, data: st.DataObject, added: Any) -> None:
+    value = data.draw(KINDS[kind].values)
+    version, name, fields = msgpack.unpackb(KINDS[kind].encode(value))
+    assert KINDS[kind].decode(msgpack.packb([version, name, [*fields, added]])) == value
+
+
+@given(outcomes, anything)
+def test_fields_added_to_an_outcome_are_passed_over(outcome: Outcome, added: Any) -> None:
+    plain = wire.outcome_to_plain(outcome)
+    plain |= {"added": added, "artefact": [*plain["artefact"], added], "stages_ms": [*plain["stages_ms"], added]}
+    assert wire.outcome_from_plain(plain) == outcome
+
+
+@EVERY_KIND
+@given(content=anything, protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_pickle_is_malformed(kind: str, content: Any, protocol: int) -> None:
+    with pytest.raises(MalformedMessage):
+        KINDS[kind].decode(pickle.dumps(["pickle", content], protocol))
+
+
+@given(outcomes, st.data(), anything)
+def test_a_wrong_field_of_an_outcome_never_gets_inside(outcome: Outcome, data: st.DataObject, wrong: Any) -> None:
+    plain = wire.outcome_to_plain(outcome)
+    plain[data.draw(st.sampled_from(sorted(plain)))] = wrong
+    try:
+        read = wire.outcome_from_plain(plain)
+    except WireError:
+        return
+    hints = get_type_hints(Outcome)
+    for field in Outcome.__slots__:
+        if field != "scores":
+            _assert_is(getattr(read, field), hints[field])
+    for score in read.scores:
+        _assert_is(score, Score | None)
+
+
+@given(anything)
+def test_an_outcome_of_anything_is_a_wire_error(plain: Any) -> None:
+    with pytest.raises(WireError):
+        wire.outcome_from_plain(plain)
+
+
+class TestRecords:
+    """What the result backend stores, made by the real backend without a server."""
+
+    @staticmethod
+    def record(result: Any, state: str, job_id: str = "job-1") -> bytes:
+        backend = make_celery(load_settings()).backend
+        result = backend.encode_result(result, state)
+        meta = backend._get_result_meta(result=result, state=state, traceback="tb", request=None)
+        data = backend.encode(meta | {"task_id": job_id})
+        return data if isinstance(data, bytes) else data.encode()
+
+    @given(outcomes)
+    def test_success(self, outcome: Outcome) -> None:
+        record = self.record(wire.outcome_to_plain(outcome), "SUCCESS")
+        assert wire.decode_record(record) == ("job-1", outcome)
+
+    @pytest.mark.parametrize("cls", BY_CODE.values())
+    def test_failure_keeps_class_and_message(self, cls: type[RerankError]) -> None:
+        job_id, error = wire.decode_record(self.record(cls("max_length: zu groß"), "FAILURE"))
+        assert job_id == "job-1"
+        assert type(error) is cls
+        assert error.message == "max_length: zu groß"
+
+    def test_an_error_of_anybody_else_is_internal(self) -> None:
+        _, error = wire.decode_record(self.record(KeyError("token_ids"), "FAILURE"))
+        assert type(error) is InternalError
+        assert "KeyError" in error.message
+        assert "token_ids" in error.message
+
+    def test_revoked(self) -> None:
+        _, error = wire.decode_record(self.record(TaskRevokedError("terminated"), "REVOKED"))
+        assert type(error) is JobRevoked
+
+    def test_success_without_an_outcome_is_told_to_the_job(self) -> None:
+        job_id, error = wire.decode_record(self.record({"version": 99}, "SUCCESS"))
+        assert job_id == "job-1"
+        assert type(error) is UnsupportedVersion
+
+    @given(st.binary(max_size=60) | anything.map(msgpack.packb))
+    def test_garbage_is_malformed(self, data: bytes) -> None:
+        with pytest.raises(MalformedMessage):
+            wire.decode_record(data)
+
+    @given(anything, anything, anything)
+    def test_garbage_in_a_record_reaches_its_job_as_an_error(self, job_id: Any, status: Any, result: Any) -> None:
+        data = msgpack.packb({"task_id": job_id, "status": status, "result": result})
+        if not isinstance(job_id, str):
+            with pytest.raises(MalformedMessage):
+                wire.decode_record(data)
+            return
+        for record in (data, msgpack.packb({"task_id": job_id, "status": "SUCCESS", "result": result})):
+            found, error = wire.decode_record(record)
+            assert found == job_id
+            assert isinstance(error, RerankError)
+
+
+class TestScores:
+    """The seven bytes in the cache."""
+
+    @given(scores)
+    def test_float32_is_exact(self, score: Score) -> None:
+        data = wire.encode_score(score)
+        assert len(data) == 7
+        assert wire.decode_score(data) == score
+
+    @given(logits, st.integers(0x10000, 2**40), st.booleans())
+    def test_tokens_saturate(self, logit: float, tokens: int, truncated: bool) -> None:
+        assert wire.decode_score(wire.encode_score(Score(logit, tokens, truncated))) == Score(logit, 0xFFFF, truncated)
+
+    @given(st.sampled_from([math.nan, math.inf, -math.inf]))
+    def test_what_is_no_number_is_a_miss(self, logit: float) -> None:
+        assert wire.decode_score(struct.pack("<fHB", logit, 1, 0)) is None
+
+    @given(st.binary(max_size=12))
+    def test_other_bytes_are_a_miss_or_a_finite_score(self, data: bytes) -> None:
+        score = wire.decode_score(data)
+        assert (score is None) or (len(data) == 7 and math.isfinite(score.logit))

@@ -1,0 +1,87 @@
+"""Real worker processes for tests: started as the supervisor starts them, killed as faults kill them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rerank_shared.connections import connect
+from rerank_shared.fleet import FleetState, read_state
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings, to_environ
+from support.waiting import wait_until
+
+
+class TestFleet:
+    """Worker processes of one namespace. Not a supervisor: nothing is restarted unless a test does it."""
+
+    __test__ = False
+
+    def __init__(self, settings: Settings, log_directory: Path) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.namespace)
+        self.client = connect(settings)
+        self._logs = log_directory
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, count: int = 1, *, wait: bool = True) -> Self:
+        """Start worker processes and wait for their heartbeats."""
+        alive = len(self.state().workers) if wait else 0
+        for _ in range(count):
+            self.processes.append(self._spawn(len(self.processes)))
+        if wait:
+            wait_until(lambda: self._ready(alive + count), f"{count} workers ready; see {self._logs}")
+        return self
+
+    def state(self) -> FleetState:
+        """What the fleet says of itself now."""
+        return read_state(self.client, self.keys, self.settings.model, time.time())
+
+    def kill(self, index: int = 0) -> None:
+        """SIGKILL a worker, as the kernel does when memory runs out."""
+        self.processes[index].kill()
+        self.processes[index].wait()
+
+    def log(self, index: int = 0) -> str:
+        """What a worker has logged so far."""
+        return (self._logs / f"worker-{index}.log").read_text()
+
+    def stop(self) -> None:
+        """End every process; those that do not drain in time are killed."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def _ready(self, count: int) -> bool:
+        if (dead := next((p for p in self.processes if p.poll() not in (None, -signal.SIGKILL)), None)) is not None:
+            raise AssertionError(f"a worker ended with {dead.returncode}: {self.log(self.processes.index(dead))}")
+        return len(self.state().workers) >= count
+
+    def _spawn(self, number: int) -> subprocess.Popen[bytes]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
+        environ |= to_environ(self.settings) | {"FLEET_WORKER_NAME": f"test-{number}", "OMP_NUM_THREADS": "1"}
+        environ["TOKENIZERS_PARALLELISM"] = "false"
+        with (self._logs / f"worker-{number}.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "rerank_worker.process"], env=environ, stdout=log, stderr=subprocess.STDOUT
+            )

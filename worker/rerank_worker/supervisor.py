@@ -1,0 +1,273 @@
+"""Keeps worker processes alive: one for each core, restarted when they die, drained when asked.
+
+A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
+No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
+Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from prometheus_client.registry import Collector
+
+from rerank_shared.errors import InternalError
+from rerank_shared.settings import Settings
+from rerank_worker.cores import available_cores, pinnable_cores, spread
+from rerank_worker.metrics_endpoint import MetricsEndpoint, SupervisorCollector, forget_process
+from rerank_worker.restart import Backoff, RestartPolicy
+from rerank_worker.slot import WORKER_COMMAND, Launch, Slot
+from rerank_worker.wakeup import Wakeup, caught_signals
+
+log = logging.getLogger(__name__)
+
+EX_OK = 0
+EX_KILLED = 1
+EX_CONFIG = 78
+
+
+class Supervisor:
+    """Starts, watches, restarts and drains worker processes; used once.
+
+    `run()` is all that a program of its own needs. Elsewhere it is a context manager, or `start()` and `stop()`, with
+    `poll()` in between as often as deaths shall be dealt with; these from one thread, which need not be the main one.
+    `drain()`, `kill()` and `roll()` may be called from any.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        processes: int | None = None,
+        cores: Sequence[int] | None = None,
+        *,
+        command: Sequence[str] = WORKER_COMMAND,
+        collectors: Sequence[Collector] = (),
+        policy: RestartPolicy | None = None,
+        settle_s: float = 10.0,
+    ) -> None:
+        """`processes`, and `cores` to pin them to, are chosen from settings and machine where they are not given.
+
+        `collectors` speak on /metrics beside the workers. `settle_s` is how long every process must have run before
+        a rolling restart takes the next: longer than a worker takes to load its model.
+        """
+        usable = available_cores() if cores is None else cores
+        count = processes or settings.processes or max(1, len(usable))
+        pinnable = () if not settings.pin else pinnable_cores() if cores is None else cores
+        self._pins = spread(count, pinnable)
+        self._settings = settings
+        self._command = tuple(command)
+        self._collectors = tuple(collectors)
+        self._policy = policy or RestartPolicy()
+        self._settle_s = settle_s
+        self._slots: list[Slot] = []
+        self._to_roll: deque[Slot] = deque()
+        self._requests: deque[Callable[[], None]] = deque()
+        self._resources = ExitStack()
+        self._wakeup: Wakeup | None = None
+        self._metrics_directory = Path()
+        self._draining = self._interrupted = self._finished = False
+        self._exit_code = EX_OK
+        #: Deaths that nobody asked for, each followed by a restart.
+        self.restarts = 0
+
+    def run(self) -> int:
+        """Run until a signal ends it; return the exit status: 0 drained, 1 had to kill, 78 a worker can't be started.
+
+        SIGTERM and SIGINT drain, a second one kills. SIGHUP replaces the processes one by one, or drains if it means
+        that the terminal was closed. A signal that was ignored before stays ignored.
+        Raises ValueError outside the main thread, ConfigurationError when /metrics can't listen.
+        """
+        wakeup = self._open()
+        with self._resources, caught_signals(self._on_signal(on_terminal=os.isatty(0)), wakeup):
+            self._start_all()
+            return self._finish()
+
+    def start(self) -> None:
+        """Start all processes. Raises ConfigurationError when /metrics can't listen."""
+        self._open()
+        self._start_all()
+
+    def poll(self, timeout_s: float | None = 0.0) -> int | None:
+        """Deal with what happened, after waiting at most so long for it (None: without end).
+
+        Returns the exit status once all processes have ended for good, None before.
+        """
+        if self._wakeup is None:
+            raise InternalError("a Supervisor was polled before it was started")
+        if not self._finished:
+            self._wakeup.sleep(self._sleep_s(timeout_s))
+            while self._requests:
+                self._requests.popleft()()
+            for slot in self._slots:
+                self._tend(slot)
+            self._roll_next()
+            if self._draining and not self.pids():
+                self._finished = True
+        return self._exit_code if self._finished else None
+
+    def stop(self) -> int:
+        """Drain, SIGKILL what is left after `grace_s`, release what `start()` took and return the exit status."""
+        with self._resources:
+            self.drain()
+            return self._finish()
+
+    def drain(self) -> None:
+        """Ask all processes to finish what they run and end. Returns at once; `poll()` does it."""
+        self._request(self._drain)
+
+    def kill(self) -> None:
+        """End all processes by SIGKILL. Returns at once; `poll()` does it."""
+        self._request(self._kill)
+
+    def roll(self) -> None:
+        """Replace all processes, one at a time. Returns at once; `poll()` does it."""
+        self._request(self._roll)
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes that run."""
+        return [pid for slot in self._slots if (pid := slot.pid) is not None]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _open(self) -> Wakeup:
+        if self._wakeup is not None:
+            raise InternalError("a Supervisor was started twice; each runs once")
+        with ExitStack() as resources:
+            temporary = tempfile.TemporaryDirectory(prefix="rerank-metrics-", ignore_cleanup_errors=True)
+            directory = self._metrics_directory = Path(resources.enter_context(temporary))
+            for fd in (pipe := os.pipe()):
+                resources.callback(os.close, fd)
+            if port := self._settings.metrics_port:
+                collectors = [*self._collectors, SupervisorCollector(self)]
+                endpoint = MetricsEndpoint(self._settings.metrics_host, port, directory, collectors)
+                resources.callback(endpoint.close)
+            wakeup = self._wakeup = Wakeup()
+            resources.callback(wakeup.close)
+            launch = Launch(self._settings, self._command, directory, parent_fd=pipe[0])
+            for index, core in enumerate(self._pins):
+                self._slots.append(Slot(index, core, launch, Backoff(self._policy, time.monotonic), wakeup.wake))
+            self._resources = resources.pop_all()
+        return wakeup
+
+    def _start_all(self) -> None:
+        for slot in self._slots:
+            self._start(slot)
+
+    def _finish(self) -> int:
+        while (code := self.poll(None)) is None:
+            pass
+        return code
+
+    def _request(self, action: Callable[[], None]) -> None:
+        self._requests.append(action)
+        if self._wakeup is not None:
+            self._wakeup.wake()
+
+    def _sleep_s(self, timeout_s: float | None) -> float | None:
+        """Return how long to sleep: until the next time that is due, and at most `timeout_s`."""
+        due = self._roll_at()
+        for slot in self._slots:
+            if slot.pid is not None:
+                due = min(due, math.inf if slot.kill_at is None else slot.kill_at)
+            elif not self._draining:
+                due = min(due, slot.start_at)
+        most = math.inf if timeout_s is None else timeout_s
+        sleep_s = min(most, max(0.0, due - time.monotonic()))
+        return None if sleep_s == math.inf else sleep_s
+
+    def _tend(self, slot: Slot) -> None:
+        if (ended := slot.reap()) is not None:
+            self._on_exit(slot, *ended)
+        now = time.monotonic()
+        if slot.pid is None:
+            if not self._draining and now >= slot.start_at:
+                self._start(slot)
+        elif slot.kill_at is not None and now >= slot.kill_at:
+            log.warning("worker killed name=%s pid=%d", slot.name, slot.pid)
+            slot.kill()
+            slot.kill_at = math.inf
+            if self._draining:
+                self._exit_code = self._exit_code or EX_KILLED
+
+    def _start(self, slot: Slot) -> None:
+        try:
+            slot.start(time.monotonic())
+        except OSError as error:
+            slot.start_at = time.monotonic() + slot.backoff.died()
+            log.error("worker not started slot=%d error=%r", slot.index, error)
+        else:
+            core = "any" if slot.core is None else slot.core
+            log.info("worker started name=%s pid=%d core=%s", slot.name, slot.pid, core)
+
+    def _on_exit(self, slot: Slot, pid: int, code: int) -> None:
+        forget_process(pid, self._metrics_directory)
+        told = f"name={slot.name} pid={pid} code={code} lived_s={time.monotonic() - slot.started_at:.1f}"
+        if code == EX_CONFIG:
+            log.error("worker refused %s", told)
+            self._exit_code = EX_CONFIG
+            self._drain()
+        elif self._draining or slot.kill_at is not None:
+            log.info("worker ended %s", told)
+            slot.start_at = time.monotonic()
+        else:
+            wait_s = slot.backoff.died()
+            slot.start_at = time.monotonic() + wait_s
+            self.restarts += 1
+            log.warning("worker died %s restart_in_s=%g", told, wait_s)
+
+    def _drain(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        log.info("draining workers=%d grace_s=%g", len(self.pids()), self._settings.grace_s)
+        for slot in self._slots:
+            slot.retire(time.monotonic() + self._settings.grace_s)
+
+    def _kill(self) -> None:
+        self._draining = True
+        for slot in self._slots:
+            slot.kill_at = time.monotonic()
+
+    def _roll(self) -> None:
+        log.info("rolling restart workers=%d", len(self._slots))
+        self._to_roll = deque(self._slots)
+
+    def _roll_at(self) -> float:
+        """Return when the next process may be replaced: never while one is missing or on its way out."""
+        if self._draining or not self._to_roll:
+            return math.inf
+        if any(slot.pid is None or slot.kill_at is not None for slot in self._slots):
+            return math.inf
+        return max(slot.started_at for slot in self._slots) + self._settle_s
+
+    def _roll_next(self) -> None:
+        if (now := time.monotonic()) >= self._roll_at():
+            self._to_roll.popleft().retire(now + self._settings.grace_s)
+
+    def _on_signal(self, *, on_terminal: bool) -> Callable[[int, FrameType | None], None]:
+        def handle(signum: int, _frame: FrameType | None) -> None:
+            if signum == signal.SIGHUP and not on_terminal:
+                self.roll()
+            elif self._interrupted:
+                self.kill()
+            else:
+                self._interrupted = True
+                self.drain()
+
+        return handle

@@ -1,0 +1,69 @@
+"""A sleep that threads and signals can cut short.
+
+Signals write to it through `signal.set_wakeup_fd`, because one that the kernel hands to another thread interrupts
+nothing in the main thread.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+
+class Wakeup:
+    """A pair of sockets: one to sleep on, one to wake by. Woken while nobody sleeps, the next sleep is short."""
+
+    def __init__(self) -> None:
+        self._sleeper, self._waker = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._sleeper.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._sleeper, selectors.EVENT_READ)
+
+    def fileno(self) -> int:
+        """Return the descriptor for `signal.set_wakeup_fd`."""
+        return self._waker.fileno()
+
+    def wake(self) -> None:
+        """End the sleep; from any thread, and harmless after `close()`."""
+        # A full buffer has woken it already; a closed one has nobody left to wake.
+        with suppress(OSError):
+            self._waker.send(b"\0")
+
+    def sleep(self, timeout_s: float | None) -> None:
+        """Sleep until woken, or until the time has passed; None sleeps without end."""
+        if self._selector.select(timeout_s):
+            with suppress(BlockingIOError):
+                while self._sleeper.recv(4096):
+                    pass
+
+    def close(self) -> None:
+        """Release the sockets."""
+        self._selector.close()
+        self._sleeper.close()
+        self._waker.close()
+
+
+@contextmanager
+def caught_signals(handler: Callable[[int, FrameType | None], None], wakeup: Wakeup) -> Iterator[None]:
+    """Hand SIGTERM, SIGINT and SIGHUP to `handler` inside the block, and let them end a sleep.
+
+    One that was ignored before (by nohup, or for a shell's background job) stays ignored. Main thread only.
+    """
+    before_fd = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+    replaced = []
+    try:
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if (before := signal.getsignal(signum)) is not signal.SIG_IGN:
+                replaced.append((signum, before))
+                signal.signal(signum, handler)
+        yield
+    finally:
+        for signum, before in replaced:
+            # None: set by other than Python, and out of its reach.
+            signal.signal(signum, signal.SIG_DFL if before is None else before)
+        signal.set_wakeup_fd(before_fd)
