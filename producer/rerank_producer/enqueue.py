@@ -82,7 +82,13 @@ class Publisher:
         app.amqp_cls = _OwnPool
         app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
         # A client reads nothing that may take long, and has a deadline of its own.
-        app.conf.broker_transport_options |= {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+        app.conf.broker_transport_options |= {
+            "socket_timeout": TIMEOUT_S,
+            "socket_connect_timeout": TIMEOUT_S,
+            # For the first connection, which kombu would try to make for six seconds.
+            "max_retries": 1,
+            "interval_start": 0,
+        }
         # Threads that race for these would each make their own.
         _ = app.amqp.producer_pool, app.amqp.send_task_message
         return app

@@ -163,16 +163,19 @@ class Flow:
         """Send one job and wait for its outcome; it is sent again, under the same id, if it seems lost."""
         parcel = self._parcel(prepared, deadline)
         started = self.clock.monotonic()
+        # First, because it tells at once if the server is away, where the reply channel would try for a while.
+        await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
         waiter = await port.listen(parcel.job.job_id)
         try:
-            await self._send(port, parcel)
+            await port.publish(parcel.job, port.reply_to)
             sent_at = self.clock.monotonic()
             spent.enqueue_ms += (sent_at - started) * 1000
 
             async def send_again() -> None:
                 nonlocal parcel
                 parcel = parcel.again()
-                await self._send(port, parcel)
+                await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
+                await port.publish(parcel.job, port.reply_to)
 
             patience = Patience(sent_at, deadline.at, self.settings.redelivery_s)
             return await Wait(port, self.keys, self.clock, waiter, deadline, patience, send_again).outcome()
@@ -181,10 +184,6 @@ class Flow:
             raise
         finally:
             port.forget(waiter)
-
-    async def _send(self, port: Port, parcel: Parcel) -> None:
-        await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
-        await port.publish(parcel.job, port.reply_to)
 
     def _parcel(self, prepared: Prepared, deadline: Deadline) -> Parcel:
         if (late_s := self.clock.monotonic() - deadline.at) >= 0:

@@ -1,19 +1,18 @@
 """From scores to the answer: cached and new ones merged, ranked, cut to `top_n`, activated. Pure.
 
 Best logit first, ties in the order of the request, and what has no score behind all that has, in the order of the
-request. No document is lost or doubled before the cut, and a score that is not a number never leaves here.
+request. No document is lost or doubled before the cut. Scores are finite: `wire` lets no other in.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from rerank_shared.activation import ACTIVATIONS
-from rerank_shared.errors import MalformedMessage, ScoringFailed, UnsupportedVersion
+from rerank_shared.errors import MalformedMessage, UnsupportedVersion
 from rerank_shared.messages import Artefact, Outcome, Score, Submitted
 from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
@@ -30,7 +29,7 @@ def build_response(
 ) -> RerankResponse:
     """Return the answer to a request; without an outcome only its hits are scored.
 
-    Raises MalformedMessage, ScoringFailed or UnsupportedVersion where a worker's answer can't be used.
+    Raises MalformedMessage or UnsupportedVersion where a worker's answer can't be used.
     """
     scores = merge(plan, outcome)
     artefact = plan.artefact if outcome is None else outcome.artefact
@@ -64,8 +63,6 @@ def merge(plan: Submitted, outcome: Outcome | None) -> list[Score | None]:
             f"job {plan.job_id}: run the same release of rerank-fleet on producers and workers"
         )
     for index, new in zip(plan.misses, outcome.scores, strict=True):
-        if new is not None and not math.isfinite(new.logit):
-            raise ScoringFailed(f"worker {outcome.worker} answered {new.logit} for document {index}, which is no score")
         scores[index] = new
     return scores
 

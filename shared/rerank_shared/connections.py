@@ -103,5 +103,5 @@ def outages_told(settings: Settings, doing: str) -> Iterator[None]:
             f"Redis at {masked_url(settings)} can't be reached while {doing}: {error}. "
             "Start one with `rerank-fleet server`, or set RERANK_REDIS_URL."
         ) from error
-    except redis.ResponseError as error:
+    except redis.RedisError as error:
         raise QueueUnavailable(f"Redis at {masked_url(settings)} refused {doing}: {error}") from error

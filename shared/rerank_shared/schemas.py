@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
+#: Bytes are refused: nobody here knows their encoding.
+Text = Annotated[str, Strict()]
+_SHOWN_MISTAKES = 5
+_SHOWN_NAME_CHARS = 64
+
+
+def encodable(value: Any) -> Any:
+    """Return text with lone surrogates as U+FFFD and proper pairs of them joined; all else unchanged."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
 
 
 class Document(BaseModel):
@@ -19,9 +34,11 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    text: str
-    id: str | None = None
+    text: Text
+    id: Text | None = None
     metadata: dict[str, Any] | None = None
+
+    _encodable = field_validator("text", "id", mode="before")(encodable)
 
 
 class RerankRequest(BaseModel):
@@ -33,13 +50,23 @@ class RerankRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
 
-    query: str
-    documents: list[str | Document]
+    query: Text
+    documents: list[Text | Document]
     top_n: Annotated[int, Field(ge=1)] | None = None
     max_length: Annotated[int, Field(ge=MIN_LENGTH)] | None = None
     deadline_ms: Annotated[float, Field(allow_inf_nan=False)] | None = None
     job_class: Annotated[JobClass, Field(alias="class")] = "interactive"
-    model: str | None = None
+    model: Text | None = None
+
+    # Before pydantic looks: its releases differ in whether they let lone surrogates through.
+    _encodable = field_validator("query", "model", mode="before")(encodable)
+
+    @field_validator("documents", mode="before")
+    @classmethod
+    def _encodable_documents(cls, value: Any) -> Any:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            return value
+        return [encodable(document) for document in value]
 
     def texts(self) -> list[str]:
         """Return the text of each document, in order."""
@@ -112,11 +139,8 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
     """
     if isinstance(documents, str | bytes):
         raise InvalidRequest("documents: a list of documents expected, not one text")
-    values = {"query": query, "documents": documents, **options}
     try:
-        request = RerankRequest.model_validate(values)
-        if not all(map(_is_encodable, _strings(request))):
-            request = RerankRequest.model_validate(_without_surrogates(values))
+        request = RerankRequest.model_validate({"query": query, "documents": documents, **options})
     except ValidationError as error:
         raise InvalidRequest(_explain(error)) from None
     if not request.query.strip():
@@ -124,50 +148,22 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
     return request
 
 
-def _strings(request: RerankRequest) -> Iterator[str]:
-    """Yield every string that leaves this process; metadata stays."""
-    yield request.query
-    yield request.model or ""
-    for document in request.documents:
-        if isinstance(document, str):
-            yield document
-        else:
-            yield document.text
-            yield document.id or ""
-
-
-def _is_encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, Document):
-        return _without_surrogates(value.__dict__)
-    if isinstance(value, Mapping):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in value]
-    return value
-
-
 def _explain(error: ValidationError) -> str:
     """One line a field, the union's branches folded, never the caller's text."""
-    lines: dict[str, str] = {}
+    lines: dict[tuple[str, ...], str] = {}
     for item in error.errors(include_url=False, include_input=False):
-        path = [str(part) for part in item["loc"] if part not in ("str", "Document")]
-        name = ".".join(path) or "request"
-        message = item["msg"]
-        if path[:1] == ["documents"] and len(path) == 2:
-            message = "a text, or an object with `text`, expected"
-        lines.setdefault(name, message)
-    shown = list(lines.items())[:5]
+        path = tuple(str(part) for part in item["loc"] if part not in ("str", "Document"))
+        is_document = path[:1] == ("documents",) and len(path) == 2
+        lines.setdefault(path, "a text, or an object with `text`, expected" if is_document else item["msg"])
+    for path in list(lines):
+        # A wrong object is no text either, but what is wrong in it is all there is to say.
+        if path[:1] == ("documents",) and len(path) > 2:
+            lines.pop(path[:2], None)
+    shown = [f"{_name(path)}: {message}" for path, message in list(lines.items())[:_SHOWN_MISTAKES]]
     more = f" (and {len(lines) - len(shown)} more)" if len(lines) > len(shown) else ""
-    return "; ".join(f"{name}: {message}" for name, message in shown) + more
+    return "; ".join(shown) + more
+
+
+def _name(path: tuple[str, ...]) -> str:
+    name = ".".join(path) or "request"
+    return name if len(name) <= _SHOWN_NAME_CHARS else name[:_SHOWN_NAME_CHARS] + "..."

@@ -1,11 +1,13 @@
 """The only place that knows bytes: msgpack, each message `[version, kind, fields]`.
 
-A field that is added at the end with a default needs no new version; anything else does. Readers refuse a version
-that they do not know with UnsupportedVersion, so that an old worker never misreads a new client.
+A field that is added at the end with a default needs no new version, since readers pass over what they do not know;
+anything else does. Readers refuse a version that they do not know with UnsupportedVersion, so that an old worker never
+misreads a new client, and a field of a wrong type with MalformedMessage, so that nothing behind them has to look again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -21,7 +23,7 @@ from rerank_shared.errors import (
     RerankError,
     UnsupportedVersion,
 )
-from rerank_shared.keys import JOB_CLASSES
+from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
 
 VERSION = 1
@@ -45,20 +47,18 @@ def decode_job(data: bytes) -> Job:
     """Read a job; raises UnsupportedVersion or MalformedMessage."""
 
     def build(fields: list[Any]) -> Job:
-        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens = fields
-        if job_class not in JOB_CLASSES:
-            raise ValueError(f"class {job_class!r}")
+        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens, *_ = fields
         return Job(
             job_id=_text(job_id),
-            job_class=job_class,
+            job_class=_job_class(job_class),
             model=_text(model),
             query=_text(query),
             documents=None if documents is None else _texts(documents),
-            max_length=None if max_length is None else int(max_length),
+            max_length=None if max_length is None else _whole(max_length),
             enqueued_at=_finite(enqueued_at),
             deadline_at=_finite(deadline_at),
-            attempt=int(attempt),
-            tokens=int(tokens),
+            attempt=_whole(attempt),
+            tokens=_whole(tokens),
         )
 
     return _unpack("job", data, build)
@@ -113,7 +113,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
     try:
         truncated = set(plain["truncated"])
         scores = tuple(
-            None if logit is None else Score(float(logit), int(tokens), index in truncated)
+            None if logit is None else Score(_finite(logit), _whole(tokens), index in truncated)
             for index, (logit, tokens) in enumerate(zip(plain["logits"], plain["tokens"], strict=True))
         )
         return Outcome(
@@ -121,8 +121,8 @@ def outcome_from_plain(plain: Any) -> Outcome:
             scores=scores,
             artefact=_artefact(plain["artefact"]),
             worker=_text(plain["worker"]),
-            stages=Stages(*map(float, plain["stages_ms"])),
-            batch_pairs=tuple(plain["batch_pairs"]),
+            stages=Stages(*map(_finite, _list(plain["stages_ms"])[: len(dataclasses.fields(Stages))])),
+            batch_pairs=tuple(map(_whole, _list(plain["batch_pairs"]))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"an outcome lacks or garbles a field: {error!r}") from None
@@ -135,7 +135,7 @@ def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
     """
     try:
         meta = msgpack.unpackb(data, strict_map_key=False)
-        job_id, status, result = meta["task_id"], meta["status"], meta["result"]
+        job_id, status, result = _text(meta["task_id"]), meta["status"], meta["result"]
     except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
         raise MalformedMessage(f"not a job's record: {error!r}") from None
     try:
@@ -165,7 +165,22 @@ def encode_heartbeat(beat: Heartbeat) -> bytes:
 
 def decode_heartbeat(data: bytes) -> Heartbeat:
     """Read a heartbeat."""
-    return _unpack("heartbeat", data, lambda fields: Heartbeat(*fields))
+
+    def build(fields: list[Any]) -> Heartbeat:
+        worker_id, model, host, pid, core, started_at, tokens_per_s, held_jobs, held_tokens, *_ = fields
+        return Heartbeat(
+            worker_id=_text(worker_id),
+            model=_text(model),
+            host=_text(host),
+            pid=_whole(pid),
+            core=None if core is None else _whole(core),
+            started_at=_finite(started_at),
+            tokens_per_s=_finite(tokens_per_s),
+            held_jobs=_whole(held_jobs),
+            held_tokens=_whole(held_tokens),
+        )
+
+    return _unpack("heartbeat", data, build)
 
 
 def encode_submitted(request: Submitted) -> bytes:
@@ -183,15 +198,18 @@ def decode_submitted(data: bytes) -> Submitted:
     """Read a submitted request."""
 
     def build(fields: list[Any]) -> Submitted:
-        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact = fields
+        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *_ = fields
         return Submitted(
             job_id=_text(job_id),
-            job_class=job_class,
+            job_class=_job_class(job_class),
             model=_text(model),
-            ids=tuple(ids),
-            hits={index: Score(logit, tokens, truncated) for index, logit, tokens, truncated in hits},
-            misses=tuple(misses),
-            top_n=top_n,
+            ids=tuple(None if id_ is None else _text(id_) for id_ in _list(ids)),
+            hits={
+                _whole(index): Score(_finite(logit), _whole(tokens), bool(truncated))
+                for index, logit, tokens, truncated in _list(hits)
+            },
+            misses=tuple(map(_whole, _list(misses))),
+            top_n=None if top_n is None else _whole(top_n),
             submitted_at=_finite(submitted_at),
             deadline_at=_finite(deadline_at),
             artefact=None if artefact is None else _artefact(artefact),
@@ -214,7 +232,7 @@ def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
     if found != kind:
         raise MalformedMessage(f"expected a message of kind {kind!r}, found {found!r}")
     try:
-        return build(fields)
+        return build(_list(fields))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"a message of kind {kind!r} lacks or garbles a field: {error}") from None
 
@@ -247,8 +265,18 @@ def _artefact_fields(artefact: Artefact) -> list[Any]:
     ]  # fmt: skip
 
 
-def _artefact(fields: list[Any]) -> Artefact:
-    return Artefact(*fields)
+def _artefact(fields: Any) -> Artefact:
+    model, model_digest, tokenizer_digest, precision, template, max_length, truncation, activation, *_ = _list(fields)
+    return Artefact(
+        model=_text(model),
+        model_digest=_text(model_digest),
+        tokenizer_digest=_text(tokenizer_digest),
+        precision=_text(precision),
+        template=_text(template),
+        max_length=_whole(max_length),
+        truncation=_text(truncation),
+        activation=_text(activation),
+    )
 
 
 def _text(value: Any) -> str:
@@ -257,14 +285,29 @@ def _text(value: Any) -> str:
     return value
 
 
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"a list expected, not {type(value).__name__}")
+    return value
+
+
 def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise TypeError(f"a list of texts expected, not {type(values).__name__}")
-    return tuple(_text(value) for value in values)
+    return tuple(_text(value) for value in _list(values))
+
+
+def _job_class(value: Any) -> JobClass:
+    if value not in JOB_CLASSES:
+        raise ValueError(f"class {value!r}")
+    return cast(JobClass, value)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"a whole number expected, not {type(value).__name__}")
+    return value
 
 
 def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"a finite number expected, not {number}")
-    return number
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a finite number expected, not {value!r}")
+    return float(value)

@@ -25,7 +25,7 @@ def test_job_in_mid_batch_is_done_by_another_worker(start_fleet: StartFleet, set
         answer = result.get(timeout=30)
     assert answer["complete"]
     assert answer["worker"] == "test-1"
-    assert fleet.client.hlen(fleet.keys.unacked) == 0
+    wait_until(lambda: fleet.client.hlen(fleet.keys.unacked) == 0, "the message is acknowledged")
 
 
 def test_client_is_answered_within_its_deadline(start_fleet: StartFleet) -> None:

@@ -211,7 +211,7 @@ class TestEmbedded:
             assert client.ping()
 
     def test_a_path_that_a_url_must_quote_works(self, tmp_path: Path) -> None:
-        with EmbeddedServer.start(tmp_path / "a b%") as server, client_of(server) as client:
+        with EmbeddedServer.start(tmp_path / "a%20b c") as server, client_of(server) as client:
             assert client.ping()
 
     def test_one_that_does_not_start_tells_the_end_of_its_log(self, tmp_path: Path) -> None:

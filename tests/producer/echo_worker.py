@@ -8,7 +8,6 @@ no number, `short` answers one score too few, `silent` never answers, `silent-on
 
 from __future__ import annotations
 
-import sys
 import time
 import zlib
 from collections.abc import Sequence
@@ -116,4 +115,4 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[str]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

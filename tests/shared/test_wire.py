@@ -95,11 +95,13 @@ KINDS = {
 ENVELOPED = [name for name in KINDS if name != "texts"]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
+words = st.text(max_size=5)
+leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | words | st.binary(max_size=5)
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=11) | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), inner, max_size=4),
+    leaves,
+    lambda inner: st.lists(inner, max_size=11) | st.dictionaries(words | st.integers(0, 9), inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @EVERY_KIND
@@ -142,6 +144,16 @@ def test_any_content_in_a_right_envelope_is_read_or_refused(kind: str, fields: A
     except WireError:
         return
     KINDS[kind].encode(value)
+
+
+@pytest.mark.parametrize("field", [5, 8, 9], ids=["max_length", "attempt", "tokens"])
+@pytest.mark.parametrize("wrong", [math.inf, math.nan, 1.5, "7", b"7", [7]])
+def test_a_count_is_a_whole_number(field: int, wrong: Any) -> None:
+    fields: list[Any] = ["job", "bulk", "model", "query", ["text"], 512, 1.0, 2.0, 1, 7]
+    assert wire.decode_job(msgpack.packb([1, "job", fields])).tokens == 7
+    fields[field] = wrong
+    with pytest.raises(MalformedMessage):
+        wire.decode_job(msgpack.packb([1, "job", fields]))
 
 
 @pytest.mark.parametrize("kind", ENVELOPED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -52,9 +54,16 @@ def send_payload(
     return app.send_task(TASK_NAME, args=(payload,), task_id=job_id or uuid.uuid4().hex, queue=queue, **options)
 
 
-def celery_of(settings: Settings) -> Celery:
-    """Return a Celery app that can await results, as a foreign caller has."""
-    return make_celery(settings)
+@contextmanager
+def celery_of(settings: Settings) -> Iterator[Celery]:
+    """Give a Celery app that can await results, as a foreign caller has; closes what Celery leaves to the collector."""
+    app = make_celery(settings)
+    try:
+        yield app
+    finally:
+        app.backend.result_consumer.stop()
+        app.backend.client.close()
+        app.close()
 
 
 def passages(count: int, words: int = 60, mark: str = "") -> list[str]:

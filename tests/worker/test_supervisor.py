@@ -39,19 +39,24 @@ def note(kind, value):
     with open(path + "~", "w") as file:
         json.dump(value, file)
     os.rename(path + "~", path)
-def drained(*_):
-    note("drained", True)
-    sys.exit(0)
-def first(name):
+def first():
     try:
-        return os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL) > 0
+        return os.open(os.path.join(directory, "first"), os.O_CREAT | os.O_EXCL) > 0
     except FileExistsError:
         return False
 if mode == "crash":
     sys.exit(3)
-if mode == "refuse-second" and not first("first"):
+if mode == "refuse-second" and not first():
     sys.exit(78)
-signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else drained)
+stubborn = mode == "stubborn" or mode == "stubborn-first" and first()
+told = 0
+def on_term(*_):
+    global told
+    told += 1
+    note("told" if stubborn else "drained", told)
+    if not stubborn:
+        sys.exit(0)
+signal.signal(signal.SIGTERM, on_term)
 note("started", dict(os.environ))
 while os.read(int(os.environ["FLEET_PARENT_FD"]), 1):
     pass
@@ -90,6 +95,10 @@ class Children:
 
     def started(self) -> dict[int, dict[str, str]]:
         return {pid: json.loads(self._path(pid, "started").read_text()) for pid in self.noted("started")}
+
+    def told(self) -> dict[int, int]:
+        """How many SIGTERMs each stubborn child has had."""
+        return {pid: json.loads(self._path(pid, "told").read_text()) for pid in self.noted("told")}
 
     def noted(self, kind: str) -> set[int]:
         return {int(path.stem) for path in self.directory.glob(f"*.{kind}")}
@@ -339,13 +348,27 @@ class TestRoll:
 
     def test_one_that_does_not_go_is_killed_and_that_is_no_failure_of_the_fleet(self, children: Children) -> None:
         settings = load_settings(grace_s=0.5)
-        with Supervisor(settings, 1, command=children.command("stubborn"), settle_s=0.05) as supervisor:
-            before = supervisor.pids()
-            poll_until(supervisor, children.started, "a child")
+        supervisor = Supervisor(settings, 1, command=children.command("stubborn-first"), settle_s=0.05)
+        supervisor.start()
+        poll_until(supervisor, children.started, "a child")
+        supervisor.roll()
+        poll_until(supervisor, lambda: len(children.started()) == 2, "a replacement")
+        assert supervisor.stop() == EX_OK
+
+    def test_while_one_is_on_its_way_out_the_next_is_left_alone_and_no_one_is_told_twice(
+        self, settings: Settings, children: Children
+    ) -> None:
+        with Supervisor(settings, 2, command=children.command("stubborn"), settle_s=0.02) as supervisor:
+            poll_until(supervisor, lambda: len(children.started()) == 2, "two children")
             supervisor.roll()
-            poll_until(supervisor, lambda: len(children.started()) == 2, "a replacement")
-            assert supervisor.pids() != before
-            assert supervisor.poll() is None
+            poll_until(supervisor, children.told, "one is told")
+            for _ in range(5):
+                supervisor.poll(0.02)  # settled for long
+            assert len(children.told()) == 1
+            supervisor.drain()
+            poll_until(supervisor, lambda: len(children.told()) == 2, "both are told")
+            assert set(children.told().values()) == {1}
+            supervisor.kill()
 
 
 class Constant(Collector):

@@ -1,40 +1,87 @@
-"""Celery's consumer, with two changes: it answers messages that can't be opened, and it comes back soon.
+"""Celery's consumer, changed where a lost server or a message that can't be opened would cost a caller its answer.
 
-A message of a refused content type (pickle above all) or with a broken body still carries its id and its reply channel
-in its headers, so whoever sent it is told why, and does not wait for a result that will never come. And a lost server is tried again within two seconds,
-not after Celery's 2, 4, 6 ... 30, since callers with deadlines wait behind it.
+- A message of a refused content type (pickle above all) still carries its id and its reply channel in its headers, so
+  whoever sent it is told; Celery only logs and drops it.
+- A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30.
+- A lost connection does not put the jobs in hand back on the queue (kombu tries to, on the connection just lost, and
+  that ends the worker). They go on running under their leases, and are acknowledged on the new connection.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from celery.app.task import Context
 from celery.worker.consumer import Consumer
 
+from rerank_shared.connections import OUTAGES
 from rerank_shared.errors import RefusedContent
+from rerank_shared.keys import Keys
 from rerank_worker import metrics
 
 log = logging.getLogger(__name__)
 
 
-class FleetConsumer(Consumer):
-    """Answers undecodable messages with RefusedContent, and reconnects at short intervals."""
+def consumer_of(keys: Keys) -> type[Consumer]:
+    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`."""
+    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys})
+
+
+class _FleetConsumer(Consumer):
+    keys: Keys
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again after 0.2 s, 0.4 s and so on up to 2 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.2, interval_step=0.2, interval_max=2)
         return super().ensure_connected(conn)
 
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Give the connection up, but not the jobs that were taken on it."""
+        if self.task_consumer is not None:
+            self.task_consumer.channel.do_restore = False
+        super().on_connection_error_after_connected(exc)
+
+    def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge or reject soon, by other means if the message's own channel has been closed by then."""
+        message = getattr(p, "__self__", None)
+
+        def settle(*late: Any, **options: Any) -> Any:
+            if message is None or not message.channel.closed:
+                return p(*late, **options)
+            return self._settle_alone(message, late, options)
+
+        return super().call_soon_ack(settle, *args, **kwargs)
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Store RefusedContent as the message's result and acknowledge it; its body is never opened."""
+        """Answer a message whose body is broken; it is never opened again."""
+        self._refuse(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Answer a message of a refused content type; its body is never opened."""
+        self._refuse(message, exc)
+
+    def _refuse(self, message: Any, exc: Exception) -> None:
         job_id = (message.headers or {}).get("id")
         metrics.MESSAGES_REFUSED.inc()
-        log.error("message refused id=%s content_type=%s error=%r", job_id, message.content_type, exc)
+        log.error("message refused id=%s content_type=%s error=%s", job_id, message.content_type, exc)
         if job_id:
-            error = RefusedContent(f"content type {message.content_type!r} is never opened here; send msgpack")
+            error = RefusedContent(f"content type {message.content_type!r} is not opened here; send msgpack ({exc})")
             request = Context(id=job_id, reply_to=(message.properties or {}).get("reply_to"))
             self.app.backend.mark_as_failure(job_id, error, request=request)
         message.ack()
+
+    def _settle_alone(self, message: Any, late: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
+        lease, which nobody renews any more, runs out."""
+        if options.get("requeue") or True in late:
+            return
+        try:
+            pipe = self.app.backend.client.pipeline(transaction=False)
+            pipe.zrem(self.keys.leases, message.delivery_tag)
+            pipe.hdel(self.keys.unacked, message.delivery_tag)
+            pipe.execute()
+        except OUTAGES as error:
+            log.warning("acknowledgement lost, the job will be delivered again error=%r", error)

@@ -26,7 +26,7 @@ class MetricsEndpoint:
 
     def __init__(self, host: str, port: int, directory: Path, collectors: Sequence[Collector]) -> None:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry, str(directory))
         for collector in collectors:
             registry.register(collector)
         try:
@@ -46,7 +46,7 @@ class MetricsEndpoint:
 
 def forget_process(pid: int, directory: Path) -> None:
     """Remove the gauges of a process that has ended. What it counted stays."""
-    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+    mark_process_dead(pid, str(directory))
 
 
 class HasProcesses(Protocol):

@@ -17,6 +17,7 @@ import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
@@ -30,6 +31,7 @@ from rerank_shared.messages import Heartbeat
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
+from rerank_worker.consumer import consumer_of
 from rerank_worker.engine import OnnxEngine, artefact_of
 from rerank_worker.leases import Leases
 from rerank_worker.presence import Presence
@@ -87,7 +89,7 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
     client, leases = connect(settings), Leases()
     answerer = Answerer(artefact, tokenizer, scorer, client, keys, name, max_length)
     app = make_celery(settings)
-    app.conf.worker_consumer = "rerank_worker.consumer:FleetConsumer"
+    app.conf.worker_consumer = consumer_of(keys)
     register(app, answerer, leases, settings)
     heartbeat = Heartbeat(
         worker_id=name,
@@ -108,6 +110,8 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
     keys = presence.keys
 
     def ready(**_: Any) -> None:
+        # Celery turns these on at start-up and repeats, at each lost connection, one about a setting that is set here.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         presence.start()
         name, model = presence.heartbeat.worker_id, presence.artefact.model
         log.info("worker ready name=%s model=%s seconds=%.2f", name, model, time.perf_counter() - started)

@@ -39,7 +39,7 @@ class Backoff:
         self._started_at = self._clock()
 
     def died(self) -> float:
-        """Note that it died, or could not be started, and return how many seconds to wait before it is started again."""
+        """Note that it died, or could not be started, and return the seconds to wait before the next start."""
         if self._started_at is not None and self._clock() - self._started_at >= self._policy.healthy_s:
             self.deaths = 0
         self._started_at = None

@@ -22,8 +22,6 @@ from rerank_shared.settings import PREFIX, Settings, to_environ
 from rerank_worker.restart import Backoff
 
 WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
-#: Also read by the settings; the child gets RERANK_REDIS_URL instead.
-_ALIAS = "REDIS_URL"
 # Heartbeat keys and Celery node names hold the host's name, which must not need quoting there.
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -39,7 +37,7 @@ class Launch:
 
     def environ(self, name: str, core: int | None, base: Mapping[str, str]) -> dict[str, str]:
         """Return a child's environment: `base` without settings of ours, then exactly these settings."""
-        kept = {key: value for key, value in base.items() if not key.startswith(PREFIX) and key != _ALIAS}
+        kept = {key: value for key, value in base.items() if not key.startswith(PREFIX)}
         ours = {
             "FLEET_WORKER_NAME": name,
             "FLEET_WORKER_CORE": "" if core is None else str(core),
@@ -84,6 +82,8 @@ class Slot:
         self._process = subprocess.Popen(
             self._launch.command,
             stdin=subprocess.DEVNULL,
+            # Logs go to stderr; on stdout Celery prints at shutdown, in the middle of whatever its parent prints there.
+            stdout=subprocess.DEVNULL,
             env=self._launch.environ(self.name, self.core, os.environ),
             pass_fds=(self._launch.parent_fd,),
             # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.

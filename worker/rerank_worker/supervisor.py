@@ -138,6 +138,11 @@ class Supervisor:
         """Return the ids of the processes that run."""
         return [pid for slot in self._slots if (pid := slot.pid) is not None]
 
+    @property
+    def metrics_directory(self) -> Path:
+        """Where the processes write their metrics, for a reader on this machine; removed when all have ended."""
+        return self._metrics_directory
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rerank_ops.cli.cache import cache
+from rerank_ops.cli.demo import demo
 from rerank_ops.cli.doctor import doctor
 from rerank_ops.cli.rerank import rerank
 from rerank_ops.cli.server import server
@@ -20,8 +21,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # In "rich", the default, the line breaks of docstrings stay.
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(demo)
 app.command()(rerank)
 app.command()(up)
 app.command()(server)

@@ -1,68 +1,71 @@
-"""The supervisor as commands use it: in the foreground for `worker` and `up`, beside one call for `rerank --up`."""
+"""The fleet as commands use it: workers in the foreground, or whatever fleet one call is to use."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
 
+from rerank_ops.cli.console import err
+from rerank_ops.cli.extras import require_worker
+from rerank_ops.local_fleet import local_fleet
+from rerank_ops.server import check_server
 from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect
-from rerank_shared.errors import ConfigurationError
+from rerank_shared.connections import connect, masked_url, outages_told
+from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
-
-if TYPE_CHECKING:
-    from rerank_worker.supervisor import Supervisor
-
-_LOOK_S = 0.05
+from rerank_worker.fleet_metrics import FleetCollector
+from rerank_worker.supervisor import Supervisor
 
 
 def run_workers(settings: Settings, processes: int | None) -> int:
     """Run worker processes until a signal ends them; returns the supervisor's exit status."""
+    require_worker()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    return _supervisor(settings, processes).run()
+    collectors = [FleetCollector(settings)] if settings.metrics_port else []
+    return Supervisor(settings, processes, collectors=collectors).run()
 
 
 @contextmanager
-def private_workers(settings: Settings) -> Iterator[None]:
-    """Run worker processes beside the block, from when the first one is ready until the block ends.
+def fleet_for_call(settings: Settings, *, up: bool) -> Iterator[Settings]:
+    """Yield settings whose server answers: the given one, or with `up` that of a fleet which ends with the block.
 
-    Raises ConfigurationError if they can't be started; the workers themselves have said why.
+    Raises QueueUnavailable that says how to get a fleet where none is.
     """
-    supervisor = _supervisor(settings.model_copy(update={"log_level": "WARNING"}), None)
-    with supervisor:
-        _await_ready(supervisor, settings)
-        # Whoever polls deals with deaths, and the block has other things to do.
-        tending = threading.Thread(target=_tend, args=(supervisor,), name="supervisor")
-        tending.start()
-        try:
-            yield
-        finally:
-            supervisor.drain()
-            tending.join()
+    if up and not is_given(settings):
+        require_worker()
+        with ExitStack() as stack:
+            with err.status("starting a private fleet"):
+                quiet = settings.model_copy(update={"log_level": "WARNING"})
+                fleet = stack.enter_context(local_fleet(quiet))
+            yield fleet.settings
+        return
+    _reach(settings)
+    yield settings
 
 
-def _supervisor(settings: Settings, processes: int | None) -> Supervisor:
-    from rerank_worker.fleet_metrics import FleetCollector
-    from rerank_worker.supervisor import Supervisor
-
-    collectors = [FleetCollector(settings)] if settings.metrics_port else []
-    return Supervisor(settings, processes, collectors=collectors)
+def is_given(settings: Settings) -> bool:
+    """Whether an option or the environment named the server."""
+    return "redis_url" in settings.model_fields_set
 
 
-def _await_ready(supervisor: Supervisor, settings: Settings) -> None:
-    keys, model = Keys(settings.namespace), name_of(settings.model)
-    with connect(settings) as client:
-        while not read_state(client, keys, model, time.time()).workers:
-            if supervisor.poll(_LOOK_S) is not None:
-                raise ConfigurationError("no worker can be started here; `rerank-fleet doctor` finds out why")
-
-
-def _tend(supervisor: Supervisor) -> None:
-    while supervisor.poll(None) is None:
-        pass
+def _reach(settings: Settings) -> None:
+    try:
+        check_server(settings)
+    except QueueUnavailable:
+        if is_given(settings):
+            raise
+        raise QueueUnavailable(
+            f"no server answers at {masked_url(settings)}, and none was named. Start a fleet with `rerank-fleet up`, "
+            "name one with RERANK_REDIS_URL or --redis-url, or add --up for a private one"
+        ) from None
+    with connect(settings) as client, outages_told(settings, "looking for workers"):
+        state = read_state(client, Keys(settings.namespace), name_of(settings.model), time.time())
+    if not state.workers:
+        err.print(
+            f"note: no worker is alive in namespace {settings.namespace!r}; `rerank-fleet worker` starts some",
+            style="yellow",
+        )

@@ -11,21 +11,14 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from rerank_producer import AsyncRerankClient
 from rerank_shared.errors import InvalidRequest, RerankError
-from rerank_shared.schemas import RerankResponse, parse_request
+from rerank_shared.schemas import RerankRequest, RerankResponse, parse_request
 
 #: Requests read ahead of the oldest unanswered one, as a multiple of those in flight.
 _WINDOW = 4
-
-
-class Client(Protocol):
-    """The part of AsyncRerankClient that is used here."""
-
-    async def rerank(self, query: str, documents: Any, **options: Any) -> RerankResponse:
-        """Answer one request."""
-        ...
 
 
 @dataclass(slots=True)
@@ -41,7 +34,7 @@ class Tally:
 
 async def rerank_lines(
     lines: Iterable[bytes],
-    client: Client,
+    client: AsyncRerankClient,
     *,
     defaults: Mapping[str, Any],
     concurrency: int,
@@ -79,7 +72,7 @@ async def rerank_lines(
 
 
 async def _answer(
-    line: bytes, client: Client, defaults: Mapping[str, Any], free: asyncio.Semaphore
+    line: bytes, client: AsyncRerankClient, defaults: Mapping[str, Any], free: asyncio.Semaphore
 ) -> RerankResponse | RerankError:
     try:
         request = parse_line(line, defaults)
@@ -98,7 +91,7 @@ async def _answer(
         free.release()
 
 
-def parse_line(line: bytes, defaults: Mapping[str, Any]) -> Any:
+def parse_line(line: bytes, defaults: Mapping[str, Any]) -> RerankRequest:
     """Return the request of a line; raises InvalidRequest."""
     try:
         value: Any = json.loads(line)

@@ -5,27 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rerank_shared.settings import Settings, load_settings
 
 RedisUrl = Annotated[
     str | None,
-    typer.Option(
-        "--redis-url", metavar="URL", help="Redis or Valkey, instead of RERANK_REDIS_URL and REDIS_URL.",
-        show_default=False,
-    ),
-]  # fmt: skip
+    typer.Option("--redis-url", metavar="URL", help="Redis or Valkey to use, instead of what the environment names."),
+]
 Processes = Annotated[
     int | None,
-    typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes; one for each usable core if not given.",
-                 show_default=False),
-]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-
-#: Texts are shown as they are: neither markup nor emoji codes in them mean anything.
-out = Console(markup=False, emoji=False, highlight=False)
-err = Console(markup=False, emoji=False, highlight=False, stderr=True)
+    typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes. Unset: one for each usable core."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_from(redis_url: str | None) -> Settings:

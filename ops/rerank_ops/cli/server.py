@@ -51,7 +51,7 @@ def address_of(settings: Settings) -> Address:
     Raises ConfigurationError where that is not an address that the embedded server can have, or one that is taken.
     """
     url = urlsplit(redis_url(settings))
-    if url.password is not None:
+    if masked_url(settings) != redis_url(settings):
         raise ConfigurationError(
             f"RERANK_REDIS_URL ({masked_url(settings)}) has a password, and the embedded server knows none: "
             "leave it out, or start the server of your choice yourself"
@@ -63,8 +63,8 @@ def address_of(settings: Settings) -> Address:
         return Address(path.parent, 0)
     if url.scheme != "redis" or url.hostname not in _HOSTS:
         raise ConfigurationError(
-            f"RERANK_REDIS_URL ({masked_url(settings)}) names a server that can't be started here. `rerank-fleet server` "
-            f"serves redis://127.0.0.1:PORT or unix:///DIRECTORY/{_SOCKET_NAME}; for another host just start the workers"
+            f"RERANK_REDIS_URL ({masked_url(settings)}) names a server that can't be started here: this command serves "
+            f"redis://127.0.0.1:PORT or unix:///DIRECTORY/{_SOCKET_NAME}. For a server elsewhere, just start workers"
         )
     port = url.port or _DEFAULT_PORT
     _refuse_taken(port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from rerank_ops.cli.effective import effective_line
-from rerank_ops.cli.fleet import run_workers
+from rerank_ops.cli.fleet import is_given, run_workers
 from rerank_ops.cli.options import Processes, RedisUrl, settings_from
 from rerank_ops.server import ensure_server
 from rerank_shared.settings import Settings
@@ -18,17 +18,20 @@ def up(processes: Processes = None, url: RedisUrl = None) -> None:
     keeps everything in memory and ends with this command.
     """
     chosen = settings_from(url)
-    given = "redis_url" in chosen.model_fields_set
     with ensure_server(chosen) as settings:
         print(f"settings {effective_line(settings)}", flush=True)
-        if not given:
+        if not is_given(chosen):
             print(_how_to_connect(settings), flush=True)
         code = run_workers(settings, processes)
     raise typer.Exit(code)
 
 
 def _how_to_connect(settings: Settings) -> str:
-    lines = ["A server was started here. To use it from another shell:", "", f"  export RERANK_REDIS_URL={_url(settings)}"]
+    lines = [
+        "A server was started here. To use it from another shell:",
+        "",
+        f"  export RERANK_REDIS_URL={_url(settings)}",
+    ]
     if "namespace" in settings.model_fields_set:
         lines.append(f"  export RERANK_NAMESPACE={settings.namespace}")
     return "\n".join([*lines, "  rerank-fleet rerank QUERY DOCUMENT...", ""])

@@ -88,7 +88,7 @@ def _module_members(modules: dict[str, ModuleType]) -> Iterator[tuple[str, objec
         exported = getattr(module, "__all__", None)
         for name in sorted(exported or vars(module)):
             obj = getattr(module, name, None)
-            if name.startswith("_") or not (inspect.isclass(obj) or inspect.isroutine(obj)):
+            if name.startswith("_") or not (inspect.isclass(obj) or inspect.isroutine(obj)) or _is_foreign(obj):
                 continue
             at_home = not prefix or _defined_in(module_name, obj)
             if exported is not None or at_home:
@@ -101,6 +101,12 @@ def _defined_in(module_name: str, obj: object) -> bool:
     """Tell whether the module, its private C twin (`_socket`) or a part of its package defines the object."""
     home = str(getattr(obj, "__module__", None) or "")
     return home.removeprefix("_") == module_name or home.startswith(f"{module_name}.")
+
+
+def _is_foreign(obj: object) -> bool:
+    """Tell whether another library put the object there, as test runners and consoles do with hooks."""
+    home = getattr(obj, "__module__", None)
+    return isinstance(home, str) and home.partition(".")[0] not in sys.stdlib_module_names
 
 
 def _class_members(class_name: str, cls: type, public_classes: set[type]) -> Iterator[tuple[str, object]]:

@@ -57,9 +57,9 @@ def show(console: Console, result: DemoResult) -> None:
 def _example(answer: Answer) -> Table:
     right = set(answer.task.question.answers)
     before = [candidate.id for candidate in answer.task.candidates]
-    table = Table(
-        "", "BM25", "reranked", "from", "score", title=f"“{answer.task.question.text}”", title_justify="left", width=100
-    )
+    table = Table(title=f"“{answer.task.question.text}”", title_justify="left", title_style="bold")
+    for heading in ("", "BM25", "reranked", "from", "score"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if heading in ("BM25", "reranked") else None)
     for rank, result in enumerate(answer.response.results[:_SHOWN_RANKS], start=1):
         was = before.index(result.id or "") + 1
         moved = "=" if was == rank else f"{'↑' if was > rank else '↓'} {was}"

@@ -38,7 +38,8 @@ _EXAMPLES = 3
 def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
     """Run the demo and print it; raises RerankError when something can't be started."""
     settings = settings or load_settings()
-    settings = settings.model_copy(update={"namespace": f"{settings.namespace}-demo-{os.getpid()}"})
+    changes = {"namespace": f"{settings.namespace}-demo-{os.getpid()}", "log_level": "WARNING"}
+    settings = settings.model_copy(update=changes)
     with console.status("Reading the documentation of Python's standard library"):
         passages, questions = stdlib_passages(), stdlib_questions()
         index = Bm25Index(passages)

@@ -1,0 +1,160 @@
+"""What a request becomes: limits, hits and misses, the job, and where its text travels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.echo_worker import artefact_of
+from rerank_producer.preparation import (
+    Prepared,
+    effective_max_length,
+    make_parcel,
+    parse,
+    prepare,
+    same_scores,
+    ttl_s,
+    wait_ms,
+    without_hits,
+)
+from rerank_shared import wire
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.messages import Artefact, Score
+from rerank_shared.settings import Settings, load_settings
+from rerank_shared.work import estimate_tokens
+
+# Made without the environment, which tests are cut off from only while they run.
+SETTINGS = Settings.model_construct()
+ARTEFACT = artefact_of(SETTINGS)
+KNOWN = st.lists(st.none() | st.floats(-20, 20).map(lambda logit: Score(logit, 9, False)), max_size=40)
+
+
+def prepared_of(
+    documents: list[Any],
+    scores: list[Score | None] | None = None,
+    *,
+    artefact: Artefact | None = ARTEFACT,
+    settings: Settings = SETTINGS,
+    deadline_at: float = 2_000.0,
+    **options: Any,
+) -> Prepared:
+    request = parse(settings, "a query", documents, options)
+    return prepare(
+        request,
+        model="a model",
+        artefact=artefact,
+        max_length=effective_max_length(request, settings, artefact),
+        scores=scores,
+        submitted_at=1_000.0,
+        deadline_at=deadline_at,
+    )
+
+
+@given(KNOWN)
+def test_every_document_is_a_hit_or_a_miss_once(scores: list[Score | None]) -> None:
+    texts = [f"text {number}" for number in range(len(scores))]
+    prepared = prepared_of(texts, scores)
+    plan = prepared.plan
+    assert sorted([*plan.hits, *plan.misses]) == list(range(len(scores)))
+    assert plan.hits == {index: score for index, score in enumerate(scores) if score is not None}
+    assert make_parcel(prepared, SETTINGS, 1_000.0).job.documents == tuple(texts[index] for index in plan.misses)
+
+
+@given(KNOWN)
+def test_a_request_without_its_hits_is_another_job_for_all_documents(scores: list[Score | None]) -> None:
+    prepared = prepared_of(["text"] * len(scores), scores)
+    whole = without_hits(prepared)
+    assert whole.plan.job_id != prepared.plan.job_id
+    assert (whole.plan.hits, whole.plan.misses) == ({}, tuple(range(len(scores))))
+    assert whole.texts == prepared.texts
+
+
+def test_cache_that_was_not_asked_leaves_all_to_the_worker() -> None:
+    plan = prepared_of(["a", "b"], None).plan
+    assert (plan.hits, plan.misses) == ({}, (0, 1))
+
+
+def test_ids_and_metadata_stay_at_home_and_in_order() -> None:
+    prepared = prepared_of([{"text": "a", "id": "x"}, "b", {"text": "c", "metadata": {"n": 1}}], top_n=2)
+    assert prepared.plan.ids == ("x", None, None)
+    assert prepared.metadata == [None, None, {"n": 1}]
+    assert prepared.plan.top_n == 2
+    assert make_parcel(prepared, SETTINGS, 1_000.0).job.documents == ("a", "b", "c")
+
+
+def test_job_says_all_that_a_worker_needs() -> None:
+    parcel = make_parcel(prepared_of(["a", "b"], job_class="bulk", max_length=64), SETTINGS, 1_001.0)
+    job = wire.decode_job(wire.encode_job(parcel.job))
+    assert (job.job_class, job.model, job.query, job.max_length) == ("bulk", "a model", "a query", 64)
+    assert (job.enqueued_at, job.deadline_at, job.attempt) == (1_001.0, 2_000.0, 1)
+    assert job.tokens == estimate_tokens("a query", ["a", "b"], 64)
+
+
+def test_next_attempt_is_the_same_job() -> None:
+    first = make_parcel(prepared_of(["a"]), SETTINGS, 1_001.0)
+    second = first.again()
+    assert (second.job.attempt, second.job.job_id, second.text) == (2, first.job.job_id, first.text)
+
+
+@pytest.mark.parametrize(("text", "apart"), [("x" * 100, False), ("x" * 101, True), ("ä" * 51, True)])
+def test_text_over_the_limit_travels_apart(text: str, apart: bool) -> None:
+    settings = load_settings(inline_bytes=100)
+    parcel = make_parcel(prepared_of([text]), settings, 1_000.0)
+    assert (parcel.job.documents is None) == apart
+    assert parcel.text == (wire.encode_texts([text]) if apart else None)
+
+
+def test_text_outlives_deadline_redelivery_and_result() -> None:
+    settings = load_settings(redelivery_s=15.5, result_ttl_s=600)
+    assert make_parcel(prepared_of(["a"], deadline_at=1_030.0), settings, 1_000.0).ttl_s == 646
+    assert make_parcel(prepared_of(["a"], deadline_at=900.0), settings, 1_000.0).ttl_s == 616
+
+
+@pytest.mark.parametrize(("wanted_s", "expected"), [(-5.0, 1), (0.0, 1), (1.2, 2), (1e300, 366 * 86_400)])
+def test_life_times_are_those_that_redis_accepts(wanted_s: float, expected: int) -> None:
+    assert ttl_s(wanted_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "expected"),
+    [(None, None, 512), (None, 256, 256), (None, 2_000, 512), (64, 256, 64), (512, None, 512)],
+)
+def test_pairs_are_cut_to_request_then_settings_then_model(
+    asked: int | None, default: int | None, expected: int
+) -> None:
+    settings = load_settings(max_length=default)
+    request = parse(settings, "q", ["a"], {"max_length": asked})
+    assert effective_max_length(request, settings, ARTEFACT) == expected
+
+
+def test_more_than_the_model_allows_is_refused_naming_the_limit() -> None:
+    request = parse(SETTINGS, "q", ["a"], {"max_length": 513})
+    with pytest.raises(InvalidRequest, match="max_length: 513 is beyond the 512 tokens"):
+        effective_max_length(request, SETTINGS, ARTEFACT)
+    assert effective_max_length(request, SETTINGS, None) == 513
+
+
+def test_more_documents_than_settings_allow_are_refused() -> None:
+    settings = load_settings(max_documents=2)
+    assert len(parse(settings, "q", ["a", "b"], {}).documents) == 2
+    with pytest.raises(InvalidRequest, match=r"documents: 3 are more than the 2 .*RERANK_MAX_DOCUMENTS"):
+        parse(settings, "q", ["a", "b", "c"], {})
+
+
+def test_each_class_has_its_own_patience() -> None:
+    settings = load_settings(default_deadline_ms=70, bulk_deadline_ms=90)
+    waits = [
+        wait_ms(parse(settings, "q", ["a"], options), settings)
+        for options in ({}, {"job_class": "bulk"}, {"deadline_ms": -1.0, "job_class": "bulk"})
+    ]
+    assert waits == [70, 90, -1.0]
+
+
+def test_only_the_activation_leaves_scores_the_same() -> None:
+    other = artefact_of(SETTINGS, digest="f" * 64)
+    assert not same_scores(ARTEFACT, other)
+    assert same_scores(ARTEFACT, replace(ARTEFACT, activation="identity"))

@@ -1,0 +1,169 @@
+"""What a waiting caller does and ends with, over a port in memory and a clock that only waiting moves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from producer.test_pending import record
+from rerank_producer.clock import Clock, Deadline
+from rerank_producer.patience import Patience
+from rerank_producer.pending import Pending, Waiter
+from rerank_producer.port import drive
+from rerank_producer.waiting import ServerLost, Wait
+from rerank_shared.errors import DeadlineExceeded, InternalError, QueueUnavailable
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Outcome
+
+JOB = "a"
+
+
+class Memory:
+    """A server that holds one record or none, answers pipelines, and can be away; waiting moves its clock."""
+
+    def __init__(self, workers: int = 0) -> None:
+        self.now = 0.0
+        self.record: bytes | None = None
+        self.away = False
+        self.workers = workers
+        self.looks: list[float] = []
+        self.sent: list[float] = []
+        self.events: list[tuple[float, Callable[[], None]]] = []
+
+    async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        if self.away:
+            raise QueueUnavailable("away")
+        self.looks.append(round(self.now, 6))
+        commands: list[Any] = []
+        fill(_Commands(commands))
+        return [self.record if name == "get" else self.workers for name in commands]
+
+    async def send_again(self) -> None:
+        if self.away:
+            raise QueueUnavailable("away")
+        self.sent.append(self.now)
+
+    async def wait(self, waiter: Waiter, wait_s: float) -> None:
+        end = self.now + wait_s
+        due = [event for event in self.events if event[0] <= end]
+        if due:
+            event = min(due, key=lambda event: event[0])
+            self.events.remove(event)
+            self.now = max(self.now, event[0])
+            event[1]()
+        else:
+            self.now = end
+
+
+class _Commands:
+    def __init__(self, log: list[Any]) -> None:
+        self._log = log
+
+    def get(self, _: str) -> None:
+        self._log.append("get")
+
+    def zcount(self, *_: Any) -> None:
+        self._log.append("zcount")
+
+
+def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, redelivery_s: float = 2.0) -> Outcome:
+    clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
+    deadline = Deadline.after(deadline_s, clock)
+    patience = Patience(0.0, deadline.at, redelivery_s)
+    port: Any = memory
+    return drive(Wait(port, Keys("test"), clock, waiter, deadline, patience, memory.send_again).outcome())
+
+
+@pytest.fixture
+def waiter() -> Waiter:
+    return Waiter(JOB, threading.Event())
+
+
+@pytest.fixture
+def pending(waiter: Waiter) -> Pending:
+    pending = Pending()
+    pending.add(waiter)
+    return pending
+
+
+def test_announced_answer_needs_no_look(waiter: Waiter, pending: Pending) -> None:
+    memory = Memory()
+    memory.events.append((0.1, lambda: pending.deliver(record(JOB))))
+    assert wait_for(memory, waiter).job_id == JOB
+    assert (memory.now, memory.looks) == (0.1, [])
+
+
+def test_missed_announcement_is_found_by_looking(waiter: Waiter) -> None:
+    memory = Memory()
+    memory.events.append((0.7, lambda: setattr(memory, "record", record(JOB))))
+    assert wait_for(memory, waiter).job_id == JOB
+    assert memory.looks == [0.5, 1.5]
+
+
+def test_silence_makes_the_job_be_sent_again(waiter: Waiter) -> None:
+    memory = Memory(workers=1)
+    with pytest.raises(DeadlineExceeded):
+        wait_for(memory, waiter)
+    assert memory.sent == [2.0, 4.0]
+
+
+def test_restored_line_looks_first_and_sends_only_if_nothing_is_there(waiter: Waiter, pending: Pending) -> None:
+    memory = Memory()
+    memory.record = record(JOB)
+    memory.events.append((0.1, pending.line_restored))
+    assert wait_for(memory, waiter).job_id == JOB
+    assert (memory.looks, memory.sent) == ([0.1], [])
+
+    lost, other = Memory(), Waiter("b", threading.Event())
+    pending.add(other)
+    lost.events += [(0.1, pending.line_restored), (0.3, lambda: pending.deliver(record("b")))]
+    assert wait_for(lost, other).job_id == "b"
+    assert (lost.looks, lost.sent) == ([0.1], [0.1])
+
+
+def test_answer_that_comes_with_the_deadline_still_counts(waiter: Waiter) -> None:
+    memory = Memory()
+    memory.events.append((4.9, lambda: setattr(memory, "record", record(JOB))))
+    assert wait_for(memory, waiter).job_id == JOB
+    assert memory.now == 5.0
+
+
+def test_outage_is_waited_out(waiter: Waiter, pending: Pending) -> None:
+    memory = Memory()
+    memory.away = True
+    memory.events += [
+        (3.2, lambda: setattr(memory, "away", False)),
+        (3.3, pending.line_restored),
+        (4.0, lambda: pending.deliver(record(JOB))),
+    ]
+    assert wait_for(memory, waiter).job_id == JOB
+    assert memory.sent == [3.3]
+
+
+def test_server_that_stays_away_is_told_at_the_deadline(waiter: Waiter) -> None:
+    memory = Memory()
+    memory.away = True
+    with pytest.raises(ServerLost, match="job a could not be received: away") as told:
+        wait_for(memory, waiter)
+    assert (memory.now, told.value.code) == (5.0, "queue_unavailable")
+
+
+@pytest.mark.parametrize(("workers", "advice"), [(0, "no worker is alive"), (1, "one worker"), (3, "3 worker")])
+def test_time_out_says_what_to_do(waiter: Waiter, workers: int, advice: str) -> None:
+    with pytest.raises(DeadlineExceeded, match=rf"job a was not answered within 5\.0 s: {advice}"):
+        wait_for(Memory(workers), waiter)
+
+
+def test_flow_that_suspends_without_a_loop_is_a_bug_that_is_told() -> None:
+    class Suspends:
+        def __await__(self) -> Any:
+            yield
+
+    async def flow() -> None:
+        await Suspends()
+
+    with pytest.raises(InternalError, match="suspended"):
+        drive(flow())

@@ -1,0 +1,48 @@
+"""The estimate of a request's tokens, before anything has tokenized it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_shared.work import SPECIAL_TOKENS, estimate_tokens
+
+texts = st.text(max_size=200)
+limits = st.none() | st.integers(8, 600)
+
+
+@pytest.mark.parametrize(
+    ("query", "documents", "max_length", "tokens"),
+    [
+        ("", [], 512, 0),
+        ("", [""], 512, SPECIAL_TOKENS),
+        ("four", ["four"], 512, SPECIAL_TOKENS + 2),
+        ("four", ["x" * 10_000], 64, 64),
+        ("four", ["x" * 10_000] * 3, None, 3 * 512),
+        ("", ["x"], 512, SPECIAL_TOKENS + 1),
+    ],
+)
+def test_estimates(query: str, documents: list[str], max_length: int | None, tokens: int) -> None:
+    assert estimate_tokens(query, documents, max_length) == tokens
+
+
+@given(texts, st.lists(texts, max_size=6), limits)
+def test_shards_estimate_what_their_request_does(query: str, documents: list[str], max_length: int | None) -> None:
+    halves = [documents[: len(documents) // 2], documents[len(documents) // 2 :]]
+    whole = estimate_tokens(query, documents, max_length)
+    assert sum(estimate_tokens(query, half, max_length) for half in halves) == whole
+    assert isinstance(whole, int)
+
+
+@given(texts, st.lists(texts, min_size=1, max_size=6), limits)
+def test_every_pair_costs_something_and_no_more_than_its_limit(
+    query: str, documents: list[str], max_length: int | None
+) -> None:
+    tokens = estimate_tokens(query, documents, max_length)
+    assert len(documents) * SPECIAL_TOKENS <= tokens <= len(documents) * (max_length or 512)
+
+
+@given(texts, texts, texts)
+def test_longer_text_never_costs_less(query: str, document: str, more: str) -> None:
+    assert estimate_tokens(query, [document + more], 512) >= estimate_tokens(query, [document], 512)
