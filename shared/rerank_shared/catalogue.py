@@ -21,6 +21,10 @@ from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 
 TOKENIZER_FILE = "tokenizer.json"
+#: Later ones win. Optional: a model without them is cut to its engine's default and read through a sigmoid.
+CONFIG_FILES = ("tokenizer_config.json", "config.json")
+#: Kinds of model whose first position stands behind the padding id, so that two rows of the table are no positions.
+_TWO_POSITIONS_LESS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def source_of(model: str) -> str:
     """Return the source of a model's name; a source stands for itself. Raises ConfigurationError for neither."""
     if model in CATALOGUE:
         return CATALOGUE[model].source
-    if model.partition(":")[0] in _LOCATORS:
+    kind, colon, _ = model.partition(":")
+    if colon and kind in _LOCATORS:
         return model
     raise ConfigurationError(
         f"model {model!r} is neither in the catalogue ({', '.join(CATALOGUE)}) nor a source: "
@@ -97,7 +102,8 @@ def load_files(model: str, expected_digest: str | None = None, activation: str |
     model_path, tokenizer_path = _LOCATORS[kind](location, file)
     entry = CATALOGUE.get(model)
     known = entry.digests if entry else {}
-    model_digest = _checked(model_path, expected_digest or known.get("model.onnx"))
+    or_trust_it = ", or set RERANK_MODEL_DIGEST to the digest that you trust"
+    model_digest = _checked(model_path, expected_digest or known.get("model.onnx"), or_trust_it)
     tokenizer_digest = _checked(tokenizer_path, known.get(TOKENIZER_FILE))
     config = _config(tokenizer_path.parent)
     return ModelFiles(
@@ -113,12 +119,12 @@ def load_files(model: str, expected_digest: str | None = None, activation: str |
     )
 
 
-def _checked(path: Path, expected: str | None) -> str:
+def _checked(path: Path, expected: str | None, or_else: str = "") -> str:
     found = file_digest(str(path))
     if expected is not None and found != expected:
         raise ModelDamaged(
             f"{path} has SHA-256 {found}, expected {expected}: the file is damaged or is another model. "
-            "Install it again, or set RERANK_MODEL_DIGEST to the digest that you trust."
+            f"Install it again{or_else}."
         )
     return found
 
@@ -132,7 +138,11 @@ def _locate_directory(location: str, file: str) -> tuple[Path, Path]:
 
 def _locate_package(location: str, file: str) -> tuple[Path, Path]:
     package, _, path = location.partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        # A parent that is missing, or no name of a package at all.
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         how = PACKAGE_EXTRAS.get(package, f"pip install {package}")
         raise ModelUnavailable(f"package {package!r}, which holds the model, is not installed: {how}")
@@ -146,7 +156,7 @@ def _locate_hub(location: str, file: str) -> tuple[Path, Path]:
         raise ModelUnavailable("models from the hub need huggingface-hub: pip install 'rerank-fleet[worker]'") from None
     repo, _, revision = location.partition("@")
     names = [file] if file else model_file_names()
-    return hub.fetch_first(repo, revision or None, names), hub.fetch_first(repo, revision or None, [TOKENIZER_FILE])
+    return hub.fetch(repo, revision or None, names, TOKENIZER_FILE, CONFIG_FILES)
 
 
 def _in_directory(directory: Path, file: str) -> tuple[Path, Path]:
@@ -171,24 +181,32 @@ def model_file_names(machine: str | None = None) -> list[str]:
 
 def _config(directory: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
-    for name in ("tokenizer_config.json", "config.json"):
+    for name in CONFIG_FILES:
         path = directory / name
         if path.is_file():
-            loaded = json.loads(path.read_text())
+            try:
+                loaded = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelDamaged(f"{path} is not JSON: {error}") from None
             merged |= loaded if isinstance(loaded, dict) else {}
     return merged
 
 
 def _activation(config: dict[str, Any]) -> str:
     """sentence-transformers stores the activation's class name; anything unknown to us is the sigmoid of one label."""
-    stored = config.get("sentence_transformers", {})
-    name = str(stored.get("activation_fn", "")) if isinstance(stored, dict) else ""
-    return "identity" if name.endswith("Identity") else "sigmoid"
+    stored = config.get("sentence_transformers")
+    name = stored.get("activation_fn") if isinstance(stored, dict) else None
+    # The key before sentence-transformers 4.
+    name = name or config.get("sbert_ce_default_activation_function")
+    return "identity" if str(name).endswith("Identity") else "sigmoid"
 
 
 def _max_length(config: dict[str, Any]) -> int | None:
     """Tokenizers without a limit say so with a huge number; positions then decide."""
-    limits = [config.get("model_max_length"), config.get("max_position_embeddings")]
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and config.get("model_type") in _TWO_POSITIONS_LESS:
+        positions -= 2
+    limits = [config.get("model_max_length"), positions]
     sane = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < 1_000_000]
     return min(sane) if sane else None
 

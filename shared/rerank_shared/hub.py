@@ -1,34 +1,54 @@
-"""Files from the Hugging Face hub, from its cache on this machine first. Imported only for hf: sources."""
+"""Files from the Hugging Face hub, from its cache on this machine first. Imported only for hf: sources.
+
+All files of a model come from the commit that its weights came from, even when the branch has moved on since.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
-from rerank_shared.errors import ModelUnavailable
+from rerank_shared.errors import ConfigurationError, ModelUnavailable
 
 
-def fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> Path:
-    """Return the first of `names` that the repository has; downloads it unless the cache has one.
+def fetch(
+    repo: str, revision: str | None, models: Sequence[str], tokenizer: str, configs: Sequence[str]
+) -> tuple[Path, Path]:
+    """Return the first of `models` that the repository has, and its tokenizer; `configs` come to lie beside it.
 
-    Raises ModelUnavailable if none exists or the hub can't be reached.
+    Raises ConfigurationError for what can't be a repository, ModelUnavailable if a file does not exist or the hub
+    can't be reached. A config that can't be had is passed over.
     """
+    try:
+        name, model_path = _fetch_first(repo, revision, models)
+    except HFValidationError as error:
+        raise ConfigurationError(f"hf:{repo} is no repository of the hub: {_first_line(error)}") from None
+    commit = model_path.parents[len(PurePosixPath(name).parts) - 1].name
+    _, tokenizer_path = _fetch_first(repo, commit, [tokenizer])
+    for config in configs:
+        if try_to_load_from_cache(repo, config, revision=commit) is None:
+            _fetch_if_there(repo, commit, config)
+    return model_path, tokenizer_path
+
+
+def _fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> tuple[str, Path]:
     for name in names:
         cached = try_to_load_from_cache(repo, name, revision=revision)
         if isinstance(cached, str):
-            return Path(cached)
+            return name, Path(cached)
     for name in names:
         try:
-            return Path(hf_hub_download(repo, name, revision=revision))
+            return name, Path(hf_hub_download(repo, name, revision=revision))
         except LocalEntryNotFoundError as error:
             raise ModelUnavailable(
                 f"hf:{repo}: {name} is not in the hub's cache and the hub can't be reached; download it once with "
@@ -41,6 +61,14 @@ def fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> Path:
         except (HfHubHTTPError, OSError) as error:
             raise ModelUnavailable(f"hf:{repo}: the hub can't be reached: {_first_line(error)}") from None
     raise ModelUnavailable(f"hf:{repo} has none of {', '.join(names)}")
+
+
+def _fetch_if_there(repo: str, commit: str, name: str) -> None:
+    try:
+        hf_hub_download(repo, name, revision=commit)
+    except (EntryNotFoundError, HfHubHTTPError, OSError):
+        # Not there, or a cache that was filled with less than the whole repository and no hub to ask.
+        return
 
 
 def _first_line(error: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -53,14 +54,18 @@ async def test_asyncio_client_with_old_connections_as_well(server: EmbeddedServe
         assert queued(settings) in (1, 2)
 
 
-def test_job_that_the_server_forgot_is_sent_again_when_it_is_back(server: EmbeddedServer, settings: Settings) -> None:
-    with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(client.rerank, "q", ["a"], deadline_ms=6_000)
-        wait_until(lambda: queued(settings) == 1, "the job is queued")
+async def test_job_that_the_server_forgot_is_sent_again_when_it_is_back(
+    server: EmbeddedServer, settings: Settings
+) -> None:
+    async with AsyncRerankClient(settings) as client:
+        pending = asyncio.create_task(client.rerank("q", ["a"], deadline_ms=60_000))
+        await asyncio.to_thread(wait_until, lambda: queued(settings) == 1, "the job is queued")
         server.kill()
         server.restart()
-        wait_until(lambda: queued(settings) == 1, "the job is queued again")
-        assert not pending.result().complete
+        await asyncio.to_thread(wait_until, lambda: queued(settings) == 1, "the job is queued again")
+        pending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pending
 
 
 def test_server_lost_while_waiting_is_told_unless_a_partial_answer_will_do(
@@ -94,7 +99,7 @@ def test_paused_server_is_told_long_before_the_deadline(server: EmbeddedServer, 
 def test_every_call_says_that_there_is_no_server(url: str) -> None:
     settings = load_settings(redis_url=url)
     with RerankClient(settings) as client:
-        calls = [
+        calls: list[Callable[[], object]] = [
             lambda: client.rerank("q", ["a"]),
             lambda: client.submit("q", ["a"]),
             lambda: client.collect("a"),
@@ -108,6 +113,6 @@ def test_every_call_says_that_there_is_no_server(url: str) -> None:
 
 def test_server_that_wants_a_password_is_told_as_such(server: EmbeddedServer, settings: Settings) -> None:
     with connect(settings) as admin:
-        admin.execute_command("CONFIG", "SET", "requirepass", "secret")
+        admin.config_set("requirepass", "secret")
         with RerankClient(settings) as client, pytest.raises(QueueUnavailable, match="authenticat"):
             client.rerank("q", ["a"], deadline_ms=5_000)

@@ -132,7 +132,8 @@ def test_long_text_travels_beside_the_queue_and_is_cleared_away(client: RerankCl
         echo.open_gate(gate)
         response = pending.result()
     assert response.complete
-    assert not echo.client.exists(echo.keys.text(job_id), echo.keys.ledger("interactive"))
+    assert not echo.client.exists(echo.keys.text(job_id))
+    assert echo.client.zscore(echo.keys.ledger("interactive"), f"{job_id}|{job.tokens}") is None
 
 
 def test_request_without_documents_is_answered_without_a_server() -> None:

@@ -130,7 +130,7 @@ def test_a_wrong_request_names_its_field(query: Any, options: dict[str, Any], fi
 
 
 def test_many_mistakes_make_a_short_message() -> None:
-    documents: Any = [i for i in range(10_000)]
+    documents: Any = list(range(10_000))
     with pytest.raises(InvalidRequest, match=r"documents\.0: .*documents\.4: .*\(and 9995 more\)") as caught:
         parse_request("q", documents)
     assert len(caught.value.message) < 400

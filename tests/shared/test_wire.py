@@ -15,7 +15,7 @@ from celery.exceptions import TaskRevokedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared import messages, wire
+from rerank_shared import wire
 from rerank_shared.celery_app import make_celery
 from rerank_shared.errors import (
     BY_CODE,
@@ -26,6 +26,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
+from rerank_shared.keys import JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.settings import load_settings
 
@@ -187,7 +188,7 @@ def _assert_is(value: Any, hint: Any) -> None:
         for key, item in value.items():
             _assert_is(key, hint.__args__[0])
             _assert_is(item, hint.__args__[1])
-    elif hint is messages.JobClass:
+    elif hint is JobClass:
         assert value in ("interactive", "bulk")
     else:
         assert isinstance(value, hint)

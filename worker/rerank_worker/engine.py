@@ -49,7 +49,8 @@ class OnnxEngine:
         options.inter_op_num_threads = 1
         # A pattern is kept for each input shape for ever, and unpadded pairs come in hundreds of shapes.
         options.enable_mem_pattern = False
-        options.log_severity_level = 3
+        # A failing run raises, and the scorer logs it; the runtime need not print it as well.
+        options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:

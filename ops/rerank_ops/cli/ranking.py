@@ -19,19 +19,20 @@ def ranking_table(response: RerankResponse, documents: Sequence[Document]) -> Ta
     """Return the results, best first, with the text of the documents that they rank."""
     with_ids = any(result.id for result in response.results)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("moved")
+    # Columns that may wrap are the ones that shrink where the terminal is narrow; here that is the last but one.
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("moved", no_wrap=True)
     if with_ids:
         table.add_column("id", overflow="ellipsis", no_wrap=True, max_width=24)
-    table.add_column("document", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("")
+    table.add_column("document")
+    table.add_column("", no_wrap=True)
     for rank, result in enumerate(response.results):
-        cells = [Text(str(rank + 1)), Text(score_text(result)), moved(result.index, rank)]
-        if with_ids:
-            cells.append(Text(one_line(result.id or "")))
         text = one_line(documents[result.index].text)
-        table.add_row(*cells, Text(text), Text(" ".join(marks(result)), style="dim"))
+        cells = [Text(str(rank + 1)), Text(score_text(result)), moved(result.index, rank)]
+        cells += [Text(one_line(result.id or ""))] if with_ids else []
+        cells += [Text(text, no_wrap=True, overflow="ellipsis"), Text(" ".join(marks(result)), style="dim")]
+        table.add_row(*cells)
     return table
 
 

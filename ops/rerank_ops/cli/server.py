@@ -6,6 +6,7 @@ So that a Procfile can start it beside its workers. It never listens on any othe
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,14 +14,19 @@ from urllib.parse import unquote, urlsplit
 from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import masked_url, redis_url
+from rerank_shared.connections import OUTAGES, connect, masked_url, redis_url
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
+from rerank_shared.fleet import read_state
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 
 _HOSTS = ("127.0.0.1", "localhost")
 _SOCKET_NAME = "redis.sock"
 _DEFAULT_PORT = 6379
 _LOOK_S = 0.5
+#: Procfile runners tell all processes to stop at once, and kill after 5 s what has not.
+_LINGER_S = 4.0
+_LINGER_LOOK_S = 0.05
 
 
 def server(url: RedisUrl = None) -> None:
@@ -29,12 +35,14 @@ def server(url: RedisUrl = None) -> None:
     It listens at RERANK_REDIS_URL, which must be a port of 127.0.0.1 or a unix socket, and keeps everything in memory:
     for development, not for production.
     """
-    address = address_of(settings_from(url))
+    settings = settings_from(url)
+    address = address_of(settings)
     with stop_asked() as stop, EmbeddedServer.start(address.directory, port=address.port) as running:
         print(f"{running.binary.path.name} {running.binary.version} at {running.url}, in memory only", flush=True)
         while not stop.wait(_LOOK_S):
             if running.pid is None:
                 raise ServerUnavailable(f"the server has ended by itself; {running.log_path} may say why")
+        _await_farewells(settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,17 @@ def address_of(settings: Settings) -> Address:
     port = url.port or _DEFAULT_PORT
     _refuse_taken(port)
     return Address(None, port)
+
+
+def _await_farewells(settings: Settings) -> None:
+    """Give workers that were told to stop at the same moment the time to answer what they run."""
+    keys, give_up = Keys(settings.namespace), time.monotonic() + _LINGER_S
+    try:
+        with connect(settings) as client:
+            while read_state(client, keys, settings.model, time.time()).workers and time.monotonic() < give_up:
+                time.sleep(_LINGER_LOOK_S)
+    except OUTAGES:
+        return  # the server is gone already, so there is nothing left to wait for
 
 
 def _refuse_taken(port: int) -> None:

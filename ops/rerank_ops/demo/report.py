@@ -14,6 +14,7 @@ from rerank_ops.demo.evaluate import Quality
 from rerank_ops.demo.passes import Answer, Pass
 
 _SHOWN_RANKS = 5
+_WIDTH = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class DemoResult:
 def show(console: Console, result: DemoResult) -> None:
     """Print the whole report."""
     for answer in result.examples:
-        console.print(_example(answer))
+        console.print(_example(answer), width=min(console.width, _WIDTH))
     console.print(Group(_quality(result), _speed(result)))
     b = result.batches
     console.print(
@@ -57,9 +58,12 @@ def show(console: Console, result: DemoResult) -> None:
 def _example(answer: Answer) -> Table:
     right = set(answer.task.question.answers)
     before = [candidate.id for candidate in answer.task.candidates]
-    table = Table(title=f"“{answer.task.question.text}”", title_justify="left", title_style="bold")
-    for heading in ("", "BM25", "reranked", "from", "score"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if heading in ("BM25", "reranked") else None)
+    table = Table(title=f"“{answer.task.question.text}”", title_justify="left", title_style="bold", expand=True)
+    table.add_column("", width=1)
+    table.add_column("BM25", no_wrap=True, ratio=1)
+    table.add_column("reranked", no_wrap=True, ratio=1)
+    table.add_column("was", width=4)
+    table.add_column("score", width=5)
     for rank, result in enumerate(answer.response.results[:_SHOWN_RANKS], start=1):
         was = before.index(result.id or "") + 1
         moved = "=" if was == rank else f"{'↑' if was > rank else '↓'} {was}"
@@ -74,9 +78,8 @@ def _mark(passage_id: str, right: set[str]) -> Text:
 
 def _quality(result: DemoResult) -> Table:
     questions = len(result.cold.answers)
-    table = Table(
-        "", "BM25", "reranked", "change", title=f"Quality over {questions} questions, {result.passages:,} passages"
-    )
+    title = f"Quality, {questions} questions over {result.passages:,} passages"
+    table = Table("", "BM25", "reranked", "change", title=title, min_width=len(title))
     for name in ("ndcg_at_10", "mrr_at_10"):
         before, after = getattr(result.before, name), getattr(result.after, name)
         label = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}[name]

@@ -32,7 +32,6 @@ from rerank_shared.settings import Settings, load_settings
 K = 50
 #: One job runs while the next waits in each process; more would only make the shown latencies longer.
 IN_FLIGHT_PER_PROCESS = 2
-_EXAMPLES = 3
 
 
 def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
@@ -93,13 +92,13 @@ async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in
 
 
 def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[Answer]:
-    """The question that won most, the one in the middle and the one that lost most: no picked cherries."""
+    """Of the questions whose nDCG@10 changed: the one that won most, the middle one, the one that lost most."""
 
     def gain(answer: Answer) -> float:
         return after[answer.task.question.id] - before[answer.task.question.id]
 
-    ranked = sorted(cold.answers, key=gain, reverse=True)
-    return [ranked[place * (len(ranked) - 1) // (_EXAMPLES - 1)] for place in range(_EXAMPLES)]
+    ranked = sorted((answer for answer in cold.answers if gain(answer)), key=gain, reverse=True)
+    return [ranked[place * (len(ranked) - 1) // 2] for place in range(3)] if ranked else []
 
 
 def _batches(fleet: LocalFleet) -> Batches:

@@ -46,8 +46,10 @@ def _workers(state: FleetState, settings: Settings) -> Finding:
 
 
 def _backlog(state: FleetState, settings: Settings) -> Finding:
-    waiting = ", ".join(f"{backlog.jobs:,} {job_class}" for job_class, backlog in state.backlog.items())
-    message = f"{waiting} jobs unanswered, done in {_duration(state.predicted_drain_s)} as predicted"
+    if not any(backlog.jobs for backlog in state.backlog.values()):
+        return Finding("backlog", "ok", "nothing waits")
+    waiting = " and ".join(f"{backlog.jobs:,} {job_class}" for job_class, backlog in state.backlog.items())
+    message = f"{waiting} jobs unanswered, predicted to be done in {_duration(state.predicted_drain_s)}"
     rate = state.tokens_per_s or state.single_rate
     interactive_s = state.backlog["interactive"].tokens / rate if rate else 0.0
     if interactive_s * 1000 > settings.default_deadline_ms:

@@ -50,7 +50,7 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         artefact = artefact_of(files, tokenizer, settings.plan)
         loaded = time.perf_counter()
         (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], artefact.max_length)
-        (logit,) = engine.score([pair]).tolist()
+        engine.score([pair])
     except RerankError as error:
         return Finding("engine", "fail", error.message)
     ran_ms = (time.perf_counter() - loaded) * 1000
@@ -65,7 +65,7 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         "engine",
         "ok",
         f"{artefact.precision}, up to {artefact.max_length} tokens; loads in {loaded - started:.2f} s, "
-        f"first pair of {pair.tokens} tokens in {ran_ms:.1f} ms, logit {logit:.2f}",
+        f"first pair of {pair.tokens} tokens in {ran_ms:.1f} ms",
     )
 
 
