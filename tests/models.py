@@ -15,11 +15,10 @@ from rerank_shared.settings import Settings
 
 #: Its token id (29,145) lies beyond the poison model's embedding table; all ids of plainer words lie within.
 POISON_WORD = "zebra"
-_TABLE_ROWS = 29_000
 _WIDTH = 4
 
 
-def write_poison_model(directory: Path) -> None:
+def write_poison_model(directory: Path, table_rows: int = 29_000) -> None:
     """Write a model that scores any pair but one with a rare word, on which ONNX Runtime raises (Gather out of range).
 
     It is what a vocabulary that does not match its weights does in the field. Its tokenizer is the real one.
@@ -30,7 +29,7 @@ def write_poison_model(directory: Path) -> None:
     (directory / "config.json").write_text(json.dumps({"max_position_embeddings": 512}))
     random = np.random.default_rng(7)
     weights = {
-        "embeddings": random.normal(size=(_TABLE_ROWS, _WIDTH)).astype(np.float32),
+        "embeddings": random.normal(size=(table_rows, _WIDTH)).astype(np.float32),
         "head": random.normal(size=(_WIDTH, 1)).astype(np.float32),
     }
     names = ("input_ids", "attention_mask", "token_type_ids")

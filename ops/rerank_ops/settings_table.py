@@ -13,11 +13,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from rerank_ops.marked import replace_part
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import PREFIX, Settings
-
-BEGIN = "<!-- settings -->"
-END = "<!-- /settings -->"
 
 
 def render() -> str:
@@ -31,11 +29,7 @@ def render() -> str:
 
 def insert(document: str) -> str:
     """Return `document` with the table between its markers. Raises ConfigurationError if it lacks them."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ConfigurationError(f"the document has no part between {BEGIN} and {END} for the table: add both lines")
-    return f"{before}{BEGIN}\n{render()}\n{END}{after}"
+    return replace_part(document, "settings", render())
 
 
 def main(arguments: list[str] | None = None) -> int:

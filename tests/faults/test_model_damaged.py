@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
+from models import write_poison_model
 from rerank_shared.catalogue import load_files
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
@@ -43,6 +44,12 @@ def test_cut_off_file_is_refused_by_the_runtime(start_fleet: StartFleet, copied_
     with (copied_model / "model.onnx").open("r+b") as file:
         file.truncate(1_000_000)
     assert "can't be loaded by ONNX Runtime" in last_words(start_fleet(wait=False, model=f"file:{copied_model}"))
+
+
+def test_model_that_fails_on_plain_text_takes_no_jobs(start_fleet: StartFleet, tmp_path: Path) -> None:
+    write_poison_model(tmp_path / "model", table_rows=100)
+    words = last_words(start_fleet(wait=False, model=f"file:{tmp_path / 'model'}"))
+    assert "the model can't score plain English text" in words
 
 
 def test_missing_directory_is_named(start_fleet: StartFleet, tmp_path: Path) -> None:

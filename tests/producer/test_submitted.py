@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -47,9 +48,8 @@ def test_another_process_needs_only_the_id(client: RerankClient, echo: Echo) -> 
     script = (
         f"from rerank_producer import RerankClient; print(RerankClient().collect({str(handle)!r}).results[0].logit)"
     )
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], env=to_environ(echo.settings), capture_output=True, text=True
-    )
+    environ = os.environ | to_environ(echo.settings)
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], env=environ, capture_output=True, text=True)
     assert run.stderr == ""
     assert float(run.stdout) == max(logit("q", text) for text in documents)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 #: A padded batch picks its neighbours in length among this many budgets' worth of the most urgent pairs.
 _WINDOW_BUDGETS = 4
+#: Places in the order that may be stale before they are cleared away; so many more than waiting pairs, at least.
+_STALE_PLACES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ class Batcher:
             self.tokens += candidate.tokens
         self._waiting[candidate.digest] = candidate
         heapq.heappush(self._heap, (candidate.deadline, candidate.sequence, candidate.digest))
+        if len(self._heap) > 2 * len(self._waiting) + _STALE_PLACES:
+            self._heap = [(c.deadline, c.sequence, c.digest) for c in self._waiting.values()]
+            heapq.heapify(self._heap)
 
     def discard(self, digest: bytes) -> None:
         """Forget a waiting pair; its place in the order goes stale."""

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from rerank_shared.errors import ScoringFailed
+from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.messages import Score
 from rerank_worker import metrics
 from rerank_worker.batcher import Batch, Batcher, Candidate
@@ -126,9 +126,10 @@ class Scorer:
             batch = self._next_batch()
             try:
                 self._run(batch)
-            except Exception:
-                # Losing this thread would hang every job of the process; their deadlines would answer for it.
+            except Exception as error:
+                # Losing this thread would hang every job of the process, and their deadlines may be an hour away.
                 log.exception("batch failed, this is a bug pairs=%d", len(batch.candidates))
+                self._give_up(batch, error)
 
     def _next_batch(self) -> Batch:
         with self._lock:
@@ -140,7 +141,8 @@ class Scorer:
                 if isinstance(decision, Batch):
                     return decision
                 until = decision.until
-                self._added.wait(None if until is None else max(0.0, until - self._clock()))
+                wait_s = None if until is None else min(max(0.0, until - self._clock()), threading.TIMEOUT_MAX)
+                self._added.wait(wait_s)
 
     def _run(self, batch: Batch) -> None:
         wanted = [candidate for candidate in batch.candidates if self._is_wanted(candidate)]
@@ -167,6 +169,15 @@ class Scorer:
                 return True
             self._forget(candidate.digest)
             return False
+
+    def _give_up(self, batch: Batch, error: Exception) -> None:
+        """End the jobs of a batch that broke outside of its runs."""
+        failure = InternalError(f"a batch broke in the worker, which is a bug: {error!r}")
+        with self._lock:
+            for candidate in batch.candidates:
+                for ticket, _ in self._wanting.get(candidate.digest, []):
+                    ticket.fail(failure)
+                self._forget(candidate.digest)
 
     def _forget(self, digest: bytes) -> None:
         self._wanting.pop(digest, None)

@@ -36,6 +36,8 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.unscored = len(self.scores)
+        if not self.scores:
+            self._ended.set()
 
     @property
     def open(self) -> bool:
@@ -64,4 +66,4 @@ class Ticket:
 
     def wait(self, timeout_s: float) -> bool:
         """Block until the ticket has ended; False if the time is over first."""
-        return self._ended.wait(max(0.0, timeout_s))
+        return self._ended.wait(min(max(0.0, timeout_s), threading.TIMEOUT_MAX))

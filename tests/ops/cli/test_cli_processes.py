@@ -1,0 +1,84 @@
+"""Commands that run a fleet: they start, serve, stop when asked, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.commands import CommandLine, Spawn, assert_gone
+from support.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]
+
+PROCFILE = Path(__file__).parents[3] / "Procfile"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_up_serves_other_processes_and_leaves_nothing_behind(spawn: Spawn, command_line: CommandLine) -> None:
+    port = free_port()
+    running = spawn("rerank-fleet", "up", "--processes", "2", RERANK_METRICS_PORT=str(port))
+    output = running.wait_for("worker ready", 2)
+    assert output.startswith("settings redis_url=unix:///")
+    url = output.partition("export RERANK_REDIS_URL=")[2].split()[0]
+    run = command_line.run("rerank", "--json", "query", "one", "two", RERANK_REDIS_URL=url)
+    assert json.loads(run.stdout)["complete"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        assert "rerank_workers 2.0" in page.read().decode()
+    family = running.family()
+    # The command, its server, the server's guard and two workers.
+    assert len(family) >= 5
+    assert running.end(signal.SIGTERM) == 0
+    assert_gone(family)
+    assert not Path(url.removeprefix("unix://")).parent.exists()
+
+
+def test_a_procfile_runner_starts_server_and_workers_at_once(
+    spawn: Spawn, command_line: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "Procfile").write_text(PROCFILE.read_text())
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    running = spawn("honcho", "start", cwd=tmp_path, RERANK_REDIS_URL=url, RERANK_PROCESSES="1")
+    running.wait_for("worker ready")
+    run = command_line.run("rerank", "--json", "query", "one", "two", "--redis-url", url)
+    assert json.loads(run.stdout)["complete"]
+    family = running.family()
+    running.end(signal.SIGTERM)
+    assert_gone(family)
+    # The server stays until its workers have gone, though both were told to stop at once.
+    assert "farewell not said" not in running.log.read_text()
+
+
+def test_a_worker_that_cannot_start_ends_with_its_reason(command_line: CommandLine) -> None:
+    run = command_line.run("worker", "--processes", "1", RERANK_MODEL="package:no_such_package/model")
+    assert run.returncode == 78
+    assert "pip install no_such_package" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_one_call_can_bring_its_own_fleet(command_line: CommandLine) -> None:
+    run = command_line.run("rerank", "--up", "--json", "query", "one", "two")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["usage"]["pairs_run"] == 2
+
+
+def test_ctrl_c_ends_a_call_without_a_trace(spawn: Spawn, tmp_path: Path) -> None:
+    requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    long = ["many words " * 300] * 50
+    requests.write_text("\n".join(json.dumps({"query": f"q {i}", "documents": long}) for i in range(200)))
+    running = spawn("rerank-fleet", "rerank", "--up", "-i", str(requests), "-o", str(answers), RERANK_CACHE="false")
+    wait_until(answers.exists, "the first requests under way", bound_s=40)
+    family = running.family()
+    assert running.end(signal.SIGINT) == 130
+    assert "Traceback" not in running.log.read_text()
+    assert_gone(family)

@@ -1,0 +1,413 @@
+"""The scoring thread: every job ends, for the right reason, with the right scores, and nothing stays behind.
+
+The threads are real; the engine is a small one that scores a pair by its ids and stops where a test tells it to.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rerank_shared.errors import InternalError, ScoringFailed
+from rerank_shared.messages import Score
+from rerank_worker.batcher import Batcher
+from rerank_worker.rate import TokenRate
+from rerank_worker.scorer import Scorer
+from rerank_worker.ticket import Ticket
+from rerank_worker.tokenizing import EncodedPair
+
+#: No wait in here is ever this long unless a test fails.
+PATIENCE_S = 10.0
+FAR_S = 1_000.0
+
+
+def pair(name: int, tokens: int = 10) -> EncodedPair:
+    ids = np.full(tokens, name, dtype=np.int64)
+    return EncodedPair(ids, np.zeros_like(ids), truncated=name % 2 == 1)
+
+
+def digest(name: int) -> bytes:
+    return name.to_bytes(16, "big")
+
+
+def expected(name: int, tokens: int = 10) -> Score:
+    return Score(float(name), tokens, name % 2 == 1)
+
+
+@dataclass
+class SmallEngine:
+    """Scores a pair by its first id; `logits` overrides, and an exception there is raised by any run that holds it."""
+
+    padded: bool = False
+    logits: dict[int, float | Exception] = field(default_factory=dict)
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    during_run: Callable[[], None] = lambda: None
+    ran: list[list[int]] = field(default_factory=list)
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        return [range(len(pairs))] if self.padded else [range(i, i + 1) for i in range(len(pairs))]
+
+    def score(self, pairs: Sequence[EncodedPair]) -> npt.NDArray[np.float32]:
+        names = [int(p.ids[0]) for p in pairs]
+        self.entered.release()
+        assert self.gate.wait(PATIENCE_S)
+        self.ran.append(names)
+        self.during_run()
+        logits = [self.logits.get(name, float(name)) for name in names]
+        for logit in logits:
+            if isinstance(logit, Exception):
+                raise logit
+        return np.array(logits, dtype=np.float32)
+
+    def wait_until_running(self) -> None:
+        assert self.entered.acquire(timeout=PATIENCE_S)
+
+
+@dataclass
+class Bench:
+    """A running scorer, and short words for what tests do with it."""
+
+    engine: SmallEngine
+    scorer: Scorer
+    rate: TokenRate
+    clock: Callable[[], float]
+    revoked: set[str]
+
+    def submit(
+        self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
+    ) -> Ticket:
+        pairs = [pair(name, tokens) for name in names]
+        return self.scorer.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
+
+    def finish(self, ticket: Ticket) -> Ticket:
+        assert ticket.wait(PATIENCE_S)
+        self.scorer.release(ticket)
+        return ticket
+
+    def assert_empty(self) -> None:
+        """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""
+        self.engine.gate.set()
+        self.finish(self.submit("last", [999_999], left_s=FAR_S * 1_000))
+        with self.scorer._lock:
+            left = (self.scorer._wanting, self.scorer._pairs, self.scorer._open, self.scorer._batcher._waiting)
+            assert left == ({}, {}, {}, {})
+        assert self.scorer.held() == (0, 0)
+
+
+def bench(
+    *,
+    padded: bool = False,
+    budget: int = 100,
+    max_wait_s: float = 0.0,
+    gate: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    engine: SmallEngine | None = None,
+) -> Bench:
+    engine = engine or SmallEngine(padded=padded)
+    if gate:
+        engine.gate.set()
+    rate, revoked = TokenRate(), set[str]()
+    batcher = Batcher(budget_tokens=budget, max_wait_s=max_wait_s, padded=padded, predict_s=rate.predict_s)
+    scorer = Scorer(engine, batcher, rate, revoked=revoked.__contains__, clock=clock)
+    scorer.start()
+    return Bench(engine, scorer, rate, clock, revoked)
+
+
+PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"])
+
+
+@PLANS
+def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
+    work = bench(padded=padded)
+    names = [7, 3, 9, 3, 1, 12, 11, 2, 40, 41, 42, 43, 44]
+    ticket = work.finish(work.submit("job", names))
+    assert ticket.scores == [expected(name) for name in names]
+    assert (ticket.dropped, ticket.error) == (None, None)
+    assert ticket.first_run_at is not None
+    # Equal documents of one job run once; a batch holds ten pairs.
+    assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
+    assert ticket.batch_pairs == [10, 2]
+    assert work.rate.tokens_per_s > 0
+    work.assert_empty()
+
+
+def test_a_job_without_documents_ends_at_once() -> None:
+    work = bench()
+    ticket = work.finish(work.submit("job", []))
+    assert (ticket.scores, ticket.dropped, ticket.error) == ([], None, None)
+    work.assert_empty()
+
+
+@PLANS
+def test_equal_pairs_run_once_and_answer_every_job(padded: bool) -> None:
+    work = bench(padded=padded, gate=False)
+    blocker = work.submit("blocker", [1_000])
+    work.engine.wait_until_running()
+    tickets = [work.submit("a", [1, 2]), work.submit("b", [2, 3]), work.submit("c", [3, 1])]
+    work.engine.gate.set()
+    for ticket, names in zip(tickets, ([1, 2], [2, 3], [3, 1]), strict=True):
+        assert work.finish(ticket).scores == [expected(name) for name in names]
+    work.finish(blocker)
+    assert sorted(name for run in work.engine.ran for name in run) == [1, 2, 3, 1_000]
+    work.assert_empty()
+
+
+@PLANS
+def test_a_pair_that_comes_while_its_equal_runs_is_answered_with_it(padded: bool) -> None:
+    work = bench(padded=padded, gate=False)
+    first = work.submit("first", [5])
+    work.engine.wait_until_running()
+    second = work.submit("second", [5, 6], left_s=FAR_S / 2)
+    work.engine.gate.set()
+    assert work.finish(first).scores == [expected(5)]
+    assert work.finish(second).scores == [expected(5), expected(6)]
+    assert work.engine.ran == [[5], [6]]
+    work.assert_empty()
+
+
+def test_a_pair_may_run_again_after_it_was_answered() -> None:
+    work = bench()
+    for _ in range(3):
+        assert work.finish(work.submit("job", [5])).scores == [expected(5)]
+    assert work.engine.ran == [[5]] * 3
+
+
+class TestDropping:
+    def test_expired_before_its_run(self) -> None:
+        work = bench()
+        ticket = work.finish(work.submit("job", [1, 2], left_s=-1.0))
+        assert (ticket.dropped, ticket.scores) == ("expired", [None, None])
+        assert work.engine.ran == []
+        work.assert_empty()
+
+    def test_expired_between_two_runs_of_one_batch(self) -> None:
+        """What was scored in time stays; what would be too late does not run."""
+        now = [100.0]
+        engine = SmallEngine(during_run=lambda: now.__setitem__(0, now[0] + 5.0))
+        work = bench(engine=engine, clock=lambda: now[0])
+        early, late = work.submit("early", [1, 2, 3], left_s=7.0), work.submit("late", [4], left_s=FAR_S)
+        assert work.finish(early).dropped == "expired"
+        assert early.scores == [expected(1), expected(2), None]
+        assert work.finish(late).scores == [expected(4)]
+        assert engine.ran == [[1], [2], [4]]
+        work.assert_empty()
+
+    def test_revoked(self) -> None:
+        work = bench(gate=False)
+        blocker = work.submit("blocker", [1_000])
+        work.engine.wait_until_running()
+        ticket, other = work.submit("unwanted", [1]), work.submit("wanted", [2])
+        work.revoked.add("unwanted")
+        work.engine.gate.set()
+        assert work.finish(ticket).dropped == "revoked"
+        assert work.finish(other).scores == [expected(2)]
+        work.finish(blocker)
+        assert work.engine.ran == [[1_000], [2]]
+        work.assert_empty()
+
+    def test_abandoned(self) -> None:
+        work = bench(gate=False)
+        blocker = work.submit("blocker", [1_000], reply_to="reply:c")
+        work.engine.wait_until_running()
+        gone, here, nobody = (
+            work.submit(f"job-{n}", [n], reply_to=to) for n, to in enumerate(["reply:a", "reply:b", None])
+        )
+        assert work.scorer.reply_channels() == {"reply:a", "reply:b", "reply:c"}
+        work.scorer.abandon({"reply:a", "reply:other"})
+        assert gone.wait(0)
+        work.engine.gate.set()
+        assert work.finish(gone).dropped == "abandoned"
+        assert work.finish(here).scores == [expected(1)]
+        assert work.finish(nobody).scores == [expected(2)]
+        work.finish(blocker)
+        assert work.engine.ran == [[1_000], [1], [2]]
+        assert work.scorer.reply_channels() == set()
+        work.assert_empty()
+
+    def test_released_by_a_caller_who_waits_no_longer(self) -> None:
+        work = bench(gate=False)
+        blocker = work.submit("blocker", [1_000])
+        work.engine.wait_until_running()
+        ticket = work.submit("job", [1])
+        assert work.scorer.held() == (2, 20)
+        work.scorer.release(ticket)
+        assert work.scorer.held() == (1, 10)
+        assert (ticket.dropped, ticket.open) == ("expired", False)
+        work.engine.gate.set()
+        work.finish(blocker)
+        work.assert_empty()
+        assert [1] not in work.engine.ran
+
+    @PLANS
+    def test_a_pair_that_an_open_job_wants_too_is_scored(self, padded: bool) -> None:
+        work = bench(padded=padded, gate=False)
+        blocker = work.submit("blocker", [1_000])
+        work.engine.wait_until_running()
+        dropped = [work.submit("unwanted", [1, 2]), work.submit("abandoned", [1], reply_to="reply:a")]
+        wanted = work.submit("wanted", [3, 1])
+        work.revoked.add("unwanted")
+        work.scorer.abandon({"reply:a"})
+        work.engine.gate.set()
+        assert work.finish(wanted).scores == [expected(3), expected(1)]
+        assert [work.finish(ticket).dropped for ticket in dropped] == ["revoked", "abandoned"]
+        work.finish(blocker)
+        assert 2 not in [name for run in work.engine.ran for name in run]
+        work.assert_empty()
+
+
+class TestDraining:
+    def test_the_running_batch_ends_and_the_rest_goes_back(self) -> None:
+        work = bench(gate=False, budget=20)
+        running = work.submit("running", [1, 2])
+        work.engine.wait_until_running()
+        waiting = work.submit("waiting", [3, 4])
+        half = work.submit("half", [2, 5])
+        work.scorer.drain()
+        late = work.submit("late", [6])
+        assert late.wait(0)
+        work.engine.gate.set()
+        assert work.finish(running).scores == [expected(1), expected(2)]
+        for ticket in (waiting, half, late):
+            assert work.finish(ticket).dropped == "drained"
+        assert work.engine.ran == [[1], [2]]
+        assert work.scorer.held() == (0, 0)
+        assert (work.scorer._wanting, work.scorer._pairs) == ({}, {})
+
+    def test_an_idle_scorer_drains_and_takes_nothing_more(self) -> None:
+        work = bench()
+        work.finish(work.submit("job", [1]))
+        work.scorer.drain()
+        assert work.finish(work.submit("late", [2])).dropped == "drained"
+        assert work.engine.ran == [[1]]
+
+    def test_a_job_that_waits_for_company_is_given_back_at_once(self) -> None:
+        work = bench(max_wait_s=FAR_S)
+        ticket = work.submit("job", [1])
+        work.scorer.drain()
+        assert work.finish(ticket).dropped == "drained"
+
+
+class TestFailing:
+    @PLANS
+    def test_only_the_job_with_the_guilty_pair_fails(self, padded: bool) -> None:
+        work = bench(padded=padded, gate=False)
+        work.engine.logits[66] = ValueError("indices element out of data bounds")
+        blocker = work.submit("blocker", [1_000])
+        work.engine.wait_until_running()
+        names = {"a": [1, 2, 3], "b": [4, 66], "c": [5], "d": [66, 6], "e": [7]}
+        tickets = {job_id: work.submit(job_id, wanted) for job_id, wanted in names.items()}
+        work.engine.gate.set()
+        for job_id in "ace":
+            assert work.finish(tickets[job_id]).scores == [expected(name) for name in names[job_id]]
+        for job_id, index in (("b", 1), ("d", 0)):
+            error = work.finish(tickets[job_id]).error
+            assert type(error) is ScoringFailed
+            assert f"document {index} " in error.message
+            assert "out of data bounds" in error.message
+        work.finish(blocker)
+        if padded:
+            assert len(work.engine.ran[1]) > 4, "the pairs did not share a batch, so nothing was isolated"
+        work.assert_empty()
+
+    @pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
+    def test_a_logit_that_is_no_number_is_a_failure(self, logit: float) -> None:
+        work = bench(padded=True, gate=False)
+        work.engine.logits[2] = logit
+        blocker = work.submit("blocker", [1_000])
+        work.engine.wait_until_running()
+        bad, good = work.submit("bad", [1, 2]), work.submit("good", [1, 3])
+        work.engine.gate.set()
+        error = work.finish(bad).error
+        assert isinstance(error, ScoringFailed)
+        assert f"gave {logit} for document 1 " in error.message
+        assert work.finish(good).scores == [expected(1), expected(3)]
+        work.finish(blocker)
+        work.assert_empty()
+
+    def test_a_failed_pair_is_tried_again_for_the_next_job(self) -> None:
+        work = bench()
+        work.engine.logits[2] = OSError("device lost")
+        assert work.finish(work.submit("job", [2])).error is not None
+        del work.engine.logits[2]
+        assert work.finish(work.submit("job", [2])).scores == [expected(2)]
+
+    def test_the_thread_survives_a_bug_and_answers_for_it(self) -> None:
+        """A broken engine must not let jobs hang until their deadlines, which may be an hour away."""
+
+        class Broken(SmallEngine):
+            def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+                if len(pairs) > 1:
+                    raise IndexError("no such run")
+                return super().runs(pairs)
+
+        work = bench(engine=Broken())
+        error = work.finish(work.submit("job", [1, 2])).error
+        assert type(error) is InternalError
+        assert "no such run" in error.message
+        assert work.finish(work.submit("next", [3])).scores == [expected(3)]
+        work.assert_empty()
+
+    def test_an_engine_that_loses_a_logit_is_a_bug_too(self) -> None:
+        class Forgetful(SmallEngine):
+            def score(self, pairs: Sequence[EncodedPair]) -> npt.NDArray[np.float32]:
+                return super().score(pairs)[: max(1, len(pairs) - 1)]
+
+        work = bench(padded=True, engine=Forgetful(padded=True))
+        ticket = work.finish(work.submit("job", [1, 2, 3]))
+        assert type(ticket.error) is InternalError
+        work.assert_empty()
+
+
+def test_a_deadline_as_far_as_a_float_goes_is_a_deadline() -> None:
+    work = bench(max_wait_s=1e300, budget=20, gate=True)
+    ticket = work.submit("job", [1], left_s=1e301)
+    full = work.submit("company", [2], left_s=1e301)
+    assert work.finish(ticket).scores == [expected(1)]
+    assert work.finish(full).scores == [expected(2)]
+
+
+@PLANS
+def test_many_threads_with_overlapping_jobs_leave_nothing_behind(padded: bool) -> None:
+    """Every job that was not dropped has all its scores, each the right one, and no pair stays in any table."""
+    work = bench(padded=padded, budget=64)
+    work.engine.logits[13] = ValueError("poison")
+
+    def caller(seed: int) -> int:
+        chance = random.Random(seed)
+        ended = 0
+        for number in range(40):
+            names = [chance.randrange(40) for _ in range(chance.randrange(0, 8))]
+            left_s = chance.choice([FAR_S, FAR_S, 0.002, -1.0])
+            job_id = f"{seed}-{number}"
+            if chance.random() < 0.1:
+                work.revoked.add(job_id)
+            tokens = {name: 5 + name % 20 for name in names}
+            pairs = [pair(name, tokens[name]) for name in names]
+            reply_to = f"reply:{seed}"
+            ticket = work.scorer.submit(job_id, list(map(digest, names)), pairs, work.clock() + left_s, reply_to)
+            if chance.random() < 0.05:
+                work.scorer.abandon({reply_to})
+            ticket.wait(PATIENCE_S if left_s == FAR_S else 0.0)
+            work.scorer.release(ticket)
+            assert not ticket.open
+            found = list(ticket.scores)
+            assert all(s in (None, expected(n, tokens[n])) for n, s in zip(names, found, strict=True))
+            if ticket.dropped is None and ticket.error is None:
+                assert None not in found
+            assert (ticket.error is None) or 13 in names
+            ended += 1
+        return ended
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(caller, range(4))) == 160
+    work.assert_empty()
