@@ -1,7 +1,8 @@
 """When a waiting caller looks for the job's record itself, sends the job again, and gives up. Pure: time is passed in.
 
 The answer normally comes by itself. Looking covers a record that was announced while nobody listened; sending again
-covers a job that was lost with its worker, which is harmless, since a job's id makes it the same job.
+covers a job that was lost with its worker, which is harmless, since a job's id makes it the same job. Each time it
+waits twice as long: a job is far more often queued behind others than lost, and the queue must not fill with copies.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ class Patience:
     resends: bool = True
     _check_at: float = field(init=False)
     _send_at: float = field(init=False)
+    _send_every_s: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._send_every_s = self.redelivery_s
         self._send_at = self.sent_at + self.redelivery_s if self.resends else float("inf")
         self._check_at = min(self.sent_at + FIRST_CHECK_S, self._send_at)
 
@@ -46,7 +49,8 @@ class Patience:
             self._check_at = min(later, self._send_at) if self._send_at > now else later
             return Act.CHECK
         if now >= self._send_at:
-            self._send_at = now + self.redelivery_s
+            self._send_every_s *= 2
+            self._send_at = now + self._send_every_s
             self._check_at = min(self._check_at, self._send_at)
             return Act.SEND
         return Act.WAIT

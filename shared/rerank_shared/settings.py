@@ -96,12 +96,12 @@ class Settings(BaseSettings):
         "message's body across the wire three times.",
     )
     redelivery_s: float = Field(
-        15.0,
+        8.0,
         ge=0.5,
         allow_inf_nan=False,
         description="Silence after which a job counts as lost: the broker hands it to another worker, and clients "
-        "send it again under the same id. Longer than the longest time a worker holds a job, else work is done "
-        "twice; shorter than your deadlines, else a killed worker costs an answer.",
+        "send it again under the same id. Live workers renew what they hold, so it may be shorter than a job; a few "
+        "times the longest pause of a worker or of Redis, and shorter than your deadlines.",
     )
     processes: int | None = Field(
         None,

@@ -33,10 +33,12 @@ def live(patience: Patience, until: float, restored: tuple[float, ...] = ()) -> 
     raise AssertionError("never gave up")
 
 
-def test_looks_after_half_a_second_then_each_second_and_sends_after_silence() -> None:
+def test_looks_after_half_a_second_then_each_second_and_sends_after_ever_longer_silence() -> None:
+    long = live(Patience(0.0, 30.0, redelivery_s=3.0), 30.0)
+    assert [at for at, act in long if act is Act.SEND] == [3.0, 9.0, 21.0]
     log = live(Patience(0.0, 8.0, redelivery_s=3.0), 8.0)
     assert [at for at, act in log if act is Act.CHECK] == [0.5, 1.5, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0]
-    assert [at for at, act in log if act is Act.SEND] == [3.0, 6.0]
+    assert [at for at, act in log if act is Act.SEND] == [3.0]
     assert log[-1] == (8.0, Act.STOP)
 
 

@@ -33,6 +33,10 @@ class Drained(Exception):
     """This process stops before the job was scored; it goes back to the queue."""
 
 
+class Abandoned(Exception):
+    """Nobody waits for the job any more. It gets no record, so that a caller who was only cut off may send it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An outcome with the scores by digest, for the cache."""
@@ -51,15 +55,13 @@ class Answerer:
     client: redis.Redis
     keys: Keys
     worker: str
-    #: What settings cut pairs to where a request does not say, in tokens; at most the artefact's own.
-    max_length: int
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
     def answer(self, job: Job, reply_to: str | None) -> Answer:
         """Return the job's outcome, with None for what its deadline cut off.
 
-        Raises Drained, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing scored in time),
+        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing scored in time),
         JobRevoked, JobLost, ScoringFailed.
         """
         arrived = self.clock()
@@ -98,7 +100,7 @@ class Answerer:
         if job.model != self.artefact.model:
             raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.artefact.model!r}")
         if job.max_length is None:
-            return self.max_length
+            return self.artefact.max_length
         if job.max_length > self.artefact.max_length:
             raise InvalidRequest(
                 f"max_length: {job.max_length} is beyond the {self.artefact.max_length} tokens of {job.model!r}"
@@ -118,7 +120,9 @@ class Answerer:
             raise ticket.error
         if ticket.dropped == "drained":
             raise Drained
-        if ticket.dropped in ("revoked", "abandoned"):
-            raise JobRevoked(f"job {ticket.job_id} was {ticket.dropped} before it was scored")
+        if ticket.dropped == "abandoned":
+            raise Abandoned
+        if ticket.dropped == "revoked":
+            raise JobRevoked(f"job {ticket.job_id} was cancelled before it was scored")
         if ticket.dropped == "expired" and ticket.unscored == len(ticket.scores):
             raise DeadlineExceeded(f"no document of job {ticket.job_id} was scored before its deadline")

@@ -112,15 +112,16 @@ def precision_of(path: Path, plan: Plan) -> str:
     return "int8" if plan == "single" else "int8-padded"
 
 
-def artefact_of(files: ModelFiles, tokenizer: PairTokenizer, plan: Plan) -> Artefact:
-    """Return the identity under which a model's scores are cached and announced."""
+def artefact_of(files: ModelFiles, tokenizer: PairTokenizer, plan: Plan, limit: int | None = None) -> Artefact:
+    """Return the identity under which a model's scores are cached and announced; `limit` lowers its max_length."""
+    max_length = files.max_length or _DEFAULT_MAX_LENGTH
     return Artefact(
         model=files.name,
         model_digest=files.model_digest,
         tokenizer_digest=files.tokenizer_digest,
         precision=precision_of(files.model_path, plan),
         template=str(tokenizer.template),
-        max_length=files.max_length or _DEFAULT_MAX_LENGTH,
+        max_length=min(limit or max_length, max_length),
         truncation=TRUNCATION,
         activation=files.activation,
     )

@@ -70,15 +70,14 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
     files = load_files(settings.model, settings.model_digest, settings.activation)
     tokenizer = PairTokenizer(files.tokenizer_path)
     engine = OnnxEngine(files.model_path, settings.plan)
-    artefact = artefact_of(files, tokenizer, settings.plan)
-    max_length = min(settings.max_length or artefact.max_length, artefact.max_length)
+    artefact = artefact_of(files, tokenizer, settings.plan, settings.max_length)
     if artefact.max_length > settings.budget_tokens:
         raise ConfigurationError(
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {artefact.max_length} tokens that a pair of "
             f"{artefact.model} may have: raise it"
         )
     rate = TokenRate()
-    warm_up(engine, tokenizer, rate, max_length, settings.budget_tokens)
+    warm_up(engine, tokenizer, rate, artefact.max_length, settings.budget_tokens)
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
@@ -87,7 +86,7 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
     )
     scorer = Scorer(engine, batcher, rate, revoked=worker_state.revoked.__contains__)
     client, leases = connect(settings), Leases()
-    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name, max_length)
+    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(keys)
     register(app, answerer, leases, settings)

@@ -172,11 +172,11 @@ class Scorer:
 
     def _give_up(self, batch: Batch, error: Exception) -> None:
         """End the jobs of a batch that broke outside of its runs."""
-        failure = InternalError(f"a batch broke in the worker, which is a bug: {error!r}")
+        message = f"a batch broke in the worker, which is a bug: {error!r}"
         with self._lock:
             for candidate in batch.candidates:
                 for ticket, _ in self._wanting.get(candidate.digest, []):
-                    ticket.fail(failure)
+                    ticket.fail(InternalError(message))
                 self._forget(candidate.digest)
 
     def _forget(self, digest: bytes) -> None:

@@ -16,7 +16,7 @@ from rerank_shared.fleet import ledger_member
 from rerank_shared.messages import Job, Outcome
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
-from rerank_worker.answer import Answerer, Drained
+from rerank_worker.answer import Abandoned, Answerer, Drained
 from rerank_worker.leases import Leases
 
 
@@ -37,6 +37,10 @@ def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings
                 answer = answerer.answer(job, reply_to)
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
+            except Abandoned:
+                _forget(answerer, request.completion)
+                metrics.JOBS.labels(job.job_class, "abandoned").inc()
+                raise Ignore from None
             except RerankError as error:
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise
@@ -57,6 +61,12 @@ def _announce_again(answerer: Answerer, reply_to: str | None, job_id: str) -> bo
     for channel in filter(None, (reply_to, answerer.keys.result(job_id))):
         answerer.client.publish(channel, record)
     return True
+
+
+def _forget(answerer: Answerer, completion: Completion) -> None:
+    pipe = answerer.client.pipeline(transaction=False)
+    completion.add_to(pipe)
+    pipe.execute()
 
 
 def _completion(answerer: Answerer, job: Job, scores: dict[bytes, Any], settings: Settings) -> Completion:

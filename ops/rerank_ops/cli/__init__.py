@@ -26,6 +26,11 @@ def main() -> None:
         app(prog_name="rerank-fleet")
     except RerankError as error:
         _fail(error.message)
+    except OSError as error:
+        # Those of a named file are about an argument; any other is a bug and keeps its trace.
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from rerank_shared.errors import ConfigurationError
 
-#: What can't be done without the extra, by the modules that it must bring.
+#: What a worker process imports from its extra.
 WORKER = ("onnxruntime", "tokenizers", "numpy")
 WORKER_HINT = "pip install 'rerank-fleet[worker]'"
 

@@ -109,6 +109,7 @@ def test_an_error_is_one_line_and_no_trace(fleet: CommandLine) -> None:
         (["--deadline-ms", "0", QUERY, "nobody has scored this yet"], "no document was scored"),
         (["  ", "x"], "query: is empty"),
         (["--max-length", "513", QUERY, "x"], "max_length"),
+        (["--input", __file__, "--output", "/no/such/folder/answers"], "/no/such/folder/answers: No such file"),
     ]:
         run = fleet.run("rerank", *arguments)
         assert run.returncode == 1, run

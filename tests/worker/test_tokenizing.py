@@ -1,0 +1,262 @@
+"""Pairs of ids, held against the pair encoding of the `tokenizers` library itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from rerank_shared.catalogue import load_files
+from rerank_shared.errors import ConfigurationError, InvalidRequest, ModelDamaged
+from rerank_shared.settings import Settings
+from rerank_worker.tokenizing import EncodedPair, PairTokenizer, longest_first
+
+REAL = load_files(Settings().model).tokenizer_path
+SPECIALS = 3
+ours = PairTokenizer(REAL)
+theirs = Tokenizer.from_file(str(REAL))
+theirs.no_padding()
+
+#: Text as it comes, and text of words, which is longer in tokens than random characters are.
+wild = st.text(max_size=60)
+words = st.sampled_from(
+    [
+        "berlin",
+        "how",
+        "many",
+        "unbelievably",
+        "résumé",
+        "日本語",
+        "[SEP]",
+        "[MASK]",
+        "don't",
+        "3.14",
+        "\n",
+        "\u00a0",
+        "שלום",
+        "🤖",
+    ]
+)
+prose = st.lists(words, max_size=40).map(" ".join)
+texts = wild | prose
+lengths = st.integers(8, 64)
+
+
+def reference(tokenizer: Tokenizer, query: str, document: str, max_length: int) -> tuple[list[int], list[int], bool]:
+    """Return the library's own ids, type ids, and whether it cut anything."""
+    tokenizer.no_truncation()
+    whole = len(tokenizer.encode(query, document).ids)
+    tokenizer.enable_truncation(max_length, strategy="longest_first")
+    encoding = tokenizer.encode(query, document)
+    return encoding.ids, encoding.type_ids, whole > max_length
+
+
+def assert_equal(pair: EncodedPair, expected: tuple[list[int], list[int], bool]) -> None:
+    assert pair.ids.tolist() == expected[0]
+    assert pair.type_ids.tolist() == expected[1]
+    assert pair.truncated == expected[2]
+    assert pair.tokens == len(expected[0])
+    assert pair.ids.dtype == pair.type_ids.dtype == np.int64
+
+
+@given(texts, st.lists(texts, min_size=1, max_size=5), lengths | st.just(512))
+@example("", [""], 8)
+@example("word " * 100, ["word " * 100], 9)
+@example("word " * 100, ["word " * 101], 8)
+@example("a", ["\x00\ufffd\u202e"], 8)
+def test_pairs_equal_the_library_s(query: str, documents: list[str], max_length: int) -> None:
+    pairs = ours.encode(query, documents, max_length)
+    assert len(pairs) == len(documents)
+    for pair, document in zip(pairs, documents, strict=True):
+        assert_equal(pair, reference(theirs, query, document, max_length))
+
+
+@given(st.integers(0, 90), st.integers(0, 90), lengths)
+def test_both_texts_of_any_length(first: int, second: int, max_length: int) -> None:
+    query, document = " ".join(["how"] * first), " ".join(["many"] * second)
+    (pair,) = ours.encode(query, [document], max_length)
+    assert_equal(pair, reference(theirs, query, document, max_length))
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+def test_truncation_keeps_all_that_fits(first: int, second: int, room: int) -> None:
+    one, other = longest_first(first, second, room)
+    assert one + other == min(room, first + second)
+    assert 0 <= one <= first
+    assert 0 <= other <= second
+    # The shorter text is only cut when half the room is not enough for it.
+    assert min(one, other) >= min(first, second, room // 2)
+
+
+#: Texts whose head alone is encoded, and those where no head can be found.
+LONG: dict[str, str] = {
+    "words": "the quick brown fox jumps over the lazy dog " * 2_500,
+    "no space": "abcdefghij" * 10_000,
+    "cjk": "日本語の文書は空白がありません。" * 6_000,
+    "newlines": "one\ntwo\nthree\n" * 8_000,
+    "tabs": "one\ttwo\tthree\t" * 8_000,
+    "nbsp": "one\u00a0two\u00a0three\u00a0" * 8_000,
+    "ideographic space": "一つ\u3000二つ\u3000" * 10_000,
+    "one space early": "ab " + "x" * 100_000,
+    "space at the start": " " + "x" * 100_000,
+    "blank": " " * 100_000 + "end",
+    "blank head": "start" + "\n" * 100_000 + "end " * 1_000,
+    "long words": ("supercalifragilistic" * 20 + " ") * 250,
+    "accents": "é́́́ ñ ü " * 12_000,
+    "special tokens": "[SEP] [MASK] [CLS] " * 6_000,
+    "dropped characters": "\ufffd\x00 " * 40_000 + "end " * 1_000,
+    "punctuation": "... !!! ??? " * 9_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("max_length", [9, 64, 511, 512])
+def test_the_head_of_a_long_document_is_enough(name: str, max_length: int) -> None:
+    document = LONG[name]
+    short, (long,) = "a short text", ours.encode("how many", [document], max_length)
+    assert_equal(long, reference(theirs, "how many", document, max_length))
+    together = ours.encode("how many", [short, document, short], max_length)
+    assert [p.ids.tolist() for p in together[::2]] == [ours.encode("how many", [short], max_length)[0].ids.tolist()] * 2
+    assert together[1].ids.tolist() == long.ids.tolist()
+
+
+@pytest.mark.parametrize("name", ["words", "cjk", "newlines", "no space"])
+@pytest.mark.parametrize("max_length", [64, 511, 512])
+def test_a_long_query_is_cut_as_well(name: str, max_length: int) -> None:
+    for document in ("", "a short text", LONG["words"], "many " * 400):
+        (pair,) = ours.encode(LONG[name], [document], max_length)
+        assert_equal(pair, reference(theirs, LONG[name], document, max_length))
+
+
+@pytest.mark.parametrize("max_length", [64, 511, 512])
+@pytest.mark.parametrize(("first", "second"), [(30_000, 20_000), (20_000, 30_000), (20_000, 20_000)])
+def test_the_odd_token_goes_to_the_longer_of_two_long_texts(first: int, second: int, max_length: int) -> None:
+    """Both heads are long enough to be cut, and only whole texts can tell which is longer.
+
+    The one with fewer tokens has the longer words, so its head of as many characters has fewer tokens too.
+    """
+    for query_word, document_word in (("how", "unbelievably"), ("unbelievably", "how")):
+        query, document = f"{query_word} " * first, f"{document_word} " * second
+        (pair,) = ours.encode(query, [document], max_length)
+        assert_equal(pair, reference(theirs, query, document, max_length))
+
+
+def test_the_files_own_padding_is_switched_off() -> None:
+    """The real file pads to 512, which would make every pair cost as much as the longest."""
+    assert json.loads(REAL.read_text())["padding"] is not None
+    assert ours.encode("how", ["many"], 512)[0].tokens == SPECIALS + 2
+
+
+def test_no_documents_are_no_pairs() -> None:
+    assert ours.encode("how", [], 512) == []
+
+
+@pytest.mark.parametrize("max_length", [3, 2, 0, -100])
+def test_a_limit_without_room_for_text_is_refused(max_length: int) -> None:
+    """It comes from outside, and a loop that looks for a head of no tokens would never end."""
+    with pytest.raises(InvalidRequest, match="max_length"):
+        ours.encode("how", ["many"], max_length)
+
+
+def test_the_template_tells_tokenizers_apart() -> None:
+    assert ours.template.specials == SPECIALS
+    assert str(ours.template) == str(PairTokenizer(REAL).template)
+
+
+VOCABULARY = ["<s>", "<pad>", "</s>", "<cls>", "[unk]", "how", "many", "people", "live", "in", "berlin"]
+
+
+def word_tokenizer(post_processor: Any) -> Tokenizer:
+    vocabulary = {word: index for index, word in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if post_processor is not None:
+        tokenizer.post_processor = post_processor
+    return tokenizer
+
+
+def template(pair: str) -> processors.TemplateProcessing:
+    specials = [(word, index) for index, word in enumerate(VOCABULARY[:4])]
+    return processors.TemplateProcessing(single="<s> $A </s>", pair=pair, special_tokens=specials)
+
+
+SHAPES: dict[str, Callable[[], Any]] = {
+    "roberta": lambda: processors.RobertaProcessing(("</s>", 2), ("<s>", 0)),
+    "bert": lambda: processors.BertProcessing(("</s>", 2), ("<s>", 0)),
+    "nothing before": lambda: template("$A:0 </s>:0 $B:1 </s>:1"),
+    "nothing after": lambda: template("<s>:0 $A:0 </s>:0 $B:1"),
+    # XLNet's: two tokens behind, of two types.
+    "types within": lambda: template("$A:0 </s>:0 $B:1 </s>:1 <cls>:2"),
+    "types between": lambda: template("<s>:0 $A:0 </s>:0 </s>:1 $B:1 </s>:1"),
+    "types of the query": lambda: template("<s>:3 $A:2 </s>:1 $B:0 </s>:0"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(first=st.integers(0, 30), second=st.integers(0, 30), max_length=st.integers(8, 40))
+def test_other_templates_are_read_off_the_file(
+    shape: str, first: int, second: int, max_length: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    library = word_tokenizer(SHAPES[shape]())
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    library.save(str(path))
+    query, document = "how many " * first, "people live in berlin " * second
+    (pair,) = PairTokenizer(path).encode(query, [document], max_length)
+    assert_equal(pair, reference(library, query, document, max_length))
+
+
+def test_different_templates_have_different_names(tmp_path: Path) -> None:
+    names = set()
+    for shape, post_processor in SHAPES.items():
+        word_tokenizer(post_processor()).save(str(tmp_path / shape))
+        names.add(str(PairTokenizer(tmp_path / shape).template))
+    assert len(names) == len(SHAPES)
+
+
+@pytest.mark.parametrize(
+    "post_processor",
+    [
+        lambda: None,
+        lambda: processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]),
+        lambda: processors.TemplateProcessing(single="$A", pair="$A:0", special_tokens=[]),
+    ],
+    ids=["no post-processor", "no pair in the template", "second text left out"],
+)
+def test_a_tokenizer_without_pairs_is_no_cross_encoder_s(post_processor: Callable[[], Any], tmp_path: Path) -> None:
+    """Without a separator a query and its document are one text, and every score would be wrong in silence."""
+    try:
+        library = word_tokenizer(post_processor())
+    except ValueError:
+        pytest.skip("this release of the library refuses such a template itself")
+    library.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ConfigurationError, match="does not encode pairs"):
+        PairTokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"version": "1.0"}', "not json", "\x00" * 100, None])
+def test_a_damaged_file_is_told(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ModelDamaged, match=r"tokenizer\.json is not a tokenizer"):
+        PairTokenizer(path)
+
+
+def test_threads_share_a_tokenizer() -> None:
+    """Concurrent encodings at different limits, which a tokenizer with a truncation of its own would mix up."""
+    documents = ["how many people live in berlin " * n for n in range(1, 30)]
+    limits = list(range(8, 120, 7))
+    alone = [[pair.ids.tolist() for pair in ours.encode("people", documents, limit)] for limit in limits]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            together = pool.map(lambda limit: ours.encode("people", documents, limit), limits)
+            assert [[pair.ids.tolist() for pair in pairs] for pairs in together] == alone
