@@ -1,6 +1,6 @@
 """The worker's presence in Redis: its artefact, its heartbeat, the leases it holds, and whether its callers still live.
 
-One thread, one pipeline a second. An outage is logged once and waited out; scoring does not depend on it.
+One thread, one pipeline a second or more often. An outage is logged once and waited out; scoring does not depend on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from rerank_worker.scorer import Scorer
 
 log = logging.getLogger(__name__)
 #: A client that reconnects is unsubscribed for a moment; only one that stays away has left.
-_SILENT_BEATS = 3
+_ABSENT_S = 3.0
+#: A lease is renewed this many times before it would run out.
+_RENEWALS = 4
 
 
 @dataclass(slots=True)
@@ -36,8 +38,9 @@ class Presence:
     scorer: Scorer
     rate: TokenRate
     leases: Leases
+    redelivery_s: float
     wall_clock: Callable[[], float] = time.time
-    _silent: dict[str, int] = field(default_factory=dict)
+    _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -70,7 +73,7 @@ class Presence:
                 if not away:
                     log.warning("redis is away error=%r", error)
                 away = True
-            self._stop.wait(HEARTBEAT_INTERVAL_S)
+            self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
     def beat(self) -> None:
         """Announce once: artefact, heartbeat, leases; and drop the jobs whose callers have gone."""
@@ -86,6 +89,7 @@ class Presence:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
-        self._silent = {name: self._silent.get(name, 0) + 1 for name, count in listening.items() if count == 0}
-        if gone := {name for name, beats in self._silent.items() if beats >= _SILENT_BEATS}:
+        absent = {name for name, count in listening.items() if count == 0}
+        self._absent_since = {name: self._absent_since.get(name, now) for name in absent}
+        if gone := {name for name, since in self._absent_since.items() if now - since >= _ABSENT_S}:
             self.scorer.abandon(gone)

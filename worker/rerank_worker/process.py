@@ -102,7 +102,7 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
         held_tokens=0,
     )
     scorer.start()
-    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases)
+    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases, settings.redelivery_s)
 
 
 def _consume(app: Celery, presence: Presence, settings: Settings, started: float) -> int:

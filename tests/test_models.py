@@ -1,0 +1,60 @@
+"""The poison model is poison: ONNX Runtime raises on one word, and scores everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from models import POISON_WORD, write_poison_model
+from rerank_shared.catalogue import load_files
+from rerank_worker.engine import OnnxEngine, Plan
+from rerank_worker.isolate import score_isolated
+from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+
+PLANS = pytest.mark.parametrize("plan", ["single", "padded"])
+OUT_OF_BOUNDS = r"indices element out of data bounds"
+
+
+@pytest.fixture(scope="module")
+def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models") / "poison"
+    write_poison_model(directory)
+    return directory
+
+
+def encode(poison: Path, *documents: str) -> list[EncodedPair]:
+    return PairTokenizer(load_files(f"file:{poison}").tokenizer_path).encode("which animal", documents, 512)
+
+
+@PLANS
+def test_plain_text_is_scored(poison: Path, plan: Plan) -> None:
+    pairs = encode(poison, "a horse", "a cow with a longer text", "", "Ein Pferd, 日本語 and naïve punctuation!?")
+    engine = OnnxEngine(poison / "model.onnx", plan)
+    scores = np.concatenate([engine.score([pairs[i] for i in run]) for run in engine.runs(pairs)])
+    assert np.isfinite(scores).all()
+    assert len(set(scores.tolist())) == len(pairs)
+
+
+@PLANS
+def test_the_word_makes_the_runtime_raise_and_not_crash(poison: Path, plan: Plan) -> None:
+    engine = OnnxEngine(poison / "model.onnx", plan)
+    (pair,) = encode(poison, f"a {POISON_WORD} in it")
+    for _ in range(3):
+        with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match=OUT_OF_BOUNDS):
+            engine.score([pair])
+    (plain,) = encode(poison, "a horse in it")
+    assert np.isfinite(engine.score([plain])).all()
+
+
+def test_it_spoils_a_padded_batch_and_isolation_saves_the_others(poison: Path) -> None:
+    documents = [f"document {n}" for n in range(7)]
+    documents.insert(4, f"the {POISON_WORD}")
+    pairs = encode(poison, *documents)
+    engine = OnnxEngine(poison / "model.onnx", "padded")
+    with pytest.raises(Exception, match=OUT_OF_BOUNDS):
+        engine.score(pairs)
+    found = list(score_isolated(lambda part: engine.score(part).tolist(), pairs))
+    assert [isinstance(logit, Exception) for _, logit in found] == [n == 4 for n in range(8)]

@@ -1,0 +1,92 @@
+"""A worker process before it consumes: what it refuses to start with, and the core it binds itself to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
+from rerank_shared.settings import load_settings
+from rerank_worker import process
+from rerank_worker.process import EX_CONFIG
+
+
+class TestBuilding:
+    def test_a_pair_of_full_length_must_fit_in_a_batch(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"RERANK_BUDGET_TOKENS \(256\) is below the 512 tokens"):
+            process.build(load_settings(budget_tokens=256), "worker", None)
+
+    def test_another_model_than_expected_is_refused(self) -> None:
+        with pytest.raises(ModelDamaged, match="0" * 64):
+            process.build(load_settings(model_digest="0" * 64), "worker", None)
+
+    def test_a_missing_model_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable, match="nowhere"):
+            process.build(load_settings(model=f"file:{tmp_path}/nowhere"), "worker", None)
+
+    @pytest.mark.parametrize(("max_length", "limit"), [(128, 128), (None, 512)])
+    def test_it_announces_what_pairs_are_cut_to(self, max_length: int | None, limit: int) -> None:
+        """No server is needed until it consumes; the address is one where nobody listens."""
+        settings = load_settings(max_length=max_length, budget_tokens=512, redis_url="redis://127.0.0.1:1/0")
+        _, presence = process.build(settings, "worker", 3)
+        assert presence.artefact.max_length == limit
+        assert (presence.heartbeat.worker_id, presence.heartbeat.core) == ("worker", 3)
+        assert presence.heartbeat.tokens_per_s > 0
+        assert presence.heartbeat.pid == os.getpid()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds threads to cores")
+class TestPinning:
+    @staticmethod
+    def pin_in_a_thread(**settings: object) -> tuple[int | None, set[int]]:
+        """Affinity is a thread's own on Linux, so a thread of its own leaves the tests' alone."""
+        found: list[tuple[int | None, set[int]]] = []
+        thread = threading.Thread(
+            target=lambda: found.append((process._pin(load_settings(**settings)), os.sched_getaffinity(0)))
+        )
+        thread.start()
+        thread.join()
+        return found[0]
+
+    def test_to_the_core_that_the_supervisor_gave(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        core = max(os.sched_getaffinity(0))
+        monkeypatch.setenv("FLEET_WORKER_CORE", str(core))
+        assert self.pin_in_a_thread() == (core, {core})
+
+    def test_not_when_it_is_switched_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FLEET_WORKER_CORE", str(max(os.sched_getaffinity(0))))
+        assert self.pin_in_a_thread(pin=False) == (None, os.sched_getaffinity(0))
+
+    @pytest.mark.parametrize("core", ["", None])
+    def test_not_without_a_core(self, core: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("FLEET_WORKER_CORE", raising=False)
+        if core is not None:
+            monkeypatch.setenv("FLEET_WORKER_CORE", core)
+        assert self.pin_in_a_thread() == (None, os.sched_getaffinity(0))
+
+    def test_not_where_the_system_can_t(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FLEET_WORKER_CORE", "0")
+        monkeypatch.delattr(os, "sched_setaffinity")
+        assert process._pin(load_settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("RERANK_LOG_LEVEL", "debug", "RERANK_LOG_LEVEL: Input should be 'DEBUG'"),
+        ("RERANK_CONCURENCY", "4", "Did you mean RERANK_CONCURRENCY?"),
+        ("RERANK_REDIS_URL", "http://example.com", "RERANK_REDIS_URL: "),
+    ],
+)
+def test_wrong_settings_end_the_process_for_good(variable: str, value: str, told: str) -> None:
+    """One line and the status that says: starting again can't help."""
+    command = [sys.executable, "-m", "rerank_worker.process"]
+    run = subprocess.run(command, env=os.environ | {variable: value}, capture_output=True, text=True, check=False)
+    assert run.returncode == EX_CONFIG
+    assert told in run.stderr
+    assert "Traceback" not in run.stderr
