@@ -100,7 +100,7 @@ def outages_told(settings: Settings, doing: str) -> Iterator[None]:
         yield
     except OUTAGES as error:
         raise QueueUnavailable(
-            f"Redis at {masked_url(settings)} can't be reached while {doing}: {error}. "
+            f"Redis at {masked_url(settings)} can't be reached while {doing}: {str(error).rstrip('.')}. "
             "Start one with `rerank-fleet server`, or set RERANK_REDIS_URL."
         ) from error
     except redis.RedisError as error:

@@ -82,6 +82,8 @@ class Bench:
     rate: TokenRate
     clock: Callable[[], float]
     revoked: set[str]
+    #: Set when the policy weighs a wait for company; it does so under the lock that the wait then gives up.
+    weighed: threading.Event
 
     def submit(
         self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
@@ -116,11 +118,16 @@ def bench(
     engine = engine or SmallEngine(padded=padded)
     if gate:
         engine.gate.set()
-    rate, revoked = TokenRate(), set[str]()
-    batcher = Batcher(budget_tokens=budget, max_wait_s=max_wait_s, padded=padded, predict_s=rate.predict_s)
+    rate, revoked, weighed = TokenRate(), set[str](), threading.Event()
+
+    def predict_s(tokens: int) -> float:
+        weighed.set()
+        return rate.predict_s(tokens)
+
+    batcher = Batcher(budget_tokens=budget, max_wait_s=max_wait_s, padded=padded, predict_s=predict_s)
     scorer = Scorer(engine, batcher, rate, revoked=revoked.__contains__, clock=clock)
     scorer.start()
-    return Bench(engine, scorer, rate, clock, revoked)
+    return Bench(engine, scorer, rate, clock, revoked, weighed)
 
 
 PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"])
@@ -173,6 +180,29 @@ def test_a_pair_that_comes_while_its_equal_runs_is_answered_with_it(padded: bool
     assert work.finish(second).scores == [expected(5), expected(6)]
     assert work.engine.ran == [[5], [6]]
     work.assert_empty()
+
+
+def test_an_answered_pair_leaves_the_queue_too() -> None:
+    """It came while its equal ran; left in the queue, it would count as work that waits."""
+    work = bench(gate=False, budget=20, max_wait_s=FAR_S)
+    first = work.submit("first", [5, 8])
+    work.engine.wait_until_running()
+    second = work.submit("second", [5])
+    work.engine.gate.set()
+    assert work.finish(second).scores == [expected(5)]
+    work.finish(first)
+    with work.scorer._lock:
+        assert len(work.scorer._batcher) == 0
+
+
+def test_a_job_knows_when_its_first_batch_began() -> None:
+    now = [100.0]
+    engine = SmallEngine(during_run=lambda: now.__setitem__(0, now[0] + 5.0))
+    work = bench(engine=engine, budget=10, clock=lambda: now[0])
+    ticket = work.finish(work.submit("job", [1, 2, 3]))
+    assert (ticket.entered, ticket.first_run_at) == (100.0, 100.0)
+    assert ticket.batch_pairs == [1, 1, 1]
+    assert work.rate.tokens_per_s == pytest.approx(10 / 5.0)
 
 
 def test_a_pair_may_run_again_after_it_was_answered() -> None:
@@ -293,6 +323,7 @@ class TestDraining:
     def test_a_job_that_waits_for_company_is_given_back_at_once(self) -> None:
         work = bench(max_wait_s=FAR_S)
         ticket = work.submit("job", [1])
+        assert work.weighed.wait(PATIENCE_S)
         work.scorer.drain()
         assert work.finish(ticket).dropped == "drained"
 

@@ -1,1 +1,1 @@
-"""Rerank Fleet: worker."""
+"""The fleet: supervisor, worker processes, micro-batcher, tokenization and engine. Run by `rerank-fleet worker`."""

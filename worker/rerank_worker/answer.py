@@ -61,8 +61,8 @@ class Answerer:
     def answer(self, job: Job, reply_to: str | None) -> Answer:
         """Return the job's outcome, with None for what its deadline cut off.
 
-        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing scored in time),
-        JobRevoked, JobLost, ScoringFailed.
+        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing was
+        scored in time), JobRevoked, JobLost, ScoringFailed.
         """
         arrived = self.clock()
         left_s = job.deadline_at - self.wall_clock()

@@ -37,9 +37,7 @@ class FleetCollector(Collector):
             state: FleetState | None = read_state(self._client, self._keys, self._model, time.time())
         except OUTAGES:
             state = None
-        yield GaugeMetricFamily(
-            "rerank_redis_up", "Whether Redis answered.", value=float(state is not None)
-        )
+        yield GaugeMetricFamily("rerank_redis_up", "Whether Redis answered.", value=float(state is not None))
         if state is not None:
             yield from _families(state)
 

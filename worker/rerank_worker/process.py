@@ -150,7 +150,12 @@ def _pin(settings: Settings) -> int | None:
     core = os.environ.get("FLEET_WORKER_CORE", "")
     if not (core and settings.pin and hasattr(os, "sched_setaffinity")):
         return None
-    os.sched_setaffinity(0, {int(core)})
+    try:
+        os.sched_setaffinity(0, {int(core)})
+    except (OSError, ValueError) as error:
+        # A core may have been taken away since the supervisor looked; running unpinned costs little.
+        log.warning("worker not pinned core=%s error=%r", core, error)
+        return None
     return int(core)
 
 
