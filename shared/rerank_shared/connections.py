@@ -36,6 +36,8 @@ OUTAGES: tuple[type[BaseException], ...] = (
     OperationalError,
     OSError,
 )
+#: The same for who only wants to try again later: a full server or a replica answers, but with a refusal.
+OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.ResponseError)
 
 
 def connect(settings: Settings, *, timeout_s: float | None = None) -> redis.Redis:

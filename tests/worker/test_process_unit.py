@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from rerank_ops.server import EmbeddedServer
+from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
+from rerank_shared.keys import Keys
 from rerank_shared.settings import load_settings
 from rerank_worker import process
+from rerank_worker.fleet_metrics import FleetCollector
 from rerank_worker.process import EX_CONFIG
+from support.waiting import wait_until
 
 
 class TestBuilding:
@@ -90,3 +95,31 @@ def test_wrong_settings_end_the_process_for_good(variable: str, value: str, told
     assert run.returncode == EX_CONFIG
     assert told in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_full_server_does_not_end_a_worker_s_presence(caplog: pytest.LogCaptureFixture) -> None:
+    """A refused write is waited out like a lost server; else the worker would seem dead, and its jobs be run twice."""
+    with EmbeddedServer.start() as server:
+        settings = load_settings(redis_url=server.url, budget_tokens=512, redelivery_s=0.5)
+        _, presence = process.build(settings, "worker", None)
+        client = connect(settings)
+        client.config_set("maxmemory", 1)
+        presence.start()
+        wait_until(lambda: "redis is away" in caplog.text, "the first refused heartbeat")
+        client.config_set("maxmemory", 0)
+        wait_until(lambda: client.exists(presence.keys.worker("worker")), "a heartbeat after that")
+        presence.stop()
+        assert not client.exists(presence.keys.worker("worker"))
+        client.close()
+        presence.client.close()
+
+
+def test_a_scrape_of_a_server_that_refuses_says_so() -> None:
+    with EmbeddedServer.start() as server:
+        settings = load_settings(redis_url=server.url)
+        client = connect(settings)
+        # What a replica, a full server and one that lost its disk have in common: they answer, with a refusal.
+        client.set(Keys(settings.namespace).workers, "of another type")
+        (gauge,) = FleetCollector(settings).collect()
+        assert (gauge.name, gauge.samples[0].value) == ("rerank_redis_up", 0.0)
+        client.close()

@@ -1,7 +1,8 @@
 """The fleet's own gauges, read from Redis when Prometheus asks: what waits, who works, and how long it will take.
 
 `rerank_predicted_drain_seconds` is the signal for autoscalers. Jobs that workers hold are counted, so the queue never
-looks empty while a worker hoards it. An unreachable Redis shows as rerank_redis_up 0, never as an empty queue.
+looks empty while a worker hoards it. A Redis that is away or refuses shows as rerank_redis_up 0, never as an empty
+queue.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from rerank_shared.catalogue import name_of
-from rerank_shared.connections import OUTAGES, connect
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.fleet import FleetState, read_state
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
@@ -35,9 +36,11 @@ class FleetCollector(Collector):
         """Read the gauges."""
         try:
             state: FleetState | None = read_state(self._client, self._keys, self._model, time.time())
-        except OUTAGES:
+        except OUTAGES_AND_REFUSALS:
             state = None
-        yield GaugeMetricFamily("rerank_redis_up", "Whether Redis answered.", value=float(state is not None))
+        yield GaugeMetricFamily(
+            "rerank_redis_up", "Whether Redis answered, and not with a refusal.", value=float(state is not None)
+        )
         if state is not None:
             yield from _families(state)
 

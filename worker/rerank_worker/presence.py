@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_shared import fleet
-from rerank_shared.connections import OUTAGES
+from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_worker.leases import Leases
@@ -58,7 +58,7 @@ class Presence:
             pipe = self.client.pipeline(transaction=False)
             fleet.retire(pipe, self.keys, self.heartbeat.worker_id)
             pipe.execute()
-        except OUTAGES as error:
+        except OUTAGES_AND_REFUSALS as error:
             log.warning("farewell not said error=%r", error)
 
     def _loop(self) -> None:
@@ -69,7 +69,7 @@ class Presence:
                 if away:
                     log.warning("redis is back")
                 away = False
-            except OUTAGES as error:
+            except OUTAGES_AND_REFUSALS as error:
                 if not away:
                     log.warning("redis is away error=%r", error)
                 away = True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -46,6 +47,12 @@ def show(console: Console, result: DemoResult) -> None:
     """Print the whole report."""
     for answer in result.examples:
         console.print(_example(answer), width=min(console.width, _WIDTH))
+    answerable = sum(_is_answerable(answer) for answer in result.cold.answers)
+    console.print(
+        f"BM25's candidates hold an answer to {answerable} of the {len(result.cold.answers)} questions; "
+        "no order of them can answer the others.\n",
+        highlight=False,
+    )
     console.print(Group(_quality(result), _speed(result)))
     b = result.batches
     console.print(
@@ -55,10 +62,16 @@ def show(console: Console, result: DemoResult) -> None:
     )
 
 
+def _is_answerable(answer: Answer) -> bool:
+    return not {candidate.id for candidate in answer.task.candidates}.isdisjoint(answer.task.question.answers)
+
+
 def _example(answer: Answer) -> Table:
     right = set(answer.task.question.answers)
     before = [candidate.id for candidate in answer.task.candidates]
-    table = Table(title=f"“{answer.task.question.text}”", title_justify="left", title_style="bold", expand=True)
+    table = Table(
+        title=f"“{answer.task.question.text}”", title_justify="left", title_style="bold", expand=True, box=SIMPLE_HEAD
+    )
     table.add_column("", width=1)
     table.add_column("BM25", no_wrap=True, ratio=1)
     table.add_column("reranked", no_wrap=True, ratio=1)
@@ -79,7 +92,7 @@ def _mark(passage_id: str, right: set[str]) -> Text:
 def _quality(result: DemoResult) -> Table:
     questions = len(result.cold.answers)
     title = f"Quality, {questions} questions over {result.passages:,} passages"
-    table = Table("", "BM25", "reranked", "change", title=title, min_width=len(title))
+    table = Table("", "BM25", "reranked", "change", title=title, min_width=len(title), box=SIMPLE_HEAD)
     for name in ("ndcg_at_10", "mrr_at_10"):
         before, after = getattr(result.before, name), getattr(result.after, name)
         label = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}[name]
@@ -89,7 +102,7 @@ def _quality(result: DemoResult) -> Table:
 
 def _speed(result: DemoResult) -> Table:
     title = f"Speed with {result.processes} worker processes, {result.in_flight} requests in flight"
-    table = Table("", "every pair scored", "again, from the cache", title=title)
+    table = Table("", "every pair scored", "again, from the cache", title=title, box=SIMPLE_HEAD)
     rows: list[tuple[str, Any]] = [
         ("requests/s", lambda p: f"{p.requests_per_s:,.1f}"),
         ("pairs/s", lambda p: f"{p.pairs_per_s:,.0f}"),
