@@ -87,8 +87,8 @@ def source_of(model: str) -> str:
 
 
 def name_of(model: str) -> str:
-    """Return what requests call a model: its catalogue name, hf:org/name without hf:, else the source itself."""
-    return model.removeprefix("hf:").partition("#")[0] if model.startswith("hf:") else model
+    """Return what requests call a model: its catalogue name, a hub source without its hf:, else the source itself."""
+    return model.removeprefix("hf:")
 
 
 def load_files(model: str, expected_digest: str | None = None, activation: str | None = None) -> ModelFiles:
@@ -171,10 +171,11 @@ def _in_directory(directory: Path, file: str) -> tuple[Path, Path]:
 
 
 def model_file_names(machine: str | None = None) -> list[str]:
-    """Return the ONNX files to look for, best first: int8 made for this CPU, then any int8, then full precision."""
+    """Return the ONNX files to look for, best first: model.onnx itself (whoever put it there meant it), int8 made for
+    this kind of CPU, any int8, full precision. avx2 before avx512_vnni, since any x86 of today runs it right."""
     machine = machine or platform.machine()
     arm = machine in ("arm64", "aarch64")
-    tuned = ["qint8_arm64"] if arm else ["qint8_avx512_vnni", "quint8_avx2"]
+    tuned = ["qint8_arm64"] if arm else ["quint8_avx2", "qint8_avx512_vnni"]
     stems = ["model", *(f"onnx/model_{kind}" for kind in (*tuned, "quantized", "int8")), "onnx/model"]
     return [f"{stem}.onnx" for stem in stems]
 

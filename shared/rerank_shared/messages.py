@@ -71,8 +71,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """The identity of what a worker serves. Two artefacts that differ in any part never share a cached score,
-    except for `activation`, which is applied on reading."""
+    """The identity of what a worker serves. Two that differ in digests, precision, template or truncation never share
+    a cached score; the name, the activation (applied on reading) and the largest max_length do not change a score."""
 
     model: str
     model_digest: str

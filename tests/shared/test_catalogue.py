@@ -149,7 +149,7 @@ class TestNames:
         [
             (MINILM, MINILM),
             ("hf:org/name", "org/name"),
-            ("hf:org/name@main#onnx/model.onnx", "org/name@main"),
+            ("hf:org/name@main#onnx/model.onnx", "org/name@main#onnx/model.onnx"),
             ("file:/models/a#b", "file:/models/a#b"),
             ("package:dist/path", "package:dist/path"),
         ],
@@ -217,15 +217,15 @@ class TestConfig:
 
 @pytest.mark.parametrize(
     ("machine", "tuned"),
-    [("x86_64", "avx512_vnni"), ("AMD64", "avx512_vnni"), ("arm64", "arm64"), ("aarch64", "arm64")],
+    [("x86_64", "quint8_avx2"), ("AMD64", "quint8_avx2"), ("arm64", "qint8_arm64"), ("aarch64", "qint8_arm64")],
 )
 def test_int8_comes_first_and_fits_the_machine(machine: str, tuned: str) -> None:
     names = model_file_names(machine)
     assert names[0] == "model.onnx"
-    assert names[1] == f"onnx/model_qint8_{tuned}.onnx"
+    assert names[1] == f"onnx/model_{tuned}.onnx"
     assert names[-1] == "onnx/model.onnx"
     assert len(set(names)) == len(names)
-    assert not any(("arm64" in name) != (tuned == "arm64") for name in names if "qint8" in name or "quint8" in name)
+    assert not any(("arm64" in name) != ("arm64" in tuned) for name in names if "qint8" in name or "quint8" in name)
 
 
 LOADS = """

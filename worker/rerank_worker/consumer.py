@@ -17,7 +17,7 @@ from typing import Any
 from celery.app.task import Context
 from celery.worker.consumer import Consumer
 
-from rerank_shared.connections import OUTAGES
+from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import RefusedContent
 from rerank_shared.keys import Keys
 from rerank_worker import metrics
@@ -83,5 +83,5 @@ class _FleetConsumer(Consumer):
             pipe.zrem(self.keys.leases, message.delivery_tag)
             pipe.hdel(self.keys.unacked, message.delivery_tag)
             pipe.execute()
-        except OUTAGES as error:
+        except OUTAGES_AND_REFUSALS as error:
             log.warning("acknowledgement lost, the job will be delivered again error=%r", error)

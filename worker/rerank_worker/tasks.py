@@ -11,6 +11,7 @@ from rerank_shared import wire
 from rerank_shared.backend import Completion
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.celery_app import TASK_NAME
+from rerank_shared.connections import OUTAGES
 from rerank_shared.errors import RerankError
 from rerank_shared.fleet import ledger_member
 from rerank_shared.messages import Job, Outcome
@@ -24,29 +25,35 @@ def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings
     """Add the task `rerank.score` to `app`, answering with `answerer`."""
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
-    @app.task(bind=True, name=TASK_NAME, throws=(RerankError,))
+    @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False)
     def score(self: Any, payload: bytes) -> dict[str, Any]:
-        request = self.request
-        reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
-        with leases.held(request.properties.get("delivery_tag")):
+        with leases.held(self.request.properties.get("delivery_tag")):
             job = wire.decode_job(payload)
-            if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
-                raise Ignore
-            request.completion = _completion(answerer, job, {}, settings)
             try:
-                answer = answerer.answer(job, reply_to)
+                return _answer(self.request, job)
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
-            except Abandoned:
-                _forget(answerer, request.completion)
-                metrics.JOBS.labels(job.job_class, "abandoned").inc()
-                raise Ignore from None
+            except OUTAGES as error:
+                raise Reject(f"job {job.job_id} goes back: Redis is away: {error}", requeue=True) from None
             except RerankError as error:
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise
-            request.completion = _completion(answerer, job, answer.scores, settings)
-            _count(job, answer.outcome)
-            return wire.outcome_to_plain(answer.outcome)
+
+    def _answer(request: Any, job: Job) -> dict[str, Any]:
+        reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
+        request.completion = _completion(answerer, job, {}, settings)
+        if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
+            _complete(answerer, request.completion)
+            raise Ignore
+        try:
+            answer = answerer.answer(job, reply_to)
+        except Abandoned:
+            _complete(answerer, request.completion)
+            metrics.JOBS.labels(job.job_class, "abandoned").inc()
+            raise Ignore from None
+        request.completion = _completion(answerer, job, answer.scores, settings)
+        _count(job, answer.outcome)
+        return wire.outcome_to_plain(answer.outcome)
 
 
 def _is_again(request: Any, job: Job) -> bool:
@@ -63,7 +70,8 @@ def _announce_again(answerer: Answerer, reply_to: str | None, job_id: str) -> bo
     return True
 
 
-def _forget(answerer: Answerer, completion: Completion) -> None:
+def _complete(answerer: Answerer, completion: Completion) -> None:
+    """Do for a job that gets no record what the backend does with one."""
     pipe = answerer.client.pipeline(transaction=False)
     completion.add_to(pipe)
     pipe.execute()

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import OUTAGES, connect, masked_url, redis_url
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, masked_url, redis_url
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
@@ -86,7 +86,7 @@ def _await_farewells(settings: Settings) -> None:
         with connect(settings) as client:
             while read_state(client, keys, settings.model, time.time()).workers and time.monotonic() < give_up:
                 time.sleep(_LINGER_LOOK_S)
-    except OUTAGES:
+    except OUTAGES_AND_REFUSALS:
         return  # the server is gone already, so there is nothing left to wait for
 
 

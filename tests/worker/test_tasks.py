@@ -1,0 +1,96 @@
+"""The task's own decisions: what goes back to the queue, and what is answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+
+from rerank_shared import wire
+from rerank_shared.catalogue import load_files
+from rerank_shared.celery_app import TASK_NAME, make_celery
+from rerank_shared.connections import connect
+from rerank_shared.errors import DeadlineExceeded, UnknownModel
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Job
+from rerank_shared.settings import Settings, load_settings
+from rerank_worker.answer import Answerer
+from rerank_worker.batcher import Batcher
+from rerank_worker.engine import OnnxEngine, artefact_of
+from rerank_worker.leases import Leases
+from rerank_worker.rate import TokenRate
+from rerank_worker.scorer import Scorer
+from rerank_worker.tasks import register
+from rerank_worker.tokenizing import PairTokenizer
+from support.jobs import make_job
+
+AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
+
+
+@contextmanager
+def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
+    """The parts of a worker that a task meets, with the real model and no consumer."""
+    files, rate = load_files(settings.model), TokenRate()
+    tokenizer, engine = PairTokenizer(files.tokenizer_path), OnnxEngine(files.model_path)
+    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, padded=False, predict_s=rate.predict_s)
+    scorer = Scorer(engine, batcher, rate, revoked=lambda _: False)
+    with connect(settings) as client, make_celery(settings) as app:
+        keys = Keys(settings.namespace)
+        artefact = artefact_of(files, tokenizer, settings.plan)
+        register(app, Answerer(artefact, tokenizer, scorer, client, keys, "test"), Leases(), settings)
+        yield app, scorer
+
+
+def run(app: Celery, job: Job, **context: object) -> object:
+    task = app.tasks[TASK_NAME]
+    task.push_request(id=job.job_id, properties={}, delivery_info={}, reply_to=None, **context)
+    try:
+        return task.run(wire.encode_job(job))
+    finally:
+        task.pop_request()
+
+
+def test_job_whose_text_can_not_be_read_now_goes_back() -> None:
+    """A short outage must not turn into a final error; a fetch that fails says nothing about the job."""
+    with worker_of(AWAY) as (app, _), pytest.raises(Reject) as rejected:
+        run(app, replace(make_job(AWAY, "q", []), documents=None))
+    assert rejected.value.requeue is True
+
+
+def test_second_delivery_goes_back_while_nobody_can_say_whether_it_was_answered() -> None:
+    with worker_of(AWAY) as (app, _), pytest.raises(Reject) as rejected:
+        run(app, make_job(AWAY, "q", ["d"], attempt=2))
+    assert rejected.value.requeue is True
+
+
+def test_draining_worker_gives_jobs_back() -> None:
+    with worker_of(AWAY) as (app, scorer):
+        scorer.drain()
+        with pytest.raises(Reject, match="this worker is stopping"):
+            run(app, make_job(AWAY, "q", ["d"]))
+
+
+def test_what_no_worker_can_do_is_an_answer() -> None:
+    with worker_of(AWAY) as (app, _):
+        with pytest.raises(UnknownModel):
+            run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
+        with pytest.raises(DeadlineExceeded):
+            run(app, make_job(AWAY, "q", ["d"], deadline_at=1.0))
+
+
+@pytest.mark.integration
+def test_second_delivery_of_an_answered_job_leaves_nothing_behind(settings: Settings) -> None:
+    keys, job = Keys(settings.namespace), replace(make_job(settings, "q", []), documents=None, attempt=2, tokens=7)
+    with worker_of(settings) as (app, _), connect(settings) as client:
+        client.set(keys.result(job.job_id), b"a record", ex=60)
+        client.set(keys.text(job.job_id), wire.encode_texts(["d"]), ex=60)
+        client.zadd(keys.ledger("interactive"), {f"{job.job_id}|7": job.deadline_at})
+        with pytest.raises(Ignore):
+            run(app, job)
+        assert client.exists(keys.text(job.job_id)) == 0
+        assert client.zcard(keys.ledger("interactive")) == 0
+        assert client.get(keys.result(job.job_id)) == b"a record"
