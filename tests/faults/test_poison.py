@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from models import POISON_WORD, write_poison_model
 
 from conftest import StartFleet
+from models import POISON_WORD, write_poison_model
 from rerank_producer import RerankClient
 from rerank_shared.errors import ScoringFailed
 from support.jobs import passages
