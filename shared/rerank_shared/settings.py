@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     plan: Literal["single", "padded"] = Field(
         "single",
         description="single: one pair a run, unpadded; fastest on CPU, and a score depends on its pair alone. padded: "
-        "length-sorted batches, for GPUs; with a dynamic int8 file scores then vary with their batch.",
+        "length-sorted batches, for devices where a run has a fixed cost; int8 scores then vary with their batch.",
     )
     pin: bool = Field(True, description="Pin each worker process to its own core (Linux).")
     grace_s: float = Field(

@@ -32,8 +32,9 @@ def figures_table(figures: list[dict[str, Any]]) -> str:
 
 
 def demo_block(output: str) -> str:
-    """Return the demo's output as a console block."""
+    """Return the demo's output as a console block, without the air around its tables."""
     lines = [line.rstrip() for line in output.splitlines()]
+    lines = [line for line, after in zip(lines, [*lines[1:], ""], strict=True) if line or not after.startswith(" ")]
     return "```console\n$ make demo\n" + "\n".join(lines).strip("\n") + "\n```"
 
 
