@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -10,101 +9,32 @@ import subprocess
 import sys
 import tempfile
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from rerank_shared.errors import ConfigurationError, InternalError
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.restart import RestartPolicy
 from rerank_worker.slot import Launch
 from rerank_worker.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
+from support.supervised import (
+    CHILD,
+    COUNTING_CHILD,
+    PROGRAM,
+    QUICK,
+    Children,
+    Constant,
+    free_port,
+    lives,
+    poll_until,
+    scrape,
+    wait_line,
+)
 from support.waiting import wait_until
-
-QUICK = RestartPolicy(first_s=0.01, longest_s=0.05)
-
-# Writes down what it was started with once its signal handlers are in place, then blocks as a worker does, until its
-# parent is gone. Standard library only and without site, so that it is up in a few hundredths of a second.
-CHILD = """
-import json, os, signal, sys
-directory, mode = sys.argv[1:]
-def note(kind, value):
-    path = os.path.join(directory, f"{os.getpid()}.{kind}")
-    with open(path + "~", "w") as file:
-        json.dump(value, file)
-    os.rename(path + "~", path)
-def first():
-    try:
-        return os.open(os.path.join(directory, "first"), os.O_CREAT | os.O_EXCL) > 0
-    except FileExistsError:
-        return False
-if mode == "crash":
-    sys.exit(3)
-if mode == "refuse-second" and not first():
-    sys.exit(78)
-stubborn = mode == "stubborn" or mode == "stubborn-first" and first()
-told = 0
-def on_term(*_):
-    global told
-    told += 1
-    note("told" if stubborn else "drained", told)
-    if not stubborn:
-        sys.exit(0)
-signal.signal(signal.SIGTERM, on_term)
-note("started", dict(os.environ))
-while os.read(int(os.environ["FLEET_PARENT_FD"]), 1):
-    pass
-note("orphaned", True)
-"""
-
-# A program around a supervisor, for signals. SIGINT is ignored in children of a shell's background job.
-PROGRAM = """
-import logging, signal, sys
-from rerank_shared.settings import load_settings
-from rerank_worker.supervisor import Supervisor
-signal.signal(signal.SIGINT, signal.default_int_handler)
-logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
-sys.exit(Supervisor(load_settings(), 2, command=sys.argv[1:], settle_s=0.05).run())
-"""
-
-COUNTING_CHILD = """
-import os, signal, sys
-from prometheus_client import Counter, Gauge
-Counter("jobs", "Jobs.").inc(5)
-Gauge("held", "Jobs held.", multiprocess_mode="livesum").set(7)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-open(os.path.join(sys.argv[1], f"{os.getpid()}.counted"), "w").close()
-os.read(int(os.environ["FLEET_PARENT_FD"]), 1)
-"""
-
-
-class Children:
-    """The commands of children of a test, and what those have written down."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def command(self, mode: str = "good") -> list[str]:
-        return [sys.executable, "-S", "-c", CHILD, str(self.directory), mode]
-
-    def started(self) -> dict[int, dict[str, str]]:
-        return {pid: json.loads(self._path(pid, "started").read_text()) for pid in self.noted("started")}
-
-    def told(self) -> dict[int, int]:
-        """How many SIGTERMs each stubborn child has had."""
-        return {pid: json.loads(self._path(pid, "told").read_text()) for pid in self.noted("told")}
-
-    def noted(self, kind: str) -> set[int]:
-        return {int(path.stem) for path in self.directory.glob(f"*.{kind}")}
-
-    def _path(self, pid: int, kind: str) -> Path:
-        return self.directory / f"{pid}.{kind}"
 
 
 @pytest.fixture
@@ -127,20 +57,6 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield
     assert set(psutil.Process().children()) <= before
     assert list(temporary.iterdir()) == []
-
-
-def poll_until(supervisor: Supervisor, condition: Callable[[], object], what: str) -> None:
-    def polled() -> bool:
-        supervisor.poll(0.01)
-        return bool(condition())
-
-    wait_until(polled, what)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class TestStart:
@@ -372,11 +288,6 @@ class TestRoll:
             supervisor.kill()
 
 
-class Constant(Collector):
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("from_elsewhere", "A collector's own.", value=42)
-
-
 class TestMetrics:
     def test_counts_add_up_and_outlive_their_process_and_gauges_do_not(self, children: Children) -> None:
         settings = load_settings(metrics_port=free_port())
@@ -406,12 +317,6 @@ class TestMetrics:
             with pytest.raises(ConfigurationError, match="RERANK_METRICS_PORT"):
                 supervisor.start()
         assert supervisor.pids() == []
-
-
-def scrape(settings: Settings) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
 
 
 class TestRun:
@@ -490,15 +395,3 @@ class TestRun:
         thread.start()
         thread.join(20)
         assert len(errors) == 1
-
-
-def wait_line(process: subprocess.Popen[str], start: str) -> bool:
-    assert process.stderr is not None
-    return any(line.startswith(start) for line in iter(process.stderr.readline, ""))
-
-
-def lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -1,0 +1,95 @@
+"""A small engine under a test's control, and a scorer at work with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from rerank_shared.messages import Score
+from rerank_worker.rate import TokenRate
+from rerank_worker.scorer import Scorer
+from rerank_worker.ticket import Ticket
+from rerank_worker.tokenizing import EncodedPair
+
+PATIENCE_S = 10.0
+FAR_S = 1_000.0
+
+
+def pair(name: int, tokens: int = 10) -> EncodedPair:
+    ids = np.full(tokens, name, dtype=np.int64)
+    return EncodedPair(ids, np.zeros_like(ids), truncated=name % 2 == 1)
+
+
+def digest(name: int) -> bytes:
+    return name.to_bytes(16, "big")
+
+
+def expected(name: int, tokens: int = 10) -> Score:
+    return Score(float(name), tokens, name % 2 == 1)
+
+
+@dataclass
+class SmallEngine:
+    """Scores a pair by its first id; `logits` overrides, and an exception there is raised by any run that holds it."""
+
+    padded: bool = False
+    logits: dict[int, float | Exception] = field(default_factory=dict)
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    during_run: Callable[[], None] = lambda: None
+    ran: list[list[int]] = field(default_factory=list)
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        return [range(len(pairs))] if self.padded else [range(i, i + 1) for i in range(len(pairs))]
+
+    def score(self, pairs: Sequence[EncodedPair]) -> npt.NDArray[np.float32]:
+        names = [int(p.ids[0]) for p in pairs]
+        self.entered.release()
+        assert self.gate.wait(PATIENCE_S)
+        self.ran.append(names)
+        self.during_run()
+        logits = [self.logits.get(name, float(name)) for name in names]
+        for logit in logits:
+            if isinstance(logit, Exception):
+                raise logit
+        return np.array(logits, dtype=np.float32)
+
+    def wait_until_running(self) -> None:
+        assert self.entered.acquire(timeout=PATIENCE_S)
+
+
+@dataclass
+class Bench:
+    """A running scorer, and short words for what tests do with it."""
+
+    engine: SmallEngine
+    scorer: Scorer
+    rate: TokenRate
+    clock: Callable[[], float]
+    revoked: set[str]
+    #: Set when the policy weighs a wait for company; it does so under the lock that the wait then gives up.
+    weighed: threading.Event
+
+    def submit(
+        self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
+    ) -> Ticket:
+        pairs = [pair(name, tokens) for name in names]
+        return self.scorer.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
+
+    def finish(self, ticket: Ticket) -> Ticket:
+        assert ticket.wait(PATIENCE_S)
+        self.scorer.release(ticket)
+        return ticket
+
+    def assert_empty(self) -> None:
+        """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""
+        self.engine.gate.set()
+        self.finish(self.submit("last", [999_999], left_s=FAR_S * 1_000))
+        with self.scorer._lock:
+            left = (self.scorer._wanting, self.scorer._pairs, self.scorer._open, self.scorer._batcher._waiting)
+            assert left == ({}, {}, {}, {})
+        assert self.scorer.held() == (0, 0)
