@@ -73,7 +73,7 @@ async def test_cancelled_request_is_dropped_by_the_workers(async_client: AsyncRe
     (job_id,) = echo.jobs_at(gate)
     echo.open_gate(gate)
     # A worker marks a revoked job unless it is running it, so that must be over first.
-    await until(lambda: not echo.client.exists(f"{echo.keys.prefix}gate:{gate}"), "the job goes on")
+    await until(lambda: not echo.client.hlen(echo.keys.unacked), "the worker has done with the job")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
