@@ -21,7 +21,8 @@ def test_only_the_guilty_request_fails(start_fleet: StartFleet, tmp_path: Path, 
     write_poison_model(tmp_path / "model")
     # A wait for company makes sure that good and bad pairs meet in one padded batch.
     fleet = start_fleet(model=f"file:{tmp_path / 'model'}", plan=plan, max_wait_ms=50.0)
-    good = [passages(5) for _ in range(3)]
+    # Plain words: the random marks of other tests may hold rare pieces too.
+    good = [passages(5, mark=name) for name in ("one", "two", "three")]
     bad = ["a good one", f"a bad one with {POISON_WORD} in it", "another good one"]
     with RerankClient(fleet.settings) as client, ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(client.rerank, "a", documents) for documents in (*good, bad)]
