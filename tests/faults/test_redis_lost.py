@@ -35,11 +35,11 @@ def test_server_back_before_the_deadline_gives_the_answer(
 ) -> None:
     fleet = start_fleet()
     with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(client.rerank, "which rooms?", passages(150), deadline_ms=40_000)
+        pending = pool.submit(client.rerank, "which rooms?", passages(400), deadline_ms=90_000)
         wait_until(lambda: held(fleet) == 1, "the worker holds the job")
         server.kill()
         server.restart()
-        response = pending.result(timeout=50)
+        response = pending.result(timeout=100)
     assert response.complete
     assert fleet.processes[0].poll() is None
     with RerankClient(settings) as client:
@@ -65,15 +65,15 @@ def test_server_gone_for_good_is_told_at_the_deadline(
 ) -> None:
     fleet = start_fleet()
     with RerankClient(settings) as client, ThreadPoolExecutor(2) as pool:
-        strict = pool.submit(client.rerank, "which rooms?", passages(400), deadline_ms=4_000, partial=False)
-        lenient = pool.submit(client.rerank, "which rooms?", passages(400), deadline_ms=4_000)
+        strict = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000, partial=False)
+        lenient = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000)
         wait_until(lambda: held(fleet) == 2, "the worker holds both jobs")
         server.kill()
         with pytest.raises((QueueUnavailable, DeadlineExceeded)):
-            strict.result(timeout=20)
-        response = lenient.result(timeout=20)
+            strict.result(timeout=40)
+        response = lenient.result(timeout=40)
     assert not response.complete
-    assert [result.index for result in response.results] == list(range(400))
+    assert [result.index for result in response.results] == list(range(1500))
 
 
 def test_no_server_at_all_is_told_at_once_and_how_to_mend_it() -> None:

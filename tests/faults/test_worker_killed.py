@@ -22,7 +22,7 @@ def test_job_in_mid_batch_is_done_by_another_worker(start_fleet: StartFleet, set
         wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == 1, "the worker holds the job")
         fleet.kill(0)
         fleet.start(1, wait=False)
-        answer = result.get(timeout=30)
+        answer = result.get(timeout=80)
     assert answer["complete"]
     assert answer["worker"] == "test-1"
     wait_until(lambda: fleet.client.hlen(fleet.keys.unacked) == 0, "the message is acknowledged")
@@ -31,7 +31,7 @@ def test_job_in_mid_batch_is_done_by_another_worker(start_fleet: StartFleet, set
 def test_client_is_answered_within_its_deadline(start_fleet: StartFleet) -> None:
     fleet = start_fleet(redelivery_s=REDELIVERY_S)
     with RerankClient(fleet.settings) as client:
-        handle = client.submit("which rooms?", passages(200), deadline_ms=40_000)
+        handle = client.submit("which rooms?", passages(200), deadline_ms=90_000)
         wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == 1, "the worker holds the job")
         fleet.kill(0)
         fleet.start(1, wait=False)
@@ -48,7 +48,7 @@ def test_waiting_jobs_of_a_killed_worker_come_back_too(start_fleet: StartFleet, 
         wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == held, "the worker holds its share")
         fleet.kill(0)
         fleet.start(1, wait=False)
-        assert all(result.get(timeout=40)["complete"] for result in results)
+        assert all(result.get(timeout=90)["complete"] for result in results)
 
 
 def test_a_living_worker_keeps_a_job_longer_than_the_redelivery_time(
@@ -57,14 +57,14 @@ def test_a_living_worker_keeps_a_job_longer_than_the_redelivery_time(
     """Leases are renewed: a job that runs for several redelivery times is not run twice."""
     fleet = start_fleet(2, redelivery_s=REDELIVERY_S)
     with celery_of(fleet.settings) as app:
-        result = send(app, settings, make_job(settings, "which rooms?", passages(400), deadline_at=2e9))
+        result = send(app, settings, make_job(settings, "which rooms?", passages(300), deadline_at=2e9))
         seen: list[int] = []
 
         def answered() -> bool:
             seen.append(sum(worker.held_jobs for worker in fleet.state().workers))
             return bool(result.ready())
 
-        wait_until(answered, "the long job is answered", bound_s=60)
+        wait_until(answered, "the long job is answered", bound_s=100)
     # Two workers holding it at once would have shown as two held jobs.
     assert max(seen) == 1
     assert result.get()["complete"]

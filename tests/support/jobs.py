@@ -26,7 +26,7 @@ BERLIN_DOCUMENTS = [
 
 
 def make_job(settings: Settings, query: str, documents: list[str], **changes: Any) -> Job:
-    """Return a job as a client would make it, due in half a minute."""
+    """Return a job as a client would make it, due in a minute and a half."""
     now = time.time()
     fields: dict[str, Any] = {
         "job_id": uuid.uuid4().hex,
@@ -36,7 +36,7 @@ def make_job(settings: Settings, query: str, documents: list[str], **changes: An
         "documents": tuple(documents),
         "max_length": None,
         "enqueued_at": now,
-        "deadline_at": now + 30,
+        "deadline_at": now + 90,
     }
     return Job(**(fields | changes))
 
