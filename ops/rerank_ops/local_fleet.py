@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rerank_ops.server import ensure_server
+from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.fleet import read_state
@@ -57,9 +58,9 @@ def _watch(supervisor: Supervisor) -> None:
 
 
 def _wait_until_ready(settings: Settings, watcher: threading.Thread, count: int) -> None:
-    give_up = time.monotonic() + READY_S
+    give_up, model = time.monotonic() + READY_S, name_of(settings.model)
     with connect(settings) as client:
-        while len(read_state(client, Keys(settings.namespace), settings.model, time.time()).workers) < count:
+        while len(read_state(client, Keys(settings.namespace), model, time.time()).workers) < count:
             if not watcher.is_alive():
                 raise ConfigurationError("the workers refused to start; their last words are above")
             if time.monotonic() > give_up:

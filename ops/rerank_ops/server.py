@@ -18,7 +18,7 @@ from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import ServerUnavailable
 from rerank_shared.settings import Settings
 
-__all__ = ["EmbeddedServer", "ServerBinary", "check_server", "ensure_server", "find_server", "unsuitable"]
+__all__ = ["EmbeddedServer", "ServerBinary", "check_server", "ensure_server", "find_server", "is_given", "unsuitable"]
 
 
 @contextmanager
@@ -30,13 +30,18 @@ def ensure_server(settings: Settings, *, given: bool | None = None) -> Iterator[
     or when none was given and none can be started. Never starts one in place of a given one.
     """
     if given is None:
-        given = "redis_url" in settings.model_fields_set
+        given = is_given(settings)
     if given:
         check_server(settings)
         yield settings
         return
     with EmbeddedServer.start() as server:
         yield settings.model_copy(update={"redis_url": SecretStr(server.url)})
+
+
+def is_given(settings: Settings) -> bool:
+    """Whether an argument or the environment named the server."""
+    return "redis_url" in settings.model_fields_set
 
 
 def check_server(settings: Settings) -> None:

@@ -1,4 +1,5 @@
-"""Every error a user of the fleet can see, in one tree. The wire carries the class by its `code`.
+"""Every error a user of the fleet can see, in one tree. A job's record carries the name of the class; `code` is its
+name for metrics, logs and other languages.
 
 RerankError
 ├── InvalidRequest            the request itself is wrong; sending it again cannot help

@@ -12,7 +12,6 @@ from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.errors import DeadlineExceeded, JobRevoked
 from rerank_shared.settings import Settings, to_environ
-from support.fleet import TestFleet
 from support.jobs import celery_of, make_job, passages, send
 from support.waiting import wait_until
 
@@ -26,17 +25,13 @@ RerankClient(load_settings()).rerank("which rooms?", passages(2000), deadline_ms
 """
 
 
-def held(fleet: TestFleet) -> int:
-    return sum(worker.held_jobs for worker in fleet.state().workers)
-
-
 def test_job_of_a_killed_caller_is_dropped(start_fleet: StartFleet, settings: Settings) -> None:
     fleet = start_fleet()
     environ = to_environ(settings) | {"PYTHONPATH": "tests"}
     with subprocess.Popen([sys.executable, "-c", _CALLER], env=environ) as caller:
-        wait_until(lambda: held(fleet) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         caller.kill()
-    wait_until(lambda: held(fleet) == 0, "the job is dropped")
+    wait_until(lambda: fleet.held_jobs() == 0, "the job is dropped")
     wait_until(lambda: fleet.client.hlen(fleet.keys.unacked) == 0, "its message is acknowledged")
     assert fleet.client.zcard(fleet.keys.ledger("interactive")) == 0
     assert fleet.client.keys(f"{fleet.keys.prefix}text:*") == []
@@ -47,7 +42,7 @@ def test_submitted_job_outlives_its_caller(start_fleet: StartFleet, settings: Se
     fleet = start_fleet()
     with RerankClient(settings) as client:
         handle = client.submit("which rooms?", passages(500), deadline_ms=90_000)
-        wait_until(lambda: held(fleet) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
     with RerankClient(settings) as another:
         assert another.collect(str(handle)).complete
 
@@ -56,18 +51,18 @@ def test_revoked_job_is_dropped_in_mid_run(start_fleet: StartFleet, settings: Se
     fleet = start_fleet()
     with RerankClient(settings) as client:
         handle = client.submit("which rooms?", passages(2000), deadline_ms=600_000)
-        wait_until(lambda: held(fleet) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         client.cancel(handle)
         with pytest.raises(JobRevoked):
             client.collect(handle, timeout_ms=20_000)
-    wait_until(lambda: held(fleet) == 0, "the job is dropped")
+    wait_until(lambda: fleet.held_jobs() == 0, "the job is dropped")
 
 
 def test_plain_celery_revoke_works_on_a_queued_job(start_fleet: StartFleet, settings: Settings) -> None:
     fleet = start_fleet(concurrency=1)
     with celery_of(settings) as app:
         running = send(app, settings, make_job(settings, "which rooms?", passages(400), deadline_at=2e9))
-        wait_until(lambda: held(fleet) == 1, "the worker holds the first job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the first job")
         waiting: AsyncResult = send(app, settings, make_job(settings, "which rooms?", passages(5)))
         waiting.revoke()
         assert running.get(timeout=90)["complete"]

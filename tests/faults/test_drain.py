@@ -16,7 +16,7 @@ def test_no_job_is_lost_and_none_waits_for_redelivery(start_fleet: StartFleet, s
     fleet = start_fleet()
     with celery_of(settings) as app:
         results = [send(app, settings, make_job(settings, "which rooms?", passages(100))) for _ in range(8)]
-        wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) > 1, "the worker holds jobs")
+        wait_until(lambda: fleet.held_jobs() > 1, "the worker holds jobs")
         fleet.processes[0].terminate()
         assert fleet.processes[0].wait(timeout=settings.grace_s) == 0
         answered = sum(result.ready() for result in results)

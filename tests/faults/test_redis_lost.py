@@ -26,17 +26,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
         yield running
 
 
-def held(fleet: TestFleet) -> int:
-    return sum(worker.held_jobs for worker in fleet.state().workers)
-
-
 def test_server_back_before_the_deadline_gives_the_answer(
     start_fleet: StartFleet, settings: Settings, server: EmbeddedServer
 ) -> None:
     fleet = start_fleet()
     with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
         pending = pool.submit(client.rerank, "which rooms?", passages(400), deadline_ms=90_000)
-        wait_until(lambda: held(fleet) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         server.kill()
         server.restart()
         response = pending.result(timeout=100)
@@ -67,7 +63,7 @@ def test_server_gone_for_good_is_told_at_the_deadline(
     with RerankClient(settings) as client, ThreadPoolExecutor(2) as pool:
         strict = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000, partial=False)
         lenient = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000)
-        wait_until(lambda: held(fleet) == 2, "the worker holds both jobs")
+        wait_until(lambda: fleet.held_jobs() == 2, "the worker holds both jobs")
         server.kill()
         with pytest.raises((QueueUnavailable, DeadlineExceeded)):
             strict.result(timeout=40)

@@ -19,7 +19,7 @@ def test_job_in_mid_batch_is_done_by_another_worker(start_fleet: StartFleet, set
     fleet = start_fleet(redelivery_s=REDELIVERY_S)
     with celery_of(fleet.settings) as app:
         result = send(app, settings, make_job(settings, "which rooms?", passages(200)))
-        wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         fleet.kill(0)
         fleet.start(1, wait=False)
         answer = result.get(timeout=80)
@@ -32,7 +32,7 @@ def test_client_is_answered_within_its_deadline(start_fleet: StartFleet) -> None
     fleet = start_fleet(redelivery_s=REDELIVERY_S)
     with RerankClient(fleet.settings) as client:
         handle = client.submit("which rooms?", passages(200), deadline_ms=90_000)
-        wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == 1, "the worker holds the job")
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         fleet.kill(0)
         fleet.start(1, wait=False)
         response = client.collect(handle)
@@ -45,7 +45,7 @@ def test_waiting_jobs_of_a_killed_worker_come_back_too(start_fleet: StartFleet, 
     with celery_of(fleet.settings) as app:
         results = [send(app, settings, make_job(settings, "which rooms?", passages(60))) for _ in range(6)]
         held = fleet.settings.concurrency
-        wait_until(lambda: sum(w.held_jobs for w in fleet.state().workers) == held, "the worker holds its share")
+        wait_until(lambda: fleet.held_jobs() == held, "the worker holds its share")
         fleet.kill(0)
         fleet.start(1, wait=False)
         assert all(result.get(timeout=90)["complete"] for result in results)
@@ -61,7 +61,7 @@ def test_a_living_worker_keeps_a_job_longer_than_the_redelivery_time(
         seen: list[int] = []
 
         def answered() -> bool:
-            seen.append(sum(worker.held_jobs for worker in fleet.state().workers))
+            seen.append(fleet.held_jobs())
             return bool(result.ready())
 
         wait_until(answered, "the long job is answered", bound_s=100)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect
 from rerank_shared.fleet import FleetState, read_state
 from rerank_shared.keys import Keys
@@ -41,7 +42,11 @@ class TestFleet:
 
     def state(self) -> FleetState:
         """What the fleet says of itself now."""
-        return read_state(self.client, self.keys, self.settings.model, time.time())
+        return read_state(self.client, self.keys, name_of(self.settings.model), time.time())
+
+    def held_jobs(self) -> int:
+        """How many jobs the workers hold, by their heartbeats."""
+        return sum(worker.held_jobs for worker in self.state().workers)
 
     def kill(self, index: int = 0) -> None:
         """SIGKILL a worker, as the kernel does when memory runs out."""

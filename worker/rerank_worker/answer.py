@@ -79,11 +79,16 @@ class Answerer:
         ticket.wait(deadline - self.clock())
         self.scorer.release(ticket)
         self._raise_if_unanswered(ticket)
+        return self._answer(job, ticket, arrived, tokenized)
+
+    def _answer(self, job: Job, ticket: Ticket, arrived: float, tokenized: float) -> Answer:
+        now = self.clock()
+        first_run_at = ticket.first_run_at or now
         stages = Stages(
-            queue_ms=max(0.0, (self.wall_clock() - job.enqueued_at - (self.clock() - arrived)) * 1000),
+            queue_ms=max(0.0, (self.wall_clock() - job.enqueued_at - (now - arrived)) * 1000),
             tokenize_ms=(tokenized - arrived) * 1000,
-            batch_ms=((ticket.first_run_at or self.clock()) - tokenized) * 1000,
-            run_ms=(self.clock() - (ticket.first_run_at or self.clock())) * 1000,
+            batch_ms=(first_run_at - tokenized) * 1000,
+            run_ms=(now - first_run_at) * 1000,
         )
         outcome = Outcome(
             job_id=job.job_id,

@@ -20,7 +20,7 @@ from rerank_worker.batcher import Batch, Batcher, Candidate
 from rerank_worker.engine import Engine
 from rerank_worker.isolate import score_isolated
 from rerank_worker.rate import TokenRate
-from rerank_worker.ticket import DropReason, Ticket
+from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,10 @@ class Scorer:
             self._added.notify()
         return ticket
 
-    def release(self, ticket: Ticket, reason: DropReason = "expired") -> None:
+    def release(self, ticket: Ticket) -> None:
         """Tell that nobody waits for `ticket` any more, whatever state it is in; what it has is kept in it."""
         with self._lock:
-            ticket.drop(reason)
+            ticket.drop("expired")
             self._open.pop(id(ticket), None)
         if ticket.dropped is not None:
             metrics.JOBS_DROPPED.labels(ticket.dropped).inc()

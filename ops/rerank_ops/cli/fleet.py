@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
 from rerank_ops.local_fleet import local_fleet
-from rerank_ops.server import check_server
+from rerank_ops.server import check_server, is_given
 from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import QueueUnavailable
@@ -45,11 +45,6 @@ def fleet_for_call(settings: Settings, *, up: bool) -> Iterator[Settings]:
         return
     _reach(settings)
     yield settings
-
-
-def is_given(settings: Settings) -> bool:
-    """Whether an option or the environment named the server."""
-    return "redis_url" in settings.model_fields_set
 
 
 def _reach(settings: Settings) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from rerank_ops.cli.effective import effective_line
-from rerank_ops.cli.fleet import is_given, run_workers
+from rerank_ops.cli.fleet import run_workers
 from rerank_ops.cli.options import Processes, RedisUrl, settings_from
-from rerank_ops.server import ensure_server
+from rerank_ops.server import ensure_server, is_given
 from rerank_shared.settings import Settings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from rerank_ops.cli.checks.finding import Finding
-from rerank_ops.server import find_server, unsuitable
+from rerank_ops.server import find_server, is_given, unsuitable
 from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import ConfigurationError, QueueUnavailable
 from rerank_shared.settings import Settings
@@ -27,7 +27,7 @@ def check_server(settings: Settings) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding("server", "fail", error.message)
     except QueueUnavailable as error:
-        yield Finding("server", "fail", error.message, None if _is_given(settings) else _how_to_start())
+        yield Finding("server", "fail", error.message, None if is_given(settings) else _how_to_start())
 
 
 def _look(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
@@ -94,10 +94,6 @@ def _save_points(client: redis.Redis) -> str | None:
     except redis.ResponseError:
         return None
     return told.get("save")
-
-
-def _is_given(settings: Settings) -> bool:
-    return "redis_url" in settings.model_fields_set
 
 
 def _how_to_start() -> str:
