@@ -38,6 +38,7 @@ class RerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tokenizer_digest: str | None = None,
         partial: bool = True,
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query, best first.
@@ -46,9 +47,12 @@ class RerankClient:
         deadline (milliseconds from now; default by settings) the answer is what has been scored, the rest behind it in
         first-stage order, with `complete` false; with `partial=False` that is DeadlineExceeded instead.
 
+        A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
+        of the tokenizer.json that made them: of another than the served model's they are InvalidRequest.
+
         Raises InvalidRequest, UnknownModel, QueueUnavailable, JobRevoked, JobLost, ScoringFailed, DeadlineExceeded.
         """
-        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
         return drive(self._flow.rerank(self._port.get(), query, documents, options, partial=partial))
 
     def submit(
@@ -61,12 +65,13 @@ class RerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tokenizer_digest: str | None = None,
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
         It is not tied to this client: nobody notices if its process ends. Raises as `rerank`.
         """
-        options = request_options(top_n, max_length, deadline_ms, job_class, model)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
         return RerankHandle(drive(self._flow.submit(self._port.get(), query, documents, options)))
 
     def collect(
@@ -112,7 +117,12 @@ def effective_settings(settings: Settings | None, **overrides: Any) -> Settings:
 
 
 def request_options(
-    top_n: int | None, max_length: int | None, deadline_ms: float | None, job_class: JobClass, model: str | None
+    top_n: int | None,
+    max_length: int | None,
+    deadline_ms: float | None,
+    job_class: JobClass,
+    model: str | None,
+    tokenizer_digest: str | None,
 ) -> dict[str, Any]:
     """Return the options of a request by the names of its schema."""
     return {
@@ -121,4 +131,5 @@ def request_options(
         "deadline_ms": deadline_ms,
         "job_class": job_class,
         "model": model,
+        "tokenizer_digest": tokenizer_digest,
     }

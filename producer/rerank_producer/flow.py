@@ -20,6 +20,7 @@ from rerank_producer.port import Port
 from rerank_producer.preparation import (
     Parcel,
     Prepared,
+    check_tokenizer,
     effective_max_length,
     make_parcel,
     parse,
@@ -120,6 +121,7 @@ class Flow:
         if request.documents:
             try:
                 artefact = await self.artefacts.get(port, model)
+                check_tokenizer(request, artefact)
                 max_length = effective_max_length(request, self.settings, artefact)
                 scores = await self._look_up(port, request, artefact, max_length)
             except QueueUnavailable as error:
@@ -141,7 +143,7 @@ class Flow:
     ) -> list[Score | None] | None:
         if artefact is None or max_length is None or not self.settings.cache:
             return None
-        scores = await port.lookup(pair_digests(artefact, max_length, request.query, request.texts()))
+        scores = await port.lookup(pair_digests(artefact, max_length, request.query, request.contents()))
         hits = len(scores) - scores.count(None)
         metrics.observe_lookup(hits, len(scores) - hits)
         return scores

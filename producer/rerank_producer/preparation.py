@@ -19,6 +19,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Job, Score, Submitted
 from rerank_shared.schemas import Document, RerankRequest, parse_request
 from rerank_shared.settings import Settings
+from rerank_shared.token_ids import Content, refuse_foreign
 from rerank_shared.work import estimate_tokens
 
 #: Redis refuses life-times that overflow; nobody waits longer than this.
@@ -31,9 +32,10 @@ class Prepared:
 
     plan: Submitted
     query: str
-    texts: list[str]
+    contents: list[Content]
     metadata: list[dict[str, Any] | None] | None
     max_length: int | None
+    tokenizer_digest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,15 @@ def effective_max_length(request: RerankRequest, settings: Settings, artefact: A
     return request.max_length
 
 
+def check_tokenizer(request: RerankRequest, artefact: Artefact | None) -> None:
+    """Raise InvalidRequest if the request's token ids are not of the tokenizer that the fleet announced.
+
+    While nothing is announced the worker is the one to refuse them, as it does in any case.
+    """
+    if request.tokenizer_digest is not None and artefact is not None:
+        refuse_foreign(request.tokenizer_digest, artefact.tokenizer_digest, artefact.model)
+
+
 def prepare(
     request: RerankRequest,
     *,
@@ -118,13 +129,13 @@ def prepare(
         artefact=artefact,
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
-    return Prepared(plan, request.query, request.texts(), metadata, max_length)
+    return Prepared(plan, request.query, request.contents(), metadata, max_length, request.tokenizer_digest)
 
 
 def without_hits(prepared: Prepared) -> Prepared:
     """Return the same request, to be scored as a whole by one worker, under a new id."""
     plan = replace(
-        prepared.plan, job_id=uuid.uuid4().hex, hits={}, misses=tuple(range(len(prepared.texts))), artefact=None
+        prepared.plan, job_id=uuid.uuid4().hex, hits={}, misses=tuple(range(len(prepared.contents))), artefact=None
     )
     return replace(prepared, plan=plan)
 
@@ -132,8 +143,8 @@ def without_hits(prepared: Prepared) -> Prepared:
 def make_parcel(prepared: Prepared, settings: Settings, now: float) -> Parcel:
     """Return what is to be sent for the misses; `now` is epoch seconds."""
     plan = prepared.plan
-    documents = tuple(prepared.texts[index] for index in plan.misses)
-    apart = sum(len(text.encode()) for text in documents) > settings.inline_bytes
+    documents = tuple(prepared.contents[index] for index in plan.misses)
+    apart = sum(map(_bytes, documents)) > settings.inline_bytes
     artefact_limit = None if plan.artefact is None else plan.artefact.max_length
     job = Job(
         job_id=plan.job_id,
@@ -145,10 +156,15 @@ def make_parcel(prepared: Prepared, settings: Settings, now: float) -> Parcel:
         enqueued_at=now,
         deadline_at=plan.deadline_at,
         tokens=estimate_tokens(prepared.query, documents, prepared.max_length or artefact_limit),
+        tokenizer_digest=prepared.tokenizer_digest,
     )
     wait_s = max(0.0, plan.deadline_at - now)
     text = wire.encode_texts(documents) if apart else None
     return Parcel(job, text, ttl_s(wait_s + settings.redelivery_s + settings.result_ttl_s))
+
+
+def _bytes(document: Content) -> int:
+    return len(document.encode()) if isinstance(document, str) else len(document.packed)
 
 
 def ttl_s(wanted_s: float) -> int:

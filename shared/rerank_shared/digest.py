@@ -1,7 +1,8 @@
 """The cache key of a pair: a digest of everything that its logit depends on, and of nothing else.
 
 Each part is length-prefixed, so that no two different (query, document) pairs can collide by where one text ends and
-the next begins. BLAKE2b at 128 bits: two of 2^40 different pairs collide with a chance of about 2^-49.
+the next begins; a document given as token ids is another one than its text. BLAKE2b at 128 bits: two of 2^40 different
+pairs collide with a chance of about 2^-49.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import hashlib
 from collections.abc import Iterable
 
 from rerank_shared.messages import Artefact
+from rerank_shared.token_ids import Content
 
 DIGEST_BYTES = 16
 _LENGTH_BYTES = 8
+#: Stands where a text has its length, and is the length of none.
+_TOKEN_IDS = b"\xff" * _LENGTH_BYTES
 
 
-def pair_digests(artefact: Artefact, max_length: int, query: str, documents: Iterable[str]) -> list[bytes]:
+def pair_digests(artefact: Artefact, max_length: int, query: str, documents: Iterable[Content]) -> list[bytes]:
     """Return the digest of each (query, document) pair under `artefact`, truncated to `max_length` tokens."""
     prefix = hashlib.blake2b(digest_size=DIGEST_BYTES)
     parts = (
@@ -23,11 +27,11 @@ def pair_digests(artefact: Artefact, max_length: int, query: str, documents: Ite
         str(max_length), artefact.truncation, query,
     )  # fmt: skip
     for part in parts:
-        prefix.update(_prefixed(part))
+        prefix.update(_prefixed(part.encode()))
     digests = []
     for document in documents:
         digest = prefix.copy()
-        digest.update(_prefixed(document))
+        digest.update(_marked(document))
         digests.append(digest.digest())
     return digests
 
@@ -38,6 +42,9 @@ def file_digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _prefixed(text: str) -> bytes:
-    data = text.encode()
+def _marked(document: Content) -> bytes:
+    return _prefixed(document.encode()) if isinstance(document, str) else _TOKEN_IDS + _prefixed(document.packed)
+
+
+def _prefixed(data: bytes) -> bytes:
     return len(data).to_bytes(_LENGTH_BYTES, "little") + data

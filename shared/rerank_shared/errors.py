@@ -17,6 +17,7 @@ RerankError
 │   ├── UnknownSetting        a RERANK_ variable that no setting reads
 │   ├── ModelUnavailable      a model's package or file is missing
 │   ├── ModelDamaged          a model's file is not the one its digest names
+│   ├── ModelRefused          an exported model that has not passed its quality gate
 │   └── ServerUnavailable     no Redis-compatible server could be found or started
 └── InternalError             an invariant broke: this is a bug
 
@@ -131,6 +132,12 @@ class ModelDamaged(ConfigurationError):
     """A model's file differs from the one that its digest names."""
 
     code = "model_damaged"
+
+
+class ModelRefused(ConfigurationError):
+    """An exported model that failed its quality gate, or was never put through it."""
+
+    code = "model_refused"
 
 
 class ServerUnavailable(ConfigurationError):

@@ -28,19 +28,24 @@ def ledger_member(job_id: str, tokens: int) -> str:
     return f"{job_id}|{tokens}"
 
 
-def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float) -> None:
-    """Queue the announcement of a served artefact on a pipeline; `now` is epoch seconds."""
-    pipe.set(keys.artefact(artefact.model), wire.encode_artefact(artefact), ex=ARTEFACT_TTL_S)
-    pipe.zadd(keys.models, {artefact.model: now + ARTEFACT_TTL_S})
+def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float, alias: str | None = None) -> None:
+    """Queue the announcement of a served artefact on a pipeline; `now` is epoch seconds.
+
+    `alias` is a second name that requests may ask for it by: what the operator's settings call it.
+    """
+    for name in {artefact.model, alias or artefact.model}:
+        pipe.set(keys.artefact(name), wire.encode_artefact(artefact), ex=ARTEFACT_TTL_S)
+        pipe.zadd(keys.models, {name: now + ARTEFACT_TTL_S})
 
 
-def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
-    """Queue a worker's heartbeat on a pipeline."""
+def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float, alias: str | None = None) -> None:
+    """Queue a worker's heartbeat on a pipeline; `alias` as in `announce`."""
     pipe.set(keys.worker(heartbeat.worker_id), wire.encode_heartbeat(heartbeat), ex=HEARTBEAT_TTL_S)
     pipe.zadd(keys.workers, {heartbeat.worker_id: now + HEARTBEAT_TTL_S})
     pipe.zremrangebyscore(keys.workers, "-inf", now)
     if heartbeat.tokens_per_s > 0:
-        pipe.set(keys.rate(heartbeat.model), heartbeat.tokens_per_s, ex=RATE_TTL_S)
+        for name in {heartbeat.model, alias or heartbeat.model}:
+            pipe.set(keys.rate(name), heartbeat.tokens_per_s, ex=RATE_TTL_S)
 
 
 def retire(pipe: Any, keys: Keys, worker_id: str) -> None:

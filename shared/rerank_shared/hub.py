@@ -19,12 +19,15 @@ from huggingface_hub.errors import (
 )
 
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
+from rerank_shared.exported import refuse_outside
+from rerank_shared.external_data import external_data_names
 
 
 def fetch(
     repo: str, revision: str | None, models: Sequence[str], tokenizer: str, configs: Sequence[str]
 ) -> tuple[Path, Path]:
-    """Return the first of `models` that the repository has, and its tokenizer; `configs` come to lie beside it.
+    """Return the first of `models` that the repository has, and its tokenizer; `configs` and the data files that the
+    model keeps weights in come to lie beside it.
 
     Raises ConfigurationError for what can't be a repository, ModelUnavailable if a file does not exist or the hub
     can't be reached. A config that can't be had is passed over.
@@ -34,10 +37,13 @@ def fetch(
     except HFValidationError as error:
         raise ConfigurationError(f"hf:{repo} is no repository of the hub: {_first_line(error)}") from None
     commit = model_path.parents[len(PurePosixPath(name).parts) - 1].name
+    for data in external_data_names(model_path):
+        refuse_outside(model_path.parent, data)
+        _fetch_first(repo, commit, [str(PurePosixPath(name).parent / data)])
     _, tokenizer_path = _fetch_first(repo, commit, [tokenizer])
     for config in configs:
-        if try_to_load_from_cache(repo, config, revision=commit) is None:
-            _fetch_if_there(repo, commit, config)
+        if try_to_load_from_cache(repo, config, revision=commit) is None and not _fetch_if_there(repo, commit, config):
+            break
     return model_path, tokenizer_path
 
 
@@ -63,12 +69,17 @@ def _fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> tuple
     raise ModelUnavailable(f"hf:{repo} has none of {', '.join(names)}")
 
 
-def _fetch_if_there(repo: str, commit: str, name: str) -> None:
+def _fetch_if_there(repo: str, commit: str, name: str) -> bool:
+    """Return whether the hub answered; without it each file would cost half a minute of trying."""
     try:
         hf_hub_download(repo, name, revision=commit)
-    except (EntryNotFoundError, HfHubHTTPError, OSError):
-        # Not there, or a cache that was filled with less than the whole repository and no hub to ask.
-        return
+    except LocalEntryNotFoundError:
+        return False
+    except EntryNotFoundError:
+        return True
+    except (HfHubHTTPError, OSError):
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

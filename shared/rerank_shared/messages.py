@@ -8,26 +8,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rerank_shared.keys import JobClass
+from rerank_shared.token_ids import Content
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """The uncached part of one request, as it lies on the queue.
 
-    `documents` is None when the texts lie under their own key (claim check); `max_length` None means the model's;
-    `tokens` is the client's estimate of the work, as it stands in the ledger.
+    `documents` is None when they lie under their own key (claim check); `max_length` None means the model's; `tokens`
+    is the client's estimate of the work, as it stands in the ledger; `tokenizer_digest` says which tokenizer made the
+    documents that are token ids, and is needed where one is.
     """
 
     job_id: str
     job_class: JobClass
     model: str
     query: str
-    documents: tuple[str, ...] | None
+    documents: tuple[Content, ...] | None
     max_length: int | None
     enqueued_at: float
     deadline_at: float
     attempt: int = 1
     tokens: int = 0
+    tokenizer_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

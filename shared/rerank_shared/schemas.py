@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
+from rerank_shared.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
 #: Bytes are refused: nobody here knows their encoding.
 Text = Annotated[str, Strict()]
+TokenId = Annotated[int, Strict(), Field(ge=0, le=ID_MAX)]
+Sha256 = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{64}$")]
+_DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expected"
 _SHOWN_MISTAKES = 5
 _SHOWN_NAME_CHARS = 64
 
@@ -30,22 +35,39 @@ def encodable(value: Any) -> Any:
 
 
 class Document(BaseModel):
-    """A candidate. `id` and `metadata` come back in its result; only `text` is scored."""
+    """A candidate: its `text`, or else its `token_ids`. `id` and `metadata` come back in its result and are not scored.
+
+    `token_ids` are what the model's own tokenizer gives for the whole text without special tokens and without padding;
+    their score is that of the text. The request says in `tokenizer_digest` which tokenizer made them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    text: Text
+    text: Text | None = None
+    token_ids: tuple[TokenId, ...] | None = None
     id: Text | None = None
     metadata: dict[str, Any] | None = None
 
     _encodable = field_validator("text", "id", mode="before")(encodable)
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.text is None) == (self.token_ids is None):
+            raise PydanticCustomError("document_content", "either `text` or `token_ids` expected")
+        return self
+
+    @property
+    def content(self) -> Content:
+        """What is scored of it."""
+        return self.text if self.text is not None else TokenIds.of(self.token_ids or ())
 
 
 class RerankRequest(BaseModel):
     """One query and its candidates, in first-stage order (best first, if there is an order).
 
     `deadline_ms` counts from the call and may be 0 or below (a budget already spent); None means the default of the
-    class. `model` None means the one that settings name.
+    class. `model` None means the one that settings name. `tokenizer_digest` is the SHA-256 of the tokenizer.json that
+    made the documents' `token_ids`: needed where there are any, and refused where it is not the model's own.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -57,6 +79,7 @@ class RerankRequest(BaseModel):
     deadline_ms: Annotated[float, Field(allow_inf_nan=False)] | None = None
     job_class: Annotated[JobClass, Field(alias="class")] = "interactive"
     model: Text | None = None
+    tokenizer_digest: Sha256 | None = None
 
     # Before pydantic looks: its releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)
@@ -68,9 +91,9 @@ class RerankRequest(BaseModel):
             return value
         return [encodable(document) for document in value]
 
-    def texts(self) -> list[str]:
-        """Return the text of each document, in order."""
-        return [d if isinstance(d, str) else d.text for d in self.documents]
+    def contents(self) -> list[Content]:
+        """Return what is scored of each document, in order."""
+        return [d if isinstance(d, str) else d.content for d in self.documents]
 
 
 class Result(BaseModel):
@@ -145,6 +168,8 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
         raise InvalidRequest(_explain(error)) from None
     if not request.query.strip():
         raise InvalidRequest("query: is empty; a cross-encoder has nothing to compare documents with")
+    if request.tokenizer_digest is None:
+        refuse_undeclared(request.contents())
     return request
 
 
@@ -152,9 +177,12 @@ def _explain(error: ValidationError) -> str:
     """One line a field, the union's branches folded, never the caller's text."""
     lines: dict[tuple[str, ...], str] = {}
     for item in error.errors(include_url=False, include_input=False):
-        path = tuple(str(part) for part in item["loc"] if part not in ("str", "Document"))
+        path = tuple(map(str, item["loc"]))
+        if path[:1] == ("documents",):
+            # The third part is the branch of the union.
+            path = path[:2] + path[3:]
         is_document = path[:1] == ("documents",) and len(path) == 2
-        lines.setdefault(path, "a text, or an object with `text`, expected" if is_document else item["msg"])
+        lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else item["msg"])
     for path in list(lines):
         # A wrong object is no text either, but what is wrong in it is all there is to say.
         if path[:1] == ("documents",) and len(path) > 2:

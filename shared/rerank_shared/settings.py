@@ -1,4 +1,4 @@
-"""All settings of the fleet: one class, read from the environment with the prefix RERANK_.
+"""All settings of the fleet: one class, read from the environment with the prefix RERANK_, and below it a profile.
 
 Each field says its unit, why it exists and how to choose it; the README's table is made from here. A variable
 with the prefix that no field reads is an error, because a setting that is silently ignored is the worst kind.
@@ -9,15 +9,20 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.precision import PlanName
+from rerank_shared.profile import Profile, read_profile
 
 PREFIX = "RERANK_"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+#: What sessions run on; auto: a GPU where one is there and the model's precision runs on it.
+DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
 #: Written into names of keys and queues, so it must not need quoting anywhere.
 NAMESPACE_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
 
@@ -49,6 +54,24 @@ class Settings(BaseSettings):
         pattern=r"^[0-9a-f]{64}$",
         description="Expected SHA-256 of the model file. Set it where the source is not in the catalogue and "
         "must not change unnoticed; workers refuse to start on another file.",
+    )
+    unsafe: bool = Field(
+        False,
+        description="Serve an exported model although its files differ from its manifest or it failed its quality "
+        "gate. For trying one out; each start says so in the log.",
+    )
+    gate_min_ndcg_ratio: float = Field(
+        0.99,
+        ge=0.0,
+        le=1.0,
+        description="Quality gate: share of fp32's nDCG@10 that an exported model must keep on each collection it was "
+        "measured on. Workers hold its report against their own bounds too, so they may be stricter than the export.",
+    )
+    gate_min_spearman: float = Field(
+        0.995,
+        ge=-1.0,
+        le=1.0,
+        description="The same for the rank correlation of its scores with those of fp32 over the frozen pair set.",
     )
     activation: Literal["sigmoid", "identity"] | None = Field(
         None,
@@ -128,10 +151,56 @@ class Settings(BaseSettings):
         description="How long an idle engine waits for company before it runs a batch below budget. 0 on CPU, where "
         "batches gain nothing; 2 to 5 on a GPU.",
     )
-    plan: Literal["single", "padded"] = Field(
+    token_cache_mb: int = Field(
+        64,
+        ge=0,
+        description="Memory of each worker process for the tokens of documents it has met, which other queries ask for "
+        "again; a thousand documents of 100 words take half a megabyte. 0: off.",
+    )
+    profile: Path | None = Field(
+        None,
+        description="TOML file of settings that `rerank-fleet tune` measured best for a model on a host. Variables "
+        "and arguments come before what it says; workers warn if it was made for another model or CPU.",
+    )
+    device: DeviceName = Field(
+        "auto",
+        description="What models run on: cpu, cuda, tensorrt (both with onnxruntime-gpu), or auto: cuda where a GPU is "
+        "there and the model's precision runs on it, else cpu. A device that is asked for by name and can't be used is "
+        "an error. Several GPUs: CUDA_VISIBLE_DEVICES.",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="Capture the work of each shape of a run as a CUDA graph and replay it, which saves the launch of "
+        "its kernels; device cuda only, and not plan single. Not tried on a GPU yet: measure before you rely on it.",
+    )
+    plan: PlanName = Field(
         "single",
-        description="single: one pair a run, unpadded; fastest on CPU, and a score depends on its pair alone. padded: "
-        "length-sorted batches, for devices where a run has a fixed cost; int8 scores then vary with their batch.",
+        description="How pairs share a run. single: one pair, unpadded; fastest on CPU, and a score depends on its "
+        "pair alone. buckets: padded to the longest; ragged: packed, attention in padded rows; packs: packed under a "
+        "block-diagonal mask; for devices where a run has a fixed cost. `rerank-fleet tune` measures which is best.",
+    )
+    run_pairs: int = Field(
+        4,
+        ge=1,
+        description="Pairs of one run, at most. In plan single they share only the model's last step, and deadlines "
+        "are looked at between runs. On a GPU 32 to 256.",
+    )
+    run_tokens: int = Field(
+        1_024,
+        ge=64,
+        description="Tokens of one run, at most, padding counted in plan buckets; a longer pair runs alone.",
+    )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Threads of one process's engine. Two processes of one thread do 1.5 times the work of one of two; "
+        "raise it only where memory allows fewer processes than cores.",
+    )
+    packed_dir: str | None = Field(
+        None,
+        description="Where an exported model's weights are kept in this CPU's own layout, so that all processes of the "
+        "host share them; written at the first start. Unset: the user's cache directory. `off`: each process lays out "
+        "its own copy.",
     )
     pin: bool = Field(True, description="Pin each worker process to its own core (Linux).")
     grace_s: float = Field(
@@ -152,6 +221,20 @@ class Settings(BaseSettings):
         "INFO", description="Workers' log level. INFO says nothing per request; metrics carry the rate."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, first come first served: arguments, environment, profile."""
+        path = init_settings().get("profile") or env_settings().get("profile")
+        values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.max_length is not None and self.max_length > self.budget_tokens:
@@ -165,13 +248,18 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of the environment, `overrides` that are not None first.
 
-    Raises UnknownSetting for a RERANK_ variable that no field reads, ConfigurationError for a wrong value.
+    Raises UnknownSetting for a RERANK_ variable that no field reads, ConfigurationError for a wrong value or profile.
     """
     refuse_unknown(os.environ)
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+
+
+def profile_of(settings: Settings) -> Profile | None:
+    """Return the profile that the settings name, None without one. Raises ConfigurationError as when it was loaded."""
+    return None if settings.profile is None else read_profile(settings.profile, Settings.model_fields)
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 A field that is added at the end with a default needs no new version, since readers pass over what they do not know;
 anything else does. Readers refuse a version that they do not know with UnsupportedVersion, so that an old worker never
 misreads a new client, and a field of a wrong type with MalformedMessage, so that nothing behind them has to look again.
+A message is written in the oldest version that can say it, so that releases that differ still meet where they can.
 """
 
 from __future__ import annotations
@@ -25,22 +26,29 @@ from rerank_shared.errors import (
 )
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.token_ids import Content, TokenIds
 
 VERSION = 1
+#: Documents as token ids, msgpack's bin beside its str; in jobs and claim checks that hold one.
+VERSION_TOKEN_IDS = 2
+_READ = (VERSION, VERSION_TOKEN_IDS)
 T = TypeVar("T")
 
 #: logit as float32, tokens as uint16, flags (bit 0: truncated).
 _SCORE = struct.Struct("<fHB")
 _TOKENS_MAX = 0xFFFF
+#: Those that every job has; what stands behind them is in newer ones only.
+_JOB_FIELDS_AT_FIRST = 10
 
 
 def encode_job(job: Job) -> bytes:
     """Return a job as the bytes that lie on the queue."""
+    documents = None if job.documents is None else _content_fields(job.documents)
     fields = [
-        job.job_id, job.job_class, job.model, job.query, job.documents, job.max_length,
-        job.enqueued_at, job.deadline_at, job.attempt, job.tokens,
+        job.job_id, job.job_class, job.model, job.query, documents, job.max_length,
+        job.enqueued_at, job.deadline_at, job.attempt, job.tokens, job.tokenizer_digest,
     ]  # fmt: skip
-    return _pack("job", fields)
+    return _pack("job", fields, _version_for(job.documents or ()))
 
 
 def decode_job(data: bytes) -> Job:
@@ -48,30 +56,32 @@ def decode_job(data: bytes) -> Job:
 
     def build(fields: list[Any]) -> Job:
         job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens, *_ = fields
+        tokenizer_digest = fields[_JOB_FIELDS_AT_FIRST] if len(fields) > _JOB_FIELDS_AT_FIRST else None
         return Job(
             job_id=_text(job_id),
             job_class=_job_class(job_class),
             model=_text(model),
             query=_text(query),
-            documents=None if documents is None else _texts(documents),
+            documents=None if documents is None else _contents(documents),
             max_length=None if max_length is None else _whole(max_length),
             enqueued_at=_finite(enqueued_at),
             deadline_at=_finite(deadline_at),
             attempt=_whole(attempt),
             tokens=_whole(tokens),
+            tokenizer_digest=None if tokenizer_digest is None else _text(tokenizer_digest),
         )
 
     return _unpack("job", data, build)
 
 
-def encode_texts(documents: Sequence[str]) -> bytes:
+def encode_texts(documents: Sequence[Content]) -> bytes:
     """Return documents as the bytes of a claim check."""
-    return _pack("texts", list(documents))
+    return _pack("texts", _content_fields(documents), _version_for(documents))
 
 
-def decode_texts(data: bytes) -> tuple[str, ...]:
+def decode_texts(data: bytes) -> tuple[Content, ...]:
     """Read the documents of a claim check."""
-    return _unpack("texts", data, _texts)
+    return _unpack("texts", data, _contents)
 
 
 def encode_score(score: Score) -> bytes:
@@ -218,8 +228,12 @@ def decode_submitted(data: bytes) -> Submitted:
     return _unpack("submitted", data, build)
 
 
-def _pack(kind: str, fields: list[Any]) -> bytes:
-    return cast(bytes, msgpack.packb([VERSION, kind, fields]))
+def _pack(kind: str, fields: list[Any], version: int = VERSION) -> bytes:
+    return cast(bytes, msgpack.packb([version, kind, fields]))
+
+
+def _version_for(documents: Sequence[Content]) -> int:
+    return VERSION_TOKEN_IDS if any(isinstance(document, TokenIds) for document in documents) else VERSION
 
 
 def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
@@ -238,9 +252,9 @@ def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
 
 
 def _check_version(version: Any) -> None:
-    if version != VERSION:
+    if version not in _READ:
         raise UnsupportedVersion(
-            f"wire version {version!r} is not known here (this installation speaks {VERSION}): "
+            f"wire version {version!r} is not known here (this installation reads {' and '.join(map(str, _READ))}): "
             "run the same release of rerank-fleet on producers and workers"
         )
 
@@ -291,8 +305,12 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_text(value) for value in _list(values))
+def _content_fields(documents: Sequence[Content]) -> list[str | bytes]:
+    return [document if isinstance(document, str) else document.packed for document in documents]
+
+
+def _contents(values: Any) -> tuple[Content, ...]:
+    return tuple(TokenIds(value) if isinstance(value, bytes) else _text(value) for value in _list(values))
 
 
 def _job_class(value: Any) -> JobClass:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from rerank_shared.token_ids import Content
+
 #: English text in BERT's WordPiece vocabulary; code and other scripts give more tokens a character.
 CHARS_PER_TOKEN = 4.0
 #: [CLS] query [SEP] document [SEP]
@@ -12,8 +14,12 @@ SPECIAL_TOKENS = 3
 _UNKNOWN_MAX_LENGTH = 512
 
 
-def estimate_tokens(query: str, documents: Iterable[str], max_length: int | None) -> int:
+def estimate_tokens(query: str, documents: Iterable[Content], max_length: int | None) -> int:
     """Return the expected tokens of all pairs of a request, each cut to `max_length`."""
     limit = max_length or _UNKNOWN_MAX_LENGTH
     query_tokens = len(query) / CHARS_PER_TOKEN + SPECIAL_TOKENS
-    return sum(min(limit, math.ceil(query_tokens + len(text) / CHARS_PER_TOKEN)) for text in documents)
+    return sum(min(limit, math.ceil(query_tokens + _tokens(document))) for document in documents)
+
+
+def _tokens(document: Content) -> float:
+    return len(document) / CHARS_PER_TOKEN if isinstance(document, str) else len(document)

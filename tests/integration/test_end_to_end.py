@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 from celery.result import AsyncResult
+from tokenizers import Tokenizer
 
 from conftest import StartFleet
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.activation import sigmoid
+from rerank_shared.catalogue import load_files
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.schemas import Document
 from rerank_shared.settings import Settings, to_environ
@@ -97,6 +99,62 @@ def test_another_max_length_is_another_score(client: RerankClient) -> None:
     assert cut.usage.pairs_cached == 0
     assert all(result.tokens == 64 and result.truncated for result in cut.results)
     assert not any(result.truncated for result in whole.results)
+
+
+def pre_tokenized(texts: list[str], settings: Settings) -> tuple[list[Document], str]:
+    """Return documents as a caller with the model's tokenizer would send them, and the digest of that tokenizer."""
+    files = load_files(settings.model)
+    tokenizer = Tokenizer.from_file(str(files.tokenizer_path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return [
+        Document(token_ids=tuple(tokenizer.encode(text, add_special_tokens=False).ids), id=text[:12]) for text in texts
+    ], files.tokenizer_digest
+
+
+@pytest.mark.parametrize("max_length", [None, 64, 65])
+def test_ids_of_a_text_have_its_score_to_the_bit(
+    client: RerankClient, settings: Settings, max_length: int | None
+) -> None:
+    texts = [*passages(6), *passages(2, words=600), "", BERLIN_DOCUMENTS[0]]
+    documents, made_by = pre_tokenized(texts, settings)
+    with_text = client.rerank(BERLIN_QUERY, texts, max_length=max_length)
+    with_ids = client.rerank(BERLIN_QUERY, documents, max_length=max_length, tokenizer_digest=made_by)
+    # Scored anew: the cache keeps the two apart.
+    assert with_ids.usage.pairs_cached == 0
+    told = [(r.index, r.logit, r.relevance_score, r.tokens, r.truncated) for r in with_ids.results]
+    assert told == [(r.index, r.logit, r.relevance_score, r.tokens, r.truncated) for r in with_text.results]
+    again = client.rerank(BERLIN_QUERY, documents, max_length=max_length, tokenizer_digest=made_by)
+    assert again.usage.pairs_cached == len(documents)
+    assert [(r.index, r.logit, r.id) for r in again.results] == [(r.index, r.logit, r.id) for r in with_ids.results]
+
+
+def test_ids_and_texts_mix_in_one_request_beside_the_queue(client: RerankClient, settings: Settings) -> None:
+    texts = passages(40, words=150)
+    (documents, made_by), plain = pre_tokenized(texts, settings), client.rerank("which rooms?", texts)
+    mixed: list[str | Document] = [text if i % 3 else documents[i] for i, text in enumerate(texts)]
+    handle = client.submit("which rooms?", mixed, tokenizer_digest=made_by)
+    response = client.collect(handle)
+    assert response.usage.pairs_run == len(range(0, 40, 3))
+    assert {r.index: r.logit for r in response.results} == {r.index: r.logit for r in plain.results}
+
+    async def ask() -> dict[int, float | None]:
+        async with AsyncRerankClient(settings) as asyncio_client:
+            answer = await asyncio_client.rerank("which rooms?", documents, tokenizer_digest=made_by)
+        return {r.index: r.logit for r in answer.results}
+
+    assert asyncio.run(ask()) == {r.index: r.logit for r in plain.results}
+
+
+def test_ids_of_another_tokenizer_are_refused_before_anything_is_sent(client: RerankClient, fleet: TestFleet) -> None:
+    (document,), made_by = pre_tokenized(["text"], fleet.settings)
+    with pytest.raises(InvalidRequest, match=f"tokenizer_digest: {'0' * 64} is not that of .*{made_by}"):
+        client.rerank("q", [document], tokenizer_digest="0" * 64)
+    with pytest.raises(InvalidRequest, match="tokenizer_digest: missing"):
+        client.submit("q", [document])
+    assert not fleet.client.exists(fleet.keys.ledger("interactive"))
+    with pytest.raises(InvalidRequest, match="the token id 99999 is not in the model's vocabulary"):
+        client.rerank("q", [Document(token_ids=(99_999,))], tokenizer_digest=made_by)
 
 
 def test_scores_do_not_depend_on_batch_mates_order_or_cache(client: RerankClient) -> None:

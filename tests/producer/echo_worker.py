@@ -25,13 +25,14 @@ from rerank_shared.fleet import ledger_member
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.token_ids import Content
 
 GATE_S = 30
 
 
 def artefact_of(settings: Settings, digest: str = "e" * 64) -> Artefact:
     """Return what the echo worker says that it serves."""
-    return Artefact(settings.model, digest, "t" * 64, "echo", "pair", 512, "longest_first", "sigmoid")
+    return Artefact(settings.model, digest, "a" * 64, "echo", "pair", 512, "longest_first", "sigmoid")
 
 
 def logit(query: str, text: str) -> float:
@@ -86,7 +87,7 @@ def main() -> None:
     app.worker_main(["worker", *options])
 
 
-def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[str]) -> Outcome:
+def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[Content]) -> Outcome:
     words = job.query.split()
     for word in words:
         if word.startswith("gate:"):
@@ -98,7 +99,8 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[str]
         raise ScoringFailed("the model could not score it")
     if "crash" in words:
         raise ZeroDivisionError("on purpose")
-    scores: list[Score | None] = [score(job.query, text) for text in documents]
+    texts = [each if isinstance(each, str) else f"{len(each)} ids" for each in documents]
+    scores: list[Score | None] = [score(job.query, text) for text in texts]
     if "half" in words:
         scores[len(scores) // 2 :] = [None] * (len(scores) - len(scores) // 2)
     if "nan" in words:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from producer.echo_worker import artefact_of
 from rerank_producer.preparation import (
     Prepared,
+    check_tokenizer,
     effective_max_length,
     make_parcel,
     parse,
@@ -25,6 +26,7 @@ from rerank_shared import wire
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.messages import Artefact, Score
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.token_ids import TokenIds
 from rerank_shared.work import estimate_tokens
 
 # Made without the environment, which tests are cut off from only while they run.
@@ -70,7 +72,7 @@ def test_a_request_without_its_hits_is_another_job_for_all_documents(scores: lis
     whole = without_hits(prepared)
     assert whole.plan.job_id != prepared.plan.job_id
     assert (whole.plan.hits, whole.plan.misses) == ({}, tuple(range(len(scores))))
-    assert whole.texts == prepared.texts
+    assert whole.contents == prepared.contents
 
 
 def test_cache_that_was_not_asked_leaves_all_to_the_worker() -> None:
@@ -106,6 +108,30 @@ def test_text_over_the_limit_travels_apart(text: str, apart: bool) -> None:
     parcel = make_parcel(prepared_of([text]), settings, 1_000.0)
     assert (parcel.job.documents is None) == apart
     assert parcel.text == (wire.encode_texts([text]) if apart else None)
+
+
+@pytest.mark.parametrize(("count", "apart"), [(25, False), (26, True)])
+def test_token_ids_travel_as_text_does(count: int, apart: bool) -> None:
+    ids, made_by = TokenIds.of([300] * count), "d" * 64
+    parcel = make_parcel(
+        prepared_of([{"token_ids": [300] * count, "id": "x"}], tokenizer_digest=made_by),
+        load_settings(inline_bytes=100),
+        1_000.0,
+    )
+    assert parcel.job.tokenizer_digest == made_by
+    assert parcel.job.documents == (None if apart else (ids,))
+    assert parcel.text == (wire.encode_texts([ids]) if apart else None)
+    assert wire.decode_job(wire.encode_job(parcel.job)) == parcel.job
+
+
+def test_ids_of_another_tokenizer_are_refused_as_soon_as_the_model_s_is_known() -> None:
+    documents = [{"token_ids": [1]}]
+    right = parse(SETTINGS, "q", documents, {"tokenizer_digest": ARTEFACT.tokenizer_digest})
+    wrong = parse(SETTINGS, "q", documents, {"tokenizer_digest": "b" * 64})
+    check_tokenizer(right, ARTEFACT)
+    check_tokenizer(wrong, None)
+    with pytest.raises(InvalidRequest, match=r"tokenizer_digest: b{64} .* a{64}"):
+        check_tokenizer(wrong, ARTEFACT)
 
 
 def test_text_outlives_deadline_redelivery_and_result() -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from producer.conftest import Echo
-from producer.echo_worker import announce, logit, score
+from producer.echo_worker import announce, artefact_of, logit, score
 from rerank_producer import Document, RerankClient
 from rerank_shared.connections import connect
 from rerank_shared.errors import (
@@ -27,6 +27,7 @@ from rerank_shared.errors import (
 )
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.token_ids import TokenIds
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -97,6 +98,16 @@ def test_a_cache_that_is_switched_off_is_not_asked(echo: Echo) -> None:
     echo.write_cache({("q", text): score("q", text) for text in documents})
     with RerankClient(echo.settings.model_copy(update={"cache": False})) as client:
         assert client.rerank("q", documents).usage.pairs_run == 2
+
+
+def test_token_ids_reach_the_worker_with_the_name_of_their_tokenizer(client: RerankClient, echo: Echo) -> None:
+    (text,), made_by = texts(1), artefact_of(echo.settings).tokenizer_digest
+    response = client.rerank("q", [text, {"token_ids": [7, 30_000], "id": "ids"}], tokenizer_digest=made_by)
+    (job,) = echo.seen(response.id)
+    assert (job.documents, job.tokenizer_digest) == ((text, TokenIds.of([7, 30_000])), made_by)
+    assert {result.index: result.id for result in response.results} == {0: None, 1: "ids"}
+    with pytest.raises(InvalidRequest, match="tokenizer_digest"):
+        client.rerank("q", [{"token_ids": [7]}], tokenizer_digest="b" * 64)
 
 
 def test_cut_pairs_have_cache_keys_of_their_own(client: RerankClient, echo: Echo) -> None:

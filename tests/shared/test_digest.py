@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rerank_shared.digest import DIGEST_BYTES, file_digest, pair_digests
 from rerank_shared.messages import Artefact
+from rerank_shared.token_ids import Content, TokenIds
 
 ARTEFACT = Artefact(
     model="org/name",
@@ -26,10 +27,11 @@ ARTEFACT = Artefact(
 )
 #: Short texts of few letters, so that two pairs often differ only in where one text ends.
 texts = st.text("ab\x00\x01\U0001f600", max_size=4) | st.text(max_size=8)
-pairs = st.tuples(texts, texts)
+contents = texts | st.lists(st.sampled_from([0, 1, 0x61, 0xFFFFFFFF, 0x62626262]), max_size=3).map(TokenIds.of)
+pairs = st.tuples(texts, contents)
 
 
-def digest(query: str, document: str, artefact: Artefact = ARTEFACT, max_length: int = 512) -> bytes:
+def digest(query: str, document: Content, artefact: Artefact = ARTEFACT, max_length: int = 512) -> bytes:
     (value,) = pair_digests(artefact, max_length, query, [document])
     return value
 
@@ -38,12 +40,15 @@ def digest(query: str, document: str, artefact: Artefact = ARTEFACT, max_length:
 @example(("ab", "c"), ("a", "bc"))
 @example(("", "a"), ("a", ""))
 @example(("a\x01\x00\x00\x00\x00\x00\x00\x00b", ""), ("a", "b"))
-def test_different_pairs_differ(one: tuple[str, str], other: tuple[str, str]) -> None:
+@example(("q", "bbbb"), ("q", TokenIds(b"bbbb")))
+@example(("q", ""), ("q", TokenIds(b"")))
+@example(("", "a"), ("", TokenIds.of([1, 0, 0x61])))
+def test_different_pairs_differ(one: tuple[str, Content], other: tuple[str, Content]) -> None:
     assert (digest(*one) == digest(*other)) == (one == other)
 
 
-@given(texts, st.lists(texts, max_size=5))
-def test_a_pair_s_digest_does_not_depend_on_its_neighbours(query: str, documents: list[str]) -> None:
+@given(texts, st.lists(contents, max_size=5))
+def test_a_pair_s_digest_does_not_depend_on_its_neighbours(query: str, documents: list[Content]) -> None:
     together = pair_digests(ARTEFACT, 512, query, documents)
     assert together == [digest(query, document) for document in documents]
     assert all(len(value) == DIGEST_BYTES for value in together)
@@ -88,6 +93,7 @@ def test_parts_do_not_run_into_each_other() -> None:
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Written down, since a change of it silently empties every cache."""
     assert digest("query", "document").hex() == "e0fc44c02393c2479abbf69b98436f54"
+    assert digest("query", TokenIds.of([6254])).hex() == "b1e25269ceaa99220e4d772c701d5eca"
 
 
 def test_a_file_s_digest_is_its_sha256(tmp_path: Path) -> None:

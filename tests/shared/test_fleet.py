@@ -76,6 +76,17 @@ class TestArtefacts:
         assert (until, model) == (100.0 + ARTEFACT_TTL_S, "org/name")
         assert read_artefact([record, [b"org/name"]], "org/name") == ARTEFACT
 
+    def test_a_model_with_two_names_is_found_under_both(self, pipe: redis.client.Pipeline) -> None:
+        fleet.announce(pipe, KEYS, ARTEFACT, 100.0, "file:/dir")
+        records = {command[1]: command[2] for command in commands(pipe) if command[0] == "SET"}
+        assert set(records) == {KEYS.artefact("org/name"), KEYS.artefact("file:/dir")}
+        assert {wire.decode_artefact(record) for record in records.values()} == {ARTEFACT}
+        assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir"}
+
+    def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
+        fleet.announce(pipe, KEYS, ARTEFACT, 100.0, ARTEFACT.model)
+        assert len(commands(pipe)) == 2
+
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
         with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
             read_artefact([None, [b"c/d", b"a/b"]], "org/name")
@@ -106,6 +117,11 @@ class TestHeartbeats:
         assert not any(KEYS.rate("org/name") in command for command in commands(pipe))
         fleet.beat(pipe, KEYS, heartbeat(1234.5), now=0.0)
         assert ("SET", KEYS.rate("org/name"), 1234.5, "EX", RATE_TTL_S) in commands(pipe)
+
+    def test_the_rate_is_kept_under_both_names(self, pipe: redis.client.Pipeline) -> None:
+        fleet.beat(pipe, KEYS, heartbeat(1234.5), 0.0, "file:/dir")
+        for name in ("org/name", "file:/dir"):
+            assert ("SET", KEYS.rate(name), 1234.5, "EX", RATE_TTL_S) in commands(pipe)
 
     def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
         fleet.retire(pipe, KEYS, "w")

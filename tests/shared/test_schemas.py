@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.schemas import Document, RerankRequest, parse_request
+from rerank_shared.token_ids import ID_MAX, TokenIds
 
 SECRET = "the caller's own words, which no message repeats " * 50
+DECLARED = {"tokenizer_digest": "ab" * 32}
 #: Any text at all, halves of surrogate pairs included.
 wild = st.text(st.characters(), max_size=12)
 pieces = st.sampled_from(["\ud83d", "\ude00", "a", "é", "\ufeff", "\ufffe", "\U0001f600"])
@@ -33,13 +35,21 @@ def repaired(text: str) -> str:
     return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in out)
 
 
+@given(st.lists(st.text(max_size=10) | st.lists(st.integers(0, ID_MAX), max_size=5), max_size=6))
+def test_documents_are_texts_or_token_ids(contents: list[str | list[int]]) -> None:
+    documents = [{"text": each} if isinstance(each, str) else {"token_ids": each} for each in contents]
+    found = parse_request("query", documents, **DECLARED).contents()
+    assert found == [each if isinstance(each, str) else TokenIds.of(each) for each in contents]
+    assert [len(each) for each in found] == [len(each) for each in contents]
+
+
 @given(st.lists(st.text(max_size=10), max_size=6))
 def test_texts_objects_and_mixtures_are_read_alike(texts: list[str]) -> None:
     objects: list[dict[str, Any]] = [{"text": text, "id": str(i), "metadata": {"i": i}} for i, text in enumerate(texts)]
     models = [Document(text=text) for text in texts]
     mixture: list[Any] = [(texts, objects, models)[i % 3][i] for i in range(len(texts))]
     for documents in (texts, tuple(texts), deque(texts), objects, models, mixture):
-        assert parse_request("query", documents).texts() == texts
+        assert parse_request("query", documents).contents() == texts
     ids = [d.id for d in parse_request("query", objects).documents if isinstance(d, Document)]
     assert ids == [str(i) for i in range(len(texts))]
 
@@ -50,13 +60,13 @@ def test_texts_objects_and_mixtures_are_read_alike(texts: list[str]) -> None:
 def test_half_characters_become_replacement_characters(query: str, text: str) -> None:
     request = parse_request("q" + query, [text, {"text": text, "id": text}, Document(text=text)], model=text)
     assert request.query == "q" + repaired(query)
-    assert request.texts() == [repaired(text)] * 3
+    assert request.contents() == [repaired(text)] * 3
     assert request.model == repaired(text)
     document = request.documents[1]
     assert isinstance(document, Document)
     assert document.id == repaired(text)
     # All of it can travel.
-    msgpack.packb([request.query, request.texts(), request.model])
+    msgpack.packb([request.query, request.contents(), request.model])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,7 @@ def test_half_characters_become_replacement_characters(query: str, text: str) ->
     ids=["iterator", "generator", "deque"],
 )
 def test_half_characters_are_found_in_any_series(documents: Callable[[], Any]) -> None:
-    assert parse_request("query", documents()).texts() == ["\ufffd"]
+    assert parse_request("query", documents()).contents() == ["\ufffd"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_half_characters_are_found_in_any_series(documents: Callable[[], Any]) -
 def test_all_other_text_passes_unchanged(text: str) -> None:
     request = parse_request("q" + text, [text, {"text": text}])
     assert request.query == "q" + text
-    assert request.texts() == [text, text]
+    assert request.contents() == [text, text]
 
 
 @pytest.mark.parametrize("query", ["", " ", "\t\n", "\u00a0", "\u3000"])
@@ -98,9 +108,17 @@ WRONG: list[tuple[str, Any, dict[str, Any], str]] = [
     ("document missing", "q", {"documents": [None]}, "documents.0"),
     ("document bytes", "q", {"documents": [SECRET.encode()]}, "documents.0"),
     ("document list", "q", {"documents": [[SECRET]]}, "documents.0"),
-    ("text missing", "q", {"documents": [{"txt": SECRET}]}, "documents.0.text"),
+    ("text missing", "q", {"documents": [{"txt": SECRET}]}, "documents.0: a text, or an object of either"),
     ("text a number", "q", {"documents": [{"text": 7}]}, "documents.0.text"),
     ("text bytes", "q", {"documents": [{"text": SECRET.encode()}]}, "documents.0.text"),
+    ("text and ids", "q", {"documents": [{"text": SECRET, "token_ids": [1]}]}, "documents.0: a text, or an object"),
+    ("ids of nobody", "q", {"documents": ["a", {"token_ids": [1]}]}, "tokenizer_digest: missing"),
+    ("ids a text", "q", {"documents": [{"token_ids": SECRET}], **DECLARED}, "documents.0.token_ids"),
+    ("ids halves", "q", {"documents": [{"token_ids": [1, 1.0]}], **DECLARED}, "documents.0.token_ids.1"),
+    ("ids of words", "q", {"documents": [{"token_ids": ["1"]}], **DECLARED}, "documents.0.token_ids.0"),
+    ("ids below 0", "q", {"documents": [{"token_ids": [-1]}], **DECLARED}, "documents.0.token_ids.0"),
+    ("ids too large", "q", {"documents": [{"token_ids": [2**31]}], **DECLARED}, "documents.0.token_ids.0"),
+    ("tokenizer a name", "q", {"tokenizer_digest": SECRET}, "tokenizer_digest"),
     ("id a number", "q", {"documents": [{"text": "a", "id": 7}]}, "documents.0.id"),
     ("metadata a text", "q", {"documents": [{"text": "a", "metadata": SECRET}]}, "documents.0.metadata"),
     ("top_n 0", "q", {"top_n": 0}, "top_n"),

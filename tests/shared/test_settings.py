@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,16 @@ from rerank_shared.connections import masked_url
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.settings import DEFAULT_REDIS_URL, PREFIX, Settings, load_settings, refuse_unknown, to_environ
 
+EMPTY_PROFILE = Path(__file__).with_name("empty_profile.toml")
 #: A value of each setting that is not its default, as written in the environment and as read.
 OTHER: dict[str, tuple[str, Any]] = {
     "redis_url": ("redis://:pa55word@db:6380/2", SecretStr("redis://:pa55word@db:6380/2")),
     "namespace": ("search.eu-1", "search.eu-1"),
     "model": ("hf:org/name@main", "hf:org/name@main"),
     "model_digest": ("ab" * 32, "ab" * 32),
+    "unsafe": ("true", True),
+    "gate_min_ndcg_ratio": ("0.5", 0.5),
+    "gate_min_spearman": ("-0.5", -0.5),
     "activation": ("identity", "identity"),
     "max_length": ("256", 256),
     "max_documents": ("7", 7),
@@ -32,7 +37,13 @@ OTHER: dict[str, tuple[str, Any]] = {
     "concurrency": ("9", 9),
     "budget_tokens": ("4096", 4096),
     "max_wait_ms": ("2.5", 2.5),
-    "plan": ("padded", "padded"),
+    "token_cache_mb": ("0", 0),
+    "profile": (str(EMPTY_PROFILE), EMPTY_PROFILE),
+    "plan": ("packs", "packs"),
+    "run_pairs": ("32", 32),
+    "run_tokens": ("8192", 8192),
+    "threads": ("2", 2),
+    "packed_dir": ("off", "off"),
     "pin": ("0", False),
     "grace_s": ("0.5", 0.5),
     "metrics_port": ("9100", 9100),
@@ -44,6 +55,9 @@ WRONG = {
     "namespace": ["a*", "a:b", "", "a\n", "x" * 65],
     "model": [""],
     "model_digest": ["abc", "G" * 64, "AB" * 32],
+    "unsafe": ["perhaps"],
+    "gate_min_ndcg_ratio": ["-0.1", "1.1", "nan"],
+    "gate_min_spearman": ["-1.1", "1.1", "nan"],
     "activation": ["relu"],
     "max_length": ["7", "32769", "many", ""],
     "max_documents": ["0", "1.5"],
@@ -58,7 +72,12 @@ WRONG = {
     "concurrency": ["0", "257"],
     "budget_tokens": ["63"],
     "max_wait_ms": ["-0.1", "nan", "inf"],
-    "plan": ["both"],
+    "token_cache_mb": ["-1", "1.5"],
+    "profile": ["/nowhere/profile.toml"],
+    "plan": ["both", "padded"],
+    "run_pairs": ["0"],
+    "run_tokens": ["63"],
+    "threads": ["0"],
     "pin": ["2"],
     "grace_s": ["0", "inf"],
     "metrics_port": ["-1", "65536"],
@@ -68,8 +87,8 @@ WRONG = {
 
 def test_the_tables_above_know_every_setting() -> None:
     assert set(OTHER) == set(Settings.model_fields)
-    # An address that a name server must judge, and any text is a URL until it is used.
-    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host"}
+    # An address that a name server must judge; any text is a URL or a directory until it is used.
+    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host", "packed_dir"}
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -29,11 +29,13 @@ from rerank_shared.errors import (
 from rerank_shared.keys import JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.settings import load_settings
+from rerank_shared.token_ids import ID_MAX, TokenIds
 
 texts = st.text(max_size=20)
 counts = st.integers(0, 2**31)
 times = st.floats(0, 1e12)
 logits = st.floats(width=32, allow_nan=False, allow_infinity=False)
+contents = texts | st.lists(st.integers(0, ID_MAX), max_size=4).map(TokenIds.of)
 classes = st.sampled_from(["interactive", "bulk"])
 
 scores = st.builds(Score, logit=logits, tokens=st.integers(0, 0xFFFF), truncated=st.booleans())
@@ -45,8 +47,9 @@ artefacts = st.builds(
 jobs = st.builds(
     Job,
     job_id=texts, job_class=classes, model=texts, query=texts,
-    documents=st.none() | st.lists(texts, max_size=4).map(tuple),
+    documents=st.none() | st.lists(contents, max_size=4).map(tuple),
     max_length=st.none() | counts, enqueued_at=times, deadline_at=times, attempt=counts, tokens=counts,
+    tokenizer_digest=st.none() | texts,
 )  # fmt: skip
 outcomes = st.builds(
     Outcome,
@@ -88,7 +91,7 @@ def _encode_outcome(outcome: Outcome) -> bytes:
 
 KINDS = {
     "job": Kind(jobs, wire.encode_job, wire.decode_job),
-    "texts": Kind(st.lists(texts).map(tuple), wire.encode_texts, wire.decode_texts),
+    "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
     "artefact": Kind(artefacts, wire.encode_artefact, wire.decode_artefact),
     "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
     "submitted": Kind(submitted, wire.encode_submitted, wire.decode_submitted),
@@ -157,6 +160,27 @@ def test_a_count_is_a_whole_number(field: int, wrong: Any) -> None:
         wire.decode_job(msgpack.packb([1, "job", fields]))
 
 
+@given(jobs)
+def test_only_what_needs_a_newer_version_is_written_in_it(job: Job) -> None:
+    documents = job.documents or ()
+    newest = 2 if any(isinstance(document, TokenIds) for document in documents) else 1
+    for data in (wire.encode_job(job), wire.encode_texts(documents)):
+        assert msgpack.unpackb(data)[0] == newest
+    assert msgpack.unpackb(wire.encode_heartbeat(Heartbeat("", "", "", 1, None, 0.0, 0.0, 0, 0)))[0] == 1
+
+
+def test_a_job_written_before_ids_could_be_documents_is_read() -> None:
+    fields: list[Any] = ["job", "bulk", "model", "query", ["text"], 512, 1.0, 2.0, 1, 7]
+    job = wire.decode_job(msgpack.packb([1, "job", fields]))
+    assert (job.documents, job.tokenizer_digest) == (("text",), None)
+
+
+@pytest.mark.parametrize("packed", [b"1", b"123", b"12345"])
+def test_ids_of_broken_bytes_are_malformed(packed: bytes) -> None:
+    with pytest.raises(MalformedMessage, match="token ids"):
+        wire.decode_texts(msgpack.packb([2, "texts", ["text", packed]]))
+
+
 @pytest.mark.parametrize("kind", ENVELOPED)
 @given(data=st.data(), wrong=anything)
 def test_one_wrong_field_never_gets_inside(kind: str, data: st.DataObject, wrong: Any) -> None:
@@ -188,6 +212,8 @@ def _assert_is(value: Any, hint: Any) -> None:
         for key, item in value.items():
             _assert_is(key, hint.__args__[0])
             _assert_is(item, hint.__args__[1])
+    elif hint == str | TokenIds:
+        assert isinstance(value, str | TokenIds)
     elif hint is JobClass:
         assert value in ("interactive", "bulk")
     else:
@@ -197,7 +223,7 @@ def _assert_is(value: Any, hint: Any) -> None:
 
 
 @EVERY_KIND
-@given(data=st.data(), version=st.integers(2, 2**32) | st.none() | st.text())
+@given(data=st.data(), version=st.integers(3, 2**32) | st.none() | st.text())
 def test_another_version_is_named(kind: str, data: st.DataObject, version: Any) -> None:
     _, name, fields = msgpack.unpackb(KINDS[kind].encode(data.draw(KINDS[kind].values)))
     with pytest.raises(UnsupportedVersion, match="same release"):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank_shared.token_ids import Content, TokenIds
 from rerank_shared.work import SPECIAL_TOKENS, estimate_tokens
 
 texts = st.text(max_size=200)
@@ -21,9 +22,11 @@ limits = st.none() | st.integers(8, 600)
         ("four", ["x" * 10_000], 64, 64),
         ("four", ["x" * 10_000] * 3, None, 3 * 512),
         ("", ["x"], 512, SPECIAL_TOKENS + 1),
+        ("four", [TokenIds.of([7] * 5), "four"], 512, 2 * SPECIAL_TOKENS + 6 + 2),
+        ("", [TokenIds.of([7] * 100)], 64, 64),
     ],
 )
-def test_estimates(query: str, documents: list[str], max_length: int | None, tokens: int) -> None:
+def test_estimates(query: str, documents: list[Content], max_length: int | None, tokens: int) -> None:
     assert estimate_tokens(query, documents, max_length) == tokens
 
 

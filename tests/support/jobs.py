@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Job
 from rerank_shared.settings import Settings
+from rerank_shared.token_ids import Content
 
 #: The published fp32 logits of cross-encoder/ms-marco-MiniLM-L-12-v2 for these two are 9.4506 and -11.1605.
 BERLIN_QUERY = "How many people live in Berlin?"
@@ -25,7 +26,7 @@ BERLIN_DOCUMENTS = [
 ]
 
 
-def make_job(settings: Settings, query: str, documents: list[str], **changes: Any) -> Job:
+def make_job(settings: Settings, query: str, documents: Sequence[Content], **changes: Any) -> Job:
     """Return a job as a client would make it, due in a minute and a half."""
     now = time.time()
     fields: dict[str, Any] = {

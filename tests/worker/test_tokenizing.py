@@ -18,11 +18,18 @@ from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers,
 from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError, InvalidRequest, ModelDamaged
 from rerank_shared.settings import Settings
+from rerank_shared.token_ids import TokenIds
+from rerank_worker import metrics
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer, longest_first
 
 REAL = load_files(Settings().model).tokenizer_path
 SPECIALS = 3
 ours = PairTokenizer(REAL)
+#: One that has room for all it meets here, and one that has room for a few documents only; both live on from test to
+#: test, and so answer from what other limits left in them.
+cached, evicting = PairTokenizer(REAL, 50_000_000), PairTokenizer(REAL, 1_200)
+KINDS = {"plain": ours, "cached": cached, "evicting": evicting}
+EVERY_KIND = pytest.mark.parametrize("tokenizer", KINDS.values(), ids=KINDS)
 theirs = Tokenizer.from_file(str(REAL))
 theirs.no_padding()
 
@@ -68,16 +75,36 @@ def assert_equal(pair: EncodedPair, expected: tuple[list[int], list[int], bool])
     assert pair.ids.dtype == pair.type_ids.dtype == np.int64
 
 
-@given(texts, st.lists(texts, min_size=1, max_size=5), lengths | st.just(512))
+def ids_of(text: str) -> TokenIds:
+    """Return what a caller would send in place of a text."""
+    theirs.no_truncation()
+    return TokenIds.of(theirs.encode(text, add_special_tokens=False).ids)
+
+
+@EVERY_KIND
+@given(query=texts, documents=st.lists(texts, min_size=1, max_size=5), max_length=lengths | st.just(512))
 @example("", [""], 8)
 @example("word " * 100, ["word " * 100], 9)
 @example("word " * 100, ["word " * 101], 8)
 @example("a", ["\x00\ufffd\u202e"], 8)
-def test_pairs_equal_the_library_s(query: str, documents: list[str], max_length: int) -> None:
-    pairs = ours.encode(query, documents, max_length)
-    assert len(pairs) == len(documents)
-    for pair, document in zip(pairs, documents, strict=True):
-        assert_equal(pair, reference(theirs, query, document, max_length))
+def test_pairs_equal_the_library_s(tokenizer: PairTokenizer, query: str, documents: list[str], max_length: int) -> None:
+    expected = [reference(theirs, query, document, max_length) for document in documents]
+    for _ in range(2):
+        pairs = tokenizer.encode(query, documents, max_length)
+        assert len(pairs) == len(documents)
+        for pair, one in zip(pairs, expected, strict=True):
+            assert_equal(pair, one)
+
+
+@given(texts, st.lists(st.tuples(texts, st.booleans()), min_size=1, max_size=5), lengths | st.just(512))
+@example("word " * 100, [("word " * 100, True)], 10)
+@example("word " * 100, [("word " * 101, True), ("word " * 99, True)], 8)
+def test_ids_are_as_good_as_the_text_they_are_of(
+    query: str, documents: list[tuple[str, bool]], max_length: int
+) -> None:
+    pairs = cached.encode(query, [ids_of(text) if as_ids else text for text, as_ids in documents], max_length)
+    for pair, (text, _) in zip(pairs, documents, strict=True):
+        assert_equal(pair, reference(theirs, query, text, max_length))
 
 
 @given(st.integers(0, 90), st.integers(0, 90), lengths)
@@ -152,6 +179,27 @@ def test_the_odd_token_goes_to_the_longer_of_two_long_texts(more: int, less: int
         assert_equal(pair, reference(theirs, query, document, max_length))
 
 
+@pytest.mark.parametrize("name", LONG)
+def test_what_one_limit_left_in_the_cache_is_right_for_another(name: str) -> None:
+    """A head that was enough is too short now, or longer than it must be; 9 and 510 leave an even room, 511 an odd."""
+    query, document = "how many people", LONG[name][:30_000]
+    for max_length in (9, 512, 64, 511, 10, 510):
+        expected = reference(theirs, query, document, max_length)
+        for tokenizer in (cached, cached, evicting, evicting):
+            (pair,) = tokenizer.encode(query, [document], max_length)
+            assert_equal(pair, expected)
+
+
+@pytest.mark.parametrize("max_length", [64, 511, 512])
+@pytest.mark.parametrize(("more", "less"), [(6, 5), (5, 6), (5, 5)])
+def test_a_cached_head_does_not_tell_how_long_its_text_is(more: int, less: int, max_length: int) -> None:
+    query, document = "how " * (more * max_length), "understanding " * (less * max_length)
+    cached.encode("a short query", [document], 512)
+    for each in (document, ids_of(document)):
+        (pair,) = cached.encode(query, [each], max_length)
+        assert_equal(pair, reference(theirs, query, document, max_length))
+
+
 def test_a_head_of_just_enough_tokens_does_not_hide_that_text_was_cut() -> None:
     document = "understanding " * 6 + "abcdefghijklmnopqrstuvwxyz"
     (pair,) = ours.encode("", [document], SPECIALS + 6)
@@ -177,11 +225,62 @@ class Counting:
 
 def test_a_megabyte_is_not_read_for_the_sake_of_500_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = PairTokenizer(REAL)
-    counting = Counting(tokenizer._tokenizer)
-    monkeypatch.setattr(tokenizer, "_tokenizer", counting)
+    counting = Counting(tokenizer._encoder._tokenizer)
+    monkeypatch.setattr(tokenizer._encoder, "_tokenizer", counting)
     pairs = tokenizer.encode("how many", ["short", LONG["words"] * 10], 512)
     assert [pair.tokens for pair in pairs] == [SPECIALS + 3, 512]
     assert counting.characters < 10_000
+
+
+def test_documents_that_were_met_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = PairTokenizer(REAL, 1_000_000)
+    documents = ["how many people live in berlin", LONG["words"], ""]
+    first = tokenizer.encode("a query", documents, 512)
+    counting = Counting(tokenizer._encoder._tokenizer)
+    monkeypatch.setattr(tokenizer._encoder, "_tokenizer", counting)
+    again = tokenizer.encode("a query", documents[::-1], 512)
+    assert counting.characters == len("a query")
+    assert [pair.ids.tolist() for pair in again] == [pair.ids.tolist() for pair in first[::-1]]
+    tokenizer.encode("a query", [*documents, "new"], 400)
+    assert counting.characters == 2 * len("a query") + len("new")
+
+
+def test_what_was_asked_of_the_cache_is_counted() -> None:
+    def counted() -> list[float]:
+        return [metrics.TOKEN_CACHE.labels(result)._value.get() for result in ("hit", "miss")]
+
+    tokenizer = PairTokenizer(REAL, 1_000_000)
+    before = counted()
+    ours.encode("q", ["no cache, no count"], 512)
+    assert counted() == before
+    tokenizer.encode("q", ["one", "two"], 512)
+    tokenizer.encode("q", ["two", "three", TokenIds.of([7])], 512)
+    assert counted() == [before[0] + 1, before[1] + 3]
+
+
+def test_ids_of_the_whole_vocabulary_are_taken() -> None:
+    vocabulary = sorted(theirs.get_vocab(with_added_tokens=True).values())
+    (pair,) = ours.encode("", [TokenIds.of(vocabulary)], len(vocabulary) + SPECIALS)
+    assert pair.ids[2:-1].tolist() == vocabulary
+    assert not pair.truncated
+
+
+@pytest.mark.parametrize("wrong", [30_522, 30_523, 2**31 - 1, 2**32 - 1])
+def test_ids_that_no_token_has_are_refused(wrong: int) -> None:
+    """They would be an index beyond the embeddings, and fail the run or read what they must not."""
+    assert max(theirs.get_vocab(with_added_tokens=True).values()) == 30_521
+    with pytest.raises(InvalidRequest, match=f"the token id {wrong} is not in the model's vocabulary"):
+        ours.encode("q", ["text", TokenIds.of([7, wrong, 8])], 512)
+
+
+def test_ids_in_a_gap_of_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    library = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 2, "[unk]": 4, "how": 9}, unk_token="[unk]"))
+    library.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    library.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = PairTokenizer(tmp_path / "tokenizer.json")
+    assert tokenizer.encode("how", [TokenIds.of([9, 4])], 512)[0].ids.tolist()[-3:] == [9, 4, 2]
+    with pytest.raises(InvalidRequest, match="the token id 5 is not"):
+        tokenizer.encode("how", [TokenIds.of([9, 5])], 512)
 
 
 def test_the_files_own_padding_is_switched_off() -> None:
@@ -190,8 +289,9 @@ def test_the_files_own_padding_is_switched_off() -> None:
     assert ours.encode("how", ["many"], 512)[0].tokens == SPECIALS + 2
 
 
-def test_no_documents_are_no_pairs() -> None:
-    assert ours.encode("how", [], 512) == []
+@EVERY_KIND
+def test_no_documents_are_no_pairs(tokenizer: PairTokenizer) -> None:
+    assert tokenizer.encode("how", [], 512) == []
 
 
 @pytest.mark.parametrize("max_length", [3, 2, 0, -100])
@@ -245,8 +345,14 @@ def test_other_templates_are_read_off_the_file(
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     library.save(str(path))
     query, document = "how many " * first, "people live in berlin " * second
-    (pair,) = PairTokenizer(path).encode(query, [document], max_length)
-    assert_equal(pair, reference(library, query, document, max_length))
+    tokenizer, expected = PairTokenizer(path, 10_000), reference(library, query, document, max_length)
+    library.no_truncation()
+    ids = TokenIds.of(library.encode(document, add_special_tokens=False).ids)
+    for pair in (
+        *tokenizer.encode(query, [document, ids], max_length),
+        *tokenizer.encode(query, [document], max_length),
+    ):
+        assert_equal(pair, expected)
 
 
 def test_different_templates_have_different_names(tmp_path: Path) -> None:
@@ -281,12 +387,13 @@ def test_a_damaged_file_is_told(content: str | None, tmp_path: Path) -> None:
         PairTokenizer(path)
 
 
-def test_threads_share_a_tokenizer() -> None:
+@EVERY_KIND
+def test_threads_share_a_tokenizer(tokenizer: PairTokenizer) -> None:
     """Concurrent encodings at different limits, which a tokenizer with a truncation of its own would mix up."""
     documents = ["how many people live in berlin " * n for n in range(1, 30)]
     limits = list(range(8, 120, 7))
     alone = [[pair.ids.tolist() for pair in ours.encode("people", documents, limit)] for limit in limits]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
-            together = pool.map(lambda limit: ours.encode("people", documents, limit), limits)
+            together = pool.map(lambda limit: tokenizer.encode("people", documents, limit), limits)
             assert [[pair.ids.tolist() for pair in pairs] for pairs in together] == alone

@@ -18,6 +18,7 @@ from rerank_shared.digest import pair_digests
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Job, Outcome, Score, Stages
+from rerank_shared.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_worker import metrics
 from rerank_worker.scorer import Scorer
 from rerank_worker.ticket import Ticket
@@ -47,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """What a job needs inside one worker process."""
+    """What a job needs inside one worker process. `alias`: a second name that jobs may give the model."""
 
     artefact: Artefact
     tokenizer: PairTokenizer
@@ -55,6 +56,7 @@ class Answerer:
     client: redis.Redis
     keys: Keys
     worker: str
+    alias: str | None = None
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
@@ -71,6 +73,8 @@ class Answerer:
             raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
         max_length = self._check(job)
         documents = self._documents(job)
+        if job.tokenizer_digest is None:
+            refuse_undeclared(documents)
         digests = pair_digests(self.artefact, max_length, job.query, documents)
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
@@ -102,8 +106,10 @@ class Answerer:
         return Answer(outcome, {digest: score for digest, score in scored if score is not None})
 
     def _check(self, job: Job) -> int:
-        if job.model != self.artefact.model:
+        if job.model not in (self.artefact.model, self.alias):
             raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.artefact.model!r}")
+        if job.tokenizer_digest is not None:
+            refuse_foreign(job.tokenizer_digest, self.artefact.tokenizer_digest, job.model)
         if job.max_length is None:
             return self.artefact.max_length
         if job.max_length > self.artefact.max_length:
@@ -112,7 +118,7 @@ class Answerer:
             )
         return job.max_length
 
-    def _documents(self, job: Job) -> tuple[str, ...]:
+    def _documents(self, job: Job) -> tuple[Content, ...]:
         if job.documents is not None:
             return job.documents
         data: Any = self.client.get(self.keys.text(job.job_id))

@@ -1,0 +1,181 @@
+"""What this machine's CPU can do, and which precision follows from it: chosen where none is named, refused with the
+reason where it can't run or would only be slower.
+
+Read from /proc/cpuinfo or sysctl, never from a model run. Instructions that a hypervisor hides count as missing.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from rerank_shared.precision import PrecisionName
+
+Feature = Literal[
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "avx512_bf16", "dotprod", "i8mm", "bf16"
+]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
+_CPUINFO = Path("/proc/cpuinfo")
+_X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
+_ARM = frozenset({"arm64", "aarch64"})
+#: Names of /proc/cpuinfo and sysctl that differ from ours, in lower case.
+_OTHER_NAMES: dict[str, Feature] = {
+    "asimddp": "dotprod",
+    "feat_dotprod": "dotprod",
+    "feat_i8mm": "i8mm",
+    "feat_bf16": "bf16",
+    "avx2_0": "avx2",
+    "avx512vnni": "avx512_vnni",
+    "avx512bf16": "avx512_bf16",
+}
+#: Keys of sysctl that hold a list of names where others hold 1 or 0.
+_LISTS = ("machdep.cpu.features", "machdep.cpu.leaf7_features")
+_GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
+
+
+@dataclass(frozen=True, slots=True)
+class CpuFeatures:
+    """The instructions that matter to a cross-encoder. `known` is False where nothing could be read."""
+
+    machine: str
+    names: frozenset[Feature] = frozenset()
+    known: bool = True
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether this is an x86 CPU."""
+        return self.machine.lower() in _X86
+
+    @property
+    def is_arm(self) -> bool:
+        """Whether this is a 64-bit ARM CPU."""
+        return self.machine.lower() in _ARM
+
+    @property
+    def int8_dot(self) -> bool:
+        """Whether products of 8-bit numbers are summed in 32 bits by one instruction."""
+        return not self.names.isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod"})
+
+    @property
+    def saturates(self) -> bool:
+        """Whether u8 x s8 products are summed in 16 bits first, where weights of the full 8-bit range overflow."""
+        return self.is_x86 and self.known and not self.int8_dot
+
+    def __str__(self) -> str:
+        if not self.known:
+            return "unknown instructions"
+        return ", ".join(name for name in FEATURES if name in self.names) or "none of the instructions that help"
+
+
+def parse_cpuinfo(text: str, machine: str) -> CpuFeatures:
+    """Return what every processor listed in /proc/cpuinfo has; cores of one machine may differ."""
+    found = [
+        _ours(value.split())
+        for key, _, value in (line.partition(":") for line in text.splitlines())
+        if key.strip() in ("flags", "Features")
+    ]
+    return CpuFeatures(machine, frozenset.intersection(*found)) if found else CpuFeatures(machine, known=False)
+
+
+def parse_sysctl(text: str, machine: str) -> CpuFeatures:
+    """Return what `sysctl hw.optional machdep.cpu` of macOS tells."""
+    words: list[str] = []
+    for key, colon, value in (line.partition(":") for line in text.splitlines()):
+        if key in _LISTS:
+            words += value.split()
+        elif colon and value.strip() == "1":
+            words.append(key.rpartition(".")[2])
+    return CpuFeatures(machine, _ours(words), known=bool(words))
+
+
+@lru_cache(maxsize=1)
+def host_features() -> CpuFeatures:
+    """Return the features of this machine, read once."""
+    machine = platform.machine()
+    try:
+        if platform.system() == "Darwin":
+            command = ["/usr/sbin/sysctl", "hw.optional", "machdep.cpu"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+            return parse_sysctl(told.stdout, machine)
+        return parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8", errors="replace"), machine)
+    except (OSError, subprocess.TimeoutExpired):
+        return CpuFeatures(machine, known=False)
+
+
+@lru_cache(maxsize=1)
+def cpu_name() -> str:
+    """Return what this machine's CPU calls itself, for people; where it has no name, what it can do."""
+    name = ""
+    try:
+        if platform.system() == "Darwin":
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            name = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
+        else:
+            lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+            name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+    return name or f"{platform.machine()} ({host_features()})"
+
+
+def choose_precision(features: CpuFeatures) -> PrecisionName:
+    """Return the precision to export for a CPU: int8 where its products are fast, else fp32.
+
+    AVX2 without VNNI counts as fast, with the care that `int8_note` speaks of.
+    """
+    return "int8" if features.int8_dot or "avx2" in features.names else "fp32"
+
+
+def int8_note(features: CpuFeatures) -> str | None:
+    """Return what int8 needs on this CPU to keep its quality, None where it needs nothing."""
+    if not features.saturates:
+        return None
+    return (
+        "without VNNI, u8 x s8 products are summed in 16 bits and saturate, so the weights must have the reduced range "
+        "of 7 bits"
+    )
+
+
+def refuse_reason(
+    precision: PrecisionName,
+    features: CpuFeatures,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    *,
+    full_range: bool = False,
+) -> str | None:
+    """Return why a precision should not run here, None where it may; `providers` as ONNX Runtime names them.
+
+    `full_range`: the int8 weights use all 8 bits, which is right only where products do not saturate.
+    """
+    note = int8_note(features)
+    gpu = bool(providers) and providers[0] in _GPU_PROVIDERS
+    if precision in ("fp16", "bf16") and not gpu:
+        return (
+            f"{precision} is for GPUs: ONNX Runtime lacks CPU kernels for most of its operators and would convert to "
+            f"fp32 and back around them, whatever the CPU has ({features}); export with --precision "
+            f"{choose_precision(features)}"
+        )
+    if precision in ("int8", "int8-static") and gpu:
+        return (
+            f"{precision} is for CPUs: its operators have no kernels in {providers[0]}; export with --precision fp16, "
+            "or run it on the CPU"
+        )
+    if precision in ("int8", "int8-static") and features.known and features.is_x86 and "avx2" not in features.names:
+        return (
+            f"{precision} needs AVX2 at least, which this CPU lacks: it would be slower than fp32 and its sums would "
+            "saturate; export with --precision fp32"
+        )
+    if precision in ("int8", "int8-static") and full_range and note is not None:
+        return f"{note}, and these use all 8: their scores would be wrong here; export the model again on such a CPU"
+    return None
+
+
+def _ours(words: Sequence[str]) -> frozenset[Feature]:
+    lower = {word.lower() for word in words}
+    own = {name for name in FEATURES if name in lower}
+    return frozenset(own | {ours for theirs, ours in _OTHER_NAMES.items() if theirs in lower})

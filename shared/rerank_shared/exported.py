@@ -1,0 +1,166 @@
+"""Whether an exported model may be served: its files are those of its manifest, its quality is within bounds.
+
+The gate of the export and every worker judge by the same rules here. Nothing is loaded or scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from rerank_shared.cpu import CpuFeatures, refuse_reason
+from rerank_shared.digest import file_digest
+from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
+from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
+from rerank_shared.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+#: What sessions run on where nothing else is asked for, as ONNX Runtime names it.
+PROVIDERS = ("CPUExecutionProvider",)
+TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported model that may be served; `digest` is of its graphs and weights as they are now."""
+
+    manifest: Manifest
+    digest: str
+    graph: Path
+    weights: tuple[Path, ...]
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """Return the bounds of the quality gate that the settings name."""
+    return Bounds(min_ndcg_ratio=settings.gate_min_ndcg_ratio, min_spearman=settings.gate_min_spearman)
+
+
+def broken_bounds(
+    quality: Quality, precision: PrecisionName, plans: Iterable[PlanName], bounds: Bounds
+) -> tuple[str, ...]:
+    """Return a sentence with numbers for each bound that a report on a model with these `plans` does not keep."""
+    broken = []
+    if quality.pairs == 0:
+        broken.append("no pair of the frozen set was scored")
+    elif quality.spearman < bounds.min_spearman:
+        broken.append(
+            f"the Spearman correlation with fp32 is {quality.spearman:.4f} over {quality.pairs} pairs, "
+            f"below {bounds.min_spearman:g}"
+        )
+    for found in quality.collections:
+        if found.ndcg_10 < bounds.min_ndcg_ratio * found.ndcg_10_fp32:
+            broken.append(
+                f"nDCG@10 on {found.name} is {found.ndcg_10:.4f}, {found.ndcg_10 / found.ndcg_10_fp32:.4f} of fp32's "
+                f"{found.ndcg_10_fp32:.4f}, below {bounds.min_ndcg_ratio:g}"
+            )
+    promised = PRECISION[precision].invariant_plans
+    for plan in (plan for plan in plans if plan in promised and not quality.invariance.get(plan, False)):
+        told = "changes with order or company" if plan in quality.invariance else "was not looked at"
+        broken.append(f"{precision} promises a score of the pair alone in plan {plan}, where it {told}")
+    return tuple(broken)
+
+
+def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool = False) -> Exported:
+    """Return the exported model of a directory that holds a manifest.json.
+
+    Raises ModelDamaged if a file is missing or another one, ModelRefused if there is no quality report, it tells of a
+    failure, or it does not keep `bounds`; with `unsafe` both are logged instead, and only what can't be read raises.
+    """
+    manifest = read_manifest(directory)
+    _check_names(directory, manifest)
+    digests: Mapping[str, str] = manifest.files
+    try:
+        check_files(directory, manifest)
+    except ModelDamaged as error:
+        _refuse(ModelDamaged(error.message), manifest, unsafe=unsafe)
+        digests = {name: file_digest(str(path)) for name in manifest.files if (path := directory / name).is_file()}
+    if reason := refusal(manifest, bounds or Bounds()):
+        _refuse(ModelRefused(f"{directory}: {reason}"), manifest, unsafe=unsafe)
+    weights = {name: digest for name, digest in digests.items() if not name.endswith(".json")}
+    return Exported(
+        manifest=manifest,
+        digest=weights_digest(weights),
+        graph=directory / main_graph(manifest),
+        weights=tuple(directory / name for name in sorted(weights)),
+    )
+
+
+def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
+    """Return why the quality report of a manifest is not good enough to be served, None if it is."""
+    quality = manifest.quality
+    if quality is None:
+        return f"{manifest.model} ({manifest.precision}) was never put through the quality gate; export it again"
+    broken = [*quality.failures, *broken_bounds(quality, manifest.precision, manifest.plans, bounds)]
+    if not broken:
+        return None
+    why = "; ".join(dict.fromkeys(broken))
+    return f"{manifest.model} ({manifest.precision}) failed its quality gate: {why}. Export it in another precision"
+
+
+def weights_digest(digests: Mapping[str, str]) -> str:
+    """Return one SHA-256 for files by name: of their sorted names and digests; a single file's is its own."""
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_here(
+    manifest: Manifest | None,
+    template: str,
+    features: CpuFeatures,
+    providers: Sequence[str] = PROVIDERS,
+    *,
+    unsafe: bool = False,
+) -> None:
+    """Check of an exported model what only the loading process knows: how it puts pairs together, what it runs on.
+
+    Raises ModelDamaged if the tokenizer's template is not the one that was measured, ConfigurationError if the
+    precision is not for this machine; `unsafe` as in `open_exported`.
+    """
+    if manifest is None:
+        return
+    if template != manifest.template:
+        _refuse(
+            ModelDamaged(
+                f"the tokenizer of {manifest.model} puts pairs together as {template}, its manifest says "
+                f"{manifest.template}: export it again with this version"
+            ),
+            manifest,
+            unsafe=unsafe,
+        )
+    if reason := refuse_reason(manifest.precision, features, providers, full_range=not manifest.reduced_range):
+        _refuse(ConfigurationError(reason), manifest, unsafe=unsafe)
+
+
+def main_graph(manifest: Manifest) -> str:
+    """Return the file name of the graph that stands for the model: that of plan single, else of the first plan."""
+    if not manifest.plans:
+        raise ModelDamaged(f"the {MANIFEST_FILE} of {manifest.model} names no graph: export it again")
+    return manifest.plans.get("single") or next(iter(manifest.plans.values()))
+
+
+def _refuse(error: ConfigurationError, manifest: Manifest, *, unsafe: bool) -> None:
+    if not unsafe:
+        raise type(error)(f"{error.message}, or serve it all the same with --unsafe (RERANK_UNSAFE=true)") from None
+    # At the level that no log setting hides.
+    log.critical("UNSAFE model served model=%s reason=%r", manifest.model, error.message)
+
+
+def _check_names(directory: Path, manifest: Manifest) -> None:
+    needed = {*manifest.plans.values(), TOKENIZER_FILE} | ({manifest.tail} if manifest.tail else set())
+    if unlisted := sorted(needed - set(manifest.files)):
+        raise ModelDamaged(f"{directory / MANIFEST_FILE} has no digest of {', '.join(unlisted)}: export it again")
+    for name in manifest.files:
+        refuse_outside(directory, name)
+
+
+def refuse_outside(directory: Path, name: str) -> None:
+    """Raise ConfigurationError if a file name that a model gives leads out of its directory."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ConfigurationError(f"the model in {directory} names a file outside of its directory: {name!r}")

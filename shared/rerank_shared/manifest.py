@@ -1,0 +1,121 @@
+"""manifest.json of an exported model: what it was made from and how, the digest of each file, and its measured quality.
+
+Written once by the export, read by every worker that loads the model; pydantic stands at this edge only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rerank_shared.digest import file_digest
+from rerank_shared.errors import ModelDamaged
+from rerank_shared.precision import PlanName, PrecisionName
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Origin(_Part):
+    """Where the weights came from. `digest`: SHA-256 of the source's weights file, or of all of them together."""
+
+    kind: Literal["hub", "directory", "onnx"]
+    name: str
+    digest: str
+
+
+class Bounds(_Part):
+    """What an artefact must reach to be served, each against fp32 of the same weights."""
+
+    min_ndcg_ratio: float = 0.99
+    min_spearman: float = 0.995
+
+
+class CollectionQuality(_Part):
+    """Ranking quality on one labelled collection, and that of fp32 over the same candidates."""
+
+    name: str
+    queries: int
+    ndcg_10: float
+    ndcg_10_fp32: float
+    mrr_10: float
+    mrr_10_fp32: float
+
+
+class Quality(_Part):
+    """The report of the quality gate; differences are in logits, against fp32 of the same weights.
+
+    `invariance` says of each plan whether scores were bit-equal in any order and company.
+    """
+
+    pairs: int
+    spearman: float
+    rmse: float
+    max_difference: float
+    invariance: dict[PlanName, bool] = Field(default_factory=dict)
+    collections: tuple[CollectionQuality, ...] = ()
+    bounds: Bounds = Bounds()
+    failures: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bound was kept."""
+        return not self.failures
+
+
+class Manifest(_Part):
+    """The whole of manifest.json. `plans` names the graph file of each run plan; `files` the SHA-256 of every file.
+
+    `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    source: Origin
+    family: str
+    surgery: bool
+    precision: PrecisionName
+    opset: int
+    versions: dict[str, str]
+    max_length: int
+    template: str
+    activation: Literal["sigmoid", "identity"]
+    plans: dict[PlanName, str]
+    tail: str | None = None
+    files: dict[str, str]
+    reduced_range: bool = False
+    quality: Quality | None = None
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Return the manifest of an artefact directory. Raises ModelDamaged if it can't be read."""
+    path = directory / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelDamaged(f"{path} can't be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelDamaged(f"{path} is no manifest of this version: {where}: {first['msg']}. Export again.") from None
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write manifest.json; the last act of an export, so that a directory without one is not finished."""
+    (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def check_files(directory: Path, manifest: Manifest) -> None:
+    """Raise ModelDamaged naming the first file that is missing or not the one that was exported."""
+    for name, expected in manifest.files.items():
+        path = directory / name
+        if not path.is_file():
+            raise ModelDamaged(f"{path} is missing: copy the whole directory again, or export again")
+        if (found := file_digest(str(path))) != expected:
+            raise ModelDamaged(f"{path} has SHA-256 {found}, its manifest says {expected}: copy or export it again")

@@ -1,0 +1,89 @@
+"""Profiles: settings that were measured best for one model on one host, in a TOML file that RERANK_PROFILE names.
+
+Keys at the top are names of settings, below variables and arguments in priority. The table [made_for] is no setting:
+it says for what the rest was measured, so that whoever serves something else with it can be told.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from rerank_shared.errors import ConfigurationError
+
+MADE_FOR = "made_for"
+#: A file that is passed around is no place for passwords, and a profile names no other one.
+NOT_IN_A_PROFILE = frozenset({"redis_url", "profile"})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile as it was read. `values` are of settings, by name; `made_for` is as the file has it."""
+
+    path: Path
+    values: Mapping[str, Any]
+    made_for: Mapping[str, Any]
+
+
+def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
+    """Return the profile in a file; `fields` are all settings.
+
+    Raises ConfigurationError that names the file, and the key if one is unknown or has a wrong value.
+    """
+    where = f"RERANK_PROFILE: {path}"
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where} can't be read ({error.strerror}): `rerank-fleet tune` writes profiles; unset it until then"
+        ) from None
+    except ValueError as error:
+        # Both of wrong UTF-8 and of wrong TOML.
+        raise ConfigurationError(f"{where} is not TOML: {error}") from None
+    made_for = values.pop(MADE_FOR, {})
+    if not isinstance(made_for, dict):
+        raise ConfigurationError(f"{where}: {MADE_FOR}: a table expected, not {made_for!r}")
+    known = fields.keys() - NOT_IN_A_PROFILE
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigurationError(f"{where}: {name}: {_why_not(name, known)}")
+        _check(f"{where}: {name}", fields[name], value)
+    return Profile(path, values, made_for)
+
+
+def differences(profile: Profile, *, model_digest: str | None, cpu: str) -> list[str]:
+    """Return a sentence for each way in which a profile was made for something else; None is not compared."""
+    told = []
+    for name, here in (("model_digest", model_digest), ("cpu", cpu)):
+        there = profile.made_for.get(name)
+        if here is not None and there is not None and there != here:
+            what = "for another model" if name == "model_digest" else "on another CPU"
+            told.append(f"{profile.path} was made {what}: {_short(there)}, this is {_short(here)}")
+    return told
+
+
+def _why_not(name: str, known: Collection[str]) -> str:
+    if name in NOT_IN_A_PROFILE:
+        return f"does not belong in a profile; set RERANK_{name.upper()}"
+    close = difflib.get_close_matches(name, known, n=1)
+    return "is no setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _check(where: str, field: FieldInfo, value: Any) -> None:
+    checked: Any = Annotated[field.annotation, field]
+    try:
+        TypeAdapter(checked).validate_python(value)
+    except ValidationError as error:
+        raise ConfigurationError(f"{where}: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def _short(told: Any) -> str:
+    text = str(told)
+    return f"{text[:12]}…" if len(text) == 64 else text

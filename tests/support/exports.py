@@ -1,0 +1,111 @@
+"""Exported models with random weights and real graphs, written as the export writes them, without torch.
+
+Weights, biases and normalisations are random and large, so that a term which a graph forgets shows far beyond
+rounding; the tokenizer is the catalogue model's, so that they read real text.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from rerank_ops.export.graph.body import Body, Dense, Embeddings, Floats, Layer, Norm, Step
+from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
+from rerank_ops.export.graph.draft import OPSET
+from rerank_ops.export.graph.store import save_graphs
+from rerank_shared.catalogue import load_files
+from rerank_shared.digest import file_digest
+from rerank_shared.manifest import Manifest, Origin, Quality, write_manifest
+from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_shared.settings import Settings
+from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+
+HIDDEN, LAYERS, HEADS = 32, 3, 4
+MAX_LENGTH = 512
+VOCABULARY = 30_522
+QUERY = "how many people live in berlin, and where do they swim?"
+SENTENCE = "Berlin has about four million people who swim in its lakes, and a museum for every one of its old trades"
+_LARGE = 0.3
+
+
+@cache
+def tokenizer() -> PairTokenizer:
+    """Return the tokenizer of the catalogue's model."""
+    return PairTokenizer(load_files(Settings().model).tokenizer_path)
+
+
+def pairs_of(lengths: Sequence[int], query: str = QUERY) -> list[EncodedPair]:
+    """Return a pair of real text for each length in tokens; no two documents begin alike."""
+    words = SENTENCE.split()
+    texts = [" ".join((words * (1 + n // len(words)))[i % len(words) :][:n]) for i, n in enumerate(lengths)]
+    return [tokenizer().encode(query, [text], n)[0] for text, n in zip(texts, lengths, strict=True)]
+
+
+def random_body(seed: int = 0) -> Body:
+    """Return a small BERT: random weights, a pooler and a classifier as its head."""
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Floats:
+        return (random.standard_normal(shape) * _LARGE).astype(np.float32)
+
+    def dense(name: str, inputs: int, outputs: int) -> Dense:
+        return Dense(name, normal(inputs, outputs), normal(outputs))
+
+    def norm(name: str) -> Norm:
+        return Norm(name, normal(HIDDEN) + 1, normal(HIDDEN), 1e-12)
+
+    def layer(index: int) -> Layer:
+        return Layer(
+            qkv=dense(f"{index}.qkv", HIDDEN, 3 * HIDDEN),
+            attention_out=dense(f"{index}.attention_out", HIDDEN, HIDDEN),
+            attention_norm=norm(f"{index}.attention_norm"),
+            up=dense(f"{index}.up", HIDDEN, 2 * HIDDEN),
+            down=dense(f"{index}.down", 2 * HIDDEN, HIDDEN),
+            output_norm=norm(f"{index}.output_norm"),
+        )
+
+    embeddings = Embeddings(normal(VOCABULARY, HIDDEN), normal(MAX_LENGTH, HIDDEN), normal(2, HIDDEN), norm("n"), None)
+    head = (Step(dense("pooler", HIDDEN, HIDDEN), "tanh"), Step(dense("classifier", HIDDEN, 1), "none"))
+    return Body(embeddings, tuple(layer(index) for index in range(LAYERS)), HEADS, "gelu", head)
+
+
+def write_export(
+    directory: Path, precision: PrecisionName = "fp32", plans: Sequence[PlanName] = PLANS, seed: int = 0
+) -> Path:
+    """Write an exported model that passed its gate, and return its directory."""
+    directory.mkdir(parents=True)
+    shutil.copy(load_files(Settings().model).tokenizer_path, directory / "tokenizer.json")
+    config = {"model_type": "bert", "max_position_embeddings": MAX_LENGTH}
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    calibration = [(pair.ids, pair.type_ids) for pair in pairs_of(range(16, 200, 12))]
+    body = random_body(seed)
+    save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration), plans))
+    manifest = Manifest(
+        model=f"tests/random-{seed}",
+        source=Origin(kind="directory", name="random", digest="0" * 64),
+        family="bert",
+        surgery=True,
+        precision=precision,
+        opset=OPSET,
+        versions={},
+        max_length=MAX_LENGTH,
+        template=str(tokenizer().template),
+        activation="identity",
+        plans={plan: graph_file(plan) for plan in plans},
+        tail=TAIL_FILE,
+        files={path.name: file_digest(str(path)) for path in sorted(directory.iterdir())},
+        quality=Quality(
+            pairs=320,
+            spearman=0.999,
+            rmse=0.01,
+            max_difference=0.05,
+            invariance={plan: plan in PRECISION[precision].invariant_plans for plan in plans},
+        ),
+    )
+    write_manifest(directory, manifest)
+    return directory

@@ -1,0 +1,8 @@
+"""Tokenization: texts, or token ids made elsewhere, to the ids of pairs that the engine runs."""
+
+from rerank_worker.tokenizing.pairs import PairTokenizer
+from rerank_worker.tokenizing.template import Template
+from rerank_worker.tokenizing.tokens import EncodedPair, Ids
+from rerank_worker.tokenizing.truncation import TRUNCATION, longest_first
+
+__all__ = ["TRUNCATION", "EncodedPair", "Ids", "PairTokenizer", "Template", "longest_first"]

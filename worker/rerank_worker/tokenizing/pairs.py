@@ -1,0 +1,72 @@
+"""From texts to the token ids of pairs: the query is encoded once for all its documents, and nothing is padded.
+
+The ids equal what the tokenizer's own pair encoding gives, longest-first truncation included, whether a document is
+encoded now, was cached at any other limit, or comes as its ids; property tests hold that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.token_ids import Content
+from rerank_worker import metrics
+from rerank_worker.tokenizing.cache import TokenCache, key_of
+from rerank_worker.tokenizing.joining import Joiner
+from rerank_worker.tokenizing.template import find_template
+from rerank_worker.tokenizing.texts import TextEncoder, open_tokenizer
+from rerank_worker.tokenizing.tokens import EncodedPair, Tokens
+from rerank_worker.tokenizing.truncation import needs_whole
+
+
+class PairTokenizer:
+    """Encodes pairs with a `tokenizers` file. Thread-safe.
+
+    With `cache_bytes`, the tokens of documents are kept for the next query, in at most so much memory.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = 0) -> None:
+        tokenizer = open_tokenizer(path)
+        self.template = find_template(tokenizer)
+        self._encoder = TextEncoder(tokenizer)
+        self._joiner = Joiner(self.template)
+        self._cache = TokenCache(cache_bytes) if cache_bytes else None
+
+    def encode(self, query: str, documents: Sequence[Content], max_length: int) -> list[EncodedPair]:
+        """Return the pairs of `query` with each document, at most `max_length` tokens each.
+
+        Raises InvalidRequest if the special tokens leave no room for text, or if a document's token ids are not of the
+        vocabulary; whose ids they are is for the caller to check.
+        """
+        room = max_length - self.template.specials
+        if room < 1:
+            raise InvalidRequest(
+                f"max_length: {max_length} leaves no room for text beside the {self.template.specials} special tokens"
+            )
+        first = self._encoder.head(query, room)
+        seconds = self._encode_documents(documents, room)
+        for index, document in enumerate(documents):
+            if needs_whole(first, seconds[index], room):
+                first = self._encoder.whole(query)
+                if isinstance(document, str):
+                    seconds[index] = self._encoder.whole(document)
+        return self._joiner.join(first, seconds, room)
+
+    def _encode_documents(self, documents: Sequence[Content], room: int) -> list[Tokens]:
+        texts = [document for document in documents if isinstance(document, str)]
+        encoded = iter(self._encode_texts(texts, room))
+        return [next(encoded) if isinstance(document, str) else self._encoder.given(document) for document in documents]
+
+    def _encode_texts(self, texts: Sequence[str], room: int) -> list[Tokens]:
+        if self._cache is None:
+            return self._encoder.heads(texts, room)
+        keys = [key_of(text) for text in texts]
+        found = self._cache.get(keys, room)
+        missing = [index for index, tokens in enumerate(found) if tokens is None]
+        encoded = self._encoder.heads([texts[index] for index in missing], room)
+        self._cache.put([keys[index] for index in missing], encoded)
+        metrics.TOKEN_CACHE.labels("miss").inc(len(missing))
+        metrics.TOKEN_CACHE.labels("hit").inc(len(texts) - len(missing))
+        new = iter(encoded)
+        return [next(new) if tokens is None else tokens for tokens in found]

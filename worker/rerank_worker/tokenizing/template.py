@@ -1,0 +1,65 @@
+"""The special tokens of a pair, read off the tokenizer itself, since post-processors differ in kind but not in deed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenizers import Encoding, Tokenizer
+
+from rerank_shared.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Special tokens that stand together, and the type id of each."""
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return ",".join(f"{id_}:{type_id}" for id_, type_id in zip(self.ids, self.type_ids, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The special tokens around a pair and the type ids of its texts, as the tokenizer's post-processor sets them."""
+
+    before: Special
+    between: Special
+    after: Special
+    query_type_id: int
+    document_type_id: int
+
+    @property
+    def specials(self) -> int:
+        """How many special tokens a pair carries."""
+        return len(self.before.ids) + len(self.between.ids) + len(self.after.ids)
+
+    def __str__(self) -> str:
+        return f"{self.before}/{self.query_type_id}/{self.between}/{self.document_type_id}/{self.after}"
+
+
+def find_template(tokenizer: Tokenizer) -> Template:
+    """Return the template of one encoded pair; raises ConfigurationError if the tokenizer makes no pairs."""
+    encoding = tokenizer.encode("a", "b")
+    sequence = encoding.sequence_ids
+    no_pairs = ConfigurationError("the tokenizer does not encode pairs, so its model is not a cross-encoder")
+    if 0 not in sequence or 1 not in sequence:
+        raise no_pairs
+    first, second = sequence.index(0), sequence.index(1)
+    first_end = len(sequence) - sequence[::-1].index(0)
+    second_end = len(sequence) - sequence[::-1].index(1)
+    if first_end == second:
+        # Without a separator a query and its document would be one text, and every score wrong in silence.
+        raise no_pairs
+    return Template(
+        before=_special(encoding, 0, first),
+        between=_special(encoding, first_end, second),
+        after=_special(encoding, second_end, len(sequence)),
+        query_type_id=encoding.type_ids[first],
+        document_type_id=encoding.type_ids[second],
+    )
+
+
+def _special(encoding: Encoding, start: int, end: int) -> Special:
+    return Special(tuple(encoding.ids[start:end]), tuple(encoding.type_ids[start:end]))
