@@ -21,6 +21,14 @@ hypothesis_settings.load_profile("fleet")
 StartFleet = Callable[..., TestFleet]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers write weights in their CPU's layout, into the user's cache directory unless it is another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller's settings must not reach a test."""

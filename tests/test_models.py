@@ -10,11 +10,12 @@ import pytest
 
 from models import POISON_WORD, write_poison_model
 from rerank_shared.catalogue import load_files
-from rerank_worker.engine import OnnxEngine, Plan
+from rerank_shared.precision import PlanName
+from rerank_worker.engine import PlainEngine, RunShape
 from rerank_worker.isolate import score_isolated
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
-PLANS = pytest.mark.parametrize("plan", ["single", "padded"])
+PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])
 OUT_OF_BOUNDS = r"indices element out of data bounds"
 
 
@@ -30,17 +31,17 @@ def encode(poison: Path, *documents: str) -> list[EncodedPair]:
 
 
 @PLANS
-def test_plain_text_is_scored(poison: Path, plan: Plan) -> None:
+def test_plain_text_is_scored(poison: Path, plan: PlanName) -> None:
     pairs = encode(poison, "a horse", "a cow with a longer text", "", "Ein Pferd, 日本語 and naïve punctuation!?")
-    engine = OnnxEngine(poison / "model.onnx", plan)
+    engine = PlainEngine(poison / "model.onnx", RunShape(plan))
     scores = np.concatenate([engine.score([pairs[i] for i in run]) for run in engine.runs(pairs)])
     assert np.isfinite(scores).all()
     assert len(set(scores.tolist())) == len(pairs)
 
 
 @PLANS
-def test_the_word_makes_the_runtime_raise_and_not_crash(poison: Path, plan: Plan) -> None:
-    engine = OnnxEngine(poison / "model.onnx", plan)
+def test_the_word_makes_the_runtime_raise_and_not_crash(poison: Path, plan: PlanName) -> None:
+    engine = PlainEngine(poison / "model.onnx", RunShape(plan))
     (pair,) = encode(poison, f"a {POISON_WORD} in it")
     for _ in range(3):
         with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match=OUT_OF_BOUNDS):
@@ -53,7 +54,7 @@ def test_it_spoils_a_padded_batch_and_isolation_saves_the_others(poison: Path) -
     documents = [f"document {n}" for n in range(7)]
     documents.insert(4, f"the {POISON_WORD}")
     pairs = encode(poison, *documents)
-    engine = OnnxEngine(poison / "model.onnx", "padded")
+    engine = PlainEngine(poison / "model.onnx", RunShape("buckets"))
     with pytest.raises(Exception, match=OUT_OF_BOUNDS):
         engine.score(pairs)
     found = list(score_isolated(lambda part: engine.score(part).tolist(), pairs))

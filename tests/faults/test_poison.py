@@ -16,7 +16,7 @@ from support.jobs import passages
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 
-@pytest.mark.parametrize("plan", ["single", "padded"])
+@pytest.mark.parametrize("plan", ["single", "buckets"])
 def test_only_the_guilty_request_fails(start_fleet: StartFleet, tmp_path: Path, plan: str) -> None:
     write_poison_model(tmp_path / "model")
     # A wait for company makes sure that good and bad pairs meet in one padded batch.

@@ -19,13 +19,14 @@ from onnx import TensorProto, helper
 
 from rerank_shared.catalogue import ModelFiles, load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.precision import PlanName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import OnnxEngine, Plan, artefact_of, precision_of
+from rerank_worker.engine import PlainEngine, RunShape, artefact_of, precision_of
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 GOLDEN = tomllib.loads(Path(__file__).with_name("golden_scores.toml").read_text(encoding="utf-8"))
 #: Dynamic int8 takes one scale for a whole padded batch, so a score moves with its batch-mates by up to this.
-PADDED_DRIFT = 1.2
+BUCKETS_DRIFT = 1.2
 TEXT = "how many people live in berlin and which of its museums are famous for paintings of the city itself"
 WORDS = TEXT.split()
 
@@ -41,8 +42,8 @@ def tokenizer() -> PairTokenizer:
 
 
 @cache
-def engine(plan: Plan) -> OnnxEngine:
-    return OnnxEngine(files().model_path, plan)
+def engine(plan: PlanName) -> PlainEngine:
+    return PlainEngine(files().model_path, RunShape(plan, pairs=16, tokens=8_192))
 
 
 def encode(query: str, document: str, max_length: int = 512) -> EncodedPair:
@@ -50,7 +51,7 @@ def encode(query: str, document: str, max_length: int = 512) -> EncodedPair:
     return pair
 
 
-def score(plan: Plan, pairs: Sequence[EncodedPair]) -> list[float]:
+def score(plan: PlanName, pairs: Sequence[EncodedPair]) -> list[float]:
     """Score a batch run by run, as the scoring thread does."""
     logits: list[float] = []
     for run in engine(plan).runs(pairs):
@@ -90,7 +91,7 @@ class TestSingle:
         assert together == [alone[i] for i in order[:count]]
 
     def test_another_session_gives_the_same_bits(self) -> None:
-        other = OnnxEngine(files().model_path, "single")
+        other = PlainEngine(files().model_path)
         for pair in some_pairs():
             assert other.score([pair]).tobytes() == engine("single").score([pair]).tobytes()
 
@@ -99,23 +100,23 @@ class TestSingle:
         assert engine("single").runs([]) == []
 
 
-class TestPadded:
+class TestBuckets:
     def test_a_batch_is_a_run(self) -> None:
-        assert engine("padded").runs(some_pairs()) == [range(9)]
+        assert engine("buckets").runs(some_pairs()) == [range(9)]
 
     @given(st.permutations(range(9)), st.integers(1, 9))
     @settings(max_examples=5)
     def test_a_score_stays_near_what_it_is_alone(self, order: list[int], count: int) -> None:
         pairs = [some_pairs()[i] for i in order[:count]]
-        assert score("padded", pairs) == pytest.approx(score("single", pairs), abs=PADDED_DRIFT)
+        assert score("buckets", pairs) == pytest.approx(score("single", pairs), abs=BUCKETS_DRIFT)
 
     def test_without_padding_and_batch_mates_it_is_the_same_run(self) -> None:
         for pair in some_pairs():
-            assert score("padded", [pair]) == score("single", [pair])
+            assert score("buckets", [pair]) == score("single", [pair])
 
 
 def test_logits_are_float32_one_a_pair() -> None:
-    logits = engine("padded").score(some_pairs())
+    logits = engine("buckets").score(some_pairs())
     assert logits.shape == (9,)
     assert logits.dtype == np.dtype(np.float32)
     assert np.isfinite(logits).all()
@@ -128,9 +129,9 @@ def test_type_ids_reach_the_model() -> None:
 
 
 class TestArtefact:
-    @pytest.mark.parametrize(("plan", "precision"), [("single", "int8"), ("padded", "int8-padded")])
-    def test_says_whether_scores_vary_with_their_batch(self, plan: Plan, precision: str) -> None:
-        assert precision_of(files().model_path, plan) == precision
+    @pytest.mark.parametrize(("plan", "precision"), [("single", "int8"), ("buckets", "int8-buckets")])
+    def test_says_whether_scores_vary_with_their_batch(self, plan: PlanName, precision: str) -> None:
+        assert precision_of(files().model_path) == "int8"
         assert artefact_of(files(), tokenizer(), plan).precision == precision
 
     def test_is_all_that_cache_keys_need(self) -> None:
@@ -173,17 +174,17 @@ class TestGraphs:
     ) -> None:
         path = write_graph(tmp_path / "model.onnx", inputs, shape)
         pair = encode("how many", "people")
-        assert OnnxEngine(path).score([pair]).tolist() == pytest.approx([float(pair.ids.mean())])
-        assert precision_of(path, "single") == precision_of(path, "padded") == "fp32"
+        assert PlainEngine(path).score([pair]).tolist() == pytest.approx([float(pair.ids.mean())])
+        assert precision_of(path) == "fp32"
 
     @pytest.mark.parametrize("inputs", [["input_ids", "position_ids"], ["input_ids", "pixel_values"]])
     def test_an_input_that_nobody_can_feed_is_told(self, inputs: list[str], tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=inputs[1]):
-            OnnxEngine(write_graph(tmp_path / "model.onnx", inputs, ["batch", 1]))
+            PlainEngine(write_graph(tmp_path / "model.onnx", inputs, ["batch", 1]))
 
     def test_a_classifier_is_no_reranker(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="one logit a pair"):
-            OnnxEngine(write_graph(tmp_path / "model.onnx", ["input_ids"], ["batch", 3], labels=3))
+            PlainEngine(write_graph(tmp_path / "model.onnx", ["input_ids"], ["batch", 3], labels=3))
 
     def test_a_model_with_more_logits_than_it_says_fails_and_gives_no_wrong_score(self, tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
@@ -195,7 +196,7 @@ class TestGraphs:
         )
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8), path)
         with pytest.raises(ValueError, match="reshape"):
-            OnnxEngine(path).score([encode("how", "many")])
+            PlainEngine(path).score([encode("how", "many")])
 
 
 class TestDamage:
@@ -204,7 +205,7 @@ class TestDamage:
         path = tmp_path / "model.onnx"
         path.write_bytes(content)
         with pytest.raises(ModelDamaged, match=r"model\.onnx can't be loaded by ONNX Runtime"):
-            OnnxEngine(path)
+            PlainEngine(path)
 
     def test_a_cut_file_is_told(self, tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
@@ -212,8 +213,8 @@ class TestDamage:
         with path.open("r+b") as file:
             file.truncate(path.stat().st_size // 2)
         with pytest.raises(ModelDamaged, match="can't be loaded"):
-            OnnxEngine(path)
+            PlainEngine(path)
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(ModelDamaged, match="nowhere"):
-            OnnxEngine(tmp_path / "nowhere.onnx")
+            PlainEngine(tmp_path / "nowhere.onnx")

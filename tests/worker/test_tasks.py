@@ -14,13 +14,14 @@ from rerank_shared import wire
 from rerank_shared.catalogue import load_files
 from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.connections import connect
-from rerank_shared.errors import DeadlineExceeded, UnknownModel
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Job
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.token_ids import TokenIds
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
-from rerank_worker.engine import OnnxEngine, artefact_of
+from rerank_worker.engine import artefact_of, open_engine
 from rerank_worker.leases import Leases
 from rerank_worker.rate import TokenRate
 from rerank_worker.scorer import Scorer
@@ -35,7 +36,7 @@ AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
 def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     """The parts of a worker that a task meets, with the real model and no consumer."""
     files, rate = load_files(settings.model), TokenRate()
-    tokenizer, engine = PairTokenizer(files.tokenizer_path), OnnxEngine(files.model_path)
+    tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, padded=False, predict_s=rate.predict_s)
     scorer = Scorer(engine, batcher, rate, revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
@@ -80,6 +81,24 @@ def test_what_no_worker_can_do_is_an_answer() -> None:
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
         with pytest.raises(DeadlineExceeded):
             run(app, make_job(AWAY, "q", ["d"], deadline_at=1.0))
+
+
+@pytest.mark.parametrize(
+    ("digest", "ids", "message"),
+    [
+        ("0" * 64, [2054, 2003], "tokenizer_digest: 0{64} is not that of"),
+        (None, [2054, 2003], "tokenizer_digest: missing"),
+        ("own", [2054, 30_522], "the token id 30522 is not in the model's vocabulary"),
+    ],
+)
+def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
+    digest: str | None, ids: list[int], message: str
+) -> None:
+    """The client refuses most of these, but jobs come from plain Celery callers too, and models change."""
+    own = load_files(AWAY.model).tokenizer_digest
+    job = make_job(AWAY, "q", ["text", TokenIds.of(ids)], tokenizer_digest=own if digest == "own" else digest)
+    with worker_of(AWAY) as (app, _), pytest.raises(InvalidRequest, match=message):
+        run(app, job)
 
 
 @pytest.mark.integration

@@ -1,7 +1,9 @@
-"""The warm-up: each length once, no batch over budget, and a model that can't run is found out before it takes jobs."""
+"""The warm-up: each length once, bounded in time, no batch over budget, and a model that can't run is found out before
+it takes jobs."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,21 +14,29 @@ import pytest
 from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ModelDamaged
 from rerank_shared.settings import Settings
-from rerank_worker.engine import OnnxEngine
+from rerank_worker.engine import PlainEngine
 from rerank_worker.rate import TokenRate
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
 
 FILES = load_files(Settings().model)
 TOKENIZER = PairTokenizer(FILES.tokenizer_path)
+LENGTHS = [
+    (512, [16, 32, 64, 128, 256, 512]),
+    (4_000, [16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_000]),
+    (100, [16, 32, 64, 100]),
+    (64, [16, 32, 64]),
+    (8, [8]),
+]
 
 
 @dataclass
 class Recorder:
-    """An engine that notes what it is given, and fails from a length on."""
+    """An engine that notes what it is given; it fails or gets slow from a length on."""
 
-    padded: bool
+    padded: bool = False
     fails_at: int = 1_000_000
+    slow_at: int = 1_000_000
     shapes: list[tuple[int, int]] = field(default_factory=list)
     texts: list[EncodedPair] = field(default_factory=list)
 
@@ -37,37 +47,49 @@ class Recorder:
         longest = max(pair.tokens for pair in pairs)
         if longest >= self.fails_at:
             raise RuntimeError("indices element out of data bounds")
+        if longest >= self.slow_at:
+            # What is slow can't be shown in less time than counts as slow.
+            time.sleep(0.35)
         self.shapes.append((len(pairs), longest))
         self.texts += pairs
         return np.zeros(len(pairs), dtype=np.float32)
 
 
-@pytest.mark.parametrize(
-    ("max_length", "lengths"),
-    [(512, [16, 32, 64, 128, 256, 512]), (100, [16, 32, 64, 100]), (8, [8]), (64, [16, 32, 64])],
-)
+@pytest.mark.parametrize(("max_length", "lengths"), LENGTHS)
 def test_every_length_up_to_the_limit_runs_once(max_length: int, lengths: list[int]) -> None:
-    single, padded = Recorder(padded=False), Recorder(padded=True)
-    for engine in (single, padded):
-        warm_up(engine, TOKENIZER, TokenRate(), max_length, budget_tokens=2_048)
-    assert single.shapes == [(1, length) for length in lengths]
-    # On a device the largest batch is what a first caller would otherwise pay for.
-    assert padded.shapes == [(2_048 // length, length) for length in lengths]
+    engine = Recorder()
+    warm_up(engine, TOKENIZER, TokenRate(), max_length, budget_tokens=4_096)
+    assert engine.shapes == [(1, length) for length in lengths]
+
+
+@pytest.mark.parametrize(("max_length", "lengths"), LENGTHS)
+@pytest.mark.parametrize("together", [True, False])
+def test_where_pairs_share_a_run_it_is_as_large_as_can_be(max_length: int, lengths: list[int], together: bool) -> None:
+    """On a device the largest batch is what a first caller would otherwise pay for; elsewhere it would only take long."""
+    engine = Recorder(padded=True)
+    warm_up(engine, TOKENIZER, TokenRate(), max_length, budget_tokens=4_096, together=together)
+    assert engine.shapes == [(4_096 // length if together else 1, length) for length in lengths]
+
+
+def test_a_slow_model_is_not_run_at_lengths_that_would_take_longer_still() -> None:
+    engine = Recorder(slow_at=64)
+    assert warm_up(engine, TOKENIZER, TokenRate(), 8_192, budget_tokens=8_192) > 0.3
+    assert engine.shapes == [(1, 16), (1, 32), (1, 64)]
 
 
 def test_the_text_is_of_different_words() -> None:
-    engine = Recorder(padded=False)
+    engine = Recorder()
     warm_up(engine, TOKENIZER, TokenRate(), 512, budget_tokens=512)
     assert len(set(engine.texts[-1].ids.tolist())) > 15
 
 
 def test_a_model_that_can_t_run_is_told() -> None:
     with pytest.raises(ModelDamaged, match=r"64 tokens: indices element out of data bounds"):
-        warm_up(Recorder(padded=False, fails_at=64), TOKENIZER, TokenRate(), 512, budget_tokens=512)
+        warm_up(Recorder(fails_at=64), TOKENIZER, TokenRate(), 512, budget_tokens=512)
 
 
 def test_it_is_the_first_measurement_of_the_rate() -> None:
     rate = TokenRate()
-    seconds = warm_up(OnnxEngine(FILES.model_path), TOKENIZER, rate, 64, budget_tokens=64)
+    seconds = warm_up(PlainEngine(FILES.model_path), TOKENIZER, rate, 64, budget_tokens=64)
     assert seconds > 0
     assert rate.tokens_per_s >= (16 + 32 + 64) / seconds

@@ -39,6 +39,7 @@ class Presence:
     rate: TokenRate
     leases: Leases
     redelivery_s: float
+    alias: str | None = None
     wall_clock: Callable[[], float] = time.time
     _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -82,8 +83,8 @@ class Presence:
         beat = replace(self.heartbeat, tokens_per_s=self.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
         channels = sorted(self.scorer.reply_channels())
         pipe = self.client.pipeline(transaction=False)
-        fleet.announce(pipe, self.keys, self.artefact, now)
-        fleet.beat(pipe, self.keys, beat, now)
+        fleet.announce(pipe, self.keys, self.artefact, now, self.alias)
+        fleet.beat(pipe, self.keys, beat, now, self.alias)
         self.leases.renew(pipe, self.keys, now)
         if channels:
             pipe.pubsub_numsub(*channels)

@@ -22,17 +22,20 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
-from rerank_shared.catalogue import load_files
+from rerank_shared.catalogue import configured_files, name_of
 from rerank_shared.celery_app import make_celery
 from rerank_shared.connections import connect
+from rerank_shared.cpu import cpu_name, host_features
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.exported import check_here
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.messages import Heartbeat
-from rerank_shared.settings import Settings, load_settings
+from rerank_shared.profile import differences
+from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.consumer import consumer_of
-from rerank_worker.engine import OnnxEngine, artefact_of
+from rerank_worker.engine import PackedWeights, RunShape, artefact_of, model_precision, open_engine, providers_for
 from rerank_worker.leases import Leases
 from rerank_worker.presence import Presence
 from rerank_worker.rate import TokenRate
@@ -67,9 +70,15 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
     Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like).
     """
     keys = Keys(settings.namespace)
-    files = load_files(settings.model, settings.model_digest, settings.activation)
-    tokenizer = PairTokenizer(files.tokenizer_path)
-    engine = OnnxEngine(files.model_path, settings.plan)
+    files = configured_files(settings)
+    tokenizer = PairTokenizer(files.tokenizer_path, settings.token_cache_mb * 1_000_000)
+    providers = providers_for(settings, model_precision(files))
+    check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
+    if (profile := profile_of(settings)) is not None:
+        for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name()):
+            log.warning("profile of something else: %s; run `rerank-fleet tune` here", told)
+    packed = PackedWeights.of(settings, files.model_digest)
+    engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers)
     artefact = artefact_of(files, tokenizer, settings.plan, settings.max_length)
     if artefact.max_length > settings.budget_tokens:
         raise ConfigurationError(
@@ -77,16 +86,19 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
             f"{artefact.model} may have: raise it"
         )
     rate = TokenRate()
-    warm_up(engine, tokenizer, rate, artefact.max_length, settings.budget_tokens)
+    together = settings.plan != "single"
+    warm_up(engine, tokenizer, rate, artefact.max_length, settings.budget_tokens, together=together)
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
-        padded=settings.plan == "padded",
+        padded=settings.plan == "buckets",
         predict_s=rate.predict_s,
     )
     scorer = Scorer(engine, batcher, rate, revoked=worker_state.revoked.__contains__)
     client, leases = connect(settings), Leases()
-    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name)
+    # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
+    alias = name_of(settings.model)
+    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name, alias)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(keys)
     register(app, answerer, leases, settings)
@@ -102,7 +114,7 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
         held_tokens=0,
     )
     scorer.start()
-    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases, settings.redelivery_s)
+    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases, settings.redelivery_s, alias)
 
 
 def _consume(app: Celery, presence: Presence, settings: Settings, started: float) -> int:

@@ -11,13 +11,18 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.messages import Score
 from rerank_worker import metrics
 from rerank_worker.batcher import Batch, Batcher, Candidate
-from rerank_worker.engine import Engine
+from rerank_worker.engine import Engine, begin, runs_at_once
 from rerank_worker.isolate import score_isolated
 from rerank_worker.rate import TokenRate
 from rerank_worker.ticket import Ticket
@@ -25,6 +30,15 @@ from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
 Wanting = list[tuple[Ticket, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that was begun; `logits` waits for it."""
+
+    candidates: Sequence[Candidate]
+    begun: float
+    logits: Callable[[], npt.NDArray[np.float32]]
 
 
 class Scorer:
@@ -51,6 +65,7 @@ class Scorer:
         self._open: dict[int, Ticket] = {}
         self._sequence = 0
         self._draining = False
+        self._last_finished = -math.inf
         self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
 
     def start(self) -> None:
@@ -150,10 +165,15 @@ class Scorer:
             return
         self._begin(wanted)
         encoded = [self._pairs[candidate.digest] for candidate in wanted]
+        under_way: deque[_Run] = deque()
         for run in self._engine.runs(encoded):
             # Asked again before each run: in a batch of single runs the last one starts much later than the first.
             if candidates := [wanted[i] for i in run if self._is_wanted(wanted[i])]:
-                self._score(candidates)
+                under_way.append(self._start(candidates))
+            if len(under_way) == runs_at_once(self._engine):
+                self._finish(under_way.popleft())
+        while under_way:
+            self._finish(under_way.popleft())
 
     def _is_wanted(self, candidate: Candidate) -> bool:
         """Whether any open job wants this pair; forgets it if none does."""
@@ -197,17 +217,24 @@ class Scorer:
                 if ticket.first_run_at is None:
                     ticket.first_run_at = now
 
-    def _score(self, candidates: Sequence[Candidate]) -> None:
-        started = self._clock()
-        tokens = sum(candidate.tokens for candidate in candidates)
+    def _start(self, candidates: Sequence[Candidate]) -> _Run:
+        begun = self._clock()
+        return _Run(candidates, begun, begin(self._engine, [self._pairs[c.digest] for c in candidates]))
 
-        def run(part: Sequence[Candidate]) -> Sequence[float]:
-            logits: Sequence[float] = self._engine.score([self._pairs[c.digest] for c in part]).tolist()
+    def _finish(self, run: _Run) -> None:
+        tokens = sum(candidate.tokens for candidate in run.candidates)
+
+        def score(part: Sequence[Candidate]) -> Sequence[float]:
+            whole = part is run.candidates
+            found = run.logits() if whole else self._engine.score([self._pairs[c.digest] for c in part])
+            logits: Sequence[float] = found.tolist()
             return logits
 
-        for candidate, logit in score_isolated(run, candidates):
+        for candidate, logit in score_isolated(score, run.candidates):
             self._deliver(candidate, logit)
-        self._rate.add(tokens, self._clock() - started)
+        # Of two runs under way, the second one's time begins where the first one's ends.
+        since, self._last_finished = max(run.begun, self._last_finished), self._clock()
+        self._rate.add(tokens, self._last_finished - since)
         metrics.TOKENS_RUN.inc(tokens)
 
     def _deliver(self, candidate: Candidate, logit: float | Exception) -> None:

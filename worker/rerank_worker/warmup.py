@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 
 from rerank_shared.errors import ModelDamaged
 from rerank_worker.engine import Engine
@@ -14,19 +15,30 @@ from rerank_worker.rate import TokenRate
 from rerank_worker.tokenizing import PairTokenizer
 
 log = logging.getLogger(__name__)
-_LENGTHS = (16, 32, 64, 128, 256, 512)
+_SHORTEST = 16
+#: Longer pairs are left to the first caller that has some: what they add to the start would be more than they save him.
+_ENOUGH_S = 0.3
 _TEXT = "which of these passages answers the question best, and how many of them have anything to say about it? "
 
 
-def warm_up(engine: Engine, tokenizer: PairTokenizer, rate: TokenRate, max_length: int, budget_tokens: int) -> float:
-    """Run each length up to `max_length`, in the largest batch the plan allows; returns the seconds it took.
+def warm_up(
+    engine: Engine,
+    tokenizer: PairTokenizer,
+    rate: TokenRate,
+    max_length: int,
+    budget_tokens: int,
+    *,
+    together: bool = True,
+) -> float:
+    """Run pairs of doubling length until one takes long or has `max_length`; returns the seconds it took.
 
-    Raises ModelDamaged if the model can't run: it must not take jobs that it would fail.
+    `together`: pairs share a run, so each length is run in the largest batch that the plan allows, as a device wants
+    it; else in one pair. Raises ModelDamaged if the model can't run: it must not take jobs that it would fail.
     """
     started = time.perf_counter()
-    for length in sorted({min(length, max_length) for length in _LENGTHS}):
+    for length in lengths(max_length):
         (pair,) = tokenizer.encode("warm up", [_TEXT * (1 + length // 16)], length)
-        pairs = [pair] * max(1, budget_tokens // pair.tokens)
+        pairs = [pair] * (max(1, budget_tokens // pair.tokens) if together else 1)
         run = engine.runs(pairs)[0]
         begun = time.perf_counter()
         try:
@@ -34,7 +46,19 @@ def warm_up(engine: Engine, tokenizer: PairTokenizer, rate: TokenRate, max_lengt
         except Exception as error:
             # onnxruntime's exceptions share no base class below Exception.
             raise ModelDamaged(f"the model can't score plain English text of {pair.tokens} tokens: {error}") from None
-        rate.add(len(run) * pair.tokens, time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+        rate.add(len(run) * pair.tokens, took)
+        if took > _ENOUGH_S:
+            break
     seconds = time.perf_counter() - started
-    log.info("worker warm seconds=%.2f tokens_per_s=%.0f", seconds, rate.tokens_per_s)
+    log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, rate.tokens_per_s)
     return seconds
+
+
+def lengths(max_length: int) -> Iterator[int]:
+    """Yield tokens of a pair, doubling, the last of them `max_length` itself."""
+    length = _SHORTEST
+    while length < max_length:
+        yield length
+        length *= 2
+    yield max_length

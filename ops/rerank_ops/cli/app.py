@@ -10,8 +10,10 @@ import typer
 from rerank_ops.cli.cache import cache
 from rerank_ops.cli.demo import demo
 from rerank_ops.cli.doctor import doctor
+from rerank_ops.cli.export import export
 from rerank_ops.cli.rerank import rerank
 from rerank_ops.cli.server import server
+from rerank_ops.cli.tune import tune
 from rerank_ops.cli.up import up
 from rerank_ops.cli.worker import worker
 
@@ -31,6 +33,8 @@ app.command()(up)
 app.command()(server)
 app.command()(worker)
 app.command()(doctor)
+app.command()(tune)
+app.command()(export)
 app.add_typer(cache)
 
 

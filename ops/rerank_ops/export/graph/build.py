@@ -1,0 +1,45 @@
+"""All graphs of one artefact: a body for each run plan in one precision, and the tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import onnx
+
+from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic, Full, Static, bfloat16, half
+from rerank_ops.export.graph.body import Body
+from rerank_ops.export.graph.calibrate import Ids, channel_ranges
+from rerank_ops.export.graph.encoder import build_encoder
+from rerank_ops.export.graph.smoothing import fixed_ranges, smoothing_of
+from rerank_ops.export.graph.tail import build_tail
+from rerank_shared.precision import PlanName, PrecisionName
+
+TAIL_FILE = "tail.onnx"
+
+
+def build_graphs(body: Body, arithmetic: Arithmetic, plans: Sequence[PlanName]) -> dict[str, onnx.ModelProto]:
+    """Return the graphs by file name: `single.onnx` and so on, and `tail.onnx`."""
+    graphs = {graph_file(plan): build_encoder(body, plan, arithmetic) for plan in plans}
+    return {**graphs, TAIL_FILE: build_tail(body)}
+
+
+def graph_file(plan: PlanName) -> str:
+    """Return the name of a plan's graph file."""
+    return f"{plan}.onnx"
+
+
+def arithmetic_of(
+    precision: PrecisionName, body: Body, calibration: Iterable[tuple[Ids, Ids]], weight_bits: int = 8
+) -> Arithmetic:
+    """Return how a precision computes; the int8 ones look at the activations of `calibration` pairs (ids, type ids)."""
+    if precision == "fp32":
+        return Full()
+    if precision == "fp16":
+        return half()
+    if precision == "bf16":
+        return bfloat16()
+    ranges = channel_ranges(body, calibration)
+    smoothing = smoothing_of(ranges)
+    if precision == "int8":
+        return Dynamic(smoothing, weight_bits)
+    return Static(fixed_ranges(ranges, smoothing), smoothing, weight_bits)

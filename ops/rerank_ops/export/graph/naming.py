@@ -1,0 +1,165 @@
+"""From Hugging Face state-dict names to a Body: what each family calls its parts, and where its positions start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rerank_ops.export.graph.body import Body, Dense, Embeddings, Floats, Function, Layer, Norm, Step
+from rerank_shared.errors import ConfigurationError
+
+_ACTIVATIONS: dict[str, Function] = {
+    "gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What one family calls its parts; `position_offset` rows of its table stand before the first token's."""
+
+    prefix: str
+    head: tuple[tuple[str, Function], ...]
+    layer: str = "encoder.layer.{}."
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    attention_out: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
+    up: str = "intermediate.dense"
+    down: str = "output.dense"
+    output_norm: str = "output.LayerNorm"
+    position_offset: int = 0
+
+
+_BERT = Names("bert.", (("bert.pooler.dense", "tanh"), ("classifier", "none")))
+_ROBERTA = Names("roberta.", (("classifier.dense", "tanh"), ("classifier.out_proj", "none")), position_offset=2)
+_ELECTRA = Names("electra.", (("classifier.dense", "gelu"), ("classifier.out_proj", "none")))
+_DISTILBERT = Names(
+    "distilbert.",
+    (("pre_classifier", "relu"), ("classifier", "none")),
+    layer="transformer.layer.{}.",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attention_out="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    output_norm="output_layer_norm",
+)
+
+#: Families whose graph is built here, by their model_type; all others are exported as they are.
+SURGERY: Mapping[str, Names] = {
+    "bert": _BERT,
+    "camembert": _ROBERTA,
+    "distilbert": _DISTILBERT,
+    "electra": _ELECTRA,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+}
+
+
+def read_body(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Body:
+    """Return the body of a model with its Hugging Face `config` and `tensors` (weights [out, in]).
+
+    Raises ConfigurationError where the family is unknown, has a variant that is not built here (relative positions,
+    more than one label), or lacks a weight.
+    """
+    family = str(config.get("model_type"))
+    if family not in SURGERY:
+        raise ConfigurationError(f"no graph is built for model_type {family!r}; known are {', '.join(SURGERY)}")
+    return _Reader(SURGERY[family], dict(config), tensors).body()
+
+
+def refuses(config: Mapping[str, Any]) -> str | None:
+    """Return why no graph is built for a model, or None where one is."""
+    family = str(config.get("model_type"))
+    if family not in SURGERY:
+        return f"model_type {family!r} has no graph of ours"
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        return f"its positions are {config['position_embedding_type']}, not absolute"
+    if _activation_name(config) not in _ACTIVATIONS:
+        return f"its activation is {_activation_name(config)!r}"
+    return None
+
+
+def _activation_name(config: Mapping[str, Any]) -> str:
+    return str(config.get("hidden_act") or config.get("activation") or "gelu")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    names: Names
+    config: dict[str, Any]
+    tensors: Mapping[str, Floats]
+
+    def body(self) -> Body:
+        if reason := refuses(self.config):
+            raise ConfigurationError(f"no graph can be built for this model: {reason}")
+        head = tuple(Step(self._dense(name), then) for name, then in self.names.head)
+        if (labels := len(head[-1].dense.bias)) != 1:
+            raise ConfigurationError(f"the model has {labels} labels: a reranker has one logit a pair")
+        layers = int(self._config("num_hidden_layers", "n_layers"))
+        return Body(
+            embeddings=self._embeddings(),
+            layers=tuple(self._layer(i) for i in range(layers)),
+            heads=int(self._config("num_attention_heads", "n_heads")),
+            activation=_ACTIVATIONS[_activation_name(self.config)],
+            head=head,
+        )
+
+    def _embeddings(self) -> Embeddings:
+        stem = f"{self.names.prefix}embeddings."
+        positions = self._tensor(f"{stem}position_embeddings.weight")[self.names.position_offset :]
+        types: Floats | None = self.tensors.get(f"{stem}token_type_embeddings.weight")
+        if types is not None and len(types) == 1:
+            positions, types = positions + types[0], None
+        projection = f"{self.names.prefix}embeddings_project"
+        return Embeddings(
+            words=self._tensor(f"{stem}word_embeddings.weight"),
+            positions=positions,
+            types=types,
+            norm=self._norm(f"{stem}LayerNorm"),
+            projection=self._dense(projection) if f"{projection}.weight" in self.tensors else None,
+        )
+
+    def _layer(self, index: int) -> Layer:
+        n = self.names
+        stem = n.prefix + n.layer.format(index)
+        q, k, v = (self._dense(stem + name) for name in (n.query, n.key, n.value))
+        qkv = Dense(
+            f"{stem}attention.qkv",
+            np.concatenate([q.weight, k.weight, v.weight], axis=1),
+            np.concatenate([q.bias, k.bias, v.bias]),
+        )
+        return Layer(
+            qkv=qkv,
+            attention_out=self._dense(stem + n.attention_out),
+            attention_norm=self._norm(stem + n.attention_norm),
+            up=self._dense(stem + n.up),
+            down=self._dense(stem + n.down),
+            output_norm=self._norm(stem + n.output_norm),
+        )
+
+    def _dense(self, name: str) -> Dense:
+        weight = np.ascontiguousarray(self._tensor(f"{name}.weight").T)
+        return Dense(name, weight, self._tensor(f"{name}.bias"))
+
+    def _norm(self, name: str) -> Norm:
+        # DistilBERT has no such key; its code says 1e-12.
+        epsilon = float(self.config.get("layer_norm_eps", 1e-12))
+        return Norm(name, self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias"), epsilon)
+
+    def _tensor(self, name: str) -> Floats:
+        if name not in self.tensors:
+            raise ConfigurationError(f"the weights lack {name}: they are not a sequence classifier of this family")
+        return np.asarray(self.tensors[name], dtype=np.float32)
+
+    def _config(self, *names: str) -> Any:
+        for name in names:
+            if name in self.config:
+                return self.config[name]
+        raise ConfigurationError(f"config.json lacks {names[0]}")

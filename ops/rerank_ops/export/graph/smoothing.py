@@ -1,0 +1,41 @@
+"""Takes the sharpest spikes out of activations before they are quantised.
+
+One channel of many a linear layer's input is ten times larger than all others (in ms-marco-MiniLM-L-12-v2 up to 27
+against a median of 2). int8 has 256 steps for the whole range, so that one channel leaves a tenth of them to the rest.
+Dividing it, and multiplying its row of the weights by as much, is exact and costs one multiplication a value; done
+only where it pays, it halves the error of int8. After SmoothQuant (Xiao et al. 2022), for outliers alone: with all
+channels smoothed, the weights' own error grows by more than is won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rerank_ops.export.graph.body import Floats
+from rerank_ops.export.graph.calibrate import ChannelRange
+
+#: Channels above this quantile of all channels' magnitudes are brought down to it.
+_USUAL = 0.99
+#: Below this many times the usual a spike is not worth the multiplication.
+_WORTH = 1.5
+
+
+def smoothing_of(ranges: Mapping[str, ChannelRange]) -> dict[str, Floats]:
+    """Return the factors [in] of each layer that gains from them, by layer name; most factors are 1."""
+    factors: dict[str, Floats] = {}
+    for name, seen in ranges.items():
+        usual = np.quantile(seen.largest, _USUAL)
+        if usual > 0 and seen.largest.max() / usual >= _WORTH:
+            factors[name] = np.maximum(1.0, seen.largest / usual).astype(np.float32)
+    return factors
+
+
+def fixed_ranges(ranges: Mapping[str, ChannelRange], smoothing: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
+    """Return the lowest and highest value that each layer takes in after smoothing, for int8-static."""
+    fixed = {}
+    for name, seen in ranges.items():
+        factors = smoothing.get(name, np.ones(1, dtype=np.float32))
+        fixed[name] = (float((seen.low / factors).min()), float((seen.high / factors).max()))
+    return fixed

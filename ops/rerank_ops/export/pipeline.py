@@ -1,0 +1,228 @@
+"""The export: from a model as it is published to a directory that workers serve, with its quality measured.
+
+Every graph is first built in fp32 and must equal the published model; only then is it made in the precision that was
+asked for. A precision that fails the quality gate is still written, with its failures in the manifest: workers refuse
+it, and its figures can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rerank_ops.export.made import Made, Maker
+from rerank_ops.export.opened import Opened, open_source
+from rerank_ops.export.source import Source, resolve
+from rerank_ops.export.target import unfinished
+from rerank_ops.export.texts import Texts, run_engine
+from rerank_ops.export.tokenizer import write_tokenizer
+from rerank_ops.quality.agreement import Scores
+from rerank_ops.quality.collection import Collection, load_collection
+from rerank_ops.quality.gate import measure
+from rerank_shared.cpu import host_features
+from rerank_shared.digest import file_digest
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
+from rerank_shared.model_config import max_length_of
+from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_worker.cores import available_cores
+from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+
+Tell = Callable[[str], None]
+_DEFAULT_MAX_LENGTH = 512
+#: Largest difference from the published model in fp32: by itself, and as a share of the logit.
+_TOLERANCE = 1e-4
+_OURS_DIFFERS = (
+    "its config.json is another model's, or it is a variant of its architecture that is not known here; --plain "
+    "exports the model's own graph"
+)
+_PLAIN_DIFFERS = "its graph may not heed its attention mask; --plans single leaves padded batches out"
+_ALWAYS = ("rerank-fleet", "numpy", "onnx", "onnxruntime", "tokenizers")
+_WHERE_USED = ("torch", "transformers", "optimum", "optimum-onnx")
+_ACTIVATION_CLASSES = {
+    "sigmoid": "torch.nn.modules.activation.Sigmoid",
+    "identity": "torch.nn.modules.linear.Identity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an export is to make. `reduced_range`: 7 bits for int8 weights; None decides by this machine's CPU."""
+
+    precision: PrecisionName = "int8"
+    plans: tuple[PlanName, ...] = PLANS
+    surgery: bool = True
+    reduced_range: bool | None = None
+    eval_dirs: tuple[Path, ...] = ()
+    eval_queries: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    name: str | None = None
+    force: bool = False
+
+
+def export(model: str, directory: Path, wanted: Wanted | None = None, tell: Tell = lambda _: None) -> Manifest:
+    """Write `model` into `directory` and return its manifest. `tell` hears what is being done.
+
+    Raises ModelUnavailable, ModelDamaged or ConfigurationError where the model can't be had, read or exported, or a
+    graph does not equal it. The directory is then left as it was.
+    """
+    wanted = wanted or Wanted()
+    with unfinished(directory, force=wanted.force) as new, tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+        collections = [_read_collection(path, wanted.eval_queries, tell) for path in wanted.eval_dirs]
+        tell(f"looking for {model}")
+        manifest = _Export(resolve(model), wanted, collections, new, Path(scratch), tell).run()
+        write_manifest(new, manifest)
+    return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    source: Source
+    wanted: Wanted
+    collections: Sequence[Collection]
+    directory: Path
+    scratch: Path
+    tell: Tell
+
+    def run(self) -> Manifest:
+        tokenizer = PairTokenizer(write_tokenizer(self.source, self.directory))
+        self.tell("reading weights")
+        opened = open_source(self.source, self.scratch, surgery=self.wanted.surgery)
+        if opened.body is None:
+            self.tell(f"plain export: {opened.plain_because}")
+        texts = Texts(tokenizer, _max_length(self.source, opened))
+        fp32 = self._verified(opened, texts)
+        made = self._in_precision(fp32, self._maker(opened, texts))
+        config = _write_config(self.directory, opened.config, self.source.activation)
+        return Manifest(
+            model=self.wanted.name or self.source.model,
+            source=self.source.origin,
+            family=str(config["model_type"]),
+            surgery=made.tail is not None,
+            precision=self.wanted.precision,
+            opset=made.opset,
+            versions=_versions(),
+            max_length=texts.max_length,
+            template=str(tokenizer.template),
+            activation=self.source.activation,
+            plans=dict(made.plans),
+            tail=made.tail,
+            files=_digests(self.directory),
+            reduced_range=self._reduced_range,
+            quality=self._measured(opened, texts, fp32, made),
+        )
+
+    @property
+    def _reduced_range(self) -> bool:
+        if not self.wanted.precision.startswith("int8"):
+            return False
+        return host_features().saturates if self.wanted.reduced_range is None else self.wanted.reduced_range
+
+    def _maker(self, opened: Opened, texts: Texts) -> Maker:
+        return Maker(opened, self.wanted.plans, texts.calibration, self._reduced_range, self.scratch)
+
+    def _verified(self, opened: Opened, texts: Texts) -> Made:
+        """Build fp32 and compare each plan with the published model; returned, it is what the gate compares with."""
+        directory = self.directory if self.wanted.precision == "fp32" else _folder(self.scratch / "fp32")
+        self.tell("building fp32")
+        fp32 = self._maker(opened, texts).make("fp32", directory)
+        pairs = texts.checked()
+        expected = self._expected(opened, pairs)
+        why = _PLAIN_DIFFERS if fp32.tail is None else _OURS_DIFFERS
+        for plan in fp32.plans:
+            self.tell(f"comparing fp32 in plan {plan} with the published model")
+            found = run_engine(fp32.engine(plan), pairs)
+            if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+                raise ConfigurationError(
+                    f"the fp32 graph of plan {plan} differs from {self.source.model} by up to "
+                    f"{np.abs(found - expected).max():.2g} in a logit: {why}"
+                )
+        return fp32
+
+    def _expected(self, opened: Opened, pairs: Sequence[EncodedPair]) -> Scores:
+        try:
+            return opened.reference(pairs)
+        except Exception as error:
+            # Each runtime has its own errors, mostly for ids that lie beyond a table.
+            raise ConfigurationError(
+                f"{self.source.model} can't score ordinary text, so its tokenizer may be another model's: {error}"
+            ) from None
+
+    def _in_precision(self, fp32: Made, maker: Maker) -> Made:
+        if self.wanted.precision == "fp32":
+            return fp32
+        self.tell(f"building {self.wanted.precision}")
+        return maker.make(self.wanted.precision, self.directory)
+
+    def _measured(self, opened: Opened, texts: Texts, fp32: Made, made: Made) -> Quality | None:
+        """Put the export through the gate; None for a precision that this machine can't run."""
+        precision = self.wanted.precision
+        if "cpu" not in PRECISION[precision].devices:
+            self.tell(f"{precision} can't be measured here: it runs on {', '.join(PRECISION[precision].devices)}")
+            return None
+        # fp32 against itself would always pass.
+        own = precision == "fp32"
+        engine = fp32.engine(_main(fp32.plans), threads=len(available_cores()))
+        reference = texts.by_reference(opened.reference) if own else texts.by_engine(engine)
+        return measure(
+            {plan: texts.by_engine(made.engine(plan)) for plan in made.plans},
+            reference,
+            precision,
+            bounds=self.wanted.bounds,
+            collections=self.collections,
+            tell=self.tell,
+        )
+
+
+def _read_collection(directory: Path, queries: int | None, tell: Tell) -> Collection:
+    tell(f"reading {directory}")
+    return load_collection(directory, queries)
+
+
+def _main(plans: Iterable[PlanName]) -> PlanName:
+    """Return the plan that stands for the model: single, or the first where there is none."""
+    names = list(plans)
+    return "single" if "single" in names else names[0]
+
+
+def _max_length(source: Source, opened: Opened) -> int:
+    found = source.max_length or max_length_of(opened.config) or _DEFAULT_MAX_LENGTH
+    return min(found, opened.body.positions) if opened.body else found
+
+
+def _write_config(directory: Path, config: dict[str, Any], activation: str) -> dict[str, Any]:
+    """Write config.json with the activation where sentence-transformers looks for it."""
+    stored = config.get("sentence_transformers")
+    others = stored if isinstance(stored, dict) else {}
+    whole = {**config, "sentence_transformers": {**others, "activation_fn": _ACTIVATION_CLASSES[activation]}}
+    (directory / "config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    return whole
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    return {path.name: file_digest(str(path)) for path in sorted(directory.iterdir()) if path.name != MANIFEST_FILE}
+
+
+def _versions() -> dict[str, str]:
+    used = [name for name in _WHERE_USED if name.partition("-")[0] in sys.modules]
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in (*_ALWAYS, *used):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            # Run from a source tree that is not installed.
+            found[name] = "unknown"
+    return found
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

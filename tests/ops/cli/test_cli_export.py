@@ -1,0 +1,94 @@
+"""`rerank-fleet export` on the command line: the real int8 model, de-quantised and exported anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from models import write_poison_model
+from rerank_ops.cli.export import export
+from rerank_shared.catalogue import load_files
+from rerank_shared.errors import ConfigurationError, ModelRefused
+from rerank_shared.manifest import read_manifest
+from rerank_shared.settings import Settings
+
+app = typer.Typer()
+app.command()(export)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--plans", "single,sideways"], "no such plan: sideways"),
+        (["--plans", ","], "name some of"),
+        (["--precision", "int4"], "int4"),
+        (["--eval", "/no/such/directory"], "does not exist"),
+        (["--eval-queries", "0"], "eval-queries"),
+    ],
+)
+def test_wrong_usage_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+    run = CliRunner().invoke(app, [Settings().model, str(tmp_path / "out"), *arguments])
+    assert run.exit_code == 2
+    assert told in " ".join(run.stderr.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_real_model_is_exported_and_served(tmp_path: Path) -> None:
+    arguments = [Settings().model, str(tmp_path / "out"), "--precision", "int8", "--plans", "single"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.stderr
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.model, manifest.precision, manifest.surgery) == (Settings().model, "int8", True)
+    assert "torch" not in manifest.versions
+    for told in ("bert, built for this architecture", "quality gate is passed", f"file:{tmp_path / 'out'}"):
+        assert told in run.stdout.replace("\n", "")
+    assert "comparing fp32 in plan single with the published model" in run.stderr
+    files = load_files(f"file:{tmp_path / 'out'}")
+    assert (files.name, files.max_length, files.activation) == (Settings().model, 512, "sigmoid")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """An ONNX model of an architecture that is not known, and so exported as it is. It does not heed its mask."""
+    write_poison_model(tmp_path / "small", table_rows=30_522)
+    (tmp_path / "small" / "config.json").unlink()
+    return tmp_path / "small"
+
+
+def test_a_plain_export_says_so(small: Path, tmp_path: Path) -> None:
+    arguments = [str(small), str(tmp_path / "out"), "--precision", "fp32", "--name", "my/model"]
+    heedless = CliRunner().invoke(app, arguments)
+    assert isinstance(heedless.exception, ConfigurationError)
+    assert "plan buckets differs" in heedless.exception.message
+    assert "--plans single leaves padded batches out" in heedless.exception.message
+    arguments += ["--plans", "single"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.stderr
+    assert "plain export: the ONNX graph does not say which layer MatMul logits is" in run.stderr
+    assert "unknown, plain: the model's own graph" in run.stdout
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.model, manifest.surgery, tuple(manifest.plans)) == ("my/model", False, ("single",))
+    again = CliRunner().invoke(app, arguments)
+    assert isinstance(again.exception, ConfigurationError)
+    assert CliRunner().invoke(app, [*arguments, "--force"]).exit_code == 0
+
+
+def test_a_tokenizer_of_another_model_is_told(tmp_path: Path) -> None:
+    write_poison_model(tmp_path / "small", table_rows=1_000)
+    (tmp_path / "small" / "config.json").unlink()
+    run = CliRunner().invoke(app, [str(tmp_path / "small"), str(tmp_path / "out"), "--precision", "fp32"])
+    assert isinstance(run.exception, ConfigurationError)
+    assert "small can't score ordinary text" in run.exception.message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_fails_its_gate_is_written_and_ends_with_status_1(small: Path, tmp_path: Path) -> None:
+    arguments = [str(small), str(tmp_path / "out"), "--precision", "int8", "--plans", "single"]
+    run = CliRunner().invoke(app, arguments, env={"RERANK_GATE_MIN_SPEARMAN": "1.0"})
+    assert run.exit_code == 1, run.stderr
+    assert "quality gate is failed" in run.stdout
+    with pytest.raises(ModelRefused, match="failed its quality gate"):
+        load_files(f"file:{tmp_path / 'out'}")

@@ -1,0 +1,64 @@
+"""How a batch is split into runs: every pair once and in order, no run above its bounds, and none smaller than it must
+be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.settings import load_settings
+from rerank_worker.engine import RunShape
+
+LENGTHS = st.lists(st.integers(1, 600), max_size=60)
+SHAPES = st.builds(RunShape, st.sampled_from(PLANS), st.integers(1, 20), st.integers(1, 2_000))
+
+
+def cost(plan: PlanName, lengths: Sequence[int]) -> int:
+    """Tokens that a run computes."""
+    return max(lengths) * len(lengths) if plan == "buckets" else sum(lengths)
+
+
+@given(SHAPES, LENGTHS)
+def test_every_pair_is_in_one_run_and_in_order(shape: RunShape, lengths: list[int]) -> None:
+    runs = shape.split(lengths)
+    assert [index for run in runs for index in run] == list(range(len(lengths)))
+    assert all(len(run) > 0 for run in runs)
+
+
+@given(SHAPES, LENGTHS)
+def test_no_run_is_above_its_bounds_unless_it_is_one_pair(shape: RunShape, lengths: list[int]) -> None:
+    for run in shape.split(lengths):
+        assert len(run) <= shape.pairs
+        assert len(run) == 1 or cost(shape.plan, lengths[run.start : run.stop]) <= shape.tokens
+
+
+@given(SHAPES, LENGTHS)
+def test_no_run_had_room_for_the_pair_that_begins_the_next(shape: RunShape, lengths: list[int]) -> None:
+    for run in shape.split(lengths)[:-1]:
+        wider = lengths[run.start : run.stop + 1]
+        assert len(wider) > shape.pairs or cost(shape.plan, wider) > shape.tokens
+
+
+@given(SHAPES, st.integers(1, 600), st.integers(0, 60))
+def test_pairs_of_one_length_cost_the_same_in_every_plan(shape: RunShape, length: int, count: int) -> None:
+    packed, padded = (
+        RunShape(plan, shape.pairs, shape.tokens).split([length] * count) for plan in ("packs", "buckets")
+    )
+    assert packed == padded
+
+
+@pytest.mark.parametrize(
+    ("plan", "sizes"), [("buckets", [1, 1, 3, 1]), ("packs", [3, 2, 1]), ("ragged", [3, 2, 1]), ("single", [3, 2, 1])]
+)
+def test_padding_counts_where_there_is_any(plan: PlanName, sizes: list[int]) -> None:
+    lengths = [10, 60, 30, 30, 30, 200]
+    assert [len(run) for run in RunShape(plan, 8, 100).split(lengths)] == sizes
+
+
+def test_settings_say_how_large_a_run_is() -> None:
+    shape = RunShape.of(load_settings(plan="packs", run_pairs=7, run_tokens=333))
+    assert shape == RunShape("packs", 7, 333)

@@ -1,0 +1,26 @@
+"""The engine: encoded pairs in, logits out, in the run plan that suits the host."""
+
+from rerank_worker.engine.device import DeviceEngine
+from rerank_worker.engine.identity import artefact_of, model_precision, precision_of
+from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
+from rerank_worker.engine.overlap import begin, runs_at_once
+from rerank_worker.engine.packed import PackedWeights
+from rerank_worker.engine.providers import Providers, providers_for
+from rerank_worker.engine.runs import RunShape
+
+__all__ = [
+    "ArtefactEngine",
+    "DeviceEngine",
+    "Engine",
+    "PackedWeights",
+    "PlainEngine",
+    "Providers",
+    "RunShape",
+    "artefact_of",
+    "begin",
+    "model_precision",
+    "open_engine",
+    "precision_of",
+    "providers_for",
+    "runs_at_once",
+]

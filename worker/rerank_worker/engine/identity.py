@@ -1,0 +1,41 @@
+"""Under which identity a model's scores are cached and announced."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from rerank_shared.catalogue import ModelFiles
+from rerank_shared.messages import Artefact
+from rerank_shared.precision import PlanName, PrecisionName, score_precision
+from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
+
+_DEFAULT_MAX_LENGTH = 512
+#: Operators that only a quantised graph has, by the name that stands in the file.
+_INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
+
+
+def artefact_of(files: ModelFiles, tokenizer: PairTokenizer, plan: PlanName, limit: int | None = None) -> Artefact:
+    """Return the identity of a model's scores under a run plan; `limit` lowers its max_length."""
+    max_length = files.max_length or _DEFAULT_MAX_LENGTH
+    return Artefact(
+        model=files.name,
+        model_digest=files.model_digest,
+        tokenizer_digest=files.tokenizer_digest,
+        precision=score_precision(model_precision(files), plan),
+        template=str(tokenizer.template),
+        max_length=min(limit or max_length, max_length),
+        truncation=TRUNCATION,
+        activation=files.activation,
+    )
+
+
+def model_precision(files: ModelFiles) -> PrecisionName:
+    """Return the precision of a model: what its manifest says, else what its file shows."""
+    return files.manifest.precision if files.manifest else precision_of(files.model_path)
+
+
+def precision_of(path: Path) -> PrecisionName:
+    """Return the precision of a plain ONNX file: int8 if it holds an operator of dynamic quantisation, else fp32."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return "int8" if any(data.find(name) >= 0 for name in _INT8_OPERATORS) else "fp32"

@@ -1,0 +1,90 @@
+"""How the pairs of one run become the inputs of a graph, for each run plan; no layout changes a score beyond rounding.
+
+single    one pair, unpadded
+buckets   pairs of similar length, padded on the right to the longest
+ragged    tokens end to end, without padding; attention gathers them into padded rows and back
+packs     tokens end to end as one row under a block-diagonal mask
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rerank_shared.precision import PlanName
+from rerank_worker.tokenizing import EncodedPair
+
+Feeds = dict[str, npt.NDArray[Any]]
+
+
+def single(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return the inputs of one pair: input_ids and token_type_ids, both [1, tokens]."""
+    (pair,) = pairs
+    return {"input_ids": pair.ids[None], "token_type_ids": pair.type_ids[None]}
+
+
+def buckets(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return padded inputs [pairs, longest], with the length of each pair and, for plain graphs, the mask."""
+    lengths = _lengths(pairs)
+    shape = (len(pairs), int(lengths.max()))
+    ids, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, pair in enumerate(pairs):
+        ids[row, : pair.tokens], types[row, : pair.tokens] = pair.ids, pair.type_ids
+    mask = (np.arange(shape[1]) < lengths[:, None]).astype(np.int64)
+    return {"input_ids": ids, "token_type_ids": types, "lengths": lengths, "attention_mask": mask}
+
+
+def ragged(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return packed inputs [tokens] and the two index maps: packed to padded rows [pairs, longest], and back."""
+    lengths = _lengths(pairs)
+    longest, starts, positions = int(lengths.max()), _starts(lengths), _positions(lengths)
+    column = np.arange(longest)
+    # Beyond a pair's end any token will do, for attention does not look there; its first one always exists.
+    padded_from = starts[:, None] + np.where(column < lengths[:, None], column, 0)
+    packed_from = np.repeat(np.arange(len(pairs)) * longest, lengths) + positions
+    return {
+        **_packed(pairs),
+        "lengths": lengths,
+        "position_ids": positions,
+        "padded_from": padded_from,
+        "packed_from": packed_from,
+    }
+
+
+def packs(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return packed inputs [1, tokens], the pair of each token [tokens], and each pair's first token [pairs]."""
+    lengths = _lengths(pairs)
+    packed = {name: values[None] for name, values in _packed(pairs).items()}
+    return {
+        **packed,
+        "position_ids": _positions(lengths)[None],
+        "pair_of": np.repeat(np.arange(len(pairs)), lengths),
+        "first": _starts(lengths),
+    }
+
+
+LAYOUTS: dict[PlanName, Callable[[Sequence[EncodedPair]], Feeds]] = {
+    "single": single, "buckets": buckets, "ragged": ragged, "packs": packs,
+}  # fmt: skip
+
+
+def _packed(pairs: Sequence[EncodedPair]) -> Feeds:
+    return {
+        "input_ids": np.concatenate([pair.ids for pair in pairs]),
+        "token_type_ids": np.concatenate([pair.type_ids for pair in pairs]),
+    }
+
+
+def _lengths(pairs: Sequence[EncodedPair]) -> npt.NDArray[np.int32]:
+    return np.array([pair.tokens for pair in pairs], dtype=np.int32)
+
+
+def _starts(lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)])
+
+
+def _positions(lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    return np.arange(int(lengths.sum())) - np.repeat(_starts(lengths), lengths)

@@ -1,0 +1,149 @@
+"""Engines that score encoded pairs: one for exported artefacts with a graph for each plan, one for plain ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rerank_shared.catalogue import ModelFiles
+from rerank_shared.errors import ConfigurationError
+from rerank_worker.engine.device import DeviceEngine
+from rerank_worker.engine.layouts import LAYOUTS
+from rerank_worker.engine.packed import PackedWeights
+from rerank_worker.engine.providers import ON_CPU, Providers
+from rerank_worker.engine.runs import SHARED_ROWS, RunShape
+from rerank_worker.engine.session import open_session
+from rerank_worker.engine.tail import Tail
+from rerank_worker.tokenizing import EncodedPair
+
+Floats = npt.NDArray[np.float32]
+#: Ids that every vocabulary has, for a first run.
+_SAMPLE = EncodedPair(np.arange(8, dtype=np.int64), np.zeros(8, dtype=np.int64), truncated=False)
+_UNPACKED = PackedWeights(None)
+_PLAIN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
+
+
+class Engine(Protocol):
+    """Anything that scores encoded pairs. Called from one thread only."""
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        """Return how a batch is split into runs, as ranges of its indices in order."""
+        ...
+
+    def score(self, pairs: Sequence[EncodedPair]) -> Floats:
+        """Return the logit of each pair, shape [pairs], in one run."""
+        ...
+
+
+class ArtefactEngine:
+    """Runs the graphs of an exported artefact: the body of one plan, then the tail that all plans share."""
+
+    def __init__(
+        self, body: Path, tail: Path, shape: RunShape, threads: int = 1, packed: PackedWeights = _UNPACKED
+    ) -> None:
+        layout = LAYOUTS[shape.plan]
+        # As many rows as later runs have: a matrix product of one row takes another path, and another form of weights.
+        sample = [_SAMPLE] if shape.plan == "single" else [_SAMPLE, _SAMPLE]
+        self._body = packed.open(body, layout(sample), threads)
+        self._inputs = [node.name for node in self._body.get_inputs()]
+        self._layout = layout
+        self._shape = shape
+        rows = np.repeat(self._rows([_SAMPLE]), SHARED_ROWS, axis=0)
+        self._tail = Tail(packed.open(tail, {"rows": rows}, threads))
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        """Return runs of the plan's size; in plan single, pairs that share only the tail."""
+        return self._shape.split([pair.tokens for pair in pairs])
+
+    def score(self, pairs: Sequence[EncodedPair]) -> Floats:
+        """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
+        together = [[pair] for pair in pairs] if self._shape.plan == "single" else [pairs]
+        rows = [self._rows(group) for group in together]
+        return self._tail.logits(np.concatenate(rows))
+
+    def _rows(self, pairs: Sequence[EncodedPair]) -> Floats:
+        feeds = self._layout(pairs)
+        (rows,) = self._body.run(None, {name: feeds[name] for name in self._inputs})
+        found: Floats = rows
+        return found
+
+
+class PlainEngine:
+    """Runs one ONNX file with the usual inputs of a cross-encoder and its logit as output."""
+
+    def __init__(
+        self, path: Path, shape: RunShape | None = None, threads: int = 1, providers: Providers = ON_CPU
+    ) -> None:
+        shape = shape or RunShape()
+        if shape.plan not in ("single", "buckets"):
+            raise ConfigurationError(
+                f"{path} is a plain ONNX model, which runs as single or buckets, not {shape.plan}: "
+                "`rerank-fleet export` writes the other plans for the architectures it knows"
+            )
+        self._session = open_session(path, optimise=True, threads=threads, providers=providers)
+        self._shape = shape if shape.plan == "buckets" else RunShape("single", pairs=1)
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._output = self._find_output()
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        """Return one run a pair, or runs of the plan's size."""
+        return self._shape.split([pair.tokens for pair in pairs])
+
+    def score(self, pairs: Sequence[EncodedPair]) -> Floats:
+        """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
+        feeds = LAYOUTS["buckets"](pairs)
+        (logits,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
+        flat: Floats = np.asarray(logits, dtype=np.float32).reshape(len(pairs))
+        return flat
+
+    def _find_output(self) -> str:
+        if self._inputs - _PLAIN_INPUTS or "input_ids" not in self._inputs:
+            raise ConfigurationError(
+                f"the model has inputs {sorted(self._inputs)}; a cross-encoder has input_ids, attention_mask, "
+                "token_type_ids"
+            )
+        output = self._session.get_outputs()[0]
+        labels = output.shape[-1] if output.shape else None
+        if isinstance(labels, int) and labels != 1:
+            raise ConfigurationError(
+                f"the model's output {output.name!r} has shape {output.shape}: a reranker has one logit a pair"
+            )
+        name: str = output.name
+        return name
+
+
+def open_engine(
+    files: ModelFiles,
+    shape: RunShape | None = None,
+    threads: int = 1,
+    packed: PackedWeights = _UNPACKED,
+    providers: Providers = ON_CPU,
+) -> Engine:
+    """Return the engine for a model's files; `threads` and `packed` are for the CPU.
+
+    Raises ConfigurationError for a plan that the model has no graph for and for CUDA graphs of one that has none,
+    ModelDamaged for a graph that can't be loaded.
+    """
+    shape = shape or RunShape()
+    manifest = files.manifest
+    if manifest is None or manifest.tail is None:
+        if providers.cuda_graphs:
+            raise ConfigurationError(
+                f"{files.source} is a plain ONNX model, and CUDA graphs are for those that `rerank-fleet export` has "
+                "graphs of its own for: unset RERANK_CUDA_GRAPHS"
+            )
+        return PlainEngine(files.model_path, shape, threads, providers)
+    if shape.plan not in manifest.plans:
+        raise ConfigurationError(
+            f"{files.source} holds no graph for plan {shape.plan}; it has {', '.join(manifest.plans)}: set RERANK_PLAN "
+            f"to one of them, or export it with `--plans {shape.plan}`"
+        )
+    directory = files.model_path.parent
+    body, tail = directory / manifest.plans[shape.plan], directory / manifest.tail
+    if providers.device != "cpu":
+        return DeviceEngine(body, tail, shape, providers, manifest.max_length)
+    return ArtefactEngine(body, tail, shape, threads, packed)

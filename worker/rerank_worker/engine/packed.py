@@ -1,0 +1,158 @@
+"""Weights in this CPU's own layout, written once a host and mapped by all of its processes.
+
+ONNX Runtime lays the weights of matrix products out anew for the CPU it runs on, in private memory of each process: a
+second copy of the model for every core. Saved to disk in that layout they are shared like the rest of weights.bin.
+The layout belongs to one build of the runtime and one kind of CPU, so both stand in the directory's name; a new file is
+used only after a run over it gave the bits that the original gives, and later only if it has not changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+
+from rerank_shared.cpu import cpu_name, host_features
+from rerank_shared.digest import file_digest
+from rerank_shared.errors import ModelDamaged
+from rerank_shared.settings import Settings
+from rerank_worker.engine.layouts import Feeds
+from rerank_worker.engine.session import open_session, session_options
+
+log = logging.getLogger(__name__)
+_DIGESTS = "digests.json"
+#: Where a packed weight lies in its file, as a packed graph says it: "|offset;length;checksum".
+_OFFSET = re.compile(rb"\|(\d+);\d+;\d+")
+#: Some kernels read packed weights in units of a cache line, and crash the process where one does not begin there.
+_ALIGNMENT = 64
+_SAVE = {
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+    "session.save_external_prepacked_constant_initializers": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PackedWeights:
+    """The packed graphs of one model on this host, in `directory`. None: graphs are opened as they were exported."""
+
+    directory: Path | None
+
+    @classmethod
+    def of(cls, settings: Settings, model_digest: str) -> Self:
+        """Return the place that the settings give to the model of this digest."""
+        if settings.packed_dir == "off":
+            return cls(None)
+        try:
+            root = Path(settings.packed_dir).expanduser() if settings.packed_dir else _cache_home() / "rerank-fleet"
+        except RuntimeError as error:
+            # A container may run under a user that has no entry in passwd.
+            log.warning("weights not packed, set RERANK_PACKED_DIR to a directory: %s", error)
+            return cls(None)
+        return cls(root / _key(model_digest))
+
+    def open(self, graph: Path, feeds: Feeds, threads: int) -> Any:
+        """Return a session of `graph` on packed weights, written now if need be; `feeds` are inputs to compare by.
+
+        Where they can't be written or do not give equal bits, the session is one of the graph as it was exported.
+        Raises ModelDamaged if that can't be loaded either.
+        """
+        if self.directory is not None:
+            packed = self.directory / graph.stem / graph.name
+            try:
+                if _is_whole(packed.parent) or _write(graph, packed, feeds):
+                    return open_session(packed, optimise=False, threads=threads)
+            except (OSError, ModelDamaged) as error:
+                # A full disk is told by ONNX Runtime, as a graph that can't be loaded.
+                log.warning("weights not packed, each process keeps its own copy path=%s error=%r", packed, error)
+        return open_session(graph, optimise=False, threads=threads)
+
+
+def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
+    """Pack beside the final place and move the whole directory there, so that nobody meets half of it.
+
+    Returns whether the packed graph may be used.
+    """
+    packed.parent.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{graph.stem}-", dir=packed.parent.parent))
+    try:
+        options = session_options(optimise=False)
+        options.optimized_model_filepath = str(scratch / graph.name)
+        settings = {**_SAVE, "session.optimized_model_external_initializers_file_name": f"{graph.stem}.bin"}
+        for name, value in settings.items():
+            options.add_session_config_entry(name, value)
+        original = open_session(graph, optimise=False, options=options)
+        if not _is_aligned(scratch / graph.name):
+            log.warning("weights not packed, their sizes would not let them lie at multiples of 64 graph=%s", graph)
+            return False
+        if not _equal(original, open_session(scratch / graph.name, optimise=False), feeds):
+            log.warning("packed weights give other scores on this host, and are not used graph=%s", graph)
+            return False
+        digests = {path.name: file_digest(str(path)) for path in sorted(scratch.iterdir())}
+        (scratch / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
+        # Else only this user could read it: others who share the place have their own processes here.
+        scratch.chmod(stat.S_IMODE(packed.parent.parent.stat().st_mode))
+        _publish(scratch, packed.parent)
+        return True
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _publish(scratch: Path, final: Path) -> None:
+    """Move a directory to its final place, unless another process of this host was first with one as good."""
+    try:
+        scratch.rename(final)
+    except OSError:
+        if _is_whole(final):
+            return
+        # Renamed before it is deleted: nobody may meet half of it either.
+        broken = Path(tempfile.mkdtemp(prefix=f".{final.name}-broken-", dir=final.parent))
+        try:
+            final.rename(broken / final.name)
+            scratch.rename(final)
+        finally:
+            shutil.rmtree(broken, ignore_errors=True)
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether the files there are as they were written.
+
+    After a power cut they may be of full length and hold zeros, which ONNX Runtime would score with.
+    """
+    try:
+        digests = json.loads((directory / _DIGESTS).read_bytes())
+        return all(file_digest(str(directory / name)) == digest for name, digest in digests.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _is_aligned(packed: Path) -> bool:
+    """Whether every packed weight of a graph begins at a cache line; ONNX Runtime writes them end to end."""
+    offsets = [int(offset) for offset in _OFFSET.findall(packed.read_bytes())]
+    return bool(offsets) and all(offset % _ALIGNMENT == 0 for offset in offsets)
+
+
+def _equal(one: Any, other: Any, feeds: Feeds) -> bool:
+    fed = {node.name: feeds[node.name] for node in one.get_inputs()}
+    pairs = zip(one.run(None, fed), other.run(None, fed), strict=True)
+    return all(np.array_equal(first, second) for first, second in pairs)
+
+
+def _key(model_digest: str) -> str:
+    features = ",".join(sorted(host_features().names))
+    parts = "\n".join((model_digest, onnxruntime.__version__, cpu_name(), features))
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,195 @@
+"""What sessions run on: ONNX Runtime's execution providers, their options, and why these.
+
+`choose` is pure; `providers_for` asks this machine. What was asked for is never replaced by something else: a GPU that
+can't be used is an error that says what is missing, and only `auto` may end on the CPU. Options for CUDA and TensorRT
+follow ONNX Runtime's documentation and sources; they have not run on a GPU yet (docs/gpu.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+
+from rerank_shared.cpu import host_features, refuse_reason
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.precision import PrecisionName
+from rerank_shared.settings import DeviceName, Settings
+
+log = logging.getLogger(__name__)
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+TENSORRT_PROVIDER = "TensorrtExecutionProvider"
+_INSTALL = (
+    "`pip uninstall --yes onnxruntime onnxruntime-gpu`, then `pip install 'rerank-fleet[gpu]'` (the two share their "
+    "files, so only one may be installed; see docs/gpu.md)"
+)
+Option = tuple[str, dict[str, str]]
+_CUDA: tuple[Option, ...] = (
+    (
+        CUDA_PROVIDER,
+        {
+            # Processes choose among several GPUs by CUDA_VISIBLE_DEVICES.
+            "device_id": "0",
+            # Grown by what is needed, not to the next power of two: other processes use the card too.
+            "arena_extend_strategy": "kSameAsRequested",
+            # Products of 19-bit floats would be called fp32, and cached as such.
+            "use_tf32": "0",
+        },
+    ),
+    (CPU_PROVIDER, {}),
+)
+#: Tells why CUDA can't be used on this machine, None where it can.
+Trouble = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """Providers in order of preference with their options, and why they were chosen."""
+
+    options: tuple[Option, ...]
+    reason: str
+    cuda_graphs: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names as ONNX Runtime knows them, the preferred one first."""
+        return tuple(name for name, _ in self.options)
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where inputs and outputs of a run are kept."""
+        return "cpu" if self.names[0] == CPU_PROVIDER else "cuda"
+
+
+ON_CPU = Providers(((CPU_PROVIDER, {}),), "nothing else was asked for")
+
+
+def choose(
+    wanted: DeviceName,
+    precision: PrecisionName,
+    offered: Sequence[str],
+    trouble: Trouble,
+    *,
+    cuda_graphs: bool = False,
+    unsafe: bool = False,
+) -> Providers:
+    """Return what to run a model of `precision` on; `offered` are the providers of the installed ONNX Runtime.
+
+    `trouble` is asked only where a GPU may be used, since it wakes one. Raises ConfigurationError where the wanted
+    device is not there or, unless `unsafe`, is not for the precision, and where CUDA graphs are asked of another one.
+    """
+    found = _wanted(wanted, precision, offered, trouble, unsafe=unsafe)
+    return with_cuda_graphs(found) if cuda_graphs else found
+
+
+def with_cuda_graphs(providers: Providers) -> Providers:
+    """Return the same providers with the work of runs captured. Raises ConfigurationError where CUDA is not the first.
+
+    TensorRT captures engines of whole graphs only, and attention is none of its operators.
+    """
+    (first, options), *others = providers.options
+    if first != CUDA_PROVIDER:
+        raise ConfigurationError(
+            f"RERANK_CUDA_GRAPHS is set, but sessions run on {first} ({providers.reason}): unset it, or set "
+            "RERANK_DEVICE=cuda"
+        )
+    return Providers(((first, options | {"enable_cuda_graph": "1"}), *others), providers.reason, cuda_graphs=True)
+
+
+def providers_for(settings: Settings, precision: PrecisionName) -> Providers:
+    """Return what a model of `precision` runs on here, by the settings; raises as `choose`."""
+    offered = onnxruntime.get_available_providers()
+    chosen = choose(
+        settings.device,
+        precision,
+        offered,
+        cuda_trouble,
+        cuda_graphs=settings.cuda_graphs,
+        unsafe=settings.unsafe,
+    )
+    log.info("device chosen providers=%s reason=%r", ",".join(chosen.names), chosen.reason)
+    return chosen
+
+
+def cuda_trouble() -> str | None:
+    """Return why CUDA can't be used here, None if it can: a few bytes are put on the first GPU.
+
+    The list of available providers is no answer: it names what the package was built with, on machines without a GPU
+    too, and a session then falls back to the CPU.
+    """
+    _preload_libraries()
+    try:
+        onnxruntime.OrtValue.ortvalue_from_shape_and_type([1], np.float32, "cuda", 0)
+    except Exception as error:
+        # onnxruntime's exceptions share no base class below Exception.
+        return str(error).strip() or repr(error)
+    return None
+
+
+def _wanted(
+    wanted: DeviceName, precision: PrecisionName, offered: Sequence[str], trouble: Trouble, *, unsafe: bool
+) -> Providers:
+    if wanted == "cpu":
+        return Providers(ON_CPU.options, "RERANK_DEVICE is cpu")
+    provider = TENSORRT_PROVIDER if wanted == "tensorrt" else CUDA_PROVIDER
+    if wanted == "auto":
+        if (reason := _why_not(provider, precision, offered, trouble, unsafe=False)) is not None:
+            return Providers(ON_CPU.options, reason)
+        return Providers(_CUDA, f"a GPU is there and {precision} runs on it")
+    if (reason := _why_not(provider, precision, offered, trouble, unsafe=unsafe)) is not None:
+        raise ConfigurationError(f"RERANK_DEVICE={wanted} can't be had: {reason}; or set RERANK_DEVICE=cpu")
+    options = _CUDA if wanted == "cuda" else (_tensorrt(precision), *_CUDA)
+    return Providers(options, f"RERANK_DEVICE is {wanted}")
+
+
+def _why_not(
+    provider: str, precision: PrecisionName, offered: Sequence[str], trouble: Trouble, *, unsafe: bool
+) -> str | None:
+    if provider not in offered:
+        return f"the installed ONNX Runtime has no {provider} (it has {', '.join(offered)}): install it by {_INSTALL}"
+    if not unsafe and (reason := refuse_reason(precision, host_features(), (provider, CPU_PROVIDER))) is not None:
+        return reason
+    if (told := trouble()) is not None:
+        return (
+            f"ONNX Runtime can't use a GPU here ({told}): check that nvidia-smi shows one, and that the CUDA and cuDNN "
+            f"that this build needs are installed, for instance by {_INSTALL}"
+        )
+    return None
+
+
+def _tensorrt(precision: PrecisionName) -> Option:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-fleet" / "tensorrt"
+    options = {
+        "device_id": "0",
+        # Building an engine takes minutes, and each start would do it again.
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(cache),
+    }
+    # A model keeps the precision that it was exported, measured and cached in.
+    if precision == "fp16":
+        options["trt_fp16_enable"] = "1"
+    return TENSORRT_PROVIDER, options
+
+
+def _preload_libraries() -> None:
+    """Load CUDA and cuDNN where they came as Python packages, which the dynamic loader does not search."""
+    # Since ONNX Runtime 1.21.
+    preload: Any = getattr(onnxruntime, "preload_dlls", None)
+    if preload is None:
+        return
+    # It prints what it can't find, which may be installed elsewhere and then is no trouble.
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        preload()
+    if said := printed.getvalue().strip():
+        log.debug("libraries of CUDA preloaded told=%r", said)

@@ -1,0 +1,56 @@
+"""One ONNX Runtime session as this fleet runs it: one thread unless told otherwise, bounded memory, no surprises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_worker.engine.providers import ON_CPU, Providers
+
+
+def session_options(*, optimise: bool, threads: int = 1) -> Any:
+    """Return the SessionOptions of this fleet; see open_session."""
+    options = onnxruntime.SessionOptions()
+    # Two processes of one thread give 1.5 times the throughput of one of two, and without a pool nothing spins.
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A pattern is kept for each input shape for ever, and unpadded pairs come in hundreds of shapes.
+    options.enable_mem_pattern = False
+    # A failing run raises, and the scorer logs it; the runtime need not print it as well.
+    options.log_severity_level = 4
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    return options
+
+
+def open_session(
+    path: Path, *, optimise: bool, threads: int = 1, options: Any = None, providers: Providers = ON_CPU
+) -> Any:
+    """Return an InferenceSession. `optimise`: let ONNX Runtime fuse operators, for graphs that are not ours.
+
+    Our graphs are loaded as they are: the fusions (SkipLayerNormalization above all) are slower on CPU than what they
+    replace. `options` stand instead of both. Raises ModelDamaged for a file that can't be loaded, ConfigurationError if
+    the session did not get the first of its `providers`.
+    """
+    options = options or session_options(optimise=optimise, threads=threads)
+    try:
+        session = onnxruntime.InferenceSession(
+            # By default it prints, and goes on with other providers.
+            str(path),
+            options,
+            providers=list(providers.options),
+            enable_fallback=0,
+        )
+    except Exception as error:
+        # onnxruntime's exceptions share no base class below Exception.
+        raise ModelDamaged(f"{path} can't be loaded by ONNX Runtime {onnxruntime.__version__}: {error}") from None
+    got = session.get_providers()
+    if got[:1] != [providers.names[0]]:
+        raise ConfigurationError(
+            f"ONNX Runtime was asked to run {path} on {providers.names[0]} and took {', '.join(got)}: its libraries "
+            "could not be loaded; see docs/gpu.md, or set RERANK_DEVICE=cpu"
+        )
+    return session
