@@ -4,10 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 EXTRAS ?= dev
 STAMP  := $(VENV)/.installed-$(EXTRAS)
+PEERS  ?= .venv-peers
+EXPORT ?= .venv-export
+PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
-.PHONY: help install demo check lint test bench clean
+.PHONY: help install demo check lint test test-export bench bench-engine bench-engine-peers clean
 help:            ## List the verbs.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Rerank Fleet needs Python 3.11 or later, this is {v[0]}.{v[1]}: set PYTHON=python3.x")'
@@ -34,8 +37,32 @@ lint: $(STAMP)   ## Mend what the linter and formatter can.
 test: check      ## Checks, then the whole suite against a real server and the real model.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+$(EXPORT)/.installed: $(PEERS_LIST) pyproject.toml
+	@test -x $(EXPORT)/bin/python || $(PYTHON) -m venv $(EXPORT)
+	@echo '*' > $(EXPORT)/.gitignore
+	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
+	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,export]'
+	@touch $@
+
+test-export: $(EXPORT)/.installed  ## The tests of the export that need torch, in an environment of their own.
+	$(EXPORT)/bin/pytest -n 2 --dist loadgroup -m export
+
 bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
 	$(BIN)/python -m rerank_ops.bench.fleet
 
+$(PEERS)/.installed: $(PEERS_LIST) pyproject.toml
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo '*' > $(PEERS)/.gitignore
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS_LIST) --editable '.[worker]'
+	@touch $@
+
+bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment.
+
+bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour.
+	$(BIN)/python -m rerank_ops.bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
+	$(BIN)/python -m rerank_ops.bench.engine.render docs/engine.md
+	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
+
 clean:           ## Remove what the verbs made.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(EXPORT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
-"""The settings as the Markdown table of the README, made from the fields themselves so that it can't fall behind.
+"""The settings as the Markdown table of docs/settings.md, made from the fields themselves so that it can't fall behind.
 
-python -m rerank_ops.settings_table                     print the table
-python -m rerank_ops.settings_table --write README.md   replace what stands between the markers
-python -m rerank_ops.settings_table --check README.md   exit with 1 if that would change anything
+python -m rerank_ops.settings_table                            print the table
+python -m rerank_ops.settings_table --write docs/settings.md   replace what stands between the markers
+python -m rerank_ops.settings_table --check docs/settings.md   exit with 1 if that would change anything
 """
 
 from __future__ import annotations

@@ -13,12 +13,14 @@ from rich.text import Text
 
 from rerank_ops.cli.checks.finding import Finding
 from rerank_ops.cli.checks.fleet import check_fleet
-from rerank_ops.cli.checks.host import check_cores, check_versions
+from rerank_ops.cli.checks.host import check_cores, check_cpu, check_versions
 from rerank_ops.cli.checks.model import check_model
+from rerank_ops.cli.checks.profile import check_profile
 from rerank_ops.cli.checks.server import check_server
 from rerank_ops.cli.console import out
 from rerank_ops.cli.effective import EffectiveSetting, effective_settings
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.settings import Settings
 
@@ -28,7 +30,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def doctor(as_json: AsJson = False, url: RedisUrl = None) -> None:
     """Check settings, server, model, machine and fleet. Exit status 1 if anything fails."""
     settings, findings = _load(url)
-    findings += [*check_versions(), *check_cores(settings)]
+    findings += [*check_versions(), *check_cores(settings), *check_cpu(host_features())]
     if settings is not None:
         findings += _check_all(settings)
     shown = effective_settings(settings, os.environ) if settings else []
@@ -58,6 +60,7 @@ def _check_all(settings: Settings) -> Iterator[Finding]:
         reachable = reachable and finding.status != "fail"
         yield finding
     yield from check_model(settings)
+    yield from check_profile(settings)
     if reachable:
         yield from check_fleet(settings)
 

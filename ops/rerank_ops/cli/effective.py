@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
 from rerank_shared.connections import masked_url
-from rerank_shared.settings import PREFIX, Settings
+from rerank_shared.settings import PREFIX, Settings, profile_of
 
-Origin = Literal["argument", "environment", "default"]
+Origin = Literal["argument", "environment", "profile", "default"]
 #: Other variables that a setting is read from.
 _ALIASES = {"redis_url": "REDIS_URL"}
 
@@ -32,7 +32,9 @@ class EffectiveSetting:
 
 def effective_settings(settings: Settings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
     """Return every setting in the order of its declaration; `environ` tells where its value came from."""
-    return [_setting(settings, name, environ) for name in Settings.model_fields]
+    profile = profile_of(settings)
+    values = {} if profile is None else profile.values
+    return [_setting(settings, name, environ, values) for name in Settings.model_fields]
 
 
 def effective_line(settings: Settings) -> str:
@@ -40,7 +42,7 @@ def effective_line(settings: Settings) -> str:
     return " ".join(f"{name}={_value(settings, name)}" for name in Settings.model_fields)
 
 
-def _setting(settings: Settings, name: str, environ: Mapping[str, str]) -> EffectiveSetting:
+def _setting(settings: Settings, name: str, environ: Mapping[str, str], profile: Mapping[str, Any]) -> EffectiveSetting:
     variable = PREFIX + name.upper()
     present = {key.upper(): key for key in environ}
     candidates = [variable, _ALIASES.get(name, variable)]
@@ -48,6 +50,9 @@ def _setting(settings: Settings, name: str, environ: Mapping[str, str]) -> Effec
     origin: Origin = "default"
     if name in settings.model_fields_set:
         origin = "environment" if read_from and _is_from(settings, name, environ[read_from]) else "argument"
+        # An argument may have come before the profile as well.
+        if not read_from and name in profile and getattr(settings, name) == profile[name]:
+            origin = "profile"
     shown = read_from if origin == "environment" and read_from else variable
     return EffectiveSetting(name, shown, _value(settings, name), origin)
 

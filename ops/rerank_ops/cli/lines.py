@@ -84,6 +84,7 @@ async def _answer(
             deadline_ms=request.deadline_ms,
             job_class=request.job_class,
             model=request.model,
+            tokenizer_digest=request.tokenizer_digest,
         )
     except RerankError as error:
         return error

@@ -16,9 +16,13 @@ Processes = Annotated[
     int | None,
     typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes. Unset: one for each usable core."),
 ]
+Unsafe = Annotated[
+    bool,
+    typer.Option("--unsafe", help="Serve an exported model that failed its quality gate or whose files differ."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings_from(redis_url: str | None) -> Settings:
-    """Return the settings of the environment with the option before them; raises ConfigurationError."""
-    return load_settings(redis_url=redis_url)
+def settings_from(redis_url: str | None, *, unsafe: bool = False) -> Settings:
+    """Return the settings of the environment with the options before them; raises ConfigurationError."""
+    return load_settings(redis_url=redis_url, unsafe=unsafe or None)

@@ -28,7 +28,7 @@ def ranking_table(response: RerankResponse, documents: Sequence[Document]) -> Ta
     table.add_column("document")
     table.add_column("", no_wrap=True)
     for rank, result in enumerate(response.results):
-        text = one_line(documents[result.index].text)
+        text = one_line(_shown(documents[result.index]))
         cells = [Text(str(rank + 1)), Text(score_text(result)), moved(result.index, rank)]
         cells += [Text(one_line(result.id or ""))] if with_ids else []
         cells += [Text(text, no_wrap=True, overflow="ellipsis"), Text(" ".join(marks(result)), style="dim")]
@@ -66,6 +66,10 @@ def marks(result: Result) -> list[str]:
     """Return what else is to be known of a result."""
     marked = {"unscored": not result.scored, "cached": result.cached, "truncated": result.truncated}
     return [name for name, holds in marked.items() if holds]
+
+
+def _shown(document: Document) -> str:
+    return document.text if document.text is not None else f"({len(document.token_ids or ())} token ids)"
 
 
 def one_line(text: str) -> str:

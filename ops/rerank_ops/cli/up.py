@@ -6,18 +6,18 @@ import typer
 
 from rerank_ops.cli.effective import effective_line
 from rerank_ops.cli.fleet import run_workers
-from rerank_ops.cli.options import Processes, RedisUrl, settings_from
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, settings_from
 from rerank_ops.server import ensure_server, is_given
 from rerank_shared.settings import Settings
 
 
-def up(processes: Processes = None, url: RedisUrl = None) -> None:
+def up(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
     """Run a whole fleet on this machine, until Ctrl-C.
 
     The server is the one that --redis-url, RERANK_REDIS_URL or REDIS_URL names; without any, one is started here, which
     keeps everything in memory and ends with this command.
     """
-    chosen = settings_from(url)
+    chosen = settings_from(url, unsafe=unsafe)
     with ensure_server(chosen) as settings:
         print(f"settings {effective_line(settings)}", flush=True)
         if not is_given(chosen):

@@ -6,15 +6,15 @@ import typer
 
 from rerank_ops.cli.effective import effective_line
 from rerank_ops.cli.fleet import run_workers
-from rerank_ops.cli.options import Processes, RedisUrl, settings_from
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, settings_from
 
 
-def worker(processes: Processes = None, url: RedisUrl = None) -> None:
+def worker(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
     """Run worker processes against a Redis server, until Ctrl-C.
 
     They wait for a server that is not there yet, restart when they die, and finish what they run before they stop. A
     second Ctrl-C stops at once.
     """
-    settings = settings_from(url)
+    settings = settings_from(url, unsafe=unsafe)
     print(f"settings {effective_line(settings)}", flush=True)
     raise typer.Exit(run_workers(settings, processes))

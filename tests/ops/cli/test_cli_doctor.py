@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from rerank_ops.cli.app import app
+from rerank_ops.cli.checks.host import check_cpu
 from rerank_ops.server import EmbeddedServer
+from rerank_shared.cpu import CpuFeatures, choose_precision, host_features
 from rerank_shared.settings import Settings, to_environ
+from support.artefacts import MODEL, write_artefact
 
 Report = dict[str, dict[str, Any]]
 
@@ -60,6 +64,33 @@ def test_settings_that_cannot_work_fail(settings: Settings) -> None:
     code, report = doctor(**to_environ(settings) | {"RERANK_BUDGET_TOKENS": "100"})
     assert code == 1
     assert "RERANK_BUDGET_TOKENS" in report["engine"]["fix"]
+
+
+def test_the_cpu_is_told_with_the_precision_for_it() -> None:
+    _, report = doctor("--redis-url", "redis://127.0.0.1:1/0")
+    features = host_features()
+    assert report["cpu"]["status"] == "ok"
+    assert report["cpu"]["message"].startswith(f"{features.machine}, {features}; {choose_precision(features)} is")
+    (old,) = check_cpu(CpuFeatures("x86_64", frozenset({"avx2"})))
+    assert "x86_64, avx2; int8" in old.message
+    assert "7 bits" in old.message
+
+
+def test_an_exported_model_is_told_with_its_quality(tmp_path: Path) -> None:
+    directory = tmp_path / "exported"
+    write_artefact(directory)
+    environ = {"RERANK_MODEL": f"file:{directory}", "RERANK_REDIS_URL": "redis://127.0.0.1:1/0"}
+    _, report = doctor(**environ)
+    assert (report["model"]["status"], report["quality"]["status"]) == ("ok", "ok")
+    assert report["model"]["message"].startswith(MODEL)
+    assert "Spearman 0.9990 over 320 pairs" in report["quality"]["message"]
+    _, report = doctor(**environ, RERANK_GATE_MIN_SPEARMAN="0.9999")
+    assert report["model"]["status"] == "fail"
+    assert "below 0.9999" in report["model"]["message"]
+    _, report = doctor(**environ, RERANK_GATE_MIN_SPEARMAN="0.9999", RERANK_UNSAFE="true")
+    assert (report["model"]["status"], report["quality"]["status"]) == ("warn", "warn")
+    assert "below 0.9999" in report["quality"]["message"]
+    assert report["engine"]["status"] == "ok"
 
 
 def test_a_variable_that_nothing_reads_fails_and_the_rest_is_still_looked_at() -> None:

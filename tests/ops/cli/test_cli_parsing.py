@@ -65,8 +65,8 @@ def test_documents_are_lines_or_objects() -> None:
     ("data", "name", "message"),
     [
         (b'{"text": "a"}\n\nplain', "f.txt", "f.txt, line 3 is not JSON"),
-        (b'{"text": "a"}\n{"id": "b"}', "f.txt", "f.txt, line 2: text: Field required"),
-        (b'{"body": "a"}', "f.jsonl", "f.jsonl, line 1: text: Field required"),
+        (b'{"text": "a"}\n{"id": "b"}', "f.txt", "f.txt, line 2: document: either `text` or `token_ids` expected"),
+        (b'{"body": "a"}', "f.jsonl", "f.jsonl, line 1: document: either `text` or `token_ids` expected"),
         (b"\xff", "f.txt", "f.txt is not UTF-8"),
     ],
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rerank_ops.server import EmbeddedServer
+from support.artefacts import FAILED, write_artefact
 from support.commands import CommandLine, Spawn, assert_gone
 from support.waiting import wait_until
 
@@ -57,6 +59,21 @@ def test_a_procfile_runner_starts_server_and_workers_at_once(
     assert_gone(family)
     # The server stays until its workers have gone, though both were told to stop at once.
     assert "farewell not said" not in running.log.read_text()
+
+
+@pytest.mark.parametrize("command", ["worker", "up"])
+def test_a_model_that_did_not_pass_its_gate_needs_unsafe(
+    command: str, command_line: CommandLine, spawn: Spawn, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    write_artefact(tmp_path / "exported", FAILED)
+    model = f"file:{tmp_path / 'exported'}"
+    run = command_line.run(command, "--processes", "1", RERANK_MODEL=model, RERANK_REDIS_URL=server.url)
+    assert run.returncode == 78
+    assert "0.9871, below 0.995" in run.stderr
+    assert "--unsafe (RERANK_UNSAFE=true)" in run.stderr
+    running = spawn("rerank-fleet", command, "--unsafe", "-p", "1", RERANK_MODEL=model, RERANK_REDIS_URL=server.url)
+    assert "UNSAFE model served" in running.wait_for("worker ready")
+    assert running.end(signal.SIGTERM) == 0
 
 
 def test_a_worker_that_cannot_start_ends_with_its_reason(command_line: CommandLine) -> None:

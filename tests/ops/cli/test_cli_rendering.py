@@ -48,6 +48,11 @@ def test_a_ranking_has_one_line_a_document_however_long_it_is() -> None:
     assert summary(answer) == "1 scored, 1 cached, 1 unscored in 12 ms by a/model"
 
 
+def test_a_document_without_text_shows_how_long_it_is() -> None:
+    lines = rendered(response(Result(index=0, relevance_score=0.5)), [Document(token_ids=(7, 8, 9))])
+    assert lines[1].endswith("(3 token ids)")
+
+
 def test_a_document_cannot_command_the_terminal() -> None:
     lines = rendered(response(Result(index=0, relevance_score=0.5)), [Document(text="a\x1b[31mb\x07\x9bc [red]d")])
     assert lines[1].endswith("a�[31mb��c [red]d")

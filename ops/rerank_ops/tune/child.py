@@ -1,0 +1,53 @@
+"""One process of a team: loads the model of its settings, then runs pairs for as long as each line of input says.
+
+Started by team.py as `python -m rerank_ops.tune.child`; talks JSON, one object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from rerank_shared.catalogue import configured_files
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.settings import load_settings
+from rerank_worker.engine import RunShape, open_engine
+from rerank_worker.tokenizing import EncodedPair
+
+
+def main() -> int:
+    """Answer each request to run with the tokens and seconds it took, until the input ends."""
+    try:
+        task: dict[str, Any] = json.loads(sys.stdin.readline())
+        if task["core"] is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {task["core"]})
+        settings = load_settings()
+        engine = open_engine(configured_files(settings), RunShape.of(settings), settings.threads)
+    except ConfigurationError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 1
+    pairs = [EncodedPair(np.array(ids), np.array(types), truncated=False) for ids, types in task["pairs"]]
+    runs = [[pairs[i] for i in run] for run in engine.runs(pairs)]
+    engine.score(runs[-1])
+    # Sorted by length, and a turn may end before the longest.
+    random.Random(0).shuffle(runs)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        until = json.loads(line)["seconds"]
+        tokens, number, started = 0, 0, time.perf_counter()
+        while (seconds := time.perf_counter() - started) < until or not tokens:
+            run = runs[number % len(runs)]
+            engine.score(run)
+            tokens, number = tokens + sum(pair.tokens for pair in run), number + 1
+        print(json.dumps({"tokens": tokens, "seconds": seconds}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

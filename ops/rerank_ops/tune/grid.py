@@ -1,0 +1,95 @@
+"""Which points of the two curves are measured, with what work, so that a first round fits in the time there is.
+
+pairs    one request in runs of so many pairs: its latency
+tokens   a batch in runs of so many tokens: throughput
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rerank_ops.tune.sample import Sample
+from rerank_shared.precision import PlanName
+from rerank_worker.engine import RunShape
+from rerank_worker.tokenizing import EncodedPair
+
+Curve = Literal["pairs", "tokens"]
+CURVES: tuple[Curve, ...] = ("pairs", "tokens")
+SIZES: dict[Curve, tuple[int, ...]] = {
+    "pairs": (1, 2, 4, 8, 16, 32),
+    "tokens": (128, 256, 512, 1_024, 2_048, 4_096, 8_192),
+}
+#: The setting that a curve is about.
+SETTING: dict[Curve, str] = {"pairs": "run_pairs", "tokens": "run_tokens"}
+#: Largest pairs and tokens a run, tried in this order until a round is short enough.
+_EXTENTS = ((32, 8_192), (16, 4_096), (8, 2_048), (4, 1_024))
+#: Points of small runs are measured over several of them, else the clock and one pair's length decide.
+_LEAST_TOKENS = 1_024
+_NO_LIMIT = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point: a plan at one size of a run."""
+
+    curve: Curve
+    plan: PlanName
+    size: int
+
+    def shape(self) -> RunShape:
+        """Return the shape of its runs, limited by its own size alone."""
+        if self.curve == "pairs":
+            return RunShape(self.plan, self.size, _NO_LIMIT)
+        return RunShape(self.plan, _NO_LIMIT, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of a model. In `fixed` ones a run is one pair whatever the settings, so they have one point a curve."""
+
+    names: tuple[PlanName, ...]
+    fixed: frozenset[PlanName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The points and their work; sizes ascend within a plan, and plans follow each other."""
+
+    cells: tuple[Cell, ...]
+    work: dict[Cell, tuple[EncodedPair, ...]]
+    request_pairs: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one whole round."""
+        return sum(tokens_of(pairs) for pairs in self.work.values())
+
+
+def lay_out(plans: Plans, sample: Sample, tokens_per_s: float, round_s: float) -> Grid:
+    """Return the widest grid of which a round takes at most `round_s` at a known rate, else the narrowest."""
+    for extent in _EXTENTS:
+        grid = _grid(plans, sample, dict(zip(CURVES, extent, strict=True)))
+        if grid.tokens <= tokens_per_s * round_s:
+            break
+    return grid
+
+
+def tokens_of(pairs: Sequence[EncodedPair]) -> int:
+    """Return the tokens of some pairs, padding left out."""
+    return sum(pair.tokens for pair in pairs)
+
+
+def _grid(plans: Plans, sample: Sample, most: dict[Curve, int]) -> Grid:
+    cells = []
+    for curve in CURVES:
+        sizes = [size for size in SIZES[curve] if size <= most[curve]]
+        for plan in plans.names:
+            cells += [Cell(curve, plan, size) for size in (sizes[:1] if plan in plans.fixed else sizes)]
+    request = tuple(sample.take(most["pairs"]))
+    work = {
+        cell: request if cell.curve == "pairs" else tuple(sample.take_tokens(max(cell.size, _LEAST_TOKENS)))
+        for cell in cells
+    }
+    return Grid(tuple(cells), work, len(request))

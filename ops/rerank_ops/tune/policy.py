@@ -1,0 +1,198 @@
+"""From measurements to a profile: pure, no clock and no engine.
+
+A default stays unless something else is clearly faster: by a margin, in most of enough rounds. So does a plan in which
+a score depends on its pair alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rerank_ops.tune.grid import SETTING, Curve
+from rerank_ops.tune.rounds import Series
+from rerank_ops.tune.team import Team
+from rerank_shared.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.settings import Settings
+
+#: How much faster something must be to be taken, by the median and by the lower quartile of the rounds: noise gives
+#: the fastest of many equal points about 5 % without cause.
+_MARGIN, _LEAST = 1.10, 1.05
+#: Sizes this close to the best are as good as it, and the smallest of them is taken: it looks at deadlines more often.
+_AS_GOOD = 1.02
+_MOST_WAIT_MS = 5.0
+#: Rounds below which nothing is clear.
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings to use, by name, and for each why in words; `notes` tell what to beware of in the measurements."""
+
+    values: Mapping[str, Any]
+    reasons: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as fast one thing is as another, round by round: the median and the middle half of the rounds."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, slower: Sequence[float], faster: Sequence[float]) -> Ratio:
+        """Compare times of the same rounds; where one has more rounds, only those that both have count."""
+        rounds = min(len(slower), len(faster))
+        ratios = np.array(slower[:rounds]) / np.array(faster[:rounds])
+        low, median, high = (float(value) for value in np.percentile(ratios, (25, 50, 75)))
+        return cls(median, low, high, rounds)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is faster by more than noise explains."""
+        return self.rounds >= _FEW and self.median > _MARGIN and self.low > _LEAST
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
+
+
+def default(name: str) -> Any:
+    """Return the default of a setting; the one in force may come from a profile that is being replaced."""
+    return Settings.model_fields[name].default
+
+
+def choose(
+    series: Sequence[Series], teams: Sequence[Team], *, precision: PrecisionName, max_length: int, cores: int
+) -> Choice:
+    """Return the profile that measurements speak for.
+
+    `series` holds points of each plan on each curve, those of default sizes among them; `max_length` is the model's.
+    """
+    plan, why_plan = choose_plan(series, precision)
+    values: dict[str, Any] = {"plan": plan}
+    reasons = {"plan": why_plan}
+    for curve, name in SETTING.items():
+        values[name], reasons[name] = _choose_size(_of_plan(series, curve, plan), default(name))
+    budget = max(default("budget_tokens"), values["run_tokens"], max_length)
+    values["budget_tokens"] = budget
+    held_s = budget * _best(_of_plan(series, "tokens", plan)).seconds_per_token
+    reasons["budget_tokens"] = f"a full batch holds an urgent job up for {held_s * 1000:.0f} ms" + (
+        "" if budget == default("budget_tokens") else "; it must hold a run and the longest pair"
+    )
+    one_by_one = plan == "single" or values["run_pairs"] == 1
+    values["max_wait_ms"], reasons["max_wait_ms"] = (
+        (0.0, "pairs run one by one, so company gains nothing")
+        if one_by_one
+        else _choose_wait(_of_plan(series, "pairs", plan), values["run_pairs"])
+    )
+    more, reasons["threads"] = _choose_threads(teams, cores)
+    return Choice(values | more, reasons, _notes(series, teams))
+
+
+def choose_plan(series: Sequence[Series], precision: PrecisionName) -> tuple[PlanName, str]:
+    """Return the plan to run and why, from the latency of one request in each plan's best size."""
+    best = {plan: _best(_of_plan(series, "pairs", plan)) for plan in _plans(series)}
+    invariant = [plan for plan in PRECISION[precision].invariant_plans if plan in best]
+    # The plan of the default first, so that ties are its.
+    preferred = sorted(invariant or best, key=lambda plan: plan != default("plan"))[0]
+    for plan in invariant:
+        if Ratio.of(best[preferred].seconds, best[plan].seconds).is_clear:
+            preferred = plan
+    fastest = min(best, key=lambda plan: best[plan].seconds_per_token)
+    kept = "a score in it is the same bits in any company" if preferred in invariant else "the first of its plans"
+    if len(best) == 1:
+        return preferred, f"the model has no other; {kept}" if invariant else "the model has no other"
+    if fastest == preferred:
+        return preferred, f"fastest, {_ahead(best, preferred)}; {kept}"
+    ratio = Ratio.of(best[preferred].seconds, best[fastest].seconds)
+    if ratio.is_clear:
+        lost = f"; scores of {precision} then vary with their company" if fastest not in invariant and invariant else ""
+        return fastest, f"{ratio} as fast as {preferred}{lost}"
+    return preferred, f"{kept}, and {fastest} is only {ratio} as fast, not clearly over {_MARGIN:.2f}x"
+
+
+def _choose_size(series: Sequence[Series], usual: int) -> tuple[int, str]:
+    by_size = {one.cell.size: one for one in series}
+    if usual not in by_size:
+        return usual, "the default: in this plan the model runs each pair by itself, whatever the setting"
+    best = _best(series)
+    if best.cell.size == usual:
+        return usual, "the default, and the fastest"
+    ratio = Ratio.of(by_size[usual].seconds, best.seconds)
+    if not ratio.is_clear:
+        return usual, f"the default: {best.cell.size} is {ratio} as fast, not clearly over {_MARGIN:.2f}x"
+    size = min(size for size, one in by_size.items() if Ratio.of(one.seconds, best.seconds).median <= _AS_GOOD)
+    return size, f"{Ratio.of(by_size[usual].seconds, by_size[size].seconds)} as fast as the default of {usual}"
+
+
+def _choose_wait(series: Sequence[Series], run_pairs: int) -> tuple[float, str]:
+    """Waiting pays where pairs that run together take less than they do one by one: half of what that saves."""
+    by_size = {one.cell.size: one for one in series}
+    alone, together = by_size[1], by_size[run_pairs]
+    ratio = Ratio.of(alone.seconds, together.seconds)
+    if not ratio.is_clear:
+        return 0.0, f"runs of {run_pairs} pairs are {ratio} as fast as single ones, nothing to wait for"
+    saved_ms = 1000 * run_pairs * (_median(alone) - _median(together)) / alone.pairs
+    wait_ms = round(min(_MOST_WAIT_MS, saved_ms / 2), 1)
+    return wait_ms, f"a run of {run_pairs} pairs saves {saved_ms:.1f} ms over single ones: half of it, 5 ms at most"
+
+
+def _choose_threads(teams: Sequence[Team], usable: int) -> tuple[dict[str, Any], str]:
+    usual = int(default("threads"))
+    if len(teams) < 2:
+        return {"threads": usual}, "the default: there is one core to use"
+    single = max((team for team in teams if team.threads == 1), key=lambda team: team.processes)
+    best = max((team for team in teams if team.threads > 1), key=lambda team: float(np.median(team.tokens_per_s)))
+    ratio = Ratio.of([1 / rate for rate in single.tokens_per_s], [1 / rate for rate in best.tokens_per_s])
+    told = f"{best} threads do {ratio} the work of {single}"
+    if not ratio.is_clear:
+        return {"threads": usual}, f"the default: {told}"
+    # A pinned process would have all its threads on one core.
+    return {"threads": best.threads, "processes": max(1, usable // best.threads), "pin": False}, told
+
+
+def _notes(series: Sequence[Series], teams: Sequence[Team]) -> tuple[str, ...]:
+    notes = []
+    if max(len(one.seconds) for one in series) < _FEW:
+        notes.append(f"fewer than {_FEW} rounds: give it more --seconds")
+    samples = [one.seconds for one in series] + [team.tokens_per_s for team in teams]
+    spread = max((_spread(values) for values in samples if len(values) >= _FEW), default=0.0)
+    if spread > _MARGIN - 1:
+        notes.append(
+            f"the middle half of the rounds spreads over up to {spread:.0%} of the median: the host was busy, try again"
+        )
+    return tuple(notes)
+
+
+def _ahead(best: Mapping[PlanName, Series], plan: PlanName) -> str:
+    others = {name: one for name, one in best.items() if name != plan}
+    second = min(others, key=lambda name: others[name].seconds_per_token)
+    return f"{Ratio.of(others[second].seconds, best[plan].seconds)} as fast as the next, {second}"
+
+
+def _spread(values: Sequence[float]) -> float:
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float((high - low) / middle)
+
+
+def _plans(series: Sequence[Series]) -> list[PlanName]:
+    return list(dict.fromkeys(one.cell.plan for one in series))
+
+
+def _of_plan(series: Sequence[Series], curve: Curve, plan: PlanName) -> list[Series]:
+    return [one for one in series if (one.cell.curve, one.cell.plan) == (curve, plan)]
+
+
+def _best(series: Sequence[Series]) -> Series:
+    return min(series, key=lambda one: one.seconds_per_token)
+
+
+def _median(one: Series) -> float:
+    return float(np.median(one.seconds))

@@ -1,0 +1,52 @@
+"""Writes a profile: the settings that were chosen, each with its reason as a comment, and what they were made for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rerank_ops.tune.policy import Choice
+from rerank_shared.profile import MADE_FOR
+
+
+def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any]) -> None:
+    """Write a profile that `RERANK_PROFILE` can name; `made_for` may hold texts, numbers, dates and tables of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(profile_text(choice, made_for), encoding="utf-8")
+
+
+def profile_text(choice: Choice, made_for: Mapping[str, Any]) -> str:
+    """Return the TOML of a profile."""
+    title = ["# Settings that `rerank-fleet tune` chose. Use them with RERANK_PROFILE=this file; variables come first."]
+    lines = title + [f"# Beware: {_comment(note)}." for note in choice.notes] + [""]
+    for name, value in choice.values.items():
+        if name in choice.reasons:
+            lines.append(f"# {_comment(choice.reasons[name])}")
+        lines.append(f"{name} = {_value(value)}")
+    return "\n".join([*lines, "", *_table(MADE_FOR, made_for)]) + "\n"
+
+
+def _table(name: str, values: Mapping[str, Any]) -> list[str]:
+    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    lines = [f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in values.items() if key not in tables)]
+    for key, value in tables.items():
+        lines += ["", *_table(f"{name}.{_key(key)}", value)]
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() and name.isascii() else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    # What JSON writes of texts, numbers and truth is TOML too, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,110 @@
+"""The whole of a tuning, from settings to the result; nothing is written here."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from rerank_ops.tune.engines import Engines, plans_of
+from rerank_ops.tune.grid import CURVES, SETTING, Cell, Grid, Plans, lay_out, tokens_of
+from rerank_ops.tune.policy import choose, default
+from rerank_ops.tune.result import Tuning
+from rerank_ops.tune.rounds import Series, Timing, measure
+from rerank_ops.tune.sample import Sample
+from rerank_ops.tune.team import measure_teams, teams_for
+from rerank_shared.catalogue import ModelFiles, configured_files
+from rerank_shared.cpu import cpu_name, host_features
+from rerank_shared.exported import PROVIDERS, check_here
+from rerank_shared.precision import PrecisionName
+from rerank_shared.settings import Settings
+from rerank_worker.cores import available_cores
+from rerank_worker.engine import artefact_of, precision_of
+from rerank_worker.tokenizing import PairTokenizer
+
+#: Share of the time that the curves have, and of that what a first round may take; the rest is for processes.
+_CURVES_SHARE, _FIRST_ROUND_SHARE = 0.75, 0.33
+_TEAM_ROUNDS = 5
+_LEAST_TURN_S = 0.05
+#: Pairs whose time tells how much work fits.
+_PROBE = 8
+
+#: Makes the sample, once tokenizer and limit are known.
+MakeSample = Callable[[PairTokenizer, int], Sample]
+#: Told the seconds that have passed, after each measurement.
+Progress = Callable[[float], None]
+
+
+def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: Progress = lambda _: None) -> Tuning:
+    """Measure the model of the settings on this host for about so many seconds and choose a profile.
+
+    Loading the model and looking up the text come on top; a model too slow for the time takes what a narrow grid needs.
+    Raises ConfigurationError as a worker would, and what `make_sample` raises.
+    """
+    files = configured_files(settings)
+    tokenizer = PairTokenizer(files.tokenizer_path)
+    check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
+    max_length = artefact_of(files, tokenizer, settings.plan, settings.max_length).max_length
+    sample, plans = make_sample(tokenizer, max_length), plans_of(files)
+    precision = files.manifest.precision if files.manifest else precision_of(files.model_path)
+    cores = len(available_cores())
+    started = time.perf_counter()
+
+    def tick() -> None:
+        progress(time.perf_counter() - started)
+
+    curves_s = seconds * (_CURVES_SHARE if len(teams_for(cores)) > 1 else 1.0)
+    grid, series = _measure_curves(files, plans, sample, curves_s, tick)
+    chosen = choose(series, [], precision=precision, max_length=max_length, cores=cores)
+    turn_s = max(_LEAST_TURN_S, (seconds - curves_s) / (_TEAM_ROUNDS * len(teams_for(cores))))
+    as_chosen = settings.model_copy(update=dict(chosen.values))
+    teams = measure_teams(as_chosen, sample.pairs, turn_s, _TEAM_ROUNDS, tick) if cores > 1 else []
+    return Tuning(
+        series=series,
+        teams=teams,
+        choice=choose(series, teams, precision=precision, max_length=max_length, cores=cores),
+        request_pairs=grid.request_pairs,
+        source=sample.source,
+        made_for=_made_for(files, precision, cores, sample),
+    )
+
+
+def _measure_curves(
+    files: ModelFiles, plans: Plans, sample: Sample, seconds: float, tick: Callable[[], None]
+) -> tuple[Grid, list[Series]]:
+    """Return what was measured, and when; the engines are closed before processes are started."""
+    started = time.perf_counter()
+    engines = Engines(files, plans, sample.pairs[-1])
+    probe = sample.take(_PROBE)
+    rate = tokens_of(probe) / engines.seconds(Cell("pairs", plans.names[0], 1), probe)
+    grid = lay_out(plans, sample, rate, seconds * _FIRST_ROUND_SHARE)
+    timing = Timing(
+        time_cell=lambda cell: engines.seconds(cell, grid.work[cell]),
+        clock=time.perf_counter,
+        end=started + seconds,
+        on_cell=tick,
+    )
+    usual = [Cell(curve, plan, default(SETTING[curve])) for curve in CURVES for plan in plans.names]
+    return grid, measure(grid, timing, usual, keep=[cell for cell in usual if cell.plan == default("plan")])
+
+
+def _made_for(files: ModelFiles, precision: PrecisionName, cores: int, sample: Sample) -> dict[str, Any]:
+    return {
+        "made_at": datetime.now(UTC),
+        "host": socket.gethostname(),
+        "cpu": cpu_name(),
+        "cores": cores,
+        "model": files.name,
+        "model_digest": files.model_digest,
+        "precision": precision,
+        "text": sample.source,
+        "mean_tokens": round(sample.mean_tokens, 1),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("rerank-fleet", "onnxruntime", "numpy", "tokenizers")},
+        },
+    }
