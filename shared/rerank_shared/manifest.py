@@ -38,7 +38,10 @@ class Bounds(_Part):
 
 
 class CollectionQuality(_Part):
-    """Ranking quality on one labelled collection, and that of fp32 over the same candidates."""
+    """Ranking quality on one labelled collection, and that of fp32 over the same candidates.
+
+    `spearman` correlates the scores of all its pairs with fp32's.
+    """
 
     name: str
     queries: int
@@ -46,6 +49,7 @@ class CollectionQuality(_Part):
     ndcg_10_fp32: float
     mrr_10: float
     mrr_10_fp32: float
+    spearman: float
 
 
 class Quality(_Part):

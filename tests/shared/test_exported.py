@@ -29,7 +29,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 def of(name: str, ndcg: float, fp32: float) -> CollectionQuality:
-    return CollectionQuality(name=name, queries=9, ndcg_10=ndcg, ndcg_10_fp32=fp32, mrr_10=0.5, mrr_10_fp32=0.5)
+    return CollectionQuality(
+        name=name, queries=9, ndcg_10=ndcg, ndcg_10_fp32=fp32, mrr_10=0.5, mrr_10_fp32=0.5, spearman=1.0
+    )
 
 
 class TestServing:

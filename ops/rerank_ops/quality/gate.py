@@ -71,12 +71,13 @@ def _on_collection(
     tell(f"ranking {len(collection.tasks)} queries of {collection.name}")
     ours: dict[str, list[str]] = {}
     theirs: dict[str, list[str]] = {}
+    scores: list[tuple[Scores, Scores]] = []
     for task in collection.tasks:
         texts = [(task.query, candidate.text) for candidate in task.candidates]
         ids = [candidate.id for candidate in task.candidates]
         if texts:
-            ours[task.query_id] = _ranked(ids, _scores(scorer, texts))
-            theirs[task.query_id] = _ranked(ids, _scores(reference, texts))
+            scores.append((_scores(scorer, texts), _scores(reference, texts)))
+            ours[task.query_id], theirs[task.query_id] = (_ranked(ids, each) for each in scores[-1])
     exported, fp32 = measure_ranking(ours, collection.qrels), measure_ranking(theirs, collection.qrels)
     return CollectionQuality(
         name=collection.name,
@@ -85,7 +86,16 @@ def _on_collection(
         ndcg_10_fp32=fp32.ndcg_at_10,
         mrr_10=exported.mrr_at_10,
         mrr_10_fp32=fp32.mrr_at_10,
+        spearman=_spearman(scores),
     )
+
+
+def _spearman(scores: Sequence[tuple[Scores, Scores]]) -> float:
+    """Return the rank correlation over the pairs of all queries, 1 where there is none."""
+    if not scores:
+        return 1.0
+    ours, theirs = (np.concatenate(each) for each in zip(*scores, strict=True))
+    return agreement(ours, theirs).spearman
 
 
 def _ranked(ids: Sequence[str], scores: Scores) -> list[str]:

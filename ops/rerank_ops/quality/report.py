@@ -32,7 +32,8 @@ def _promise(precision: PrecisionName, plan: PlanName) -> str:
 
 
 def _collections(quality: Quality) -> Table:
-    table = Table("collection", "queries", "nDCG@10", "fp32", "ratio", "at least", "MRR@10", "fp32", box=SIMPLE_HEAD)
+    headings = ("collection", "queries", "nDCG@10", "fp32", "ratio", "at least", "MRR@10", "fp32", "Spearman")
+    table = Table(*headings, box=SIMPLE_HEAD)
     for each in quality.collections:
         table.add_row(
             each.name,
@@ -43,6 +44,7 @@ def _collections(quality: Quality) -> Table:
             f"{quality.bounds.min_ndcg_ratio:g}",
             f"{each.mrr_10:.4f}",
             f"{each.mrr_10_fp32:.4f}",
+            f"{each.spearman:.4f}",
         )
     return table
 

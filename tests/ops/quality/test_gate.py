@@ -158,6 +158,7 @@ class TestCollections:
         assert (found.name, found.queries) == ("tiny", 2)
         assert found.ndcg_10 == found.ndcg_10_fp32 == pytest.approx(1.0)
         assert found.mrr_10 == found.mrr_10_fp32 == pytest.approx(1.0)
+        assert found.spearman == pytest.approx(1.0)
 
     def test_a_ranking_that_lost_fails_with_its_numbers(self, directory: Path) -> None:
         def good(texts: Sequence[TextPair]) -> Scores:
