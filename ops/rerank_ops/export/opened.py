@@ -11,8 +11,7 @@ import onnx
 
 from rerank_ops.export.checkpoint import CONFIG_FILE, from_directory, read_json
 from rerank_ops.export.full_precision import to_fp32
-from rerank_ops.export.graph.body import Body
-from rerank_ops.export.graph.naming import read_body, refuses
+from rerank_ops.export.graph.architecture import AnyBody, read_body, refuses
 from rerank_ops.export.modular import merge_modules, module_folders
 from rerank_ops.export.onnx_weights import load_onnx, weights_of
 from rerank_ops.export.plain import export_plain
@@ -30,7 +29,7 @@ class Opened:
     """
 
     config: dict[str, Any]
-    body: Body | None
+    body: AnyBody | None
     plain_because: str
     reference: Score
     write_plain: Callable[[Path], Path]
@@ -84,5 +83,5 @@ def _reason(config: dict[str, Any], surgery: bool) -> str:
     return (refuses(config) or "") if surgery else "it was asked for"
 
 
-def _body(weights: Weights) -> Body:
+def _body(weights: Weights) -> AnyBody:
     return read_body(weights.config, weights.tensors)

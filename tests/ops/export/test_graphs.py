@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rerank_ops.export.checkpoint import from_directory
+from rerank_ops.export.graph.architecture import SURGERY, read_body, refuses
 from rerank_ops.export.graph.arithmetic import Full
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
-from rerank_ops.export.graph.naming import SURGERY, read_body, refuses
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.precision import PLANS, PlanName, PrecisionName
@@ -21,7 +21,7 @@ from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_to
 
 Toy = Callable[[str], Path]
 pytestmark = pytest.mark.export
-FAMILIES = pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert"])
+FAMILIES = pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert", "modernbert"])
 #: Every linear layer of a toy model is random and large, so int8 costs more than in a trained one.
 INT8_TOLERANCE = 0.35
 
@@ -95,19 +95,37 @@ def test_one_layer_is_enough(tmp_path: Path) -> None:
         assert found == pytest.approx(reference_logits(directory, pairs), abs=1e-4)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("layers", [1, 3, 4], ids=lambda count: f"{count} layers")
+def test_modernbert_reads_what_its_head_reads(pooling: str, layers: int, tmp_path: Path) -> None:
+    """Of 3 layers the last sees a neighbourhood, of 1 or 4 it sees all."""
+    directory = write_toy("modernbert", tmp_path / "toy", classifier_pooling=pooling, num_hidden_layers=layers)
+    weights = from_directory(directory)
+    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), PLANS))
+    pairs = toy_pairs(7)
+    expected = reference_logits(directory, pairs)
+    for plan in PLANS:
+        assert run(tmp_path, plan, encode(directory, pairs)) == pytest.approx(expected, abs=1e-4), plan
+
+
 class TestRefusals:
     def test_families_without_a_graph_are_told(self) -> None:
-        for family in ("deberta-v2", "modernbert", "gpt2"):
+        for family in ("deberta-v2", "gpt2"):
             assert family in str(refuses({"model_type": family}))
             with pytest.raises(ConfigurationError, match=family):
                 read_body({"model_type": family}, {})
 
     @pytest.mark.parametrize(
         ("config", "word"),
-        [({"position_embedding_type": "relative_key"}, "relative_key"), ({"hidden_act": "silu"}, "silu")],
+        [
+            ({"model_type": "bert", "position_embedding_type": "relative_key"}, "relative_key"),
+            ({"model_type": "bert", "hidden_act": "silu"}, "silu"),
+            ({"model_type": "modernbert", "hidden_activation": "silu"}, "silu"),
+            ({"model_type": "modernbert", "classifier_pooling": "max"}, "max"),
+        ],
     )
     def test_variants_are_told(self, config: dict[str, str], word: str) -> None:
-        assert word in str(refuses({"model_type": "bert", **config}))
+        assert word in str(refuses(config))
 
     def test_a_missing_weight_is_named(self, toy: Toy) -> None:
         weights = from_directory(toy("bert"))

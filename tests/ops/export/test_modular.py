@@ -98,7 +98,7 @@ def test_it_is_exported_and_its_digest_covers_its_head(modular: Path, tmp_path: 
     source = resolve(str(modular))
     assert source.activation == "identity"
     manifest = export(str(modular), tmp_path / "out", Wanted("fp32"))
-    assert (manifest.family, manifest.surgery, manifest.activation) == ("modernbert", False, "identity")
+    assert (manifest.family, manifest.surgery, manifest.activation) == ("modernbert", True, "identity")
     weights = modular / "4_Dense" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert resolve(str(modular)).origin.digest != source.origin.digest

@@ -6,21 +6,19 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+from rerank_ops.export.graph.architecture import AnyBody, body_graph, tail_graph
 from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic, Full, Static, bfloat16, half
-from rerank_ops.export.graph.body import Body
 from rerank_ops.export.graph.calibrate import Ids, channel_ranges
-from rerank_ops.export.graph.encoder import build_encoder
 from rerank_ops.export.graph.smoothing import fixed_ranges, smoothing_of
-from rerank_ops.export.graph.tail import build_tail
 from rerank_shared.precision import PlanName, PrecisionName
 
 TAIL_FILE = "tail.onnx"
 
 
-def build_graphs(body: Body, arithmetic: Arithmetic, plans: Sequence[PlanName]) -> dict[str, onnx.ModelProto]:
+def build_graphs(body: AnyBody, arithmetic: Arithmetic, plans: Sequence[PlanName]) -> dict[str, onnx.ModelProto]:
     """Return the graphs by file name: `single.onnx` and so on, and `tail.onnx`."""
-    graphs = {graph_file(plan): build_encoder(body, plan, arithmetic) for plan in plans}
-    return {**graphs, TAIL_FILE: build_tail(body)}
+    graphs = {graph_file(plan): body_graph(body, plan, arithmetic) for plan in plans}
+    return {**graphs, TAIL_FILE: tail_graph(body)}
 
 
 def graph_file(plan: PlanName) -> str:
@@ -29,7 +27,7 @@ def graph_file(plan: PlanName) -> str:
 
 
 def arithmetic_of(
-    precision: PrecisionName, body: Body, calibration: Iterable[tuple[Ids, Ids]], weight_bits: int = 8
+    precision: PrecisionName, body: AnyBody, calibration: Iterable[tuple[Ids, Ids]], weight_bits: int = 8
 ) -> Arithmetic:
     """Return how a precision computes; the int8 ones look at the activations of `calibration` pairs (ids, type ids)."""
     if precision == "fp32":

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from rerank_ops.export.graph.architecture import AnyBody, body_graph
 from rerank_ops.export.graph.arithmetic import Full
-from rerank_ops.export.graph.body import Body, Dense, Floats, Function
+from rerank_ops.export.graph.body import Dense, Floats, Function
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.encoder import build_encoder
 from rerank_ops.export.graph.store import save_graphs
 
 #: Ids and type ids of a pair, both [tokens].
@@ -41,10 +41,10 @@ class ChannelRange:
         return ChannelRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
 
-def channel_ranges(body: Body, pairs: Iterable[tuple[Ids, Ids]]) -> dict[str, ChannelRange]:
+def channel_ranges(body: AnyBody, pairs: Iterable[tuple[Ids, Ids]]) -> dict[str, ChannelRange]:
     """Run the model in fp32 over pairs (ids, type ids) and return each linear layer's input ranges, by layer name."""
     taps = _Taps()
-    model = build_encoder(body, "single", taps)
+    model = body_graph(body, "single", taps)
     values = [value for pair in taps.values.values() for value in pair]
     model.graph.output.extend(onnx.helper.make_tensor_value_info(value, FLOAT, None) for value in values)
     options = onnxruntime.SessionOptions()

@@ -33,6 +33,11 @@ class Draft:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
 
+    @property
+    def float_type(self) -> int:
+        """The draft's type of floats, as ONNX numbers types."""
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self._floats)))
+
     def input(self, name: str, dtype: int, shape: Sequence[str | int]) -> str:
         """Declare an input; names in `shape` are free dimensions."""
         self._inputs.append(helper.make_tensor_value_info(name, dtype, shape))

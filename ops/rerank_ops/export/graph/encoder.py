@@ -14,16 +14,17 @@ import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic
-from rerank_ops.export.graph.body import Body, Layer, Norm
+from rerank_ops.export.graph.body import Body, Embeddings, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.layout import LAYOUTS, Layout
+from rerank_shared.precision import PlanName
 
 
-def build_encoder(body: Body, plan: str, arithmetic: Arithmetic) -> onnx.ModelProto:
+def build_encoder(body: Body, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
     """Return the graph of `plan`: token ids in, one row a pair out, [pairs, (heads + 1) * hidden]."""
     draft = Draft(plan, arithmetic.dtype)
-    layout = LAYOUTS[plan]()
-    x = layer_norm(draft, layout.open(draft, body, arithmetic), body.embeddings.norm)
+    layout = LAYOUTS[plan](draft)
+    x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
     if body.embeddings.projection is not None:
         x = arithmetic.linear(draft, x, body.embeddings.projection)
     for layer in body.layers[:-1]:
@@ -56,15 +57,25 @@ def feed_forward(draft: Draft, body: Body, layer: Layer, attended: str, x: str, 
     return layer_norm(draft, draft.add("Add", arithmetic.linear(draft, inner, layer.down), x), layer.output_norm)
 
 
+def _embeddings(draft: Draft, embeddings: Embeddings, layout: Layout, arithmetic: Arithmetic) -> str:
+    """Return the sum of word, position and type embeddings."""
+    words = arithmetic.lookup(draft, "embeddings.words", embeddings.words, layout.ids())
+    total = draft.add("Add", words, layout.by_position("embeddings.positions", embeddings.positions))
+    if embeddings.types is None:
+        return total
+    rows = draft.add("Gather", draft.weight("embeddings.types", embeddings.types), layout.types())
+    return draft.add("Add", total, rows)
+
+
 def _layer(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
     qkv = arithmetic.linear(draft, x, layer.qkv)
     q, k, v = draft.add_many(3, "Split", qkv, axis=-1, num_outputs=3)
-    return feed_forward(draft, body, layer, layout.attend(draft, body, q, k, v), x, arithmetic)
+    return feed_forward(draft, body, layer, layout.attend(q, k, v, body.heads), x, arithmetic)
 
 
 def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) -> str:
     hidden, heads, width = body.hidden, body.heads, body.head_width
-    states, first, bias = layout.last(draft, x)
+    states, first, bias = layout.over_pairs(x), layout.first(x), layout.unseen()
     query_weight, key_weight = layer.qkv.weight[:, :hidden], layer.qkv.weight[:, hidden : 2 * hidden]
     scaled = 1 / math.sqrt(width)
     weight = draft.weight(f"{layer.qkv.name}.query", np.asarray(query_weight * scaled, np.float32))

@@ -1,183 +1,347 @@
 """How tokens of one run are laid out, and how attention keeps pairs apart, for each run plan.
 
-Linear layers see tokens as rows of a matrix in every layout; only inputs and attention differ. Every layout ends in
-one row a pair: what the last layer's attention of the first token reads, and that token itself; see tail.py.
+Linear layers see tokens as rows of a matrix in every layout; only inputs, positions and attention differ. No layout
+changes a score beyond rounding.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 
-from rerank_ops.export.graph.arithmetic import Arithmetic
-from rerank_ops.export.graph.body import Body
-from rerank_ops.export.graph.draft import INT32, INT64, Draft
-
-
-class Layout(Protocol):
-    """One way to lay out the pairs of a run."""
-
-    name: str
-
-    def open(self, draft: Draft, body: Body, arithmetic: Arithmetic) -> str:
-        """Declare the inputs; return the summed embeddings of all tokens."""
-        ...
-
-    def attend(self, draft: Draft, body: Body, q: str, k: str, v: str) -> str:
-        """Return the attention of all tokens, each over its own pair."""
-        ...
-
-    def last(self, draft: Draft, x: str) -> tuple[str, str, str]:
-        """Return (hidden states [pairs, length, hidden], first tokens [pairs, 1, hidden], bias of scores or '')."""
-        ...
-
-
-class Single:
-    """One pair, unpadded: no mask at all."""
-
-    name = "single"
-
-    def open(self, draft: Draft, body: Body, arithmetic: Arithmetic) -> str:
-        ids = draft.input("input_ids", INT64, ["one", "tokens"])
-        length = draft.add("Slice", draft.add("Shape", ids), draft.integers(1), draft.integers(2), draft.integers(0))
-        table = draft.weight("embeddings.positions", body.embeddings.positions)
-        rows = draft.add("Slice", table, draft.integers(0), length, draft.integers(0))
-        return embed(draft, body, arithmetic, ids, rows, ["one", "tokens"])
-
-    def attend(self, draft: Draft, body: Body, q: str, k: str, v: str) -> str:
-        return attention(draft, body, q, k, v)
-
-    def last(self, draft: Draft, x: str) -> tuple[str, str, str]:
-        return x, draft.add("Slice", x, draft.integers(0), draft.integers(1), draft.integers(1)), ""
-
-
-class Buckets:
-    """Pairs of similar length, padded on the right to the longest."""
-
-    name = "buckets"
-
-    def open(self, draft: Draft, body: Body, arithmetic: Arithmetic) -> str:
-        ids = draft.input("input_ids", INT64, ["pairs", "tokens"])
-        draft.input("lengths", INT32, ["pairs"])
-        self._mask = key_mask(draft, arithmetic, ids)
-        length = draft.add("Slice", draft.add("Shape", ids), draft.integers(1), draft.integers(2), draft.integers(0))
-        table = draft.weight("embeddings.positions", body.embeddings.positions)
-        rows = draft.add("Slice", table, draft.integers(0), length, draft.integers(0))
-        return embed(draft, body, arithmetic, ids, rows, ["pairs", "tokens"])
-
-    def attend(self, draft: Draft, body: Body, q: str, k: str, v: str) -> str:
-        return attention(draft, body, q, k, v, mask=self._mask)
-
-    def last(self, draft: Draft, x: str) -> tuple[str, str, str]:
-        first = draft.add("Slice", x, draft.integers(0), draft.integers(1), draft.integers(1))
-        return x, first, padding_bias(draft, x)
-
-
-class Ragged:
-    """All pairs' tokens end to end, without padding; only attention gathers them into padded rows and back."""
-
-    name = "ragged"
-
-    def open(self, draft: Draft, body: Body, arithmetic: Arithmetic) -> str:
-        ids = draft.input("input_ids", INT64, ["tokens"])
-        draft.input("lengths", INT32, ["pairs"])
-        positions = draft.input("position_ids", INT64, ["tokens"])
-        padded = draft.input("padded_from", INT64, ["pairs", "longest"])
-        self._mask = key_mask(draft, arithmetic, padded)
-        draft.input("packed_from", INT64, ["tokens"])
-        rows = draft.add("Gather", draft.weight("embeddings.positions", body.embeddings.positions), positions)
-        return embed(draft, body, arithmetic, ids, rows, ["tokens"])
-
-    def attend(self, draft: Draft, body: Body, q: str, k: str, v: str) -> str:
-        q, k, v = (draft.add("Gather", rows, "padded_from") for rows in (q, k, v))
-        context = attention(draft, body, q, k, v, mask=self._mask)
-        flat = draft.add("Reshape", context, draft.integers(-1, body.hidden))
-        return draft.add("Gather", flat, "packed_from")
-
-    def last(self, draft: Draft, x: str) -> tuple[str, str, str]:
-        padded = draft.add("Gather", x, "padded_from")
-        first = draft.add("Slice", padded, draft.integers(0), draft.integers(1), draft.integers(1))
-        return padded, first, padding_bias(draft, padded)
-
-
-class Packs:
-    """All pairs' tokens as one long row; a block-diagonal mask keeps each token within its pair."""
-
-    name = "packs"
-
-    def open(self, draft: Draft, body: Body, arithmetic: Arithmetic) -> str:
-        ids = draft.input("input_ids", INT64, ["one", "tokens"])
-        positions = draft.input("position_ids", INT64, ["one", "tokens"])
-        pair = draft.input("pair_of", INT64, ["tokens"])
-        first = draft.input("first", INT64, ["pairs"])
-        rows = draft.add("Gather", draft.weight("embeddings.positions", body.embeddings.positions), positions)
-        column = draft.add("Unsqueeze", pair, draft.integers(1))
-        same = draft.add("Equal", column, draft.add("Unsqueeze", pair, draft.integers(0)))
-        bias = draft.add("Where", same, draft.scalar(0.0), draft.scalar(MASKED))
-        self._bias = draft.add("Unsqueeze", bias, draft.integers(0, 1))
-        self._first_bias = draft.add("Unsqueeze", draft.add("Gather", bias, first), draft.integers(1))
-        return embed(draft, body, arithmetic, ids, rows, ["one", "tokens"])
-
-    def attend(self, draft: Draft, body: Body, q: str, k: str, v: str) -> str:
-        return attention(draft, body, q, k, v, bias=self._bias)
-
-    def last(self, draft: Draft, x: str) -> tuple[str, str, str]:
-        first = draft.add("Gather", draft.add("Squeeze", x, draft.integers(0)), "first")
-        return x, draft.add("Unsqueeze", first, draft.integers(1)), self._first_bias
-
+from rerank_ops.export.graph.body import Floats
+from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
+from rerank_shared.precision import PlanName
 
 #: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,
 #: and it stays finite in 16-bit ones.
 MASKED = -30_000.0
 
 
-def embed(
-    draft: Draft, body: Body, arithmetic: Arithmetic, ids: str, position_rows: str, shape: list[str | int]
-) -> str:
-    """Return the sum of word, position and type embeddings."""
-    words = arithmetic.lookup(draft, "embeddings.words", body.embeddings.words, ids)
-    total = draft.add("Add", words, position_rows)
-    if body.embeddings.types is None:
-        return total
-    types = draft.input("token_type_ids", INT64, shape)
-    rows = draft.add("Gather", draft.weight("embeddings.types", body.embeddings.types), types)
-    return draft.add("Add", total, rows)
+@dataclass(slots=True)
+class Layout(ABC):
+    """One way to lay out the pairs of a run, for one draft of a graph."""
+
+    draft: Draft
+    _windows: dict[int, str] = field(default_factory=dict)
+    _key_mask: str = ""
+
+    @abstractmethod
+    def ids(self) -> str:
+        """Declare the inputs that every graph has; return the token ids."""
+
+    @abstractmethod
+    def types(self) -> str:
+        """Declare and return the type ids of tokens."""
+
+    @abstractmethod
+    def by_position(self, name: str, table: Floats) -> str:
+        """Return the row of `table` for each token's position within its pair."""
+
+    @abstractmethod
+    def rotated(self, x: str, cosine: str, sine: str, heads: int) -> str:
+        """Return x turned by each token's position: rotary embedding, halves not interleaved."""
+
+    @abstractmethod
+    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+        """Return the attention of all tokens, each over its pair or over those at most `window` tokens away."""
+
+    @abstractmethod
+    def first(self, x: str) -> str:
+        """Return the first token of each pair, [pairs, 1, width]."""
+
+    @abstractmethod
+    def over_pairs(self, x: str) -> str:
+        """Return what the first tokens attend over: [pairs, tokens, width], or [1, tokens, width] for all pairs."""
+
+    @abstractmethod
+    def unseen(self) -> str:
+        """Return what hides other tokens from the first tokens' scores, [pairs, 1, tokens]; '' where none is hidden."""
+
+    @abstractmethod
+    def positions(self) -> str:
+        """Return the position within its pair of each token that attention sees, [tokens]."""
+
+    @abstractmethod
+    def mean(self, x: str) -> str:
+        """Return the mean of each pair's tokens, [pairs, width]."""
+
+    def attention(self, q: str, k: str, v: str, heads: int, mask: str = "", bias: str = "") -> str:
+        """Attend over [pairs, tokens, width] inputs; `mask`: lengths [pairs], `bias`: added to the scores."""
+        inputs = [q, k, v, "", mask, bias]
+        while inputs[-1] == "":
+            inputs.pop()
+        return self.draft.fused("MultiHeadAttention", *inputs, num_heads=heads)
+
+    def key_mask(self, x: str) -> str:
+        """Return what keeps attention from the padding of rows like x: the pairs' lengths.
+
+        In 16 bits they are followed by where each pair starts among the queries and among the keys. It says nothing
+        new, but CUDA's memory-efficient attention takes lengths in this form only; by the other they may cost a score
+        for each pair of tokens in memory. Read in ONNX Runtime's sources, not tried on a GPU.
+        """
+        draft = self.draft
+        if draft.float_type == FLOAT:
+            return "lengths"
+        if not self._key_mask:
+            shape = draft.add("Shape", x)
+            pairs, longest = (draft.add("Gather", shape, draft.integer(axis)) for axis in (0, 1))
+            end = draft.add("Mul", draft.add("Add", pairs, draft.integer(1)), longest)
+            starts = draft.add("Cast", draft.add("Range", draft.integer(0), end, longest), to=INT32)
+            self._key_mask = draft.add("Concat", "lengths", starts, starts, axis=0)
+        return self._key_mask
+
+    def hidden_where(self, seen: str) -> str:
+        """Return 0 where a condition holds, and what hides a token elsewhere."""
+        return self.draft.add("Where", seen, self.draft.scalar(0.0), self.draft.scalar(MASKED))
+
+    def length(self, x: str) -> str:
+        """Return the second dimension of x, as a vector of one integer."""
+        draft = self.draft
+        return draft.add("Slice", draft.add("Shape", x), draft.integers(1), draft.integers(2), draft.integers(0))
+
+    def index(self, x: str) -> str:
+        """Return 0, 1, ... along the second dimension of x."""
+        draft = self.draft
+        tokens = draft.add("Squeeze", self.length(x), draft.integers(0))
+        return draft.add("Range", draft.integer(0), tokens, draft.integer(1))
+
+    def near(self, positions: str, window: int) -> str:
+        """Return whether two of `positions` [tokens] are at most `window` apart, [tokens, tokens]."""
+        draft = self.draft
+        column, row = (draft.add("Unsqueeze", positions, draft.integers(axis)) for axis in (1, 0))
+        return draft.add("LessOrEqual", draft.add("Abs", draft.add("Sub", column, row)), draft.integer(window))
+
+    def window_bias(self, window: int | None) -> str:
+        """Return what hides tokens beyond the window from each other, [1, 1, tokens, tokens]; '' without a window."""
+        if window is None:
+            return ""
+        if window not in self._windows:
+            bias = self.hidden_where(self.near(self.positions(), window))
+            self._windows[window] = self.draft.add("Unsqueeze", bias, self.draft.integers(0, 1))
+        return self._windows[window]
+
+    def beyond(self, window: int) -> str:
+        """Return what hides tokens beyond the window from the first of their pair, [tokens]."""
+        return self.hidden_where(self.draft.add("LessOrEqual", self.positions(), self.draft.integer(window)))
+
+    def padding(self) -> str:
+        """Return what hides padding from the first tokens of padded rows, [pairs, 1, tokens]."""
+        return self.draft.add("Unsqueeze", self.hidden_where(self.real()), self.draft.integers(1))
+
+    def real(self) -> str:
+        """Return which tokens of padded rows are no padding, [pairs, tokens]."""
+        draft = self.draft
+        column = draft.add("Unsqueeze", draft.add("Cast", "lengths", to=INT64), draft.integers(1))
+        return draft.add("Less", self.positions(), column)
+
+    def mean_of_real(self, x: str) -> str:
+        """Return the mean of the tokens that are no padding, for padded rows [pairs, tokens, width]."""
+        draft = self.draft
+        weight = draft.add("Unsqueeze", draft.add("Cast", self.real(), to=draft.float_type), draft.integers(2))
+        total = draft.add("ReduceSum", draft.add("Mul", x, weight), draft.integers(1), keepdims=0)
+        return draft.add("Div", total, draft.add("ReduceSum", weight, draft.integers(1), keepdims=0))
+
+    def first_of_rows(self, x: str) -> str:
+        """Return the first token of padded rows, [pairs, 1, width]."""
+        return self.draft.add("Slice", x, self.draft.integers(0), self.draft.integers(1), self.draft.integers(1))
 
 
-def attention(draft: Draft, body: Body, q: str, k: str, v: str, mask: str = "", bias: str = "") -> str:
-    """Return attention of [pairs, tokens, hidden] inputs; `mask`: lengths [pairs], `bias`: added to the scores."""
-    inputs = [q, k, v, "", mask, bias]
-    while inputs[-1] == "":
-        inputs.pop()
-    return draft.fused("MultiHeadAttention", *inputs, num_heads=body.heads)
+class Single(Layout):
+    """One pair, unpadded: no mask at all."""
+
+    def ids(self) -> str:
+        """See Layout."""
+        return self.draft.input("input_ids", INT64, ["one", "tokens"])
+
+    def types(self) -> str:
+        """See Layout."""
+        return self.draft.input("token_type_ids", INT64, ["one", "tokens"])
+
+    def by_position(self, name: str, table: Floats) -> str:
+        """See Layout."""
+        draft = self.draft
+        return draft.add(
+            "Slice", draft.weight(name, table), draft.integers(0), self.length("input_ids"), draft.integers(0)
+        )
+
+    def rotated(self, x: str, cosine: str, sine: str, heads: int) -> str:
+        """See Layout."""
+        return self.draft.fused("RotaryEmbedding", x, self.draft.integers(0), cosine, sine, num_heads=heads)
+
+    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+        """See Layout."""
+        return self.attention(q, k, v, heads, bias=self.window_bias(window))
+
+    def first(self, x: str) -> str:
+        """See Layout."""
+        return self.first_of_rows(x)
+
+    def over_pairs(self, x: str) -> str:
+        """See Layout."""
+        return x
+
+    def unseen(self) -> str:
+        """See Layout."""
+        return ""
+
+    def positions(self) -> str:
+        """See Layout."""
+        return self.index("input_ids")
+
+    def mean(self, x: str) -> str:
+        """See Layout."""
+        return self.draft.add("ReduceMean", x, self.draft.integers(1), keepdims=0)
 
 
-def key_mask(draft: Draft, arithmetic: Arithmetic, grid: str) -> str:
-    """Return the mask that keeps attention from padding in `grid` [pairs, longest]: the pairs' lengths.
+class Buckets(Single):
+    """Pairs of similar length, padded on the right to the longest."""
 
-    In 16 bits they are followed by where each pair starts among the queries and among the keys. It says nothing new,
-    but CUDA's memory-efficient attention takes lengths in this form only; by the other they cost a score for each pair
-    of tokens in memory. Read in ONNX Runtime's sources, not tried on a GPU.
-    """
-    if arithmetic.dtype.itemsize != 2:
-        return "lengths"
-    shape = draft.add("Shape", grid)
-    pairs, longest = (draft.add("Gather", shape, draft.integer(axis)) for axis in (0, 1))
-    end = draft.add("Mul", draft.add("Add", pairs, draft.integer(1)), longest)
-    starts = draft.add("Cast", draft.add("Range", draft.integer(0), end, longest), to=INT32)
-    return draft.add("Concat", "lengths", starts, starts, axis=0)
+    def ids(self) -> str:
+        """See Layout."""
+        self.draft.input("lengths", INT32, ["pairs"])
+        return self.draft.input("input_ids", INT64, ["pairs", "tokens"])
+
+    def types(self) -> str:
+        """See Layout."""
+        return self.draft.input("token_type_ids", INT64, ["pairs", "tokens"])
+
+    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+        """See Layout."""
+        mask = self.key_mask("input_ids")
+        return self.attention(q, k, v, heads, mask=mask, bias=self.window_bias(window))
+
+    def unseen(self) -> str:
+        """See Layout."""
+        return self.padding()
+
+    def mean(self, x: str) -> str:
+        """See Layout."""
+        return self.mean_of_real(x)
 
 
-def padding_bias(draft: Draft, x: str) -> str:
-    """Return what to add to scores over x [pairs, tokens, hidden] so that padding is not seen: [pairs, 1, tokens]."""
-    length = draft.add("Slice", draft.add("Shape", x), draft.integers(1), draft.integers(2), draft.integers(0))
-    tokens = draft.add("Squeeze", length, draft.integers(0))
-    index = draft.add("Range", draft.integer(0), tokens, draft.integer(1))
-    column = draft.add("Unsqueeze", draft.add("Cast", "lengths", to=INT64), draft.integers(1))
-    seen = draft.add("Less", index, column)
-    bias = draft.add("Where", seen, draft.scalar(0.0), draft.scalar(MASKED))
-    return draft.add("Unsqueeze", bias, draft.integers(1))
+class Ragged(Layout):
+    """All pairs' tokens end to end, without padding; only attention gathers them into padded rows and back."""
+
+    def ids(self) -> str:
+        """See Layout."""
+        draft = self.draft
+        draft.input("lengths", INT32, ["pairs"])
+        draft.input("position_ids", INT64, ["tokens"])
+        draft.input("padded_from", INT64, ["pairs", "longest"])
+        draft.input("packed_from", INT64, ["tokens"])
+        return draft.input("input_ids", INT64, ["tokens"])
+
+    def types(self) -> str:
+        """See Layout."""
+        return self.draft.input("token_type_ids", INT64, ["tokens"])
+
+    def by_position(self, name: str, table: Floats) -> str:
+        """See Layout."""
+        return self.draft.add("Gather", self.draft.weight(name, table), "position_ids")
+
+    def rotated(self, x: str, cosine: str, sine: str, heads: int) -> str:
+        """See Layout."""
+        # A row for each token: the operator refuses rows longer than its tables, and a run is longer than a pair.
+        draft, axis = self.draft, self.draft.integers(1)
+        rows, positions = (draft.add("Unsqueeze", each, axis) for each in (x, "position_ids"))
+        turned = draft.fused("RotaryEmbedding", rows, positions, cosine, sine, num_heads=heads)
+        return draft.add("Squeeze", turned, axis)
+
+    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+        """See Layout."""
+        draft = self.draft
+        q, k, v = (self.over_pairs(rows) for rows in (q, k, v))
+        mask, bias = self.key_mask("padded_from"), self.window_bias(window)
+        context = self.attention(q, k, v, heads, mask=mask, bias=bias)
+        return draft.add("Gather", draft.add("Flatten", context, axis=2), "packed_from")
+
+    def first(self, x: str) -> str:
+        """See Layout."""
+        return self.first_of_rows(self.over_pairs(x))
+
+    def over_pairs(self, x: str) -> str:
+        """See Layout."""
+        return self.draft.add("Gather", x, "padded_from")
+
+    def unseen(self) -> str:
+        """See Layout."""
+        return self.padding()
+
+    def positions(self) -> str:
+        """See Layout."""
+        return self.index("padded_from")
+
+    def mean(self, x: str) -> str:
+        """See Layout."""
+        return self.mean_of_real(self.over_pairs(x))
 
 
-LAYOUTS: dict[str, type[Single] | type[Buckets] | type[Ragged] | type[Packs]] = {
-    "single": Single, "buckets": Buckets, "ragged": Ragged, "packs": Packs,
-}  # fmt: skip
+class Packs(Layout):
+    """All pairs' tokens as one long row; a block-diagonal mask keeps each token within its pair."""
+
+    def ids(self) -> str:
+        """See Layout."""
+        self.draft.input("position_ids", INT64, ["one", "tokens"])
+        self.draft.input("pair_of", INT64, ["tokens"])
+        self.draft.input("first", INT64, ["pairs"])
+        return self.draft.input("input_ids", INT64, ["one", "tokens"])
+
+    def types(self) -> str:
+        """See Layout."""
+        return self.draft.input("token_type_ids", INT64, ["one", "tokens"])
+
+    def by_position(self, name: str, table: Floats) -> str:
+        """See Layout."""
+        return self.draft.add("Gather", self.draft.weight(name, table), "position_ids")
+
+    def rotated(self, x: str, cosine: str, sine: str, heads: int) -> str:
+        """See Layout."""
+        # See Ragged.
+        rows = self.draft.add("Transpose", x, perm=[1, 0, 2])
+        positions = self.draft.add("Transpose", "position_ids", perm=[1, 0])
+        turned = self.draft.fused("RotaryEmbedding", rows, positions, cosine, sine, num_heads=heads)
+        return self.draft.add("Transpose", turned, perm=[1, 0, 2])
+
+    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+        """See Layout."""
+        key = window or 0
+        if key not in self._windows:
+            seen = self._same_pair()
+            if window is not None:
+                seen = self.draft.add("And", seen, self.near(self.positions(), window))
+            self._windows[key] = self.draft.add("Unsqueeze", self.hidden_where(seen), self.draft.integers(0, 1))
+        return self.attention(q, k, v, heads, bias=self._windows[key])
+
+    def first(self, x: str) -> str:
+        """See Layout."""
+        rows = self.draft.add("Gather", self.draft.add("Squeeze", x, self.draft.integers(0)), "first")
+        return self.draft.add("Unsqueeze", rows, self.draft.integers(1))
+
+    def over_pairs(self, x: str) -> str:
+        """See Layout."""
+        return x
+
+    def unseen(self) -> str:
+        """See Layout."""
+        hidden = self.draft.add("Gather", self.hidden_where(self._same_pair()), "first")
+        return self.draft.add("Unsqueeze", hidden, self.draft.integers(1))
+
+    def positions(self) -> str:
+        """See Layout."""
+        return self.draft.add("Squeeze", "position_ids", self.draft.integers(0))
+
+    def mean(self, x: str) -> str:
+        """See Layout."""
+        draft = self.draft
+        own = self.draft.add("Gather", self._same_pair(), "first")
+        share = draft.add("Cast", own, to=draft.float_type)
+        total = draft.add("MatMul", share, draft.add("Squeeze", x, draft.integers(0)))
+        return draft.add("Div", total, draft.add("ReduceSum", share, draft.integers(1), keepdims=1))
+
+    def _same_pair(self) -> str:
+        column, row = (self.draft.add("Unsqueeze", "pair_of", self.draft.integers(axis)) for axis in (1, 0))
+        return self.draft.add("Equal", column, row)
+
+
+LAYOUTS: dict[PlanName, type[Layout]] = {"single": Single, "buckets": Buckets, "ragged": Ragged, "packs": Packs}

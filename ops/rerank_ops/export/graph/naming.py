@@ -51,8 +51,8 @@ _DISTILBERT = Names(
     output_norm="output_layer_norm",
 )
 
-#: Families whose graph is built here, by their model_type; all others are exported as they are.
-SURGERY: Mapping[str, Names] = {
+#: Families of the architecture that encoder.py builds, by their model_type.
+NAMES: Mapping[str, Names] = {
     "bert": _BERT,
     "camembert": _ROBERTA,
     "distilbert": _DISTILBERT,
@@ -69,15 +69,15 @@ def read_body(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Body:
     more than one label), or lacks a weight.
     """
     family = str(config.get("model_type"))
-    if family not in SURGERY:
-        raise ConfigurationError(f"no graph is built for model_type {family!r}; known are {', '.join(SURGERY)}")
-    return _Reader(SURGERY[family], dict(config), tensors).body()
+    if family not in NAMES:
+        raise ConfigurationError(f"no graph is built for model_type {family!r}; known are {', '.join(NAMES)}")
+    return _Reader(NAMES[family], dict(config), tensors).body()
 
 
 def refuses(config: Mapping[str, Any]) -> str | None:
     """Return why no graph is built for a model, or None where one is."""
     family = str(config.get("model_type"))
-    if family not in SURGERY:
+    if family not in NAMES:
         return f"model_type {family!r} has no graph of ours"
     if config.get("position_embedding_type", "absolute") != "absolute":
         return f"its positions are {config['position_embedding_type']}, not absolute"

@@ -1,0 +1,47 @@
+"""The architectures that graphs are built for, by the body that their weights are read into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from rerank_ops.export.graph import naming
+from rerank_ops.export.graph.arithmetic import Arithmetic
+from rerank_ops.export.graph.body import Body, Floats
+from rerank_ops.export.graph.encoder import build_encoder
+from rerank_ops.export.graph.modern import build_modern_encoder, build_modern_tail
+from rerank_ops.export.graph.modern_body import FAMILY, ModernBody, read_modern, refuses_modern
+from rerank_ops.export.graph.tail import build_tail
+from rerank_shared.precision import PlanName
+
+AnyBody = Body | ModernBody
+#: Families whose graphs are built here, by their model_type; all others are exported as they are.
+SURGERY = frozenset({*naming.NAMES, FAMILY})
+
+
+def read_body(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> AnyBody:
+    """Return the body of a model with its Hugging Face `config` and `tensors` (weights [out, in]).
+
+    Raises ConfigurationError where the family is unknown, has a variant that is not built here, has more than one
+    label, or lacks a weight.
+    """
+    return read_modern(config, tensors) if config.get("model_type") == FAMILY else naming.read_body(config, tensors)
+
+
+def refuses(config: Mapping[str, Any]) -> str | None:
+    """Return why no graph is built for a model, or None where one is."""
+    return refuses_modern(config) if config.get("model_type") == FAMILY else naming.refuses(config)
+
+
+def body_graph(body: AnyBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of a plan: token ids in, one row a pair out."""
+    if isinstance(body, ModernBody):
+        return build_modern_encoder(body, plan, arithmetic)
+    return build_encoder(body, plan, arithmetic)
+
+
+def tail_graph(body: AnyBody) -> onnx.ModelProto:
+    """Return the graph from rows to logits [pairs, 1]."""
+    return build_modern_tail(body) if isinstance(body, ModernBody) else build_tail(body)
