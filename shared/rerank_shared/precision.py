@@ -41,8 +41,9 @@ PRECISION: dict[PrecisionName, Precision] = {
             ("cpu",),
             ("single",),
         ),
-        Precision("fp16", "16-bit floats (GPU)", ("cuda",), ("single",)),
-        Precision("bf16", "16-bit floats with the range of 32-bit ones (GPU)", ("cuda",), ("single",)),
+        # No GPU has been asked yet whether it gives the same bits in any company.
+        Precision("fp16", "16-bit floats (GPU)", ("cuda",), ()),
+        Precision("bf16", "16-bit floats with the range of 32-bit ones (GPU)", ("cuda",), ()),
     )
 }
 

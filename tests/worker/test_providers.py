@@ -1,4 +1,4 @@
-"""What sessions run on: chosen with a reason, never replaced in silence. No GPU is needed to know what is asked of one."""
+"""What sessions run on: chosen with a reason, never replaced in silence. All of it is known without a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from rerank_shared.catalogue import load_files
-from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.errors import ConfigurationError
 from rerank_shared.precision import PrecisionName
 from rerank_shared.settings import DeviceName, Settings, load_settings
 from rerank_worker.engine import open_engine, providers_for
@@ -155,18 +155,8 @@ class TestHere:
         """ONNX Runtime itself only warns, and runs on the CPU."""
         write_export(tmp_path / "model", plans=["single"])
         on_cuda = choose("cuda", "fp32", GPU_PACKAGE, no_trouble)
-        with pytest.raises(
-            ConfigurationError, match="asked to run .*single.onnx on CUDAExecutionProvider and took CPU"
-        ):
+        with pytest.raises(ConfigurationError, match=r"on CUDAExecutionProvider and took CPU"):
             open_session(tmp_path / "model" / "single.onnx", optimise=False, providers=on_cuda)
-
-    def test_wrong_options_are_told(self, tmp_path: Path) -> None:
-        write_export(tmp_path / "model", plans=["single"])
-        wrong = Providers(((CPU_PROVIDER, {"no_such_option": "1"}),), "a test")
-        session = open_session(tmp_path / "model" / "single.onnx", optimise=False, providers=ON_CPU)
-        assert session.get_providers() == [CPU_PROVIDER]
-        with pytest.raises(ModelDamaged, match="missing"):
-            open_session(tmp_path / "missing.onnx", optimise=False, providers=wrong)
 
     def test_cuda_graphs_are_not_for_plain_files(self) -> None:
         files = load_files(Settings().model)

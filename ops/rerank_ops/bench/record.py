@@ -8,10 +8,10 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Self
 
+import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +45,7 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{_processor()}, {cores} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, onnxruntime {version('onnxruntime')}"
+        f"Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}"
     )
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import onnxruntime
+
 from rerank_ops.tune.engines import Engines, plans_of
 from rerank_ops.tune.grid import CURVES, SETTING, Cell, Grid, Plans, lay_out, tokens_of
 from rerank_ops.tune.policy import choose, default
@@ -105,6 +107,7 @@ def _made_for(files: ModelFiles, precision: PrecisionName, cores: int, sample: S
         "mean_tokens": round(sample.mean_tokens, 1),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("rerank-fleet", "onnxruntime", "numpy", "tokenizers")},
+            **{name: version(name) for name in ("rerank-fleet", "numpy", "tokenizers")},
+            "onnxruntime": onnxruntime.__version__,
         },
     }

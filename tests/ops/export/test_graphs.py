@@ -21,7 +21,9 @@ from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_to
 
 Toy = Callable[[str], Path]
 pytestmark = pytest.mark.export
-FAMILIES = pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert", "modernbert"])
+FAMILIES = pytest.mark.parametrize(
+    "family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert", "modernbert"]
+)
 #: Every linear layer of a toy model is random and large, so int8 costs more than in a trained one.
 INT8_TOLERANCE = 0.35
 

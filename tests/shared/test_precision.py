@@ -1,0 +1,30 @@
+"""Names of precisions: what each promises of a score's bits, and the name its scores are cached under."""
+
+from __future__ import annotations
+
+import pytest
+
+from rerank_shared.precision import PLANS, PRECISION, PRECISIONS, PlanName, PrecisionName, score_precision
+
+
+def test_every_name_is_described() -> None:
+    assert set(PRECISION) == set(PRECISIONS)
+    assert all(PRECISION[name].name == name and PRECISION[name].summary for name in PRECISIONS)
+
+
+@pytest.mark.parametrize(
+    ("precision", "plan", "name"),
+    [("int8", "single", "int8"), ("int8", "packs", "int8-packs"), ("fp32", "buckets", "fp32-buckets")],
+)
+def test_a_plan_in_which_company_changes_a_score_stands_in_its_name(
+    precision: PrecisionName, plan: PlanName, name: str
+) -> None:
+    assert score_precision(precision, plan) == name
+
+
+def test_no_two_ways_to_compute_share_a_name() -> None:
+    assert len({score_precision(precision, plan) for precision in PRECISIONS for plan in PLANS}) == 20
+
+
+def test_nothing_is_promised_of_gpus() -> None:
+    assert all(not PRECISION[name].invariant_plans for name in PRECISIONS if "cpu" not in PRECISION[name].devices)
