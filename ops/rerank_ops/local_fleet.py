@@ -44,7 +44,7 @@ def local_fleet(settings: Settings, processes: int | None = None) -> Iterator[Lo
         watcher = threading.Thread(target=_watch, args=(supervisor,), name="supervisor")
         watcher.start()
         try:
-            count = len(supervisor.pids())
+            count = supervisor.processes
             _wait_until_ready(effective, watcher, count)
             yield LocalFleet(effective, supervisor, count)
         finally:

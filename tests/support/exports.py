@@ -31,6 +31,8 @@ VOCABULARY = 30_522
 QUERY = "how many people live in berlin, and where do they swim?"
 SENTENCE = "Berlin has about four million people who swim in its lakes, and a museum for every one of its old trades"
 _LARGE = 0.3
+#: A channel that is far larger than all others, as real models have them, so that int8 has something to smooth.
+_SPIKE = 7
 
 
 @cache
@@ -59,12 +61,17 @@ def random_body(seed: int = 0) -> Body:
     def norm(name: str) -> Norm:
         return Norm(name, normal(HIDDEN) + 1, normal(HIDDEN), 1e-12)
 
+    def spiked(name: str, inputs: int, outputs: int) -> Dense:
+        made = dense(name, inputs, outputs)
+        made.bias[_SPIKE] += 10
+        return made
+
     def layer(index: int) -> Layer:
         return Layer(
             qkv=dense(f"{index}.qkv", HIDDEN, 3 * HIDDEN),
             attention_out=dense(f"{index}.attention_out", HIDDEN, HIDDEN),
             attention_norm=norm(f"{index}.attention_norm"),
-            up=dense(f"{index}.up", HIDDEN, 2 * HIDDEN),
+            up=spiked(f"{index}.up", HIDDEN, 2 * HIDDEN),
             down=dense(f"{index}.down", 2 * HIDDEN, HIDDEN),
             output_norm=norm(f"{index}.output_norm"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,11 +73,10 @@ def _apply(function: Function, x: Array) -> Array:
         erf: Any = _erf(x / math.sqrt(2))
         gelu: Array = x * 0.5 * (1 + erf.astype(np.float64))
         return gelu
-    known = {
+    known: dict[Function, Callable[[Array], Array]] = {
         "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
         "relu": lambda x: np.maximum(x, 0),
         "tanh": np.tanh,
         "none": lambda x: x,
     }
-    result: Array = known[function](x)
-    return result
+    return known[function](x)

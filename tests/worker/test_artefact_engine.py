@@ -32,7 +32,7 @@ CPU_PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "int8", "int8-static")
 LENGTHS = (40, 4, 200, 5, 17, MAX_LENGTH, 18, 96, 33)
 ORDERS = st.lists(st.integers(0, len(LENGTHS) - 1), min_size=1, max_size=12)
 #: A score may move by this much with its company, by precision: rounding, and the step of int8 where a run has one.
-DRIFT: dict[PrecisionName, float] = {"fp32": 1e-4, "int8": 0.1, "int8-static": 1e-3}
+DRIFT: dict[PrecisionName, float] = {"fp32": 1e-4, "int8": 0.03, "int8-static": 1e-3}
 Logits = npt.NDArray[np.float32]
 Open = Callable[[PrecisionName, PlanName], Engine]
 
@@ -104,7 +104,8 @@ class TestPlans:
     @pytest.mark.parametrize("plan", PLANS)
     def test_logits_are_one_a_pair_in_order(self, plan: PlanName, engine: Open) -> None:
         logits = engine("fp32", plan).score(pairs()[:3])
-        assert (logits.dtype, logits.shape) == (np.float32, (3,))
+        assert logits.shape == (3,)
+        assert logits.dtype == np.dtype(np.float32)
 
 
 class TestSingle:

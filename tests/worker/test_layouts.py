@@ -1,4 +1,4 @@
-"""The inputs that each run plan makes of pairs: every token once and in its place, and what is padding is never read."""
+"""The inputs that each run plan makes of pairs: every token once and in its place, and padding is never read."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_every_length_up_to_the_limit_runs_once(max_length: int, lengths: list[i
 @pytest.mark.parametrize(("max_length", "lengths"), LENGTHS)
 @pytest.mark.parametrize("together", [True, False])
 def test_where_pairs_share_a_run_it_is_as_large_as_can_be(max_length: int, lengths: list[int], together: bool) -> None:
-    """On a device the largest batch is what a first caller would otherwise pay for; elsewhere it would only take long."""
+    """On a device the largest batch is what a first caller would otherwise pay for; elsewhere it only takes long."""
     engine = Recorder(padded=True)
     warm_up(engine, TOKENIZER, TokenRate(), max_length, budget_tokens=4_096, together=together)
     assert engine.shapes == [(4_096 // length if together else 1, length) for length in lengths]

@@ -86,6 +86,9 @@ class Draft:
 
     def finish(self) -> onnx.ModelProto:
         """Return the model; its weights are still inside."""
-        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, list(self._weights.values()))
+        # Workers save weights in the CPU's layout one after another in this order, and use them only where each begins
+        # at a multiple of 64: those of odd sizes stand last, where they shift nothing.
+        weights = sorted(self._weights.values(), key=lambda tensor: len(tensor.raw_data) % 64 != 0)
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rerank-fleet")

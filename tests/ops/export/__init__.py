@@ -1,0 +1,1 @@
+"""Tests of the export; a package, so that its conftest and the root one do not meet."""
