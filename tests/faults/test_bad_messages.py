@@ -43,7 +43,7 @@ def _still_serving(fleet: TestFleet, app: Celery, settings: Settings) -> Iterato
 
 def test_message_of_an_unknown_version_names_both_versions(app: Celery, settings: Settings) -> None:
     _, kind, fields = msgpack.unpackb(wire.encode_job(make_job(settings, "q", ["d"])))
-    with pytest.raises(UnsupportedVersion, match=r"wire version 99 .* speaks 1"):
+    with pytest.raises(UnsupportedVersion, match=r"wire version 99 .* reads 1 and 2"):
         send_payload(app, settings, msgpack.packb([99, kind, fields])).get(timeout=ANSWER_S)
 
 

@@ -22,7 +22,7 @@ from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_to
 Toy = Callable[[str], Path]
 pytestmark = pytest.mark.export
 FAMILIES = pytest.mark.parametrize(
-    "family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert", "modernbert"]
+    "family", ["bert", "roberta", "xlm-roberta", "electra", "camembert", "distilbert", "modernbert", "deberta-v2"]
 )
 #: Every linear layer of a toy model is random and large, so int8 costs more than in a trained one.
 INT8_TOLERANCE = 0.35
@@ -112,7 +112,7 @@ def test_modernbert_reads_what_its_head_reads(pooling: str, layers: int, tmp_pat
 
 class TestRefusals:
     def test_families_without_a_graph_are_told(self) -> None:
-        for family in ("deberta-v2", "gpt2"):
+        for family in ("albert", "gpt2"):
             assert family in str(refuses({"model_type": family}))
             with pytest.raises(ConfigurationError, match=family):
                 read_body({"model_type": family}, {})
@@ -124,6 +124,7 @@ class TestRefusals:
             ({"model_type": "bert", "hidden_act": "silu"}, "silu"),
             ({"model_type": "modernbert", "hidden_activation": "silu"}, "silu"),
             ({"model_type": "modernbert", "classifier_pooling": "max"}, "max"),
+            ({"model_type": "deberta-v2", "relative_attention": False}, "distances"),
         ],
     )
     def test_variants_are_told(self, config: dict[str, str], word: str) -> None:
@@ -142,4 +143,6 @@ class TestRefusals:
             read_body(weights.config, weights.tensors)
 
     def test_known_families_have_no_reason(self) -> None:
-        assert all(refuses({"model_type": family}) is None for family in SURGERY)
+        assert all(refuses({"model_type": family}) is None for family in SURGERY - {"deberta-v2"})
+        v3 = {"relative_attention": True, "pos_att_type": "p2c|c2p", "share_att_key": True, "type_vocab_size": 0}
+        assert refuses({"model_type": "deberta-v2", **v3, "position_biased_input": False}) is None

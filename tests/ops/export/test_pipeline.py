@@ -22,10 +22,11 @@ from rerank_shared.manifest import Bounds, check_files, read_manifest
 from rerank_shared.precision import PLANS, PlanName
 from rerank_worker.engine import RunShape, open_engine
 from rerank_worker.tokenizing import PairTokenizer
-from support.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs
+from support.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs, write_toy
 
 Toy = Callable[[str], Path]
-SURGERY = ("bert", "roberta", "xlm-roberta", "electra", "modernbert")
+RAGGED = Wanted("fp32", plans=("ragged",))
+SURGERY = ("bert", "roberta", "xlm-roberta", "electra", "modernbert", "deberta-v2")
 
 
 def scores(directory: Path, plan: PlanName, pairs: list[tuple[str, str]]) -> np.ndarray:
@@ -158,8 +159,8 @@ def test_a_gpu_precision_is_written_unmeasured(toy: Toy, tmp_path: Path) -> None
 
 @pytest.mark.export
 def test_a_plain_export_has_no_plan_of_ours(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"runs as single or buckets, not ragged; .*'deberta-v2' has no graph"):
-        export(str(toy("deberta-v2")), tmp_path / "out", Wanted("fp32", plans=("ragged",)))
+    with pytest.raises(ConfigurationError, match=r"runs as single or buckets, not ragged; .*it has a convolution"):
+        export(str(write_toy("deberta-v2", tmp_path / "toy", conv_kernel_size=3)), tmp_path / "out", RAGGED)
 
 
 def fail_halfway(target: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_cpu_keeps_every_default() -> None:
 
 
 def test_a_device_with_a_fixed_cost_a_run_takes_large_runs_and_waits_for_company() -> None:
-    choice = chosen(series({"single": 1.0, "buckets": 1.0, "ragged": 0.95}, {"ragged": 0.7}), precision="fp16")
+    choice = chosen(series({"single": 1.0, "buckets": 1.0, "ragged": 0.95}, {"ragged": 0.7}), precision="fp32")
     assert choice.values["plan"] == "ragged"
     assert "vary with their company" in choice.reasons["plan"]
     assert (choice.values["run_pairs"], choice.values["run_tokens"]) == (32, 8192)

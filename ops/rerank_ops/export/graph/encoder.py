@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic
-from rerank_ops.export.graph.body import Body, Embeddings, Layer, Norm
+from rerank_ops.export.graph.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.layout import LAYOUTS, Layout
+from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout
 from rerank_shared.precision import PlanName
 
 
@@ -48,12 +48,12 @@ def layer_norm(draft: Draft, x: str, norm: Norm) -> str:
     return draft.add("LayerNormalization", x, scale, shift, epsilon=norm.epsilon)
 
 
-def feed_forward(draft: Draft, body: Body, layer: Layer, attended: str, x: str, arithmetic: Arithmetic) -> str:
+def feed_forward(draft: Draft, function: Function, layer: Layer, attended: str, x: str, arithmetic: Arithmetic) -> str:
     """Return a layer's output from its attention: projection, residual, feed-forward, residual."""
     x = layer_norm(
         draft, draft.add("Add", arithmetic.linear(draft, attended, layer.attention_out), x), layer.attention_norm
     )
-    inner = arithmetic.apply(draft, body.activation, arithmetic.linear(draft, x, layer.up))
+    inner = arithmetic.apply(draft, function, arithmetic.linear(draft, x, layer.up))
     return layer_norm(draft, draft.add("Add", arithmetic.linear(draft, inner, layer.down), x), layer.output_norm)
 
 
@@ -70,7 +70,7 @@ def _embeddings(draft: Draft, embeddings: Embeddings, layout: Layout, arithmetic
 def _layer(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
     qkv = arithmetic.linear(draft, x, layer.qkv)
     q, k, v = draft.add_many(3, "Split", qkv, axis=-1, num_outputs=3)
-    return feed_forward(draft, body, layer, layout.attend(q, k, v, body.heads), x, arithmetic)
+    return feed_forward(draft, body.activation, layer, layout.attend(q, k, v, Attention(body.heads)), x, arithmetic)
 
 
 def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) -> str:

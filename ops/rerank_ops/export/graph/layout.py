@@ -7,6 +7,7 @@ changes a score beyond rounding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rerank_ops.export.graph.body import Floats
@@ -16,6 +17,20 @@ from rerank_shared.precision import PlanName
 #: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,
 #: and it stays finite in 16-bit ones.
 MASKED = -30_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What an architecture asks of attention.
+
+    `window`: tokens see only those at most so many away. `bias_of`: from queries and keys [pairs, tokens, width] to
+    what is added to their scores, [pairs, heads, tokens, tokens]. `scale` of the products, where it is not the usual.
+    """
+
+    heads: int
+    window: int | None = None
+    bias_of: Callable[[str, str], str] | None = None
+    scale: float | None = None
 
 
 @dataclass(slots=True)
@@ -43,8 +58,8 @@ class Layout(ABC):
         """Return x turned by each token's position: rotary embedding, halves not interleaved."""
 
     @abstractmethod
-    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
-        """Return the attention of all tokens, each over its pair or over those at most `window` tokens away."""
+    def attend(self, q: str, k: str, v: str, how: Attention) -> str:
+        """Return the attention of all tokens, each over its own pair."""
 
     @abstractmethod
     def first(self, x: str) -> str:
@@ -66,12 +81,15 @@ class Layout(ABC):
     def mean(self, x: str) -> str:
         """Return the mean of each pair's tokens, [pairs, width]."""
 
-    def attention(self, q: str, k: str, v: str, heads: int, mask: str = "", bias: str = "") -> str:
-        """Attend over [pairs, tokens, width] inputs; `mask`: lengths [pairs], `bias`: added to the scores."""
-        inputs = [q, k, v, "", mask, bias]
+    def attention(self, q: str, k: str, v: str, how: Attention, mask: str = "", hidden: str = "") -> str:
+        """Attend over [pairs, tokens, width] inputs; `mask`: lengths [pairs], `hidden`: added to the scores."""
+        bias = "" if how.bias_of is None else how.bias_of(q, k)
+        both = self.draft.add("Add", bias, hidden) if bias and hidden else bias or hidden
+        inputs = [q, k, v, "", mask, both]
         while inputs[-1] == "":
             inputs.pop()
-        return self.draft.fused("MultiHeadAttention", *inputs, num_heads=heads)
+        scale = {} if how.scale is None else {"scale": how.scale}
+        return self.draft.fused("MultiHeadAttention", *inputs, num_heads=how.heads, **scale)
 
     def key_mask(self, x: str) -> str:
         """Return what keeps attention from the padding of rows like x: the pairs' lengths.
@@ -169,9 +187,9 @@ class Single(Layout):
         """See Layout."""
         return self.draft.fused("RotaryEmbedding", x, self.draft.integers(0), cosine, sine, num_heads=heads)
 
-    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+    def attend(self, q: str, k: str, v: str, how: Attention) -> str:
         """See Layout."""
-        return self.attention(q, k, v, heads, bias=self.window_bias(window))
+        return self.attention(q, k, v, how, hidden=self.window_bias(how.window))
 
     def first(self, x: str) -> str:
         """See Layout."""
@@ -206,10 +224,10 @@ class Buckets(Single):
         """See Layout."""
         return self.draft.input("token_type_ids", INT64, ["pairs", "tokens"])
 
-    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+    def attend(self, q: str, k: str, v: str, how: Attention) -> str:
         """See Layout."""
         mask = self.key_mask("input_ids")
-        return self.attention(q, k, v, heads, mask=mask, bias=self.window_bias(window))
+        return self.attention(q, k, v, how, mask, self.window_bias(how.window))
 
     def unseen(self) -> str:
         """See Layout."""
@@ -248,12 +266,12 @@ class Ragged(Layout):
         turned = draft.fused("RotaryEmbedding", rows, positions, cosine, sine, num_heads=heads)
         return draft.add("Squeeze", turned, axis)
 
-    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+    def attend(self, q: str, k: str, v: str, how: Attention) -> str:
         """See Layout."""
         draft = self.draft
         q, k, v = (self.over_pairs(rows) for rows in (q, k, v))
-        mask, bias = self.key_mask("padded_from"), self.window_bias(window)
-        context = self.attention(q, k, v, heads, mask=mask, bias=bias)
+        mask = self.key_mask("padded_from")
+        context = self.attention(q, k, v, how, mask, self.window_bias(how.window))
         return draft.add("Gather", draft.add("Flatten", context, axis=2), "packed_from")
 
     def first(self, x: str) -> str:
@@ -303,15 +321,15 @@ class Packs(Layout):
         turned = self.draft.fused("RotaryEmbedding", rows, positions, cosine, sine, num_heads=heads)
         return self.draft.add("Transpose", turned, perm=[1, 0, 2])
 
-    def attend(self, q: str, k: str, v: str, heads: int, window: int | None = None) -> str:
+    def attend(self, q: str, k: str, v: str, how: Attention) -> str:
         """See Layout."""
-        key = window or 0
+        key = how.window or 0
         if key not in self._windows:
             seen = self._same_pair()
-            if window is not None:
-                seen = self.draft.add("And", seen, self.near(self.positions(), window))
+            if how.window is not None:
+                seen = self.draft.add("And", seen, self.near(self.positions(), how.window))
             self._windows[key] = self.draft.add("Unsqueeze", self.hidden_where(seen), self.draft.integers(0, 1))
-        return self.attention(q, k, v, heads, bias=self._windows[key])
+        return self.attention(q, k, v, how, hidden=self._windows[key])
 
     def first(self, x: str) -> str:
         """See Layout."""
@@ -342,6 +360,11 @@ class Packs(Layout):
     def _same_pair(self) -> str:
         column, row = (self.draft.add("Unsqueeze", "pair_of", self.draft.integers(axis)) for axis in (1, 0))
         return self.draft.add("Equal", column, row)
+
+
+def by_head(draft: Draft, x: str, heads: int) -> str:
+    """Return [pairs, tokens, width] as [pairs, heads, tokens, width of a head]."""
+    return draft.add("Transpose", draft.add("Reshape", x, draft.integers(0, 0, heads, -1)), perm=[0, 2, 1, 3])
 
 
 LAYOUTS: dict[PlanName, type[Layout]] = {"single": Single, "buckets": Buckets, "ragged": Ragged, "packs": Packs}

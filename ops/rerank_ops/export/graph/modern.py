@@ -16,7 +16,7 @@ from rerank_ops.export.graph.arithmetic import Arithmetic, Full
 from rerank_ops.export.graph.body import Dense
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.encoder import layer_norm
-from rerank_ops.export.graph.layout import LAYOUTS, Layout
+from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
 from rerank_ops.export.graph.modern_body import ModernBody, ModernLayer
 from rerank_shared.precision import PlanName
 
@@ -63,7 +63,7 @@ def _layer(draft: Draft, body: ModernBody, layout: Layout, layer: ModernLayer, x
     inner = x if layer.before is None else layer_norm(draft, x, layer.before)
     q, k, v = draft.add_many(3, "Split", arithmetic.linear(draft, inner, layer.qkv), axis=-1, num_outputs=3)
     q, k = (_rotated(draft, layout, layer, each, body.heads) for each in (q, k))
-    attended = layout.attend(q, k, v, body.heads, layer.window)
+    attended = layout.attend(q, k, v, Attention(body.heads, layer.window))
     return _feed_forward(draft, body, layer, attended, x, arithmetic)
 
 
@@ -96,7 +96,7 @@ def _first_rows(
     query = Dense(f"{name}.query", weight[:, :hidden], bias[:hidden])
     q = Full(arithmetic.dtype).linear(draft, layout.first(inner), query)
     # [pairs, heads, 1, width] against [pairs or 1, heads, tokens, width].
-    q, k, v = (_by_head(draft, each, heads) for each in (q, layout.over_pairs(k), layout.over_pairs(v)))
+    q, k, v = (by_head(draft, each, heads) for each in (q, layout.over_pairs(k), layout.over_pairs(v)))
     scores = draft.fused("FusedMatMul", q, k, transB=1, alpha=1 / math.sqrt(hidden // heads))
     if unseen := layout.unseen():
         scores = draft.add("Add", scores, draft.add("Unsqueeze", unseen, draft.integers(1)))
@@ -105,8 +105,3 @@ def _first_rows(
     context = draft.add("MatMul", draft.add("Softmax", scores, axis=-1), v)
     first = draft.add("Reshape", layout.first(x), draft.integers(-1, hidden))
     return draft.add("Concat", draft.add("Reshape", context, draft.integers(-1, hidden)), first, axis=1)
-
-
-def _by_head(draft: Draft, x: str, heads: int) -> str:
-    rows = draft.add("Reshape", x, draft.integers(0, 0, heads, -1))
-    return draft.add("Transpose", rows, perm=[0, 2, 1, 3])

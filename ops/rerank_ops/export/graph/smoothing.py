@@ -1,7 +1,7 @@
 """Takes the sharpest spikes out of activations before they are quantised.
 
 One channel of many a linear layer's input is several times larger than all others (in ms-marco-MiniLM-L-12-v2 27, the
-next one 9, the median 2). int8 has 256 steps for the whole range, so that one channel leaves a third of them to the rest.
+next one 9, the median 2). int8 has 256 steps for the whole range, so that channel leaves a third of them to the rest.
 Dividing it, and multiplying its row of the weights by as much, is exact and costs one multiplication a value; done
 only where it pays, it halves the error of int8. After SmoothQuant (Xiao et al. 2022), for outliers alone: with all
 channels smoothed, the weights' own error grows by more than is won.

@@ -20,7 +20,8 @@ def build_tail(body: Body) -> onnx.ModelProto:
     cut = body.heads * body.hidden
     means = draft.add("Slice", rows, draft.integers(0), draft.integers(cut), draft.integers(1))
     first = draft.add("Slice", rows, draft.integers(cut), draft.integers(row_width(body)), draft.integers(1))
-    x = feed_forward(draft, body, body.layers[-1], _values(draft, body, body.layers[-1], means), first, Full())
+    attended = _values(draft, body, body.layers[-1], means)
+    x = feed_forward(draft, body.activation, body.layers[-1], attended, first, Full())
     for step in body.head:
         x = Full().apply(draft, step.then, Full().linear(draft, x, step.dense))
     draft.output("logits", x, ["pairs", 1])
