@@ -50,6 +50,7 @@ def local_fleet(settings: Settings, processes: int | None = None) -> Iterator[Lo
         finally:
             supervisor.drain()
             watcher.join()
+            supervisor.stop()
 
 
 def _watch(supervisor: Supervisor) -> None:

@@ -196,6 +196,12 @@ class Settings(BaseSettings):
         description="Threads of one process's engine. Two processes of one thread do 1.5 times the work of one of two; "
         "raise it only where memory allows fewer processes than cores.",
     )
+    preload: bool = Field(
+        True,
+        description="Load the model once and fork the worker processes from that, so that they share its memory and "
+        "one that crashed is back sooner. Only where two or more processes of one thread each run on the CPUs of a "
+        "Linux host; elsewhere, and when off, each process loads its own.",
+    )
     packed_dir: str | None = Field(
         None,
         description="Where an exported model's weights are kept in this CPU's own layout, so that all processes of the "

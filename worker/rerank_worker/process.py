@@ -1,7 +1,8 @@
-"""One worker process: a fresh interpreter that loads a model, warms it up, and consumes until it is told to stop.
+"""One worker process: it loads a model, warms it up, and consumes until it is told to stop.
 
-Started by the supervisor as `python -m rerank_worker.process`, never forked, so no session meets a fork. Its settings
-come from the environment. Exit status 78 means that starting again can't help: settings or model are wrong.
+Started by the supervisor as `python -m rerank_worker.process`, or forked from a nursery that has loaded and warmed the
+model; connections and threads are made after that in either case. Its settings come from the environment.
+Exit status 78 means that starting again can't help: settings or model are wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
@@ -29,13 +31,21 @@ from rerank_shared.cpu import cpu_name, host_features
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.exported import check_here
 from rerank_shared.keys import JOB_CLASSES, Keys
-from rerank_shared.messages import Heartbeat
+from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.profile import differences
 from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.consumer import consumer_of
-from rerank_worker.engine import PackedWeights, RunShape, artefact_of, model_precision, open_engine, providers_for
+from rerank_worker.engine import (
+    Engine,
+    PackedWeights,
+    RunShape,
+    artefact_of,
+    model_precision,
+    open_engine,
+    providers_for,
+)
 from rerank_worker.leases import Leases
 from rerank_worker.presence import Presence
 from rerank_worker.rate import TokenRate
@@ -48,28 +58,47 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What pairs are scored with, loaded and warm. It holds no thread and no connection, so it may meet a fork."""
+
+    tokenizer: PairTokenizer
+    engine: Engine
+    artefact: Artefact
+    rate: TokenRate
+
+
 def main() -> int:
     """Run until SIGTERM; returns the exit status."""
     started = time.perf_counter()
     try:
         settings = load_settings()
-        _set_up_logging(settings)
-        core = _pin(settings)
-        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core)
+        set_up_logging(settings)
     except ConfigurationError as error:
-        print(f"rerank-fleet worker can't start: {error.message}", file=sys.stderr, flush=True)
-        return EX_CONFIG
+        return refuse(error)
+    return work(settings, None, started)
+
+
+def work(settings: Settings, model: Model | None, started: float) -> int:
+    """Consume, with a model that was loaded before or with one of its own, until SIGTERM; returns the exit status."""
+    try:
+        core = _pin(settings)
+        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model)
+    except ConfigurationError as error:
+        return refuse(error)
     if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
         threading.Thread(target=_end_with_parent, args=(int(fd), settings.grace_s), daemon=True).start()
     return _consume(app, presence, settings, started)
 
 
-def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Presence]:
-    """Load and warm the model, and wire the parts of a worker together; nothing is consumed yet.
+def refuse(error: ConfigurationError) -> int:
+    """Say why no worker can be started; returns the exit status that tells so."""
+    print(f"rerank-fleet worker can't start: {error.message}", file=sys.stderr, flush=True)
+    return EX_CONFIG
 
-    Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like).
-    """
-    keys = Keys(settings.namespace)
+
+def load(settings: Settings) -> Model:
+    """Load and warm the model. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like)."""
     files = configured_files(settings)
     tokenizer = PairTokenizer(files.tokenizer_path, settings.token_cache_mb * 1_000_000)
     providers = providers_for(settings, model_precision(files))
@@ -88,17 +117,28 @@ def build(settings: Settings, name: str, core: int | None) -> tuple[Celery, Pres
     rate = TokenRate()
     together = settings.plan != "single"
     warm_up(engine, tokenizer, rate, artefact.max_length, settings.budget_tokens, together=together)
+    return Model(tokenizer, engine, artefact, rate)
+
+
+def build(settings: Settings, name: str, core: int | None, model: Model | None = None) -> tuple[Celery, Presence]:
+    """Wire the parts of a worker together, around `model` or one that is loaded now; nothing is consumed yet.
+
+    Raises ConfigurationError as `load` does.
+    """
+    keys = Keys(settings.namespace)
+    model = model or load(settings)
+    artefact, rate = model.artefact, model.rate
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
         padded=settings.plan == "buckets",
         predict_s=rate.predict_s,
     )
-    scorer = Scorer(engine, batcher, rate, revoked=worker_state.revoked.__contains__)
+    scorer = Scorer(model.engine, batcher, rate, revoked=worker_state.revoked.__contains__)
     client, leases = connect(settings), Leases()
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
-    answerer = Answerer(artefact, tokenizer, scorer, client, keys, name, alias)
+    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(keys)
     register(app, answerer, leases, settings)
@@ -149,7 +189,8 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
     return int(worker.exitcode or 0)
 
 
-def _set_up_logging(settings: Settings) -> None:
+def set_up_logging(settings: Settings) -> None:
+    """Log to stderr as the settings say; for the main program only."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     # Two lines a job at INFO, and a trace for each job that goes back at a drain; metrics carry the rate.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)

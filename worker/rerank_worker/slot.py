@@ -1,7 +1,7 @@
 """One worker process's place in a fleet: how its process is started, and what is known of the one that runs there.
 
-A process is a fresh interpreter, never a fork of this one, so that no loaded model or running thread meets a fork.
-When to start, stop or replace it is the supervisor's decision.
+A process is forked from a nursery where there is one, else a fresh interpreter; never a fork of this one, with its
+threads. When to start, stop or replace it is the supervisor's decision.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rerank_shared.settings import PREFIX, Settings, to_environ
+from rerank_worker.forked import Nursery
 from rerank_worker.restart import Backoff
 
 WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
@@ -38,9 +40,9 @@ class Launch:
     def environ(self, name: str, core: int | None, base: Mapping[str, str]) -> dict[str, str]:
         """Return a child's environment: `base` without settings of ours, then exactly these settings."""
         kept = {key: value for key, value in base.items() if not key.startswith(PREFIX)}
-        ours = {
-            "FLEET_WORKER_NAME": name,
-            "FLEET_WORKER_CORE": "" if core is None else str(core),
+        # Since 1.29 ONNX Runtime reports to its makers, from a thread of its own; whoever wants that may say so.
+        kept.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        ours = own_variables(name, core) | {
             "FLEET_PARENT_FD": str(self.parent_fd),
             # For children only: prometheus_client chooses its kind of values by it when it is imported.
             "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_directory),
@@ -50,11 +52,39 @@ class Launch:
         return kept | to_environ(self.settings) | ours
 
 
+def own_variables(name: str, core: int | None) -> dict[str, str]:
+    """Return what one process's environment has that those of the others have not."""
+    return {"FLEET_WORKER_NAME": name, "FLEET_WORKER_CORE": "" if core is None else str(core)}
+
+
+class WorkerProcess(Protocol):
+    """What Popen and Forked have in common."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its id; None while it is not known."""
+
+    def poll(self) -> int | None:
+        """Return the exit code once it has ended."""
+
+    def send_signal(self, signum: signal.Signals, /) -> None:
+        """Signal it; harmless after its end."""
+
+    def kill(self) -> None:
+        """End it without its consent."""
+
+
 class Slot:
     """One place, and the process that runs there, if one does."""
 
     def __init__(
-        self, index: int, core: int | None, launch: Launch, backoff: Backoff, on_exit: Callable[[], None]
+        self,
+        index: int,
+        core: int | None,
+        launch: Launch,
+        backoff: Backoff,
+        on_exit: Callable[[], None],
+        nursery: Nursery | None = None,
     ) -> None:
         """`on_exit` is called on another thread whenever a process here has ended."""
         self.index = index
@@ -69,31 +99,35 @@ class Slot:
         self.kill_at: float | None = None
         self._launch = launch
         self._on_exit = on_exit
-        self._process: subprocess.Popen[bytes] | None = None
+        self._nursery = nursery
+        self._process: WorkerProcess | None = None
+        self._is_new = False
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a process is here that was started and is not reaped yet."""
+        return self._process is not None
 
     @property
     def pid(self) -> int | None:
-        """The id of the process here, None where none runs or the last one is reaped."""
+        """The id of the process here; None where there is none, and while the nursery has not forked it yet."""
         return None if self._process is None else self._process.pid
 
     def start(self, now: float) -> None:
         """Start a process. Raises OSError when the system refuses."""
         self.name = f"{_UNSAFE.sub('-', socket.gethostname())}-{os.getpid()}-{self.index}-{secrets.token_hex(2)}"
-        self._process = subprocess.Popen(
-            self._launch.command,
-            stdin=subprocess.DEVNULL,
-            # Logs go to stderr; on stdout Celery prints at shutdown, in the middle of whatever its parent prints there.
-            stdout=subprocess.DEVNULL,
-            env=self._launch.environ(self.name, self.core, os.environ),
-            pass_fds=(self._launch.parent_fd,),
-            # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.
-            process_group=0,
-        )
+        self._process = self._fork() or self._spawn()
+        self._is_new = True
         self.started_at = now
         self.kill_at = None
         self.backoff.started()
-        # Blocks in waitpid, so that a death is noticed at once, on any platform, and without polling.
-        threading.Thread(target=self._await_exit, args=(self._process,), name=f"await-{self.name}", daemon=True).start()
+
+    def new_pid(self) -> int | None:
+        """Return the id of the process here, once, when it is known."""
+        if not self._is_new or self.pid is None:
+            return None
+        self._is_new = False
+        return self.pid
 
     def retire(self, kill_at: float) -> None:
         """Tell the process to finish what it runs and end; once, since a second SIGTERM would end it cold."""
@@ -106,12 +140,33 @@ class Slot:
         if self._process is not None:
             self._process.kill()
 
-    def reap(self) -> tuple[int, int] | None:
-        """Return (pid, exit code) of a process that has ended, once; the place is empty from then on."""
+    def reap(self) -> tuple[int | None, int] | None:
+        """Return (pid, exit code) of a process that has ended, once; the place is empty from then on.
+
+        No pid: the nursery died, or was refused, before it forked.
+        """
         if self._process is None or (code := self._process.poll()) is None:
             return None
         pid, self._process = self._process.pid, None
         return pid, code
+
+    def _fork(self) -> WorkerProcess | None:
+        return None if self._nursery is None else self._nursery.fork(own_variables(self.name, self.core))
+
+    def _spawn(self) -> WorkerProcess:
+        process = subprocess.Popen(
+            self._launch.command,
+            stdin=subprocess.DEVNULL,
+            # Logs go to stderr; on stdout Celery prints at shutdown, in the middle of whatever its parent prints there.
+            stdout=subprocess.DEVNULL,
+            env=self._launch.environ(self.name, self.core, os.environ),
+            pass_fds=(self._launch.parent_fd,),
+            # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.
+            process_group=0,
+        )
+        # Blocks in waitpid, so that a death is noticed at once, on any platform, and without polling.
+        threading.Thread(target=self._await_exit, args=(process,), name=f"await-{self.name}", daemon=True).start()
+        return process
 
     def _await_exit(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()

@@ -2,6 +2,7 @@
 
 A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
 No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
+Where it can be, processes are forked from a nursery, which loads the model once (rerank_worker.nursery).
 Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
 """
 
@@ -25,6 +26,8 @@ from prometheus_client.registry import Collector
 from rerank_shared.errors import InternalError
 from rerank_shared.settings import Settings
 from rerank_worker.cores import available_cores, pinnable_cores, spread
+from rerank_worker.forked import NURSERY_COMMAND, Nursery, can_fork
+from rerank_worker.forking import EX_CANT_FORK
 from rerank_worker.metrics_endpoint import MetricsEndpoint, SupervisorCollector, forget_process
 from rerank_worker.restart import Backoff, RestartPolicy
 from rerank_worker.slot import WORKER_COMMAND, Launch, Slot
@@ -52,14 +55,17 @@ class Supervisor:
         cores: Sequence[int] | None = None,
         *,
         command: Sequence[str] = WORKER_COMMAND,
+        nursery_command: Sequence[str] | None = None,
         collectors: Sequence[Collector] = (),
         policy: RestartPolicy | None = None,
         settle_s: float = 10.0,
     ) -> None:
         """`processes`, and `cores` to pin them to, are chosen from settings and machine where they are not given.
 
-        `collectors` speak on /metrics beside the workers. `settle_s` is how long every process must have run before
-        a rolling restart takes the next: longer than a worker takes to load its model.
+        `command` starts one worker; `nursery_command`, where settings and system let it, a process that forks them all.
+        A `command` of one's own has no nursery unless one is given. `collectors` speak on /metrics beside the workers.
+        `settle_s` is how long every process must have run before a rolling restart takes the next: longer than a worker
+        takes to load its model.
         """
         usable = available_cores() if cores is None else cores
         count = processes or settings.processes or max(1, len(usable))
@@ -67,6 +73,9 @@ class Supervisor:
         self._pins = spread(count, pinnable)
         self._settings = settings
         self._command = tuple(command)
+        # For one process alone a nursery would take more memory than it shares.
+        default = NURSERY_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
+        self._nursery_command = (nursery_command or default) if can_fork(settings) else None
         self._collectors = tuple(collectors)
         self._policy = policy or RestartPolicy()
         self._settle_s = settle_s
@@ -75,6 +84,7 @@ class Supervisor:
         self._requests: deque[Callable[[], None]] = deque()
         self._resources = ExitStack()
         self._wakeup: Wakeup | None = None
+        self._nursery: Nursery | None = None
         self._metrics_directory = Path()
         self._draining = self._interrupted = self._finished = False
         self._exit_code = EX_OK
@@ -109,10 +119,12 @@ class Supervisor:
             self._wakeup.sleep(self._sleep_s(timeout_s))
             while self._requests:
                 self._requests.popleft()()
+            if self._nursery is not None:
+                self._nursery.tend()
             for slot in self._slots:
                 self._tend(slot)
             self._roll_next()
-            if self._draining and not self.pids():
+            if self._draining and not self._occupied():
                 self._finished = True
         return self._exit_code if self._finished else None
 
@@ -135,8 +147,13 @@ class Supervisor:
         self._request(self._roll)
 
     def pids(self) -> list[int]:
-        """Return the ids of the processes that run."""
+        """Return the ids of the processes that run; one that the nursery is still to fork has none."""
         return [pid for slot in self._slots if (pid := slot.pid) is not None]
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are to be."""
+        return len(self._slots)
 
     @property
     def metrics_directory(self) -> Path:
@@ -165,8 +182,13 @@ class Supervisor:
             wakeup = self._wakeup = Wakeup()
             resources.callback(wakeup.close)
             launch = Launch(self._settings, self._command, directory, parent_fd=pipe[0])
+            if self._nursery_command is not None:
+                environ = launch.environ("", None, os.environ)
+                self._nursery = Nursery(self._nursery_command, environ, pipe[0], wakeup)
+                resources.callback(self._nursery.close)
             for index, core in enumerate(self._pins):
-                self._slots.append(Slot(index, core, launch, Backoff(self._policy, time.monotonic), wakeup.wake))
+                backoff = Backoff(self._policy, time.monotonic)
+                self._slots.append(Slot(index, core, launch, backoff, wakeup.wake, self._nursery))
             self._resources = resources.pop_all()
         return wakeup
 
@@ -179,6 +201,9 @@ class Supervisor:
             pass
         return code
 
+    def _occupied(self) -> int:
+        return sum(slot.occupied for slot in self._slots)
+
     def _request(self, action: Callable[[], None]) -> None:
         self._requests.append(action)
         if self._wakeup is not None:
@@ -188,7 +213,7 @@ class Supervisor:
         """Return how long to sleep: until the next time that is due, and at most `timeout_s`."""
         due = self._roll_at()
         for slot in self._slots:
-            if slot.pid is not None:
+            if slot.occupied:
                 due = min(due, math.inf if slot.kill_at is None else slot.kill_at)
             elif not self._draining:
                 due = min(due, slot.start_at)
@@ -199,12 +224,13 @@ class Supervisor:
     def _tend(self, slot: Slot) -> None:
         if (ended := slot.reap()) is not None:
             self._on_exit(slot, *ended)
+        self._tell_started(slot)
         now = time.monotonic()
-        if slot.pid is None:
+        if not slot.occupied:
             if not self._draining and now >= slot.start_at:
                 self._start(slot)
         elif slot.kill_at is not None and now >= slot.kill_at:
-            log.warning("worker killed name=%s pid=%d", slot.name, slot.pid)
+            log.warning("worker killed name=%s pid=%s", slot.name, slot.pid)
             slot.kill()
             slot.kill_at = math.inf
             if self._draining:
@@ -217,17 +243,22 @@ class Supervisor:
             slot.start_at = time.monotonic() + slot.backoff.died()
             log.error("worker not started slot=%d error=%r", slot.index, error)
         else:
-            core = "any" if slot.core is None else slot.core
-            log.info("worker started name=%s pid=%d core=%s", slot.name, slot.pid, core)
+            self._tell_started(slot)
 
-    def _on_exit(self, slot: Slot, pid: int, code: int) -> None:
-        forget_process(pid, self._metrics_directory)
+    def _tell_started(self, slot: Slot) -> None:
+        if (pid := slot.new_pid()) is not None:
+            core = "any" if slot.core is None else slot.core
+            log.info("worker started name=%s pid=%d core=%s", slot.name, pid, core)
+
+    def _on_exit(self, slot: Slot, pid: int | None, code: int) -> None:
+        if pid is not None:
+            forget_process(pid, self._metrics_directory)
         told = f"name={slot.name} pid={pid} code={code} lived_s={time.monotonic() - slot.started_at:.1f}"
         if code == EX_CONFIG:
             log.error("worker refused %s", told)
             self._exit_code = EX_CONFIG
             self._drain()
-        elif self._draining or slot.kill_at is not None:
+        elif self._draining or slot.kill_at is not None or (pid is None and code == EX_CANT_FORK):
             log.info("worker ended %s", told)
             slot.start_at = time.monotonic()
         else:
@@ -240,7 +271,7 @@ class Supervisor:
         if self._draining:
             return
         self._draining = True
-        log.info("draining workers=%d grace_s=%g", len(self.pids()), self._settings.grace_s)
+        log.info("draining workers=%d grace_s=%g", self._occupied(), self._settings.grace_s)
         for slot in self._slots:
             slot.retire(time.monotonic() + self._settings.grace_s)
 
@@ -251,6 +282,9 @@ class Supervisor:
 
     def _roll(self) -> None:
         log.info("rolling restart workers=%d", len(self._slots))
+        if self._nursery is not None:
+            # What it has loaded is what shall be replaced.
+            self._nursery.renew()
         self._to_roll = deque(self._slots)
 
     def _roll_at(self) -> float:

@@ -1,4 +1,4 @@
-"""A sleep that threads and signals can cut short.
+"""A sleep that threads, signals and descriptors can cut short.
 
 Signals write to it through `signal.set_wakeup_fd`, because one that the kernel hands to another thread interrupts
 nothing in the main thread.
@@ -40,6 +40,14 @@ class Wakeup:
             with suppress(BlockingIOError):
                 while self._sleeper.recv(4096):
                     pass
+
+    def watch(self, fd: int) -> None:
+        """Let `sleep` end whenever there is something to read from `fd`, which is the caller's to read."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget a descriptor; before it is closed."""
+        self._selector.unregister(fd)
 
     def close(self) -> None:
         """Release the sockets."""

@@ -5,6 +5,7 @@ Whatever goes wrong ends as one line on stderr and an exit status: 1 for an erro
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rerank_shared.errors import RerankError
@@ -15,6 +16,8 @@ _EXTRA = ("typer", "rich")
 
 def main() -> None:
     """Run the command line; never returns."""
+    # ONNX Runtime for Linux sends usage data from a thread of its own since 1.29, unless it is told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from rerank_ops.cli.app import app
     except ModuleNotFoundError as error:
