@@ -1,10 +1,12 @@
 """Several processes of our engine: throughput of two, one request split over two, memory of eight, the first request.
 
-Each process is the engine and its tokenizer only, on one thread, as ready as a worker that says so.
+Each process is the engine and its tokenizer only, on one thread, as ready as a worker that says so; memory is that of a
+whole fleet.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -18,11 +20,13 @@ from rerank_ops.bench.engine.contenders import OURS
 from rerank_ops.bench.engine.place import BenchModel, Place
 from rerank_ops.bench.engine.texts import Request
 from rerank_ops.bench.record import Figure
+from rerank_ops.local_fleet import local_fleet
+from rerank_producer import RerankClient
+from rerank_shared.settings import load_settings
 from rerank_worker.cores import affinity
 
 PROCESSES = 8
 MB_PER_PROCESS = 60
-_ANY_CORE = -1
 _STEADY_RUNS = 5
 
 
@@ -52,7 +56,7 @@ def run_processes(engines: Engines, requests: Sequence[Request], rounds: int) ->
     figures = first_requests(engines, len(requests), rounds)
     if len(cores) > 1:
         figures += two_processes(engines, requests, rounds, (cores[0], cores[1]))
-    return figures + shared_memory(engines, len(requests))
+    return figures + shared_memory(engines, requests)
 
 
 def two_processes(engines: Engines, requests: Sequence[Request], rounds: int, cores: tuple[int, int]) -> list[Figure]:
@@ -94,22 +98,41 @@ def first_requests(engines: Engines, requests: int, rounds: int) -> list[Figure]
     ]
 
 
-def shared_memory(engines: Engines, requests: int) -> list[Figure]:
-    """Run all requests in eight processes; sum what each has of memory, shared pages by their share."""
-    weights_mb = sum(file.stat().st_size for file in engines.directory.iterdir() if file.suffix in _WEIGHTS) / 1e6
-    with ExitStack() as stack:
-        children = [stack.enter_context(engines.start(_ANY_CORE, f"memory-{i}")) for i in range(PROCESSES)]
-        for child in children:
-            child.receive()
-        for number in range(requests):
-            for child in children:
-                child.ask({"run": number})
-        sizes = [pss_mb(child.pid) for child in children]
+def shared_memory(engines: Engines, requests: Sequence[Request]) -> list[Figure]:
+    """Run all requests on a whole fleet of eight workers; sum the memory of all its processes but the server's.
+
+    Shared pages count by their share. The fleet is as `rerank-fleet up` starts it, Celery and connections included.
+    """
+    directory = engines.directory
+    weights_mb = sum(file.stat().st_size for file in directory.iterdir() if file.suffix in _WEIGHTS) / 1e6
+    settings = load_settings(
+        model=f"file:{directory}", unsafe=True, packed_dir=str(directory.parent / "packed"), log_level="WARNING"
+    )
+    with local_fleet(settings, PROCESSES) as fleet, RerankClient(fleet.settings) as client:
+        for request in requests:
+            client.rerank(request.query, request.documents)
+        sizes = [pss_mb(pid) for pid in worker_processes(os.getpid())]
     if None in sizes:
         return []
     beyond = sum(size for size in sizes if size is not None) - weights_mb
-    name = f"{engines.model.name}: memory of {PROCESSES} processes beyond the weights ({weights_mb:.0f} MB)"
+    name = f"{engines.model.name}: memory of a fleet of {PROCESSES} workers beyond the weights ({weights_mb:.0f} MB)"
     return [Figure.of(name, [beyond], "MB", "at most", PROCESSES * MB_PER_PROCESS)]
+
+
+def worker_processes(ancestor: int) -> list[int]:
+    """Return the ids of all processes of workers below one: themselves, and what they were forked from."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # The name, in brackets, may hold anything; the parent's id is the second field behind it.
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found, seen = [], {ancestor}
+    while below := {pid for pid, parent in parents.items() if parent in seen} - seen:
+        seen |= below
+        found += [pid for pid in below if b"rerank_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return sorted(found)
 
 
 def together_s(children: Sequence[Child], messages: Sequence[dict[str, Any]]) -> float:
