@@ -103,7 +103,7 @@ def choose_plan(series: Sequence[Series], precision: PrecisionName) -> tuple[Pla
     # The plan of the default first, so that ties are its.
     preferred = sorted(invariant or best, key=lambda plan: plan != default("plan"))[0]
     for plan in invariant:
-        if Ratio.of(best[preferred].seconds, best[plan].seconds).is_clear:
+        if Ratio.of(best[preferred].per_token, best[plan].per_token).is_clear:
             preferred = plan
     fastest = min(best, key=lambda plan: best[plan].seconds_per_token)
     kept = "a score in it is the same bits in any company" if preferred in invariant else "the first of its plans"
@@ -111,7 +111,7 @@ def choose_plan(series: Sequence[Series], precision: PrecisionName) -> tuple[Pla
         return preferred, f"the model has no other; {kept}" if invariant else "the model has no other"
     if fastest == preferred:
         return preferred, f"fastest, {_ahead(best, preferred)}; {kept}"
-    ratio = Ratio.of(best[preferred].seconds, best[fastest].seconds)
+    ratio = Ratio.of(best[preferred].per_token, best[fastest].per_token)
     if ratio.is_clear:
         lost = f"; scores of {precision} then vary with their company" if fastest not in invariant and invariant else ""
         return fastest, f"{ratio} as fast as {preferred}{lost}"
@@ -125,18 +125,18 @@ def _choose_size(series: Sequence[Series], usual: int) -> tuple[int, str]:
     best = _best(series)
     if best.cell.size == usual:
         return usual, "the default, and the fastest"
-    ratio = Ratio.of(by_size[usual].seconds, best.seconds)
+    ratio = Ratio.of(by_size[usual].per_token, best.per_token)
     if not ratio.is_clear:
         return usual, f"the default: {best.cell.size} is {ratio} as fast, not clearly over {_MARGIN:.2f}x"
-    size = min(size for size, one in by_size.items() if Ratio.of(one.seconds, best.seconds).median <= _AS_GOOD)
-    return size, f"{Ratio.of(by_size[usual].seconds, by_size[size].seconds)} as fast as the default of {usual}"
+    size = min(size for size, one in by_size.items() if Ratio.of(one.per_token, best.per_token).median <= _AS_GOOD)
+    return size, f"{Ratio.of(by_size[usual].per_token, by_size[size].per_token)} as fast as the default of {usual}"
 
 
 def _choose_wait(series: Sequence[Series], run_pairs: int) -> tuple[float, str]:
     """Waiting pays where pairs that run together take less than they do one by one: half of what that saves."""
     by_size = {one.cell.size: one for one in series}
     alone, together = by_size[1], by_size[run_pairs]
-    ratio = Ratio.of(alone.seconds, together.seconds)
+    ratio = Ratio.of(alone.per_token, together.per_token)
     if not ratio.is_clear:
         return 0.0, f"runs of {run_pairs} pairs are {ratio} as fast as single ones, nothing to wait for"
     saved_ms = 1000 * run_pairs * (_median(alone) - _median(together)) / alone.pairs
@@ -174,7 +174,7 @@ def _notes(series: Sequence[Series], teams: Sequence[Team]) -> tuple[str, ...]:
 def _ahead(best: Mapping[PlanName, Series], plan: PlanName) -> str:
     others = {name: one for name, one in best.items() if name != plan}
     second = min(others, key=lambda name: others[name].seconds_per_token)
-    return f"{Ratio.of(others[second].seconds, best[plan].seconds)} as fast as the next, {second}"
+    return f"{Ratio.of(others[second].per_token, best[plan].per_token)} as fast as the next, {second}"
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -29,9 +29,14 @@ class Series:
     seconds: list[float] = field(default_factory=list)
 
     @property
+    def per_token(self) -> list[float]:
+        """Time of a token in each round: points differ in how much text they run."""
+        return [seconds / self.tokens for seconds in self.seconds]
+
+    @property
     def seconds_per_token(self) -> float:
         """Median time of a token."""
-        return median(self.seconds) / self.tokens
+        return median(self.per_token)
 
 
 @dataclass(frozen=True, slots=True)

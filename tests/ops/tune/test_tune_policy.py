@@ -46,6 +46,20 @@ def test_a_cpu_keeps_every_default() -> None:
     assert choice.notes == ()
 
 
+def test_points_that_run_more_text_are_compared_by_the_token() -> None:
+    points = series({"single": 1.0, "buckets": 1.0, "ragged": 0.95}, {"ragged": 0.7})
+    more = [
+        Series(one.cell, one.tokens * one.cell.size, one.pairs, [seconds * one.cell.size for seconds in one.seconds])
+        if one.cell.curve == CURVES[-1]
+        else one
+        for one in points
+    ]
+    for each in (chosen(points), chosen(more)):
+        assert (each.values["plan"], each.values["run_pairs"], each.values["run_tokens"]) == ("ragged", 32, 8192)
+        assert "x" in each.reasons["run_tokens"]
+    assert chosen(points).reasons["run_tokens"] == chosen(more).reasons["run_tokens"]
+
+
 def test_a_device_with_a_fixed_cost_a_run_takes_large_runs_and_waits_for_company() -> None:
     choice = chosen(series({"single": 1.0, "buckets": 1.0, "ragged": 0.95}, {"ragged": 0.7}), precision="fp32")
     assert choice.values["plan"] == "ragged"
