@@ -22,7 +22,7 @@ from rerank_ops.export.made import Made, Maker
 from rerank_ops.export.opened import Opened, open_source
 from rerank_ops.export.source import Source, resolve
 from rerank_ops.export.target import unfinished
-from rerank_ops.export.texts import Texts, run_engine
+from rerank_ops.export.texts import Texts
 from rerank_ops.export.tokenizer import write_tokenizer
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
@@ -34,6 +34,7 @@ from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, wri
 from rerank_shared.model_config import max_length_of
 from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
 from rerank_worker.cores import available_cores
+from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 Tell = Callable[[str], None]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rerank_ops.export.reference import Score
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.invariance import Scorer, TextPair
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_worker.engine import Engine
+from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 #: Every fifth pair of the frozen set: activation ranges need little text, and no label of it is seen.
@@ -54,16 +53,6 @@ class Texts:
 
     def _scorer(self, score: Callable[[Sequence[EncodedPair]], Scores]) -> Scorer:
         return lambda texts: score(self.encode(texts))
-
-
-def run_engine(engine: Engine, pairs: Sequence[EncodedPair]) -> Scores:
-    """Return the logit of each pair, in the order given."""
-    order = sorted(range(len(pairs)), key=lambda index: pairs[index].tokens)
-    ordered = [pairs[index] for index in order]
-    logits = np.empty(len(pairs), dtype=np.float32)
-    for run in engine.runs(ordered):
-        logits[[order[place] for place in run]] = engine.score([ordered[place] for place in run])
-    return logits
 
 
 def _frozen() -> list[TextPair]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full
 from rerank_ops.export.graph.body import Floats, Layer
 from rerank_ops.export.graph.deberta_body import DebertaBody, Distances
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.encoder import feed_forward, layer_norm
+from rerank_ops.export.graph.encoder import feed_forward, finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
+from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.precision import PlanName
 
 
@@ -31,23 +31,16 @@ def build_deberta_encoder(body: DebertaBody, plan: PlanName, arithmetic: Arithme
         x = feed_forward(draft, body.activation, layer, attended, x, arithmetic)
     attended = _attend(draft, body, layout, near, body.layers[-1], body.distances[-1], x, arithmetic)
     both = [draft.add("Reshape", layout.first(each), draft.integers(-1, body.hidden)) for each in (attended, x)]
-    rows = draft.add("Concat", *both, axis=1)
-    if arithmetic.dtype != np.float32:
-        rows = draft.add("Cast", rows, to=FLOAT)
-    draft.output("rows", rows, ["pairs", 2 * body.hidden])
-    return draft.finish()
+    return finish_encoder(draft, draft.add("Concat", *both, axis=1), 2 * body.hidden)
 
 
 def build_deberta_tail(body: DebertaBody) -> onnx.ModelProto:
     """Return the graph from rows [pairs, 2 * hidden] to logits [pairs, 1], in 32-bit floats."""
-    draft, full = Draft("tail"), Full()
+    draft = Draft("tail")
     rows = draft.input("rows", FLOAT, ["pairs", 2 * body.hidden])
     attended, first = draft.add_many(2, "Split", rows, axis=1, num_outputs=2)
-    x = feed_forward(draft, body.activation, body.layers[-1], attended, first, full)
-    for step in body.head:
-        x = full.apply(draft, step.then, full.linear(draft, x, step.dense))
-    draft.output("logits", x, ["pairs", 1])
-    return draft.finish()
+    x = feed_forward(draft, body.activation, body.layers[-1], attended, first, Full())
+    return finish_tail(draft, x, body.head)
 
 
 @dataclass(frozen=True, slots=True)

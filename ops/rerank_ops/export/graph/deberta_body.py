@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_ops.export.graph.body import Dense, Floats, Function, Layer, Norm, Step
+from rerank_ops.export.graph.body import Floats, Function, Layer, Norm, Step
+from rerank_ops.export.graph.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
 
 FAMILY = "deberta-v2"
@@ -80,7 +81,8 @@ def read_deberta(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> De
     """Return the body of a model; raises ConfigurationError where a weight or key is missing or more than one label."""
     if reason := refuses_deberta(config):
         raise ConfigurationError(f"no graph can be built for this model: {reason}")
-    return _Reader(dict(config), tensors).body()
+    epsilon = float(config.get("layer_norm_eps", 1e-7))
+    return _Reader(WeightReader(config, tensors, epsilon)).body()
 
 
 def log_bucket(distances: npt.NDArray[np.int64], buckets: int, positions: int) -> npt.NDArray[np.int64]:
@@ -100,89 +102,66 @@ def log_bucket(distances: npt.NDArray[np.int64], buckets: int, positions: int) -
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    config: dict[str, Any]
-    tensors: Mapping[str, Floats]
+    weights: WeightReader
 
     def body(self) -> DebertaBody:
-        classifier = self._dense("classifier")
-        if len(classifier.bias) != 1:
-            raise ConfigurationError(f"the model has {len(classifier.bias)} labels: a reranker has one logit a pair")
-        layers = range(int(self._required("num_hidden_layers")))
-        positions, span = int(self._required("max_position_embeddings")), self._span
+        weights, config = self.weights, self.weights.config
+        classifier = weights.dense("classifier")
+        check_one_label(classifier)
+        layers = range(int(weights.required("num_hidden_layers")))
+        positions, span = int(weights.required("max_position_embeddings")), self._span
         distances = log_bucket(np.arange(1 - positions, positions), self._buckets, self._reach)
-        pooler = self._dense("pooler.dense")
+        pooler = weights.dense("pooler.dense")
         return DebertaBody(
-            words=self._tensor("deberta.embeddings.word_embeddings.weight"),
-            norm=self._norm("deberta.embeddings.LayerNorm"),
+            words=weights.tensor("deberta.embeddings.word_embeddings.weight"),
+            norm=weights.norm("deberta.embeddings.LayerNorm"),
             layers=tuple(self._layer(i) for i in layers),
             distances=tuple(self._distances(i) for i in layers),
             buckets=np.clip(distances + span, 0, 2 * span - 1),
-            heads=int(self._required("num_attention_heads")),
-            activation=_ACTIVATIONS[self.config.get("hidden_act", "gelu")],
-            head=(Step(pooler, _ACTIVATIONS[self.config.get("pooler_hidden_act", "gelu")]), Step(classifier, "none")),
+            heads=int(weights.required("num_attention_heads")),
+            activation=_ACTIVATIONS[config.get("hidden_act", "gelu")],
+            head=(Step(pooler, _ACTIVATIONS[config.get("pooler_hidden_act", "gelu")]), Step(classifier, "none")),
             positions=positions,
         )
 
     @property
     def _buckets(self) -> int:
-        return int(self.config.get("position_buckets", -1))
+        return int(self.weights.config.get("position_buckets", -1))
 
     @property
     def _reach(self) -> int:
-        found = int(self.config.get("max_relative_positions", -1))
-        return found if found > 0 else int(self._required("max_position_embeddings"))
+        found = int(self.weights.config.get("max_relative_positions", -1))
+        return found if found > 0 else int(self.weights.required("max_position_embeddings"))
 
     @property
     def _span(self) -> int:
         return self._buckets if self._buckets > 0 else self._reach
 
     def _layer(self, index: int) -> Layer:
-        stem = f"deberta.encoder.layer.{index}."
-        parts = [self._dense(f"{stem}attention.self.{name}_proj") for name in ("query", "key", "value")]
-        qkv = Dense(
-            f"{stem}attention.qkv",
-            np.concatenate([part.weight for part in parts], axis=1),
-            np.concatenate([part.bias for part in parts]),
-        )
+        weights, stem = self.weights, f"deberta.encoder.layer.{index}."
+        parts = [f"{stem}attention.self.{name}_proj" for name in ("query", "key", "value")]
         return Layer(
-            qkv=qkv,
-            attention_out=self._dense(f"{stem}attention.output.dense"),
-            attention_norm=self._norm(f"{stem}attention.output.LayerNorm"),
-            up=self._dense(f"{stem}intermediate.dense"),
-            down=self._dense(f"{stem}output.dense"),
-            output_norm=self._norm(f"{stem}output.LayerNorm"),
+            qkv=weights.side_by_side(f"{stem}attention.qkv", parts),
+            attention_out=weights.dense(f"{stem}attention.output.dense"),
+            attention_norm=weights.norm(f"{stem}attention.output.LayerNorm"),
+            up=weights.dense(f"{stem}intermediate.dense"),
+            down=weights.dense(f"{stem}output.dense"),
+            output_norm=weights.norm(f"{stem}output.LayerNorm"),
         )
 
     def _distances(self, index: int) -> Distances:
-        stem = f"deberta.encoder.layer.{index}.attention.self"
-        table = self._tensor("deberta.encoder.rel_embeddings.weight")[: 2 * self._span].astype(np.float64)
-        if "layer_norm" in str(self.config.get("norm_rel_ebd", "none")).lower():
-            norm = self._norm("deberta.encoder.LayerNorm")
+        weights, stem = self.weights, f"deberta.encoder.layer.{index}.attention.self"
+        table = weights.tensor("deberta.encoder.rel_embeddings.weight")[: 2 * self._span].astype(np.float64)
+        if "layer_norm" in str(weights.config.get("norm_rel_ebd", "none")).lower():
+            norm = weights.norm("deberta.encoder.LayerNorm")
             centred = table - table.mean(axis=1, keepdims=True)
             table = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + norm.epsilon) * norm.scale + norm.shift
-        heads = int(self._required("num_attention_heads"))
+        heads = int(weights.required("num_attention_heads"))
         scale = 1 / math.sqrt(3 * table.shape[1] / heads)
 
         def projected(name: str) -> Floats:
-            dense = self._dense(f"{stem}.{name}_proj")
+            dense = weights.dense(f"{stem}.{name}_proj")
             rows = (table @ dense.weight + dense.bias) * scale
             return np.ascontiguousarray(rows.reshape(len(rows), heads, -1).transpose(1, 0, 2), dtype=np.float32)
 
         return Distances(f"{stem}.distances", keys=projected("key"), queries=projected("query"))
-
-    def _dense(self, name: str) -> Dense:
-        return Dense(name, np.ascontiguousarray(self._tensor(f"{name}.weight").T), self._tensor(f"{name}.bias"))
-
-    def _norm(self, name: str) -> Norm:
-        epsilon = float(self.config.get("layer_norm_eps", 1e-7))
-        return Norm(name, self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias"), epsilon)
-
-    def _tensor(self, name: str) -> Floats:
-        if name not in self.tensors:
-            raise ConfigurationError(f"the weights lack {name}: they are not a sequence classifier of this family")
-        return np.asarray(self.tensors[name], dtype=np.float32)
-
-    def _required(self, name: str) -> Any:
-        if name not in self.config:
-            raise ConfigurationError(f"config.json lacks {name}")
-        return self.config[name]

@@ -30,15 +30,20 @@ def build_encoder(body: Body, plan: PlanName, arithmetic: Arithmetic) -> onnx.Mo
     for layer in body.layers[:-1]:
         x = _layer(draft, body, layout, layer, x, arithmetic)
     rows = _first_rows(draft, body, layout, body.layers[-1], x)
-    if arithmetic.dtype != np.float32:
-        rows = draft.add("Cast", rows, to=FLOAT)
-    draft.output("rows", rows, ["pairs", row_width(body)])
-    return draft.finish()
+    return finish_encoder(draft, rows, row_width(body))
 
 
 def row_width(body: Body) -> int:
     """Floats of one pair's row: each head's mean of the hidden states, and the first token's hidden state."""
     return (body.heads + 1) * body.hidden
+
+
+def finish_encoder(draft: Draft, rows: str, width: int) -> onnx.ModelProto:
+    """Return the graph with `rows`, [pairs, width], as its output: in 32-bit floats, whatever the draft's own."""
+    if draft.float_type != FLOAT:
+        rows = draft.add("Cast", rows, to=FLOAT)
+    draft.output("rows", rows, ["pairs", width])
+    return draft.finish()
 
 
 def layer_norm(draft: Draft, x: str, norm: Norm) -> str:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full
-from rerank_ops.export.graph.body import Dense
+from rerank_ops.export.graph.body import Dense, Step
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.encoder import layer_norm
+from rerank_ops.export.graph.encoder import finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
 from rerank_ops.export.graph.modern_body import ModernBody, ModernLayer
+from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.precision import PlanName
 
 
@@ -34,10 +34,7 @@ def build_modern_encoder(body: ModernBody, plan: PlanName, arithmetic: Arithmeti
         rows = layout.mean(layer_norm(draft, x, body.last_norm))
     else:
         rows = _first_rows(draft, body, layout, body.layers[-1], x, arithmetic)
-    if arithmetic.dtype != np.float32:
-        rows = draft.add("Cast", rows, to=FLOAT)
-    draft.output("rows", rows, ["pairs", row_width(body)])
-    return draft.finish()
+    return finish_encoder(draft, rows, row_width(body))
 
 
 def build_modern_tail(body: ModernBody) -> onnx.ModelProto:
@@ -49,9 +46,7 @@ def build_modern_tail(body: ModernBody) -> onnx.ModelProto:
         x = _feed_forward(draft, body, body.layers[-1], context, first, full)
         rows = layer_norm(draft, x, body.last_norm)
     pooled = full.apply(draft, body.head.then, full.linear(draft, rows, body.head.dense))
-    logits = full.linear(draft, layer_norm(draft, pooled, body.head_norm), body.classifier)
-    draft.output("logits", logits, ["pairs", 1])
-    return draft.finish()
+    return finish_tail(draft, layer_norm(draft, pooled, body.head_norm), [Step(body.classifier, "none")])
 
 
 def row_width(body: ModernBody) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rerank_ops.export.graph.body import Dense, Floats, Function, Norm, Step
-from rerank_shared.errors import ConfigurationError
+from rerank_ops.export.graph.reading import WeightReader, check_one_label
 
 FAMILY = "modernbert"
 _ACTIVATIONS: dict[str, Function] = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
@@ -79,82 +79,62 @@ def refuses_modern(config: Mapping[str, Any]) -> str | None:
 
 def read_modern(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> ModernBody:
     """Return the body of a model; raises ConfigurationError where a weight or key is missing or more than one label."""
-    return _Reader(dict(config), tensors).body()
+    epsilon = float(config.get("norm_eps", 1e-5))
+    return _Reader(WeightReader(config, tensors, epsilon, optional_biases=True)).body()
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    config: dict[str, Any]
-    tensors: Mapping[str, Floats]
+    weights: WeightReader
 
     def body(self) -> ModernBody:
-        classifier = self._dense("classifier")
-        if len(classifier.bias) != 1:
-            raise ConfigurationError(f"the model has {len(classifier.bias)} labels: a reranker has one logit a pair")
+        weights, config = self.weights, self.weights.config
+        classifier = weights.dense("classifier")
+        check_one_label(classifier)
         local, everywhere = self._rotation(local=True), self._rotation(local=False)
-        every = int(self.config.get("global_attn_every_n_layers", 3))
-        layers = range(int(self._required("num_hidden_layers")))
+        every = int(config.get("global_attn_every_n_layers", 3))
+        layers = range(int(weights.required("num_hidden_layers")))
         return ModernBody(
-            words=self._tensor("model.embeddings.tok_embeddings.weight"),
-            norm=self._norm("model.embeddings.norm"),
+            words=weights.tensor("model.embeddings.tok_embeddings.weight"),
+            norm=weights.norm("model.embeddings.norm"),
             layers=tuple(self._layer(i, everywhere if i % every == 0 else local, i % every != 0) for i in layers),
-            last_norm=self._norm("model.final_norm"),
-            heads=int(self._required("num_attention_heads")),
-            activation=_ACTIVATIONS[self.config.get("hidden_activation", "gelu")],
-            pooling=self.config.get("classifier_pooling", "cls"),
-            head=Step(self._dense("head.dense"), _ACTIVATIONS[self.config.get("classifier_activation", "gelu")]),
-            head_norm=self._norm("head.norm"),
+            last_norm=weights.norm("model.final_norm"),
+            heads=int(weights.required("num_attention_heads")),
+            activation=_ACTIVATIONS[config.get("hidden_activation", "gelu")],
+            pooling=config.get("classifier_pooling", "cls"),
+            head=Step(weights.dense("head.dense"), _ACTIVATIONS[config.get("classifier_activation", "gelu")]),
+            head_norm=weights.norm("head.norm"),
             classifier=classifier,
-            positions=int(self._required("max_position_embeddings")),
+            positions=int(weights.required("max_position_embeddings")),
         )
 
     def _layer(self, index: int, rotation: Rotation, local: bool) -> ModernLayer:
-        stem = f"model.layers.{index}."
+        weights, stem = self.weights, f"model.layers.{index}."
         return ModernLayer(
-            before=self._norm(f"{stem}attn_norm") if f"{stem}attn_norm.weight" in self.tensors else None,
-            qkv=self._dense(f"{stem}attn.Wqkv"),
-            attention_out=self._dense(f"{stem}attn.Wo"),
-            middle=self._norm(f"{stem}mlp_norm"),
-            up=self._dense(f"{stem}mlp.Wi"),
-            down=self._dense(f"{stem}mlp.Wo"),
-            window=int(self.config.get("local_attention", 128)) // 2 if local else None,
+            before=weights.norm(f"{stem}attn_norm") if f"{stem}attn_norm.weight" in weights.tensors else None,
+            qkv=weights.dense(f"{stem}attn.Wqkv"),
+            attention_out=weights.dense(f"{stem}attn.Wo"),
+            middle=weights.norm(f"{stem}mlp_norm"),
+            up=weights.dense(f"{stem}mlp.Wi"),
+            down=weights.dense(f"{stem}mlp.Wo"),
+            window=int(weights.config.get("local_attention", 128)) // 2 if local else None,
             rotation=rotation,
         )
 
     def _rotation(self, *, local: bool) -> Rotation:
         """Su et al. 2021, RoFormer: pair i of a head's values turns by position * theta^(-2i / head width)."""
-        width = int(self._required("hidden_size")) // int(self._required("num_attention_heads"))
-        theta = self._theta(local=local)
+        weights, theta = self.weights, self._theta(local=local)
+        width = int(weights.required("hidden_size")) // int(weights.required("num_attention_heads"))
         speed = theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)
-        angles = np.arange(int(self._required("max_position_embeddings")))[:, None] * speed
+        angles = np.arange(int(weights.required("max_position_embeddings")))[:, None] * speed
         name = f"rotation/{theta:g}"
         return Rotation(name, np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
 
     def _theta(self, *, local: bool) -> float:
-        newer = (self.config.get("rope_parameters") or {}).get("sliding_attention" if local else "full_attention") or {}
+        config = self.weights.config
+        newer = (config.get("rope_parameters") or {}).get("sliding_attention" if local else "full_attention") or {}
         if "rope_theta" in newer:
             return float(newer["rope_theta"])
-        everywhere = float(self.config.get("global_rope_theta", 160_000.0))
-        own = self.config.get("local_rope_theta", 10_000.0)
+        everywhere = float(config.get("global_rope_theta", 160_000.0))
+        own = config.get("local_rope_theta", 10_000.0)
         return everywhere if not local or own is None else float(own)
-
-    def _dense(self, name: str) -> Dense:
-        weight = np.ascontiguousarray(self._tensor(f"{name}.weight").T)
-        return Dense(name, weight, self._optional(f"{name}.bias", weight.shape[1]))
-
-    def _norm(self, name: str) -> Norm:
-        scale = self._tensor(f"{name}.weight")
-        return Norm(name, scale, self._optional(f"{name}.bias", len(scale)), float(self.config.get("norm_eps", 1e-5)))
-
-    def _optional(self, name: str, width: int) -> Floats:
-        return np.asarray(self.tensors.get(name, np.zeros(width)), dtype=np.float32)
-
-    def _tensor(self, name: str) -> Floats:
-        if name not in self.tensors:
-            raise ConfigurationError(f"the weights lack {name}: they are not a sequence classifier of this family")
-        return np.asarray(self.tensors[name], dtype=np.float32)
-
-    def _required(self, name: str) -> Any:
-        if name not in self.config:
-            raise ConfigurationError(f"config.json lacks {name}")
-        return self.config[name]

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from rerank_ops.export.graph.body import Body, Dense, Embeddings, Floats, Function, Layer, Norm, Step
+from rerank_ops.export.graph.body import Body, Embeddings, Floats, Function, Layer, Step
+from rerank_ops.export.graph.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
 
 _ACTIVATIONS: dict[str, Function] = {
@@ -71,7 +70,11 @@ def read_body(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Body:
     family = str(config.get("model_type"))
     if family not in NAMES:
         raise ConfigurationError(f"no graph is built for model_type {family!r}; known are {', '.join(NAMES)}")
-    return _Reader(NAMES[family], dict(config), tensors).body()
+    if reason := refuses(config):
+        raise ConfigurationError(f"no graph can be built for this model: {reason}")
+    # DistilBERT has no such key; its code says 1e-12.
+    epsilon = float(config.get("layer_norm_eps", 1e-12))
+    return _Reader(NAMES[family], WeightReader(config, tensors, epsilon)).body()
 
 
 def refuses(config: Mapping[str, Any]) -> str | None:
@@ -93,73 +96,44 @@ def _activation_name(config: Mapping[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Reader:
     names: Names
-    config: dict[str, Any]
-    tensors: Mapping[str, Floats]
+    weights: WeightReader
 
     def body(self) -> Body:
-        if reason := refuses(self.config):
-            raise ConfigurationError(f"no graph can be built for this model: {reason}")
-        head = tuple(Step(self._dense(name), then) for name, then in self.names.head)
-        if (labels := len(head[-1].dense.bias)) != 1:
-            raise ConfigurationError(f"the model has {labels} labels: a reranker has one logit a pair")
-        layers = int(self._config("num_hidden_layers", "n_layers"))
+        weights = self.weights
+        head = tuple(Step(weights.dense(name), then) for name, then in self.names.head)
+        check_one_label(head[-1].dense)
+        layers = int(weights.required("num_hidden_layers", "n_layers"))
         return Body(
             embeddings=self._embeddings(),
             layers=tuple(self._layer(i) for i in range(layers)),
-            heads=int(self._config("num_attention_heads", "n_heads")),
-            activation=_ACTIVATIONS[_activation_name(self.config)],
+            heads=int(weights.required("num_attention_heads", "n_heads")),
+            activation=_ACTIVATIONS[_activation_name(weights.config)],
             head=head,
         )
 
     def _embeddings(self) -> Embeddings:
-        stem = f"{self.names.prefix}embeddings."
-        positions = self._tensor(f"{stem}position_embeddings.weight")[self.names.position_offset :]
-        types: Floats | None = self.tensors.get(f"{stem}token_type_embeddings.weight")
+        weights, stem = self.weights, f"{self.names.prefix}embeddings."
+        positions = weights.tensor(f"{stem}position_embeddings.weight")[self.names.position_offset :]
+        types: Floats | None = weights.tensors.get(f"{stem}token_type_embeddings.weight")
         if types is not None and len(types) == 1:
             positions, types = positions + types[0], None
         projection = f"{self.names.prefix}embeddings_project"
         return Embeddings(
-            words=self._tensor(f"{stem}word_embeddings.weight"),
+            words=weights.tensor(f"{stem}word_embeddings.weight"),
             positions=positions,
             types=types,
-            norm=self._norm(f"{stem}LayerNorm"),
-            projection=self._dense(projection) if f"{projection}.weight" in self.tensors else None,
+            norm=weights.norm(f"{stem}LayerNorm"),
+            projection=weights.dense(projection) if f"{projection}.weight" in weights.tensors else None,
         )
 
     def _layer(self, index: int) -> Layer:
-        n = self.names
+        n, weights = self.names, self.weights
         stem = n.prefix + n.layer.format(index)
-        q, k, v = (self._dense(stem + name) for name in (n.query, n.key, n.value))
-        qkv = Dense(
-            f"{stem}attention.qkv",
-            np.concatenate([q.weight, k.weight, v.weight], axis=1),
-            np.concatenate([q.bias, k.bias, v.bias]),
-        )
         return Layer(
-            qkv=qkv,
-            attention_out=self._dense(stem + n.attention_out),
-            attention_norm=self._norm(stem + n.attention_norm),
-            up=self._dense(stem + n.up),
-            down=self._dense(stem + n.down),
-            output_norm=self._norm(stem + n.output_norm),
+            qkv=weights.side_by_side(f"{stem}attention.qkv", [stem + name for name in (n.query, n.key, n.value)]),
+            attention_out=weights.dense(stem + n.attention_out),
+            attention_norm=weights.norm(stem + n.attention_norm),
+            up=weights.dense(stem + n.up),
+            down=weights.dense(stem + n.down),
+            output_norm=weights.norm(stem + n.output_norm),
         )
-
-    def _dense(self, name: str) -> Dense:
-        weight = np.ascontiguousarray(self._tensor(f"{name}.weight").T)
-        return Dense(name, weight, self._tensor(f"{name}.bias"))
-
-    def _norm(self, name: str) -> Norm:
-        # DistilBERT has no such key; its code says 1e-12.
-        epsilon = float(self.config.get("layer_norm_eps", 1e-12))
-        return Norm(name, self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias"), epsilon)
-
-    def _tensor(self, name: str) -> Floats:
-        if name not in self.tensors:
-            raise ConfigurationError(f"the weights lack {name}: they are not a sequence classifier of this family")
-        return np.asarray(self.tensors[name], dtype=np.float32)
-
-    def _config(self, *names: str) -> Any:
-        for name in names:
-            if name in self.config:
-                return self.config[name]
-        raise ConfigurationError(f"config.json lacks {names[0]}")

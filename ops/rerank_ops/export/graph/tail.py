@@ -5,10 +5,12 @@ One row a pair: run for a single pair it would only stream weights from memory, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Full
-from rerank_ops.export.graph.body import Body, Layer
+from rerank_ops.export.graph.body import Body, Layer, Step
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.encoder import feed_forward, row_width
 
@@ -22,8 +24,14 @@ def build_tail(body: Body) -> onnx.ModelProto:
     first = draft.add("Slice", rows, draft.integers(cut), draft.integers(row_width(body)), draft.integers(1))
     attended = _values(draft, body, body.layers[-1], means)
     x = feed_forward(draft, body.activation, body.layers[-1], attended, first, Full())
-    for step in body.head:
-        x = Full().apply(draft, step.then, Full().linear(draft, x, step.dense))
+    return finish_tail(draft, x, body.head)
+
+
+def finish_tail(draft: Draft, x: str, head: Sequence[Step]) -> onnx.ModelProto:
+    """Return the graph with the logits, [pairs, 1], as its output: what the head makes of x, [pairs, hidden]."""
+    full = Full()
+    for step in head:
+        x = full.apply(draft, step.then, full.linear(draft, x, step.dense))
     draft.output("logits", x, ["pairs", 1])
     return draft.finish()
 
