@@ -11,6 +11,7 @@ from kombu import Exchange, Queue
 from rerank_shared.connections import broker_url
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.settings import Settings
+from rerank_shared.transport import fleet_broker_url
 
 TASK_NAME = "rerank.score"
 BACKEND = "rerank_shared.backend:FleetBackend"
@@ -23,7 +24,7 @@ def make_celery(settings: Settings, *, results: bool = True) -> Celery:
     its result, which would cost a round trip a job; `AsyncResult` needs `results=True`.
     """
     keys = Keys(settings.namespace)
-    app = Celery("rerank_fleet", broker=broker_url(settings), set_as_current=False)
+    app = Celery("rerank_fleet", broker=fleet_broker_url(settings), set_as_current=False)
     app.conf.update(
         **_queue_settings(keys),
         **_delivery_settings(settings),
@@ -96,12 +97,14 @@ def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[s
 def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
     return {
         "global_keyprefix": keys.prefix,
-        # interactive before bulk: queues are tried in this order each time.
+        # One bell a class; which job is next is chosen in the queue's own script.
         "queue_order_strategy": "priority",
         "priority_steps": [0],
-        # Jobs of a dead worker come back after this long, looked for about as often (default: 1 h, every 100 s).
+        "bulk_share": settings.bulk_share,
+        "max_deaths": settings.max_deaths,
+        # Jobs of a dead worker come back after this long, or as soon as it is known to be dead: look every second.
         "visibility_timeout": settings.redelivery_s,
-        "unacked_restore_interval": max(1, round(settings.redelivery_s / 5)),
+        "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 100,
         "socket_timeout": 30,

@@ -4,10 +4,12 @@ name for metrics, logs and other languages.
 RerankError
 ├── InvalidRequest            the request itself is wrong; sending it again cannot help
 │   └── UnknownModel          no worker serves the model that was asked for
+├── Overloaded                refused at the door: the fleet could not have answered before the deadline
 ├── DeadlineExceeded          the answer did not come in time
 ├── JobRevoked                the job was cancelled before it was scored
 ├── JobLost                   the job's text or record is gone, so it can't be answered any more
 ├── ScoringFailed             the model could not score a pair of this request
+├── JobPoisoned               each worker that took the job died of it, so it was set aside
 ├── QueueUnavailable          Redis can't be reached, or was lost and did not come back in time
 ├── WireError                 bytes that this version does not read
 │   ├── UnsupportedVersion    written by a newer (or much older) Rerank Fleet
@@ -53,6 +55,25 @@ class UnknownModel(InvalidRequest):
     code = "unknown_model"
 
 
+class Overloaded(RerankError):
+    """The request was refused because it could not have been answered before its deadline: nothing was computed.
+
+    `predicted_wait_ms` is how long it would have waited before its first run; `retry_after_s` after how long the same
+    request would fit if nothing else came.
+    """
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, message: str, predicted_wait_ms: float = 0.0, retry_after_s: float = 0.0) -> None:
+        super().__init__(message, predicted_wait_ms, retry_after_s)
+        self.predicted_wait_ms = predicted_wait_ms
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class DeadlineExceeded(RerankError):
     """The answer did not come before the request's deadline."""
 
@@ -77,6 +98,12 @@ class ScoringFailed(RerankError):
     """The model could not score a pair of this request; others in the same batch were answered."""
 
     code = "scoring_failed"
+
+
+class JobPoisoned(RerankError):
+    """Each worker that took the job died or fell silent, so it was set aside: see `rerank-fleet dead list`."""
+
+    code = "job_poisoned"
 
 
 class QueueUnavailable(RerankError):

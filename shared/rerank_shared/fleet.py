@@ -1,12 +1,12 @@
 """What the fleet says of itself in Redis: artefacts served, workers alive, work waiting, seconds until it is done.
 
-Workers write (announce, beat), anyone reads. The ledger counts jobs from the moment a client sends them until a worker
-has answered, so work that workers hold is counted too; an entry stops counting at its job's deadline by itself.
+Workers write (announce, beat, share_cost), anyone reads.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,15 @@ from rerank_shared import wire
 from rerank_shared.errors import UnknownModel
 from rerank_shared.keys import (
     ARTEFACT_TTL_S,
+    COST_TTL_S,
     HEARTBEAT_TTL_S,
     JOB_CLASSES,
-    RATE_TTL_S,
     JobClass,
     Keys,
 )
+from rerank_shared.ledger import ask_entries, read_entries, total
 from rerank_shared.messages import Artefact, Heartbeat
-
-
-def ledger_member(job_id: str, tokens: int) -> str:
-    """Return a job's entry in the ledger."""
-    return f"{job_id}|{tokens}"
+from rerank_shared.scheduling.cost import CostParameters, Work
 
 
 def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float, alias: str | None = None) -> None:
@@ -38,14 +35,34 @@ def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float, alias: str |
         pipe.zadd(keys.models, {name: now + ARTEFACT_TTL_S})
 
 
-def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float, alias: str | None = None) -> None:
-    """Queue a worker's heartbeat on a pipeline; `alias` as in `announce`."""
+def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
+    """Queue a worker's heartbeat on a pipeline."""
     pipe.set(keys.worker(heartbeat.worker_id), wire.encode_heartbeat(heartbeat), ex=HEARTBEAT_TTL_S)
     pipe.zadd(keys.workers, {heartbeat.worker_id: now + HEARTBEAT_TTL_S})
     pipe.zremrangebyscore(keys.workers, "-inf", now)
-    if heartbeat.tokens_per_s > 0:
-        for name in {heartbeat.model, alias or heartbeat.model}:
-            pipe.set(keys.rate(name), heartbeat.tokens_per_s, ex=RATE_TTL_S)
+
+
+def share_cost(pipe: Any, keys: Keys, names: Iterable[str], field: str, parameters: CostParameters) -> None:
+    """Queue on a pipeline what running costs, under each name of the model; `field` is `cost_field` of who measured."""
+    for name in names:
+        pipe.hset(keys.cost(name), field, wire.encode_cost(parameters))
+        pipe.expire(keys.cost(name), COST_TTL_S)
+
+
+def cost_field(precision: str, host: str) -> str:
+    """Return whose measurement of a model's cost it is: processes of one host and precision share one."""
+    return f"{precision}|{host}"
+
+
+def read_costs(record: Mapping[bytes, bytes]) -> dict[str, CostParameters]:
+    """Return the parameters by `cost_field`, as `HGETALL` of `keys.cost(model)` answered."""
+    return {field.decode(): wire.decode_cost(value) for field, value in record.items()}
+
+
+def typical(costs: Mapping[str, CostParameters]) -> CostParameters | None:
+    """Return the parameters of the middle one by seconds a token, None without any: a fleet's hosts may differ."""
+    ordered = sorted(costs.values(), key=lambda cost: cost.token_s)
+    return ordered[len(ordered) // 2] if ordered else None
 
 
 def retire(pipe: Any, keys: Keys, worker_id: str) -> None:
@@ -79,8 +96,13 @@ class Backlog:
     """Work of one class that is not answered yet. `queued_jobs` lie on the queue; the rest of `jobs` is held."""
 
     jobs: int
-    tokens: int
+    work: Work
     queued_jobs: int
+
+    @property
+    def tokens(self) -> int:
+        """Estimated tokens of all its jobs."""
+        return round(self.work.tokens)
 
     @property
     def held_jobs(self) -> int:
@@ -90,11 +112,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """The fleet at one moment."""
+    """The fleet at one moment. `cost` is what running costs one process, None while none has measured it."""
 
     workers: tuple[Heartbeat, ...]
     backlog: dict[JobClass, Backlog]
-    single_rate: float
+    cost: CostParameters | None
 
     @property
     def tokens_per_s(self) -> float:
@@ -104,31 +126,30 @@ class FleetState:
     @property
     def predicted_drain_s(self) -> float:
         """Seconds until everything that waits is done. With no process alive: what one would need; inf if unknown."""
-        tokens = sum(backlog.tokens for backlog in self.backlog.values())
-        if tokens == 0:
+        return self.drain_s(*JOB_CLASSES)
+
+    def drain_s(self, *job_classes: JobClass) -> float:
+        """Return the same for the work of these classes alone."""
+        work = sum((self.backlog[job_class].work for job_class in job_classes), Work())
+        if work == Work():
             return 0.0
-        rate = self.tokens_per_s or self.single_rate
-        return tokens / rate if rate > 0 else math.inf
+        return math.inf if self.cost is None else self.cost.predict_s(work) / max(1, len(self.workers))
 
 
 def read_state(client: Any, keys: Keys, model: str, now: float) -> FleetState:
     """Ask Redis for the state of the fleet; two round trips, linear in the jobs that wait."""
     pipe = client.pipeline(transaction=False)
     pipe.zrangebyscore(keys.workers, now, "+inf")
-    pipe.get(keys.rate(model))
+    pipe.hgetall(keys.cost(model))
     for job_class in JOB_CLASSES:
-        pipe.zremrangebyscore(keys.ledger(job_class), "-inf", now)
-        pipe.zrange(keys.ledger(job_class), 0, -1)
         pipe.llen(keys.queue_list(job_class))
-    worker_ids, rate, *answers = pipe.execute()
+    ask_entries(pipe, keys, now)
+    worker_ids, costs, *answers = pipe.execute()
     records = client.mget([keys.worker(name.decode()) for name in worker_ids]) if worker_ids else []
+    entries = read_entries(answers[len(JOB_CLASSES) :])
     backlog: dict[JobClass, Backlog] = {}
-    for job_class, (_, members, queued) in zip(JOB_CLASSES, _triples(answers), strict=True):
-        tokens = sum(int(member.rpartition(b"|")[2]) for member in members)
-        backlog[job_class] = Backlog(jobs=len(members), tokens=tokens, queued_jobs=queued)
+    for job_class, queued in zip(JOB_CLASSES, answers, strict=False):
+        mine = [entry for entry in entries if entry.job_class == job_class]
+        backlog[job_class] = Backlog(len(mine), total(mine), queued)
     workers = tuple(wire.decode_heartbeat(record) for record in records if record is not None)
-    return FleetState(workers, backlog, float(rate or 0.0))
-
-
-def _triples(values: list[Any]) -> list[tuple[Any, Any, Any]]:
-    return [(values[i], values[i + 1], values[i + 2]) for i in range(0, len(values), 3)]
+    return FleetState(workers, backlog, typical(read_costs(costs)))

@@ -29,19 +29,60 @@ class Keys:
         return f"jobs.{job_class}"
 
     def queue_list(self, job_class: JobClass) -> str:
-        """List; the broker; until consumed. `queue()` as it stands in Redis."""
+        """List; the queue; until consumed. `queue()` as it stands in Redis: the bell, one element a waiting job, on
+        which consumers block. A plain Celery sender puts whole messages here; the consumer that pops one files it."""
         return self.prefix + self.queue(job_class)
+
+    def waiting(self, job_class: JobClass) -> str:
+        """Hash, delivery tag -> message; the queue; until consumed. Jobs that no worker has taken."""
+        return f"{self.prefix}waiting:{job_class}"
+
+    def order(self, job_class: JobClass, tenant: str) -> str:
+        """Sorted set, member `tag|tokens`, score = due_at; the queue; until consumed. A tenant's jobs by urgency."""
+        return f"{self.prefix}order:{job_class}:{tenant}"
+
+    def served(self, job_class: JobClass) -> str:
+        """Sorted set, member = tenant, score = tokens served; the queue; `FAIR_TTL_S` after the last job was taken. Who
+        has jobs waiting is in it."""
+        return f"{self.prefix}served:{job_class}"
+
+    @property
+    def fair(self) -> str:
+        """Hash `line:{class}`, `credit`; the queue; `FAIR_TTL_S` after the last job was taken. See
+        scheduling/fairness.py."""
+        return f"{self.prefix}fair"
 
     @property
     def unacked(self) -> str:
-        """Hash; the broker; until acknowledged. Jobs that workers have taken and not finished."""
+        """Hash, delivery tag -> [message, exchange, routing key]; the queue; until acknowledged. Jobs that workers have
+        taken and not finished."""
         return f"{self.prefix}unacked"
 
     @property
     def leases(self) -> str:
-        """Sorted set, member = delivery tag, score = when it was taken; the broker; until acknowledged. A worker renews
-        the score while it holds the job, so that only a dead worker's jobs are delivered again."""
+        """Sorted set, member = delivery tag, score = when it was taken, by the server's clock; the queue; until
+        acknowledged. A worker renews the score while it holds the job, so that only a dead worker's jobs are delivered
+        again."""
         return f"{self.prefix}unacked_index"
+
+    @property
+    def holders(self) -> str:
+        """Hash, delivery tag -> id of the worker that took it; the queue; until acknowledged."""
+        return f"{self.prefix}holders"
+
+    def deaths(self, job_id: str) -> str:
+        """String, a count; the queue; `DEATHS_TTL_S`, or until the job is acknowledged. Its leases that ran out."""
+        return f"{self.prefix}deaths:{job_id}"
+
+    @property
+    def dead(self) -> str:
+        """Hash, job id -> its record; the queue; `DEAD_TTL_S`, `DEAD_MAX` entries. Jobs set aside as poison."""
+        return f"{self.prefix}dead"
+
+    @property
+    def dead_index(self) -> str:
+        """Sorted set, member = job id, score = when it was set aside; as `dead`."""
+        return f"{self.prefix}dead_index"
 
     def result(self, job_id: str) -> str:
         """String; the worker; `result_ttl_s`. A job's outcome. Also the channel on which it is announced."""
@@ -64,12 +105,16 @@ class Keys:
         return f"{self.prefix}request:{job_id}"
 
     def ledger(self, job_class: JobClass) -> str:
-        """Sorted set, member `job_id|tokens`, score = when it stops counting; clients add, workers remove."""
+        """Sorted set, member by `ledger_member`, score = when it stops counting; clients add, workers remove."""
         return f"{self.prefix}ledger:{job_class}"
 
     def score(self, digest: bytes) -> bytes:
         """String of 7 bytes; the worker; `cache_ttl_s`. One pair's logit, token count and truncation."""
         return self.score_prefix + digest
+
+    def flight(self, digest: bytes) -> bytes:
+        """String; a client; until the job should be answered. The claim on a pair in flight."""
+        return f"{self.prefix}flight:".encode() + digest
 
     @property
     def score_prefix(self) -> bytes:
@@ -99,9 +144,9 @@ class Keys:
         """Sorted set, member = worker id, score = when its heartbeat ends; workers."""
         return f"{self.prefix}workers"
 
-    def rate(self, model: str) -> str:
-        """String, tokens/s of one process; workers; `RATE_TTL_S`. Lets a fleet scaled to 0 predict its drain time."""
-        return f"{self.prefix}rate:{model}"
+    def cost(self, model: str) -> str:
+        """Hash `precision|host` -> cost parameters; workers; `COST_TTL_S`, so that a fleet scaled to 0 predicts too."""
+        return f"{self.prefix}cost:{model}"
 
 
 #: A worker announces itself this often.
@@ -110,4 +155,9 @@ HEARTBEAT_INTERVAL_S = 1.0
 HEARTBEAT_TTL_S = 5
 #: Outlives its workers, so that cached requests are answered while a fleet restarts or is scaled to 0.
 ARTEFACT_TTL_S = 86_400
-RATE_TTL_S = 7 * 86_400
+COST_TTL_S = 7 * 86_400
+#: How long a tenant that has nothing waiting is remembered as having been served.
+FAIR_TTL_S = 3_600
+DEATHS_TTL_S = 3_600
+DEAD_TTL_S = 7 * 86_400
+DEAD_MAX = 1_000

@@ -15,9 +15,11 @@ from rerank_shared.token_ids import Content
 class Job:
     """The uncached part of one request, as it lies on the queue.
 
-    `documents` is None when they lie under their own key (claim check); `max_length` None means the model's; `tokens`
-    is the client's estimate of the work, as it stands in the ledger; `tokenizer_digest` says which tokenizer made the
-    documents that are token ids, and is needed where one is.
+    `documents` is None when they lie under their own key (claim check); `max_length` None means the model's; `tokens`,
+    `tokens_longest` (the sum of each pair's tokens squared) and `pairs` are the client's estimate of the work, as it
+    stands in the ledger; `tokenizer_digest` says which tokenizer made the documents that are token ids, and is needed
+    where one is. `tenant` shares the fleet with others by tokens; `partial` says that the caller takes what is scored
+    in time; `due_at` is how urgent the job is (scheduling/urgency.py), 0 where the sender did not say.
     """
 
     job_id: str
@@ -31,6 +33,11 @@ class Job:
     attempt: int = 1
     tokens: int = 0
     tokenizer_digest: str | None = None
+    tenant: str = ""
+    partial: bool = True
+    pairs: int = 0
+    tokens_longest: int = 0
+    due_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,14 @@ class Artefact:
     max_length: int
     truncation: str
     activation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That a pair is in flight: the job that scores it, and when its answer should be there (epoch seconds)."""
+
+    job_id: str
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class RerankRequest(BaseModel):
 
     `deadline_ms` counts from the call and may be 0 or below (a budget already spent); None means the default of the
     class. `model` None means the one that settings name. `tokenizer_digest` is the SHA-256 of the tokenizer.json that
-    made the documents' `token_ids`: needed where there are any, and refused where it is not the model's own.
+    made the documents' `token_ids`: needed where there are any, and refused where it is not the model's own. Requests
+    of one `tenant` share the fleet with those of others by tokens; all that name none are one tenant.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -80,6 +81,7 @@ class RerankRequest(BaseModel):
     job_class: Annotated[JobClass, Field(alias="class")] = "interactive"
     model: Text | None = None
     tokenizer_digest: Sha256 | None = None
+    tenant: Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
     # Before pydantic looks: its releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)
@@ -143,7 +145,10 @@ class Usage(BaseModel):
 
 
 class RerankResponse(BaseModel):
-    """The answer, best first. Where `complete` is false, unscored documents stand last in first-stage order."""
+    """The answer, best first. Where `complete` is false, unscored documents stand last in first-stage order.
+
+    `workers` are the processes that scored a part of it, one a shard; `batch_pairs` the sizes of their batches.
+    """
 
     id: str
     results: list[Result]
@@ -152,7 +157,7 @@ class RerankResponse(BaseModel):
     timings: Timings
     usage: Usage
     batch_pairs: list[int] = Field(default_factory=list)
-    worker: str | None = None
+    workers: list[str] = Field(default_factory=list)
 
 
 def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Document], **options: Any) -> RerankRequest:

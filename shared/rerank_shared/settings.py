@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         "message's body across the wire three times.",
     )
     redelivery_s: float = Field(
-        8.0,
+        6.0,
         ge=0.5,
         allow_inf_nan=False,
         description="Silence after which a job counts as lost: the broker hands it to another worker, and clients "
@@ -132,11 +132,55 @@ class Settings(BaseSettings):
         description="Worker processes of one supervisor. Unset: one for each core that affinity and cgroup allow.",
     )
     concurrency: int = Field(
-        4,
+        16,
         ge=1,
         le=256,
-        description="Jobs one process holds at once. Enough to tokenize the next while one runs; more only hoards "
-        "what an idle process could do. 8 to 32 on a GPU, where batches want company.",
+        description="Jobs one process holds at once, at most; each takes a thread. What it takes from the queue is "
+        "bounded by work, not by this (lookahead_ms), so it need only be enough for many small jobs; 32 on a GPU.",
+    )
+    lookahead_ms: float = Field(
+        100.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Work that a process may have waiting before it stops taking jobs, by its predicted time, and "
+        "never more than one batch. Enough that the engine does not idle while the next job comes; more only hoards "
+        "what an idle process could do.",
+    )
+    aging_s: float = Field(
+        10.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Patience of the queue: work is taken most urgent first, and a job that has waited this long comes "
+        "before all that is due later, whatever its deadline. Lower is fairer, higher keeps more deadlines.",
+    )
+    bulk_share: float = Field(
+        0.05,
+        ge=0.0,
+        lt=1.0,
+        allow_inf_nan=False,
+        description="Share of the fleet's tokens that class bulk gets while interactive work waits; without any it "
+        "gets all. 0: bulk may starve.",
+    )
+    shard: bool = Field(
+        True,
+        description="Clients split a request over as many processes as are idle, where it is large enough to pay. Off: "
+        "one job a request.",
+    )
+    single_flight: bool = Field(
+        False,
+        description="Clients leave a pair to the request that has it in flight already, anywhere in the fleet, and "
+        "wait for that one's score. Worth it where equal requests come at once; each pair costs two more keys.",
+    )
+    refuse: bool = Field(
+        True,
+        description="Refuse at once (Overloaded) what could not be answered before its deadline. Off: it waits, and "
+        "runs into its deadline.",
+    )
+    max_deaths: int = Field(
+        3,
+        ge=1,
+        description="Workers that may die, or fall silent, with a job in hand before it is set aside as poison: its "
+        "caller is told, and `rerank-fleet dead list` shows it.",
     )
     budget_tokens: int = Field(
         2_048,

@@ -21,11 +21,13 @@ from rerank_shared.errors import (
     InternalError,
     JobRevoked,
     MalformedMessage,
+    Overloaded,
     RerankError,
     UnsupportedVersion,
 )
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.messages import Artefact, Claim, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.token_ids import Content, TokenIds
 
 VERSION = 1
@@ -37,7 +39,9 @@ T = TypeVar("T")
 #: logit as float32, tokens as uint16, flags (bit 0: truncated).
 _SCORE = struct.Struct("<fHB")
 _TOKENS_MAX = 0xFFFF
-#: Those that every job has; what stands behind them is in newer ones only.
+#: What a job's later fields are where it was written before there were any: tokenizer_digest, tenant, partial,
+#: pairs, tokens_longest, due_at.
+_JOB_LATER = (None, "", True, 0, 0, 0.0)
 _JOB_FIELDS_AT_FIRST = 10
 
 
@@ -47,6 +51,7 @@ def encode_job(job: Job) -> bytes:
     fields = [
         job.job_id, job.job_class, job.model, job.query, documents, job.max_length,
         job.enqueued_at, job.deadline_at, job.attempt, job.tokens, job.tokenizer_digest,
+        job.tenant, job.partial, job.pairs, job.tokens_longest, job.due_at,
     ]  # fmt: skip
     return _pack("job", fields, _version_for(job.documents or ()))
 
@@ -55,8 +60,10 @@ def decode_job(data: bytes) -> Job:
     """Read a job; raises UnsupportedVersion or MalformedMessage."""
 
     def build(fields: list[Any]) -> Job:
-        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens, *_ = fields
-        tokenizer_digest = fields[_JOB_FIELDS_AT_FIRST] if len(fields) > _JOB_FIELDS_AT_FIRST else None
+        first, later = fields[:_JOB_FIELDS_AT_FIRST], fields[_JOB_FIELDS_AT_FIRST:]
+        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens = first
+        later += _JOB_LATER[len(later) :]
+        tokenizer_digest, tenant, partial, pairs, tokens_longest, due_at, *_ = later
         return Job(
             job_id=_text(job_id),
             job_class=_job_class(job_class),
@@ -69,6 +76,11 @@ def decode_job(data: bytes) -> Job:
             attempt=_whole(attempt),
             tokens=_whole(tokens),
             tokenizer_digest=None if tokenizer_digest is None else _text(tokenizer_digest),
+            tenant=_text(tenant),
+            partial=bool(partial),
+            pairs=_whole(pairs),
+            tokens_longest=_whole(tokens_longest),
+            due_at=_finite(due_at),
         )
 
     return _unpack("job", data, build)
@@ -193,6 +205,31 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
     return _unpack("heartbeat", data, build)
 
 
+def encode_cost(cost: CostParameters) -> bytes:
+    """Return cost parameters as workers share them."""
+    return _pack("cost", cost.cost_fields())
+
+
+def decode_cost(data: bytes) -> CostParameters:
+    """Read cost parameters."""
+    return _unpack("cost", data, CostParameters.from_fields)
+
+
+def encode_claim(claim: Claim) -> bytes:
+    """Return a claim as it lies beside a pair in flight."""
+    return _pack("claim", [claim.job_id, claim.until])
+
+
+def decode_claim(data: bytes) -> Claim:
+    """Read a claim."""
+
+    def build(fields: list[Any]) -> Claim:
+        job_id, until, *_ = fields
+        return Claim(_text(job_id), _finite(until))
+
+    return _unpack("claim", data, build)
+
+
 def encode_submitted(request: Submitted) -> bytes:
     """Return a submitted request as collect() will read it."""
     hits = [[index, s.logit, s.tokens, s.truncated] for index, s in request.hits.items()]
@@ -260,16 +297,26 @@ def _check_version(version: Any) -> None:
 
 
 def _error(status: str, result: Any) -> RerankError:
-    name, message = "", ""
+    name, message, parts = "", "", None
     if isinstance(result, dict):
         name = str(result.get("exc_type", ""))
         parts = result.get("exc_message", "")
         message = " ".join(map(str, parts)) if isinstance(parts, list) else str(parts)
     if status == "REVOKED":
         return JobRevoked("the job was cancelled before it was scored")
+    if name == Overloaded.__name__ and isinstance(parts, list):
+        return _overloaded(parts)
     if known := next((cls for cls in BY_CODE.values() if cls.__name__ == name), None):
         return known(message)
     return InternalError(f"a worker failed with {name or status}: {message}")
+
+
+def _overloaded(parts: list[Any]) -> RerankError:
+    try:
+        message, wait_ms, retry_after_s = parts
+        return Overloaded(_text(message), _finite(wait_ms), _finite(retry_after_s))
+    except (TypeError, ValueError) as error:
+        return MalformedMessage(f"a refusal lacks or garbles a part: {error}")
 
 
 def _artefact_fields(artefact: Artefact) -> list[Any]:

@@ -14,11 +14,11 @@ SPECIAL_TOKENS = 3
 _UNKNOWN_MAX_LENGTH = 512
 
 
-def estimate_tokens(query: str, documents: Iterable[Content], max_length: int | None) -> int:
-    """Return the expected tokens of all pairs of a request, each cut to `max_length`."""
+def estimate_lengths(query: str, documents: Iterable[Content], max_length: int | None) -> list[int]:
+    """Return the expected tokens of each pair of a request, cut to `max_length`."""
     limit = max_length or _UNKNOWN_MAX_LENGTH
     query_tokens = len(query) / CHARS_PER_TOKEN + SPECIAL_TOKENS
-    return sum(min(limit, math.ceil(query_tokens + _tokens(document))) for document in documents)
+    return [min(limit, math.ceil(query_tokens + _tokens(document))) for document in documents]
 
 
 def _tokens(document: Content) -> float:

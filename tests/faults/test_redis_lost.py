@@ -59,8 +59,9 @@ def test_queued_job_survives_or_is_sent_again(
 def test_server_gone_for_good_is_told_at_the_deadline(
     start_fleet: StartFleet, settings: Settings, server: EmbeddedServer
 ) -> None:
-    fleet = start_fleet()
-    with RerankClient(settings) as client, ThreadPoolExecutor(2) as pool:
+    fleet = start_fleet(refuse=False)
+    # More than can be done in time, so that the server goes in the midst of it.
+    with RerankClient(settings.model_copy(update={"refuse": False})) as client, ThreadPoolExecutor(2) as pool:
         strict = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000, partial=False)
         lenient = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000)
         wait_until(lambda: fleet.held_jobs() == 2, "the worker holds both jobs")

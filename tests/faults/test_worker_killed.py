@@ -44,8 +44,7 @@ def test_waiting_jobs_of_a_killed_worker_come_back_too(start_fleet: StartFleet, 
     fleet = start_fleet(redelivery_s=REDELIVERY_S)
     with celery_of(fleet.settings) as app:
         results = [send(app, settings, make_job(settings, "which rooms?", passages(60))) for _ in range(6)]
-        held = fleet.settings.concurrency
-        wait_until(lambda: fleet.held_jobs() == held, "the worker holds its share")
+        wait_until(lambda: fleet.held_jobs() > 0, "the worker holds its share")
         fleet.kill(0)
         fleet.start(1, wait=False)
         assert all(result.get(timeout=90)["complete"] for result in results)

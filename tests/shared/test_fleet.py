@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rerank_shared import fleet, wire
 from rerank_shared.errors import UnknownModel
-from rerank_shared.fleet import Backlog, FleetState, ledger_member, read_artefact
-from rerank_shared.keys import ARTEFACT_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, RATE_TTL_S, JobClass, Keys
+from rerank_shared.fleet import Backlog, FleetState, cost_field, read_artefact, read_costs, share_cost, typical
+from rerank_shared.keys import ARTEFACT_TTL_S, COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, JobClass, Keys
 from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.scheduling.cost import CostParameters, Work
 
 KEYS = Keys("fleet")
 ARTEFACT = Artefact("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
@@ -24,9 +25,10 @@ def heartbeat(rate: float, worker_id: str = "w") -> Heartbeat:
     return Heartbeat(worker_id, "org/name", "host", 1, None, 0.0, rate, 0, 0)
 
 
-def state(rates: list[float], tokens: dict[JobClass, int], single_rate: float = 0.0) -> FleetState:
-    backlog = {job_class: Backlog(jobs=1, tokens=count, queued_jobs=0) for job_class, count in tokens.items()}
-    return FleetState(tuple(map(heartbeat, rates)), backlog, single_rate)
+def state(workers: int, tokens: dict[JobClass, int], token_s: float | None = None) -> FleetState:
+    backlog = {job_class: Backlog(1, Work(tokens=count), 0) for job_class, count in tokens.items()}
+    cost = None if token_s is None else CostParameters(0.0, token_s, 0.0)
+    return FleetState((heartbeat(1_000.0),) * workers, backlog, cost)
 
 
 def commands(pipe: redis.client.Pipeline) -> list[tuple[Any, ...]]:
@@ -40,31 +42,46 @@ def pipe() -> redis.client.Pipeline:
 
 
 @pytest.mark.parametrize(
-    ("rates", "tokens", "single_rate", "seconds"),
+    ("workers", "tokens", "token_s", "seconds"),
     [
-        ([], {"interactive": 0, "bulk": 0}, 0.0, 0.0),
-        ([1000.0, 3000.0], {"interactive": 2000, "bulk": 6000}, 500.0, 2.0),
+        (0, {"interactive": 0, "bulk": 0}, None, 0.0),
+        (2, {"interactive": 2_000, "bulk": 6_000}, 0.001, 4.0),
         # No process alive: what one would need, by the last measurement.
-        ([], {"interactive": 1000, "bulk": 0}, 500.0, 2.0),
-        ([], {"interactive": 1, "bulk": 0}, 0.0, math.inf),
-        # Alive, and has measured nothing yet.
-        ([0.0], {"interactive": 1000, "bulk": 0}, 500.0, 2.0),
+        (0, {"interactive": 1_000, "bulk": 0}, 0.002, 2.0),
+        (0, {"interactive": 1, "bulk": 0}, None, math.inf),
     ],
 )
-def test_predicted_drain(rates: list[float], tokens: dict[JobClass, int], single_rate: float, seconds: float) -> None:
-    assert state(rates, tokens, single_rate).predicted_drain_s == seconds
+def test_predicted_drain(workers: int, tokens: dict[JobClass, int], token_s: float | None, seconds: float) -> None:
+    assert state(workers, tokens, token_s).predicted_drain_s == pytest.approx(seconds)
+
+
+def test_drain_of_one_class() -> None:
+    assert state(1, {"interactive": 2_000, "bulk": 6_000}, 0.001).drain_s("interactive") == pytest.approx(2.0)
+
+
+class TestCosts:
+    def test_what_is_shared_is_read(self, pipe: redis.client.Pipeline) -> None:
+        cost = CostParameters(0.5, 0.25, 0.125, 0.1, 1.5, 7)
+        share_cost(pipe, KEYS, {"org/name", "alias"}, cost_field("int8", "host"), cost)
+        written = {command[1]: (command[2], command[3]) for command in commands(pipe) if command[0] == "HSET"}
+        assert set(written) == {KEYS.cost("org/name"), KEYS.cost("alias")}
+        for field, value in written.values():
+            assert read_costs({field.encode(): value}) == {"int8|host": cost}
+        assert {command[1:] for command in commands(pipe) if command[0] == "EXPIRE"} == {
+            (key, COST_TTL_S) for key in written
+        }
+
+    def test_a_mixed_fleet_is_judged_by_its_middle(self) -> None:
+        costs = {str(token_s): CostParameters(0.0, token_s, 0.0) for token_s in (3.0, 1.0, 9.0)}
+        assert typical(costs) == costs["3.0"]
+        assert typical({}) is None
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_jobs_are_queued_or_held(jobs: int, queued: int) -> None:
-    backlog = Backlog(jobs=jobs, tokens=0, queued_jobs=queued)
+    backlog = Backlog(jobs=jobs, work=Work(), queued_jobs=queued)
     assert backlog.held_jobs >= 0
     assert backlog.held_jobs + min(queued, jobs) == jobs
-
-
-@given(st.text(), st.integers(0, 10**9))
-def test_a_job_s_tokens_are_read_from_its_entry(job_id: str, tokens: int) -> None:
-    assert ledger_member(job_id, tokens).rpartition("|")[::2] == (job_id, str(tokens))
 
 
 class TestArtefacts:
@@ -111,17 +128,6 @@ class TestHeartbeats:
         assert sweep == "ZREMRANGEBYSCORE"
         assert wire.decode_heartbeat(record) == heartbeat(0.0)
         assert HEARTBEAT_TTL_S >= 3 * HEARTBEAT_INTERVAL_S
-
-    def test_only_a_measured_rate_is_kept(self, pipe: redis.client.Pipeline) -> None:
-        fleet.beat(pipe, KEYS, heartbeat(0.0), now=0.0)
-        assert not any(KEYS.rate("org/name") in command for command in commands(pipe))
-        fleet.beat(pipe, KEYS, heartbeat(1234.5), now=0.0)
-        assert ("SET", KEYS.rate("org/name"), 1234.5, "EX", RATE_TTL_S) in commands(pipe)
-
-    def test_the_rate_is_kept_under_both_names(self, pipe: redis.client.Pipeline) -> None:
-        fleet.beat(pipe, KEYS, heartbeat(1234.5), 0.0, "file:/dir")
-        for name in ("org/name", "file:/dir"):
-            assert ("SET", KEYS.rate(name), 1234.5, "EX", RATE_TTL_S) in commands(pipe)
 
     def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
         fleet.retire(pipe, KEYS, "w")

@@ -17,8 +17,12 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "request": Keys.request,
     "artefact": Keys.artefact,
     "worker": Keys.worker,
-    "rate": Keys.rate,
+    "cost": Keys.cost,
+    "deaths": Keys.deaths,
+    "order interactive": lambda keys, argument: keys.order("interactive", argument),
+    "order bulk": lambda keys, argument: keys.order("bulk", argument),
     "score": lambda keys, argument: keys.score(argument.encode()),
+    "flight": lambda keys, argument: keys.flight(argument.encode()),
 }
 WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "unacked": lambda keys: keys.unacked,
@@ -28,11 +32,20 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "workers": lambda keys: keys.workers,
     "queue interactive": lambda keys: keys.queue_list("interactive"),
     "queue bulk": lambda keys: keys.queue_list("bulk"),
+    "waiting interactive": lambda keys: keys.waiting("interactive"),
+    "waiting bulk": lambda keys: keys.waiting("bulk"),
+    "served interactive": lambda keys: keys.served("interactive"),
+    "served bulk": lambda keys: keys.served("bulk"),
+    "fair": lambda keys: keys.fair,
+    "holders": lambda keys: keys.holders,
+    "dead": lambda keys: keys.dead,
+    "dead_index": lambda keys: keys.dead_index,
     "ledger interactive": lambda keys: keys.ledger("interactive"),
     "ledger bulk": lambda keys: keys.ledger("bulk"),
 }
 #: Arguments made of what keys are made of, since only those could make one kind look like another.
-PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "rate", "a"]
+PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "cost", "a"]
+PIECES += ["deaths", "order:bulk"]
 arguments = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(max_size=8)
 places = st.tuples(st.sampled_from(sorted(WITH_TEXT)), arguments) | st.tuples(
     st.sampled_from(sorted(WITHOUT)), st.just("")
@@ -49,7 +62,7 @@ def spell(namespace: str, place: tuple[str, str]) -> bytes:
 
 def test_every_key_is_spelled_here() -> None:
     spelled = {name for name in vars(Keys) if not name.startswith("_")} - {"namespace", "prefix", "score_prefix"}
-    known = {*WITH_TEXT, *(name.partition(" ")[0] for name in WITHOUT), "queue_list", "is_reply"}
+    known = {*(name.partition(" ")[0] for name in (*WITH_TEXT, *WITHOUT)), "queue_list", "is_reply"}
     assert spelled == known
     assert {f"queue {name}" for name in JOB_CLASSES} <= set(WITHOUT)
 

@@ -22,12 +22,14 @@ from rerank_shared.errors import (
     InternalError,
     JobRevoked,
     MalformedMessage,
+    Overloaded,
     RerankError,
     UnsupportedVersion,
     WireError,
 )
 from rerank_shared.keys import JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
 from rerank_shared.token_ids import ID_MAX, TokenIds
 
@@ -49,7 +51,13 @@ jobs = st.builds(
     job_id=texts, job_class=classes, model=texts, query=texts,
     documents=st.none() | st.lists(contents, max_size=4).map(tuple),
     max_length=st.none() | counts, enqueued_at=times, deadline_at=times, attempt=counts, tokens=counts,
-    tokenizer_digest=st.none() | texts,
+    tokenizer_digest=st.none() | texts, tenant=texts, partial=st.booleans(), pairs=counts, tokens_longest=counts,
+    due_at=times,
+)  # fmt: skip
+ratios = st.floats(0, 1e6)
+costs = st.builds(
+    CostParameters, run_s=ratios, token_s=ratios, token_longest_s=ratios, error_ratio=ratios,
+    p99_ratio=st.floats(1, 1e6), observations=counts,
 )  # fmt: skip
 outcomes = st.builds(
     Outcome,
@@ -94,6 +102,7 @@ KINDS = {
     "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
     "artefact": Kind(artefacts, wire.encode_artefact, wire.decode_artefact),
     "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
+    "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
     "submitted": Kind(submitted, wire.encode_submitted, wire.decode_submitted),
 }
 ENVELOPED = [name for name in KINDS if name != "texts"]
@@ -359,3 +368,19 @@ class TestScores:
     def test_other_bytes_are_a_miss_or_a_finite_score(self, data: bytes) -> None:
         score = wire.decode_score(data)
         assert (score is None) or (len(data) == 7 and math.isfinite(score.logit))
+
+
+class TestRefusals:
+    def read(self, parts: Any) -> RerankError | Outcome:
+        result = {"exc_type": "Overloaded", "exc_message": parts, "exc_module": "rerank_shared.errors"}
+        return wire.decode_record(msgpack.packb({"task_id": "a", "status": "FAILURE", "result": result}))[1]
+
+    def test_a_refusal_keeps_its_figures(self) -> None:
+        error = self.read(list(Overloaded("busy", 1_500.0, 2.5).args))
+        assert isinstance(error, Overloaded)
+        assert (str(error), error.message) == ("busy", "busy")
+        assert (error.predicted_wait_ms, error.retry_after_s) == (1_500.0, 2.5)
+
+    @pytest.mark.parametrize("parts", [[], ["busy"], ["busy", "long", 1.0], [1, 2.0, 3.0], ["busy", math.inf, 1.0]])
+    def test_a_garbled_refusal_is_told_as_one(self, parts: list[Any]) -> None:
+        assert isinstance(self.read(parts), MalformedMessage)

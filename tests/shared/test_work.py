@@ -7,10 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.token_ids import Content, TokenIds
-from rerank_shared.work import SPECIAL_TOKENS, estimate_tokens
+from rerank_shared.work import SPECIAL_TOKENS, estimate_lengths
 
 texts = st.text(max_size=200)
 limits = st.none() | st.integers(8, 600)
+
+
+def total(query: str, documents: list[Content], max_length: int | None) -> int:
+    return sum(estimate_lengths(query, documents, max_length))
 
 
 @pytest.mark.parametrize(
@@ -27,25 +31,25 @@ limits = st.none() | st.integers(8, 600)
     ],
 )
 def test_estimates(query: str, documents: list[Content], max_length: int | None, tokens: int) -> None:
-    assert estimate_tokens(query, documents, max_length) == tokens
+    assert total(query, documents, max_length) == tokens
 
 
 @given(texts, st.lists(texts, max_size=6), limits)
-def test_shards_estimate_what_their_request_does(query: str, documents: list[str], max_length: int | None) -> None:
+def test_shards_estimate_what_their_request_does(query: str, documents: list[Content], max_length: int | None) -> None:
     halves = [documents[: len(documents) // 2], documents[len(documents) // 2 :]]
-    whole = estimate_tokens(query, documents, max_length)
-    assert sum(estimate_tokens(query, half, max_length) for half in halves) == whole
+    whole = total(query, documents, max_length)
+    assert sum(total(query, half, max_length) for half in halves) == whole
     assert isinstance(whole, int)
 
 
 @given(texts, st.lists(texts, min_size=1, max_size=6), limits)
 def test_every_pair_costs_something_and_no_more_than_its_limit(
-    query: str, documents: list[str], max_length: int | None
+    query: str, documents: list[Content], max_length: int | None
 ) -> None:
-    tokens = estimate_tokens(query, documents, max_length)
+    tokens = total(query, documents, max_length)
     assert len(documents) * SPECIAL_TOKENS <= tokens <= len(documents) * (max_length or 512)
 
 
 @given(texts, texts, texts)
 def test_longer_text_never_costs_less(query: str, document: str, more: str) -> None:
-    assert estimate_tokens(query, [document + more], 512) >= estimate_tokens(query, [document], 512)
+    assert total(query, [document + more], 512) >= total(query, [document], 512)

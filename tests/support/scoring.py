@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.messages import Score
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
 from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import EncodedPair
@@ -68,7 +68,7 @@ class Bench:
 
     engine: SmallEngine
     scorer: Scorer
-    rate: TokenRate
+    pace: Pace
     clock: Callable[[], float]
     revoked: set[str]
     #: Set when the policy weighs a wait for company; it does so under the lock that the wait then gives up.

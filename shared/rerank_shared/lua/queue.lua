@@ -1,0 +1,68 @@
+-- What the scripts of the queue share; stands before each of them. transport/scripts.py passes the arguments.
+--
+-- KEYS     the keys of the queue, as transport/scripts.py lists them; four are prefixes that a name is put behind
+-- ARGV[1]  name of the queue of class interactive, ARGV[2] that of bulk, as messages spell them
+local UNACKED, LEASES, HOLDERS, FAIR = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local DEAD, DEAD_INDEX, DEATHS, TEXT = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local CLASSES = {'interactive', 'bulk'}
+local QUEUE, BELL, WAITING, SERVED, ORDER = {}, {}, {}, {}, {}
+for i, class in ipairs(CLASSES) do
+  QUEUE[class] = ARGV[i]
+  BELL[class], WAITING[class] = KEYS[4 * i + 5], KEYS[4 * i + 6]
+  SERVED[class], ORDER[class] = KEYS[4 * i + 7], KEYS[4 * i + 8]
+end
+
+-- The server's clock, so that no worker's can end a lease.
+local function now_s()
+  local now = redis.call('TIME')
+  return now[1] + now[2] / 1000000
+end
+
+local function exact(number)
+  return string.format('%.17g', number)
+end
+
+-- Lets a job wait, and rings.
+local function place(class, tag, raw, due_at, tokens, tenant)
+  redis.call('HSET', WAITING[class], tag, raw)
+  redis.call('ZADD', ORDER[class] .. tenant, due_at, tag .. '|' .. tokens)
+  redis.call('ZADD', SERVED[class], 'NX', redis.call('HGET', FAIR, 'line:' .. class) or 0, tenant)
+  redis.call('PERSIST', SERVED[class])
+  redis.call('PERSIST', FAIR)
+  redis.call('LPUSH', BELL[class], tag)
+end
+
+-- The message of an entry of UNACKED and its class; nil for a message of a queue that is not ours.
+local function read_taken(entry)
+  local raw, queue = string.match(entry, '^%[(.*), "[^"]*", "([^"]*)"%]$')
+  for _, class in ipairs(CLASSES) do
+    if QUEUE[class] == queue then
+      return raw, class
+    end
+  end
+end
+
+-- A message's headers; empty for one that cjson can't read, which JSON of other makers may be.
+local function headers_of(raw)
+  local fine, message = pcall(cjson.decode, raw)
+  local headers = fine and type(message) == 'table' and message.headers
+  return type(headers) == 'table' and headers or {}
+end
+
+local function text_or(value, default)
+  return type(value) == 'string' and value or default
+end
+
+local function settle(tag)
+  redis.call('ZREM', LEASES, tag)
+  redis.call('HDEL', HOLDERS, tag)
+  return redis.call('HDEL', UNACKED, tag) == 1
+end
+
+-- Lets a job that was taken wait again, where it was. A key of JSON can't stand inside a string of it, where quotes are
+-- escaped, so the replacement changes flags alone.
+local function place_again(class, tag, raw, headers)
+  local due_at, tokens = tonumber(headers.due_at) or now_s(), tonumber(headers.tokens) or 1
+  raw = string.gsub(raw, '"redelivered": false', '"redelivered": true')
+  place(class, tag, raw, exact(due_at), string.format('%.0f', tokens), text_or(headers.tenant, ''))
+end

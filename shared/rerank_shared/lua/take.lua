@@ -1,0 +1,114 @@
+-- Takes the next job by the rules of scheduling/fairness.py, under a lease. Returns its queue, its message and how often
+-- a lease of it has run out; nothing if none waits, or none that may be taken.
+--
+-- ARGV[3]  worker that takes it
+-- ARGV[4]  only if due before this, epoch seconds; '' for any
+-- ARGV[5]  bulk's share of the tokens while both classes wait
+-- ARGV[6]  life-time of the fairness state of a queue that is empty, seconds
+-- ARGV[7]  class that is consumed, ARGV[8] another
+local BELLS_A_CALL = 100
+
+-- The most urgent job of the tenant that has had least, nil where none waits.
+local function candidate(class)
+  while redis.call('HLEN', WAITING[class]) > 0 do
+    local tenant, had = unpack(redis.call('ZRANGE', SERVED[class], 0, 0, 'WITHSCORES'))
+    if not tenant then
+      return nil
+    end
+    local member, due_at = unpack(redis.call('ZRANGE', ORDER[class] .. tenant, 0, 0, 'WITHSCORES'))
+    if member then
+      redis.call('HSET', FAIR, 'line:' .. class, had)
+      local tag, tokens = string.match(member, '^(.*)|(%d+)$')
+      return {class = class, tenant = tenant, member = member, tag = tag, tokens = tonumber(tokens), due_at = due_at}
+    end
+    redis.call('ZREM', SERVED[class], tenant)
+  end
+end
+
+local function choose(interactive, bulk)
+  if not bulk then
+    if redis.call('HLEN', WAITING.bulk) == 0 then
+      redis.call('HDEL', FAIR, 'credit')
+    end
+    return interactive
+  end
+  local credit = tonumber(redis.call('HGET', FAIR, 'credit') or 0)
+  if interactive and credit < bulk.tokens then
+    return interactive
+  end
+  return bulk
+end
+
+local function count_served(job, other)
+  redis.call('ZINCRBY', SERVED[job.class], job.tokens, job.tenant)
+  if other then
+    local credit, share = tonumber(redis.call('HGET', FAIR, 'credit') or 0), tonumber(ARGV[5])
+    if job.class == 'interactive' then
+      credit = credit + job.tokens * share / (1.0 - share)
+    else
+      credit = credit - job.tokens
+    end
+    redis.call('HSET', FAIR, 'credit', exact(credit))
+  end
+end
+
+-- Leaves one bell a waiting job: bells are lost with consumers that die, and left over by those that take without one.
+local function ring(class)
+  local gap = redis.call('HLEN', WAITING[class]) - redis.call('LLEN', BELL[class])
+  for _ = 1, math.min(gap, BELLS_A_CALL) do
+    redis.call('LPUSH', BELL[class], '')
+  end
+  for _ = 1, math.min(-gap, BELLS_A_CALL) do
+    -- A plain sender's message, which may be at either end, is no bell.
+    if string.sub(redis.call('LINDEX', BELL[class], -1), 1, 1) ~= '{' then
+      redis.call('RPOP', BELL[class])
+    elseif string.sub(redis.call('LINDEX', BELL[class], 0), 1, 1) ~= '{' then
+      redis.call('LPOP', BELL[class])
+    else
+      break
+    end
+  end
+end
+
+local function forget()
+  local empty = 0
+  for _, class in ipairs(CLASSES) do
+    if redis.call('HLEN', WAITING[class]) == 0 then
+      redis.call('EXPIRE', SERVED[class], ARGV[6])
+      empty = empty + 1
+    end
+  end
+  if empty == #CLASSES then
+    redis.call('EXPIRE', FAIR, ARGV[6])
+  end
+end
+
+local function take(job)
+  local raw = redis.call('HGET', WAITING[job.class], job.tag)
+  redis.call('HDEL', WAITING[job.class], job.tag)
+  redis.call('ZREM', ORDER[job.class] .. job.tenant, job.member)
+  redis.call('HSET', UNACKED, job.tag, '[' .. raw .. ', "", "' .. QUEUE[job.class] .. '"]')
+  redis.call('ZADD', LEASES, exact(now_s()), job.tag)
+  redis.call('HSET', HOLDERS, job.tag, ARGV[3])
+  local deaths = 0
+  if string.find(raw, '"redelivered": true', 1, true) then
+    deaths = tonumber(redis.call('GET', DEATHS .. text_or(headers_of(raw).id, job.tag)) or 0)
+  end
+  return {QUEUE[job.class], raw, deaths}
+end
+
+local found = {}
+for i = 7, #ARGV do
+  found[ARGV[i]] = candidate(ARGV[i])
+end
+local taken = false
+local job = (found.interactive or found.bulk) and choose(found.interactive, found.bulk)
+if job and (ARGV[4] == '' or tonumber(job.due_at) < tonumber(ARGV[4])) then
+  taken = take(job)
+  count_served(job, found.interactive and found.bulk)
+end
+for _, class in ipairs(CLASSES) do
+  ring(class)
+end
+forget()
+return taken

@@ -1,0 +1,97 @@
+"""Who is served next: interactive before bulk, which has a floor, and tenants of a class by the tokens they have had.
+
+The tenant that has had least comes first: deficit round robin without the rounds, so no tenant is ahead of another by
+more than one job, and no quantum has to be chosen. A tenant that was away starts level with the one served last, so
+absence earns no credit. `lua/take.lua` does the same in Redis, where many workers take from one queue; a test holds the
+two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from rerank_shared.keys import JOB_CLASSES, JobClass
+
+
+@dataclass(slots=True)
+class ClassShare:
+    """Interactive first; while both wait, bulk gets `bulk_share` of the tokens (0 to below 1)."""
+
+    bulk_share: float
+    #: Tokens that bulk is owed.
+    credit: float = 0.0
+
+    def choose(self, interactive: bool, bulk_tokens: float | None) -> JobClass:
+        """Return the class to serve: `interactive` says whether such work waits, `bulk_tokens` is the cost of bulk's
+        candidate, None if none waits. One of them must wait."""
+        if bulk_tokens is None:
+            self.credit = 0.0
+            return "interactive"
+        return "interactive" if interactive and self.credit < bulk_tokens else "bulk"
+
+    def served(self, job_class: JobClass, tokens: float, *, other_waits: bool) -> None:
+        """Count what was served; it is owed or paid only while the other class waits too."""
+        if not other_waits:
+            return
+        if job_class == "interactive":
+            self.credit += tokens * self.bulk_share / (1.0 - self.bulk_share)
+        else:
+            self.credit -= tokens
+
+
+@dataclass(slots=True)
+class TenantShare:
+    """Tokens served to each tenant of one class, as far as it matters: those far enough behind the line are dropped."""
+
+    line: float = 0.0
+    had: dict[str, float] = field(default_factory=dict)
+
+    def arrive(self, tenant: str) -> None:
+        """Let a tenant have work waiting."""
+        self.had.setdefault(tenant, self.line)
+
+    def choose(self, waiting: Collection[str]) -> str:
+        """Return which of the waiting tenants, all of which have arrived, is served next."""
+        for had, tenant in sorted((had, tenant) for tenant, had in self.had.items()):
+            if tenant in waiting:
+                self.line = had
+                return tenant
+            del self.had[tenant]
+        raise LookupError("no tenant waits")
+
+    def served(self, tenant: str, tokens: float) -> None:
+        """Count what a tenant was served."""
+        self.had[tenant] += tokens
+
+
+class FairShare:
+    """Both rules together, for a queue of jobs by class and tenant."""
+
+    def __init__(self, bulk_share: float) -> None:
+        self.classes = ClassShare(bulk_share)
+        self.tenants: dict[JobClass, TenantShare] = {job_class: TenantShare() for job_class in JOB_CLASSES}
+
+    def arrive(self, job_class: JobClass, tenant: str) -> None:
+        """Let a job of a tenant wait."""
+        self.tenants[job_class].arrive(tenant)
+
+    def choose(
+        self,
+        waiting: Mapping[JobClass, Collection[str]],
+        tokens_of: Callable[[JobClass, str], float],
+    ) -> tuple[JobClass, str]:
+        """Return class and tenant to serve next, and count it as served.
+
+        `waiting` names the tenants with waiting jobs, at least one; `tokens_of` gives the tokens of a tenant's most
+        urgent job.
+        """
+        candidates = {c: self.tenants[c].choose(waiting[c]) for c in JOB_CLASSES if waiting.get(c)}
+        bulk = candidates.get("bulk")
+        bulk_tokens = None if bulk is None else tokens_of("bulk", bulk)
+        chosen = self.classes.choose("interactive" in candidates, bulk_tokens)
+        tenant = candidates[chosen]
+        tokens = tokens_of(chosen, tenant)
+        self.tenants[chosen].served(tenant, tokens)
+        self.classes.served(chosen, tokens, other_waits=len(candidates) == 2)
+        return chosen, tenant

@@ -1,0 +1,36 @@
+"""The fleet's queue as a transport of Celery's: loses nothing when a process is killed, most urgent first, fair.
+
+Importing this makes the URL schemes rerank://, reranks:// (TLS) and rerank+socket:// known to kombu; nothing else of
+Celery's is changed, and the transport itself is loaded by whoever connects. See channel.py for what it does.
+
+celery-redis-plus (MIT) closes the same hole in kombu's Redis transport, but knows priority and age only, no tenants and
+no deadlines, and needs Python 3.13 and Redis 7.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from kombu.transport import TRANSPORT_ALIASES
+
+from rerank_shared.connections import broker_url
+from rerank_shared.settings import Settings
+
+_TRANSPORT = "rerank_shared.transport.channel:FleetTransport"
+_SCHEMES = {"redis": "rerank", "rediss": "reranks", "redis+socket": "rerank+socket"}
+
+TRANSPORT_ALIASES |= {"rerank": _TRANSPORT, "reranks": _TRANSPORT}
+
+
+def fleet_broker_url(settings: Settings) -> str:
+    """Return the broker's URL for Celery, by which it takes this transport.
+
+    A TLS connection checks the server's certificate unless the URL says otherwise, as our own connections do; kombu
+    would not.
+    """
+    url = broker_url(settings)
+    scheme, _, rest = url.partition("://")
+    url = f"{_SCHEMES.get(scheme, scheme)}://{rest}"
+    if scheme == "rediss" and "ssl_cert_reqs=" not in (query := urlsplit(url).query):
+        url += ("&" if query else "?") + "ssl_cert_reqs=required"
+    return url

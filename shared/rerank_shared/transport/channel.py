@@ -1,0 +1,225 @@
+"""kombu's Redis transport with the fleet's queue in it.
+
+kombu pops a message from a list and then writes down who has it; a process killed in between loses the job. Here the
+list that consumers block on is a bell only. Whoever hears it, or has waited for a second, runs a script that chooses
+the next job (most urgent first, tenants by tokens, interactive before bulk with a floor) and puts it under a lease in
+the same step. So a killed consumer loses a bell at most, never a job, and the next take rings for what still waits.
+Only a plain Celery sender's message, which lies in the list itself until it is first popped, keeps kombu's hole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+from kombu.transport import redis
+from kombu.utils.json import dumps, loads
+from redis import Redis
+
+from rerank_shared.dead import DeadLetter, read_letter
+from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.transport.poller import FleetPoller
+from rerank_shared.transport.qos import FleetQoS
+from rerank_shared.transport.scripts import QueueScripts, Taken
+from rerank_shared.transport.urgency_headers import read_urgency, write_urgency
+
+log = logging.getLogger(__name__)
+
+
+class FleetChannel(redis.Channel):  # type: ignore[misc]
+    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the four attributes below."""
+
+    QoS = FleetQoS
+    from_transport_options = (*redis.Channel.from_transport_options, "holder", "on_poison", "bulk_share", "max_deaths")
+
+    #: Name of the worker that takes jobs here; host and process id if nobody says.
+    holder: str = ""
+    #: Called once for each job that this channel's sweep sets aside, by whoever consumes.
+    on_poison: Callable[[DeadLetter], None] | None = None
+    bulk_share: float = 0.05
+    max_deaths: int = 3
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.holder = self.holder or f"{socket.gethostname()}-{os.getpid()}"
+        self.keys = Keys(self.global_keyprefix.removesuffix(":"))
+        self.scripts = QueueScripts(self.keys)
+        #: Tags that were taken and not delivered yet.
+        self.taken: set[str] = set()
+        self._unanswered: set[str] = set()
+        self._plain: Redis | None = None
+        self._classes: dict[str, JobClass] = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}
+
+    @property
+    def plain_client(self) -> Redis:
+        """A client that spells keys in full, on the connections of this channel."""
+        if self._plain is None or self._plain.connection_pool is not self.pool:
+            self._plain = Redis(connection_pool=self.pool)
+        return self._plain
+
+    def take(self, before: float | None = None) -> bool:
+        """Take one job without a bell and deliver it; returns whether there was one.
+
+        With `before` (epoch seconds) only one that is due earlier. For the thread that consumes; the prefetch limit is
+        the caller's business.
+        """
+        classes = [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
+        if not classes or (found := self._take(classes, before)) is None:
+            return False
+        self.connection._deliver(self._open(found, found.queue in self._unanswered), found.queue)
+        return True
+
+    def sweep(self, limit: int) -> list[str]:
+        """End leases that have run out, and tell of jobs set aside; returns tags that are not the fleet's affair."""
+        others, records = self.scripts.sweep(
+            self.plain_client, lease_s=self.visibility_timeout, limit=limit, max_deaths=self.max_deaths
+        )
+        for letter in map(read_letter, records):
+            log.error("job set aside as poison id=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.holder)
+            self._tell(letter)
+        return others
+
+    def _tell(self, letter: DeadLetter) -> None:
+        if self.on_poison is None:
+            return
+        try:
+            self.on_poison(letter)
+        except Exception:
+            # The job is set aside whether its caller hears of it or not, and others wait to be told of theirs.
+            log.exception("could not tell of a job that was set aside id=%s", letter.job_id)
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """As kombu's; a consumer that never acknowledges has its jobs acknowledged as they are taken."""
+        if no_ack:
+            self._unanswered.add(queue)
+        else:
+            self._unanswered.discard(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """As kombu's."""
+        message = super().basic_get(queue, no_ack=no_ack, **kwargs)
+        if message is not None and no_ack and queue in self._classes:
+            self.taken.discard(message.delivery_tag)
+            self.qos.settle(message.delivery_tag)
+        return message
+
+    def close(self) -> None:
+        """As kombu's, and without leaving behind the connections on which jobs were given back."""
+        super().close()
+        self._disconnect_pools()
+
+    def _take(self, classes: list[JobClass], before: float | None) -> Taken | None:
+        return self.scripts.take(
+            self.plain_client, classes, holder=self.holder, before=before, bulk_share=self.bulk_share
+        )
+
+    def _open(self, taken: Taken, settled: bool) -> dict[str, Any]:
+        payload: dict[str, Any] = loads(taken.message.decode())
+        if taken.deaths:
+            payload["properties"]["delivery_info"]["redelivered"] = True
+        tag = payload["properties"]["delivery_tag"]
+        if settled:
+            self.qos.settle(tag)
+        else:
+            self.taken.add(tag)
+        return payload
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if (job_class := self._classes.get(queue)) is None:
+            super()._put(queue, message, **kwargs)
+            return
+        urgency = read_urgency(message.get("headers") or {}, time.time())
+        write_urgency(message, urgency)
+        args = (job_class, message["properties"]["delivery_tag"], dumps(message), urgency)
+        if (batch := kwargs.get("_publish_batch")) is not None:
+            batch.add("eval", *self.scripts.put_command(*args))
+        else:
+            self.scripts.put(self.plain_client, *args)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            try:
+                answer = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            return self._hear(answer)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _hear(self, answer: Any) -> bool:
+        """Do what a BRPOP's answer asks for; raises Empty, as kombu wants it, where that is nothing."""
+        if answer is not None:
+            queue, item = answer[0].decode(), answer[1]
+            self._queue_cycle.rotate(queue)
+            if (job_class := self._classes.get(queue)) is None:
+                self.connection._deliver(loads(item.decode()), queue)
+                return True
+            if item.startswith(b"{"):
+                self._file(queue, item)
+            elif not self._may_take():
+                self.plain_client.rpush(self.keys.queue_list(job_class), item)
+        # Without an answer too: the bell may have been lost with whoever heard it.
+        if not self._may_take() or not self.take():
+            raise Empty
+        return True
+
+    def _may_take(self) -> bool:
+        return not self._closing and bool(self.qos.can_consume())
+
+    def _file(self, queue: str, item: bytes) -> None:
+        """Put a plain sender's message in its place, as if it had been sent through this transport."""
+        try:
+            message = loads(item.decode())
+            self._put(queue, message)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("not a message, dropped queue=%s bytes=%d error=%r", queue, len(item), error)
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        if (job_class := self._classes.get(queue)) is None:
+            found: dict[str, Any] = super()._get(queue)
+            return found
+        if (taken := self._take([job_class], None)) is None:
+            raise Empty
+        return self._open(taken, settled=False)
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
+        self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
+
+    def _size(self, queue: str) -> int:
+        size = int(super()._size(queue))
+        if (job_class := self._classes.get(queue)) is not None:
+            # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
+            size = max(size, int(self.plain_client.hlen(self.keys.waiting(job_class))))
+        return size
+
+    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
+        return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))
+
+    def _purge(self, queue: str) -> int:
+        if (job_class := self._classes.get(queue)) is None:
+            return int(super()._purge(queue))
+        return self.scripts.purge(self.plain_client, job_class)
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        if queue in self._classes:
+            self._purge(queue)
+        super()._delete(queue, *args, **kwargs)
+
+
+class FleetTransport(redis.Transport):  # type: ignore[misc]
+    """kombu's Redis transport with such channels."""
+
+    Channel = FleetChannel
+    driver_name = "rerank"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = FleetPoller()

@@ -1,0 +1,37 @@
+"""The poller of the fleet's channels: a consumer that may take no more hands its bell on, and an idle one sweeps.
+
+kombu leaves a reply unread until there is room again, since the reply may be a message. Here it is a bell, and to sit
+on it would let a job wait although another worker is idle.
+"""
+
+from __future__ import annotations
+
+from queue import Empty
+from typing import Any
+
+from kombu.transport import redis
+
+
+class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
+    """Reads every answer to BRPOP, room or not; the channel rings again for what it can't take."""
+
+    def get(self, callback: Any, timeout: float | None = None) -> None:
+        """Handle one event, for consumers without an event loop; without one, end leases that have run out.
+
+        kombu counts a BRPOP that found nothing as an event, and so would hardly ever look for them.
+        """
+        try:
+            super().get(callback, timeout)
+        except Empty:
+            self.maybe_restore_messages()
+            raise
+
+    def _pause_brpop(self, channel: Any, fileno: int) -> None:
+        """Keep listening."""
+
+    def on_readable(self, fileno: int) -> Any:
+        """Handle a connection that has something to say."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, None))
+        if kind == "BRPOP" and channel._in_poll:
+            return channel.handlers[kind]()
+        return super().on_readable(fileno)

@@ -1,0 +1,103 @@
+"""The queue's Lua scripts as functions. Each is one atomic step, so a process that is killed has done it or not.
+
+Their keys are those of Keys, in the order that `lua/queue.lua` reads; some are prefixes that a name is put behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S, DEATHS_TTL_S, FAIR_TTL_S, JOB_CLASSES, JobClass, Keys
+from rerank_shared.transport.urgency_headers import Urgency
+
+_LUA = resources.files("rerank_shared").joinpath("lua")
+
+
+class Script:
+    """A script's text, called by its hash where the server knows it."""
+
+    def __init__(self, *files: str) -> None:
+        self.text = "\n".join(_LUA.joinpath(name).read_text() for name in files)
+        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, client: Any, keys: list[str], *args: Any) -> Any:
+        """Run it now."""
+        try:
+            return client.evalsha(self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return client.eval(self.text, len(keys), *keys, *args)
+
+
+PUT, TAKE, GIVE_BACK, SWEEP, PURGE = (
+    Script("queue.lua", f"{name}.lua") for name in ("put", "take", "give_back", "sweep", "purge")
+)
+RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job as it was taken: its queue, its message as JSON, and how often a lease of it has run out."""
+
+    queue: str
+    message: bytes
+    deaths: int
+
+
+class QueueScripts:
+    """The scripts on one fleet's keys. `client` is given with each call: it must not prefix keys by itself."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = [keys.unacked, keys.leases, keys.holders, keys.fair]
+        self._keys += [keys.dead, keys.dead_index, keys.deaths(""), keys.text("")]
+        for name in JOB_CLASSES:
+            self._keys += [keys.queue_list(name), keys.waiting(name), keys.served(name), keys.order(name, "")]
+        self._queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
+
+    def put_command(self, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
+        """Return the arguments of EVAL that put a message on the queue, for a pipeline."""
+        args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
+        return (PUT.text, len(self._keys), *self._keys, *self._queues, *args)
+
+    def put(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
+        """Put a message on the queue. Again with the same tag changes nothing while it waits."""
+        args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
+        self._run(PUT, client, *args)
+
+    def take(
+        self,
+        client: Any,
+        classes: Iterable[JobClass],
+        *,
+        holder: str,
+        before: float | None,
+        bulk_share: float,
+    ) -> Taken | None:
+        """Take the next job of these classes for `holder`, if it is due before `before` (epoch seconds)."""
+        limit = "" if before is None else repr(before)
+        found = self._run(TAKE, client, holder, limit, repr(bulk_share), FAIR_TTL_S, *classes)
+        return None if found is None else Taken(found[0].decode(), found[1], int(found[2]))
+
+    def give_back(self, client: Any, tags: Iterable[str]) -> list[str]:
+        """Let taken jobs wait again; returns the tags of messages of queues that are not the fleet's."""
+        return [tag.decode() for tag in self._run(GIVE_BACK, client, *tags)]
+
+    def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> tuple[list[str], list[bytes]]:
+        """End the leases that have run out.
+
+        Returns the tags of messages of queues that are not the fleet's, and the records of jobs that were set aside.
+        """
+        others, dead = self._run(SWEEP, client, lease_s, limit, max_deaths, DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX)
+        return [tag.decode() for tag in others], dead
+
+    def purge(self, client: Any, job_class: JobClass) -> int:
+        """Drop all waiting jobs of a class; returns how many."""
+        return int(self._run(PURGE, client, job_class))
+
+    def _run(self, script: Script, client: Any, *args: Any) -> Any:
+        return script(client, self._keys, *self._queues, *args)

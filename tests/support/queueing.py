@@ -1,0 +1,116 @@
+"""The fleet's queue without workers: messages are sent as clients send them and consumed by plain kombu consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Consumer
+
+from rerank_shared.celery_app import make_celery
+from rerank_shared.connections import connect
+from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.settings import Settings
+
+PATIENCE_S = 20.0
+
+
+class Receiver:
+    """A plain consumer of both classes; `channel` is the fleet's own."""
+
+    def __init__(self, connection: Connection, app: Celery, keys: Keys, classes: tuple[JobClass, ...], no_ack: bool):
+        self.connection = connection
+        self.channel: Any = connection.channel()
+        self.messages: list[Any] = []
+        self.consumer = Consumer(
+            self.channel,
+            queues=[app.amqp.queues[keys.queue(job_class)] for job_class in classes],
+            on_message=self.messages.append,
+            accept=["msgpack", "json"],
+            no_ack=no_ack,
+        )
+        self.consumer.consume()
+
+    @property
+    def names(self) -> list[str]:
+        """The ids of the jobs received, in order."""
+        return [message.headers["id"] for message in self.messages]
+
+    def receive(self, count: int = 1) -> list[str]:
+        """Consume until `count` jobs are there; returns the ids of all."""
+        while len(self.messages) < count:
+            self.connection.drain_events(timeout=PATIENCE_S)
+        return self.names
+
+    def take(self, count: int = 1, before: float | None = None) -> list[str]:
+        """Take at most `count` jobs without waiting for a bell; returns the ids of these."""
+        start = len(self.messages)
+        while len(self.messages) < start + count and self.channel.take(before):
+            pass
+        return self.names[start:]
+
+    def listen(self) -> None:
+        """Consume whatever a bell rings for within a tenth of a second."""
+        try:
+            while True:
+                self.connection.drain_events(timeout=0.1)
+        except TimeoutError:
+            pass
+
+
+class Queueing:
+    """One namespace's queue: sends jobs, opens receivers, and closes what it opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.namespace)
+        self.client = connect(settings)
+        self.app = make_celery(settings, results=False)
+        self._opened: list[Connection] = []
+
+    def send(
+        self, name: str, job_class: JobClass = "interactive", due_at: float = 1e9, tokens: int = 1, tenant: str = ""
+    ) -> None:
+        """Send a job that is told by its name."""
+        self.send_with({"due_at": due_at, "tokens": tokens, "tenant": tenant}, name, job_class)
+
+    def send_with(self, headers: Mapping[str, Any], name: str, job_class: JobClass = "interactive") -> None:
+        """Send a job with any headers."""
+        with self.app.connection_for_write() as connection:
+            self.app.send_task(
+                "test", (name,), task_id=name, queue=self.keys.queue(job_class), headers=headers, connection=connection
+            )
+
+    def receiver(
+        self, *, classes: tuple[JobClass, ...] = JOB_CLASSES, no_ack: bool = False, **options: Any
+    ) -> Receiver:
+        """Open a consumer; `options` are the transport's."""
+        transport_options = self.app.conf.broker_transport_options | options
+        connection = self.app.connection_for_read().clone(transport_options=transport_options)
+        self._opened.append(connection)
+        return Receiver(connection, self.app, self.keys, classes, no_ack)
+
+    def lasting(self) -> set[str]:
+        """Keys of this namespace without a life-time, but for kombu's bindings of queues."""
+        found = self.client.scan_iter(f"{self.keys.prefix}*")
+        names = {key.decode() for key in found if self.client.ttl(key) == -1}
+        return {name for name in names if not name.startswith(f"{self.keys.prefix}_kombu.binding")}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._opened:
+            connection.release()
+        self.app.close()
+        self.client.close()
+
+
+@contextmanager
+def queueing(settings: Settings) -> Iterator[Queueing]:
+    """Give a queue and close it."""
+    opened = Queueing(settings)
+    try:
+        yield opened
+    finally:
+        opened.close()
