@@ -43,7 +43,8 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 def test_a_scrape_tells_the_work_done_and_the_work_waiting(settings: Settings) -> None:
     port = free_port()
-    settings = settings.model_copy(update={"metrics_port": port})
+    # One job a request, so that they can be counted.
+    settings = settings.model_copy(update={"metrics_port": port, "shard": False})
     with local_fleet(settings, processes=2), RerankClient(settings) as client:
         for _ in range(4):
             client.rerank("which rooms?", passages(12), partial=False)

@@ -14,7 +14,7 @@ import pytest
 from rerank_ops.export.graph.build import TAIL_FILE, graph_file
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.precision import PLANS, PlanName
-from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape, begin, runs_at_once
+from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape, runs_at_once, starter
 from rerank_worker.engine.providers import ON_CPU, Providers
 from rerank_worker.tokenizing import EncodedPair
 from support.exports import MAX_LENGTH, pairs_of, write_export
@@ -160,7 +160,7 @@ class TestTwoUnderWay:
         plain = Plain(model / graph_file("single"), model / TAIL_FILE, RunShape())
         pairs = pairs_of((20, 30))
         assert (runs_at_once(plain), runs_at_once(open_device("buckets"))) == (1, 2)
-        logits = begin(plain, pairs)
+        logits = starter(plain)(pairs)
         assert asked == []
-        assert logits() == pytest.approx(begin(open_device("buckets"), pairs)(), abs=TOLERANCE)
+        assert logits() == pytest.approx(starter(open_device("buckets"))(pairs)(), abs=TOLERANCE)
         assert asked == [2]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rerank_worker.batcher import Batcher
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, digest, pair
@@ -48,9 +48,9 @@ class TestScorer:
         return [100.0]
 
     def score(self, engine: Ahead, names: Sequence[int], now: list[float], left_s: float = FAR_S) -> Any:
-        rate = TokenRate()
-        batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, padded=False, predict_s=rate.predict_s)
-        scorer = Scorer(engine, batcher, rate, revoked=lambda _: False, clock=lambda: now[0])
+        pace = Pace()
+        batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+        scorer = Scorer(engine, batcher, pace, revoked=lambda _: False, clock=lambda: now[0])
         ticket = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
         scorer.start()
         assert ticket.wait(PATIENCE_S)

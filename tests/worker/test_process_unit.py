@@ -13,8 +13,10 @@ import pytest
 from rerank_ops.server import EmbeddedServer
 from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
+from rerank_shared.fleet import cost_field, read_costs, share_cost
 from rerank_shared.keys import Keys
-from rerank_shared.settings import load_settings
+from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.settings import Settings, load_settings
 from rerank_worker import process
 from rerank_worker.fleet_metrics import FleetCollector
 from rerank_worker.process import EX_CONFIG
@@ -43,6 +45,13 @@ class TestBuilding:
         assert (presence.heartbeat.worker_id, presence.heartbeat.core) == ("worker", 3)
         assert presence.heartbeat.tokens_per_s > 0
         assert presence.heartbeat.pid == os.getpid()
+        assert presence.pace.cost.parameters is not None
+
+    def test_its_channels_know_whose_they_are(self) -> None:
+        app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
+        options = app.conf.broker_transport_options
+        assert options["holder"] == "worker"
+        assert callable(options["on_poison"])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds threads to cores")
@@ -111,6 +120,44 @@ def test_a_full_server_does_not_end_a_worker_s_presence(caplog: pytest.LogCaptur
         presence.stop()
         assert not client.exists(presence.keys.worker("worker"))
         client.close()
+        presence.client.close()
+
+
+class TestCosts:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return load_settings(**(settings.model_dump(exclude_none=True) | {"budget_tokens": 512}))
+
+    def test_are_shared_by_model_precision_and_host(self, settings: Settings) -> None:
+        _, presence = process.build(settings, "worker", None)
+        known = presence.pace.cost.parameters
+        presence.beat()
+        with connect(settings) as client:
+            found = read_costs(client.hgetall(presence.keys.cost(presence.artefact.model)))
+            field = cost_field(presence.artefact.precision, presence.heartbeat.host)
+            assert found == {field: known}
+            client.delete(presence.keys.cost(presence.artefact.model))
+            presence.beat()
+            assert not client.exists(presence.keys.cost(presence.artefact.model)), "written though nothing was learned"
+            presence.pace.observe([100], 1.0)
+            presence.beat()
+            assert client.exists(presence.keys.cost(presence.artefact.model))
+        presence.client.close()
+
+    def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
+        _, presence = process.build(settings, "worker", None)
+        keys, field = presence.keys, cost_field(presence.artefact.precision, presence.heartbeat.host)
+        before = presence.pace.cost.predict_s(Work.pair(100))
+        slow = CostParameters(1.0, 1.0, 0.0, observations=500)
+        with connect(settings) as client:
+            share_cost(client, keys, [presence.artefact.model], cost_field("fp64", "elsewhere"), slow)
+            presence._adopt_cost()
+            assert presence.pace.cost.predict_s(Work.pair(100)) == before
+            share_cost(client, keys, [presence.artefact.model], field, slow)
+            presence._adopt_cost()
+            assert presence.pace.cost.predict_s(Work.pair(100)) != before
+            client.hset(keys.cost(presence.artefact.model), field, b"garbled")
+            presence._adopt_cost()
         presence.client.close()
 
 

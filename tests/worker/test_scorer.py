@@ -17,8 +17,11 @@ import numpy.typing as npt
 import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
+from rerank_shared.precision import PlanName
+from rerank_shared.scheduling.cost import Work
 from rerank_worker.batcher import Batcher
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
+from rerank_worker.plan_work import PlanWork
 from rerank_worker.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, Bench, SmallEngine, digest, expected, pair
@@ -36,16 +39,19 @@ def bench(
     engine = engine or SmallEngine(padded=padded)
     if gate:
         engine.gate.set()
-    rate, revoked, weighed = TokenRate(), set[str](), threading.Event()
+    plan: PlanName = "buckets" if padded else "single"
+    pace, revoked, weighed = Pace(PlanWork(plan)), set[str](), threading.Event()
 
-    def predict_s(tokens: int) -> float:
+    def predict_s(work: Work) -> float:
         weighed.set()
-        return rate.predict_s(tokens)
+        return pace.cost.predict_s(work)
 
-    batcher = Batcher(budget_tokens=budget, max_wait_s=max_wait_s, padded=padded, predict_s=predict_s)
-    scorer = Scorer(engine, batcher, rate, revoked=revoked.__contains__, clock=clock)
+    batcher = Batcher(
+        budget_tokens=budget, max_wait_s=max_wait_s, plan=plan, predict_s=predict_s, work_of=pace.work.pair
+    )
+    scorer = Scorer(engine, batcher, pace, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
     scorer.start()
-    return Bench(engine, scorer, rate, clock, revoked, weighed)
+    return Bench(engine, scorer, pace, clock, revoked, weighed)
 
 
 PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"])
@@ -62,7 +68,7 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     # Equal documents of one job run once; a batch holds ten pairs.
     assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
     assert ticket.batch_pairs == [10, 2]
-    assert work.rate.tokens_per_s > 0
+    assert work.pace.rate.tokens_per_s > 0
     work.assert_empty()
 
 
@@ -120,7 +126,7 @@ def test_a_job_knows_when_its_first_batch_began() -> None:
     ticket = work.finish(work.submit("job", [1, 2, 3]))
     assert (ticket.entered, ticket.first_run_at) == (100.0, 100.0)
     assert ticket.batch_pairs == [1, 1, 1]
-    assert work.rate.tokens_per_s == pytest.approx(10 / 5.0)
+    assert work.pace.rate.tokens_per_s == pytest.approx(10 / 5.0)
 
 
 def test_a_pair_may_run_again_after_it_was_answered() -> None:

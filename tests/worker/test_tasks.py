@@ -16,6 +16,7 @@ from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.connections import connect
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.token_ids import TokenIds
@@ -23,7 +24,7 @@ from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.engine import artefact_of, open_engine
 from rerank_worker.leases import Leases
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
 from rerank_worker.tasks import register
 from rerank_worker.tokenizing import PairTokenizer
@@ -35,14 +36,15 @@ AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
 @contextmanager
 def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     """The parts of a worker that a task meets, with the real model and no consumer."""
-    files, rate = load_files(settings.model), TokenRate()
+    files, pace = load_files(settings.model), Pace()
     tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
-    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, padded=False, predict_s=rate.predict_s)
-    scorer = Scorer(engine, batcher, rate, revoked=lambda _: False)
+    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+    scorer = Scorer(engine, batcher, pace, revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
         artefact = artefact_of(files, tokenizer, settings.plan)
-        register(app, Answerer(artefact, tokenizer, scorer, client, keys, "test"), Leases(), settings)
+        answerer = Answerer(artefact, tokenizer, scorer, client, keys, "test")
+        register(app, answerer, Leases(), lambda _: None, settings)
         yield app, scorer
 
 
@@ -101,13 +103,30 @@ def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
         run(app, job)
 
 
+def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:
+    files, tags = load_files(AWAY.model), list[str | None]()
+    tokenizer, pace = PairTokenizer(files.tokenizer_path), Pace()
+    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+    scorer = Scorer(open_engine(files), batcher, pace, revoked=lambda _: False)
+    artefact = artefact_of(files, tokenizer, AWAY.plan)
+    with connect(AWAY) as client, make_celery(AWAY) as app:
+        answerer = Answerer(artefact, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
+        register(app, answerer, Leases(), tags.append, AWAY)
+        with pytest.raises(UnknownModel):
+            run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
+        assert tags == [None]
+        scorer.start()
+        run(app, make_job(AWAY, "q", ["d"]))
+    assert tags == [None, None, None], "once when its pairs waited and once at its end"
+
+
 @pytest.mark.integration
 def test_second_delivery_of_an_answered_job_leaves_nothing_behind(settings: Settings) -> None:
     keys, job = Keys(settings.namespace), replace(make_job(settings, "q", []), documents=None, attempt=2, tokens=7)
     with worker_of(settings) as (app, _), connect(settings) as client:
         client.set(keys.result(job.job_id), b"a record", ex=60)
         client.set(keys.text(job.job_id), wire.encode_texts(["d"]), ex=60)
-        client.zadd(keys.ledger("interactive"), {f"{job.job_id}|7": job.deadline_at})
+        client.zadd(keys.ledger("interactive"), {ledger_member(job): job.deadline_at})
         with pytest.raises(Ignore):
             run(app, job)
         assert client.exists(keys.text(job.job_id)) == 0

@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import redis
 
 from rerank_shared import wire
 from rerank_shared.digest import pair_digests
-from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, UnknownModel
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, Overloaded, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Job, Outcome, Score, Stages
+from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_worker import metrics
 from rerank_worker.scorer import Scorer
@@ -48,7 +50,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """What a job needs inside one worker process. `alias`: a second name that jobs may give the model."""
+    """What a job needs inside one worker process.
+
+    `alias`: a second name that jobs may give the model. `refuse`: jobs that would miss their deadline are refused.
+    """
 
     artefact: Artefact
     tokenizer: PairTokenizer
@@ -57,17 +62,20 @@ class Answerer:
     keys: Keys
     worker: str
     alias: str | None = None
+    refuse: bool = True
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
-    def answer(self, job: Job, reply_to: str | None) -> Answer:
+    def answer(self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None) -> Answer:
         """Return the job's outcome, with None for what its deadline cut off.
 
-        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, DeadlineExceeded (nothing was
-        scored in time), JobRevoked, JobLost, ScoringFailed.
+        `on_waiting` is called when its pairs wait.
+        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, Overloaded, DeadlineExceeded
+        (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
         """
         arrived = self.clock()
-        left_s = job.deadline_at - self.wall_clock()
+        now = self.wall_clock()
+        left_s = job.deadline_at - now
         if left_s <= 0:
             metrics.JOBS_DROPPED.labels("expired").inc()
             raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
@@ -79,7 +87,17 @@ class Answerer:
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)
-        ticket = self.scorer.submit(job.job_id, digests, pairs, deadline, reply_to)
+        ticket = self.scorer.submit(
+            job.job_id,
+            digests,
+            pairs,
+            deadline,
+            reply_to,
+            job_class=job.job_class,
+            since=arrived - max(0.0, now - job.enqueued_at),
+            admit=partial(_admit, job) if self.refuse else None,
+        )
+        on_waiting()
         ticket.wait(deadline - self.clock())
         self.scorer.release(ticket)
         self._raise_if_unanswered(ticket)
@@ -137,3 +155,16 @@ class Answerer:
             raise JobRevoked(f"job {ticket.job_id} was cancelled before it was scored")
         if ticket.dropped == "expired" and ticket.unscored == len(ticket.scores):
             raise DeadlineExceeded(f"no document of job {ticket.job_id} was scored before its deadline")
+
+
+def _admit(job: Job, outlook: Outlook) -> None:
+    """Raise Overloaded for a job that would miss its deadline however it is run here."""
+    if outlook.hopeless(partial=job.partial):
+        metrics.JOBS_DROPPED.labels("refused").inc()
+        raise Overloaded(
+            f"refused: job {job.job_id} met {outlook.wait_s:.2f} s of more urgent work in its worker and needs "
+            f"{outlook.run_s:.2f} s, with {outlook.left_s:.2f} s left to its deadline. Retry after "
+            f"{outlook.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
+            predicted_wait_ms=outlook.wait_s * 1000,
+            retry_after_s=outlook.retry_after_s,
+        )

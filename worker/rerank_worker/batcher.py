@@ -1,36 +1,56 @@
 """The micro-batching policy: which pairs run next, and when. Pure: no thread, no clock, no session of its own.
 
-Pairs run earliest deadline first. A batch takes the most urgent pairs up to its token budget, padding counted where
-there is any, and runs them sorted by length. It closes at once when the budget is full, when its oldest pair has
-waited long enough, or when waiting longer would eat the tightest slack. Equal pairs (same digest) are one entry.
+Interactive pairs run before bulk, which has a floor, and within a class those first that are due first: the job with
+the least slack, its candidates in first-stage order. A batch takes them up to its token budget, padding counted where
+there is any. It closes at once when the budget is full, when its oldest pair has waited long enough, or when waiting
+longer would eat the tightest slack. Equal pairs (same digest) are one entry.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rerank_shared.keys import JOB_CLASSES, JobClass
+from rerank_shared.precision import PlanName
+from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.fairness import ClassShare
+from rerank_shared.scheduling.urgency import due_at
 
 #: A padded batch picks its neighbours in length among this many budgets' worth of the most urgent pairs.
 _WINDOW_BUDGETS = 4
 #: Places in the order that may be stale before they are cleared away; so many more than waiting pairs, at least.
 _STALE_PLACES = 64
 
+Place = tuple[float, int, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One pair that waits. Times are seconds of the caller's clock; `sequence` keeps first-stage order in a job."""
+    """One pair that waits. Times are seconds of the caller's clock.
+
+    `due_at` is the latest moment that it should start at; `entered` is when it began to wait here; `sequence` keeps
+    first-stage order in a job.
+    """
 
     digest: bytes
     tokens: int
+    due_at: float
     deadline: float
     entered: float
     sequence: int
+    job_class: JobClass = "interactive"
+
+    @property
+    def place(self) -> Place:
+        """Its place in the order of its class."""
+        return self.due_at, self.sequence, self.digest
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs to run now, shortest first."""
+    """Pairs to run now: in plan single the most urgent first, else the shortest first."""
 
     candidates: tuple[Candidate, ...]
 
@@ -47,93 +67,182 @@ class Wait:
     until: float | None
 
 
+def due_times(runs_s: Sequence[float], *, deadline: float, since: float, aging_s: float) -> list[float]:
+    """Return when each pair of a job is due, given what each takes to run: it and all behind it must fit before the
+    deadline, and none is due later than `aging_s` after `since`. Ascending, so that first-stage order holds."""
+    left_s = 0.0
+    due = []
+    for run_s in reversed(runs_s):
+        left_s += run_s
+        due.append(due_at(deadline_at=deadline, run_s=left_s, entered_at=since, aging_s=aging_s))
+    return due[::-1]
+
+
 class Batcher:
     """Holds waiting pairs and decides. Not thread-safe: its owner locks."""
 
     def __init__(
-        self, *, budget_tokens: int, max_wait_s: float, padded: bool, predict_s: Callable[[int], float]
+        self,
+        *,
+        budget_tokens: int,
+        max_wait_s: float,
+        predict_s: Callable[[Work], float],
+        plan: PlanName = "single",
+        work_of: Callable[[int], Work] = Work.pair,
+        bulk_share: float = 0.05,
     ) -> None:
+        """`work_of` says what a pair of so many tokens adds to a run, `predict_s` how long work takes."""
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
-        self._padded = padded
+        self._plan = plan
         self._predict_s = predict_s
+        self._work_of = work_of
+        self._share = ClassShare(bulk_share)
         self._waiting: dict[bytes, Candidate] = {}
-        # Entries whose deadline is no longer that of the waiting candidate are stale and skipped.
-        self._heap: list[tuple[float, int, bytes]] = []
+        # Places that are no longer those of the waiting candidate are stale and skipped.
+        self._places: dict[JobClass, list[Place]] = {job_class: [] for job_class in JOB_CLASSES}
         self.tokens = 0
+        #: All that waits.
+        self.work = Work()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, candidate: Candidate) -> None:
-        """Let a pair wait. One with the digest of a waiting pair joins it, and the earlier deadline holds."""
+        """Let a pair wait. One with the digest of a waiting pair joins it; the earlier times and the better class
+        hold for both."""
         present = self._waiting.get(candidate.digest)
-        if present is not None:
-            if candidate.deadline >= present.deadline:
-                return
-            candidate = Candidate(
-                candidate.digest, present.tokens, candidate.deadline, present.entered, candidate.sequence
-            )
-        else:
+        if present is None:
             self.tokens += candidate.tokens
+            self.work += self._work_of(candidate.tokens)
+        else:
+            candidate = _joined(present, candidate)
+            if candidate == present:
+                return
         self._waiting[candidate.digest] = candidate
-        heapq.heappush(self._heap, (candidate.deadline, candidate.sequence, candidate.digest))
-        if len(self._heap) > 2 * len(self._waiting) + _STALE_PLACES:
-            self._heap = [(c.deadline, c.sequence, c.digest) for c in self._waiting.values()]
-            heapq.heapify(self._heap)
+        heapq.heappush(self._places[candidate.job_class], candidate.place)
+        if sum(map(len, self._places.values())) > 2 * len(self._waiting) + _STALE_PLACES:
+            self._clear_away()
 
     def discard(self, digest: bytes) -> None:
         """Forget a waiting pair; its place in the order goes stale."""
         if (candidate := self._waiting.pop(digest, None)) is not None:
             self.tokens -= candidate.tokens
+            # Sums of floats drift; nothing left is nothing.
+            self.work = self.work - self._work_of(candidate.tokens) if self._waiting else Work()
 
     def next(self, now: float) -> Batch | Wait:
         """Return the batch to run now, or how long to wait for one."""
         if not self._waiting:
-            self._heap.clear()
+            self._clear_away()
             return Wait(None)
         if self._max_wait_s > 0 and self.tokens < self._budget and (close_at := self._close_at()) > now:
             return Wait(close_at)
-        chosen = self._fill()
-        return Batch(tuple(sorted(chosen, key=lambda c: (c.tokens, c.sequence))))
+        chosen = self._fill_padded() if self._plan == "buckets" else self._fill()
+        if self._plan != "single":
+            chosen.sort(key=lambda c: (c.tokens, c.sequence))
+        return Batch(tuple(chosen))
+
+    def ahead(self, job_class: JobClass, due_at: float) -> Work:
+        """Return what waits and comes before a pair of that class and urgency."""
+        ahead = Work()
+        for candidate in self._waiting.values():
+            same = candidate.job_class == job_class
+            if candidate.due_at <= due_at if same else candidate.job_class == "interactive":
+                ahead += self._work_of(candidate.tokens)
+        return ahead
+
+    def first_due(self, job_class: JobClass) -> float | None:
+        """Return when the most urgent waiting pair of a class is due, None if none waits."""
+        candidate = self._first(job_class)
+        return None if candidate is None else candidate.due_at
 
     def _close_at(self) -> float:
         oldest = min(candidate.entered for candidate in self._waiting.values())
         tightest = min(candidate.deadline for candidate in self._waiting.values())
-        return min(oldest + self._max_wait_s, tightest - self._predict_s(self.tokens))
+        return min(oldest + self._max_wait_s, tightest - self._predict_s(self.work))
 
-    def _fill(self) -> list[Candidate]:
-        if not self._padded:
-            return self._pop(self._budget)
-        window = self._pop(self._budget * _WINDOW_BUDGETS)
-        seed = window[0]
-        by_likeness = sorted(window, key=lambda c: (abs(c.tokens - seed.tokens), c.deadline, c.sequence))
+    def _fill_padded(self) -> list[Candidate]:
+        """Take the neighbours in length of the pair that comes first; of the other class what room is left for."""
+        first = {job_class: self._first(job_class) for job_class in JOB_CLASSES}
+        bulk = first["bulk"]
+        chosen_class = self._share.choose(first["interactive"] is not None, None if bulk is None else bulk.tokens)
+        seed = first[chosen_class]
+        assert seed is not None
         chosen: list[Candidate] = []
         longest = 0
-        for candidate in by_likeness:
-            padded = max(longest, candidate.tokens) * (len(chosen) + 1)
-            if chosen and padded > self._budget:
-                break
-            chosen.append(candidate)
-            longest = max(longest, candidate.tokens)
-        for candidate in by_likeness[len(chosen) :]:
-            self.add(candidate)
+        for job_class in sorted(JOB_CLASSES, key=lambda name: name != chosen_class):
+            window = self._pop_class(job_class, self._budget * _WINDOW_BUDGETS)
+            window.sort(key=lambda c: (abs(c.tokens - seed.tokens), c.place))
+            for index, candidate in enumerate(window):
+                padded = max(longest, candidate.tokens) * (len(chosen) + 1)
+                if chosen and padded > self._budget:
+                    for left in window[index:]:
+                        self.add(left)
+                    break
+                chosen.append(candidate)
+                longest = max(longest, candidate.tokens)
+                self._share.served(job_class, candidate.tokens, other_waits=None not in first.values())
         return chosen
 
-    def _pop(self, tokens: int) -> list[Candidate]:
-        """Take the most urgent pairs that fit in `tokens`; at least one, which settings promise to fit a budget."""
+    def _pop_class(self, job_class: JobClass, tokens: int) -> list[Candidate]:
+        """Take the most urgent pairs of a class that fit in `tokens`, at least one if any waits."""
         taken: list[Candidate] = []
         total = 0
-        while self._heap:
-            deadline, sequence, digest = self._heap[0]
-            candidate = self._waiting.get(digest)
-            if candidate is None or (candidate.deadline, candidate.sequence) != (deadline, sequence):
-                heapq.heappop(self._heap)
-                continue
-            if taken and total + candidate.tokens > tokens:
+        while (candidate := self._first(job_class)) is not None:
+            total += candidate.tokens
+            if taken and total > tokens:
                 break
-            heapq.heappop(self._heap)
+            self._take(candidate)
+            taken.append(candidate)
+        return taken
+
+    def _take(self, candidate: Candidate) -> None:
+        """Remove a pair that stands first in its class."""
+        heapq.heappop(self._places[candidate.job_class])
+        self.discard(candidate.digest)
+
+    def _fill(self) -> list[Candidate]:
+        """Take the pairs that come first and fit the budget; at least one, which settings promise to fit."""
+        taken: list[Candidate] = []
+        total = 0
+        while True:
+            interactive, bulk = self._first("interactive"), self._first("bulk")
+            if interactive is None and bulk is None:
+                return taken
+            chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
+            candidate = interactive if chosen == "interactive" else bulk
+            assert candidate is not None
+            if taken and total + candidate.tokens > self._budget:
+                return taken
+            self._take(candidate)
+            self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)
             taken.append(candidate)
             total += candidate.tokens
-            self.discard(digest)
-        return taken
+
+    def _first(self, job_class: JobClass) -> Candidate | None:
+        """Return the most urgent pair of a class; stale places before it are dropped."""
+        places = self._places[job_class]
+        while places:
+            candidate = self._waiting.get(places[0][2])
+            if candidate is not None and candidate.job_class == job_class and candidate.place == places[0]:
+                return candidate
+            heapq.heappop(places)
+        return None
+
+    def _clear_away(self) -> None:
+        for job_class, places in self._places.items():
+            places[:] = [c.place for c in self._waiting.values() if c.job_class == job_class]
+            heapq.heapify(places)
+
+
+def _joined(present: Candidate, newcomer: Candidate) -> Candidate:
+    """Return what waits for both of two equal pairs: it has waited since the first one came."""
+    earlier = newcomer if newcomer.due_at < present.due_at else present
+    return replace(
+        earlier,
+        tokens=present.tokens,
+        deadline=min(present.deadline, newcomer.deadline),
+        entered=present.entered,
+        job_class=present.job_class if newcomer.job_class == "bulk" else newcomer.job_class,
+    )

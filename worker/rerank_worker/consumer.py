@@ -20,18 +20,31 @@ from celery.worker.consumer import Consumer
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import RefusedContent
 from rerank_shared.keys import Keys
+from rerank_shared.transport.leases import settle
 from rerank_worker import metrics
+from rerank_worker.door import Door
 
 log = logging.getLogger(__name__)
 
 
-def consumer_of(keys: Keys) -> type[Consumer]:
-    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`."""
-    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys})
+def consumer_of(keys: Keys, door: Door) -> type[Consumer]:
+    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `door`."""
+    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys, "door": door})
 
 
 class _FleetConsumer(Consumer):
     keys: Keys
+    door: Door
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """As Celery's; the door knows of a message before a thread does."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> Any:
+            self.door.took(message)
+            return handle(message)
+
+        return on_task_received
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, trying again after 0.2 s, 0.4 s and so on up to 2 s."""
@@ -48,12 +61,12 @@ class _FleetConsumer(Consumer):
         """Acknowledge or reject soon, by other means if the message's own channel has been closed by then."""
         message = getattr(p, "__self__", None)
 
-        def settle(*late: Any, **options: Any) -> Any:
+        def settle_once(*late: Any, **options: Any) -> Any:
             if message is None or not message.channel.closed:
                 return p(*late, **options)
             return self._settle_alone(message, late, options)
 
-        return super().call_soon_ack(settle, *args, **kwargs)
+        return super().call_soon_ack(settle_once, *args, **kwargs)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Answer a message whose body is broken; it is never opened again."""
@@ -80,8 +93,7 @@ class _FleetConsumer(Consumer):
             return
         try:
             pipe = self.app.backend.client.pipeline(transaction=False)
-            pipe.zrem(self.keys.leases, message.delivery_tag)
-            pipe.hdel(self.keys.unacked, message.delivery_tag)
+            settle(pipe, self.keys, message.delivery_tag, (message.headers or {}).get("id"))
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("acknowledgement lost, the job will be delivered again error=%r", error)

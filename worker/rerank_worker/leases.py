@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rerank_shared.keys import Keys
+from rerank_shared.transport.leases import renew_leases
 
 
 class Leases:
@@ -35,9 +36,9 @@ class Leases:
             with self._lock:
                 self._tags.discard(tag)
 
-    def renew(self, pipe: Any, keys: Keys, now: float) -> None:
-        """Queue the renewal of all held leases on a pipeline; XX, so that a finished job's lease never comes back."""
+    def renew(self, pipe: Any, keys: Keys) -> None:
+        """Queue the renewal of all held leases on a pipeline, by the server's clock."""
         with self._lock:
             tags = tuple(self._tags)
         if tags:
-            pipe.zadd(keys.leases, dict.fromkeys(tags, now), xx=True)
+            renew_leases(pipe, keys, tags)

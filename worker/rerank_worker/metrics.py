@@ -1,6 +1,6 @@
 """Metrics of a worker process. Counters and histograms only, so that the supervisor can add up its processes.
 
-Buckets follow the nature of the thing: powers of two for sizes, a ladder of 1.5 for seconds.
+Buckets follow the nature of the thing: powers of two for sizes, a ladder of 1.5 for seconds and ratios.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Histogram
 
 SIZE_BUCKETS = tuple(float(2**n) for n in range(15))
+RATIO_BUCKETS = tuple(round(0.01 * 1.5**n, 6) for n in range(18))
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**n, 6) for n in range(28))
 
 STAGE_SECONDS = Histogram(
@@ -26,3 +27,9 @@ PAIRS_FAILED = Counter("rerank_pairs_failed", "Pairs that the model could not sc
 TOKENS_RUN = Counter("rerank_tokens_run", "Tokens that the model ran.")
 TOKEN_CACHE = Counter("rerank_token_cache_documents", "Documents looked up in the token cache.", ["result"])
 MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages of a content type that is never opened.")
+JOBS_POISONED = Counter("rerank_jobs_poisoned", "Jobs set aside because the workers that took them died.")
+COST_ERROR = Histogram(
+    "rerank_cost_error_ratio",
+    "How far a run's predicted time was off: |predicted - actual| / actual.",
+    buckets=RATIO_BUCKETS,
+)

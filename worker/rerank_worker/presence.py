@@ -1,4 +1,5 @@
-"""The worker's presence in Redis: its artefact, its heartbeat, the leases it holds, and whether its callers still live.
+"""The worker's presence in Redis: its artefact, its heartbeat, what running costs it, the leases it holds, and whether
+its callers still live.
 
 One thread, one pipeline a second or more often. An outage is logged once and waited out; scoring does not depend on it.
 """
@@ -14,10 +15,12 @@ from typing import Any
 
 from rerank_shared import fleet
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
 from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.scheduling.cost import CostParameters
 from rerank_worker.leases import Leases
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -36,19 +39,42 @@ class Presence:
     artefact: Artefact
     heartbeat: Heartbeat
     scorer: Scorer
-    rate: TokenRate
+    pace: Pace
     leases: Leases
     redelivery_s: float
     alias: str | None = None
     wall_clock: Callable[[], float] = time.time
+    _shared_cost: CostParameters | None = None
     _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start announcing."""
+        self._adopt_cost()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
         self._thread.start()
+
+    def _adopt_cost(self) -> None:
+        """Begin with what runs cost the last process of this model, precision and host; nothing has run yet."""
+        try:
+            found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.artefact.model)))
+        except OUTAGES_AND_REFUSALS as error:
+            log.warning("no costs read error=%r", error)
+            return
+        except WireError as error:
+            log.warning("costs of another release left alone error=%s", error)
+            return
+        if (prior := found.get(self._cost_field)) is not None:
+            self.pace.adopt(prior)
+
+    @property
+    def _cost_field(self) -> str:
+        return fleet.cost_field(self.artefact.precision, self.heartbeat.host)
+
+    @property
+    def _names(self) -> set[str]:
+        return {self.artefact.model, self.alias or self.artefact.model}
 
     def stop(self) -> None:
         """Say farewell and stop."""
@@ -77,18 +103,22 @@ class Presence:
             self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
     def beat(self) -> None:
-        """Announce once: artefact, heartbeat, leases; and drop the jobs whose callers have gone."""
+        """Announce once: artefact, heartbeat, cost, leases; and drop the jobs whose callers have gone."""
         now = self.wall_clock()
         jobs, tokens = self.scorer.held()
-        beat = replace(self.heartbeat, tokens_per_s=self.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
+        beat = replace(self.heartbeat, tokens_per_s=self.pace.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
         channels = sorted(self.scorer.reply_channels())
         pipe = self.client.pipeline(transaction=False)
         fleet.announce(pipe, self.keys, self.artefact, now, self.alias)
-        fleet.beat(pipe, self.keys, beat, now, self.alias)
-        self.leases.renew(pipe, self.keys, now)
+        fleet.beat(pipe, self.keys, beat, now)
+        cost = self.pace.shared
+        if cost is not None and cost != self._shared_cost:
+            fleet.share_cost(pipe, self.keys, self._names, self._cost_field, cost)
+        self.leases.renew(pipe, self.keys)
         if channels:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
+        self._shared_cost = cost
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}
         self._absent_since = {name: self._absent_since.get(name, now) for name in absent}

@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -37,6 +38,7 @@ from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.consumer import consumer_of
+from rerank_worker.door import Door, DoorStep
 from rerank_worker.engine import (
     Engine,
     PackedWeights,
@@ -46,9 +48,12 @@ from rerank_worker.engine import (
     open_engine,
     providers_for,
 )
+from rerank_worker.intake import Intake
 from rerank_worker.leases import Leases
+from rerank_worker.pace import Pace
+from rerank_worker.plan_work import PlanWork
+from rerank_worker.poison import answer_poisoned
 from rerank_worker.presence import Presence
-from rerank_worker.rate import TokenRate
 from rerank_worker.scorer import Scorer
 from rerank_worker.tasks import register
 from rerank_worker.tokenizing import PairTokenizer
@@ -65,7 +70,7 @@ class Model:
     tokenizer: PairTokenizer
     engine: Engine
     artefact: Artefact
-    rate: TokenRate
+    pace: Pace
 
 
 def main() -> int:
@@ -114,10 +119,10 @@ def load(settings: Settings) -> Model:
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {artefact.max_length} tokens that a pair of "
             f"{artefact.model} may have: raise it"
         )
-    rate = TokenRate()
+    pace = Pace(PlanWork.of(settings))
     together = settings.plan != "single"
-    warm_up(engine, tokenizer, rate, artefact.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, artefact, rate)
+    warm_up(engine, tokenizer, pace, artefact.max_length, settings.budget_tokens, together=together)
+    return Model(tokenizer, engine, artefact, pace)
 
 
 def build(settings: Settings, name: str, core: int | None, model: Model | None = None) -> tuple[Celery, Presence]:
@@ -127,21 +132,18 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
     """
     keys = Keys(settings.namespace)
     model = model or load(settings)
-    artefact, rate = model.artefact, model.rate
-    batcher = Batcher(
-        budget_tokens=settings.budget_tokens,
-        max_wait_s=settings.max_wait_ms / 1000,
-        padded=settings.plan == "buckets",
-        predict_s=rate.predict_s,
-    )
-    scorer = Scorer(model.engine, batcher, rate, revoked=worker_state.revoked.__contains__)
+    artefact = model.artefact
+    scorer = _scorer(model, settings)
+    door = Door(Intake(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s), scorer, keys)
     client, leases = connect(settings), Leases()
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
-    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias)
+    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse)
     app = make_celery(settings)
-    app.conf.worker_consumer = consumer_of(keys)
-    register(app, answerer, leases, settings)
+    app.conf.worker_consumer = consumer_of(keys, door)
+    app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
+    app.steps["consumer"].add(DoorStep)
+    register(app, answerer, leases, door.entered, settings)
     heartbeat = Heartbeat(
         worker_id=name,
         model=artefact.model,
@@ -149,12 +151,25 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
         pid=os.getpid(),
         core=core,
         started_at=time.time(),
-        tokens_per_s=rate.tokens_per_s,
+        tokens_per_s=model.pace.rate.tokens_per_s,
         held_jobs=0,
         held_tokens=0,
     )
     scorer.start()
-    return app, Presence(client, keys, artefact, heartbeat, scorer, rate, leases, settings.redelivery_s, alias)
+    return app, Presence(client, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias)
+
+
+def _scorer(model: Model, settings: Settings) -> Scorer:
+    batcher = Batcher(
+        budget_tokens=settings.budget_tokens,
+        max_wait_s=settings.max_wait_ms / 1000,
+        predict_s=model.pace.cost.predict_s,
+        plan=settings.plan,
+        work_of=model.pace.work.pair,
+        bulk_share=settings.bulk_share,
+    )
+    revoked = worker_state.revoked.__contains__
+    return Scorer(model.engine, batcher, model.pace, revoked=revoked, aging_s=settings.aging_s)
 
 
 def _consume(app: Celery, presence: Presence, settings: Settings, started: float) -> int:

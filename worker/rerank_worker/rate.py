@@ -25,8 +25,3 @@ class TokenRate:
     def tokens_per_s(self) -> float:
         """The average; 0 before the first run."""
         return self._tokens / self._seconds if self._seconds > 0 else 0.0
-
-    def predict_s(self, tokens: int) -> float:
-        """Return the expected seconds of running `tokens`; 0 while nothing is known."""
-        rate = self.tokens_per_s
-        return tokens / rate if rate > 0 else 0.0

@@ -2,7 +2,8 @@
 that want it.
 
 A pair that several jobs want is run once. What nobody wants any more (deadline passed, revoked, caller gone, process
-draining) is dropped just before its run. A pair that fails takes only its own jobs with it.
+draining) is dropped just before its run. A pair that fails takes only its own jobs with it. What runs cost is learned
+from each of them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.errors import InternalError, ScoringFailed
+from rerank_shared.keys import JobClass
 from rerank_shared.messages import Score
+from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.cost import Work
 from rerank_worker import metrics
-from rerank_worker.batcher import Batch, Batcher, Candidate
-from rerank_worker.engine import Engine, begin, runs_at_once
+from rerank_worker.batcher import Batch, Batcher, Candidate, due_times
+from rerank_worker.engine import Engine, runs_at_once, starter
 from rerank_worker.isolate import score_isolated
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import EncodedPair
 
@@ -48,16 +52,22 @@ class Scorer:
         self,
         engine: Engine,
         batcher: Batcher,
-        rate: TokenRate,
+        pace: Pace,
         *,
         revoked: Callable[[str], bool],
+        aging_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
+        #: Called by the scoring thread when less waits than before. It holds the lock: neither block nor fail.
+        self.on_less: Callable[[], None] = _nothing
         self._engine = engine
+        self._start_run = starter(engine)
+        self._runs_at_once = runs_at_once(engine)
         self._batcher = batcher
-        self._rate = rate
+        self._pace = pace
+        self._aging_s = aging_s
         self._revoked = revoked
-        self._clock = clock
         self._lock = threading.Lock()
         self._added = threading.Condition(self._lock)
         self._pairs: dict[bytes, EncodedPair] = {}
@@ -66,6 +76,8 @@ class Scorer:
         self._sequence = 0
         self._draining = False
         self._last_finished = -math.inf
+        #: When the batch that runs will have run, by prediction.
+        self._busy_until = -math.inf
         self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
 
     def start(self) -> None:
@@ -73,10 +85,24 @@ class Scorer:
         self._thread.start()
 
     def submit(
-        self, job_id: str, digests: Sequence[bytes], pairs: Sequence[EncodedPair], deadline: float, reply_to: str | None
+        self,
+        job_id: str,
+        digests: Sequence[bytes],
+        pairs: Sequence[EncodedPair],
+        deadline: float,
+        reply_to: str | None,
+        *,
+        job_class: JobClass = "interactive",
+        since: float | None = None,
+        admit: Callable[[Outlook], None] | None = None,
     ) -> Ticket:
-        """Let a job's pairs wait for their batches; `deadline` is on this scorer's clock."""
-        now = self._clock()
+        """Let a job's pairs wait for their batches.
+
+        `deadline` and `since`, from when the job's age counts, are on this scorer's clock. `admit` is told the job's
+        prospects before it waits; what it raises is raised here, and nothing waits.
+        """
+        now = self.clock()
+        due = self._due_times([pair.tokens for pair in pairs], deadline, now if since is None else since)
         ticket = Ticket(
             job_id=job_id,
             deadline=deadline,
@@ -90,9 +116,11 @@ class Scorer:
             if self._draining:
                 ticket.drop("drained")
                 return ticket
+            if admit is not None and pairs:
+                admit(self._outlook(pairs, job_class, due, deadline - now))
             self._open[id(ticket)] = ticket
-            for index, (digest, pair) in enumerate(zip(digests, pairs, strict=True)):
-                self._add(ticket, index, digest, pair, now)
+            for index, digest in enumerate(digests):
+                self._add(ticket, index, digest, pairs[index], due[index], job_class)
             self._added.notify()
         return ticket
 
@@ -110,10 +138,25 @@ class Scorer:
             self._draining = True
             self._added.notify()
 
+    @property
+    def draining(self) -> bool:
+        """Whether it accepts nothing more."""
+        return self._draining
+
     def held(self) -> tuple[int, int]:
         """Return the number of jobs held and the tokens of their pairs."""
         with self._lock:
             return len(self._open), sum(ticket.tokens for ticket in self._open.values())
+
+    def waiting(self) -> Work:
+        """Return the work that waits; what runs is none of it."""
+        with self._lock:
+            return self._batcher.work
+
+    def first_due(self, job_class: JobClass) -> float | None:
+        """Return when the most urgent waiting pair of a class is due, on this scorer's clock; None if none waits."""
+        with self._lock:
+            return self._batcher.first_due(job_class)
 
     def abandon(self, reply_channels: set[str]) -> None:
         """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
@@ -127,14 +170,32 @@ class Scorer:
         with self._lock:
             return {ticket.reply_to for ticket in self._open.values() if ticket.reply_to is not None}
 
-    def _add(self, ticket: Ticket, index: int, digest: bytes, pair: EncodedPair, now: float) -> None:
+    def _due_times(self, lengths: Sequence[int], deadline: float, since: float) -> list[float]:
+        seconds = {tokens: self._pace.pair_s(tokens) for tokens in set(lengths)}
+        return due_times([seconds[tokens] for tokens in lengths], deadline=deadline, since=since, aging_s=self._aging_s)
+
+    def _outlook(
+        self, pairs: Sequence[EncodedPair], job_class: JobClass, due: Sequence[float], left_s: float
+    ) -> Outlook:
+        """Return the prospects of a job that would come now; its own pairs may be among those that wait already."""
+        predict_s = self._pace.cost.predict_s
+        running_s = max(0.0, self._busy_until - self.clock())
+        before_first, before_last = (predict_s(self._batcher.ahead(job_class, at)) for at in (due[0], due[-1]))
+        own_s = sum(self._pace.pair_s(pair.tokens) for pair in pairs)
+        # What runs between its first pair and its last keeps it from its end, not from its beginning.
+        return Outlook(running_s + before_first, own_s + before_last - before_first, left_s)
+
+    def _add(
+        self, ticket: Ticket, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass
+    ) -> None:
         wanting = self._wanting.setdefault(digest, [])
         if wanting:
             metrics.PAIRS_JOINED.inc()
         wanting.append((ticket, index))
         self._pairs.setdefault(digest, pair)
         self._sequence += 1
-        self._batcher.add(Candidate(digest, pair.tokens, ticket.deadline, now, self._sequence))
+        candidate = Candidate(digest, pair.tokens, due_at, ticket.deadline, ticket.entered, self._sequence, job_class)
+        self._batcher.add(candidate)
 
     def _loop(self) -> None:
         while True:
@@ -152,11 +213,12 @@ class Scorer:
                 if self._draining:
                     for ticket in self._open.values():
                         ticket.drop("drained")
-                decision = self._batcher.next(self._clock())
+                decision = self._batcher.next(self.clock())
+                self.on_less()
                 if isinstance(decision, Batch):
                     return decision
                 until = decision.until
-                wait_s = None if until is None else min(max(0.0, until - self._clock()), threading.TIMEOUT_MAX)
+                wait_s = None if until is None else min(max(0.0, until - self.clock()), threading.TIMEOUT_MAX)
                 self._added.wait(wait_s)
 
     def _run(self, batch: Batch) -> None:
@@ -164,20 +226,22 @@ class Scorer:
         if not wanted:
             return
         self._begin(wanted)
-        encoded = [self._pairs[candidate.digest] for candidate in wanted]
+        runs = self._engine.runs([self._pairs[candidate.digest] for candidate in wanted])
+        left_s = [self._pace.predict_s([wanted[i].tokens for i in run]) for run in runs]
         under_way: deque[_Run] = deque()
-        for run in self._engine.runs(encoded):
+        for number, run in enumerate(runs):
+            self._busy_until = self.clock() + sum(left_s[number:])
             # Asked again before each run: in a batch of single runs the last one starts much later than the first.
             if candidates := [wanted[i] for i in run if self._is_wanted(wanted[i])]:
                 under_way.append(self._start(candidates))
-            if len(under_way) == runs_at_once(self._engine):
+            if len(under_way) == self._runs_at_once:
                 self._finish(under_way.popleft())
         while under_way:
             self._finish(under_way.popleft())
 
     def _is_wanted(self, candidate: Candidate) -> bool:
         """Whether any open job wants this pair; forgets it if none does."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             wanting = self._wanting.get(candidate.digest, [])
             for ticket, _ in wanting:
@@ -209,7 +273,7 @@ class Scorer:
         """Tell the jobs of a batch that it runs."""
         metrics.BATCH_PAIRS.observe(len(candidates))
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             tickets = {id(t): t for c in candidates for t, _ in self._wanting[c.digest]}
             for ticket in tickets.values():
@@ -218,24 +282,29 @@ class Scorer:
                     ticket.first_run_at = now
 
     def _start(self, candidates: Sequence[Candidate]) -> _Run:
-        begun = self._clock()
-        return _Run(candidates, begun, begin(self._engine, [self._pairs[c.digest] for c in candidates]))
+        begun = self.clock()
+        return _Run(candidates, begun, self._start_run([self._pairs[c.digest] for c in candidates]))
 
     def _finish(self, run: _Run) -> None:
-        tokens = sum(candidate.tokens for candidate in run.candidates)
-
         def score(part: Sequence[Candidate]) -> Sequence[float]:
             whole = part is run.candidates
             found = run.logits() if whole else self._engine.score([self._pairs[c.digest] for c in part])
             logits: Sequence[float] = found.tolist()
             return logits
 
+        failed = False
         for candidate, logit in score_isolated(score, run.candidates):
             self._deliver(candidate, logit)
+            failed = failed or isinstance(logit, Exception)
         # Of two runs under way, the second one's time begins where the first one's ends.
-        since, self._last_finished = max(run.begun, self._last_finished), self._clock()
-        self._rate.add(tokens, self._last_finished - since)
-        metrics.TOKENS_RUN.inc(tokens)
+        since, self._last_finished = max(run.begun, self._last_finished), self.clock()
+        lengths = [candidate.tokens for candidate in run.candidates]
+        metrics.TOKENS_RUN.inc(sum(lengths))
+        if failed:
+            # It was run in parts, some of them twice.
+            return
+        if (error := self._pace.observe(lengths, self._last_finished - since)) is not None:
+            metrics.COST_ERROR.observe(error)
 
     def _deliver(self, candidate: Candidate, logit: float | Exception) -> None:
         with self._lock:
@@ -251,6 +320,10 @@ class Scorer:
                 ticket.fail(_failure(index, logit))
         metrics.PAIRS_FAILED.inc()
         log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _failure(index: int, logit: float | Exception) -> ScoringFailed:

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from rerank_shared.errors import InternalError
 from rerank_shared.settings import Settings
+from rerank_worker.bereaved import expire_leases_soon
 from rerank_worker.cores import available_cores, pinnable_cores, spread
 from rerank_worker.forked import NURSERY_COMMAND, Nursery, can_fork
 from rerank_worker.forking import EX_CANT_FORK
@@ -266,6 +267,8 @@ class Supervisor:
             slot.start_at = time.monotonic() + wait_s
             self.restarts += 1
             log.warning("worker died %s restart_in_s=%g", told, wait_s)
+            if code < 0:
+                expire_leases_soon(self._settings, slot.name)
 
     def _drain(self) -> None:
         if self._draining:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -13,24 +16,31 @@ from rerank_shared.cache import ScoreWrites
 from rerank_shared.celery_app import TASK_NAME
 from rerank_shared.connections import OUTAGES
 from rerank_shared.errors import RerankError
-from rerank_shared.fleet import ledger_member
+from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job, Outcome
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
 from rerank_worker.answer import Abandoned, Answerer, Drained
 from rerank_worker.leases import Leases
 
+Entered = Callable[[str | None], None]
 
-def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings) -> None:
-    """Add the task `rerank.score` to `app`, answering with `answerer`."""
+
+def register(app: Celery, answerer: Answerer, leases: Leases, entered: Entered, settings: Settings) -> None:
+    """Add the task `rerank.score` to `app`, answering with `answerer`.
+
+    `entered` is called with a message's delivery tag once its pairs wait or it has ended, whichever comes first.
+    """
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
     @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False)
     def score(self: Any, payload: bytes) -> dict[str, Any]:
-        with leases.held(self.request.properties.get("delivery_tag")):
+        tag = self.request.properties.get("delivery_tag")
+        with leases.held(tag), ExitStack() as at_end:
+            at_end.callback(entered, tag)
             job = wire.decode_job(payload)
             try:
-                return _answer(self.request, job)
+                return _answer(self.request, job, partial(entered, tag))
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
             except OUTAGES as error:
@@ -39,14 +49,14 @@ def register(app: Celery, answerer: Answerer, leases: Leases, settings: Settings
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise
 
-    def _answer(request: Any, job: Job) -> dict[str, Any]:
+    def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
         request.completion = _completion(answerer, job, {}, settings)
         if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
             _complete(answerer, request.completion)
             raise Ignore
         try:
-            answer = answerer.answer(job, reply_to)
+            answer = answerer.answer(job, reply_to, on_waiting)
         except Abandoned:
             _complete(answerer, request.completion)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
@@ -82,7 +92,7 @@ def _completion(answerer: Answerer, job: Job, scores: dict[bytes, Any], settings
     return Completion(
         keys=keys,
         ledger=keys.ledger(job.job_class),
-        ledger_member=ledger_member(job.job_id, job.tokens),
+        ledger_member=ledger_member(job),
         text_key=keys.text(job.job_id) if job.documents is None else None,
         writes=ScoreWrites(scores, settings.cache_ttl_s) if settings.cache else None,
     )

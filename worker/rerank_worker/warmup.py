@@ -1,6 +1,6 @@
 """Runs the engine over a grid of lengths before the process takes its first job, so that the first caller pays nothing.
 
-It also gives the first measurement of the token rate. Text is real words, not one repeated id.
+It also gives the first measurements of what runs cost. Text is real words, not one repeated id.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rerank_shared.errors import ModelDamaged
 from rerank_worker.engine import Engine
-from rerank_worker.rate import TokenRate
+from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import PairTokenizer
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _TEXT = "which of these passages answers the question best, and how many of them
 def warm_up(
     engine: Engine,
     tokenizer: PairTokenizer,
-    rate: TokenRate,
+    pace: Pace,
     max_length: int,
     budget_tokens: int,
     *,
@@ -47,11 +47,11 @@ def warm_up(
             # onnxruntime's exceptions share no base class below Exception.
             raise ModelDamaged(f"the model can't score plain English text of {pair.tokens} tokens: {error}") from None
         took = time.perf_counter() - begun
-        rate.add(len(run) * pair.tokens, took)
+        pace.observe([pair.tokens] * len(run), took)
         if took > _ENOUGH_S:
             break
     seconds = time.perf_counter() - started
-    log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, rate.tokens_per_s)
+    log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, pace.rate.tokens_per_s)
     return seconds
 
 

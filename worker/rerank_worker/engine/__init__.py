@@ -3,7 +3,7 @@
 from rerank_worker.engine.device import DeviceEngine
 from rerank_worker.engine.identity import artefact_of, model_precision, precision_of
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
-from rerank_worker.engine.overlap import begin, runs_at_once
+from rerank_worker.engine.overlap import runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import Providers, providers_for
 from rerank_worker.engine.runs import RunShape
@@ -17,10 +17,10 @@ __all__ = [
     "Providers",
     "RunShape",
     "artefact_of",
-    "begin",
     "model_precision",
     "open_engine",
     "precision_of",
     "providers_for",
     "runs_at_once",
+    "starter",
 ]

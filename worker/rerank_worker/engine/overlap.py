@@ -33,6 +33,6 @@ def runs_at_once(engine: Engine) -> int:
     return 2 if isinstance(engine, Overlapping) else 1
 
 
-def begin(engine: Engine, pairs: Sequence[EncodedPair]) -> Callable[[], Floats]:
-    """Begin a run as far as the engine can; what is returned gives its logits or raises."""
-    return engine.start(pairs) if isinstance(engine, Overlapping) else partial(engine.score, pairs)
+def starter(engine: Engine) -> Callable[[Sequence[EncodedPair]], Callable[[], Floats]]:
+    """Return what begins a run as far as the engine can; what that returns gives the run's logits or raises."""
+    return engine.start if isinstance(engine, Overlapping) else partial(partial, engine.score)

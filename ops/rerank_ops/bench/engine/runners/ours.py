@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from rerank_ops.bench.engine.child import Arguments, Score, serve
 from rerank_shared.catalogue import load_files
 from rerank_shared.precision import PLANS, PlanName
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import Engine, PackedWeights, RunShape, open_engine
 from rerank_worker.engine.runs import SHARED_ROWS
-from rerank_worker.rate import TokenRate
+from rerank_worker.engine.whole import run_engine
+from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
 
@@ -38,20 +37,15 @@ def open_ours(directory: Path, plan: str, pairs: int = SHARED_ROWS) -> tuple[Pai
 
 def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
     """Return the logit of each pair, in order, run as the scorer runs a batch."""
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens)
-    ordered = [pairs[i] for i in order]
-    logits = np.empty(len(pairs), dtype=np.float32)
-    for run in engine.runs(ordered):
-        logits[order[run.start : run.stop]] = engine.score(ordered[run.start : run.stop])
-    scores: list[float] = logits.tolist()
-    return scores
+    logits: list[float] = run_engine(engine, pairs).tolist()
+    return logits
 
 
 def load(arguments: Arguments) -> Score:
     """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
     plan = arguments.options["plan"]
     tokenizer, engine = open_ours(arguments.directory, plan)
-    warm_up(engine, tokenizer, TokenRate(), MAX_LENGTH, BUDGET_TOKENS)
+    warm_up(engine, tokenizer, Pace(), MAX_LENGTH, BUDGET_TOKENS)
     engines = {0: engine, SHARED_ROWS: engine}
 
     def score(query: str, documents: list[str], batch_size: int) -> list[float]:

@@ -1,0 +1,122 @@
+"""A worker's own refusals: what would miss its deadline here is refused before it waits, and nothing else is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from rerank_shared.errors import Overloaded
+from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.cost import CostModel, CostParameters
+from rerank_shared.settings import load_settings
+from rerank_worker.answer import _admit
+from rerank_worker.batcher import Batcher
+from rerank_worker.pace import Pace
+from rerank_worker.scorer import Scorer
+from support.jobs import make_job
+from support.scoring import SmallEngine, digest, pair
+
+#: A pair of ten tokens takes a second.
+COST = CostParameters(0.0, 0.1, 0.0)
+SETTINGS = load_settings()
+
+
+class Desk:
+    """A scorer whose engine stands still with a batch of five pairs, and a clock that a test moves."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.now, self.engine = [100.0], SmallEngine()
+        batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+        self.scorer = Scorer(
+            self.engine, batcher, pace, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+        )
+        self.scorer.start()
+        self._names = iter(range(1, 1_000))
+        self.submit(5, 1_000.0)
+        self.engine.wait_until_running()
+
+    def submit(self, pairs: int, left_s: float, **options: object) -> list[Outlook]:
+        """Submit a job, and return the prospects that it was told of."""
+        names = [next(self._names) for _ in range(pairs)]
+        told: list[Outlook] = []
+        self.scorer.submit(
+            "job",
+            [digest(name) for name in names],
+            [pair(name) for name in names],
+            self.now[0] + left_s,
+            None,
+            admit=told.append,
+            **options,  # type: ignore[arg-type]
+        )
+        return told
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk(Pace(cost=CostModel(COST)))
+    yield desk
+    desk.engine.gate.set()
+
+
+def test_a_job_waits_for_what_runs_and_for_what_is_more_urgent(desk: Desk) -> None:
+    (first,) = desk.submit(2, 50.0)
+    assert (first.wait_s, first.run_s, first.left_s) == pytest.approx((5.0, 2.0, 50.0), rel=0.01)
+    (less_urgent,) = desk.submit(1, 80.0)
+    assert (less_urgent.wait_s, less_urgent.run_s) == pytest.approx((7.0, 1.0), rel=0.01)
+    (more_urgent,) = desk.submit(1, 20.0)
+    assert (more_urgent.wait_s, more_urgent.run_s) == pytest.approx((5.0, 1.0), rel=0.01)
+    (bulk,) = desk.submit(1, 20.0, job_class="bulk")
+    assert bulk.wait_s == pytest.approx(9.0, rel=0.01)
+
+
+def test_what_has_run_of_the_batch_is_not_waited_for(desk: Desk) -> None:
+    desk.now[0] += 3.0
+    (told,) = desk.submit(1, 50.0)
+    assert told.wait_s == pytest.approx(2.0, rel=0.02)
+    desk.now[0] += 30.0
+    (late,) = desk.submit(1, 10.0)
+    assert late.wait_s == 0.0
+
+
+def test_what_comes_between_its_pairs_counts_as_its_run(desk: Desk) -> None:
+    desk.submit(1, 49.5)
+    (told,) = desk.submit(10, 55.0)
+    # Due at 45 to 54, and the other one at 48.5.
+    assert (told.wait_s, told.run_s) == pytest.approx((5.0, 11.0), rel=0.01)
+
+
+def test_nothing_is_known_of_the_speed_so_nothing_is_waited_for() -> None:
+    desk = Desk(Pace())
+    desk.submit(50, 1_000.0)
+    (told,) = desk.submit(5, 0.001)
+    assert (told.wait_s, told.run_s) == (0.0, 0.0)
+    assert not told.hopeless(partial=False)
+    desk.engine.gate.set()
+
+
+def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
+    def refuse(_: Outlook) -> None:
+        raise Overloaded("no", 1.0, 2.0)
+
+    before = desk.scorer.held(), desk.scorer.waiting()
+    with pytest.raises(Overloaded):
+        desk.scorer.submit("job", [digest(999)], [pair(999)], desk.now[0] + 50.0, None, admit=refuse)
+    assert (desk.scorer.held(), desk.scorer.waiting()) == before
+
+
+@pytest.mark.parametrize(
+    ("partial", "wait_s", "run_s", "refused"),
+    [(True, 9.9, 5.0, False), (True, 10.1, 5.0, True), (False, 6.0, 5.0, True), (False, 4.0, 5.0, False)],
+)
+def test_who_is_refused_and_what_is_told(partial: bool, wait_s: float, run_s: float, refused: bool) -> None:
+    job = make_job(SETTINGS, "q", ["d"], partial=partial, deadline_at=time.time() + 10)
+    outlook = Outlook(wait_s, run_s, 10.0)
+    if not refused:
+        _admit(job, outlook)
+        return
+    with pytest.raises(Overloaded, match=r"refused: .* Retry after") as told:
+        _admit(job, outlook)
+    assert told.value.predicted_wait_ms == pytest.approx(wait_s * 1000)
+    assert told.value.retry_after_s == pytest.approx(wait_s + run_s - 10.0)

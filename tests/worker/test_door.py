@@ -1,0 +1,185 @@
+"""The door between queue and scorer: it closes and opens with what waits, wakes whoever it turned away, and asks only
+for what is more urgent than all it has."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rerank_shared.keys import JobClass, Keys
+from rerank_worker.batcher import Batcher
+from rerank_worker.door import Door
+from rerank_worker.intake import Intake
+from rerank_worker.pace import Pace
+from rerank_worker.scorer import Scorer
+from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair
+from support.waiting import wait_until
+
+KEYS = Keys("door")
+BUDGET = 100
+EPOCH = 5_000.0
+
+
+@dataclass
+class Message:
+    """What the door looks at in a message of kombu's."""
+
+    delivery_tag: str
+    tokens: int
+    due_at: float = EPOCH + 50.0
+    job_class: JobClass = "interactive"
+    acknowledged: bool = False
+    headers: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.headers = {"tokens": self.tokens, "due_at": self.due_at}
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        return {"routing_key": KEYS.queue(self.job_class)}
+
+
+class Hall:
+    """A door before a scorer whose engine stands still until it is told to run; a pair has ten tokens."""
+
+    def __init__(self) -> None:
+        self.engine, self.now = SmallEngine(), [100.0]
+        pace = Pace()
+        batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+        self.scorer = Scorer(
+            self.engine, batcher, pace, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+        )
+        intake = Intake(FAR_S, BUDGET, pace.cost.predict_s)
+        self.door = Door(intake, self.scorer, KEYS, wall_clock=lambda: EPOCH)
+        self.woken = threading.Semaphore(0)
+        self.door.attach(self.woken.release)
+        self.scorer.start()
+        self._names = iter(range(1, 1_000))
+
+    def submit(self, pairs: int, *, left_s: float = 50.0, job_class: JobClass = "interactive") -> Any:
+        names = [next(self._names) for _ in range(pairs)]
+        return self.scorer.submit(
+            "job",
+            [digest(name) for name in names],
+            [pair(name) for name in names],
+            self.now[0] + left_s,
+            None,
+            job_class=job_class,
+        )
+
+    def run(self, pairs: int = 1) -> None:
+        """Let the engine begin a batch that then stands still, so that what comes next waits."""
+        self.submit(pairs)
+        self.engine.wait_until_running()
+        while self.woken.acquire(blocking=False):
+            pass
+
+
+@pytest.fixture
+def hall() -> Iterator[Hall]:
+    hall = Hall()
+    yield hall
+    hall.engine.gate.set()
+
+
+def test_what_runs_does_not_close_it(hall: Hall) -> None:
+    assert hall.door.is_open()
+    hall.run(pairs=10)
+    assert hall.door.is_open()
+    hall.submit(9)
+    assert hall.door.is_open()
+    hall.submit(1)
+    assert not hall.door.is_open()
+
+
+def test_whoever_was_turned_away_is_woken_when_a_batch_has_left(hall: Hall) -> None:
+    hall.run()
+    hall.submit(10)
+    assert not hall.door.is_open()
+    hall.engine.gate.set()
+    assert hall.woken.acquire(timeout=PATIENCE_S)
+    wait_until(hall.door.is_open, "the door to open")
+
+
+def test_nobody_is_woken_who_was_not_turned_away(hall: Hall) -> None:
+    hall.engine.gate.set()
+    assert hall.door.is_open()
+    assert hall.submit(5).wait(PATIENCE_S)
+    assert not hall.woken.acquire(blocking=False)
+
+
+class TestOnTheirWay:
+    def test_jobs_count_until_their_pairs_wait(self, hall: Hall) -> None:
+        hall.door.took(Message("a", 60))
+        assert hall.door.is_open()
+        hall.door.took(Message("b", 60))
+        assert not hall.door.is_open()
+        hall.door.entered("b")
+        assert hall.woken.acquire(timeout=PATIENCE_S)
+        assert hall.door.is_open()
+
+    def test_one_that_was_refused_counts_no_longer(self, hall: Hall) -> None:
+        message = Message("a", 200)
+        hall.door.took(message)
+        assert not hall.door.is_open()
+        message.acknowledged = True
+        assert hall.door.is_open()
+
+    def test_one_that_nobody_knows_changes_nothing(self, hall: Hall) -> None:
+        hall.door.took(Message("a", 200))
+        assert not hall.door.is_open()
+        hall.door.entered("other")
+        hall.door.entered(None)
+        assert not hall.woken.acquire(blocking=False)
+
+    def test_a_plain_sender_s_message_is_a_small_job(self, hall: Hall) -> None:
+        message = Message("a", 200)
+        message.headers = {}
+        hall.door.took(message)
+        assert hall.door.is_open()
+
+
+class TestAsking:
+    def test_an_interactive_job_must_be_due_before_the_first_that_waits(self, hall: Hall) -> None:
+        hall.run()
+        hall.submit(5, left_s=20.0)
+        hall.submit(5, left_s=30.0, job_class="bulk")
+        assert hall.door.ask() == pytest.approx({"interactive": EPOCH + 20.0, "bulk": EPOCH + 30.0})
+
+    def test_where_only_bulk_waits_any_interactive_job_is_more_urgent(self, hall: Hall) -> None:
+        hall.run()
+        hall.submit(10, left_s=20.0, job_class="bulk")
+        assert hall.door.ask() == pytest.approx({"interactive": math.inf, "bulk": EPOCH + 20.0})
+
+    def test_a_job_on_its_way_waits_too(self, hall: Hall) -> None:
+        hall.run()
+        hall.submit(10, left_s=20.0)
+        hall.door.took(Message("a", 5, due_at=EPOCH + 7.0))
+        hall.door.took(Message("b", 5, due_at=EPOCH + 8.0, job_class="bulk"))
+        assert hall.door.ask() == pytest.approx({"interactive": EPOCH + 7.0, "bulk": EPOCH + 8.0})
+
+    def test_not_more_often_than_needed(self, hall: Hall) -> None:
+        assert hall.door.ask() is not None
+        assert hall.door.ask() is None
+        hall.now[0] += 1.0
+        assert hall.door.ask() is not None
+
+
+def test_a_draining_process_takes_nothing(hall: Hall) -> None:
+    assert hall.door.is_open()
+    hall.scorer.drain()
+    assert not hall.door.is_open()
+    assert hall.door.ask() is None
+
+
+def test_a_consumer_that_is_not_connected_is_not_woken(hall: Hall) -> None:
+    hall.door.took(Message("a", 200))
+    assert not hall.door.is_open()
+    hall.door.attach(None)
+    hall.door.entered("a")
+    assert not hall.woken.acquire(blocking=False)

@@ -1,0 +1,50 @@
+"""A job that was set aside is answered: its caller is told, and it counts as work no longer."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from rerank_shared.celery_app import make_celery
+from rerank_shared.connections import connect
+from rerank_shared.dead import DeadLetter
+from rerank_shared.errors import JobPoisoned
+from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
+from rerank_shared.settings import Settings
+from rerank_shared.wire import decode_record
+from rerank_worker.poison import answer_poisoned
+from support.jobs import celery_of, make_job, send
+
+pytestmark = pytest.mark.integration
+
+
+def test_its_caller_is_told_and_its_work_forgotten(settings: Settings) -> None:
+    keys, job = Keys(settings.namespace), make_job(settings, "q", ["d"], tokens=7)
+    with celery_of(settings) as app, connect(settings) as client:
+        client.zadd(keys.ledger("interactive"), {ledger_member(job): job.deadline_at})
+        result = send(app, settings, job)
+        (message,) = client.hvals(keys.waiting("interactive"))
+        letter = DeadLetter(job.job_id, "jobs.interactive", message.decode(), 3, "worker-1", time.time())
+        with make_celery(settings) as worker:
+            answer_poisoned(worker, keys, letter)
+        record = client.get(keys.result(job.job_id))
+        job_id, outcome = decode_record(record)
+        assert job_id == job.job_id
+        assert type(outcome) is JobPoisoned
+        assert "3 workers that took it died or fell silent, worker-1 last" in outcome.message
+        assert client.zcard(keys.ledger("interactive")) == 0
+        with pytest.raises(Exception, match="set aside"):
+            result.get(timeout=10)
+
+
+def test_one_that_can_t_be_opened_is_answered_all_the_same(settings: Settings) -> None:
+    keys = Keys(settings.namespace)
+    envelope = {"body": "!", "content-type": "application/x-msgpack", "content-encoding": "binary"}
+    letter = DeadLetter("broken", "jobs.interactive", json.dumps(envelope), 3, "worker-1", time.time())
+    with make_celery(settings) as app, connect(settings) as client:
+        answer_poisoned(app, keys, letter)
+        _, outcome = decode_record(client.get(keys.result("broken")))
+    assert type(outcome) is JobPoisoned

@@ -1,0 +1,33 @@
+"""What a supervisor does for the jobs of a child that died: it ends their leases, so that others take them at once.
+
+Best effort: without it they run out by themselves. Supervision never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings
+from rerank_shared.transport.leases import expire_leases
+
+log = logging.getLogger(__name__)
+_TIMEOUT_S = 1.0
+
+
+def expire_leases_soon(settings: Settings, worker_id: str) -> None:
+    """End the leases that a dead worker process held, on a thread of its own."""
+    threading.Thread(target=_expire, args=(settings, worker_id), name=f"expire-{worker_id}", daemon=True).start()
+
+
+def _expire(settings: Settings, worker_id: str) -> None:
+    try:
+        with connect(settings, timeout_s=_TIMEOUT_S) as client:
+            jobs = expire_leases(client, Keys(settings.namespace), worker_id)
+    except OUTAGES_AND_REFUSALS as error:
+        log.info("leases left to run out name=%s error=%r", worker_id, error)
+        return
+    if jobs:
+        log.warning("jobs of a dead worker wait again name=%s jobs=%d", worker_id, jobs)

@@ -1,0 +1,150 @@
+"""Where jobs come in: the intake's decision, asked by Celery's consumer each time before it takes one.
+
+The consumer's event loop is woken whenever less waits than before. While the process is full it still asks, once a
+batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no urgent one out.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from celery import bootsteps
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.tasks import Tasks
+
+from rerank_shared.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.transport.urgency_headers import Urgency, read_urgency
+from rerank_worker.intake import Intake
+from rerank_worker.scorer import Scorer
+
+log = logging.getLogger(__name__)
+#: A full process asks for something more urgent no more often than this, however short its batches are.
+_ASK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    message: Any
+    urgency: Urgency
+    job_class: JobClass
+
+
+class Door:
+    """Knows what is on its way in, and wakes the consumer. Thread-safe."""
+
+    def __init__(self, intake: Intake, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time) -> None:
+        self._intake = intake
+        self._scorer = scorer
+        self._bulk = keys.queue("bulk")
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._coming: dict[str, _Coming] = {}
+        self._shut = False
+        self._ask_at = 0.0
+        self._wake: Callable[[], object] | None = None
+        scorer.on_less = self.look
+
+    def is_open(self) -> bool:
+        """Whether the process takes another job; once it said no, it wakes the consumer when that may have changed."""
+        # Noted before the question, or the answer to it might change unnoticed.
+        self._shut = True
+        untokenized = sum(job.urgency.tokens for job in self._still_coming())
+        if self._scorer.draining or not self._intake.open(self._scorer.waiting(), untokenized):
+            return False
+        self._shut = False
+        return True
+
+    def took(self, message: Any) -> None:
+        """Note a message that was delivered, before any thread works on it."""
+        queue = (message.delivery_info or {}).get("routing_key")
+        urgency = read_urgency(message.headers or {}, self._wall_clock())
+        with self._lock:
+            self._coming[message.delivery_tag] = _Coming(
+                message, urgency, "bulk" if queue == self._bulk else "interactive"
+            )
+
+    def entered(self, tag: str | None) -> None:
+        """Note that a message's pairs wait now, or that it has ended otherwise; again changes nothing."""
+        with self._lock:
+            known = self._coming.pop(tag or "", None)
+        if known is not None:
+            self.look()
+
+    def look(self) -> None:
+        """Wake the consumer if it was told that the process is full; from any thread, and never blocking."""
+        wake = self._wake
+        if self._shut and wake is not None:
+            wake()
+
+    def attach(self, wake: Callable[[], object] | None) -> None:
+        """Say what wakes the consumer, None while it is not connected."""
+        self._wake = wake
+
+    def ask(self) -> dict[JobClass, float] | None:
+        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that waits here.
+
+        Any interactive one is where only bulk waits. None: don't ask now.
+        """
+        now = self._scorer.clock()
+        if self._scorer.draining or now < self._ask_at:
+            return None
+        self._ask_at = now + _ASK_EVERY_S
+        offset = self._wall_clock() - now
+        first: dict[JobClass, float] = {}
+        for job_class in JOB_CLASSES:
+            due = [job.urgency.due_at for job in self._still_coming() if job.job_class == job_class]
+            if (waiting := self._scorer.first_due(job_class)) is not None:
+                due.append(waiting + offset)
+            if due:
+                first[job_class] = min(due)
+        return first if "interactive" in first else {"interactive": math.inf, **first}
+
+    def _still_coming(self) -> list[_Coming]:
+        with self._lock:
+            # A message that was refused or revoked is acknowledged and never enters.
+            self._coming = {tag: job for tag, job in self._coming.items() if not job.message.acknowledged}
+            return list(self._coming.values())
+
+
+class DoorStep(bootsteps.StartStopStep):
+    """Puts the door before the consumer's channel, at each connection anew."""
+
+    requires = (Tasks,)
+
+    def start(self, c: Consumer) -> None:
+        """Stand in for the channel's own answer to whether it may consume, which goes on bounding how many."""
+        door: Door = c.door
+        channel = c.task_consumer.channel
+        within_prefetch = channel.qos.can_consume
+        channel.qos.can_consume = lambda: within_prefetch() and door.is_open()
+        door.attach(partial(c.hub.call_soon, partial(_fetch, door, channel, within_prefetch)))
+
+    def stop(self, c: Consumer) -> None:
+        """Leave the consumer alone."""
+        c.door.attach(None)
+
+    terminate = shutdown = stop
+
+
+def _fetch(door: Door, channel: Any, within_prefetch: Callable[[], bool]) -> None:
+    """Take one urgent job if the process is full; if it is not, the event loop takes what there is by itself."""
+    if channel.closed or door.is_open() or not within_prefetch() or (before := door.ask()) is None:
+        return
+    try:
+        if before["interactive"] < math.inf:
+            channel.take(before=before["interactive"])
+        elif channel.plain_client.hlen(channel.keys.waiting("interactive")):
+            channel.take()
+        elif "bulk" in before:
+            channel.take(before=before["bulk"])
+    except OUTAGES_AND_REFUSALS as error:
+        # What is lost the event loop is about to find out, and connects again.
+        log.warning("asked in vain for something more urgent error=%r", error)

@@ -1,0 +1,54 @@
+"""How fast this process runs: what its runs cost, for whoever decides, and its tokens a second, for whoever watches.
+
+Written by one thread: by warm-up, before there is another, then by the scoring thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from rerank_shared.scheduling.cost import CostModel, CostParameters
+from rerank_worker.plan_work import PlanWork
+from rerank_worker.rate import TokenRate
+
+
+#: Of a question and a passage.
+_USUAL_TOKENS = 128
+
+
+@dataclass(slots=True)
+class Pace:
+    """What was learned from all runs so far. `work` says what a run is made of in the plan that it runs in."""
+
+    work: PlanWork = field(default_factory=PlanWork)
+    cost: CostModel = field(default_factory=CostModel)
+    rate: TokenRate = field(default_factory=TokenRate)
+
+    @property
+    def shared(self) -> CostParameters | None:
+        """What others may reckon with, who know pairs and not how this plan shares runs: `run_s` is that of a pair."""
+        known = self.cost.parameters
+        return None if known is None else replace(known, run_s=known.run_s * self._runs_a_pair)
+
+    def adopt(self, shared: CostParameters) -> None:
+        """Begin with what another process of this plan has shared; before anything has run."""
+        self.cost.adopt(replace(shared, run_s=shared.run_s / self._runs_a_pair))
+
+    @property
+    def _runs_a_pair(self) -> float:
+        return self.work.pair(_USUAL_TOKENS).runs
+
+    def observe(self, lengths: Sequence[int], seconds: float) -> float | None:
+        """Learn from a run of pairs; return by what share of its time it had been mispredicted, None if it had not
+        been predicted at all."""
+        self.rate.add(sum(lengths), seconds)
+        return self.cost.observe(self.work.run(lengths), seconds)
+
+    def pair_s(self, tokens: int) -> float:
+        """Return the expected seconds of one pair among others; 0 while nothing is known."""
+        return self.cost.predict_s(self.work.pair(tokens))
+
+    def predict_s(self, lengths: Sequence[int]) -> float:
+        """Return the expected seconds of a run of pairs; 0 while nothing is known."""
+        return self.cost.predict_s(self.work.run(lengths))
