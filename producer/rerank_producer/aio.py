@@ -12,7 +12,7 @@ import contextvars
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -107,18 +107,20 @@ class AsyncPort:
     async def publish(self, job: Job, reply_to: str | None) -> None:
         await asyncio.wrap_future(self._background.submit(Publisher.publish, job, reply_to))
 
-    async def listen(self, job_id: str, channel: str | None = None) -> Waiter:
-        waiter = Waiter(job_id, asyncio.Event(), channel)
-        self._pending.add(waiter)
+    async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
+        signal = asyncio.Event()
+        waiters = [Waiter(job_id, signal, (channels or {}).get(job_id)) for job_id in job_ids]
+        for waiter in waiters:
+            self._pending.add(waiter)
         try:
             self._needed.set()
             await _set_within(self._settled, TIMEOUT_S)
-            if channel is not None:
-                await self._subscribed(waiter)
+            if channels:
+                await self._subscribed([waiter for waiter in waiters if waiter.channel is not None])
         except BaseException:
-            self._pending.remove(waiter)
+            self.forget(waiters)
             raise
-        return waiter
+        return waiters
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         signal = waiter.signal
@@ -126,8 +128,9 @@ class AsyncPort:
         await _set_within(signal, wait_s)
         signal.clear()
 
-    def forget(self, waiter: Waiter) -> None:
-        self._pending.remove(waiter)
+    def forget(self, waiters: Sequence[Waiter]) -> None:
+        for waiter in waiters:
+            self._pending.remove(waiter)
 
     async def revoke(self, job_id: str) -> None:
         await asyncio.wrap_future(self._background.submit(Publisher.revoke, job_id))
@@ -155,11 +158,13 @@ class AsyncPort:
         with contextlib.suppress(*OUTAGES):
             await pipe.execute()
 
-    async def _subscribed(self, waiter: Waiter) -> None:
+    async def _subscribed(self, waiters: Sequence[Waiter]) -> None:
         await self.pipeline(lambda pipe: pipe.publish(self.reply_to, WAKE))
         give_up = time.monotonic() + TIMEOUT_S
-        while not waiter.subscribed and waiter.answer is None and (left_s := give_up - time.monotonic()) > 0:
-            await self.wait(waiter, left_s)
+        while any(not each.subscribed and each.answer is None for each in waiters):
+            if (left_s := give_up - time.monotonic()) <= 0:
+                return
+            await self.wait(waiters[0], left_s)
 
 
 async def _set_within(event: asyncio.Event, wait_s: float) -> None:

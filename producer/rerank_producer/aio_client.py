@@ -40,11 +40,12 @@ class AsyncRerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tenant: str = "",
         tokenizer_digest: str | None = None,
         partial: bool = True,
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
         return await self._flow.rerank(self._loops.get().port(), query, documents, options, partial=partial)
 
     async def submit(
@@ -57,10 +58,11 @@ class AsyncRerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tenant: str = "",
         tokenizer_digest: str | None = None,
     ) -> RerankHandle:
         """Enqueue a request for `collect()`; see RerankClient.submit."""
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
         return RerankHandle(await self._flow.submit(self._loops.get().port(), query, documents, options))
 
     async def collect(

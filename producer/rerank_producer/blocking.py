@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -94,18 +94,20 @@ class BlockingPort:
     async def publish(self, job: Job, reply_to: str | None) -> None:
         self._publisher.publish(job, reply_to)
 
-    async def listen(self, job_id: str, channel: str | None = None) -> Waiter:
-        waiter = Waiter(job_id, threading.Event(), channel)
-        self._pending.add(waiter)
+    async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
+        signal = threading.Event()
+        waiters = [Waiter(job_id, signal, (channels or {}).get(job_id)) for job_id in job_ids]
+        for waiter in waiters:
+            self._pending.add(waiter)
         try:
             self._start()
             self._settled.wait(TIMEOUT_S)
-            if channel is not None:
-                await self._subscribed(waiter)
+            if channels:
+                await self._subscribed([waiter for waiter in waiters if waiter.channel is not None])
         except BaseException:
-            self._pending.remove(waiter)
+            self.forget(waiters)
             raise
-        return waiter
+        return waiters
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         signal = waiter.signal
@@ -113,8 +115,9 @@ class BlockingPort:
         signal.wait(wait_s)
         signal.clear()
 
-    def forget(self, waiter: Waiter) -> None:
-        self._pending.remove(waiter)
+    def forget(self, waiters: Sequence[Waiter]) -> None:
+        for waiter in waiters:
+            self._pending.remove(waiter)
 
     async def revoke(self, job_id: str) -> None:
         self._publisher.revoke(job_id)
@@ -143,11 +146,13 @@ class BlockingPort:
                 pipe.publish(self.reply_to, WAKE)
             pipe.execute()
 
-    async def _subscribed(self, waiter: Waiter) -> None:
+    async def _subscribed(self, waiters: Sequence[Waiter]) -> None:
         await self.pipeline(lambda pipe: pipe.publish(self.reply_to, WAKE))
         give_up = time.monotonic() + TIMEOUT_S
-        while not waiter.subscribed and waiter.answer is None and (left_s := give_up - time.monotonic()) > 0:
-            await self.wait(waiter, left_s)
+        while any(not each.subscribed and each.answer is None for each in waiters):
+            if (left_s := give_up - time.monotonic()) <= 0:
+                return
+            await self.wait(waiters[0], left_s)
 
     def _start(self) -> None:
         with self._starting:

@@ -38,6 +38,7 @@ class RerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tenant: str = "",
         tokenizer_digest: str | None = None,
         partial: bool = True,
     ) -> RerankResponse:
@@ -52,7 +53,7 @@ class RerankClient:
 
         Raises InvalidRequest, UnknownModel, QueueUnavailable, JobRevoked, JobLost, ScoringFailed, DeadlineExceeded.
         """
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
         return drive(self._flow.rerank(self._port.get(), query, documents, options, partial=partial))
 
     def submit(
@@ -65,13 +66,14 @@ class RerankClient:
         deadline_ms: float | None = None,
         job_class: JobClass = "interactive",
         model: str | None = None,
+        tenant: str = "",
         tokenizer_digest: str | None = None,
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
         It is not tied to this client: nobody notices if its process ends. Raises as `rerank`.
         """
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tokenizer_digest)
+        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
         return RerankHandle(drive(self._flow.submit(self._port.get(), query, documents, options)))
 
     def collect(
@@ -122,6 +124,7 @@ def request_options(
     deadline_ms: float | None,
     job_class: JobClass,
     model: str | None,
+    tenant: str,
     tokenizer_digest: str | None,
 ) -> dict[str, Any]:
     """Return the options of a request by the names of its schema."""
@@ -131,5 +134,6 @@ def request_options(
         "deadline_ms": deadline_ms,
         "job_class": job_class,
         "model": model,
+        "tenant": tenant,
         "tokenizer_digest": tokenizer_digest,
     }

@@ -12,16 +12,15 @@ from rerank_producer import metrics
 from rerank_producer.clock import Clock, Deadline
 from rerank_producer.flow import incomplete
 from rerank_producer.patience import Patience
-from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
-from rerank_producer.preparation import same_scores
-from rerank_producer.response import build_response
-from rerank_producer.waiting import ServerLost, Wait
+from rerank_producer.response import build_response, stage_timings
+from rerank_producer.scored import agree, combine
+from rerank_producer.waiting import Awaited, Wait
 from rerank_shared import wire
-from rerank_shared.errors import DeadlineExceeded, JobLost, RerankError
+from rerank_shared.errors import JobLost, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Outcome, Stages, Submitted
-from rerank_shared.schemas import RerankResponse, Timings
+from rerank_shared.messages import Outcome, Submitted
+from rerank_shared.schemas import RerankResponse
 
 
 async def collect(
@@ -31,21 +30,22 @@ async def collect(
     started = clock.monotonic()
     plan, record = await _read(port, keys, job_id)
     with metrics.watched(plan.job_class) as watch:
-        outcome = None
-        try:
-            if plan.misses:
-                outcome = await _outcome(port, keys, clock, plan, record, timeout_ms)
-        except (DeadlineExceeded, ServerLost):
-            if not partial:
-                raise
-        if outcome is not None and _contradict(plan, outcome):
+        outcome, shortfall = None, None
+        if plan.misses:
+            outcome, shortfall = await _outcome(port, keys, clock, plan, record, timeout_ms)
+        if shortfall is not None and not partial:
+            raise shortfall
+        if not agree([outcome], plan.artefact if plan.hits else None):
             raise JobLost(
                 f"job {job_id}: the fleet's model changed while it waited, so what was cached does not belong with "
                 "what was scored: submit the request again"
             )
-        response = build_response(plan, outcome, timings=_timings(outcome, (clock.monotonic() - started) * 1000))
+        scored = combine(len(plan.misses), [range(len(plan.misses))], [outcome])
+        timings = stage_timings(scored)
+        timings.total_ms = (clock.monotonic() - started) * 1000
+        response = build_response(plan, scored, timings=timings)
         if not (partial or response.complete):
-            raise incomplete(job_id, outcome)
+            raise incomplete(plan, scored)
         watch.response = response
         return response
 
@@ -66,35 +66,22 @@ async def _read(port: Port, keys: Keys, job_id: str) -> tuple[Submitted, bytes |
 
 async def _outcome(
     port: Port, keys: Keys, clock: Clock, plan: Submitted, record: bytes | None, timeout_ms: float | None
-) -> Outcome:
+) -> tuple[Outcome | None, RerankError | None]:
     if record is not None:
         answer = wire.decode_record(record)[1]
         if isinstance(answer, RerankError):
             raise answer
-        return answer
+        return answer, None
     deadline = Deadline.at_epoch(plan.deadline_at, clock)
     if timeout_ms is not None and deadline.started + timeout_ms / 1000 < deadline.at:
         deadline = Deadline.after(timeout_ms / 1000, clock)
-    waiter: Waiter = await port.listen(plan.job_id, keys.result(plan.job_id))
+    waiters = await port.listen([plan.job_id], {plan.job_id: keys.result(plan.job_id)})
     try:
         patience = Patience(clock.monotonic(), deadline.at, redelivery_s=0.0, resends=False)
         # The record may have come between reading it and being subscribed.
         patience.line_restored(clock.monotonic())
-        return await Wait(port, keys, clock, waiter, deadline, patience).outcome()
+        awaited = Awaited(waiters[0], patience)
+        shortfall = await Wait(port, keys, clock, deadline, [awaited]).finish()
+        return awaited.outcome, shortfall
     finally:
-        port.forget(waiter)
-
-
-def _contradict(plan: Submitted, outcome: Outcome) -> bool:
-    return bool(plan.hits) and plan.artefact is not None and not same_scores(plan.artefact, outcome.artefact)
-
-
-def _timings(outcome: Outcome | None, total_ms: float) -> Timings:
-    stages = Stages() if outcome is None else outcome.stages
-    return Timings(
-        total_ms=total_ms,
-        queue_ms=stages.queue_ms,
-        tokenize_ms=stages.tokenize_ms,
-        batch_ms=stages.batch_ms,
-        run_ms=stages.run_ms,
-    )
+        port.forget(waiters)

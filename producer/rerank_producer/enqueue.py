@@ -50,6 +50,8 @@ class Publisher:
                 task_id=job.job_id,
                 queue=self._keys.queue(job.job_class),
                 reply_to=reply_to,
+                # By these the queue orders it, without opening it.
+                headers={"due_at": job.due_at, "tokens": job.tokens, "tenant": job.tenant},
                 # What a request says is nobody's business in events and logs, and costs time to spell.
                 argsrepr="(job,)",
                 kwargsrepr="{}",

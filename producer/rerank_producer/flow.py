@@ -1,12 +1,11 @@
 """One request's life on the caller's side: parse, look up, enqueue what is missing, wait, answer.
 
 Written over a `Port`, so that the sync and the asyncio client are one. A request whose pairs are all cached never
-touches the queue; one whose deadline has passed is never enqueued.
+touches the queue; one whose deadline has passed, or that would miss it, is never enqueued.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,31 +13,33 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer.artefacts import ArtefactBook
+from rerank_producer.asking import Asked, Asking
 from rerank_producer.clock import Clock, Deadline
-from rerank_producer.patience import Patience
+from rerank_producer.flights import Claims
 from rerank_producer.port import Port
 from rerank_producer.preparation import (
-    Parcel,
     Prepared,
     check_tokenizer,
     effective_max_length,
-    make_parcel,
+    only_misses,
     parse,
     prepare,
-    same_scores,
     ttl_s,
     wait_ms,
+    with_hits,
+    with_misses,
     without_hits,
+    without_misses,
 )
-from rerank_producer.response import build_response
-from rerank_producer.waiting import ServerLost, Wait
+from rerank_producer.response import build_response, stage_timings
+from rerank_producer.scored import Scored, agree, combine
 from rerank_shared import wire
 from rerank_shared.catalogue import name_of
 from rerank_shared.digest import pair_digests
-from rerank_shared.errors import DeadlineExceeded, QueueUnavailable
+from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Outcome, Score, Stages
-from rerank_shared.schemas import Document, RerankRequest, RerankResponse, Timings
+from rerank_shared.messages import Artefact, Score, Submitted
+from rerank_shared.schemas import Document, RerankRequest, RerankResponse
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,11 @@ class Flow:
     clock: Clock = field(default_factory=Clock)
     keys: Keys = field(init=False)
     artefacts: ArtefactBook = field(init=False)
+    asking: Asking = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
+        self.asking = Asking(self.settings, self.keys, self.clock)
         self.artefacts = ArtefactBook(self.keys, self.clock)
 
     async def rerank(
@@ -74,16 +77,17 @@ class Flow:
             request = parse(self.settings, query, documents, options)
             deadline, spent = self._deadline(request), _Spent()
             prepared = await self._prepare(port, request, deadline, spent)
-            outcome = None
-            try:
-                if prepared.plan.misses:
-                    prepared, outcome = await self._score(port, prepared, deadline, spent)
-            except (DeadlineExceeded, ServerLost):
-                if not partial:
-                    raise
-            watch.response = self._respond(prepared, outcome, deadline, spent)
+            scored, shortfall = None, None
+            if prepared.plan.misses:
+                try:
+                    prepared, scored, shortfall = await self._score(port, prepared, deadline, spent, partial)
+                except (DeadlineExceeded, Overloaded) as error:
+                    shortfall = error
+            watch.response = self._respond(prepared, scored, deadline, spent)
+            if shortfall is not None and not (partial and _worth_having(shortfall, watch.response)):
+                raise shortfall
             if not (partial or watch.response.complete):
-                raise incomplete(watch.response.id, outcome)
+                raise incomplete(prepared.plan, scored)
             hits, seconds = len(prepared.plan.hits), self.clock.monotonic() - deadline.started
             metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
             return watch.response
@@ -95,7 +99,10 @@ class Flow:
             deadline = self._deadline(request)
             prepared = await self._prepare(port, request, deadline, _Spent())
             plan = prepared.plan
-            parcel = self._parcel(prepared, deadline) if plan.misses else None
+            parcel = None
+            if plan.misses:
+                # One job: whoever collects it, in another process, knows it by the id of the request.
+                (parcel,) = await self.asking.parcels(port, prepared, deadline, partial=True, shards=1)
             wait_s = max(0.0, plan.deadline_at - self.clock.epoch())
             life_s = ttl_s(wait_s + self.settings.result_ttl_s)
 
@@ -118,12 +125,15 @@ class Flow:
         artefact: Artefact | None = None
         max_length = request.max_length
         scores: list[Score | None] | None = None
+        digests: list[bytes] | None = None
         if request.documents:
             try:
                 artefact = await self.artefacts.get(port, model)
                 check_tokenizer(request, artefact)
                 max_length = effective_max_length(request, self.settings, artefact)
-                scores = await self._look_up(port, request, artefact, max_length)
+                if artefact is not None and max_length is not None and self.settings.cache:
+                    digests = pair_digests(artefact, max_length, request.query, request.contents())
+                    scores = await self._found(port, digests)
             except QueueUnavailable as error:
                 # A cache that can't be read is a miss. If the server is really away, enqueuing will say so.
                 log.debug("look-up failed error=%r", error)
@@ -136,86 +146,78 @@ class Flow:
             scores=scores,
             submitted_at=submitted_at,
             deadline_at=deadline.epoch_at,
+            digests=digests,
         )
 
-    async def _look_up(
-        self, port: Port, request: RerankRequest, artefact: Artefact | None, max_length: int | None
-    ) -> list[Score | None] | None:
-        if artefact is None or max_length is None or not self.settings.cache:
-            return None
-        scores = await port.lookup(pair_digests(artefact, max_length, request.query, request.contents()))
+    async def _found(self, port: Port, digests: list[bytes]) -> list[Score | None]:
+        scores = await port.lookup(digests)
         hits = len(scores) - scores.count(None)
         metrics.observe_lookup(hits, len(scores) - hits)
         return scores
 
     async def _score(
-        self, port: Port, prepared: Prepared, deadline: Deadline, spent: _Spent
-    ) -> tuple[Prepared, Outcome]:
-        """Return the outcome for the misses, and what it is an outcome for: the request itself, or, where the fleet's
-        model has changed since the look-up, the request without the hits, which another model scored."""
-        outcome = await self._ask(port, prepared, deadline, spent)
-        plan = prepared.plan
-        if plan.hits and plan.artefact is not None and not same_scores(plan.artefact, outcome.artefact):
+        self, port: Port, prepared: Prepared, deadline: Deadline, spent: _Spent, partial: bool
+    ) -> tuple[Prepared, Scored | None, RerankError | None]:
+        """Return what was scored of the misses, why it is not all, and what it was scored for: the request itself, or,
+        where the fleet's model has changed since the look-up or between two parts, the request as a whole once more."""
+        claims = await self._claims(port, prepared, deadline)
+        mine = without_misses(prepared, claims.by_index)
+        asked = await self.asking.ask(port, mine, deadline, partial=partial, beside=claims.jobs)
+        if claims.by_index and asked.shortfall is None:
+            mine, asked = await self._land(port, mine, asked, list(claims.by_index), deadline, partial)
+        spent.enqueue_ms += asked.enqueue_ms
+        plan = mine.plan
+        if not agree(asked.outcomes, plan.artefact if plan.hits else None):
             self.artefacts.forget(plan.model)
-            prepared = without_hits(prepared)
-            outcome = await self._ask(port, prepared, deadline, spent)
-        return prepared, outcome
-
-    async def _ask(self, port: Port, prepared: Prepared, deadline: Deadline, spent: _Spent) -> Outcome:
-        """Send one job and wait for its outcome; it is sent again, under the same id, if it seems lost."""
-        parcel = self._parcel(prepared, deadline)
-        started = self.clock.monotonic()
-        # First, because it tells at once if the server is away, where the reply channel would try for a while.
-        await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
-        waiter = await port.listen(parcel.job.job_id)
-        try:
-            await port.publish(parcel.job, port.reply_to)
-            sent_at = self.clock.monotonic()
-            spent.enqueue_ms += (sent_at - started) * 1000
-
-            async def send_again() -> None:
-                nonlocal parcel
-                parcel = parcel.again()
-                await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
-                await port.publish(parcel.job, port.reply_to)
-
-            patience = Patience(sent_at, deadline.at, self.settings.redelivery_s)
-            return await Wait(port, self.keys, self.clock, waiter, deadline, patience, send_again).outcome()
-        except asyncio.CancelledError:
-            port.revoke_soon(parcel.job.job_id)
-            raise
-        finally:
-            port.forget(waiter)
-
-    def _parcel(self, prepared: Prepared, deadline: Deadline) -> Parcel:
-        if (late_s := self.clock.monotonic() - deadline.at) >= 0:
-            raise DeadlineExceeded(
-                f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: "
-                "allow a longer deadline_ms"
-            )
-        return make_parcel(prepared, self.settings, self.clock.epoch())
-
-    def _respond(
-        self, prepared: Prepared, outcome: Outcome | None, deadline: Deadline, spent: _Spent
-    ) -> RerankResponse:
-        stages = Stages() if outcome is None else outcome.stages
-        timings = Timings(
-            cache_ms=spent.cache_ms,
-            enqueue_ms=spent.enqueue_ms,
-            queue_ms=stages.queue_ms,
-            tokenize_ms=stages.tokenize_ms,
-            batch_ms=stages.batch_ms,
-            run_ms=stages.run_ms,
+            mine = without_hits(prepared)
+            asked = await self.asking.ask(port, mine, deadline, partial=partial, shards=1)
+        return (
+            mine,
+            combine(len(mine.plan.misses), [each.part for each in asked.parcels], asked.outcomes),
+            asked.shortfall,
         )
-        response = build_response(prepared.plan, outcome, metadata=prepared.metadata, timings=timings)
+
+    async def _land(
+        self, port: Port, mine: Prepared, asked: Asked, others: Sequence[int], deadline: Deadline, partial: bool
+    ) -> tuple[Prepared, Asked]:
+        """Take the scores of pairs that were left to other requests from the cache, and send what did not get there."""
+        assert mine.digests is not None
+        scores = await self._found(port, [mine.digests[index] for index in others])
+        found = {index: score for index, score in zip(others, scores, strict=True) if score is not None}
+        mine = with_hits(mine, found)
+        missing = [index for index in others if index not in found]
+        if not missing:
+            return mine, asked
+        more = await self.asking.ask(port, only_misses(mine, missing), deadline, partial=partial)
+        return with_misses(mine, missing), asked.then(more, len(mine.plan.misses))
+
+    async def _claims(self, port: Port, prepared: Prepared, deadline: Deadline) -> Claims:
+        plan, digests = prepared.plan, prepared.digests
+        if not self.settings.single_flight or digests is None:
+            return Claims({})
+        now = self.clock.epoch()
+        return await Claims.read(port, self.keys, digests, plan.misses, now=now, deadline_at=deadline.epoch_at)
+
+    def _respond(self, prepared: Prepared, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
+        timings = stage_timings(scored)
+        timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
+        response = build_response(prepared.plan, scored, metadata=prepared.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
 
 
-def incomplete(job_id: str, outcome: Outcome | None) -> DeadlineExceeded:
+def _worth_having(shortfall: RerankError, response: RerankResponse) -> bool:
+    """Whether a caller that takes what there is gets an answer in spite of `shortfall`.
+
+    A deadline passes for everybody, and first-stage order is an answer then; a refusal leaves time to ask elsewhere.
+    """
+    return not isinstance(shortfall, Overloaded) or any(result.scored for result in response.results)
+
+
+def incomplete(plan: Submitted, scored: Scored | None) -> DeadlineExceeded:
     """Return the error of a caller that wants all or nothing."""
-    scores = () if outcome is None else outcome.scores
+    unscored = len(plan.misses) if scored is None else scored.scores.count(None)
     return DeadlineExceeded(
-        f"job {job_id}: {scores.count(None)} of its {len(scores)} documents were not scored before the deadline. "
+        f"job {plan.job_id}: {unscored} of its {len(plan.misses)} documents were not scored before the deadline. "
         "Pass partial=True to get what there is, send fewer documents, or allow a longer deadline."
     )

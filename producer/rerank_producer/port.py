@@ -6,7 +6,7 @@ loop; an `AsyncPort` suspends. All methods raise QueueUnavailable when the serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from rerank_producer.pending import Waiter
@@ -35,14 +35,15 @@ class Port(Protocol):
     async def publish(self, job: Job, reply_to: str | None) -> None:
         """Put a job on the queue."""
 
-    async def listen(self, job_id: str, channel: str | None = None) -> Waiter:
-        """Return a waiter that hears of a job from now on, also on `channel`. It must be forgotten in the end."""
+    async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
+        """Return waiters that hear of jobs from now on, also on a channel of its own where `channels` names one; they
+        share one signal. They must be forgotten in the end."""
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         """Return when something has happened to `waiter`, or after that time."""
 
-    def forget(self, waiter: Waiter) -> None:
-        """Stop hearing of its job."""
+    def forget(self, waiters: Sequence[Waiter]) -> None:
+        """Stop hearing of their jobs."""
 
     async def revoke(self, job_id: str) -> None:
         """Tell all workers to drop a job."""

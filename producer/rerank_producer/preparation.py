@@ -1,26 +1,22 @@
-"""From a request to what must be done for it: which scores are known, which pairs are left, and the job that asks for
-them. Pure: it reads no clock and touches no connection.
+"""From a request to what must be done for it: which scores are known, and which pairs are left. Pure: it reads no clock
+and touches no connection.
 
-Every document is either a hit or a miss, exactly once; `plan.misses[i]` is the document that the job's i-th text is.
+Every document is either a hit or a miss, exactly once; `parcels` makes jobs of the misses.
 """
 
 from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rerank_shared import wire
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.fleet import ledger_member
-from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Job, Score, Submitted
+from rerank_shared.messages import Artefact, Score, Submitted
 from rerank_shared.schemas import Document, RerankRequest, parse_request
 from rerank_shared.settings import Settings
 from rerank_shared.token_ids import Content, refuse_foreign
-from rerank_shared.work import estimate_tokens
 
 #: Redis refuses life-times that overflow; nobody waits longer than this.
 _TTL_MAX_S = 366 * 86_400
@@ -28,7 +24,8 @@ _TTL_MAX_S = 366 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with what the cache knew of it. `max_length` None leaves it to the worker."""
+    """A request with what the cache knew of it. `max_length` None leaves it to the worker; `digests` are those of all
+    its pairs, None where nobody has announced what they depend on."""
 
     plan: Submitted
     query: str
@@ -36,26 +33,8 @@ class Prepared:
     metadata: list[dict[str, Any] | None] | None
     max_length: int | None
     tokenizer_digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """What is sent for one job: the envelope, and its text apart where that is large. Keys live `ttl_s`."""
-
-    job: Job
-    text: bytes | None
-    ttl_s: int
-
-    def add_to(self, pipe: Any, keys: Keys) -> None:
-        """Queue on a Redis pipeline all that must be there before the envelope is sent; may be repeated."""
-        if self.text is not None:
-            pipe.set(keys.text(self.job.job_id), self.text, ex=self.ttl_s)
-        member = ledger_member(self.job.job_id, self.job.tokens)
-        pipe.zadd(keys.ledger(self.job.job_class), {member: self.job.deadline_at})
-
-    def again(self) -> Parcel:
-        """Return the same parcel for the next attempt."""
-        return replace(self, job=replace(self.job, attempt=self.job.attempt + 1))
+    tenant: str
+    digests: list[bytes] | None = None
 
 
 def parse(
@@ -111,6 +90,7 @@ def prepare(
     scores: Sequence[Score | None] | None,
     submitted_at: float,
     deadline_at: float,
+    digests: list[bytes] | None = None,
 ) -> Prepared:
     """Divide a request into hits and misses; `scores` is the cache's answer, None if it was not asked."""
     count = len(request.documents)
@@ -129,7 +109,9 @@ def prepare(
         artefact=artefact,
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
-    return Prepared(plan, request.query, request.contents(), metadata, max_length, request.tokenizer_digest)
+    return Prepared(
+        plan, request.query, request.contents(), metadata, max_length, request.tokenizer_digest, request.tenant, digests
+    )
 
 
 def without_hits(prepared: Prepared) -> Prepared:
@@ -140,31 +122,25 @@ def without_hits(prepared: Prepared) -> Prepared:
     return replace(prepared, plan=plan)
 
 
-def make_parcel(prepared: Prepared, settings: Settings, now: float) -> Parcel:
-    """Return what is to be sent for the misses; `now` is epoch seconds."""
-    plan = prepared.plan
-    documents = tuple(prepared.contents[index] for index in plan.misses)
-    apart = sum(map(_bytes, documents)) > settings.inline_bytes
-    artefact_limit = None if plan.artefact is None else plan.artefact.max_length
-    job = Job(
-        job_id=plan.job_id,
-        job_class=plan.job_class,
-        model=plan.model,
-        query=prepared.query,
-        documents=None if apart else documents,
-        max_length=prepared.max_length,
-        enqueued_at=now,
-        deadline_at=plan.deadline_at,
-        tokens=estimate_tokens(prepared.query, documents, prepared.max_length or artefact_limit),
-        tokenizer_digest=prepared.tokenizer_digest,
-    )
-    wait_s = max(0.0, plan.deadline_at - now)
-    text = wire.encode_texts(documents) if apart else None
-    return Parcel(job, text, ttl_s(wait_s + settings.redelivery_s + settings.result_ttl_s))
+def without_misses(prepared: Prepared, left_out: Collection[int]) -> Prepared:
+    """Return the same request, of which some misses are somebody else's."""
+    misses = tuple(index for index in prepared.plan.misses if index not in left_out)
+    return replace(prepared, plan=replace(prepared.plan, misses=misses))
 
 
-def _bytes(document: Content) -> int:
-    return len(document.encode()) if isinstance(document, str) else len(document.packed)
+def only_misses(prepared: Prepared, misses: Sequence[int]) -> Prepared:
+    """Return the same request with these misses alone, under a new id."""
+    return replace(prepared, plan=replace(prepared.plan, job_id=uuid.uuid4().hex, misses=tuple(misses)))
+
+
+def with_misses(prepared: Prepared, more: Sequence[int]) -> Prepared:
+    """Return the same request with more misses, behind those it has."""
+    return replace(prepared, plan=replace(prepared.plan, misses=(*prepared.plan.misses, *more)))
+
+
+def with_hits(prepared: Prepared, found: dict[int, Score]) -> Prepared:
+    """Return the same request with more hits."""
+    return replace(prepared, plan=replace(prepared.plan, hits=prepared.plan.hits | found))
 
 
 def ttl_s(wanted_s: float) -> int:

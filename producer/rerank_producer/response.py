@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from rerank_producer.scored import Scored
 from rerank_shared.activation import ACTIVATIONS
-from rerank_shared.errors import MalformedMessage, UnsupportedVersion
-from rerank_shared.messages import Artefact, Outcome, Score, Submitted
+from rerank_shared.errors import UnsupportedVersion
+from rerank_shared.messages import Artefact, Score, Stages, Submitted
 from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
 #: One validation of the whole list takes half the time of one a result.
@@ -22,17 +23,17 @@ _RESULTS = TypeAdapter(list[Result])
 
 def build_response(
     plan: Submitted,
-    outcome: Outcome | None,
+    scored: Scored | None,
     *,
     metadata: Sequence[dict[str, Any] | None] | None = None,
     timings: Timings,
 ) -> RerankResponse:
-    """Return the answer to a request; without an outcome only its hits are scored.
+    """Return the answer to a request; where nothing was scored for it only its hits are.
 
-    Raises MalformedMessage or UnsupportedVersion where a worker's answer can't be used.
+    Raises UnsupportedVersion where a worker's answer can't be used.
     """
-    scores = merge(plan, outcome)
-    artefact = plan.artefact if outcome is None else outcome.artefact
+    scores = merge(plan, scored)
+    artefact = plan.artefact if scored is None else scored.artefact
     activate = _activation(artefact)
     rows = [
         _row(index, scores[index], index in plan.hits, activate, plan.ids[index], metadata[index] if metadata else None)
@@ -44,26 +45,28 @@ def build_response(
         complete=None not in scores,
         model=_model(plan.model, artefact),
         timings=timings,
-        usage=_usage(plan, outcome),
-        batch_pairs=[] if outcome is None else list(outcome.batch_pairs),
-        worker=None if outcome is None else outcome.worker,
+        usage=_usage(plan, scored),
+        batch_pairs=[] if scored is None else list(scored.batch_pairs),
+        workers=[] if scored is None else list(scored.workers),
     )
 
 
-def merge(plan: Submitted, outcome: Outcome | None) -> list[Score | None]:
+def stage_timings(scored: Scored | None) -> Timings:
+    """Return the worker's stages; what the client adds is 0."""
+    stages = Stages() if scored is None else scored.stages
+    return Timings(
+        queue_ms=stages.queue_ms, tokenize_ms=stages.tokenize_ms, batch_ms=stages.batch_ms, run_ms=stages.run_ms
+    )
+
+
+def merge(plan: Submitted, scored: Scored | None) -> list[Score | None]:
     """Return the score of each document of the request, None for what has none."""
     scores: list[Score | None] = [None] * len(plan.ids)
     for index, score in plan.hits.items():
         scores[index] = score
-    if outcome is None:
-        return scores
-    if len(outcome.scores) != len(plan.misses):
-        raise MalformedMessage(
-            f"worker {outcome.worker} answered {len(outcome.scores)} scores for the {len(plan.misses)} documents of "
-            f"job {plan.job_id}: run the same release of rerank-fleet on producers and workers"
-        )
-    for index, new in zip(plan.misses, outcome.scores, strict=True):
-        scores[index] = new
+    if scored is not None:
+        for index, new in zip(plan.misses, scored.scores, strict=True):
+            scores[index] = new
     return scores
 
 
@@ -118,6 +121,6 @@ def _model(name: str, artefact: Artefact | None) -> ModelInfo:
     )
 
 
-def _usage(plan: Submitted, outcome: Outcome | None) -> Usage:
-    run = [] if outcome is None else [score for score in outcome.scores if score is not None]
+def _usage(plan: Submitted, scored: Scored | None) -> Usage:
+    run = [] if scored is None else [score for score in scored.scores if score is not None]
     return Usage(tokens=sum(score.tokens for score in run), pairs_run=len(run), pairs_cached=len(plan.hits))

@@ -1,12 +1,13 @@
-"""Waits for one job's answer: by its announcement, by looking, by sending again, until it is there or time is over.
+"""Waits for the answers to a request's jobs: by their announcements, by looking, by sending again, until all are there
+or time is over. One deadline for all of them.
 
 An outage while waiting is waited out; it becomes an error only if the server is still away at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer.clock import Clock, Deadline
@@ -14,9 +15,12 @@ from rerank_producer.patience import Act, Patience
 from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
 from rerank_shared import wire
-from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, RerankError
+from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
+
+#: What ends a part of a request without spoiling the others.
+_SHORTFALLS = (DeadlineExceeded, Overloaded)
 
 
 class ServerLost(QueueUnavailable):
@@ -24,42 +28,92 @@ class ServerLost(QueueUnavailable):
 
 
 @dataclass(slots=True)
+class Awaited:
+    """One job that is waited for. `send_again` None means that it can only be looked for; `ours` False, that it is
+    another request's, whose failure is not ours and which is given up alone."""
+
+    waiter: Waiter
+    patience: Patience
+    send_again: Callable[[], Awaitable[None]] | None = None
+    ours: bool = True
+    given_up: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be done for it."""
+        return self.given_up or self.waiter.answer is not None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What a worker scored, if any did."""
+        return self.waiter.answer if isinstance(self.waiter.answer, Outcome) else None
+
+
+@dataclass(slots=True)
 class Wait:
-    """One wait for one job. `send_again` None means that it can only be looked for."""
+    """One wait for all jobs of a request; their waiters share one signal. `idle` asks how many processes are idle."""
 
     port: Port
     keys: Keys
     clock: Clock
-    waiter: Waiter
     deadline: Deadline
-    patience: Patience
-    send_again: Callable[[], Awaitable[None]] | None = None
-    _outage: QueueUnavailable | None = None
+    awaited: Sequence[Awaited]
+    idle: Callable[[], Awaitable[int]] | None = None
+    _outage: QueueUnavailable | None = field(default=None)
 
-    async def outcome(self) -> Outcome:
-        """Return what the worker answered, complete or not.
+    async def finish(self) -> RerankError | None:
+        """Return when every job is answered or time is over: then why an outcome is missing, None if none is.
 
-        Raises the worker's error, DeadlineExceeded if there is no answer in time, or ServerLost if there is no server
-        at the end of it.
+        That is DeadlineExceeded, Overloaded, or ServerLost if there is no server at the end. Raises any other error
+        that a worker answered, at once.
         """
         while True:
-            if (answer := self.waiter.answer) is not None:
-                if isinstance(answer, RerankError):
-                    raise answer
-                return answer
-            if self.waiter.line_restored:
-                self.waiter.line_restored = False
-                self.patience.line_restored(self.clock.monotonic())
-            match self.patience.act(self.clock.monotonic()):
-                case Act.WAIT:
-                    await self.port.wait(self.waiter, self.patience.wait_s(self.clock.monotonic()))
-                case Act.CHECK:
-                    await self._despite_outages(self._look)
-                case Act.SEND:
-                    if self.send_again is not None:
-                        await self._despite_outages(self.send_again)
-                case Act.STOP:
-                    await self._give_up()
+            open_ = [each for each in self.awaited if not each.over]
+            self._raise_errors()
+            if not open_:
+                return self._shortfall()
+            acts = [(each, await self._act(each)) for each in open_]
+            if any(each.ours and act is Act.STOP for each, act in acts):
+                return await self._give_up([each for each in open_ if each.ours]) or self._shortfall()
+            for each, act in acts:
+                each.given_up = act is Act.STOP
+            if all(act is Act.WAIT for _, act in acts):
+                now = self.clock.monotonic()
+                await self.port.wait(open_[0].waiter, min(each.patience.wait_s(now) for each in open_))
+
+    def _raise_errors(self) -> None:
+        for error in self._errors():
+            if not isinstance(error, _SHORTFALLS):
+                raise error
+
+    def _shortfall(self) -> RerankError | None:
+        return next(iter(self._errors()), None)
+
+    def _errors(self) -> list[RerankError]:
+        answers = [each.waiter.answer for each in self.awaited if each.ours]
+        return [answer for answer in answers if isinstance(answer, RerankError)]
+
+    async def _act(self, awaited: Awaited) -> Act:
+        """Do what is due for one job, and return it."""
+        waiter, patience = awaited.waiter, awaited.patience
+        if waiter.line_restored:
+            waiter.line_restored = False
+            patience.line_restored(self.clock.monotonic())
+        act = patience.act(self.clock.monotonic())
+        match act:
+            case Act.CHECK:
+                await self._despite_outages(lambda: self._look(waiter))
+            case Act.HEDGE:
+                await self._despite_outages(lambda: self._hedge(awaited))
+            case Act.SEND:
+                if awaited.send_again is not None:
+                    await self._despite_outages(awaited.send_again)
+        return act
+
+    async def _hedge(self, awaited: Awaited) -> None:
+        """Send a late job once more if a process is idle; behind a busy fleet it would only add to the queue."""
+        if awaited.send_again is not None and self.idle is not None and await self.idle() > 0:
+            await awaited.send_again()
 
     async def _despite_outages(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -69,31 +123,38 @@ class Wait:
         else:
             self._outage = None
 
-    async def _look(self) -> None:
-        key = self.keys.result(self.waiter.job_id)
+    async def _look(self, waiter: Waiter) -> None:
+        key = self.keys.result(waiter.job_id)
         (record,) = await self.port.pipeline(lambda pipe: pipe.get(key))
         if record is not None:
-            self.waiter.resolve(wire.decode_record(record)[1])
+            waiter.resolve(wire.decode_record(record)[1])
 
-    async def _give_up(self) -> None:
-        """Look once more; raises if there is still nothing."""
-        job_id, now = self.waiter.job_id, self.clock.epoch()
+    async def _give_up(self, open_: Sequence[Awaited]) -> RerankError | None:
+        """Look once more for all that is open; returns why something is still missing."""
+        waiters, now = [each.waiter for each in open_], self.clock.epoch()
 
         def fill(pipe: Any) -> None:
-            pipe.get(self.keys.result(job_id))
             pipe.zcount(self.keys.workers, now, "+inf")
+            for waiter in waiters:
+                pipe.get(self.keys.result(waiter.job_id))
 
+        job_id = waiters[0].job_id
         try:
             if self._outage is not None:
                 raise self._outage
-            record, workers = await self.port.pipeline(fill)
+            workers, *records = await self.port.pipeline(fill)
         except QueueUnavailable as error:
-            raise ServerLost(f"the answer of job {job_id} could not be received: {error.message}") from error
-        if record is not None:
-            self.waiter.resolve(wire.decode_record(record)[1])
-        if self.waiter.answer is None:
-            waited_s = self.clock.monotonic() - self.deadline.started
-            raise DeadlineExceeded(f"job {job_id} was not answered within {waited_s:.1f} s: {_advice(workers)}")
+            lost = ServerLost(f"the answer of job {job_id} could not be received: {error.message}")
+            lost.__cause__ = error
+            return lost
+        for waiter, record in zip(waiters, records, strict=True):
+            if record is not None:
+                waiter.resolve(wire.decode_record(record)[1])
+        self._raise_errors()
+        if all(waiter.answer is not None for waiter in waiters):
+            return None
+        waited_s = self.clock.monotonic() - self.deadline.started
+        return DeadlineExceeded(f"job {job_id} was not answered within {waited_s:.1f} s: {_advice(workers)}")
 
 
 def _advice(workers: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ class Echo:
     @property
     def keys(self) -> Keys:
         return Keys(self.settings.namespace)
+
+    def now(self) -> float:
+        return time.time()
 
     def open_gate(self, name: str) -> None:
         echo_worker.open_gate(self.client, self.settings, name)

@@ -21,8 +21,8 @@ from rerank_shared.backend import Completion
 from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.connections import connect
 from rerank_shared.errors import ScoringFailed
-from rerank_shared.fleet import ledger_member
 from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.token_ids import Content
@@ -74,7 +74,7 @@ def main() -> None:
         client.rpush(keys.prefix + f"seen:{job.job_id}", payload)
         client.expire(keys.prefix + f"seen:{job.job_id}", 60)
         self.request.completion = Completion(
-            keys, keys.ledger(job.job_class), ledger_member(job.job_id, job.tokens), keys.text(job.job_id)
+            keys, keys.ledger(job.job_class), ledger_member(job), keys.text(job.job_id)
         )
         documents = job.documents
         if documents is None:

@@ -12,7 +12,7 @@ import pytest
 from producer.echo_worker import artefact_of, score
 from rerank_producer.pending import Pending, Waiter
 from rerank_shared import wire
-from rerank_shared.errors import JobRevoked, ScoringFailed
+from rerank_shared.errors import JobRevoked, RerankError, ScoringFailed
 from rerank_shared.messages import Outcome
 from rerank_shared.settings import load_settings
 
@@ -24,6 +24,11 @@ def record(job_id: str, status: str = "SUCCESS", result: Any = None) -> bytes:
         result = wire.outcome_to_plain(outcome)
     packed: bytes = msgpack.packb({"task_id": job_id, "status": status, "result": result})
     return packed
+
+
+def failed(job_id: str, error: RerankError) -> bytes:
+    """Return the record of a job that failed, as Celery writes one."""
+    return record(job_id, "FAILURE", {"exc_type": type(error).__name__, "exc_message": list(error.args)})
 
 
 def waiting(pending: Pending, job_id: str, channel: str | None = None) -> Waiter:

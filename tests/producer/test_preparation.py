@@ -14,7 +14,6 @@ from rerank_producer.preparation import (
     Prepared,
     check_tokenizer,
     effective_max_length,
-    make_parcel,
     parse,
     prepare,
     same_scores,
@@ -22,12 +21,9 @@ from rerank_producer.preparation import (
     wait_ms,
     without_hits,
 )
-from rerank_shared import wire
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.messages import Artefact, Score
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.token_ids import TokenIds
-from rerank_shared.work import estimate_tokens
 
 # Made without the environment, which tests are cut off from only while they run.
 SETTINGS = Settings.model_construct()
@@ -63,7 +59,6 @@ def test_every_document_is_a_hit_or_a_miss_once(scores: list[Score | None]) -> N
     plan = prepared.plan
     assert sorted([*plan.hits, *plan.misses]) == list(range(len(scores)))
     assert plan.hits == {index: score for index, score in enumerate(scores) if score is not None}
-    assert make_parcel(prepared, SETTINGS, 1_000.0).job.documents == tuple(texts[index] for index in plan.misses)
 
 
 @given(KNOWN)
@@ -85,43 +80,6 @@ def test_ids_and_metadata_stay_at_home_and_in_order() -> None:
     assert prepared.plan.ids == ("x", None, None)
     assert prepared.metadata == [None, None, {"n": 1}]
     assert prepared.plan.top_n == 2
-    assert make_parcel(prepared, SETTINGS, 1_000.0).job.documents == ("a", "b", "c")
-
-
-def test_job_says_all_that_a_worker_needs() -> None:
-    parcel = make_parcel(prepared_of(["a", "b"], job_class="bulk", max_length=64), SETTINGS, 1_001.0)
-    job = wire.decode_job(wire.encode_job(parcel.job))
-    assert (job.job_class, job.model, job.query, job.max_length) == ("bulk", "a model", "a query", 64)
-    assert (job.enqueued_at, job.deadline_at, job.attempt) == (1_001.0, 2_000.0, 1)
-    assert job.tokens == estimate_tokens("a query", ["a", "b"], 64)
-
-
-def test_next_attempt_is_the_same_job() -> None:
-    first = make_parcel(prepared_of(["a"]), SETTINGS, 1_001.0)
-    second = first.again()
-    assert (second.job.attempt, second.job.job_id, second.text) == (2, first.job.job_id, first.text)
-
-
-@pytest.mark.parametrize(("text", "apart"), [("x" * 100, False), ("x" * 101, True), ("ä" * 51, True)])
-def test_text_over_the_limit_travels_apart(text: str, apart: bool) -> None:
-    settings = load_settings(inline_bytes=100)
-    parcel = make_parcel(prepared_of([text]), settings, 1_000.0)
-    assert (parcel.job.documents is None) == apart
-    assert parcel.text == (wire.encode_texts([text]) if apart else None)
-
-
-@pytest.mark.parametrize(("count", "apart"), [(25, False), (26, True)])
-def test_token_ids_travel_as_text_does(count: int, apart: bool) -> None:
-    ids, made_by = TokenIds.of([300] * count), "d" * 64
-    parcel = make_parcel(
-        prepared_of([{"token_ids": [300] * count, "id": "x"}], tokenizer_digest=made_by),
-        load_settings(inline_bytes=100),
-        1_000.0,
-    )
-    assert parcel.job.tokenizer_digest == made_by
-    assert parcel.job.documents == (None if apart else (ids,))
-    assert parcel.text == (wire.encode_texts([ids]) if apart else None)
-    assert wire.decode_job(wire.encode_job(parcel.job)) == parcel.job
 
 
 def test_ids_of_another_tokenizer_are_refused_as_soon_as_the_model_s_is_known() -> None:
@@ -132,12 +90,6 @@ def test_ids_of_another_tokenizer_are_refused_as_soon_as_the_model_s_is_known() 
     check_tokenizer(wrong, None)
     with pytest.raises(InvalidRequest, match=r"tokenizer_digest: b{64} .* a{64}"):
         check_tokenizer(wrong, ARTEFACT)
-
-
-def test_text_outlives_deadline_redelivery_and_result() -> None:
-    settings = load_settings(redelivery_s=15.5, result_ttl_s=600)
-    assert make_parcel(prepared_of(["a"], deadline_at=1_030.0), settings, 1_000.0).ttl_s == 646
-    assert make_parcel(prepared_of(["a"], deadline_at=900.0), settings, 1_000.0).ttl_s == 616
 
 
 @pytest.mark.parametrize(("wanted_s", "expected"), [(-5.0, 1), (0.0, 1), (1.2, 2), (1e300, 366 * 86_400)])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from producer.echo_worker import artefact_of
 from rerank_producer.response import build_response
+from rerank_producer.scored import Scored
 from rerank_shared.activation import sigmoid
-from rerank_shared.errors import MalformedMessage, UnsupportedVersion
-from rerank_shared.messages import Artefact, Outcome, Score, Stages, Submitted
+from rerank_shared.errors import UnsupportedVersion
+from rerank_shared.messages import Artefact, Score, Stages, Submitted
 from rerank_shared.schemas import RerankResponse, Timings
 from rerank_shared.settings import Settings
 
@@ -39,19 +40,19 @@ def plan_of(count: int, hits: dict[int, Score], top_n: int | None = None, **chan
     return Submitted(**(fields | changes))
 
 
-def outcome_of(scores: list[Score | None], artefact: Artefact = ARTEFACT) -> Outcome:
-    return Outcome("job", tuple(scores), artefact, "worker", Stages(), (3, 4))
+def scored_of(scores: list[Score | None], artefact: Artefact = ARTEFACT) -> Scored:
+    return Scored(tuple(scores), artefact, ("worker",), Stages(), (3, 4))
 
 
-def respond(plan: Submitted, outcome: Outcome | None = None, **options: Any) -> RerankResponse:
-    return build_response(plan, outcome, timings=Timings(), **options)
+def respond(plan: Submitted, scored: Scored | None = None, **options: Any) -> RerankResponse:
+    return build_response(plan, scored, timings=Timings(), **options)
 
 
 @given(DOCUMENTS, st.none() | st.integers(1, 35))
 def test_documents_are_ranked_once_each(documents: list[tuple[bool, Score | None]], top_n: int | None) -> None:
     hits = {index: score for index, (cached, score) in enumerate(documents) if cached and score is not None}
     new = [score for index, (_, score) in enumerate(documents) if index not in hits]
-    response = respond(plan_of(len(documents), hits, top_n), outcome_of(new))
+    response = respond(plan_of(len(documents), hits, top_n), scored_of(new))
     results = response.results
 
     expected = sorted(
@@ -80,12 +81,12 @@ def test_without_an_outcome_only_the_cache_speaks(documents: list[tuple[bool, Sc
     assert sorted(result.index for result in response.results) == list(range(len(documents)))
     assert {result.index for result in response.results if result.scored} == set(hits)
     assert response.complete == (len(hits) == len(documents))
-    assert (response.worker, response.batch_pairs) == (None, [])
+    assert (response.workers, response.batch_pairs) == ([], [])
 
 
 def test_model_is_the_one_that_scored() -> None:
     other = replace(ARTEFACT, model="another", model_digest="f" * 64, precision="fp32", max_length=64)
-    assert respond(plan_of(1, {}), outcome_of([Score(1, 1, False)], other)).model.model_dump() == {
+    assert respond(plan_of(1, {}), scored_of([Score(1, 1, False)], other)).model.model_dump() == {
         "name": "another",
         "digest": "f" * 64,
         "precision": "fp32",
@@ -97,7 +98,7 @@ def test_model_is_the_one_that_scored() -> None:
 
 def test_activation_is_the_artefacts() -> None:
     identity = replace(ARTEFACT, activation="identity")
-    assert respond(plan_of(1, {}), outcome_of([Score(7.5, 1, False)], identity)).results[0].relevance_score == 7.5
+    assert respond(plan_of(1, {}), scored_of([Score(7.5, 1, False)], identity)).results[0].relevance_score == 7.5
 
 
 def test_metadata_follows_its_document() -> None:
@@ -106,13 +107,7 @@ def test_metadata_follows_its_document() -> None:
     assert [result.metadata for result in response.results] == [None, {"n": 2}, {"n": 0}]
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_wrong_number_of_scores_is_refused(count: int) -> None:
-    with pytest.raises(MalformedMessage, match=f"answered {count} scores for the 2 documents"):
-        respond(plan_of(2, {}), outcome_of([Score(1, 1, False)] * count))
-
-
 def test_activation_of_a_newer_release_is_told() -> None:
     newer = replace(ARTEFACT, activation="softplus")
     with pytest.raises(UnsupportedVersion, match="softplus"):
-        respond(plan_of(1, {}), outcome_of([Score(1, 1, False)], newer))
+        respond(plan_of(1, {}), scored_of([Score(1, 1, False)], newer))

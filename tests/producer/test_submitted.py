@@ -38,7 +38,7 @@ def test_answer_is_that_of_rerank_without_metadata(client: RerankClient, echo: E
     assert [result.id for result in response.results] == [("one", None, "three")[i] for i in order]
     assert [result.cached for result in response.results] == [i == 1 for i in order]
     assert all(result.metadata is None for result in response.results)
-    assert (response.complete, response.id, response.worker) == (True, handle.job_id, "echo")
+    assert (response.complete, response.id, response.workers) == (True, handle.job_id, ["echo"])
     assert [job.job_class for job in echo.seen(handle.job_id)] == ["bulk"]
 
 

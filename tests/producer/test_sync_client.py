@@ -26,6 +26,7 @@ from rerank_shared.errors import (
     UnknownModel,
 )
 from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.token_ids import TokenIds
 from support.waiting import wait_until
@@ -49,7 +50,7 @@ def test_cold_request_is_scored_by_the_worker(client: RerankClient) -> None:
     expected = sorted(range(30), key=lambda i: (-logit("any words", documents[i]), i))
     assert [result.index for result in response.results] == expected[:7]
     assert [result.logit for result in response.results] == [logit("any words", documents[i]) for i in expected[:7]]
-    assert (response.complete, response.worker, response.batch_pairs) == (True, "echo", [30])
+    assert (response.complete, response.workers, response.batch_pairs) == (True, ["echo"], [30])
     assert (response.usage.pairs_run, response.usage.pairs_cached) == (30, 0)
     assert response.model.precision == "echo"
     stages = response.timings
@@ -75,7 +76,7 @@ def test_cached_request_touches_neither_queue_nor_worker(settings: Settings) -> 
         assert listeners() == before
     assert response.complete
     assert all(result.cached for result in response.results)
-    assert (response.usage.pairs_run, response.usage.pairs_cached, response.worker) == (0, 5, None)
+    assert (response.usage.pairs_run, response.usage.pairs_cached, response.workers) == (0, 5, [])
     assert not echo.client.exists(echo.keys.queue_list("interactive"), echo.keys.ledger("interactive"))
     echo.client.close()
 
@@ -139,12 +140,12 @@ def test_long_text_travels_beside_the_queue_and_is_cleared_away(client: RerankCl
         settings = echo.settings
         longest_s = settings.default_deadline_ms / 1000 + settings.redelivery_s + settings.result_ttl_s
         assert settings.result_ttl_s < life_s <= longest_s
-        assert echo.client.zscore(echo.keys.ledger("interactive"), f"{job_id}|{job.tokens}") == job.deadline_at
+        assert echo.client.zscore(echo.keys.ledger("interactive"), ledger_member(job)) == job.deadline_at
         echo.open_gate(gate)
         response = pending.result()
     assert response.complete
     assert not echo.client.exists(echo.keys.text(job_id))
-    assert echo.client.zscore(echo.keys.ledger("interactive"), f"{job_id}|{job.tokens}") is None
+    assert echo.client.zscore(echo.keys.ledger("interactive"), ledger_member(job)) is None
 
 
 def test_request_without_documents_is_answered_without_a_server() -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from producer.test_pending import record
+from producer.test_pending import failed, record
 from rerank_producer.clock import Clock, Deadline
 from rerank_producer.patience import Patience
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import drive
-from rerank_producer.waiting import ServerLost, Wait
-from rerank_shared.errors import DeadlineExceeded, InternalError, QueueUnavailable
+from rerank_producer.waiting import Awaited, ServerLost, Wait
+from rerank_shared.errors import (
+    DeadlineExceeded,
+    InternalError,
+    Overloaded,
+    QueueUnavailable,
+    RerankError,
+    ScoringFailed,
+)
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
 
@@ -29,6 +37,7 @@ class Memory:
         self.record: bytes | None = None
         self.away = False
         self.workers = workers
+        self.idle = 0
         self.looks: list[float] = []
         self.sent: list[float] = []
         self.events: list[tuple[float, Callable[[], None]]] = []
@@ -40,6 +49,9 @@ class Memory:
         commands: list[Any] = []
         fill(_Commands(commands))
         return [self.record if name == "get" else self.workers for name in commands]
+
+    async def count_idle(self) -> int:
+        return self.idle
 
     async def send_again(self) -> None:
         if self.away:
@@ -74,7 +86,12 @@ def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, redelivery
     deadline = Deadline.after(deadline_s, clock)
     patience = Patience(0.0, deadline.at, redelivery_s)
     port: Any = memory
-    return drive(Wait(port, Keys("test"), clock, waiter, deadline, patience, memory.send_again).outcome())
+    awaited = Awaited(waiter, patience, memory.send_again)
+    shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
+    if shortfall is not None:
+        raise shortfall
+    assert awaited.outcome is not None
+    return awaited.outcome
 
 
 @pytest.fixture
@@ -155,6 +172,75 @@ def test_server_that_stays_away_is_told_at_the_deadline(waiter: Waiter) -> None:
 def test_time_out_says_what_to_do(waiter: Waiter, workers: int, advice: str) -> None:
     with pytest.raises(DeadlineExceeded, match=rf"job a was not answered within 5\.0 s: {advice}"):
         wait_for(Memory(workers), waiter)
+
+
+class TestSeveralJobs:
+    """One request in parts: `finish` ends when all are answered or time is over, whatever became of each."""
+
+    def finish(
+        self, memory: Memory, pending: Pending, count: int = 2, *, deadline_s: float = 5.0, late_s: float = math.inf
+    ) -> tuple[list[Awaited], RerankError | None]:
+        clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
+        deadline, signal = Deadline.after(deadline_s, clock), threading.Event()
+        awaited = []
+        for number in range(count):
+            waiter = Waiter(f"job-{number}", signal)
+            pending.add(waiter)
+            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, 100.0, late_at=late_s), memory.send_again))
+        port: Any = memory
+        wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_idle)
+        return awaited, drive(wait.finish())
+
+    def test_all_answers_are_waited_for(self) -> None:
+        memory, pending = Memory(), Pending()
+        memory.events = [
+            (0.1, lambda: pending.deliver(record("job-1"))),
+            (0.3, lambda: pending.deliver(record("job-0"))),
+        ]
+        awaited, shortfall = self.finish(memory, pending)
+        assert shortfall is None
+        assert [each.outcome and each.outcome.job_id for each in awaited] == ["job-0", "job-1"]
+        assert memory.now == 0.3
+
+    def test_what_came_in_time_is_kept(self) -> None:
+        memory, pending = Memory(workers=1), Pending()
+        memory.events = [(0.1, lambda: pending.deliver(record("job-1")))]
+        awaited, shortfall = self.finish(memory, pending)
+        assert isinstance(shortfall, DeadlineExceeded)
+        assert [each.outcome is None for each in awaited] == [True, False]
+        assert memory.now == 5.0
+
+    def test_a_part_that_is_refused_does_not_end_the_others(self) -> None:
+        memory, pending = Memory(), Pending()
+        memory.events = [
+            (0.1, lambda: pending.deliver(failed("job-0", Overloaded("busy", 70.0, 2.0)))),
+            (0.2, lambda: pending.deliver(record("job-1"))),
+        ]
+        awaited, shortfall = self.finish(memory, pending)
+        assert isinstance(shortfall, Overloaded)
+        assert (shortfall.predicted_wait_ms, shortfall.retry_after_s) == (70.0, 2.0)
+        assert [each.outcome is None for each in awaited] == [True, False]
+
+    def test_a_part_that_failed_ends_the_request_at_once(self) -> None:
+        memory, pending = Memory(), Pending()
+        memory.events = [(0.1, lambda: pending.deliver(failed("job-1", ScoringFailed("no"))))]
+        with pytest.raises(ScoringFailed, match="no"):
+            self.finish(memory, pending)
+        assert memory.now == 0.1
+
+    @pytest.mark.parametrize(("idle", "sent"), [(1, [0.7, 0.7]), (0, [])])
+    def test_late_parts_are_sent_again_only_where_somebody_is_idle(self, idle: int, sent: list[float]) -> None:
+        memory, pending = Memory(workers=2), Pending()
+        memory.idle = idle
+        self.finish(memory, pending, late_s=0.7)
+        assert memory.sent == sent
+
+    def test_an_answer_that_is_there_is_not_asked_for_again(self) -> None:
+        memory, pending = Memory(workers=2), Pending()
+        memory.record, memory.idle = record("job-0"), 1
+        awaited, shortfall = self.finish(memory, pending, 1, late_s=0.3)
+        assert (shortfall, memory.sent, memory.now) == (None, [], 0.3)
+        assert awaited[0].outcome is not None
 
 
 def test_flow_that_suspends_without_a_loop_is_a_bug_that_is_told() -> None:

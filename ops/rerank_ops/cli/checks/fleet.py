@@ -50,9 +50,7 @@ def _backlog(state: FleetState, settings: Settings) -> Finding:
         return Finding("backlog", "ok", "nothing waits")
     waiting = " and ".join(f"{backlog.jobs:,} {job_class}" for job_class, backlog in state.backlog.items())
     message = f"{waiting} jobs unanswered, predicted to be done in {_duration(state.predicted_drain_s)}"
-    rate = state.tokens_per_s or state.single_rate
-    interactive_s = state.backlog["interactive"].tokens / rate if rate else 0.0
-    if interactive_s * 1000 > settings.default_deadline_ms:
+    if state.drain_s("interactive") * 1000 > settings.default_deadline_ms:
         return Finding("backlog", "warn", f"{message}: interactive requests miss their deadline", "start more workers")
     return Finding("backlog", "ok", message)
 
