@@ -8,7 +8,7 @@ PEERS  ?= .venv-peers
 EXPORT ?= .venv-export
 PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
-.PHONY: help install demo check lint test test-export bench bench-engine bench-engine-peers clean
+.PHONY: help install demo check lint test test-export bench bench-engine bench-engine-peers bench-scheduling soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -49,6 +49,13 @@ test-export: $(EXPORT)/.installed  ## The tests of the export that need torch, i
 
 bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
 	$(BIN)/python -m rerank_ops.bench.fleet
+
+bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
+	$(BIN)/python -m rerank_ops.bench.scheduling $(BEFORE:%=--before %) $(PARTS)
+	$(BIN)/python -m rerank_ops.bench.render docs/scheduling.md --figures build/bench/scheduling.json
+
+soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
+	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)
 
 $(PEERS)/.installed: $(PEERS_LIST) pyproject.toml
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)

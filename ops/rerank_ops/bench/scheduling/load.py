@@ -1,0 +1,139 @@
+"""Open-loop load: requests that arrive when they arrive, whatever became of those before, and what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rerank_ops.demo.corpus import stdlib_passages
+from rerank_ops.demo.first_stage import Bm25Index
+from rerank_ops.demo.questions import stdlib_questions
+from rerank_producer import AsyncRerankClient
+from rerank_shared.errors import DeadlineExceeded, Overloaded
+from rerank_shared.settings import Settings
+
+#: Candidates of a request, and how often: many small ones, few large ones.
+K_CHOICES = (5, 10, 20, 50, 100)
+_K_WEIGHTS = (30, 30, 20, 15, 5)
+_PATIENT_MS = 30_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question and its candidates' texts, in BM25 order."""
+
+    text: str
+    documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request that is sent `at_s` after the start. `tight` ones have little time."""
+
+    at_s: float
+    query: Query
+    deadline_ms: float
+    tight: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a request. `complete`: every candidate was scored, and in time."""
+
+    arrival: Arrival
+    latency_s: float
+    complete: bool
+    refused: bool
+    pairs_run: int
+
+
+class Questions:
+    """Questions over the documentation of Python's standard library, with as many candidates as asked for."""
+
+    def __init__(self) -> None:
+        index, longest = Bm25Index(stdlib_passages()), max(K_CHOICES)
+        texts = [question.text for question in stdlib_questions()]
+        found = [Query(text, tuple(each.text for each in index.top(text, longest))) for text in texts]
+        self._queries = [query for query in found if len(query.documents) == longest]
+
+    def __iter__(self) -> Iterator[Query]:
+        return iter(self._queries)
+
+    def pick(self, chance: random.Random, k: int, mark: str = "") -> Query:
+        """Return a question with `k` candidates; a `mark` makes it one that no cache has seen."""
+        query = chance.choice(self._queries)
+        return Query(f"{mark} {query.text}".strip(), query.documents[:k])
+
+
+def poisson(
+    questions: Questions, *, seed: int, seconds: float, rps: float, tight_share: float, pair_s: float, mark: str
+) -> list[Arrival]:
+    """Return mixed requests at random times; a tight deadline is 2.5 times what one idle process would take.
+
+    `pair_s` is what a pair takes on average; the others may take half a minute.
+    """
+    chance = random.Random(seed)
+    arrivals: list[Arrival] = []
+    at_s = chance.expovariate(rps)
+    while at_s < seconds:
+        (k,) = chance.choices(K_CHOICES, _K_WEIGHTS)
+        tight = chance.random() < tight_share
+        deadline_ms = 100.0 + 2_500.0 * k * pair_s if tight else _PATIENT_MS
+        query = questions.pick(chance, k, f"{mark} {len(arrivals)}")
+        arrivals.append(Arrival(at_s, query, deadline_ms, tight))
+        at_s += chance.expovariate(rps)
+    return arrivals
+
+
+def mean_k() -> float:
+    """Return the mean number of candidates."""
+    return sum(k * weight for k, weight in zip(K_CHOICES, _K_WEIGHTS, strict=True)) / sum(_K_WEIGHTS)
+
+
+async def _play(settings: Settings, arrivals: Sequence[Arrival]) -> tuple[list[Ended], float]:
+    async with AsyncRerankClient(settings) as client:
+        await client.rerank("connect and warm the way", ["once"])
+        started = time.perf_counter()
+
+        async def send(arrival: Arrival) -> Ended:
+            await asyncio.sleep(max(0.0, arrival.at_s - (time.perf_counter() - started)))
+            return await _send(client, arrival)
+
+        ended = await asyncio.gather(*map(send, arrivals))
+        return ended, time.perf_counter() - started
+
+
+async def _send(client: AsyncRerankClient, arrival: Arrival) -> Ended:
+    begun = time.perf_counter()
+    complete, refused, pairs = False, False, 0
+    try:
+        query = arrival.query
+        response = await client.rerank(query.text, query.documents, deadline_ms=arrival.deadline_ms)
+        complete, pairs = response.complete, response.usage.pairs_run
+    except Overloaded:
+        refused = True
+    except DeadlineExceeded:
+        pass
+    latency_s = time.perf_counter() - begun
+    in_time = latency_s * 1000 <= arrival.deadline_ms
+    return Ended(arrival, latency_s, complete and in_time, refused, pairs)
+
+
+def play(settings: Settings, arrivals: Sequence[Arrival]) -> tuple[list[Ended], float]:
+    """Send all requests when they are due; returns what became of each, and the seconds until the last had ended."""
+    return asyncio.run(_play(settings, arrivals))
+
+
+def met_share(ended: Sequence[Ended], *, tight: bool | None = None) -> float:
+    """Return the share of requests answered completely and in time, of all or of those that are tight or not."""
+    chosen = [each for each in ended if tight is None or each.arrival.tight == tight]
+    return sum(each.complete for each in chosen) / len(chosen)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return a percentile of measured values, by the nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
