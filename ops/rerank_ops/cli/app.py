@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from rerank_ops.cli.cache import cache
+from rerank_ops.cli.dead import dead
 from rerank_ops.cli.demo import demo
 from rerank_ops.cli.doctor import doctor
 from rerank_ops.cli.export import export
+from rerank_ops.cli.plan import plan
+from rerank_ops.cli.redis_load import redis_load
 from rerank_ops.cli.rerank import rerank
 from rerank_ops.cli.server import server
+from rerank_ops.cli.simulate import simulate
 from rerank_ops.cli.tune import tune
 from rerank_ops.cli.up import up
 from rerank_ops.cli.worker import worker
@@ -34,8 +38,12 @@ app.command()(server)
 app.command()(worker)
 app.command()(doctor)
 app.command()(tune)
+app.command()(simulate)
+app.command()(plan)
+app.command()(redis_load)
 app.command()(export)
 app.add_typer(cache)
+app.add_typer(dead)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,67 @@
+"""The twin of the ledger: the predicted seconds of all unanswered jobs, and how many of them come before a new one.
+
+The real ledger is summed entry by entry; this one keeps sums by steps of urgency, since many are asked of it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from itertools import accumulate
+from math import floor, inf
+
+from rerank_shared.keys import JOB_CLASSES, JobClass
+
+#: Jobs whose urgency differs by less may count as equally urgent.
+_STEP_S = 0.01
+#: Less than any run takes, more than sums of floats drift.
+_NOTHING_S = 1e-9
+
+
+class Backlog:
+    """Unanswered work, known as of the last time that somebody read it all: clients remember what they read."""
+
+    __slots__ = ("_known", "_known_at", "_remembered_s", "_seconds", "jobs")
+
+    def __init__(self, remembered_s: float) -> None:
+        self.jobs = 0
+        self._seconds: dict[JobClass, dict[int, float]] = {c: defaultdict(float) for c in JOB_CLASSES}
+        self._remembered_s = remembered_s
+        #: Of each class its steps, ascending, and the seconds up to each.
+        self._known: dict[JobClass, tuple[list[int], list[float]]] = {}
+        self._known_at = -inf
+
+    def add(self, job_class: JobClass, due_at: float, seconds: float) -> None:
+        """Count a job that was sent."""
+        self.jobs += 1
+        self._seconds[job_class][_step(due_at)] += seconds
+
+    def remove(self, job_class: JobClass, due_at: float, seconds: float) -> None:
+        """Forget a job that was answered, or whose deadline passed."""
+        self.jobs -= 1
+        step, sums = _step(due_at), self._seconds[job_class]
+        sums[step] -= seconds
+        if sums[step] < _NOTHING_S:
+            del sums[step]
+
+    def ahead_s(self, job_class: JobClass, due_at: float, now: float) -> float:
+        """Return the seconds of work that is taken before a job of that class and urgency."""
+        if now - self._known_at >= self._remembered_s:
+            self._read()
+            self._known_at = now
+        mine = self._until(job_class, _step(due_at))
+        return mine if job_class == "interactive" else mine + self._until("interactive", inf)
+
+    def _read(self) -> None:
+        for job_class, sums in self._seconds.items():
+            steps = sorted(sums)
+            self._known[job_class] = steps, list(accumulate(sums[step] for step in steps))
+
+    def _until(self, job_class: JobClass, step: float) -> float:
+        steps, sums = self._known[job_class]
+        place = bisect_right(steps, step)
+        return sums[place - 1] if place else 0.0
+
+
+def _step(due_at: float) -> int:
+    return floor(due_at / _STEP_S)

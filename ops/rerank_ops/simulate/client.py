@@ -1,0 +1,116 @@
+"""The callers: cache, admission at the door, parts for idle processes, and a deadline at which they take what is there.
+
+Decided as the real client does, by the same functions on the same figures; `rerank_producer.parcels` is its twin.
+"""
+
+from __future__ import annotations
+
+from rerank_ops.simulate.backlog import Backlog
+from rerank_ops.simulate.call import Call, End, Job
+from rerank_ops.simulate.loop import Loop
+from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.spec import FleetSpec
+from rerank_ops.simulate.workload import Request
+from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.sharding import shard_count, split
+from rerank_shared.scheduling.urgency import due_at
+
+
+class Client:
+    """Makes calls and ends them; `send` takes its jobs. `open_calls` have not ended."""
+
+    def __init__(self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog) -> None:
+        self._spec = spec
+        self._policy = policy
+        self._loop = loop
+        self._backlog = backlog
+        self._hand_off_s = spec.hand_off_s / 2
+        self._cached: set[int] = set()
+        self.calls: list[Call] = []
+        self.open_calls = 0
+
+    def call(self, request: Request) -> list[Job]:
+        """Make a request; return the jobs to send for it, none if the cache answers it or it is refused."""
+        now = self._loop.now
+        call = Call(request, now + request.deadline_s)
+        self.calls.append(call)
+        self.open_calls += 1
+        if request.query in self._cached:
+            call.cached = True
+            self._end(call, "met", self._hand_off_s)
+            return []
+        jobs = self._jobs(call)
+        if not jobs:
+            self._end(call, "refused", 0.0)
+            return []
+        call.jobs, call.open_jobs, call.parts = jobs, len(jobs), len(jobs)
+        for job in jobs:
+            self._backlog.add(request.job_class, job.due_at, job.predicted_s)
+        self._loop.at(call.deadline_at, self._give_up, call)
+        return jobs
+
+    def answered(self, job: Job) -> None:
+        """Take a job's answer, which is a way away."""
+        self._loop.at(self._loop.now + self._hand_off_s, self._gather, job)
+
+    def _jobs(self, call: Call) -> list[Job]:
+        request, spec, policy, now = call.request, self._spec, self._policy, self._loop.now
+        lengths = request.tokens
+        run_s = spec.cost.predict_s(Work.of(lengths))
+        idle = max(0, spec.processes - self._backlog.jobs)
+        count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle) if policy.shard else 1
+        parts = [list(lengths)] if count == 1 else [[lengths[i] for i in part] for part in split(lengths, count)]
+        part_s = run_s / len(parts)
+        due = due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
+        if policy.order == "fifo":
+            due = now
+        wait_s = 0.0 if idle else self._backlog.ahead_s(request.job_class, due, now) / spec.processes
+        if policy.refuse and Outlook(wait_s, part_s, request.deadline_s).hopeless(partial=request.partial):
+            return []
+        return [self._job(call, part, due) for part in parts]
+
+    def _job(self, call: Call, lengths: list[int], due: float) -> Job:
+        spec = self._spec
+        return Job(
+            call=call,
+            lengths=lengths,
+            tokens=sum(lengths),
+            predicted_s=spec.cost.predict_s(Work.of(lengths)),
+            due_at=due,
+            deadline=call.deadline_at - spec.reply_margin_s - spec.reply_margin_per_pair_s * len(lengths),
+        )
+
+    def _gather(self, job: Job) -> None:
+        call = job.call
+        if call.end is None:
+            call.open_jobs -= 1
+            call.scored += job.scored
+            call.refused |= job.refused
+            if not call.open_jobs:
+                self._end(call, _end_of(call), self._loop.now - call.request.at_s)
+
+    def _give_up(self, call: Call) -> None:
+        if call.end is None:
+            for job in call.jobs:
+                if job.counted:
+                    job.counted = False
+                    self._backlog.remove(call.request.job_class, job.due_at, job.predicted_s)
+            self._end(call, _end_of(call), call.request.deadline_s)
+
+    def _end(self, call: Call, end: End, latency_s: float) -> None:
+        assert call.end is None, "a call ends once"
+        call.end, call.latency_s = end, latency_s
+        # What refers to each other in a circle would stay until the garbage collector comes.
+        call.jobs = []
+        self.open_calls -= 1
+        if end == "met" and call.request.query is not None:
+            self._cached.add(call.request.query)
+
+
+def _end_of(call: Call) -> End:
+    if call.scored == len(call.request.tokens):
+        return "met"
+    if call.refused and not (call.request.partial and call.scored):
+        return "refused"
+    return "partial" if call.request.partial and call.scored else "late"

@@ -1,0 +1,99 @@
+"""All worker processes with the queue before them.
+
+A job that arrives wakes the process that has waited longest for one, as Redis does with blocked clients, so an event
+costs the same however many processes there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+
+from rerank_ops.simulate.backlog import Backlog
+from rerank_ops.simulate.call import Job
+from rerank_ops.simulate.loop import Loop
+from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.process import Process
+from rerank_ops.simulate.queue import Queue
+from rerank_ops.simulate.spec import FleetSpec
+from rerank_worker.intake import Intake
+
+
+@dataclass(slots=True)
+class Meter:
+    """What the processes did between two moments."""
+
+    begins: float
+    ends: float
+    busy_s: float = 0.0
+    pairs: int = 0
+    tokens: int = 0
+
+    def ran(self, begun: float, ended: float) -> None:
+        """Count the time of a batch."""
+        self.busy_s += max(0.0, min(ended, self.ends) - max(begun, self.begins))
+
+    def scored(self, tokens: int, at: float) -> None:
+        """Count a pair."""
+        if self.begins <= at < self.ends:
+            self.pairs += 1
+            self.tokens += tokens
+
+
+class Fleet:
+    """Processes and their queue on one virtual clock; `answer` is told each job that is answered."""
+
+    def __init__(
+        self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog, meter: Meter, answer: Callable[[Job], None]
+    ) -> None:
+        self.spec = spec
+        self.policy = policy
+        self.loop = loop
+        self.meter = meter
+        self.bulk_share = spec.bulk_share if policy.floor else 0.0
+        self.queue = Queue(self.bulk_share)
+        self._backlog = backlog
+        self._answer = answer
+        self.intake = Intake(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
+        # Asked for each pair, and there are few lengths.
+        self.pair_work = cache(spec.work.pair)
+        self.pair_s = cache(lambda tokens: spec.cost.predict_s(spec.work.pair(tokens)))
+        self._listening: deque[Process] = deque()
+        for _ in range(spec.processes):
+            Process(self).wake()
+
+    def put(self, job: Job) -> None:
+        """Let a job wait, or be taken at once by whoever waits for one."""
+        self.queue.put(job, job.call.request.tenant if self.policy.order == "edf" else "")
+        if self._listening:
+            process = self._listening.popleft()
+            process.listening = False
+            process.wake()
+
+    def take(self, before: float = inf) -> Job | None:
+        """Return the job that is next, past those whose time is over; None if none waits, or none due `before`."""
+        while (job := self.queue.take(before)) is not None and self.loop.now >= job.deadline:
+            self.answer(job)
+        return job
+
+    def listen(self, process: Process) -> None:
+        """Let a process be woken by a job to come."""
+        process.listening = True
+        self._listening.append(process)
+
+    def answer(self, job: Job) -> None:
+        """End a job with what is scored of it."""
+        job.answered = True
+        if job.counted:
+            job.counted = False
+            self._backlog.remove(job.call.request.job_class, job.due_at, job.predicted_s)
+        self._answer(job)
+
+    def run_s(self, lengths: list[int]) -> float:
+        """Return the predicted seconds of one run of pairs."""
+        if self.spec.work.plan != "single":
+            return self.spec.cost.predict_s(self.spec.work.run(lengths))
+        return sum(map(self.pair_s, lengths))

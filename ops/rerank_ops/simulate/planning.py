@@ -1,0 +1,114 @@
+"""How many processes a latency target takes: the smallest number with which a simulated fleet keeps it.
+
+A number keeps it if the 95th percentile of all requests that were not refused is within the target, and at most one
+request in two hundred was refused or late. A partial answer counts with its deadline as its latency. All numbers meet
+the same requests, so one more process is compared with one fewer under the same luck.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from rerank_ops.simulate.arrivals import poisson
+from rerank_ops.simulate.capacity import request_s
+from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.report import Report, percentile, summarise
+from rerank_ops.simulate.run import simulate
+from rerank_ops.simulate.spec import FleetSpec
+from rerank_ops.simulate.workload import Mix, Request, draw
+from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.scheduling.sharding import shard_count, split
+
+#: Requests that may be refused or late for a number of processes to do.
+TOLERATED = 0.005
+#: Share of the requests that only fill the fleet.
+_WARM_UP = 0.2
+#: Beyond so many times the work that there is, more processes only wait.
+_MOST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked for: 95 of 100 requests within `p95_s`, at `rps` of them a second."""
+
+    p95_s: float
+    rps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer. `processes` None: no number will do. `alone_s` is what 95 of 100 requests stay within on a fleet that
+    has nothing else to do, of any size."""
+
+    target: Target
+    alone_s: float
+    processes: int | None
+    report: Report | None
+    one_fewer: Report | None
+    tried: tuple[Report, ...]
+
+
+class Planner:
+    """Tries numbers of processes on the same requests."""
+
+    def __init__(self, target: Target, spec: FleetSpec, policy: Policy, mix: Mix, *, requests: int, seed: int) -> None:
+        self._target = target
+        self._spec = spec
+        self._policy = policy
+        self._work_s = request_s(mix, spec.cost)
+        seconds = requests / target.rps
+        self._warm_up_s = seconds * _WARM_UP
+        self._requests = draw(mix, poisson(target.rps, seconds, seed), seed)
+        self._reports: dict[int, Report] = {}
+
+    def plan(self) -> Plan:
+        """Return the smallest number that does."""
+        alone_s = alone(self._requests, self._spec)
+        least = max(1, math.floor(self._target.rps * self._work_s))
+        if alone_s > self._target.p95_s:
+            return self._answer(alone_s, None)
+        most = least
+        while not self._does(most):
+            if most > least * _MOST:
+                return self._answer(alone_s, None)
+            most *= 2
+        fails = most // 2 if most > least else 0
+        while most - fails > 1:
+            middle = (fails + most) // 2
+            if self._does(middle):
+                most = middle
+            else:
+                fails = middle
+        return self._answer(alone_s, most)
+
+    def report(self, processes: int) -> Report:
+        """Return what a fleet of that many processes does."""
+        if processes not in self._reports:
+            spec = replace(self._spec, processes=processes)
+            result = simulate(spec, self._policy, self._requests, self._warm_up_s)
+            self._reports[processes] = summarise(f"{processes:,}", result)
+        return self._reports[processes]
+
+    def _does(self, processes: int) -> bool:
+        row = self.report(processes).overall
+        missed = row.shares["refused"] + row.shares["late"]
+        return row.p95_ms <= 1000 * self._target.p95_s and missed <= TOLERATED
+
+    def _answer(self, alone_s: float, processes: int | None) -> Plan:
+        report = None if processes is None else self.report(processes)
+        fewer = None if processes is None or processes == 1 else self.report(processes - 1)
+        tried = tuple(self._reports[number] for number in sorted(self._reports))
+        return Plan(self._target, alone_s, processes, report, fewer, tried)
+
+
+def alone(requests: list[Request], spec: FleetSpec) -> float:
+    """Return what 95 of 100 requests stay within if each finds every process idle and is split as far as it pays."""
+    return percentile(sorted(_alone_s(request, spec.cost) + spec.hand_off_s for request in requests), 0.95)
+
+
+def _alone_s(request: Request, cost: CostParameters) -> float:
+    lengths = request.tokens
+    run_s = cost.predict_s(Work.of(lengths))
+    parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), idle=len(lengths)))
+    return request.slowness * max(cost.predict_s(Work.of(lengths[i] for i in part)) for part in parts)

@@ -1,0 +1,196 @@
+"""A worker process: it takes jobs while its intake allows, and runs the batches that the real batcher makes of them.
+
+What happens inside a batch is known when it begins, since nothing that comes later changes it: each pair's end is
+computed then, and only the ends of jobs and of the batch are events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import TYPE_CHECKING
+
+from rerank_ops.simulate.call import Job
+from rerank_ops.simulate.runs import split_runs
+from rerank_shared.keys import JOB_CLASSES
+from rerank_shared.scheduling.admission import Outlook
+from rerank_worker.batcher import Batch, Batcher, Candidate, due_times
+
+if TYPE_CHECKING:
+    from rerank_ops.simulate.fleet import Fleet
+
+#: A full process asks for something more urgent no more often than this.
+ASK_EVERY_S = 0.02
+
+
+class Process:
+    """One process of a fleet. `listening`: it waits for a job to come."""
+
+    __slots__ = (
+        "_ask_at",
+        "_batcher",
+        "_busy_until",
+        "_fleet",
+        "_held",
+        "_jobs",
+        "_rings_at",
+        "_running",
+        "_sequence",
+        "listening",
+    )
+
+    def __init__(self, fleet: Fleet) -> None:
+        spec = fleet.spec
+        self._fleet = fleet
+        self._batcher = Batcher(
+            budget_tokens=spec.budget_tokens,
+            max_wait_s=spec.max_wait_s,
+            predict_s=spec.cost.predict_s,
+            plan=spec.work.plan,
+            work_of=fleet.pair_work,
+            bulk_share=fleet.bulk_share,
+        )
+        self._jobs: dict[bytes, Job] = {}
+        self._held = 0
+        self._sequence = 0
+        #: When the batch that runs will have run, by prediction.
+        self._busy_until = 0.0
+        self._running = False
+        self._rings_at = inf
+        self._ask_at = 0.0
+        self.listening = False
+
+    def wake(self) -> None:
+        """Take what there is room for, and run what there is to run."""
+        self._fill()
+        while not self._running and self._start():
+            # What runs, or was dropped, no longer waits, so there may be room.
+            self._fill()
+            self._ask()
+
+    def _fill(self) -> None:
+        while not self.listening and self._has_room():
+            job = self._fleet.take()
+            if job is None:
+                self._fleet.listen(self)
+                return
+            self._accept(job)
+
+    def _ask(self) -> None:
+        """While full, take one job that is more urgent than all that waits here, once a batch; as `Door.ask`."""
+        fleet, now = self._fleet, self._fleet.loop.now
+        if not fleet.queue.waiting or self._held >= fleet.spec.concurrency or now < self._ask_at or self._has_room():
+            return
+        self._ask_at = now + ASK_EVERY_S
+        here = {c: self._batcher.first_due(c) for c in JOB_CLASSES}
+        # Anything interactive is more urgent than bulk.
+        only_bulk = here["interactive"] is None and fleet.queue.waits("interactive")
+        before = here["bulk"] if here["interactive"] is None else here["interactive"]
+        job = fleet.take(inf if only_bulk or before is None else before)
+        if job is not None:
+            self._accept(job)
+
+    def _has_room(self) -> bool:
+        fleet = self._fleet
+        if self._held >= fleet.spec.concurrency:
+            return False
+        return not fleet.policy.intake or fleet.intake.open(self._batcher.work, 0)
+
+    def _accept(self, job: Job) -> None:
+        loop, now, request = self._fleet.loop, self._fleet.loop.now, job.call.request
+        due_each = self._due_times(job)
+        if self._fleet.policy.refuse and self._outlook(job, due_each).hopeless(partial=request.partial):
+            job.refused = True
+            self._fleet.answer(job)
+            return
+        self._held += 1
+        for length, due in zip(job.lengths, due_each, strict=True):
+            self._sequence += 1
+            digest = self._sequence.to_bytes(8, "big")
+            self._jobs[digest] = job
+            self._batcher.add(Candidate(digest, length, due, job.deadline, now, self._sequence, request.job_class))
+        loop.at(job.deadline, self._answer, job)
+
+    def _outlook(self, job: Job, due: list[float]) -> Outlook:
+        """Return a job's prospects here, as the scorer does."""
+        fleet, batcher, job_class = self._fleet, self._batcher, job.call.request.job_class
+        running_s = max(0.0, self._busy_until - fleet.loop.now)
+        first_s, last_s = 0.0, 0.0
+        if len(batcher):
+            first_s, last_s = (fleet.spec.cost.predict_s(batcher.ahead(job_class, at)) for at in (due[0], due[-1]))
+        own_s = sum(map(fleet.pair_s, job.lengths))
+        return Outlook(running_s + first_s, own_s + last_s - first_s, job.deadline - fleet.loop.now)
+
+    def _due_times(self, job: Job) -> list[float]:
+        fleet = self._fleet
+        if fleet.policy.order == "fifo":
+            return [job.due_at] * len(job.lengths)
+        return due_times(
+            [fleet.pair_s(tokens) for tokens in job.lengths],
+            deadline=job.deadline,
+            since=job.call.request.at_s,
+            aging_s=fleet.spec.aging_s,
+        )
+
+    def _start(self) -> bool:
+        """Begin the next batch; return whether there was one, be it of pairs that nobody wants any more."""
+        loop = self._fleet.loop
+        decision = self._batcher.next(loop.now)
+        if isinstance(decision, Batch):
+            ends = self._run(decision)
+            if ends > loop.now:
+                self._running = True
+                loop.at(ends, self._finish, None)
+            return True
+        if decision.until is not None and decision.until != self._rings_at:
+            self._rings_at = decision.until
+            loop.at(decision.until, self._ring, None)
+        return False
+
+    def _finish(self, _: None) -> None:
+        self._running = False
+        self.wake()
+
+    def _ring(self, _: None) -> None:
+        if not self._running:
+            self.wake()
+
+    def _run(self, batch: Batch) -> float:
+        """Carry out a batch in thought; return when it ends. What nobody wants any more is dropped before its run."""
+        fleet, at = self._fleet, self._fleet.loop.now
+        begun, predicted = at, 0.0
+        wanted = [pair for pair in self._claim(batch) if at < pair[1].deadline and not pair[1].answered]
+        begin = 0
+        for count in split_runs(fleet.spec.work, [tokens for tokens, _ in wanted]):
+            run = [pair for pair in wanted[begin : begin + count] if at < pair[1].deadline]
+            begin += count
+            if not run:
+                continue
+            slowness = sum(job.call.request.slowness for _, job in run) / len(run)
+            predicted_s = fleet.run_s([tokens for tokens, _ in run])
+            predicted += predicted_s
+            at += predicted_s * slowness
+            for tokens, job in run:
+                self._score(job, tokens, at)
+        self._busy_until = begun + predicted
+        fleet.meter.ran(begun, at)
+        return at
+
+    def _claim(self, batch: Batch) -> Iterator[tuple[int, Job]]:
+        for candidate in batch.candidates:
+            yield candidate.tokens, self._jobs.pop(candidate.digest)
+
+    def _score(self, job: Job, tokens: int, at: float) -> None:
+        if at > job.deadline:
+            return
+        job.scored += 1
+        self._fleet.meter.scored(tokens, at)
+        if job.scored == len(job.lengths):
+            self._fleet.loop.at(at, self._answer, job)
+
+    def _answer(self, job: Job) -> None:
+        """Answer a job that is done, or whose deadline has come."""
+        if not job.answered:
+            self._held -= 1
+            self._fleet.answer(job)
+            self.wake()

@@ -1,0 +1,73 @@
+"""The twin of the queue in Redis: class and tenant by the fleet's own fairness, then the most urgent job."""
+
+from __future__ import annotations
+
+import heapq
+from math import inf
+
+from rerank_ops.simulate.call import Job
+from rerank_shared.keys import JOB_CLASSES, JobClass
+from rerank_shared.scheduling.fairness import FairShare
+
+
+class Queue:
+    """Jobs that no process has taken."""
+
+    __slots__ = ("_fair", "_jobs", "_put", "_waiting", "taken_tokens", "waiting")
+
+    def __init__(self, bulk_share: float) -> None:
+        self._fair = FairShare(bulk_share)
+        self._jobs: dict[tuple[JobClass, str], list[tuple[float, int, Job]]] = {}
+        self._waiting: dict[JobClass, set[str]] = {job_class: set() for job_class in JOB_CLASSES}
+        self._put = 0
+        self.waiting = 0
+        #: Tokens that were taken, by class and tenant.
+        self.taken_tokens: dict[tuple[JobClass, str], int] = {}
+
+    def put(self, job: Job, tenant: str) -> None:
+        """Let a job wait; jobs of one urgency are taken in the order in which they were put."""
+        job_class = job.call.request.job_class
+        heap = self._jobs.setdefault((job_class, tenant), [])
+        self._put += 1
+        self.waiting += 1
+        heapq.heappush(heap, (job.due_at, self._put, job))
+        self._waiting[job_class].add(tenant)
+        self._fair.arrive(job_class, tenant)
+
+    def waits(self, job_class: JobClass) -> bool:
+        """Whether any job of a class waits."""
+        return bool(self._waiting[job_class])
+
+    def take(self, before: float = inf) -> Job | None:
+        """Return the job that is next, None if none waits, or if it is not due before `before`."""
+        if not self.waiting:
+            return None
+        found = self._fair.choose(self._waiting, self._first_tokens) if before == inf else self._choose(before)
+        if found is None:
+            return None
+        job_class, tenant = found
+        heap = self._jobs[job_class, tenant]
+        job = heapq.heappop(heap)[2]
+        self.waiting -= 1
+        if not heap:
+            self._waiting[job_class].discard(tenant)
+        self.taken_tokens[job_class, tenant] = self.taken_tokens.get((job_class, tenant), 0) + job.tokens
+        return job
+
+    def _choose(self, before: float) -> tuple[JobClass, str] | None:
+        """As FairShare chooses, but what is not urgent enough stays and is not counted as served."""
+        fair = self._fair
+        candidates = {c: fair.tenants[c].choose(self._waiting[c]) for c in JOB_CLASSES if self._waiting[c]}
+        bulk = candidates.get("bulk")
+        bulk_tokens = None if bulk is None else self._first_tokens("bulk", bulk)
+        chosen = fair.classes.choose("interactive" in candidates, bulk_tokens)
+        tenant = candidates[chosen]
+        job = self._jobs[chosen, tenant][0][2]
+        if job.due_at >= before:
+            return None
+        fair.tenants[chosen].served(tenant, job.tokens)
+        fair.classes.served(chosen, job.tokens, other_waits=len(candidates) == 2)
+        return chosen, tenant
+
+    def _first_tokens(self, job_class: JobClass, tenant: str) -> float:
+        return self._jobs[job_class, tenant][0][2].tokens

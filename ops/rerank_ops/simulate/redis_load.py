@@ -1,0 +1,211 @@
+"""What one Redis sees of a fleet: commands, connections, bytes, and which of them ends first as it grows.
+
+Counts are of the code as it stands, each with the file it is read from; a test holds them against a real server. They
+are weighed by server time in units of one plain command of a busy connection, so that one measured figure, the plain
+commands a second that a server does, says how far it reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rerank_shared.scheduling.sharding import shard_count
+
+Per = Literal["process second", "request", "job"]
+
+#: Server time in plain commands from one of 50 busy connections (3.1 us on a 2.5 GHz core): measured on Valkey 9.1 by
+#: the server's own CPU time. One in a pipeline 0.46 us, in a script 0.56 us, a key of MGET 0.14 us, a member of an
+#: answer 0.046 us, a delivery to a subscriber 1.4 us.
+PIPELINED, SCRIPTED, KEY, MEMBER, DELIVERY = 0.15, 0.18, 0.045, 0.015, 0.45
+#: An entry of the ledger, as ZRANGE answers it.
+ENTRY_BYTES = 71
+#: What Redis allows unless its configuration says otherwise.
+MAX_CLIENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One exchange with the server: `commands` come in one round trip, `calls` are made by a script among them, `keys`
+    by MGET. `bytes_in` and `bytes_out` leave out the text of pairs."""
+
+    name: str
+    per: Per
+    commands: int
+    calls: int
+    bytes_in: int
+    bytes_out: int
+    source: str
+    times: float = 1.0
+
+    @property
+    def cost(self) -> float:
+        """Server time of one, in plain commands."""
+        return 1.0 + PIPELINED * (self.commands - 1) + SCRIPTED * self.calls
+
+
+#: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.8 kB in and 0.3 kB out.
+OPERATIONS = (
+    Operation("heartbeat", "process second", 5, 0, 520, 40, "worker/rerank_worker/presence.py"),
+    Operation("leases renewed", "process second", 2, 3, 260, 60, "worker/rerank_worker/presence.py"),
+    Operation("cost shared", "process second", 2, 0, 220, 10, "shared/rerank_shared/fleet.py"),
+    Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/transport/channel.py"),
+    Operation("take, nothing there", "process second", 1, 11, 620, 5, "shared/rerank_shared/lua/take.lua"),
+    Operation("sweep", "process second", 1, 2, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
+    Operation("look-up", "request", 2, 0, 60, 20, "shared/rerank_shared/cache.py"),
+    Operation("load asked", "request", 3, 0, 240, 12, "producer/rerank_producer/outlook.py"),
+    Operation("ledger entry", "request", 1, 0, 140, 4, "producer/rerank_producer/parcels.py"),
+    Operation("put", "job", 1, 7, 2_200, 4, "shared/rerank_shared/lua/put.lua"),
+    Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/transport/channel.py"),
+    Operation("take", "job", 1, 24, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
+    Operation("result", "job", 5, 0, 900, 400, "shared/rerank_shared/backend.py"),
+    Operation("acknowledged", "job", 5, 0, 340, 40, "shared/rerank_shared/transport/leases.py"),
+)
+#: Only processes that do nothing poll in vain; only those that hold a job renew leases and learn.
+_IDLE_ONLY, _BUSY_ONLY = {"bell polled", "take, nothing there"}, {"leases renewed", "cost shared"}
+#: Connections: BRPOP, broadcast, commands of the broker, result backend, presence and one spare of a process; of a
+#: client its reply channel, its pool and Celery's.
+CONNECTIONS, CLIENT_CONNECTIONS = 6, 6
+#: Bytes of a look-up's key and its answer, of a score written, and of a score in an answer.
+_KEY_IN, _KEY_OUT, _WRITE_IN, _SCORE_OUT = 70, 13, 90, 24
+#: A client reads the ledger this often at most, and a broadcast is so long.
+_LEDGER_READS_PER_S, _BROADCAST_BYTES = 4.0, 400
+_CHARS_PER_TOKEN = 4
+_MOST = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is asked of the fleet. `clients` are processes of callers, `request_s` is what one process runs for a
+    request, `jobs` into how many it is split (None: as the clients split it with that share of the fleet idle),
+    `cancelled` the share that callers give up, of which all workers hear."""
+
+    request_s: float
+    load: float = 0.7
+    pairs: float = 50.0
+    tokens: float = 100.0
+    jobs: float | None = None
+    clients: int = 50
+    cancelled: float = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server does: plain commands a second over the wire without pipelining, connections, bits a second."""
+
+    commands_per_s: float = 100_000.0
+    connections: int = MAX_CLIENTS
+    gbit_per_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLoad:
+    """What one server sees. `used` is the share of each limit; `commands_per_s` is weighed, by what it is for."""
+
+    processes: int
+    requests_per_s: float
+    jobs_a_request: float
+    commands_per_s: Mapping[str, float]
+    heartbeat_bytes_per_s: float
+    ledger_entries: float
+    ledger_bytes_per_s: float
+    deliveries_per_s: float
+    bytes_in_per_s: float
+    bytes_out_per_s: float
+    connections: int
+    used: Mapping[str, float]
+
+    @property
+    def first(self) -> tuple[str, float]:
+        """Which limit is nearest, and what share of it is used."""
+        return max(self.used.items(), key=lambda item: item[1])
+
+
+def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
+    """Return what one Redis sees of so many processes at that load."""
+    rps = shape.load * processes / shape.request_s
+    jobs = _jobs(processes, shape)
+    # Little's law: jobs that run, and as many again that wait or are on their way, however requests are split.
+    entries = 2 * rps * shape.request_s
+    reads = min(rps, shape.clients * _LEDGER_READS_PER_S)
+    deliveries = rps * (jobs + 1 + shape.cancelled * processes)
+    commands = _commands(processes, rps, jobs, shape)
+    commands["ledger read"] = reads * (4 * PIPELINED + MEMBER * entries)
+    commands["deliveries"] = deliveries * DELIVERY
+    bytes_in, bytes_out = _bytes(processes, rps, jobs, shape)
+    bytes_out += reads * entries * ENTRY_BYTES + rps * shape.cancelled * processes * _BROADCAST_BYTES
+    connections = CONNECTIONS * processes + CLIENT_CONNECTIONS * shape.clients
+    return RedisLoad(
+        processes=processes,
+        requests_per_s=rps,
+        jobs_a_request=jobs,
+        commands_per_s=commands,
+        heartbeat_bytes_per_s=sum(o.bytes_in * _rate(o, processes, rps, jobs, shape) for o in OPERATIONS[:3]),
+        ledger_entries=entries,
+        ledger_bytes_per_s=reads * entries * ENTRY_BYTES,
+        deliveries_per_s=deliveries,
+        bytes_in_per_s=bytes_in,
+        bytes_out_per_s=bytes_out,
+        connections=connections,
+        used={
+            "commands": sum(commands.values()) / limits.commands_per_s,
+            "connections": connections / limits.connections,
+            "network": max(bytes_in, bytes_out) * 8 / (limits.gbit_per_s * 1e9),
+        },
+    )
+
+
+def reach(shape: Shape, limits: Limits) -> dict[str, int]:
+    """Return how many processes each limit allows."""
+    found = {}
+    for name in redis_load(1, shape, limits).used:
+        low, high = 0, 1
+        while redis_load(high, shape, limits).used[name] <= 1 and high < _MOST:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if redis_load(middle, shape, limits).used[name] <= 1 else (low, middle)
+        found[name] = low
+    return found
+
+
+def _jobs(processes: int, shape: Shape) -> float:
+    if shape.jobs is not None:
+        return shape.jobs
+    idle = int((1 - shape.load) * processes)
+    return float(shard_count(run_s=shape.request_s, pairs=round(shape.pairs), idle=idle))
+
+
+def _rate(operation: Operation, processes: int, rps: float, jobs: float, shape: Shape) -> float:
+    """Return how often an operation takes place, a second."""
+    if operation.per == "process second":
+        idle = 1 - shape.load if operation.name in _IDLE_ONLY else 1.0
+        return processes * (shape.load if operation.name in _BUSY_ONLY else idle)
+    return rps * (jobs if operation.per == "job" else 1.0)
+
+
+def _commands(processes: int, rps: float, jobs: float, shape: Shape) -> dict[str, float]:
+    groups = {"heartbeats": 0.0, "polling": 0.0, "sweeps": 0.0, "requests": 0.0, "jobs": 0.0}
+    for operation in OPERATIONS:
+        if operation.per == "process second":
+            known = {"sweep": "sweeps", "bell polled": "polling", "take, nothing there": "polling"}
+            group = known.get(operation.name, "heartbeats")
+        else:
+            group = f"{operation.per}s"
+        groups[group] += operation.cost * _rate(operation, processes, rps, jobs, shape)
+    # All jobs of a request enter the ledger in one pipeline.
+    groups["requests"] += rps * (KEY * shape.pairs + PIPELINED * (jobs - 1))
+    groups["jobs"] += rps * SCRIPTED * shape.pairs
+    return groups
+
+
+def _bytes(processes: int, rps: float, jobs: float, shape: Shape) -> tuple[float, float]:
+    rates = [(operation, _rate(operation, processes, rps, jobs, shape)) for operation in OPERATIONS]
+    bytes_in = sum(operation.bytes_in * rate for operation, rate in rates)
+    bytes_out = sum(operation.bytes_out * rate for operation, rate in rates)
+    text = shape.tokens * _CHARS_PER_TOKEN
+    pairs = rps * shape.pairs
+    # The text goes in once and out once; the announcement is published and read by the caller.
+    bytes_in += pairs * (text + _KEY_IN + _WRITE_IN + _SCORE_OUT)
+    return bytes_in, bytes_out + pairs * (text + _KEY_OUT + _SCORE_OUT)

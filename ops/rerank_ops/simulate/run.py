@@ -1,0 +1,77 @@
+"""Puts a simulated fleet together and runs requests through it, until each has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rerank_ops.simulate.backlog import Backlog
+from rerank_ops.simulate.call import Call
+from rerank_ops.simulate.client import Client
+from rerank_ops.simulate.fleet import Fleet, Meter
+from rerank_ops.simulate.loop import Loop
+from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.spec import FleetSpec
+from rerank_ops.simulate.workload import Request
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.keys import JobClass
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it. `calls` are those made after the warm-up, `meter` what processes did from then to the last
+    arrival, `taken_tokens` what the queue gave out to each class and tenant."""
+
+    spec: FleetSpec
+    policy: Policy
+    calls: Sequence[Call]
+    meter: Meter
+    taken_tokens: Mapping[tuple[JobClass, str], int]
+    events: int
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the processes' time in which they ran something."""
+        return self.meter.busy_s / (self.spec.processes * (self.meter.ends - self.meter.begins))
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One run; events of one's own may be put on its `loop` before it."""
+
+    spec: FleetSpec
+    policy: Policy
+    requests: Sequence[Request]
+    warm_up_s: float = 0.0
+    loop: Loop = field(default_factory=Loop)
+    client: Client = field(init=False)
+    fleet: Fleet = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wire the parts; raises InvalidRequest if nothing is left after the warm-up."""
+        last_s = self.requests[-1].at_s if self.requests else 0.0
+        if last_s <= self.warm_up_s:
+            raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
+        backlog = Backlog(self.spec.remembered_s)
+        meter = Meter(self.warm_up_s, last_s)
+        self.client = Client(self.spec, self.policy, self.loop, backlog)
+        self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, meter, self.client.answered)
+        self.loop.at(self.requests[0].at_s, self._arrive, 0)
+
+    def run(self) -> Result:
+        """Run to the end of the last request."""
+        self.loop.run()
+        calls = [call for call in self.client.calls if call.request.at_s >= self.warm_up_s]
+        taken = self.fleet.queue.taken_tokens
+        return Result(self.spec, self.policy, calls, self.fleet.meter, taken, self.loop.events)
+
+    def _arrive(self, index: int) -> None:
+        for job in self.client.call(self.requests[index]):
+            self.loop.at(self.loop.now + self.spec.hand_off_s / 2, self.fleet.put, job)
+        if index + 1 < len(self.requests):
+            self.loop.at(self.requests[index + 1].at_s, self._arrive, index + 1)
+
+
+def simulate(spec: FleetSpec, policy: Policy, requests: Sequence[Request], warm_up_s: float = 0.0) -> Result:
+    """Run requests, ascending by time, through a fleet; those of the first `warm_up_s` are not counted."""
+    return Simulation(spec, policy, requests, warm_up_s).run()

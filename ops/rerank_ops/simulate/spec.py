@@ -1,0 +1,45 @@
+"""The fleet that is simulated: its size, what running costs it, and the settings that its parts read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.settings import Settings
+from rerank_worker.plan_work import PlanWork
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSpec:
+    """A fleet. `hand_off_s` is what a request takes beyond waiting and running, half of it each way (client, queue,
+    tokenizer); clients remember what they read of the ledger for `remembered_s`."""
+
+    processes: int
+    cost: CostParameters
+    concurrency: int = 16
+    lookahead_s: float = 0.1
+    aging_s: float = 10.0
+    bulk_share: float = 0.05
+    budget_tokens: int = 2_048
+    max_wait_s: float = 0.0
+    work: PlanWork = field(default_factory=PlanWork)
+    hand_off_s: float = 0.005
+    reply_margin_s: float = 0.025
+    reply_margin_per_pair_s: float = 20e-6
+    remembered_s: float = 0.25
+
+    @classmethod
+    def of(cls, settings: Settings, processes: int, cost: CostParameters, **changes: float) -> FleetSpec:
+        """Return a fleet with the settings in force."""
+        return cls(
+            processes=processes,
+            cost=cost,
+            concurrency=settings.concurrency,
+            lookahead_s=settings.lookahead_ms / 1000,
+            aging_s=settings.aging_s,
+            bulk_share=settings.bulk_share,
+            budget_tokens=settings.budget_tokens,
+            max_wait_s=settings.max_wait_ms / 1000,
+            work=PlanWork.of(settings),
+            **changes,
+        )

@@ -1,0 +1,166 @@
+"""What the model of Redis counts, against a real server; and what follows from it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from rerank_ops.server import EmbeddedServer
+from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
+from rerank_producer.outlook import ask_load
+from rerank_shared import fleet
+from rerank_shared.connections import connect
+from rerank_shared.keys import Keys
+from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.settings import load_settings
+from rerank_shared.transport.leases import renew_leases, settle
+from rerank_shared.transport.scripts import QueueScripts
+from rerank_shared.transport.urgency_headers import Urgency
+
+SHAPE, LIMITS = Shape(request_s=0.775, jobs=1.0), Limits()
+ROOT = Path(__file__).parents[3]
+Count = Callable[[Callable[[], object]], int]
+
+
+def operation(name: str) -> Operation:
+    (found,) = [operation for operation in OPERATIONS if operation.name == name]
+    return found
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    """A server of this test's own: others would be counted too."""
+    with EmbeddedServer.start() as server, connect(load_settings(redis_url=server.url)) as client:
+        yield client
+
+
+@pytest.fixture
+def count(client: redis.Redis) -> Count:
+    """Return how many commands the server ran for something, those inside scripts included."""
+
+    def executed() -> int:
+        stats = client.info("commandstats")
+        return sum(row["calls"] for name, row in stats.items() if name not in ("cmdstat_info", "cmdstat_script|load"))
+
+    def count(act: Callable[[], object]) -> int:
+        before = executed()
+        act()
+        return executed() - before
+
+    return count
+
+
+@pytest.mark.integration
+def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.Redis, count: Count) -> None:
+    keys = Keys("counted")
+    scripts = QueueScripts(keys)
+    now = time.time()
+
+    def put() -> None:
+        tag = uuid.uuid4().hex
+        message = '{"headers": {}, "properties": {"delivery_tag": "' + tag + '"}}'
+        scripts.put(client, "interactive", tag, message, Urgency(now + 1, 10, ""))
+
+    def take() -> None:
+        taken = scripts.take(client, ["interactive", "bulk"], holder="w", before=None, bulk_share=0.05)
+        assert taken is not None
+
+    def take_nothing() -> None:
+        taken = scripts.take(client, ["interactive", "bulk"], holder="w", before=None, bulk_share=0.05)
+        assert taken is None
+
+    def sweep() -> None:
+        scripts.sweep(client, lease_s=60.0, limit=100, max_deaths=3)
+
+    def acknowledge() -> None:
+        pipe = client.pipeline()
+        settle(pipe, keys, "some")
+        pipe.execute()
+
+    # Scripts are loaded by their first call.
+    for act in (put, take, take_nothing, sweep):
+        act()
+    found = {
+        "put": count(put),
+        "take": count(take),
+        "take, nothing there": count(take_nothing),
+        "sweep": count(sweep),
+        "acknowledged": count(acknowledge),
+    }
+    # One more in a pipeline of two transactions' ends, and so on, changes nothing that is told: a tenth does.
+    for name, commands in found.items():
+        expected = operation(name).commands + operation(name).calls
+        assert commands == pytest.approx(expected, rel=0.1, abs=1), name
+
+
+@pytest.mark.integration
+def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis, count: Count) -> None:
+    keys = Keys("counted")
+    artefact = Artefact("m", "0" * 64, "1" * 64, "int8", "t", 512, "longest", "sigmoid")
+    heartbeat = Heartbeat("w", "m", "host", 1, None, 0.0, 1.0, 0, 0)
+    now = time.time()
+
+    def beat() -> None:
+        pipe = client.pipeline(transaction=False)
+        fleet.announce(pipe, keys, artefact, now)
+        fleet.beat(pipe, keys, heartbeat, now)
+        pipe.execute()
+
+    def renew() -> None:
+        renew_leases(client, keys, ["tag"])
+
+    def ask() -> None:
+        pipe = client.pipeline(transaction=False)
+        ask_load(pipe, keys, now)
+        pipe.execute()
+
+    client.zadd(keys.leases, {"tag": now})
+    assert count(beat) == operation("heartbeat").commands
+    assert count(ask) == operation("load asked").commands
+    # Beside the renewal a busy process asks whether its callers still listen.
+    assert count(renew) == operation("leases renewed").commands + operation("leases renewed").calls - 1
+
+
+def test_sources_are_files() -> None:
+    for each in OPERATIONS:
+        assert (ROOT / each.source).is_file(), each.source
+
+
+def test_what_grows_with_the_fleet_grows_with_it() -> None:
+    small, large = (redis_load(processes, SHAPE, LIMITS) for processes in (100, 10_000))
+    assert large.requests_per_s == pytest.approx(100 * small.requests_per_s)
+    for group in ("heartbeats", "polling", "sweeps", "requests", "jobs"):
+        assert large.commands_per_s[group] == pytest.approx(100 * small.commands_per_s[group])
+    # Each of the callers reads a ledger that is a hundred times as long, and each broadcast reaches a hundred times as
+    # many workers.
+    assert large.ledger_bytes_per_s > 100 * small.ledger_bytes_per_s
+    assert large.deliveries_per_s > 100 * small.deliveries_per_s
+    assert large.first == ("connections", large.used["connections"])
+
+
+def test_limits_say_how_far_a_server_reaches() -> None:
+    reached = reach(SHAPE, LIMITS)
+    for name, processes in reached.items():
+        assert (
+            redis_load(processes, SHAPE, LIMITS).used[name] <= 1 < redis_load(processes + 1, SHAPE, LIMITS).used[name]
+        )
+    more = reach(SHAPE, replace(LIMITS, connections=100_000))
+    assert more["connections"] > 9 * reached["connections"]
+    assert more["commands"] == reached["commands"]
+
+
+def test_requests_are_split_as_clients_split_them() -> None:
+    jobs = [redis_load(processes, replace(SHAPE, jobs=None), LIMITS).jobs_a_request for processes in (1, 20, 1_000)]
+    assert jobs == [1, 6, 12]
+
+
+def test_a_busier_fleet_polls_less_in_vain() -> None:
+    idle, busy = (redis_load(1_000, replace(SHAPE, load=load), LIMITS).commands_per_s for load in (0.1, 0.9))
+    assert idle["polling"] > busy["polling"]
+    assert idle["jobs"] < busy["jobs"]
