@@ -88,8 +88,8 @@ class Asking:
             enqueue_ms = (self.clock.monotonic() - started) * 1000
             ours = [self._ours(port, *pair, deadline) for pair in zip(parcels, waiters, strict=False)]
             theirs = [self._theirs(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
-            awaited = [*ours, *theirs]
-            shortfall = await Wait(port, self.keys, self.clock, deadline, awaited, self._idle(port)).finish()
+            wait = Wait(port, self.keys, self.clock, deadline, [*ours, *theirs], lambda: self.book.free(port))
+            shortfall = await wait.finish()
             return Asked(parcels, [each.outcome for each in ours], shortfall, enqueue_ms)
         except asyncio.CancelledError:
             for job_id in ids:
@@ -135,6 +135,3 @@ class Asking:
         # It may have been announced before anybody listened.
         patience.line_restored(now)
         return Awaited(waiter, patience, ours=False)
-
-    def _idle(self, port: Port) -> Any:
-        return lambda: self.book.idle(port)

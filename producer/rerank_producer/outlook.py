@@ -76,10 +76,11 @@ class FleetBook:
             self._known[model] = known
         return Prospects(workers, unanswered, known[0], known[1])
 
-    async def idle(self, port: Port) -> int:
-        """Return how many processes are idle now. Raises QueueUnavailable."""
+    async def free(self, port: Port) -> int:
+        """Return how many more processes live than jobs are unanswered, now. Raises QueueUnavailable."""
         workers, *unanswered = await port.pipeline(lambda pipe: ask_load(pipe, self.keys, self.clock.epoch()))
-        return Prospects(workers, sum(unanswered)).idle
+        free: int = workers - sum(unanswered)
+        return free
 
 
 def ask_load(pipe: Any, keys: Keys, now: float) -> None:

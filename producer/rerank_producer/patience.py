@@ -13,6 +13,7 @@ from enum import Enum
 
 FIRST_CHECK_S = 0.5
 CHECK_EVERY_S = 1.0
+HEDGE_EVERY_S = 0.25
 
 
 class Act(Enum):
@@ -53,7 +54,8 @@ class Patience:
             self._check_at = min([later, *(at for at in (self._send_at, self.late_at) if at > now)])
             return Act.CHECK
         if now >= self.late_at:
-            self.late_at = float("inf")
+            # Until `hedged` is told: when nobody is idle it is asked again, ever less often.
+            self.late_at = now + max(HEDGE_EVERY_S, (now - self.sent_at) / 4)
             return Act.HEDGE
         if now >= self._send_at:
             self._send_every_s *= 2
@@ -65,6 +67,10 @@ class Patience:
     def wait_s(self, now: float) -> float:
         """Return how long nothing will be due."""
         return max(0.0, min(self._check_at, self._send_at, self.late_at, self.give_up_at) - now)
+
+    def hedged(self) -> None:
+        """Take note that the job was sent to somebody idle; once is enough."""
+        self.late_at = float("inf")
 
     def line_restored(self, now: float) -> None:
         """Take note that answers may have passed unheard, and that the server may have lost the job."""

@@ -51,14 +51,15 @@ class Awaited:
 
 @dataclass(slots=True)
 class Wait:
-    """One wait for all jobs of a request; their waiters share one signal. `idle` asks how many processes are idle."""
+    """One wait for all jobs of a request; their waiters share one signal. `free` asks how many more processes than
+    unanswered jobs there are; it may be below 0."""
 
     port: Port
     keys: Keys
     clock: Clock
     deadline: Deadline
     awaited: Sequence[Awaited]
-    idle: Callable[[], Awaitable[int]] | None = None
+    free: Callable[[], Awaitable[int]] | None = None
     _outage: QueueUnavailable | None = field(default=None)
 
     async def finish(self) -> RerankError | None:
@@ -112,7 +113,12 @@ class Wait:
 
     async def _hedge(self, awaited: Awaited) -> None:
         """Send a late job once more if a process is idle; behind a busy fleet it would only add to the queue."""
-        if awaited.send_again is not None and self.idle is not None and await self.idle() > 0:
+        if awaited.send_again is None or self.free is None:
+            return
+        # Its own unanswered jobs occupy nobody but themselves: whoever holds this one may be frozen.
+        mine = sum(each.ours and not each.over for each in self.awaited)
+        if await self.free() + mine > 0:
+            awaited.patience.hedged()
             await awaited.send_again()
 
     async def _despite_outages(self, step: Callable[[], Awaitable[None]]) -> None:

@@ -150,7 +150,7 @@ class TestDoor:
         assert 1.0 < told.value.retry_after_s < 1.1
 
     def test_refuses_what_would_not_end_in_time_where_all_is_wanted(self) -> None:
-        prepared, prospects = prepared_of(["x" * 4_000], deadline_at=NOW + 1.3), busy(entry(2_000, NOW))
+        prepared, prospects = prepared_of(["x" * 4_000], deadline_at=NOW + 1.1), busy(entry(2_000, NOW))
         assert sent(prepared, prospects=prospects, partial=True)
         with pytest.raises(Overloaded):
             sent(prepared, prospects=prospects, partial=False)

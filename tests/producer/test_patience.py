@@ -76,3 +76,15 @@ def test_policy_ends_looks_before_it_sends_and_never_spins(
     assert len(sends) <= (wait_s / redelivery_s + len(restored) if resends else 0)
     checks = [100.0] + [at for at, act in log if act is not Act.SEND]
     assert all(later - earlier <= 1.000_01 for earlier, later in pairwise(checks))
+
+
+def test_what_is_late_is_hedged_after_a_look_and_once() -> None:
+    patience = Patience(0.0, 10.0, redelivery_s=60.0, late_at=0.3)
+    log = live(patience, 10.0)
+    hedges = [at for at, act in log if act is Act.HEDGE]
+    assert hedges[0] == 0.3
+    assert all(later - earlier >= 0.25 for earlier, later in pairwise(hedges))
+    assert log[log.index((0.3, Act.HEDGE)) - 1] == (0.3, Act.CHECK)
+    patience = Patience(0.0, 10.0, redelivery_s=60.0, late_at=0.3)
+    patience.hedged()
+    assert Act.HEDGE not in [act for _, act in live(patience, 10.0)]

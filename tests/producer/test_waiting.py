@@ -37,7 +37,7 @@ class Memory:
         self.record: bytes | None = None
         self.away = False
         self.workers = workers
-        self.idle = 0
+        self.free = -9
         self.looks: list[float] = []
         self.sent: list[float] = []
         self.events: list[tuple[float, Callable[[], None]]] = []
@@ -50,8 +50,8 @@ class Memory:
         fill(_Commands(commands))
         return [self.record if name == "get" else self.workers for name in commands]
 
-    async def count_idle(self) -> int:
-        return self.idle
+    async def count_free(self) -> int:
+        return self.free
 
     async def send_again(self) -> None:
         if self.away:
@@ -188,7 +188,7 @@ class TestSeveralJobs:
             pending.add(waiter)
             awaited.append(Awaited(waiter, Patience(0.0, deadline.at, 100.0, late_at=late_s), memory.send_again))
         port: Any = memory
-        wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_idle)
+        wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_free)
         return awaited, drive(wait.finish())
 
     def test_all_answers_are_waited_for(self) -> None:
@@ -228,16 +228,24 @@ class TestSeveralJobs:
             self.finish(memory, pending)
         assert memory.now == 0.1
 
-    @pytest.mark.parametrize(("idle", "sent"), [(1, [0.7, 0.7]), (0, [])])
-    def test_late_parts_are_sent_again_only_where_somebody_is_idle(self, idle: int, sent: list[float]) -> None:
+    # Two jobs of its own are unanswered, so -1 is one process that has neither.
+    @pytest.mark.parametrize(("free", "sent"), [(-1, [0.7, 0.7]), (-2, [])])
+    def test_late_parts_are_sent_again_only_where_somebody_is_idle(self, free: int, sent: list[float]) -> None:
         memory, pending = Memory(workers=2), Pending()
-        memory.idle = idle
+        memory.free = free
         self.finish(memory, pending, late_s=0.7)
         assert memory.sent == sent
 
+    def test_a_late_part_is_hedged_as_soon_as_somebody_is_idle(self) -> None:
+        memory, pending = Memory(workers=2), Pending()
+        memory.events = [(2.0, lambda: setattr(memory, "free", 0))]
+        self.finish(memory, pending, 1, late_s=0.7)
+        assert len(memory.sent) == 1
+        assert 2.0 <= memory.sent[0] < 3.0
+
     def test_an_answer_that_is_there_is_not_asked_for_again(self) -> None:
         memory, pending = Memory(workers=2), Pending()
-        memory.record, memory.idle = record("job-0"), 1
+        memory.record, memory.free = record("job-0"), 1
         awaited, shortfall = self.finish(memory, pending, 1, late_s=0.3)
         assert (shortfall, memory.sent, memory.now) == (None, [], 0.3)
         assert awaited[0].outcome is not None

@@ -24,6 +24,11 @@ class TestUrgency:
     def test_age_comes_before_a_far_deadline(self) -> None:
         assert due_at(deadline_at=3_600.0, run_s=1.0, entered_at=5.0, aging_s=10.0) == 15.0
 
+    def test_too_much_for_its_deadline_does_not_pass_before_what_can_be_kept(self) -> None:
+        hopeless = due_at(deadline_at=10.0, run_s=60.0, entered_at=8.0, aging_s=100.0)
+        assert hopeless == 10.0
+        assert due_at(deadline_at=10.5, run_s=1.0, entered_at=8.0, aging_s=100.0) < hopeless
+
     @given(seconds, seconds, seconds)
     def test_who_came_aging_later_never_passes(self, deadline_at: float, run_s: float, entered_at: float) -> None:
         old = due_at(deadline_at=deadline_at, run_s=run_s, entered_at=entered_at, aging_s=10.0)
@@ -63,12 +68,14 @@ class TestAdmission:
     @pytest.mark.parametrize(
         ("outlook", "partial", "whole"),
         [
-            (Outlook(0.0, 9.0, 1.0), False, False),
+            (Outlook(0.0, 0.0, 1.0), False, False),
             (Outlook(0.5, 0.4, 1.0), False, False),
-            (Outlook(0.5, 0.6, 1.0), False, True),
-            (Outlook(1.1, 0.1, 1.0), True, True),
+            (Outlook(0.5, 0.6, 1.0), False, False),
+            (Outlook(0.0, 1.3, 1.0), False, True),
+            (Outlook(0.5, 0.8, 1.0), False, True),
+            (Outlook(1.3, 0.1, 1.0), True, True),
         ],
-        ids=["idle fleet", "fits", "fits in part", "would not start"],
+        ids=["nothing known", "fits", "might just fit", "too much even alone", "fits in part", "would not start"],
     )
     def test_refuses_what_would_come_to_nothing(self, outlook: Outlook, partial: bool, whole: bool) -> None:
         assert (outlook.hopeless(partial=True), outlook.hopeless(partial=False)) == (partial, whole)

@@ -108,7 +108,7 @@ def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("partial", "wait_s", "run_s", "refused"),
-    [(True, 9.9, 5.0, False), (True, 10.1, 5.0, True), (False, 6.0, 5.0, True), (False, 4.0, 5.0, False)],
+    [(True, 11.0, 5.0, False), (True, 13.0, 5.0, True), (False, 8.0, 5.0, True), (False, 7.0, 5.0, False)],
 )
 def test_who_is_refused_and_what_is_told(partial: bool, wait_s: float, run_s: float, refused: bool) -> None:
     job = make_job(SETTINGS, "q", ["d"], partial=partial, deadline_at=time.time() + 10)

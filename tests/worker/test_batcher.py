@@ -372,6 +372,9 @@ class TestDueTimes:
     def test_age_bounds_them(self) -> None:
         assert due_times([1.0, 2.0, 3.0], deadline=100.0, since=50.0, aging_s=45.5) == [94.0, 95.0, 95.5]
 
+    def test_a_job_that_is_too_much_is_due_at_its_deadline(self) -> None:
+        assert due_times([1.0, 2.0, 3.0], deadline=5.0, since=0.0, aging_s=1e9) == [5.0, 5.0, 5.0]
+
     def test_jobs_interleave_by_slack(self) -> None:
         """A short job with a later deadline fits between the pairs of a long one."""
         waiting = batcher(budget=10)

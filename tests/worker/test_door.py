@@ -163,11 +163,24 @@ class TestAsking:
         hall.door.took(Message("b", 5, due_at=EPOCH + 8.0, job_class="bulk"))
         assert hall.door.ask() == pytest.approx({"interactive": EPOCH + 7.0, "bulk": EPOCH + 8.0})
 
-    def test_not_more_often_than_needed(self, hall: Hall) -> None:
+    def test_only_before_a_batch_ends_and_not_more_often_than_needed(self, hall: Hall) -> None:
+        assert hall.door.ask() is None
+        hall.door.ending()
         assert hall.door.ask() is not None
+        hall.door.ending()
         assert hall.door.ask() is None
         hall.now[0] += 1.0
         assert hall.door.ask() is not None
+        hall.now[0] += 1.0
+        assert hall.door.ask() is None
+
+    def test_a_batch_of_many_runs_asks_before_its_last(self, hall: Hall) -> None:
+        hall.run(pairs=5)
+        assert hall.door.ask() is None
+        hall.submit(10)
+        assert not hall.door.is_open()
+        hall.engine.gate.set()
+        assert hall.woken.acquire(timeout=PATIENCE_S)
 
 
 def test_a_draining_process_takes_nothing(hall: Hall) -> None:

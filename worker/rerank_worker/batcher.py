@@ -68,13 +68,16 @@ class Wait:
 
 
 def due_times(runs_s: Sequence[float], *, deadline: float, since: float, aging_s: float) -> list[float]:
-    """Return when each pair of a job is due, given what each takes to run: it and all behind it must fit before the
-    deadline, and none is due later than `aging_s` after `since`. Ascending, so that first-stage order holds."""
+    """Return when each pair of a job that came at `since` is due, given what each takes to run: it and all behind it
+    must fit before the deadline; where not all do, all are due alike. Ascending, so that first-stage order holds."""
+    whole_s = sum(runs_s)
+    if deadline - whole_s < since:
+        return [due_at(deadline_at=deadline, run_s=whole_s, entered_at=since, aging_s=aging_s)] * len(runs_s)
     left_s = 0.0
     due = []
     for run_s in reversed(runs_s):
         left_s += run_s
-        due.append(due_at(deadline_at=deadline, run_s=left_s, entered_at=since, aging_s=aging_s))
+        due.append(due_at(deadline_at=deadline, run_s=min(left_s, whole_s), entered_at=since, aging_s=aging_s))
     return due[::-1]
 
 

@@ -1,7 +1,8 @@
 """Where jobs come in: the intake's decision, asked by Celery's consumer each time before it takes one.
 
 The consumer's event loop is woken whenever less waits than before. While the process is full it still asks, once a
-batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no urgent one out.
+batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no urgent one out. It
+asks before the last run of the batch: sooner, it would take what another process might be free for before.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ class Door:
         self._lock = threading.Lock()
         self._coming: dict[str, _Coming] = {}
         self._shut = False
+        self._ending = False
         self._ask_at = 0.0
         self._wake: Callable[[], object] | None = None
-        scorer.on_less = self.look
+        scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
         """Whether the process takes another job; once it said no, it wakes the consumer when that may have changed."""
@@ -84,6 +86,11 @@ class Door:
         if self._shut and wake is not None:
             wake()
 
+    def ending(self) -> None:
+        """Take note that a batch is about to end, so that it is time to ask; from any thread, and never blocking."""
+        self._ending = True
+        self.look()
+
     def attach(self, wake: Callable[[], object] | None) -> None:
         """Say what wakes the consumer, None while it is not connected."""
         self._wake = wake
@@ -94,9 +101,9 @@ class Door:
         Any interactive one is where only bulk waits. None: don't ask now.
         """
         now = self._scorer.clock()
-        if self._scorer.draining or now < self._ask_at:
+        if self._scorer.draining or not self._ending or now < self._ask_at:
             return None
-        self._ask_at = now + _ASK_EVERY_S
+        self._ending, self._ask_at = False, now + _ASK_EVERY_S
         offset = self._wall_clock() - now
         first: dict[JobClass, float] = {}
         for job_class in JOB_CLASSES:

@@ -12,7 +12,6 @@ from rerank_shared.scheduling.cost import CostModel, CostParameters
 from rerank_worker.plan_work import PlanWork
 from rerank_worker.rate import TokenRate
 
-
 #: Of a question and a passage.
 _USUAL_TOKENS = 128
 

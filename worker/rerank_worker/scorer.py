@@ -61,6 +61,8 @@ class Scorer:
         self.clock = clock
         #: Called by the scoring thread when less waits than before. It holds the lock: neither block nor fail.
         self.on_less: Callable[[], None] = _nothing
+        #: Called by the scoring thread before the last run of a batch: neither block nor fail.
+        self.on_ending: Callable[[], None] = _nothing
         self._engine = engine
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
@@ -231,6 +233,8 @@ class Scorer:
         under_way: deque[_Run] = deque()
         for number, run in enumerate(runs):
             self._busy_until = self.clock() + sum(left_s[number:])
+            if number == len(runs) - 1:
+                self.on_ending()
             # Asked again before each run: in a batch of single runs the last one starts much later than the first.
             if candidates := [wanted[i] for i in run if self._is_wanted(wanted[i])]:
                 under_way.append(self._start(candidates))

@@ -66,7 +66,6 @@ class Process:
         while not self._running and self._start():
             # What runs, or was dropped, no longer waits, so there may be room.
             self._fill()
-            self._ask()
 
     def _fill(self) -> None:
         while not self.listening and self._has_room():
@@ -76,8 +75,8 @@ class Process:
                 return
             self._accept(job)
 
-    def _ask(self) -> None:
-        """While full, take one job that is more urgent than all that waits here, once a batch; as `Door.ask`."""
+    def _ask(self, _: None) -> None:
+        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Door.ask`."""
         fleet, now = self._fleet, self._fleet.loop.now
         if not fleet.queue.waiting or self._held >= fleet.spec.concurrency or now < self._ask_at or self._has_room():
             return
@@ -158,7 +157,7 @@ class Process:
     def _run(self, batch: Batch) -> float:
         """Carry out a batch in thought; return when it ends. What nobody wants any more is dropped before its run."""
         fleet, at = self._fleet, self._fleet.loop.now
-        begun, predicted = at, 0.0
+        begun, last_at, predicted = at, at, 0.0
         wanted = [pair for pair in self._claim(batch) if at < pair[1].deadline and not pair[1].answered]
         begin = 0
         for count in split_runs(fleet.spec.work, [tokens for tokens, _ in wanted]):
@@ -167,6 +166,7 @@ class Process:
             if not run:
                 continue
             slowness = sum(job.call.request.slowness for _, job in run) / len(run)
+            last_at = at
             predicted_s = fleet.run_s([tokens for tokens, _ in run])
             predicted += predicted_s
             at += predicted_s * slowness
@@ -174,6 +174,8 @@ class Process:
                 self._score(job, tokens, at)
         self._busy_until = begun + predicted
         fleet.meter.ran(begun, at)
+        if at > begun:
+            fleet.loop.at(last_at, self._ask, None)
         return at
 
     def _claim(self, batch: Batch) -> Iterator[tuple[int, Job]]:
