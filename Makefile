@@ -6,6 +6,8 @@ EXTRAS ?= dev
 STAMP  := $(VENV)/.installed-$(EXTRAS)
 PEERS  ?= .venv-peers
 EXPORT ?= .venv-export
+#: A load at which policies differ, for the docs.
+SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
 .PHONY: help install demo check lint test test-export bench bench-engine bench-engine-peers bench-scheduling soak clean
@@ -52,7 +54,13 @@ bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fle
 
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
 	$(BIN)/python -m rerank_ops.bench.scheduling $(BEFORE:%=--before %) $(PARTS)
-	$(BIN)/python -m rerank_ops.bench.render docs/scheduling.md --figures build/bench/scheduling.json
+	@mkdir -p build/bench
+	@for command in "simulate --compare edf,fifo,edf+no-shard,edf+no-refuse,edf+no-intake $(SIMULATED)" redis-load; do \
+	  file=build/bench/$${command%% *}.txt; \
+	  { echo "$$ rerank-fleet $$command"; COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet $$command; } > $$file || exit 1; \
+	done
+	$(BIN)/python -m rerank_ops.bench.render docs/scheduling.md --figures build/bench/scheduling.json \
+	  --output simulate=build/bench/simulate.txt --output redis-load=build/bench/redis-load.txt
 
 soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
 	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)

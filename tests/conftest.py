@@ -58,16 +58,16 @@ def settings(server: EmbeddedServer, namespace: str) -> Settings:
 
 @pytest.fixture
 def start_fleet(settings: Settings, tmp_path: Path) -> Iterator[StartFleet]:
-    """Start a fleet of real workers: `start_fleet(count=1, **settings that differ)`."""
+    """Start a fleet of real workers: `start_fleet(count=1, mortal=None, **settings that differ)`."""
     fleets: list[TestFleet] = []
 
-    def start(count: int = 1, *, wait: bool = True, **changes: object) -> TestFleet:
+    def start(count: int = 1, *, wait: bool = True, mortal: str | None = None, **changes: object) -> TestFleet:
         changed = load_settings(**(settings.model_dump(exclude_none=True) | changes))
         logs = tmp_path / f"fleet-{len(fleets)}"
         logs.mkdir()
         fleet = TestFleet(changed, logs)
         fleets.append(fleet)
-        return fleet.start(count, wait=wait)
+        return fleet.start(count, wait=wait, mortal=mortal)
 
     yield start
     for fleet in fleets:

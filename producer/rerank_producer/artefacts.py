@@ -1,12 +1,13 @@
 """Which artefact the fleet serves under a model's name, asked for rarely: the cache key of every pair depends on it.
 
-An answer is remembered for some seconds. Should the fleet change meanwhile, the worker's answer names its own artefact,
-and the flow notices (`preparation.same_scores`).
+The server is asked for its time with it. An answer is remembered for some seconds; should the fleet change meanwhile,
+the worker's answer names its own artefact, and the flow notices (`scored.agree`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from rerank_producer.clock import Clock
 from rerank_producer.port import Port
@@ -33,8 +34,14 @@ class ArtefactBook:
         known = self._known.get(model)
         if known is not None and self.clock.monotonic() < known[1]:
             return known[0]
-        now = self.clock.epoch()
-        values = await port.pipeline(lambda pipe: ask_artefact(pipe, self.keys, model, now))
+        now, asked_at = self.clock.epoch(), self.clock.monotonic()
+
+        def fill(pipe: Any) -> None:
+            ask_artefact(pipe, self.keys, model, now)
+            pipe.time()
+
+        *values, time = await port.pipeline(fill)
+        self.clock.synchronise(time, asked_at)
         artefact = read_artefact(values, model)
         if artefact is not None:
             self._known[model] = (artefact, self.clock.monotonic() + REMEMBERED_S)

@@ -28,7 +28,7 @@ async def collect(
 ) -> RerankResponse:
     """Return the answer to a submitted request; see RerankClient.collect."""
     started = clock.monotonic()
-    plan, record = await _read(port, keys, job_id)
+    plan, record = await _read(port, keys, clock, job_id)
     with metrics.watched(plan.job_class) as watch:
         outcome, shortfall = None, None
         if plan.misses:
@@ -50,12 +50,15 @@ async def collect(
         return response
 
 
-async def _read(port: Port, keys: Keys, job_id: str) -> tuple[Submitted, bytes | None]:
+async def _read(port: Port, keys: Keys, clock: Clock, job_id: str) -> tuple[Submitted, bytes | None]:
     def fill(pipe: Any) -> None:
         pipe.get(keys.request(job_id))
         pipe.get(keys.result(job_id))
+        pipe.time()
 
-    request, record = await port.pipeline(fill)
+    asked_at = clock.monotonic()
+    request, record, time = await port.pipeline(fill)
+    clock.synchronise(time, asked_at)
     if request is None:
         raise JobLost(
             f"no submitted request {job_id!r} is known: either it was not submitted to this namespace, or its answer "

@@ -59,7 +59,7 @@ class Flow:
     """What requests of one client have in common. Threads and event loops may share it."""
 
     settings: Settings
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = field(default_factory=Clock.of_server)
     keys: Keys = field(init=False)
     artefacts: ArtefactBook = field(init=False)
     asking: Asking = field(init=False)
@@ -121,7 +121,7 @@ class Flow:
 
     async def _prepare(self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent) -> Prepared:
         model = name_of(request.model or self.settings.model)
-        started, submitted_at = self.clock.monotonic(), self.clock.epoch()
+        started = self.clock.monotonic()
         artefact: Artefact | None = None
         max_length = request.max_length
         scores: list[Score | None] | None = None
@@ -144,8 +144,8 @@ class Flow:
             artefact=artefact,
             max_length=max_length,
             scores=scores,
-            submitted_at=submitted_at,
-            deadline_at=deadline.epoch_at,
+            submitted_at=self.clock.epoch(),
+            deadline_at=deadline.epoch_at(self.clock),
             digests=digests,
         )
 
@@ -196,7 +196,7 @@ class Flow:
         if not self.settings.single_flight or digests is None:
             return Claims({})
         now = self.clock.epoch()
-        return await Claims.read(port, self.keys, digests, plan.misses, now=now, deadline_at=deadline.epoch_at)
+        return await Claims.read(port, self.keys, digests, plan.misses, now=now, deadline_at=plan.deadline_at)
 
     def _respond(self, prepared: Prepared, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
         timings = stage_timings(scored)

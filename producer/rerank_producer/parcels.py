@@ -13,7 +13,7 @@ from typing import Any
 from rerank_producer.outlook import Prospects
 from rerank_producer.preparation import Prepared, ttl_s
 from rerank_shared import wire
-from rerank_shared.errors import Overloaded
+from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job
@@ -65,7 +65,8 @@ def make_parcels(
 ) -> list[Parcel]:
     """Return what is to be sent for the misses; `now` is epoch seconds, `shards` overrides how many jobs it becomes.
 
-    Raises Overloaded if the fleet can't answer before the deadline (with `partial`, not even in part).
+    Raises Overloaded if the fleet can't answer before the deadline (with `partial`, not even in part), and
+    DeadlineExceeded if an idle one could not either.
     """
     plan = prepared.plan
     limit = prepared.max_length or (None if plan.artefact is None else plan.artefact.max_length)
@@ -78,7 +79,7 @@ def make_parcels(
     due = due_at(deadline_at=plan.deadline_at, run_s=part_s, entered_at=now, aging_s=settings.aging_s)
     outlook = Outlook(prospects.wait_s(plan.job_class, due), part_s, plan.deadline_at - now)
     if settings.refuse and outlook.hopeless(partial=partial):
-        raise _refusal(outlook, prospects.workers)
+        raise _refusal(outlook, prospects.workers, partial=partial)
     packer = _Packer(prepared, settings, prospects, now, partial, due, outlook.wait_s)
     ids = [plan.job_id] if len(parts) == 1 else [f"{plan.job_id}-{number}" for number in range(len(parts))]
     return [packer.pack(job_id, part, [lengths[i] for i in part]) for job_id, part in zip(ids, parts, strict=True)]
@@ -126,7 +127,12 @@ class _Packer:
         return None if cost is None else _HAND_OFF_S + self.wait_s * cost.p99_ratio + cost.predict_p99_s(work)
 
 
-def _refusal(outlook: Outlook, workers: int) -> Overloaded:
+def _refusal(outlook: Outlook, workers: int, *, partial: bool) -> RerankError:
+    if not partial and outlook.too_much:
+        return DeadlineExceeded(
+            f"refused: the request would run {outlook.run_s:.1f} s, and its deadline is {outlook.left_s:.1f} s away. "
+            "Send fewer documents, allow a longer deadline_ms, or pass partial=True to get what there is by then."
+        )
     alive = "one worker process is alive" if workers == 1 else f"{workers} worker processes are alive"
     return Overloaded(
         f"refused: {alive} with {outlook.wait_s:.1f} s of more urgent work each, so a request that runs "

@@ -64,7 +64,7 @@ def test_server_gone_for_good_is_told_at_the_deadline(
     with RerankClient(settings.model_copy(update={"refuse": False})) as client, ThreadPoolExecutor(2) as pool:
         strict = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000, partial=False)
         lenient = pool.submit(client.rerank, "which rooms?", passages(1500), deadline_ms=10_000)
-        wait_until(lambda: fleet.held_jobs() == 2, "the worker holds both jobs")
+        wait_until(lambda: fleet.held_jobs() >= 1, "the worker has begun")
         server.kill()
         with pytest.raises((QueueUnavailable, DeadlineExceeded)):
             strict.result(timeout=40)

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import StartFleet
 from rerank_producer import RerankClient
-from rerank_shared.errors import Overloaded
+from rerank_shared.errors import DeadlineExceeded, Overloaded
+from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import Settings
 from support.jobs import passages
 from support.waiting import wait_until
@@ -50,13 +51,19 @@ def test_what_would_be_late_is_refused_at_once(start_fleet: StartFleet, settings
     fleet = start_fleet(1)
     with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
         client.rerank("which rooms?", passages(8), partial=False)
-        wait_until(lambda: fleet.state().cost, "a worker has shared what running costs")
-        busy = pool.submit(client.rerank, "which rooms?", passages(600), deadline_ms=8_000)
+        cost = wait_until(lambda: fleet.state().cost, "a worker has shared what running costs")
+        assert cost is not None
+        count = round(40 / cost.predict_s(Work.pair(75)))
+        busy = pool.submit(client.rerank, "which rooms?", passages(min(count, 9_000)), deadline_ms=20_000)
         wait_until(lambda: fleet.held_jobs() == 1, "the worker is busy")
         with pytest.raises(Overloaded) as told:
-            client.rerank("which rooms?", passages(2_000), deadline_ms=3_000, partial=False)
+            # Due after what runs, by its age, and before that has ended.
+            client.rerank("which rooms?", passages(10), deadline_ms=25_000)
         assert told.value.retryable
+        assert told.value.predicted_wait_ms > 20_000
         assert told.value.retry_after_s > 0
+        with pytest.raises(DeadlineExceeded, match="would run"):
+            client.rerank("which rooms?", passages(count), deadline_ms=3_000, partial=False)
         # Little work with little time is more urgent than what runs, and is served in between.
         assert client.rerank("which rooms?", passages(2), deadline_ms=4_000).complete
         busy.result()

@@ -18,6 +18,8 @@ from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, to_environ
 from support.waiting import wait_until
 
+_TESTS = Path(__file__).parents[1]
+
 
 class TestFleet:
     """Worker processes of one namespace. Not a supervisor: nothing is restarted unless a test does it."""
@@ -31,11 +33,11 @@ class TestFleet:
         self._logs = log_directory
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, count: int = 1, *, wait: bool = True) -> Self:
-        """Start worker processes and wait for their heartbeats."""
+    def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
+        """Start worker processes and wait for their heartbeats; `mortal` says when they die (support.mortal)."""
         alive = len(self.state().workers) if wait else 0
         for _ in range(count):
-            self.processes.append(self._spawn(len(self.processes)))
+            self.processes.append(self._spawn(len(self.processes), mortal))
         if wait:
             wait_until(lambda: self._ready(alive + count), f"{count} workers ready; see {self._logs}")
         return self
@@ -82,11 +84,13 @@ class TestFleet:
             raise AssertionError(f"a worker ended with {dead.returncode}: {self.log(self.processes.index(dead))}")
         return len(self.state().workers) >= count
 
-    def _spawn(self, number: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, number: int, mortal: str | None) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
         environ |= to_environ(self.settings) | {"FLEET_WORKER_NAME": f"test-{number}", "OMP_NUM_THREADS": "1"}
         environ["TOKENIZERS_PARALLELISM"] = "false"
+        module = ["rerank_worker.process"]
+        if mortal is not None:
+            module = ["support.mortal", mortal]
+            environ["PYTHONPATH"] = os.pathsep.join([str(_TESTS), environ.get("PYTHONPATH", "")])
         with (self._logs / f"worker-{number}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "rerank_worker.process"], env=environ, stdout=log, stderr=subprocess.STDOUT
-            )
+            return subprocess.Popen([sys.executable, "-m", *module], env=environ, stdout=log, stderr=subprocess.STDOUT)

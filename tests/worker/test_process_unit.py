@@ -151,13 +151,13 @@ class TestCosts:
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
             share_cost(client, keys, [presence.artefact.model], cost_field("fp64", "elsewhere"), slow)
-            presence._adopt_cost()
+            presence._ask_server()
             assert presence.pace.cost.predict_s(Work.pair(100)) == before
             share_cost(client, keys, [presence.artefact.model], field, slow)
-            presence._adopt_cost()
+            presence._ask_server()
             assert presence.pace.cost.predict_s(Work.pair(100)) != before
             client.hset(keys.cost(presence.artefact.model), field, b"garbled")
-            presence._adopt_cost()
+            presence._ask_server()
         presence.client.close()
 
 

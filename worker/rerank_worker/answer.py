@@ -158,9 +158,15 @@ class Answerer:
 
 
 def _admit(job: Job, outlook: Outlook) -> None:
-    """Raise Overloaded for a job that would miss its deadline however it is run here."""
+    """Raise Overloaded for a job that would miss its deadline however it is run here, and DeadlineExceeded for one that
+    would miss it anywhere."""
     if outlook.hopeless(partial=job.partial):
         metrics.JOBS_DROPPED.labels("refused").inc()
+        if not job.partial and outlook.too_much:
+            raise DeadlineExceeded(
+                f"refused: job {job.job_id} needs {outlook.run_s:.2f} s, with {outlook.left_s:.2f} s left to its "
+                "deadline: send fewer documents, or allow a longer deadline_ms"
+            )
         raise Overloaded(
             f"refused: job {job.job_id} met {outlook.wait_s:.2f} s of more urgent work in its worker and needs "
             f"{outlook.run_s:.2f} s, with {outlook.left_s:.2f} s left to its deadline. Retry after "

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +17,7 @@ from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.server_clock import ServerClock
 from rerank_worker.leases import Leases
 from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
@@ -43,7 +42,7 @@ class Presence:
     leases: Leases
     redelivery_s: float
     alias: str | None = None
-    wall_clock: Callable[[], float] = time.time
+    clock: ServerClock = field(default_factory=ServerClock)
     _shared_cost: CostParameters | None = None
     _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -51,16 +50,19 @@ class Presence:
 
     def start(self) -> None:
         """Start announcing."""
-        self._adopt_cost()
+        self._ask_server()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
         self._thread.start()
 
-    def _adopt_cost(self) -> None:
-        """Begin with what runs cost the last process of this model, precision and host; nothing has run yet."""
+    def _ask_server(self) -> None:
+        """Learn the server's time, and begin with what runs cost the last process of this model, precision and host;
+        nothing has run yet."""
+        asked_at = self.clock.monotonic()
         try:
+            self.clock.synchronise(self.client.time(), asked_at)
             found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.artefact.model)))
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("no costs read error=%r", error)
+            log.warning("neither time nor costs read error=%r", error)
             return
         except WireError as error:
             log.warning("costs of another release left alone error=%s", error)
@@ -104,11 +106,12 @@ class Presence:
 
     def beat(self) -> None:
         """Announce once: artefact, heartbeat, cost, leases; and drop the jobs whose callers have gone."""
-        now = self.wall_clock()
+        now, asked_at = self.clock.epoch(), self.clock.monotonic()
         jobs, tokens = self.scorer.held()
         beat = replace(self.heartbeat, tokens_per_s=self.pace.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
         channels = sorted(self.scorer.reply_channels())
         pipe = self.client.pipeline(transaction=False)
+        pipe.time()
         fleet.announce(pipe, self.keys, self.artefact, now, self.alias)
         fleet.beat(pipe, self.keys, beat, now)
         cost = self.pace.shared
@@ -118,6 +121,7 @@ class Presence:
         if channels:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
+        self.clock.synchronise(answers[0], asked_at)
         self._shared_cost = cost
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}

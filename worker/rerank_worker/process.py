@@ -34,6 +34,7 @@ from rerank_shared.exported import check_here
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.profile import differences
+from rerank_shared.server_clock import ServerClock
 from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
@@ -134,11 +135,13 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
     model = model or load(settings)
     artefact = model.artefact
     scorer = _scorer(model, settings)
-    door = Door(Intake(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s), scorer, keys)
+    clock = ServerClock()
+    intake = Intake(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
+    door = Door(intake, scorer, keys, clock.epoch)
     client, leases = connect(settings), Leases()
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
-    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse)
+    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(keys, door)
     app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
@@ -156,7 +159,10 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
         held_tokens=0,
     )
     scorer.start()
-    return app, Presence(client, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias)
+    presence = Presence(
+        client, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
+    )
+    return app, presence
 
 
 def _scorer(model: Model, settings: Settings) -> Scorer:

@@ -40,6 +40,13 @@ class Figure:
         return cls(name, round(value, 4), unit, target, met, rounded, machine())
 
 
+def merged(figures: Sequence[Figure], path: Path) -> list[Figure]:
+    """Return what `path` holds of earlier parts, and the new figures in the place of those of the same names."""
+    known = [Figure(**each) for each in json.loads(path.read_text())] if path.exists() else []
+    names = {figure.name for figure in figures}
+    return [figure for figure in known if figure.name not in names] + list(figures)
+
+
 def machine() -> str:
     """Describe this machine and the versions that matter in one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

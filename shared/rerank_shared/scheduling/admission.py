@@ -26,6 +26,11 @@ class Outlook:
         return _AT_BEST * (self.wait_s + (0.0 if partial else self.run_s)) > max(0.0, self.left_s)
 
     @property
+    def too_much(self) -> bool:
+        """Whether its own run is longer than what is left, so that no waiting and no other process can help."""
+        return _AT_BEST * self.run_s > max(0.0, self.left_s)
+
+    @property
     def retry_after_s(self) -> float:
         """When the same request would fit if nothing else came: what waits shrinks by a second each second."""
         return max(_RETRY_AFTER_MIN_S, self.wait_s + self.run_s - self.left_s)

@@ -1,6 +1,6 @@
-"""Runs the parts that are named, or all; writes build/bench/scheduling.json.
+"""Runs the parts that are named, or all; writes build/bench/scheduling.json, where the others keep what they had.
 
-python -m rerank_ops.bench.scheduling [idle mixed releases slow] [--before CHECKOUT]
+python -m rerank_ops.bench.scheduling [idle mixed releases slow flight simulated] [--before CHECKOUT]
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ import argparse
 import os
 from pathlib import Path
 
-from rerank_ops.bench.record import Figure, report
+from rerank_ops.bench.record import Figure, merged, report
+from rerank_ops.bench.scheduling.flight import flight
 from rerank_ops.bench.scheduling.idle import idle
 from rerank_ops.bench.scheduling.load import Questions
 from rerank_ops.bench.scheduling.mixed import mixed
 from rerank_ops.bench.scheduling.releases import releases
+from rerank_ops.bench.scheduling.simulated import simulated
 from rerank_ops.bench.scheduling.slow import slow
 from rerank_shared.settings import load_settings
 
 OUTPUT = Path("build/bench/scheduling.json")
-PARTS = ("idle", "mixed", "releases", "slow")
+PARTS = ("idle", "mixed", "releases", "slow", "flight", "simulated")
 
 
 def main() -> None:
@@ -40,7 +42,11 @@ def main() -> None:
         figures += mixed(settings, questions, pairs_per_s)
     if "slow" in parts:
         figures += slow(settings, questions, pairs_per_s)
-    report(figures, OUTPUT)
+    if "flight" in parts:
+        figures += flight(settings, questions, pairs_per_s)
+    if "simulated" in parts:
+        figures += simulated(settings, questions, pairs_per_s)
+    report(merged(figures, OUTPUT), OUTPUT)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from rerank_shared.settings import Settings
 K_CHOICES = (5, 10, 20, 50, 100)
 _K_WEIGHTS = (30, 30, 20, 15, 5)
 _PATIENT_MS = 30_000.0
+#: Tight deadlines, in times of the request's own run on one idle process; and what is allowed beside it.
+TIGHT = (1.5, 2.5)
+_HAND_OFF_MS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request that is sent `at_s` after the start. `tight` ones have little time."""
+    """A request that is sent `at_s` after the start. `tight`: its deadline is so many times what one idle process would
+    take; 0 for those that may wait."""
 
     at_s: float
     query: Query
     deadline_ms: float
-    tight: bool
+    tight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +75,17 @@ class Questions:
 def poisson(
     questions: Questions, *, seed: int, seconds: float, rps: float, tight_share: float, pair_s: float, mark: str
 ) -> list[Arrival]:
-    """Return mixed requests at random times; a tight deadline is 2.5 times what one idle process would take.
+    """Return mixed requests at random times, a share of them tight, the others with half a minute.
 
-    `pair_s` is what a pair takes on average; the others may take half a minute.
+    `pair_s` is what a pair takes on average.
     """
     chance = random.Random(seed)
     arrivals: list[Arrival] = []
     at_s = chance.expovariate(rps)
     while at_s < seconds:
         (k,) = chance.choices(K_CHOICES, _K_WEIGHTS)
-        tight = chance.random() < tight_share
-        deadline_ms = 100.0 + 2_500.0 * k * pair_s if tight else _PATIENT_MS
+        tight = chance.choice(TIGHT) if chance.random() < tight_share else 0.0
+        deadline_ms = _HAND_OFF_MS + tight * 1_000.0 * k * pair_s if tight else _PATIENT_MS
         query = questions.pick(chance, k, f"{mark} {len(arrivals)}")
         arrivals.append(Arrival(at_s, query, deadline_ms, tight))
         at_s += chance.expovariate(rps)
@@ -127,8 +131,8 @@ def play(settings: Settings, arrivals: Sequence[Arrival]) -> tuple[list[Ended], 
     return asyncio.run(_play(settings, arrivals))
 
 
-def met_share(ended: Sequence[Ended], *, tight: bool | None = None) -> float:
-    """Return the share of requests answered completely and in time, of all or of those that are tight or not."""
+def met_share(ended: Sequence[Ended], *, tight: float | None = None) -> float:
+    """Return the share of requests answered completely and in time, of all or of those that are so tight."""
     chosen = [each for each in ended if tight is None or each.arrival.tight == tight]
     return sum(each.complete for each in chosen) / len(chosen)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import (
+    TIGHT,
     Ended,
     Questions,
     mean_k,
@@ -23,7 +24,7 @@ from rerank_ops.local_fleet import local_fleet
 from rerank_shared.settings import Settings
 
 ROUNDS = 5
-SECONDS = 60.0
+SECONDS = 80.0
 TIGHT_SHARE = 0.2
 FIFO = {"aging_s": 0.001, "shard": False, "refuse": False}
 
@@ -68,7 +69,10 @@ def mixed(settings: Settings, questions: Questions, pairs_per_s: float, load: fl
 
 def _figures(fifo: list[Round], fleet: list[Round], at: str) -> list[Figure]:
     figures = []
-    for kind, tight in (("tight deadlines", True), ("all deadlines", None)):
+    for kind, tight in (
+        *((f"deadlines of {tight:g} times the run", tight) for tight in TIGHT),
+        ("all deadlines", None),
+    ):
         before = [met_share(each.ended, tight=tight) for each in fifo]
         after = [met_share(each.ended, tight=tight) for each in fleet]
         figures += [

@@ -1,0 +1,88 @@
+"""The simulator held against the real fleet: the same arrivals of the same pairs, at half and at four fifths of what
+the fleet can do, with the cost that the fleet itself has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rerank_ops.bench.record import Figure
+from rerank_ops.bench.scheduling.load import Arrival, Ended, Questions, mean_k, percentile, play, poisson
+from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.run import simulate
+from rerank_ops.simulate.spec import FleetSpec
+from rerank_ops.simulate.workload import Request
+from rerank_shared.catalogue import load_files, name_of
+from rerank_shared.connections import connect
+from rerank_shared.fleet import read_costs, typical
+from rerank_shared.keys import Keys
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.settings import Settings
+from rerank_worker.tokenizing import PairTokenizer
+
+ROUNDS = 5
+SECONDS = 40.0
+LOADS = (0.5, 0.8)
+
+
+def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> list[Figure]:
+    """Return by how much the simulated median and 95th percentile are off, and what both are."""
+    tokenizer = PairTokenizer(load_files(settings.model).tokenizer_path)
+    figures = []
+    with local_fleet(settings, 2) as fleet:
+        for load in LOADS:
+            real: dict[float, list[float]] = {0.5: [], 0.95: []}
+            guess: dict[float, list[float]] = {0.5: [], 0.95: []}
+            for number in range(ROUNDS):
+                arrivals = _arrivals(questions, pairs_per_s, load, number)
+                ended, _ = play(fleet.settings, arrivals)
+                calls = simulate(
+                    FleetSpec.of(settings, 2, _cost(fleet)), Policy(), _requests(arrivals, tokenizer)
+                ).calls
+                for share in real:
+                    real[share].append(_ms(ended, share))
+                    guess[share].append(1000 * percentile([call.latency_s for call in calls], share))
+            for share in real:
+                name = f"p{share * 100:.0f} at {load:.0%} load"
+                errors = [abs(g / r - 1) for g, r in zip(guess[share], real[share], strict=True)]
+                figures += [
+                    Figure.of(f"simulated {name}, error", errors, "share", "at most", 0.2),
+                    Figure.of(f"simulated {name}", guess[share], "ms"),
+                    Figure.of(f"measured {name}", real[share], "ms"),
+                ]
+    return figures
+
+
+def _arrivals(questions: Questions, pairs_per_s: float, load: float, number: int) -> list[Arrival]:
+    return poisson(
+        questions,
+        seed=1_000 + number,
+        seconds=SECONDS,
+        rps=load * pairs_per_s / mean_k(),
+        tight_share=0.0,
+        pair_s=2 / pairs_per_s,
+        mark=f"sim {load} {number}",
+    )
+
+
+def _ms(ended: Sequence[Ended], share: float) -> float:
+    return 1000 * percentile([each.latency_s for each in ended], share)
+
+
+def _cost(fleet: LocalFleet) -> CostParameters:
+    with connect(fleet.settings) as client:
+        record = client.hgetall(Keys(fleet.settings.namespace).cost(name_of(fleet.settings.model)))
+    cost = typical(read_costs(record))
+    assert cost is not None
+    return cost
+
+
+def _requests(arrivals: Sequence[Arrival], tokenizer: PairTokenizer) -> list[Request]:
+    return [
+        Request(
+            at_s=arrival.at_s,
+            tokens=tuple(pair.tokens for pair in tokenizer.encode(arrival.query.text, arrival.query.documents, 512)),
+            deadline_s=arrival.deadline_ms / 1000,
+        )
+        for arrival in arrivals
+    ]
