@@ -127,11 +127,11 @@ class Asking:
 
         sent_at = self.clock.monotonic()
         late_at = math.inf if parcel.late_after_s is None else sent_at + parcel.late_after_s
-        return Awaited(waiter, Patience(sent_at, deadline.at, self.settings.redelivery_s, late_at=late_at), send_again)
+        return Awaited(waiter, Patience(sent_at, deadline.at, late_at), parcel.job, send_again)
 
     def _theirs(self, waiter: Waiter, until: float, deadline: Deadline) -> Awaited:
         now = self.clock.monotonic()
-        patience = Patience(now, min(deadline.at, now + until - self.clock.epoch()), redelivery_s=0.0, resends=False)
+        patience = Patience(now, min(deadline.at, now + until - self.clock.epoch()))
         # It may have been announced before anybody listened.
         patience.line_restored(now)
         return Awaited(waiter, patience, ours=False)

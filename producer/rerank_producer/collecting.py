@@ -80,7 +80,7 @@ async def _outcome(
         deadline = Deadline.after(timeout_ms / 1000, clock)
     waiters = await port.listen([plan.job_id], {plan.job_id: keys.result(plan.job_id)})
     try:
-        patience = Patience(clock.monotonic(), deadline.at, redelivery_s=0.0, resends=False)
+        patience = Patience(clock.monotonic(), deadline.at)
         # The record may have come between reading it and being subscribed.
         patience.line_restored(clock.monotonic())
         awaited = Awaited(waiters[0], patience)

@@ -1,5 +1,5 @@
-"""Waits for the answers to a request's jobs: by their announcements, by looking, by sending again, until all are there
-or time is over. One deadline for all of them.
+"""Waits for the answers to a request's jobs: by their announcements, by looking, by sending again what was lost or is
+late, until all are there or time is over. One deadline for all of them.
 
 An outage while waiting is waited out; it becomes an error only if the server is still away at the end.
 """
@@ -17,7 +17,8 @@ from rerank_producer.port import Port
 from rerank_shared import wire
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Outcome
+from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import Job, Outcome
 
 #: What ends a part of a request without spoiling the others.
 _SHORTFALLS = (DeadlineExceeded, Overloaded)
@@ -29,11 +30,12 @@ class ServerLost(QueueUnavailable):
 
 @dataclass(slots=True)
 class Awaited:
-    """One job that is waited for. `send_again` None means that it can only be looked for; `ours` False, that it is
-    another request's, whose failure is not ours and which is given up alone."""
+    """One job that is waited for. `job` and `send_again` None mean that it can only be looked for; `ours` False, that
+    it is another request's, whose failure is not ours and which is given up alone."""
 
     waiter: Waiter
     patience: Patience
+    job: Job | None = None
     send_again: Callable[[], Awaitable[None]] | None = None
     ours: bool = True
     given_up: bool = False
@@ -103,12 +105,9 @@ class Wait:
         act = patience.act(self.clock.monotonic())
         match act:
             case Act.CHECK:
-                await self._despite_outages(lambda: self._look(waiter))
+                await self._despite_outages(lambda: self._look(awaited))
             case Act.HEDGE:
                 await self._despite_outages(lambda: self._hedge(awaited))
-            case Act.SEND:
-                if awaited.send_again is not None:
-                    await self._despite_outages(awaited.send_again)
         return act
 
     async def _hedge(self, awaited: Awaited) -> None:
@@ -129,11 +128,20 @@ class Wait:
         else:
             self._outage = None
 
-    async def _look(self, waiter: Waiter) -> None:
-        key = self.keys.result(waiter.job_id)
-        (record,) = await self.port.pipeline(lambda pipe: pipe.get(key))
+    async def _look(self, awaited: Awaited) -> None:
+        """Look for the record; a job that is neither answered nor in the ledger is lost, and is sent again."""
+        waiter, job = awaited.waiter, awaited.job
+
+        def fill(pipe: Any) -> None:
+            pipe.get(self.keys.result(waiter.job_id))
+            if job is not None:
+                pipe.zscore(self.keys.ledger(job.job_class), ledger_member(job))
+
+        record, *known = await self.port.pipeline(fill)
         if record is not None:
             waiter.resolve(wire.decode_record(record)[1])
+        elif known == [None] and awaited.send_again is not None:
+            await awaited.send_again()
 
     async def _give_up(self, open_: Sequence[Awaited]) -> RerankError | None:
         """Look once more for all that is open; returns why something is still missing."""

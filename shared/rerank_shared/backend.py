@@ -55,9 +55,10 @@ class FleetBackend(RedisBackend):
         key = self.get_key_for_task(task_id)
         pipe = self.client.pipeline(transaction=False)
         completion: Completion | None = getattr(request, "completion", None)
+        # Before it leaves the ledger: what is in neither counts as lost, and is sent again.
+        pipe.set(key, record, ex=self.expires)
         if completion is not None and state in states.READY_STATES:
             completion.add_to(pipe)
-        pipe.set(key, record, ex=self.expires)
         pipe.publish(key, record)
         if reply_to := getattr(request, "reply_to", None):
             pipe.publish(reply_to, record)

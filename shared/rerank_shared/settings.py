@@ -122,9 +122,9 @@ class Settings(BaseSettings):
         6.0,
         ge=0.5,
         allow_inf_nan=False,
-        description="Silence after which a job counts as lost: the broker hands it to another worker, and clients "
-        "send it again under the same id. Live workers renew what they hold, so it may be shorter than a job; a few "
-        "times the longest pause of a worker or of Redis, and shorter than your deadlines.",
+        description="Silence after which a job's worker counts as dead and another one gets the job; sooner where a "
+        "supervisor saw it die. Live workers renew what they hold, so it may be shorter than a job; a few times the "
+        "longest pause of a worker or of Redis, and shorter than your deadlines.",
     )
     processes: int | None = Field(
         None,
@@ -226,8 +226,8 @@ class Settings(BaseSettings):
     run_pairs: int = Field(
         4,
         ge=1,
-        description="Pairs of one run, at most. In plan single they share only the model's last step, and deadlines "
-        "are looked at between runs. On a GPU 32 to 256.",
+        description="Pairs of one run, at most. In plan single they share only the model's last step, and more urgent "
+        "pairs come in between runs. On a GPU 32 to 256.",
     )
     run_tokens: int = Field(
         1_024,

@@ -93,7 +93,11 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[Cont
         if word.startswith("gate:"):
             client.connection_pool.connection_kwargs["socket_timeout"] = GATE_S + 5
             client.blpop([f"{settings.namespace}:{word}"], timeout=GATE_S)
-    if "silent" in words or ("silent-once" in words and job.attempt == 1):
+    if "silent" in words:
+        raise Ignore
+    if "silent-once" in words and job.attempt == 1:
+        # As a worker leaves a job whose caller seemed to be gone.
+        client.zrem(Keys(settings.namespace).ledger(job.job_class), ledger_member(job))
         raise Ignore
     if "fail" in words:
         raise ScoringFailed("the model could not score it")

@@ -25,8 +25,11 @@ from rerank_shared.errors import (
 )
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
+from rerank_shared.settings import Settings
+from support.jobs import make_job
 
 JOB = "a"
+JOB_SENT = make_job(Settings.model_construct(), "q", ["d"])
 
 
 class Memory:
@@ -38,6 +41,7 @@ class Memory:
         self.away = False
         self.workers = workers
         self.free = -9
+        self.remembers = True
         self.looks: list[float] = []
         self.sent: list[float] = []
         self.events: list[tuple[float, Callable[[], None]]] = []
@@ -48,7 +52,8 @@ class Memory:
         self.looks.append(round(self.now, 6))
         commands: list[Any] = []
         fill(_Commands(commands))
-        return [self.record if name == "get" else self.workers for name in commands]
+        answers = {"get": self.record, "zcount": self.workers, "zscore": 1.0 if self.remembers else None}
+        return [answers[name] for name in commands]
 
     async def count_free(self) -> int:
         return self.free
@@ -80,13 +85,16 @@ class _Commands:
     def zcount(self, *_: Any) -> None:
         self._log.append("zcount")
 
+    def zscore(self, *_: Any) -> None:
+        self._log.append("zscore")
 
-def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, redelivery_s: float = 2.0) -> Outcome:
+
+def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0) -> Outcome:
     clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
     deadline = Deadline.after(deadline_s, clock)
-    patience = Patience(0.0, deadline.at, redelivery_s)
+    patience = Patience(0.0, deadline.at)
     port: Any = memory
-    awaited = Awaited(waiter, patience, memory.send_again)
+    awaited = Awaited(waiter, patience, JOB_SENT, memory.send_again)
     shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
     if shortfall is not None:
         raise shortfall
@@ -120,11 +128,22 @@ def test_missed_announcement_is_found_by_looking(waiter: Waiter) -> None:
     assert memory.looks == [0.5, 1.5]
 
 
-def test_silence_makes_the_job_be_sent_again(waiter: Waiter) -> None:
+def test_silence_alone_does_not_fill_the_queue_with_copies(waiter: Waiter) -> None:
     memory = Memory(workers=1)
     with pytest.raises(DeadlineExceeded):
         wait_for(memory, waiter)
-    assert memory.sent == [2.0]
+    assert memory.sent == []
+
+
+def test_a_job_that_the_server_has_forgotten_is_sent_again(waiter: Waiter) -> None:
+    memory = Memory(workers=1)
+    memory.events = [
+        (1.0, lambda: setattr(memory, "remembers", False)),
+        (1.6, lambda: setattr(memory, "remembers", True)),
+    ]
+    with pytest.raises(DeadlineExceeded):
+        wait_for(memory, waiter)
+    assert memory.sent == [1.5]
 
 
 def test_restored_line_looks_first_and_sends_only_if_nothing_is_there(waiter: Waiter, pending: Pending) -> None:
@@ -135,6 +154,7 @@ def test_restored_line_looks_first_and_sends_only_if_nothing_is_there(waiter: Wa
     assert (memory.looks, memory.sent) == ([0.1], [])
 
     lost, other = Memory(), Waiter("b", threading.Event())
+    lost.remembers = False
     pending.add(other)
     lost.events += [(0.1, pending.line_restored), (0.3, lambda: pending.deliver(record("b")))]
     assert wait_for(lost, other).job_id == "b"
@@ -156,6 +176,7 @@ def test_outage_is_waited_out(waiter: Waiter, pending: Pending) -> None:
         (3.3, pending.line_restored),
         (4.0, lambda: pending.deliver(record(JOB))),
     ]
+    memory.remembers = False
     assert wait_for(memory, waiter).job_id == JOB
     assert memory.sent == [3.3]
 
@@ -186,7 +207,7 @@ class TestSeveralJobs:
         for number in range(count):
             waiter = Waiter(f"job-{number}", signal)
             pending.add(waiter)
-            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, 100.0, late_at=late_s), memory.send_again))
+            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), JOB_SENT, memory.send_again))
         port: Any = memory
         wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_free)
         return awaited, drive(wait.finish())

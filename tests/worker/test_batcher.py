@@ -365,6 +365,15 @@ class TestAhead:
         assert waiting.ahead("bulk", 1.0) == Work.of([10, 20, 30])
 
 
+def test_a_batch_of_few_pairs_lets_the_urgent_in_sooner() -> None:
+    waiting = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=lambda _: 0.0, most_pairs=2)
+    for name in range(1, 6):
+        waiting.add(candidate(name, due_at=50.0))
+    assert names(waiting.next(0.0)) == [1, 2]
+    waiting.add(candidate(9, due_at=5.0))
+    assert names(waiting.next(0.0)) == [9, 3]
+
+
 class TestDueTimes:
     def test_a_pair_is_due_while_it_and_all_behind_it_fit(self) -> None:
         assert due_times([1.0, 2.0, 3.0], deadline=100.0, since=0.0, aging_s=1e9) == [94.0, 95.0, 97.0]

@@ -93,11 +93,14 @@ class Batcher:
         plan: PlanName = "single",
         work_of: Callable[[int], Work] = Work.pair,
         bulk_share: float = 0.05,
+        most_pairs: int | None = None,
     ) -> None:
-        """`work_of` says what a pair of so many tokens adds to a run, `predict_s` how long work takes."""
+        """`work_of` says what a pair of so many tokens adds to a run, `predict_s` how long work takes; `most_pairs`
+        bounds a batch where larger ones gain nothing, since whoever comes with less slack waits for its end."""
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
         self._plan = plan
+        self._most_pairs = most_pairs
         self._predict_s = predict_s
         self._work_of = work_of
         self._share = ClassShare(bulk_share)
@@ -216,7 +219,7 @@ class Batcher:
             chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
             candidate = interactive if chosen == "interactive" else bulk
             assert candidate is not None
-            if taken and total + candidate.tokens > self._budget:
+            if taken and (total + candidate.tokens > self._budget or len(taken) == self._most_pairs):
                 return taken
             self._take(candidate)
             self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)

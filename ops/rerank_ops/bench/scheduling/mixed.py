@@ -24,7 +24,7 @@ from rerank_ops.local_fleet import local_fleet
 from rerank_shared.settings import Settings
 
 ROUNDS = 5
-SECONDS = 80.0
+SECONDS = 50.0
 TIGHT_SHARE = 0.2
 FIFO = {"aging_s": 0.001, "shard": False, "refuse": False}
 
