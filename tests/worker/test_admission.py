@@ -100,10 +100,10 @@ def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
     def refuse(_: Outlook) -> None:
         raise Overloaded("no", 1.0, 2.0)
 
-    before = desk.scorer.held(), desk.scorer.waiting()
+    before = desk.scorer.held(), desk.scorer.waiting
     with pytest.raises(Overloaded):
         desk.scorer.submit("job", [digest(999)], [pair(999)], desk.now[0] + 50.0, None, admit=refuse)
-    assert (desk.scorer.held(), desk.scorer.waiting()) == before
+    assert (desk.scorer.held(), desk.scorer.waiting) == before
 
 
 @pytest.mark.parametrize(

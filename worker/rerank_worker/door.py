@@ -28,7 +28,7 @@ from rerank_worker.scorer import Scorer
 
 log = logging.getLogger(__name__)
 #: A full process asks for something more urgent no more often than this, however short its batches are.
-_ASK_EVERY_S = 0.02
+_ASK_EVERY_S = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,14 @@ class Door:
         """Whether the process takes another job; once it said no, it wakes the consumer when that may have changed."""
         # Noted before the question, or the answer to it might change unnoticed.
         self._shut = True
-        untokenized = sum(job.urgency.tokens for job in self._still_coming())
-        if self._scorer.draining or not self._intake.open(self._scorer.waiting(), untokenized):
+        if self._scorer.draining or not self._has_room():
             return False
         self._shut = False
         return True
+
+    def _has_room(self) -> bool:
+        untokenized = sum(job.urgency.tokens for job in self._still_coming())
+        return self._intake.open(self._scorer.waiting, untokenized)
 
     def took(self, message: Any) -> None:
         """Note a message that was delivered, before any thread works on it."""
@@ -81,15 +84,18 @@ class Door:
             self.look()
 
     def look(self) -> None:
-        """Wake the consumer if it was told that the process is full; from any thread, and never blocking."""
+        """Wake the consumer if it was told that the process is full, and it no longer is; from any thread, and never
+        blocking."""
         wake = self._wake
-        if self._shut and wake is not None:
+        # A round of the event loop costs more than the question whether it would find the door open.
+        if self._shut and wake is not None and self._has_room():
             wake()
 
     def ending(self) -> None:
         """Take note that a batch is about to end, so that it is time to ask; from any thread, and never blocking."""
-        self._ending = True
-        self.look()
+        self._ending, wake = True, self._wake
+        if self._shut and wake is not None and self._scorer.clock() >= self._ask_at:
+            wake()
 
     def attach(self, wake: Callable[[], object] | None) -> None:
         """Say what wakes the consumer, None while it is not connected."""

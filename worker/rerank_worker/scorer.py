@@ -150,10 +150,10 @@ class Scorer:
         with self._lock:
             return len(self._open), sum(ticket.tokens for ticket in self._open.values())
 
+    @property
     def waiting(self) -> Work:
-        """Return the work that waits; what runs is none of it."""
-        with self._lock:
-            return self._batcher.work
+        """The work that waits; what runs is none of it. Needs no lock: it is one reference, replaced as a whole."""
+        return self._batcher.work
 
     def first_due(self, job_class: JobClass) -> float | None:
         """Return when the most urgent waiting pair of a class is due, on this scorer's clock; None if none waits."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rerank_ops.simulate.fleet import Fleet
 
 #: A full process asks for something more urgent no more often than this.
-ASK_EVERY_S = 0.02
+ASK_EVERY_S = 0.06
 
 
 class Process:
