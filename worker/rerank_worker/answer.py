@@ -94,7 +94,8 @@ class Answerer:
             deadline,
             reply_to,
             job_class=job.job_class,
-            since=arrived - max(0.0, now - job.enqueued_at),
+            # Its age counts from here: the queue gave it out by age already, and by tenant, which would be undone.
+            since=arrived,
             admit=partial(_admit, job) if self.refuse else None,
         )
         on_waiting()

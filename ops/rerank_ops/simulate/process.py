@@ -128,7 +128,7 @@ class Process:
         return due_times(
             [fleet.pair_s(tokens) for tokens in job.lengths],
             deadline=job.deadline,
-            since=job.call.request.at_s,
+            since=fleet.loop.now,
             aging_s=fleet.spec.aging_s,
         )
 
