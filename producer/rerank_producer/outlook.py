@@ -83,6 +83,11 @@ class FleetBook:
         return free
 
 
+def told_alive(workers: int) -> str:
+    """Return how many worker processes are alive as a clause, for messages to users."""
+    return "one worker process is alive" if workers == 1 else f"{workers} worker processes are alive"
+
+
 def ask_load(pipe: Any, keys: Keys, now: float) -> None:
     """Queue on a pipeline: the processes alive, and the unanswered jobs of each class."""
     pipe.zcount(keys.workers, now, "+inf")

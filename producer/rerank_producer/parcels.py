@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rerank_producer.outlook import Prospects
+from rerank_producer.outlook import Prospects, told_alive
 from rerank_producer.preparation import Prepared, ttl_s
 from rerank_shared import wire
 from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
@@ -76,7 +76,7 @@ def make_parcels(
         shards = shard_count(run_s=run_s, pairs=len(lengths), idle=prospects.idle) if settings.shard else 1
     parts = split(lengths, shards)
     part_s = run_s / len(parts)
-    due = due_at(deadline_at=plan.deadline_at, run_s=part_s, entered_at=now, aging_s=settings.aging_s)
+    due = due_at(deadline_at=plan.deadline_at, entered_at=now, aging_s=settings.aging_s)
     outlook = Outlook(prospects.wait_s(plan.job_class, due), part_s, plan.deadline_at - now)
     if settings.refuse and outlook.hopeless(partial=partial):
         raise _refusal(outlook, prospects.workers, partial=partial)
@@ -133,9 +133,8 @@ def _refusal(outlook: Outlook, workers: int, *, partial: bool) -> RerankError:
             f"refused: the request would run {outlook.run_s:.1f} s, and its deadline is {outlook.left_s:.1f} s away. "
             "Send fewer documents, allow a longer deadline_ms, or pass partial=True to get what there is by then."
         )
-    alive = "one worker process is alive" if workers == 1 else f"{workers} worker processes are alive"
     return Overloaded(
-        f"refused: {alive} with {outlook.wait_s:.1f} s of more urgent work each, so a request that runs "
+        f"refused: {told_alive(workers)} with {outlook.wait_s:.1f} s of more urgent work each, so a request that runs "
         f"{outlook.run_s:.1f} s would miss its deadline of {outlook.left_s:.1f} s. Retry after "
         f"{outlook.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
         predicted_wait_ms=outlook.wait_s * 1000,

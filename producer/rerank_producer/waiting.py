@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer.clock import Clock, Deadline
+from rerank_producer.outlook import told_alive
 from rerank_producer.patience import Act, Patience
 from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
@@ -174,5 +175,4 @@ class Wait:
 def _advice(workers: int) -> str:
     if workers == 0:
         return "no worker is alive. Start some with `rerank-fleet worker`."
-    alive = "one worker process is alive" if workers == 1 else f"{workers} worker processes are alive"
-    return f"{alive}, and all may be busy. Start more, send fewer documents, or allow a longer deadline."
+    return f"{told_alive(workers)}, and all may be busy. Start more, send fewer documents, or allow a longer deadline."

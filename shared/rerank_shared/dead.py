@@ -12,59 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgpack
 from kombu.serialization import dumps, loads
 
 from rerank_shared import wire
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
+from rerank_shared.messages import DeadLetter, Job
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
 from rerank_shared.token_ids import Content
 from rerank_shared.transport.scripts import QueueScripts
 from rerank_shared.transport.urgency_headers import Urgency, write_urgency
 
-_VERSION = 1
 _ACCEPT = ("application/x-msgpack", "application/json")
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A job that was set aside: its message as it lay on the queue, how often it was lost, and who held it last."""
-
-    job_id: str
-    queue: str
-    message: str
-    deaths: int
-    holder: str
-    died_at: float
-
-    @property
-    def reply_to(self) -> str | None:
-        """The channel on which its caller listens, if the message names one."""
-        found = self._envelope().get("properties", {}).get("reply_to")
-        return found if isinstance(found, str) else None
-
-    def job(self) -> Job:
-        """Return the job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
-        return wire.decode_job(self._arguments()[0][0])
-
-    def _arguments(self) -> Any:
-        envelope = self._envelope()
-        try:
-            body = base64.b64decode(envelope["body"])
-            arguments = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
-            if isinstance(arguments[0][0], bytes):
-                return arguments
-        except Exception as error:  # whatever decoders raise on a body that somebody else made
-            raise MalformedMessage(f"the message of job {self.job_id} can't be opened: {error!r}") from None
-        raise MalformedMessage(f"the message of job {self.job_id} holds no job")
-
-    def _envelope(self) -> dict[str, Any]:
-        found = json.loads(self.message)
-        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +37,22 @@ class Opened:
     documents: tuple[Content, ...] | None
 
 
-def read_letter(record: bytes) -> DeadLetter:
-    """Read a record as `lua/sweep.lua` packed it. Raises MalformedMessage."""
-    try:
-        version, kind, fields = msgpack.unpackb(record)
-        job_id, queue, message, deaths, holder, died_at, *_ = fields
-        if (version, kind) != (_VERSION, "dead"):
-            raise ValueError(f"version {version!r}, kind {kind!r}")
-        return DeadLetter(str(job_id), str(queue), str(message), int(deaths), str(holder), float(died_at))
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise MalformedMessage(f"not the record of a job that was set aside: {error}") from None
+def reply_to(letter: DeadLetter) -> str | None:
+    """Return the channel on which its caller listens, if the message names one."""
+    found = _envelope(letter).get("properties", {}).get("reply_to")
+    return found if isinstance(found, str) else None
+
+
+def job_of(letter: DeadLetter) -> Job:
+    """Return the job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
+    return wire.decode_job(_arguments(letter)[0][0])
 
 
 def list_dead(client: Any, keys: Keys) -> list[DeadLetter]:
     """Return all that were set aside, the latest first."""
     job_ids = client.zrevrange(keys.dead_index, 0, -1)
     records = client.hmget(keys.dead, job_ids) if job_ids else []
-    return [read_letter(record) for record in records if record is not None]
+    return [wire.decode_dead(record) for record in records if record is not None]
 
 
 def find_dead(client: Any, keys: Keys, job_id: str) -> DeadLetter:
@@ -100,13 +60,13 @@ def find_dead(client: Any, keys: Keys, job_id: str) -> DeadLetter:
     record = client.hget(keys.dead, job_id)
     if record is None:
         raise JobLost(f"no job {job_id!r} was set aside in namespace {keys.namespace!r}: see `rerank-fleet dead list`")
-    return read_letter(record)
+    return wire.decode_dead(record)
 
 
 def show(client: Any, keys: Keys, job_id: str) -> Opened:
     """Return one with its job and text. Raises JobLost, or MalformedMessage where the message holds no job of ours."""
     letter = find_dead(client, keys, job_id)
-    job = letter.job()
+    job = job_of(letter)
     documents = job.documents
     if documents is None and (text := client.get(keys.text(job_id))) is not None:
         documents = wire.decode_texts(text)
@@ -124,7 +84,7 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     old = opened.job
     patience_ms = settings.bulk_deadline_ms if old.job_class == "bulk" else settings.default_deadline_ms
     deadline_at = now + patience_ms / 1000
-    urgency = due_at(deadline_at=deadline_at, run_s=0.0, entered_at=now, aging_s=settings.aging_s)
+    urgency = due_at(deadline_at=deadline_at, entered_at=now, aging_s=settings.aging_s)
     job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency)
     tag, message = _message_again(opened.letter, job)
     pipe = client.pipeline()
@@ -156,10 +116,27 @@ def _urgency(job: Job) -> Urgency:
     return Urgency(job.due_at, max(1, job.tokens), job.tenant)
 
 
+def _envelope(letter: DeadLetter) -> dict[str, Any]:
+    found = json.loads(letter.message)
+    return found if isinstance(found, dict) else {}
+
+
+def _arguments(letter: DeadLetter) -> Any:
+    envelope = _envelope(letter)
+    try:
+        body = base64.b64decode(envelope["body"])
+        arguments = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
+        if isinstance(arguments[0][0], bytes):
+            return arguments
+    except Exception as error:  # whatever decoders raise on a body that somebody else made
+        raise MalformedMessage(f"the message of job {letter.job_id} can't be opened: {error!r}") from None
+    raise MalformedMessage(f"the message of job {letter.job_id} holds no job")
+
+
 def _message_again(letter: DeadLetter, job: Job) -> tuple[str, str]:
     """Return a delivery tag and the message with another job in it."""
-    envelope = letter._envelope()
-    (_, *more), *rest = letter._arguments()
+    envelope = _envelope(letter)
+    (_, *more), *rest = _arguments(letter)
     body = [[wire.encode_job(job), *more], *rest]
     _, _, data = dumps(body, "msgpack" if "msgpack" in envelope["content-type"] else "json")
     tag = envelope["properties"]["delivery_tag"] = str(uuid.uuid4())

@@ -103,6 +103,18 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A job that was set aside: its message as it lay on the queue, how often it was lost, and who held it last."""
+
+    job_id: str
+    queue: str
+    message: str
+    deaths: int
+    holder: str
+    died_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """A worker process as it last described itself."""
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import msgpack
 
+from rerank_shared.checked import as_finite, as_job_class, as_list, as_text, as_whole
 from rerank_shared.errors import (
     BY_CODE,
     InternalError,
@@ -25,8 +26,7 @@ from rerank_shared.errors import (
     RerankError,
     UnsupportedVersion,
 )
-from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.messages import Artefact, Claim, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.messages import Artefact, Claim, DeadLetter, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.token_ids import Content, TokenIds
 
@@ -65,22 +65,22 @@ def decode_job(data: bytes) -> Job:
         later += _JOB_LATER[len(later) :]
         tokenizer_digest, tenant, partial, pairs, tokens_longest, due_at, *_ = later
         return Job(
-            job_id=_text(job_id),
-            job_class=_job_class(job_class),
-            model=_text(model),
-            query=_text(query),
+            job_id=as_text(job_id),
+            job_class=as_job_class(job_class),
+            model=as_text(model),
+            query=as_text(query),
             documents=None if documents is None else _contents(documents),
-            max_length=None if max_length is None else _whole(max_length),
-            enqueued_at=_finite(enqueued_at),
-            deadline_at=_finite(deadline_at),
-            attempt=_whole(attempt),
-            tokens=_whole(tokens),
-            tokenizer_digest=None if tokenizer_digest is None else _text(tokenizer_digest),
-            tenant=_text(tenant),
+            max_length=None if max_length is None else as_whole(max_length),
+            enqueued_at=as_finite(enqueued_at),
+            deadline_at=as_finite(deadline_at),
+            attempt=as_whole(attempt),
+            tokens=as_whole(tokens),
+            tokenizer_digest=None if tokenizer_digest is None else as_text(tokenizer_digest),
+            tenant=as_text(tenant),
             partial=bool(partial),
-            pairs=_whole(pairs),
-            tokens_longest=_whole(tokens_longest),
-            due_at=_finite(due_at),
+            pairs=as_whole(pairs),
+            tokens_longest=as_whole(tokens_longest),
+            due_at=as_finite(due_at),
         )
 
     return _unpack("job", data, build)
@@ -135,16 +135,16 @@ def outcome_from_plain(plain: Any) -> Outcome:
     try:
         truncated = set(plain["truncated"])
         scores = tuple(
-            None if logit is None else Score(_finite(logit), _whole(tokens), index in truncated)
+            None if logit is None else Score(as_finite(logit), as_whole(tokens), index in truncated)
             for index, (logit, tokens) in enumerate(zip(plain["logits"], plain["tokens"], strict=True))
         )
         return Outcome(
-            job_id=_text(plain["job_id"]),
+            job_id=as_text(plain["job_id"]),
             scores=scores,
             artefact=_artefact(plain["artefact"]),
-            worker=_text(plain["worker"]),
-            stages=Stages(*map(_finite, _list(plain["stages_ms"])[: len(dataclasses.fields(Stages))])),
-            batch_pairs=tuple(map(_whole, _list(plain["batch_pairs"]))),
+            worker=as_text(plain["worker"]),
+            stages=Stages(*map(as_finite, as_list(plain["stages_ms"])[: len(dataclasses.fields(Stages))])),
+            batch_pairs=tuple(map(as_whole, as_list(plain["batch_pairs"]))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"an outcome lacks or garbles a field: {error!r}") from None
@@ -157,7 +157,7 @@ def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
     """
     try:
         meta = msgpack.unpackb(data, strict_map_key=False)
-        job_id, status, result = _text(meta["task_id"]), meta["status"], meta["result"]
+        job_id, status, result = as_text(meta["task_id"]), meta["status"], meta["result"]
     except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
         raise MalformedMessage(f"not a job's record: {error!r}") from None
     try:
@@ -191,15 +191,15 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
     def build(fields: list[Any]) -> Heartbeat:
         worker_id, model, host, pid, core, started_at, tokens_per_s, held_jobs, held_tokens, *_ = fields
         return Heartbeat(
-            worker_id=_text(worker_id),
-            model=_text(model),
-            host=_text(host),
-            pid=_whole(pid),
-            core=None if core is None else _whole(core),
-            started_at=_finite(started_at),
-            tokens_per_s=_finite(tokens_per_s),
-            held_jobs=_whole(held_jobs),
-            held_tokens=_whole(held_tokens),
+            worker_id=as_text(worker_id),
+            model=as_text(model),
+            host=as_text(host),
+            pid=as_whole(pid),
+            core=None if core is None else as_whole(core),
+            started_at=as_finite(started_at),
+            tokens_per_s=as_finite(tokens_per_s),
+            held_jobs=as_whole(held_jobs),
+            held_tokens=as_whole(held_tokens),
         )
 
     return _unpack("heartbeat", data, build)
@@ -225,7 +225,7 @@ def decode_claim(data: bytes) -> Claim:
 
     def build(fields: list[Any]) -> Claim:
         job_id, until, *_ = fields
-        return Claim(_text(job_id), _finite(until))
+        return Claim(as_text(job_id), as_finite(until))
 
     return _unpack("claim", data, build)
 
@@ -247,22 +247,40 @@ def decode_submitted(data: bytes) -> Submitted:
     def build(fields: list[Any]) -> Submitted:
         job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *_ = fields
         return Submitted(
-            job_id=_text(job_id),
-            job_class=_job_class(job_class),
-            model=_text(model),
-            ids=tuple(None if id_ is None else _text(id_) for id_ in _list(ids)),
+            job_id=as_text(job_id),
+            job_class=as_job_class(job_class),
+            model=as_text(model),
+            ids=tuple(None if id_ is None else as_text(id_) for id_ in as_list(ids)),
             hits={
-                _whole(index): Score(_finite(logit), _whole(tokens), bool(truncated))
-                for index, logit, tokens, truncated in _list(hits)
+                as_whole(index): Score(as_finite(logit), as_whole(tokens), bool(truncated))
+                for index, logit, tokens, truncated in as_list(hits)
             },
-            misses=tuple(map(_whole, _list(misses))),
-            top_n=None if top_n is None else _whole(top_n),
-            submitted_at=_finite(submitted_at),
-            deadline_at=_finite(deadline_at),
+            misses=tuple(map(as_whole, as_list(misses))),
+            top_n=None if top_n is None else as_whole(top_n),
+            submitted_at=as_finite(submitted_at),
+            deadline_at=as_finite(deadline_at),
             artefact=None if artefact is None else _artefact(artefact),
         )
 
     return _unpack("submitted", data, build)
+
+
+def decode_dead(data: bytes) -> DeadLetter:
+    """Read the record of a job that was set aside, which `lua/sweep.lua` packs."""
+
+    def build(fields: list[Any]) -> DeadLetter:
+        job_id, queue, message, deaths, holder, died_at, *_ = fields
+        return DeadLetter(
+            job_id=as_text(job_id),
+            queue=as_text(queue),
+            message=as_text(message),
+            deaths=as_whole(deaths),
+            holder=as_text(holder),
+            # Written as text, so that no digit is lost on the way through Lua.
+            died_at=as_finite(float(died_at)),
+        )
+
+    return _unpack("dead", data, build)
 
 
 def _pack(kind: str, fields: list[Any], version: int = VERSION) -> bytes:
@@ -283,7 +301,7 @@ def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
     if found != kind:
         raise MalformedMessage(f"expected a message of kind {kind!r}, found {found!r}")
     try:
-        return build(_list(fields))
+        return build(as_list(fields))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedMessage(f"a message of kind {kind!r} lacks or garbles a field: {error}") from None
 
@@ -314,7 +332,7 @@ def _error(status: str, result: Any) -> RerankError:
 def _overloaded(parts: list[Any]) -> RerankError:
     try:
         message, wait_ms, retry_after_s = parts
-        return Overloaded(_text(message), _finite(wait_ms), _finite(retry_after_s))
+        return Overloaded(as_text(message), as_finite(wait_ms), as_finite(retry_after_s))
     except (TypeError, ValueError) as error:
         return MalformedMessage(f"a refusal lacks or garbles a part: {error}")
 
@@ -327,29 +345,17 @@ def _artefact_fields(artefact: Artefact) -> list[Any]:
 
 
 def _artefact(fields: Any) -> Artefact:
-    model, model_digest, tokenizer_digest, precision, template, max_length, truncation, activation, *_ = _list(fields)
+    model, model_digest, tokenizer_digest, precision, template, max_length, truncation, activation, *_ = as_list(fields)
     return Artefact(
-        model=_text(model),
-        model_digest=_text(model_digest),
-        tokenizer_digest=_text(tokenizer_digest),
-        precision=_text(precision),
-        template=_text(template),
-        max_length=_whole(max_length),
-        truncation=_text(truncation),
-        activation=_text(activation),
+        model=as_text(model),
+        model_digest=as_text(model_digest),
+        tokenizer_digest=as_text(tokenizer_digest),
+        precision=as_text(precision),
+        template=as_text(template),
+        max_length=as_whole(max_length),
+        truncation=as_text(truncation),
+        activation=as_text(activation),
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"a list expected, not {type(value).__name__}")
-    return value
 
 
 def _content_fields(documents: Sequence[Content]) -> list[str | bytes]:
@@ -357,22 +363,4 @@ def _content_fields(documents: Sequence[Content]) -> list[str | bytes]:
 
 
 def _contents(values: Any) -> tuple[Content, ...]:
-    return tuple(TokenIds(value) if isinstance(value, bytes) else _text(value) for value in _list(values))
-
-
-def _job_class(value: Any) -> JobClass:
-    if value not in JOB_CLASSES:
-        raise ValueError(f"class {value!r}")
-    return cast(JobClass, value)
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"a whole number expected, not {type(value).__name__}")
-    return value
-
-
-def _finite(value: Any) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"a finite number expected, not {value!r}")
-    return float(value)
+    return tuple(TokenIds(value) if isinstance(value, bytes) else as_text(value) for value in as_list(values))

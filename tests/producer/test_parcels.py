@@ -61,8 +61,6 @@ class TestOneJob:
         settings = load_settings(aging_s=10.0)
         assert one(prepared_of(["a"], deadline_at=NOW + 3), settings).job.due_at == NOW + 3
         assert one(prepared_of(["a"], deadline_at=NOW + 300), settings).job.due_at == NOW + 10
-        (parcel,) = sent(prepared_of(["x" * 400], deadline_at=NOW + 3), prospects=Prospects(1, 0, COST))
-        assert parcel.job.due_at == pytest.approx(NOW + 3 - parcel.job.tokens / 1000)
 
     def test_next_attempt_is_the_same_job(self) -> None:
         first = one(prepared_of(["a"]))

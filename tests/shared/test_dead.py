@@ -28,7 +28,7 @@ def test_the_latest_is_listed_first(queue: Queueing) -> None:
     jobs = [set_aside(queue) for _ in range(3)]
     found = dead.list_dead(queue.client, queue.keys)
     assert [letter.job_id for letter in found] == [job.job_id for job in reversed(jobs)]
-    assert found[0].reply_to == "somebody"
+    assert dead.reply_to(found[0]) == "somebody"
 
 
 def test_a_job_is_shown_with_its_documents(queue: Queueing) -> None:
@@ -96,7 +96,18 @@ def test_who_was_never_set_aside_is_told_so(queue: Queueing) -> None:
         dead.show(queue.client, queue.keys, "nobody")
 
 
-@pytest.mark.parametrize("record", [b"", b"\xc1", msgpack.packb([2, "dead", []]), msgpack.packb([1, "dead", ["x"]])])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb([2, "dead", []]),
+        msgpack.packb([1, "dead", ["x"]]),
+        msgpack.packb([1, "job", ["x", "jobs.bulk", "{}", 3, "w", "1.5"]]),
+        msgpack.packb([1, "dead", ["x", "jobs.bulk", None, 3, "w", "1.5"]]),
+        msgpack.packb([1, "dead", ["x", "jobs.bulk", "{}", 3, "w", "soon"]]),
+    ],
+)
 def test_a_record_that_is_none_is_refused(record: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        dead.read_letter(record)
+        wire.decode_dead(record)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from rerank_shared.dead import DeadLetter, list_dead
+from rerank_shared.dead import list_dead
 from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S
+from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 from rerank_shared.transport.leases import expire_leases, renew_leases
 from support.queueing import Queueing, Receiver, queueing

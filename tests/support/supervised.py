@@ -150,6 +150,21 @@ def poll_until(supervisor: Supervisor, condition: Callable[[], object], what: st
     wait_until(polled, what)
 
 
+def roll_all(supervisor: Supervisor, children: Children) -> tuple[set[int], int]:
+    """Replace all processes, which must have started; return those before, and the fewest that lived meanwhile."""
+    before, started = set(supervisor.pids()), len(children.started())
+    fewest = len(before)
+
+    def replaced() -> bool:
+        nonlocal fewest
+        fewest = min(fewest, len(supervisor.pids()))
+        return len(children.started()) == started + len(before)
+
+    supervisor.roll()
+    poll_until(supervisor, replaced, "all are replaced")
+    return before, fewest
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -80,13 +80,6 @@ def test_what_has_run_of_the_batch_is_not_waited_for(desk: Desk) -> None:
     assert late.wait_s == 0.0
 
 
-def test_what_comes_between_its_pairs_counts_as_its_run(desk: Desk) -> None:
-    desk.submit(1, 49.5)
-    (told,) = desk.submit(10, 55.0)
-    # Due at 45 to 54, and the other one at 48.5.
-    assert (told.wait_s, told.run_s) == pytest.approx((5.0, 11.0), rel=0.01)
-
-
 def test_nothing_is_known_of_the_speed_so_nothing_is_waited_for() -> None:
     desk = Desk(Pace())
     desk.submit(50, 1_000.0)

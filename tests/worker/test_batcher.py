@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.precision import PlanName
+from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
-from rerank_worker.batcher import Batch, Batcher, Candidate, Wait, due_times
+from rerank_worker.batcher import Batch, Batcher, Candidate, Wait
 
 BUDGET = 100
 PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])
@@ -106,9 +107,6 @@ def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]
         assert len(waiting) == len(model)
         assert waiting.tokens == sum(c.tokens for c in model.values())
         assert waiting.work == Work.of([c.tokens for c in model.values()])
-        for job_class in JOB_CLASSES:
-            dues = [c.due_at for c in model.values() if c.job_class == job_class]
-            assert waiting.first_due(job_class) == min(dues, default=None)
     rest_of_it = [name for batch in drain(waiting) for name in names(batch)]
     assert sorted(rest_of_it) == sorted(model)
     assert (len(waiting), waiting.tokens, waiting.work) == (0, 0, Work())
@@ -333,15 +331,18 @@ class TestClasses:
         waiting.add(candidate(1, due_at=3.0, job_class="bulk"))
         waiting.add(candidate(2, due_at=1.0, job_class="bulk"))
         waiting.add(candidate(1, due_at=9.0, sequence=3))
-        assert (waiting.first_due("interactive"), waiting.first_due("bulk")) == (3.0, 1.0)
-        assert [names(batch) for batch in drain(waiting)] == [[1], [2]]
+        assert [[(c.job_class, c.due_at) for c in batch.candidates] for batch in drain(waiting)] == [
+            [("interactive", 3.0)],
+            [("bulk", 1.0)],
+        ]
 
     def test_an_equal_pair_of_a_bulk_job_does_not_lower_an_interactive_one(self) -> None:
         waiting = batcher(budget=10)
         waiting.add(candidate(1, due_at=3.0))
         waiting.add(candidate(1, due_at=2.0, sequence=2, job_class="bulk"))
-        assert (waiting.first_due("interactive"), waiting.first_due("bulk")) == (2.0, None)
-        assert [names(batch) for batch in drain(waiting)] == [[1]]
+        assert [[(c.job_class, c.due_at) for c in batch.candidates] for batch in drain(waiting)] == [
+            [("interactive", 2.0)]
+        ]
 
     def test_no_neighbour_in_length_of_class_bulk_goes_before_an_interactive_pair(self) -> None:
         waiting = batcher(plan="buckets", bulk_share=0.0)
@@ -374,32 +375,6 @@ def test_a_batch_of_few_pairs_lets_the_urgent_in_sooner() -> None:
     assert names(waiting.next(0.0)) == [9, 3]
 
 
-class TestDueTimes:
-    def test_a_pair_is_due_while_it_and_all_behind_it_fit(self) -> None:
-        assert due_times([1.0, 2.0, 3.0], deadline=100.0, since=0.0, aging_s=1e9) == [94.0, 95.0, 97.0]
-
-    def test_age_bounds_them(self) -> None:
-        assert due_times([1.0, 2.0, 3.0], deadline=100.0, since=50.0, aging_s=45.5) == [94.0, 95.0, 95.5]
-
-    def test_a_job_that_is_too_much_is_due_at_its_deadline(self) -> None:
-        assert due_times([1.0, 2.0, 3.0], deadline=5.0, since=0.0, aging_s=1e9) == [5.0, 5.0, 5.0]
-
-    def test_jobs_interleave_by_slack(self) -> None:
-        """A short job with a later deadline fits between the pairs of a long one."""
-        waiting = batcher(budget=10)
-        long = due_times([1.0] * 4, deadline=10.0, since=0.0, aging_s=1e9)
-        short = due_times([1.0], deadline=9.5, since=0.0, aging_s=1e9)
-        for name, due_at in enumerate([*long, *short], start=1):
-            waiting.add(candidate(name, due_at=due_at))
-        assert [names(batch) for batch in drain(waiting)] == [[1], [2], [3], [5], [4]]
-
-    @given(st.lists(st.floats(0, 10)), st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
-    def test_they_ascend(self, runs_s: list[float], deadline: float, since: float, aging_s: float) -> None:
-        due = due_times(runs_s, deadline=deadline, since=since, aging_s=aging_s)
-        assert due == sorted(due)
-        assert len(due) == len(runs_s)
-
-
 @PLANS
 @pytest.mark.parametrize("tokens", [1, BUDGET])
 def test_no_pair_starves_behind_a_stream_of_others(plan: PlanName, tokens: int) -> None:
@@ -407,8 +382,8 @@ def test_no_pair_starves_behind_a_stream_of_others(plan: PlanName, tokens: int) 
     waiting, aging_s = batcher(plan=plan), 10.0
 
     def add(name: int, count: int, deadline: float, now: float) -> None:
-        (due_at,) = due_times([0.1], deadline=deadline, since=now, aging_s=aging_s)
-        waiting.add(candidate(name, count, due_at, now))
+        due = urgency.due_at(deadline_at=deadline, entered_at=now, aging_s=aging_s)
+        waiting.add(candidate(name, count, due, now))
 
     add(1, tokens, 1e6, now=0.0)
     for round_ in range(1, 60):

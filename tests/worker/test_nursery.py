@@ -17,7 +17,7 @@ from rerank_worker.forked import EX_UNKNOWN, Nursery, can_fork
 from rerank_worker.slot import Launch
 from rerank_worker.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
 from rerank_worker.wakeup import Wakeup
-from support.supervised import QUICK, Children, lives, poll_until
+from support.supervised import QUICK, Children, lives, poll_until, roll_all
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not can_fork(load_settings()), reason="processes are forked on Linux only")
@@ -330,22 +330,14 @@ class TestRoll:
     ) -> None:
         with supervised(processes=3) as supervisor:
             poll_until_started(supervisor, children, 3)
-            before, old = supervisor.pids(), nursery_of(supervisor)
-            fewest = 3
-
-            def replaced() -> bool:
-                nonlocal fewest
-                fewest = min(fewest, len(supervisor.pids()))
-                return len(children.started()) == 6
-
-            supervisor.roll()
-            poll_until(supervisor, replaced, "three replacements")
+            old = nursery_of(supervisor)
+            before, fewest = roll_all(supervisor, children)
             assert fewest >= 2
-            assert not set(before) & set(supervisor.pids())
+            assert not before & set(supervisor.pids())
             assert supervisor.restarts == 0
             assert nursery_of(supervisor) != old
             poll_until(supervisor, lambda: not old.is_running(), "the old nursery ends")
-        assert children.noted("drained") >= set(before)
+        assert children.noted("drained") >= before
         assert len(children.noted("nursery")) == 2
 
     def test_statuses_of_the_old_nursery_s_processes_are_still_told(

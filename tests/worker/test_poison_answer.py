@@ -9,10 +9,10 @@ import pytest
 
 from rerank_shared.celery_app import make_celery
 from rerank_shared.connections import connect
-from rerank_shared.dead import DeadLetter
 from rerank_shared.errors import JobPoisoned
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 from rerank_shared.wire import decode_record
 from rerank_worker.poison import answer_poisoned

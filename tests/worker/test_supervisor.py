@@ -31,6 +31,7 @@ from support.supervised import (
     free_port,
     lives,
     poll_until,
+    roll_all,
     scrape,
     wait_line,
 )
@@ -247,21 +248,12 @@ class TestStop:
 class TestRoll:
     def test_all_are_replaced_and_never_two_are_away(self, settings: Settings, children: Children) -> None:
         with Supervisor(settings, 3, command=children.command(), settle_s=0.05) as supervisor:
-            before = supervisor.pids()
             poll_until(supervisor, lambda: len(children.started()) == 3, "three children")
-            fewest = 3
-
-            def replaced() -> bool:
-                nonlocal fewest
-                fewest = min(fewest, len(supervisor.pids()))
-                return len(children.started()) == 6
-
-            supervisor.roll()
-            poll_until(supervisor, replaced, "three replacements")
+            before, fewest = roll_all(supervisor, children)
             assert fewest >= 2
-            assert not set(before) & set(supervisor.pids())
+            assert not before & set(supervisor.pids())
             assert supervisor.restarts == 0
-        assert children.noted("drained") >= set(before)
+        assert children.noted("drained") >= before
 
     def test_one_that_does_not_go_is_killed_and_that_is_no_failure_of_the_fleet(self, children: Children) -> None:
         settings = load_settings(grace_s=0.5)

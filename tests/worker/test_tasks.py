@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -44,7 +44,7 @@ def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
         keys = Keys(settings.namespace)
         artefact = artefact_of(files, tokenizer, settings.plan)
         answerer = Answerer(artefact, tokenizer, scorer, client, keys, "test")
-        register(app, answerer, Leases(), lambda _: None, settings)
+        register(app, answerer, Leases(), lambda _: nullcontext(lambda: None), settings)
         yield app, scorer
 
 
@@ -104,20 +104,29 @@ def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
 
 
 def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:
-    files, tags = load_files(AWAY.model), list[str | None]()
+    files, told = load_files(AWAY.model), list[str]()
     tokenizer, pace = PairTokenizer(files.tokenizer_path), Pace()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
     scorer = Scorer(open_engine(files), batcher, pace, revoked=lambda _: False)
     artefact = artefact_of(files, tokenizer, AWAY.plan)
+
+    @contextmanager
+    def inside(_: str | None) -> Iterator[Callable[[], None]]:
+        told.append("begins")
+        try:
+            yield lambda: told.append("waits")
+        finally:
+            told.append("ends")
+
     with connect(AWAY) as client, make_celery(AWAY) as app:
         answerer = Answerer(artefact, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
-        register(app, answerer, Leases(), tags.append, AWAY)
+        register(app, answerer, Leases(), inside, AWAY)
         with pytest.raises(UnknownModel):
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
-        assert tags == [None]
+        assert told == ["begins", "ends"]
         scorer.start()
         run(app, make_job(AWAY, "q", ["d"]))
-    assert tags == [None, None, None], "once when its pairs waited and once at its end"
+    assert told[2:] == ["begins", "waits", "ends"]
 
 
 @pytest.mark.integration

@@ -74,8 +74,7 @@ class Answerer:
         (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
         """
         arrived = self.clock()
-        now = self.wall_clock()
-        left_s = job.deadline_at - now
+        left_s = job.deadline_at - self.wall_clock()
         if left_s <= 0:
             metrics.JOBS_DROPPED.labels("expired").inc()
             raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
@@ -94,8 +93,6 @@ class Answerer:
             deadline,
             reply_to,
             job_class=job.job_class,
-            # Its age counts from here: the queue gave it out by age already, and by tenant, which would be undone.
-            since=arrived,
             admit=partial(_admit, job) if self.refuse else None,
         )
         on_waiting()

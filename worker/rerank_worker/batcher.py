@@ -1,7 +1,7 @@
 """The micro-batching policy: which pairs run next, and when. Pure: no thread, no clock, no session of its own.
 
-Interactive pairs run before bulk, which has a floor, and within a class those first that are due first: the job with
-the least slack, its candidates in first-stage order. A batch takes them up to its token budget, padding counted where
+Interactive pairs run before bulk, which has a floor, and within a class those first that are due first, a job's
+candidates in first-stage order. A batch takes them up to its token budget, padding counted where
 there is any. It closes at once when the budget is full, when its oldest pair has waited long enough, or when waiting
 longer would eat the tightest slack. Equal pairs (same digest) are one entry.
 """
@@ -9,14 +9,13 @@ longer would eat the tightest slack. Equal pairs (same digest) are one entry.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.precision import PlanName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.fairness import ClassShare
-from rerank_shared.scheduling.urgency import due_at
 
 #: A padded batch picks its neighbours in length among this many budgets' worth of the most urgent pairs.
 _WINDOW_BUDGETS = 4
@@ -30,7 +29,7 @@ Place = tuple[float, int, bytes]
 class Candidate:
     """One pair that waits. Times are seconds of the caller's clock.
 
-    `due_at` is the latest moment that it should start at; `entered` is when it began to wait here; `sequence` keeps
+    `due_at` is its urgency (scheduling/urgency.py); `entered` is when it began to wait here; `sequence` keeps
     first-stage order in a job.
     """
 
@@ -67,20 +66,6 @@ class Wait:
     until: float | None
 
 
-def due_times(runs_s: Sequence[float], *, deadline: float, since: float, aging_s: float) -> list[float]:
-    """Return when each pair of a job that came at `since` is due, given what each takes to run: it and all behind it
-    must fit before the deadline; where not all do, all are due alike. Ascending, so that first-stage order holds."""
-    whole_s = sum(runs_s)
-    if deadline - whole_s < since:
-        return [due_at(deadline_at=deadline, run_s=whole_s, entered_at=since, aging_s=aging_s)] * len(runs_s)
-    left_s = 0.0
-    due = []
-    for run_s in reversed(runs_s):
-        left_s += run_s
-        due.append(due_at(deadline_at=deadline, run_s=min(left_s, whole_s), entered_at=since, aging_s=aging_s))
-    return due[::-1]
-
-
 class Batcher:
     """Holds waiting pairs and decides. Not thread-safe: its owner locks."""
 
@@ -96,7 +81,7 @@ class Batcher:
         most_pairs: int | None = None,
     ) -> None:
         """`work_of` says what a pair of so many tokens adds to a run, `predict_s` how long work takes; `most_pairs`
-        bounds a batch where larger ones gain nothing, since whoever comes with less slack waits for its end."""
+        bounds a batch where larger ones gain nothing, since whoever is more urgent waits for its end."""
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
         self._plan = plan
@@ -157,11 +142,6 @@ class Batcher:
             if candidate.due_at <= due_at if same else candidate.job_class == "interactive":
                 ahead += self._work_of(candidate.tokens)
         return ahead
-
-    def first_due(self, job_class: JobClass) -> float | None:
-        """Return when the most urgent waiting pair of a class is due, None if none waits."""
-        candidate = self._first(job_class)
-        return None if candidate is None else candidate.due_at
 
     def _close_at(self) -> float:
         oldest = min(candidate.entered for candidate in self._waiting.values())

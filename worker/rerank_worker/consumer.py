@@ -89,6 +89,7 @@ class _FleetConsumer(Consumer):
     def _settle_alone(self, message: Any, late: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
         lease, which nobody renews any more, runs out."""
+        self.door.forget(message.delivery_tag)
         if options.get("requeue") or True in late:
             return
         try:

@@ -1,8 +1,10 @@
 """Where jobs come in: the intake's decision, asked by Celery's consumer each time before it takes one.
 
-The consumer's event loop is woken whenever less waits than before. While the process is full it still asks, once a
-batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no urgent one out. It
-asks before the last run of the batch: sooner, it would take what another process might be free for before.
+The consumer's event loop is woken when less waits than before and it would find room. While the process is full it
+still asks, once a batch, for one job that is more urgent than all it has, so that a long job in hand locks no urgent
+one out. Urgency is compared as the queue counts it: here a job's age begins anew, and whatever waits in the queue would
+seem more urgent. It asks before the last run of the batch: sooner, it would take what another process might be free for
+before.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +24,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
-from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.keys import JobClass, Keys
 from rerank_shared.transport.urgency_headers import Urgency, read_urgency
 from rerank_worker.intake import Intake
 from rerank_worker.scorer import Scorer
@@ -31,15 +34,18 @@ log = logging.getLogger(__name__)
 _ASK_EVERY_S = 0.06
 
 
-@dataclass(frozen=True, slots=True)
-class _Coming:
+@dataclass(slots=True)
+class _Held:
+    """A message that is not acknowledged yet; `coming` until its pairs wait."""
+
     message: Any
     urgency: Urgency
     job_class: JobClass
+    coming: bool = True
 
 
 class Door:
-    """Knows what is on its way in, and wakes the consumer. Thread-safe."""
+    """Knows what the process holds, and wakes the consumer. Thread-safe."""
 
     def __init__(self, intake: Intake, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time) -> None:
         self._intake = intake
@@ -47,7 +53,7 @@ class Door:
         self._bulk = keys.queue("bulk")
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._coming: dict[str, _Coming] = {}
+        self._held: dict[str, _Held] = {}
         self._shut = False
         self._ending = False
         self._ask_at = 0.0
@@ -64,24 +70,37 @@ class Door:
         return True
 
     def _has_room(self) -> bool:
-        untokenized = sum(job.urgency.tokens for job in self._still_coming())
+        untokenized = sum(job.urgency.tokens for job in self._still_held() if job.coming)
         return self._intake.open(self._scorer.waiting, untokenized)
 
     def took(self, message: Any) -> None:
         """Note a message that was delivered, before any thread works on it."""
         queue = (message.delivery_info or {}).get("routing_key")
         urgency = read_urgency(message.headers or {}, self._wall_clock())
+        held = _Held(message, urgency, "bulk" if queue == self._bulk else "interactive")
         with self._lock:
-            self._coming[message.delivery_tag] = _Coming(
-                message, urgency, "bulk" if queue == self._bulk else "interactive"
-            )
+            self._held[message.delivery_tag] = held
 
-    def entered(self, tag: str | None) -> None:
-        """Note that a message's pairs wait now, or that it has ended otherwise; again changes nothing."""
-        with self._lock:
-            known = self._coming.pop(tag or "", None)
-        if known is not None:
+    @contextmanager
+    def inside(self, tag: str | None) -> Iterator[Callable[[], None]]:
+        """Work on a delivered message inside the block; what it gives is to be called once the message's pairs wait."""
+
+        def waits() -> None:
+            with self._lock:
+                if (held := self._held.get(tag or "")) is not None:
+                    held.coming = False
             self.look()
+
+        try:
+            yield waits
+        finally:
+            self.forget(tag or "")
+
+    def forget(self, tag: str) -> None:
+        """Note that a message has been dealt with."""
+        with self._lock:
+            self._held.pop(tag, None)
+        self.look()
 
     def look(self) -> None:
         """Wake the consumer if it was told that the process is full, and it no longer is; from any thread, and never
@@ -102,29 +121,24 @@ class Door:
         self._wake = wake
 
     def ask(self) -> dict[JobClass, float] | None:
-        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that waits here.
+        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that is held here.
 
-        Any interactive one is where only bulk waits. None: don't ask now.
+        Any interactive one is where only bulk is held. None: don't ask now.
         """
         now = self._scorer.clock()
         if self._scorer.draining or not self._ending or now < self._ask_at:
             return None
         self._ending, self._ask_at = False, now + _ASK_EVERY_S
-        offset = self._wall_clock() - now
         first: dict[JobClass, float] = {}
-        for job_class in JOB_CLASSES:
-            due = [job.urgency.due_at for job in self._still_coming() if job.job_class == job_class]
-            if (waiting := self._scorer.first_due(job_class)) is not None:
-                due.append(waiting + offset)
-            if due:
-                first[job_class] = min(due)
+        for job in self._still_held():
+            first[job.job_class] = min(job.urgency.due_at, first.get(job.job_class, math.inf))
         return first if "interactive" in first else {"interactive": math.inf, **first}
 
-    def _still_coming(self) -> list[_Coming]:
+    def _still_held(self) -> list[_Held]:
         with self._lock:
-            # A message that was refused or revoked is acknowledged and never enters.
-            self._coming = {tag: job for tag, job in self._coming.items() if not job.message.acknowledged}
-            return list(self._coming.values())
+            # A message that was refused or revoked is acknowledged, and no thread ever works on it.
+            self._held = {tag: job for tag, job in self._held.items() if not job.message.acknowledged}
+            return list(self._held.values())
 
 
 class DoorStep(bootsteps.StartStopStep):

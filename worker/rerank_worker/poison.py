@@ -6,10 +6,11 @@ from celery import Celery
 from celery.app.task import Context
 
 from rerank_shared.backend import Completion
-from rerank_shared.dead import DeadLetter
+from rerank_shared.dead import job_of, reply_to
 from rerank_shared.errors import JobPoisoned, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import DeadLetter
 from rerank_worker import metrics
 
 
@@ -20,13 +21,13 @@ def answer_poisoned(app: Celery, keys: Keys, letter: DeadLetter) -> None:
         f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.holder} "
         f"last. `rerank-fleet dead show {letter.job_id}` tells what it is, `rerank-fleet dead retry` sends it again."
     )
-    request = Context(id=letter.job_id, reply_to=letter.reply_to, completion=_completion(keys, letter))
+    request = Context(id=letter.job_id, reply_to=reply_to(letter), completion=_completion(keys, letter))
     app.backend.mark_as_failure(letter.job_id, error, request=request)
 
 
 def _completion(keys: Keys, letter: DeadLetter) -> Completion:
     try:
-        job = letter.job()
+        job = job_of(letter)
     except WireError:
         # What nobody can open has no entry either that could be spelled.
         return Completion(keys)

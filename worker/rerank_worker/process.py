@@ -146,7 +146,7 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
     app.conf.worker_consumer = consumer_of(keys, door)
     app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
     app.steps["consumer"].add(DoorStep)
-    register(app, answerer, leases, door.entered, settings)
+    register(app, answerer, leases, door.inside, settings)
     heartbeat = Heartbeat(
         worker_id=name,
         model=artefact.model,

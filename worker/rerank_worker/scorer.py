@@ -24,8 +24,9 @@ from rerank_shared.keys import JobClass
 from rerank_shared.messages import Score
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.urgency import due_at
 from rerank_worker import metrics
-from rerank_worker.batcher import Batch, Batcher, Candidate, due_times
+from rerank_worker.batcher import Batch, Batcher, Candidate
 from rerank_worker.engine import Engine, runs_at_once, starter
 from rerank_worker.isolate import score_isolated
 from rerank_worker.pace import Pace
@@ -95,16 +96,16 @@ class Scorer:
         reply_to: str | None,
         *,
         job_class: JobClass = "interactive",
-        since: float | None = None,
         admit: Callable[[Outlook], None] | None = None,
     ) -> Ticket:
         """Let a job's pairs wait for their batches.
 
-        `deadline` and `since`, from when the job's age counts, are on this scorer's clock. `admit` is told the job's
-        prospects before it waits; what it raises is raised here, and nothing waits.
+        `deadline` is on this scorer's clock. `admit` is told the job's prospects before it waits; what it raises is
+        raised here, and nothing waits.
         """
         now = self.clock()
-        due = self._due_times([pair.tokens for pair in pairs], deadline, now if since is None else since)
+        # Its age counts from here: the queue gave it out by age already, and by tenant, which would be undone.
+        due = due_at(deadline_at=deadline, entered_at=now, aging_s=self._aging_s)
         ticket = Ticket(
             job_id=job_id,
             deadline=deadline,
@@ -122,7 +123,7 @@ class Scorer:
                 admit(self._outlook(pairs, job_class, due, deadline - now))
             self._open[id(ticket)] = ticket
             for index, digest in enumerate(digests):
-                self._add(ticket, index, digest, pairs[index], due[index], job_class)
+                self._add(ticket, index, digest, pairs[index], due, job_class)
             self._added.notify()
         return ticket
 
@@ -155,11 +156,6 @@ class Scorer:
         """The work that waits; what runs is none of it. Needs no lock: it is one reference, replaced as a whole."""
         return self._batcher.work
 
-    def first_due(self, job_class: JobClass) -> float | None:
-        """Return when the most urgent waiting pair of a class is due, on this scorer's clock; None if none waits."""
-        with self._lock:
-            return self._batcher.first_due(job_class)
-
     def abandon(self, reply_channels: set[str]) -> None:
         """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
         with self._lock:
@@ -172,20 +168,11 @@ class Scorer:
         with self._lock:
             return {ticket.reply_to for ticket in self._open.values() if ticket.reply_to is not None}
 
-    def _due_times(self, lengths: Sequence[int], deadline: float, since: float) -> list[float]:
-        seconds = {tokens: self._pace.pair_s(tokens) for tokens in set(lengths)}
-        return due_times([seconds[tokens] for tokens in lengths], deadline=deadline, since=since, aging_s=self._aging_s)
-
-    def _outlook(
-        self, pairs: Sequence[EncodedPair], job_class: JobClass, due: Sequence[float], left_s: float
-    ) -> Outlook:
+    def _outlook(self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float) -> Outlook:
         """Return the prospects of a job that would come now; its own pairs may be among those that wait already."""
-        predict_s = self._pace.cost.predict_s
         running_s = max(0.0, self._busy_until - self.clock())
-        before_first, before_last = (predict_s(self._batcher.ahead(job_class, at)) for at in (due[0], due[-1]))
-        own_s = sum(self._pace.pair_s(pair.tokens) for pair in pairs)
-        # What runs between its first pair and its last keeps it from its end, not from its beginning.
-        return Outlook(running_s + before_first, own_s + before_last - before_first, left_s)
+        ahead_s = self._pace.cost.predict_s(self._batcher.ahead(job_class, due))
+        return Outlook(running_s + ahead_s, sum(self._pace.pair_s(pair.tokens) for pair in pairs), left_s)
 
     def _add(
         self, ticket: Ticket, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
+from contextlib import AbstractContextManager
 from typing import Any
 
 from celery import Celery
@@ -23,24 +22,21 @@ from rerank_worker import metrics
 from rerank_worker.answer import Abandoned, Answerer, Drained
 from rerank_worker.leases import Leases
 
-Entered = Callable[[str | None], None]
+#: Told a message's delivery tag while it is worked on; gives what is to be called once its pairs wait.
+Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]
 
 
-def register(app: Celery, answerer: Answerer, leases: Leases, entered: Entered, settings: Settings) -> None:
-    """Add the task `rerank.score` to `app`, answering with `answerer`.
-
-    `entered` is called with a message's delivery tag once its pairs wait or it has ended, whichever comes first.
-    """
+def register(app: Celery, answerer: Answerer, leases: Leases, inside: Inside, settings: Settings) -> None:
+    """Add the task `rerank.score` to `app`, answering with `answerer`."""
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
     @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False)
     def score(self: Any, payload: bytes) -> dict[str, Any]:
         tag = self.request.properties.get("delivery_tag")
-        with leases.held(tag), ExitStack() as at_end:
-            at_end.callback(entered, tag)
+        with leases.held(tag), inside(tag) as waits:
             job = wire.decode_job(payload)
             try:
-                return _answer(self.request, job, partial(entered, tag))
+                return _answer(self.request, job, waits)
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
             except OUTAGES as error:

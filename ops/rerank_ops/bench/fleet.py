@@ -151,14 +151,14 @@ def memory(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
         batch = []
         for _ in range(count):
             request = requests[mark % len(requests)]
-            batch.append(Request(f"{mark} {request.query}", request.documents[:3]))
+            batch.append(Request(request.query, request.documents[:3]).with_mark(f"{mark}"))
             mark += 1
         fleet_pairs_per_s(fleet, batch)
 
     send(500)
-    half = [psutil.Process(pid).memory_info().rss / 1e6 for pid in fleet.supervisor.pids()]
+    half = rss_mb(fleet)
     send(500)
-    full = [psutil.Process(pid).memory_info().rss / 1e6 for pid in fleet.supervisor.pids()]
+    full = rss_mb(fleet)
     growth = [after - before for before, after in zip(half, full, strict=True)]
     return [
         Figure.of(
@@ -170,6 +170,11 @@ def memory(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
         ),
         Figure.of("growth over the last 500", growth, "MB", "at most", 5),
     ]
+
+
+def rss_mb(fleet: LocalFleet) -> list[float]:
+    """Return the resident memory of each worker."""
+    return [psutil.Process(pid).memory_info().rss / 1e6 for pid in fleet.supervisor.pids()]
 
 
 class BareLoops:

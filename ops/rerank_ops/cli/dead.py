@@ -15,9 +15,10 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared import dead as letters
 from rerank_shared.connections import connect, outages_told
-from rerank_shared.dead import DeadLetter, Opened
+from rerank_shared.dead import Opened
 from rerank_shared.errors import RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.messages import DeadLetter
 from rerank_shared.token_ids import Content
 
 dead = typer.Typer(

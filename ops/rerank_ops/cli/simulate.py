@@ -78,7 +78,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="WORDS",
-        help="Rules: edf or fifo, and shard, refuse, intake, floor or no- before one, as in edf+no-shard.",
+        help="Rules: edf, slack or fifo, and shard, refuse, intake, floor or no- before one, as in edf+no-shard.",
     ),
 ]
 Compare = Annotated[

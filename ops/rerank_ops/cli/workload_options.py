@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -11,7 +12,7 @@ from rerank_ops.cli.console import out
 from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect, outages_told
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.fleet import read_costs, typical
+from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
@@ -101,8 +102,7 @@ def tell_cost(cost: CostParameters) -> None:
 def _learned(settings: Settings) -> CostParameters:
     model = name_of(settings.model)
     with connect(settings) as client, outages_told(settings, "reading what running costs"):
-        record = client.hgetall(Keys(settings.namespace).cost(model))
-    cost = typical(read_costs(record))
+        cost = read_state(client, Keys(settings.namespace), model, time.time()).cost
     if cost is None:
         raise InvalidRequest(
             f"no worker of namespace {settings.namespace!r} has told what running {model!r} costs: start one, name its "

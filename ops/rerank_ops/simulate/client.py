@@ -14,7 +14,6 @@ from rerank_ops.simulate.workload import Request
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.sharding import shard_count, split
-from rerank_shared.scheduling.urgency import due_at
 
 
 class Client:
@@ -62,9 +61,7 @@ class Client:
         count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle) if policy.shard else 1
         parts = [list(lengths)] if count == 1 else [[lengths[i] for i in part] for part in split(lengths, count)]
         part_s = run_s / len(parts)
-        due = due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
-        if policy.order == "fifo":
-            due = now
+        due = policy.due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
         wait_s = 0.0 if idle else self._backlog.ahead_s(request.job_class, due, now) / spec.processes
         if policy.refuse and Outlook(wait_s, part_s, request.deadline_s).hopeless(partial=request.partial):
             return []

@@ -67,7 +67,7 @@ class Fleet:
 
     def put(self, job: Job) -> None:
         """Let a job wait, or be taken at once by whoever waits for one."""
-        self.queue.put(job, job.call.request.tenant if self.policy.order == "edf" else "")
+        self.queue.put(job, job.call.request.tenant if self.policy.order != "fifo" else "")
         if self._listening:
             process = self._listening.popleft()
             process.listening = False

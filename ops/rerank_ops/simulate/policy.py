@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.scheduling.urgency import due_at
 
-Order = Literal["edf", "fifo"]
+Order = Literal["edf", "slack", "fifo"]
+_ORDERS: tuple[Order, ...] = ("edf", "slack", "fifo")
 _SWITCHES = ("shard", "refuse", "intake", "floor")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules. `order` edf: most urgent first, tenants by the tokens they had; fifo: as they came, tenants not told
-    apart. `intake` off: a process takes what its threads allow. `floor` off: bulk runs only when nothing else waits."""
+    """The rules. `order` edf: earliest deadline first, as the fleet does; slack: least time between predicted end and
+    deadline first; fifo: as they came, tenants not told apart. `intake` off: a process takes what its threads allow.
+    `floor` off: bulk runs only when nothing else waits."""
 
     order: Order = "edf"
     shard: bool = True
@@ -22,18 +25,30 @@ class Policy:
     intake: bool = True
     floor: bool = True
 
+    def due_at(self, *, deadline_at: float, run_s: float, entered_at: float, aging_s: float) -> float:
+        """Return how urgent a job is in this order; the smallest is next."""
+        match self.order:
+            case "edf":
+                return due_at(deadline_at=deadline_at, entered_at=entered_at, aging_s=aging_s)
+            case "slack":
+                # What can't be done whole in time has no slack to keep, and must not pass before what can be kept.
+                start_at = deadline_at - run_s if entered_at + run_s <= deadline_at else deadline_at
+                return due_at(deadline_at=start_at, entered_at=entered_at, aging_s=aging_s)
+            case "fifo":
+                return entered_at
+
     def varied(self, words: str) -> Policy:
-        """Return this policy changed by words: edf, fifo, and shard, refuse, intake, floor or no- before one of them,
-        with + between. Raises InvalidRequest."""
+        """Return this policy changed by words with + between: edf, slack, fifo; shard, refuse, intake, floor or no-
+        before one of them. Raises InvalidRequest."""
         policy = self
         for word in words.split("+"):
             name = word.removeprefix("no-")
-            if word in ("edf", "fifo"):
+            if word in _ORDERS:
                 changed: dict[str, Any] = {"order": word}
             elif name in _SWITCHES:
                 changed = {name: name == word}
             else:
-                known = ", ".join(("edf", "fifo", *_SWITCHES))
+                known = ", ".join((*_ORDERS, *_SWITCHES))
                 raise InvalidRequest(f"policy {words!r}: {word!r} is none of {known}, nor one of them after no-")
             policy = replace(policy, **changed)
         return policy

@@ -14,7 +14,8 @@ from rerank_ops.simulate.call import Job
 from rerank_ops.simulate.runs import split_runs
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.scheduling.admission import Outlook
-from rerank_worker.batcher import Batch, Batcher, Candidate, due_times
+from rerank_shared.scheduling.urgency import due_at
+from rerank_worker.batcher import Batch, Batcher, Candidate
 
 if TYPE_CHECKING:
     from rerank_ops.simulate.fleet import Fleet
@@ -52,7 +53,7 @@ class Process:
             most_pairs=spec.work.run_pairs if spec.work.plan == "single" else None,
         )
         self._jobs: dict[bytes, Job] = {}
-        self._held = 0
+        self._held: set[Job] = set()
         self._sequence = 0
         #: When the batch that runs will have run, by prediction.
         self._busy_until = 0.0
@@ -77,60 +78,64 @@ class Process:
             self._accept(job)
 
     def _ask(self, _: None) -> None:
-        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Door.ask`."""
+        """While full, take one job that is more urgent than all that is held, before a batch ends; as `Door.ask`."""
         fleet, now = self._fleet, self._fleet.loop.now
-        if not fleet.queue.waiting or self._held >= fleet.spec.concurrency or now < self._ask_at or self._has_room():
+        if (
+            not fleet.queue.waiting
+            or len(self._held) >= fleet.spec.concurrency
+            or now < self._ask_at
+            or self._has_room()
+        ):
             return
         self._ask_at = now + ASK_EVERY_S
-        here = {c: self._batcher.first_due(c) for c in JOB_CLASSES}
+        here = {
+            c: min((j.due_at for j in self._held if j.call.request.job_class == c), default=inf) for c in JOB_CLASSES
+        }
         # Anything interactive is more urgent than bulk.
-        only_bulk = here["interactive"] is None and fleet.queue.waits("interactive")
-        before = here["bulk"] if here["interactive"] is None else here["interactive"]
-        job = fleet.take(inf if only_bulk or before is None else before)
+        only_bulk = here["interactive"] == inf
+        job = fleet.take(here["bulk"] if only_bulk and not fleet.queue.waits("interactive") else here["interactive"])
         if job is not None:
             self._accept(job)
 
     def _has_room(self) -> bool:
         fleet = self._fleet
-        if self._held >= fleet.spec.concurrency:
+        if self._is_full():
             return False
         return not fleet.policy.intake or fleet.intake.open(self._batcher.work, 0)
 
+    def _is_full(self) -> bool:
+        return len(self._held) >= self._fleet.spec.concurrency
+
     def _accept(self, job: Job) -> None:
         loop, now, request = self._fleet.loop, self._fleet.loop.now, job.call.request
-        due_each = self._due_times(job)
-        if self._fleet.policy.refuse and self._outlook(job, due_each).hopeless(partial=request.partial):
+        due = self._due_at(job)
+        if self._fleet.policy.refuse and self._outlook(job, due).hopeless(partial=request.partial):
             job.refused = True
             self._fleet.answer(job)
             return
-        self._held += 1
-        for length, due in zip(job.lengths, due_each, strict=True):
+        self._held.add(job)
+        for length in job.lengths:
             self._sequence += 1
             digest = self._sequence.to_bytes(8, "big")
             self._jobs[digest] = job
             self._batcher.add(Candidate(digest, length, due, job.deadline, now, self._sequence, request.job_class))
         loop.at(job.deadline, self._answer, job)
 
-    def _outlook(self, job: Job, due: list[float]) -> Outlook:
+    def _outlook(self, job: Job, due: float) -> Outlook:
         """Return a job's prospects here, as the scorer does."""
-        fleet, batcher, job_class = self._fleet, self._batcher, job.call.request.job_class
-        running_s = max(0.0, self._busy_until - fleet.loop.now)
-        first_s, last_s = 0.0, 0.0
-        if len(batcher):
-            first_s, last_s = (fleet.spec.cost.predict_s(batcher.ahead(job_class, at)) for at in (due[0], due[-1]))
-        own_s = sum(map(fleet.pair_s, job.lengths))
-        return Outlook(running_s + first_s, own_s + last_s - first_s, job.deadline - fleet.loop.now)
+        fleet, now = self._fleet, self._fleet.loop.now
+        ahead_s = 0.0
+        if len(self._batcher):
+            ahead_s = fleet.spec.cost.predict_s(self._batcher.ahead(job.call.request.job_class, due))
+        running_s = max(0.0, self._busy_until - now)
+        return Outlook(running_s + ahead_s, sum(map(fleet.pair_s, job.lengths)), job.deadline - now)
 
-    def _due_times(self, job: Job) -> list[float]:
+    def _due_at(self, job: Job) -> float:
+        """Return its urgency here: by deadlines its age begins anew, as in the scorer."""
         fleet = self._fleet
-        if fleet.policy.order == "fifo":
-            return [job.due_at] * len(job.lengths)
-        return due_times(
-            [fleet.pair_s(tokens) for tokens in job.lengths],
-            deadline=job.deadline,
-            since=fleet.loop.now,
-            aging_s=fleet.spec.aging_s,
-        )
+        if fleet.policy.order != "edf":
+            return job.due_at
+        return due_at(deadline_at=job.deadline, entered_at=fleet.loop.now, aging_s=fleet.spec.aging_s)
 
     def _start(self) -> bool:
         """Begin the next batch; return whether there was one, be it of pairs that nobody wants any more."""
@@ -194,6 +199,6 @@ class Process:
     def _answer(self, job: Job) -> None:
         """Answer a job that is done, or whose deadline has come."""
         if not job.answered:
-            self._held -= 1
+            self._held.discard(job)
             self._fleet.answer(job)
             self.wake()

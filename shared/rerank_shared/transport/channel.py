@@ -21,8 +21,9 @@ from kombu.transport import redis
 from kombu.utils.json import dumps, loads
 from redis import Redis
 
-from rerank_shared.dead import DeadLetter, read_letter
+from rerank_shared import wire
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.messages import DeadLetter
 from rerank_shared.transport.poller import FleetPoller
 from rerank_shared.transport.qos import FleetQoS
 from rerank_shared.transport.scripts import QueueScripts, Taken
@@ -79,7 +80,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         others, records = self.scripts.sweep(
             self.plain_client, lease_s=self.visibility_timeout, limit=limit, max_deaths=self.max_deaths
         )
-        for letter in map(read_letter, records):
+        for letter in map(wire.decode_dead, records):
             log.error("job set aside as poison id=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.holder)
             self._tell(letter)
         return others

@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from rerank_ops.bench.engine.floor import ModelShape, floor_s, linear_shapes, operations_per_token, read_shape
+from rerank_ops.bench.engine.floor import ModelShape, floor_s, linear_shapes, read_shape
 
 L6 = ModelShape(hidden=384, feed_forward=1536, layers=6)
 
 
-def test_operations_are_24_hidden_squared_a_layer() -> None:
-    assert operations_per_token(L6) == 24 * 384**2 * 6
-
-
-def test_one_rate_for_all_products_gives_operations_over_rate() -> None:
+def test_one_rate_for_all_products_gives_24_hidden_squared_a_layer_over_it() -> None:
     rates = {f"{inner}x{outer}": {"96": 300.0, "768": 400.0} for inner, outer in linear_shapes(L6)}
-    assert floor_s(1000, L6, rates) == pytest.approx(1000 * operations_per_token(L6) / 400e9)
+    assert floor_s(1000, L6, rates) == pytest.approx(1000 * 24 * 384**2 * 6 / 400e9)
 
 
 def test_a_slow_product_counts_by_its_own_work() -> None:

@@ -37,11 +37,6 @@ def linear_shapes(shape: ModelShape) -> list[Shape]:
     return [(h, h), (h, 3 * h), (h, f), (f, h)]
 
 
-def operations_per_token(shape: ModelShape) -> int:
-    """Return the multiplications and additions of all linear layers for one token."""
-    return shape.layers * sum(2 * inner * outer for inner, outer in linear_shapes(shape))
-
-
 def floor_s(tokens: int, shape: ModelShape, rates: Rates) -> float:
     """Return the seconds for `tokens` if every product ran at its best measured rate, with nothing between them."""
     layer = sum(2e-9 * inner * outer / max(rates[f"{inner}x{outer}"].values()) for inner, outer in linear_shapes(shape))

@@ -28,6 +28,7 @@ from rerank_worker.cores import affinity
 PROCESSES = 8
 MB_PER_PROCESS = 60
 _STEADY_RUNS = 5
+_WEIGHTS = frozenset({".onnx", ".bin", ".data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,3 @@ def pss_mb(pid: int) -> float | None:
         return None
     kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), None)
     return None if kilobytes is None else kilobytes * 1024 / 1e6
-
-
-_WEIGHTS = frozenset({".onnx", ".bin", ".data"})

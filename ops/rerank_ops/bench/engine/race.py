@@ -11,6 +11,7 @@ from rerank_ops.bench.engine.children import ContenderFailed
 
 #: Runs the request of a round and answers with what it took and the scores.
 Run = Callable[[int], dict[str, Any]]
+_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -43,10 +44,10 @@ def race(
     return lanes
 
 
-def best_batch_size(seconds: Callable[[int], float], sizes: Sequence[int], tries: int = 3) -> int:
-    """Return the batch size with the smallest median of `tries` runs, the sizes in turns."""
+def best_batch_size(seconds: Callable[[int], float], sizes: Sequence[int]) -> int:
+    """Return the batch size with the smallest median of _TRIES runs, the sizes in turns."""
     times: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(tries):
+    for _ in range(_TRIES):
         for size in sizes:
             times[size].append(seconds(size))
     return min(sizes, key=lambda size: statistics.median(times[size]))

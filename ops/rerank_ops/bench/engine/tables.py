@@ -10,6 +10,8 @@ from rerank_ops.bench.engine.contenders import HEADLINE
 from rerank_ops.bench.render import figures_table
 
 Entry = dict[str, Any]
+#: Share of the time from which an operator has a row of its own.
+_LEAST = 0.005
 
 
 def summary(data: Entry) -> str:
@@ -78,13 +80,13 @@ def floors(data: Entry) -> str:
     return "\n".join([_row(head), _row(["---"] * len(head)), *rows]) if rows else ""
 
 
-def profiles(data: Entry, least: float = 0.005) -> str:
-    """Return the shares of each operator, a column a graph; operators under `least` everywhere are summed up."""
+def profiles(data: Entry) -> str:
+    """Return the shares of each operator, a column a graph; operators under _LEAST everywhere are summed up."""
     tables = []
     for model, entry in data.get("profile", {}).items():
         columns = {f"{found['files']}, {found['plan']}": found["shares"] for found in entry["profiles"]}
         if columns:
-            tables.append(_profile_table(model, columns, least))
+            tables.append(_profile_table(model, columns))
     return "\n\n".join(tables)
 
 
@@ -94,10 +96,10 @@ def versions(data: Entry) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
 
 
-def _profile_table(model: str, columns: dict[str, list[Entry]], least: float) -> str:
+def _profile_table(model: str, columns: dict[str, list[Entry]]) -> str:
     shares = {column: {share["name"]: share["share"] for share in found} for column, found in columns.items()}
     first = next(iter(shares.values()))
-    names = {name for found in shares.values() for name, share in found.items() if share >= least}
+    names = {name for found in shares.values() for name, share in found.items() if share >= _LEAST}
     rows = [_row([model, *columns]), _row(["---"] * (len(columns) + 1))]
     for name in sorted(names, key=lambda name: (-first.get(name, 0.0), name)):
         rows.append(_row([name, *(f"{found[name]:.1%}" if name in found else "" for found in shares.values())]))

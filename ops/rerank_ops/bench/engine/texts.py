@@ -25,6 +25,7 @@ SEED = 20240229
 MEDIAN_TOKENS, SIGMA = 88.0, 0.41
 SHORTEST_TOKENS, LONGEST_TOKENS = 24, 255
 SPECIAL_TOKENS = 3
+_LIMIT_TOKENS = 512
 
 #: How many tokens each of some texts has.
 Count = Callable[[Sequence[str]], list[int]]
@@ -119,10 +120,10 @@ def lengthened(passages: Sequence[Passage], start: int, tokens: int, count: Coun
     return " ".join(words)
 
 
-def pair_tokens(query: str, documents: Sequence[str], count: Count, limit: int = 512) -> list[int]:
-    """Return the tokens of each pair, at most `limit`."""
+def pair_tokens(query: str, documents: Sequence[str], count: Count) -> list[int]:
+    """Return the tokens of each pair, at most as many as the models take."""
     room = SPECIAL_TOKENS + count([query])[0]
-    return [min(limit, room + size) for size in count(documents)]
+    return [min(_LIMIT_TOKENS, room + size) for size in count(documents)]
 
 
 def lengths(requests: Sequence[Request]) -> Lengths:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
+from functools import partial
 
+from rerank_ops.bench.fleet import clear_cache, timed_ms
 from rerank_ops.bench.record import Figure
-from rerank_ops.bench.scheduling.load import Arrival, Query, Questions, percentile, play
+from rerank_ops.bench.scheduling.load import PROCESSES, Arrival, Query, Questions, latency_ms, play
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_producer import RerankClient
-from rerank_shared.cache import clear
-from rerank_shared.connections import connect
-from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 
 ROUNDS = 5
@@ -32,7 +30,7 @@ def flight(settings: Settings, questions: Questions, pairs_per_s: float) -> list
     pairs: list[float] = []
     p95: list[float] = []
     unique: list[float] = []
-    with local_fleet(settings, 2) as fleet:
+    with local_fleet(settings, PROCESSES) as fleet:
         for number in range(ROUNDS):
             runs = [_zipf(fleet, questions, pairs_per_s, number, single) for single in (False, True)]
             pairs.append(runs[1][0] / runs[0][0])
@@ -49,8 +47,7 @@ def flight(settings: Settings, questions: Questions, pairs_per_s: float) -> list
 def _zipf(
     fleet: LocalFleet, questions: Questions, pairs_per_s: float, number: int, single: bool
 ) -> tuple[float, float]:
-    with connect(fleet.settings) as client:
-        clear(client, Keys(fleet.settings.namespace))
+    clear_cache(fleet)
     chance, asked = random.Random(number), list(questions)
     weights = [1 / rank**EXPONENT for rank in range(1, len(asked) + 1)]
     rps = 2 * pairs_per_s / K
@@ -62,7 +59,7 @@ def _zipf(
         arrivals.append(Arrival(at_s, marked, 60_000.0, tight=0.0))
         at_s += chance.expovariate(rps)
     ended, _ = play(_with(fleet, single), arrivals)
-    return sum(each.pairs_run for each in ended), percentile([each.latency_s for each in ended], 0.95)
+    return sum(each.pairs_run for each in ended), latency_ms(ended, 0.95)
 
 
 def _unique_ms(fleet: LocalFleet, questions: Questions, number: int, single: bool) -> float:
@@ -70,9 +67,9 @@ def _unique_ms(fleet: LocalFleet, questions: Questions, number: int, single: boo
     with RerankClient(_with(fleet, single)) as client:
         for index in range(UNIQUE):
             query = questions.pick(chance, K, f"{number} {single} {index}")
-            started = time.perf_counter()
-            client.rerank(query.text, query.documents, deadline_ms=60_000, partial=False)
-            times.append((time.perf_counter() - started) * 1000)
+            times.append(
+                timed_ms(partial(client.rerank, query.text, query.documents, deadline_ms=60_000, partial=False))
+            )
     return statistics.median(times[2:])
 
 

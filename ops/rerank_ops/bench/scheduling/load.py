@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.questions import stdlib_questions
+from rerank_ops.simulate.report import percentile
 from rerank_producer import AsyncRerankClient
 from rerank_shared.errors import DeadlineExceeded, Overloaded
 from rerank_shared.settings import Settings
 
+#: Worker processes of the fleets that take turns.
+PROCESSES = 2
 #: Candidates of a request, and how often: many small ones, few large ones.
 K_CHOICES = (5, 10, 20, 50, 100)
 _K_WEIGHTS = (30, 30, 20, 15, 5)
@@ -73,12 +76,20 @@ class Questions:
 
 
 def poisson(
-    questions: Questions, *, seed: int, seconds: float, rps: float, tight_share: float, pair_s: float, mark: str
+    questions: Questions,
+    *,
+    seed: int,
+    seconds: float,
+    load: float,
+    pairs_per_s: float,
+    mark: str,
+    tight_share: float = 0.0,
 ) -> list[Arrival]:
     """Return mixed requests at random times, a share of them tight, the others with half a minute.
 
-    `pair_s` is what a pair takes on average.
+    `load` is a share of `pairs_per_s`, what a fleet of PROCESSES runs when saturated.
     """
+    rps, pair_s = load * pairs_per_s / _mean_k(), PROCESSES / pairs_per_s
     chance = random.Random(seed)
     arrivals: list[Arrival] = []
     at_s = chance.expovariate(rps)
@@ -92,8 +103,7 @@ def poisson(
     return arrivals
 
 
-def mean_k() -> float:
-    """Return the mean number of candidates."""
+def _mean_k() -> float:
     return sum(k * weight for k, weight in zip(K_CHOICES, _K_WEIGHTS, strict=True)) / sum(_K_WEIGHTS)
 
 
@@ -137,7 +147,6 @@ def met_share(ended: Sequence[Ended], *, tight: float | None = None) -> float:
     return sum(each.complete for each in chosen) / len(chosen)
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return a percentile of measured values, by the nearest rank."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def latency_ms(ended: Iterable[Ended], share: float) -> float:
+    """Return a percentile of the requests' latency, as the simulator takes it."""
+    return 1000 * percentile(sorted(each.latency_s for each in ended), share)

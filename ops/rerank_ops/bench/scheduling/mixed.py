@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import (
+    PROCESSES,
     TIGHT,
     Ended,
     Questions,
-    mean_k,
+    latency_ms,
     met_share,
-    percentile,
     play,
     poisson,
 )
@@ -25,6 +25,7 @@ from rerank_shared.settings import Settings
 
 ROUNDS = 5
 SECONDS = 50.0
+LOAD = 0.7
 TIGHT_SHARE = 0.2
 FIFO = {"aging_s": 0.001, "shard": False, "refuse": False}
 
@@ -43,28 +44,27 @@ class Round:
 
     def tight_ms(self, share: float) -> float:
         """Return a percentile of the latency of tight requests."""
-        return 1000 * percentile([each.latency_s for each in self.ended if each.arrival.tight], share)
+        return latency_ms((each for each in self.ended if each.arrival.tight), share)
 
 
-def mixed(settings: Settings, questions: Questions, pairs_per_s: float, load: float = 0.7) -> list[Figure]:
+def mixed(settings: Settings, questions: Questions, pairs_per_s: float) -> list[Figure]:
     """Return shares of deadlines met, and throughput; `pairs_per_s` is what the fleet of two runs when saturated."""
-    rps = load * pairs_per_s / mean_k()
     fifo_settings = settings.model_copy(update={"namespace": f"{settings.namespace}-fifo", **FIFO})
     rounds: dict[str, list[Round]] = {"fifo": [], "fleet": []}
-    with local_fleet(settings, 2) as fleet, local_fleet(fifo_settings, 2) as fifo:
+    with local_fleet(settings, PROCESSES) as fleet, local_fleet(fifo_settings, PROCESSES) as fifo:
         for number in range(ROUNDS):
             for name, chosen in (("fifo", fifo.settings), ("fleet", fleet.settings)):
                 arrivals = poisson(
                     questions,
                     seed=number,
                     seconds=SECONDS,
-                    rps=rps,
-                    tight_share=TIGHT_SHARE,
-                    pair_s=2 / pairs_per_s,
+                    load=LOAD,
+                    pairs_per_s=pairs_per_s,
                     mark=f"{name} {number}",
+                    tight_share=TIGHT_SHARE,
                 )
                 rounds[name].append(Round(*play(chosen, arrivals)))
-    return _figures(rounds["fifo"], rounds["fleet"], f"load {load:.0%}")
+    return _figures(rounds["fifo"], rounds["fleet"], f"load {LOAD:.0%}")
 
 
 def _figures(fifo: list[Round], fleet: list[Round], at: str) -> list[Figure]:

@@ -26,7 +26,7 @@ class Release:
         path = os.pathsep.join(str(root / folder) for folder in _FOLDERS)
         # The same program for both: it uses only what both have.
         self._process = subprocess.Popen(
-            [sys.executable, saturation.__file__, "-"],
+            [sys.executable, saturation.__file__],
             env=os.environ | {"PYTHONPATH": path} | environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

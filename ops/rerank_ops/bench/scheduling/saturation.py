@@ -1,6 +1,6 @@
 """The saturated fleet's pairs/s, as a program of its own that any release can run: only names of the public client.
 
-python saturation.py ROUNDS prints one JSON line a round, when a line comes in; so two releases can take turns.
+python saturation.py prints one JSON line a round, when a line comes in; so two releases can take turns.
 """
 
 from __future__ import annotations

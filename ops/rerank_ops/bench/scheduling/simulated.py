@@ -3,18 +3,20 @@ the fleet can do, with the cost that the fleet itself has learned."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rerank_ops.bench.record import Figure
-from rerank_ops.bench.scheduling.load import Arrival, Ended, Questions, mean_k, percentile, play, poisson
+from rerank_ops.bench.scheduling.load import PROCESSES, Arrival, Questions, latency_ms, play, poisson
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.report import percentile
 from rerank_ops.simulate.run import simulate
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Request
 from rerank_shared.catalogue import load_files, name_of
 from rerank_shared.connections import connect
-from rerank_shared.fleet import read_costs, typical
+from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
@@ -29,19 +31,27 @@ def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> l
     """Return by how much the simulated median and 95th percentile are off, and what both are."""
     tokenizer = PairTokenizer(load_files(settings.model).tokenizer_path)
     figures = []
-    with local_fleet(settings, 2) as fleet:
+    with local_fleet(settings, PROCESSES) as fleet:
         for load in LOADS:
             real: dict[float, list[float]] = {0.5: [], 0.95: []}
             guess: dict[float, list[float]] = {0.5: [], 0.95: []}
             for number in range(ROUNDS):
-                arrivals = _arrivals(questions, pairs_per_s, load, number)
+                arrivals = poisson(
+                    questions,
+                    seed=1_000 + number,
+                    seconds=SECONDS,
+                    load=load,
+                    pairs_per_s=pairs_per_s,
+                    mark=f"sim {load} {number}",
+                )
                 ended, _ = play(fleet.settings, arrivals)
                 calls = simulate(
-                    FleetSpec.of(settings, 2, _cost(fleet)), Policy(), _requests(arrivals, tokenizer)
+                    FleetSpec.of(settings, PROCESSES, _cost(fleet)), Policy(), _requests(arrivals, tokenizer)
                 ).calls
+                simulated_s = sorted(call.latency_s for call in calls)
                 for share in real:
-                    real[share].append(_ms(ended, share))
-                    guess[share].append(1000 * percentile([call.latency_s for call in calls], share))
+                    real[share].append(latency_ms(ended, share))
+                    guess[share].append(1000 * percentile(simulated_s, share))
             for share in real:
                 name = f"p{share * 100:.0f} at {load:.0%} load"
                 errors = [abs(g / r - 1) for g, r in zip(guess[share], real[share], strict=True)]
@@ -53,26 +63,10 @@ def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> l
     return figures
 
 
-def _arrivals(questions: Questions, pairs_per_s: float, load: float, number: int) -> list[Arrival]:
-    return poisson(
-        questions,
-        seed=1_000 + number,
-        seconds=SECONDS,
-        rps=load * pairs_per_s / mean_k(),
-        tight_share=0.0,
-        pair_s=2 / pairs_per_s,
-        mark=f"sim {load} {number}",
-    )
-
-
-def _ms(ended: Sequence[Ended], share: float) -> float:
-    return 1000 * percentile([each.latency_s for each in ended], share)
-
-
 def _cost(fleet: LocalFleet) -> CostParameters:
     with connect(fleet.settings) as client:
-        record = client.hgetall(Keys(fleet.settings.namespace).cost(name_of(fleet.settings.model)))
-    cost = typical(read_costs(record))
+        keys, model = Keys(fleet.settings.namespace), name_of(fleet.settings.model)
+        cost = read_state(client, keys, model, time.time()).cost
     assert cost is not None
     return cost
 

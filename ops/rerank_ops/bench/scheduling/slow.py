@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rerank_ops.bench.record import Figure
-from rerank_ops.bench.scheduling.load import Questions, mean_k, percentile, play, poisson
+from rerank_ops.bench.scheduling.load import PROCESSES, Questions, latency_ms, play, poisson
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_shared.settings import Settings
 
@@ -30,20 +30,19 @@ def slow(settings: Settings, questions: Questions, pairs_per_s: float) -> list[F
     """Return the 95th percentile of latency for both."""
     hoarding = settings.model_copy(update={"namespace": f"{settings.namespace}-hoard", **HOARDING})
     p95_ms: dict[str, list[float]] = {"hoard": [], "fleet": []}
-    with local_fleet(settings, 2) as fleet, local_fleet(hoarding, 2) as other, _hogs(fleet):
+    with local_fleet(settings, PROCESSES) as fleet, local_fleet(hoarding, PROCESSES) as other, _hogs(fleet):
         for number in range(ROUNDS):
             for name, chosen in (("hoard", other.settings), ("fleet", fleet.settings)):
                 arrivals = poisson(
                     questions,
                     seed=100 + number,
                     seconds=SECONDS,
-                    rps=LOAD * pairs_per_s / mean_k(),
-                    tight_share=0.0,
-                    pair_s=2 / pairs_per_s,
+                    load=LOAD,
+                    pairs_per_s=pairs_per_s,
                     mark=f"{name} {number}",
                 )
                 ended, _ = play(chosen.model_copy(update={"shard": False}), arrivals)
-                p95_ms[name].append(1000 * percentile([each.latency_s for each in ended], 0.95))
+                p95_ms[name].append(latency_ms(ended, 0.95))
     ratios = [new / old for new, old in zip(p95_ms["fleet"], p95_ms["hoard"], strict=True)]
     return [
         Figure.of("p95 with one slow process of 2, over no admission", ratios, "ratio"),
