@@ -37,7 +37,7 @@ class Message:
     headers: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.headers = {"tokens": self.tokens, "due_at": self.due_at}
+        self.headers = {"id": f"job {self.delivery_tag}", "tokens": self.tokens, "due_at": self.due_at}
 
     @property
     def delivery_info(self) -> dict[str, Any]:
@@ -61,10 +61,12 @@ class Hall:
         self.scorer.start()
         self._names = iter(range(1, 1_000))
 
-    def submit(self, pairs: int, *, left_s: float = 50.0, job_class: JobClass = "interactive") -> Any:
+    def submit(
+        self, pairs: int, *, left_s: float = 50.0, job_class: JobClass = "interactive", job_id: str = "job"
+    ) -> Any:
         names = [next(self._names) for _ in range(pairs)]
         return self.scorer.submit(
-            "job",
+            job_id,
             [digest(name) for name in names],
             [pair(name) for name in names],
             self.now[0] + left_s,
@@ -179,10 +181,20 @@ class TestAsking:
     def test_a_job_that_was_dealt_with_is_held_no_longer(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 30.0)
         hall.hold("b", due_at=EPOCH + 20.0)
-        with hall.door.inside("b") as waits:
-            waits()
+        with hall.door.inside("b"):
             assert hall.ask() == {"interactive": EPOCH + 20.0}
         assert hall.ask() == {"interactive": EPOCH + 30.0}
+
+    def test_a_job_counts_until_its_last_pairs_run(self, hall: Hall) -> None:
+        hall.run()
+        hall.hold("a", due_at=EPOCH + 20.0)
+        with hall.door.inside("a") as waits:
+            hall.submit(5, job_id="job a")
+            waits()
+            assert hall.ask() == {"interactive": EPOCH + 20.0}
+            hall.engine.gate.set()
+            wait_until(lambda: not hall.scorer.waiting_jobs(), "all pairs to begin")
+            assert hall.ask() == {"interactive": math.inf}
 
     def test_a_message_that_was_refused_is_held_no_longer(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 20.0).acknowledged = True
@@ -193,8 +205,10 @@ class TestAsking:
         """Or all that was sent before now would seem more urgent, and a process would empty the queue into itself."""
         hall.run()
         hall.hold("a", due_at=EPOCH - 3.0)
-        hall.submit(10)
-        assert hall.ask() == {"interactive": EPOCH - 3.0}
+        with hall.door.inside("a") as waits:
+            hall.submit(10, job_id="job a")
+            waits()
+            assert hall.ask() == {"interactive": EPOCH - 3.0}
 
     def test_only_before_a_batch_ends_and_not_more_often_than_needed(self, hall: Hall) -> None:
         assert hall.door.ask() is None

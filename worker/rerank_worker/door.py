@@ -1,10 +1,10 @@
 """Where jobs come in: the intake's decision, asked by Celery's consumer each time before it takes one.
 
 The consumer's event loop is woken when less waits than before and it would find room. While the process is full it
-still asks, once a batch, for one job that is more urgent than all it has, so that a long job in hand locks no urgent
-one out. Urgency is compared as the queue counts it: here a job's age begins anew, and whatever waits in the queue would
-seem more urgent. It asks before the last run of the batch: sooner, it would take what another process might be free for
-before.
+still asks, once a batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no
+urgent one out. Urgency is compared as the queue counts it: here a job's age begins anew, and all that waits in the
+queue would seem more urgent. It asks before the last run of the batch: sooner, it would take what another process might
+be free for before.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class _Held:
     """A message that is not acknowledged yet; `coming` until its pairs wait."""
 
     message: Any
+    job_id: str | None
     urgency: Urgency
     job_class: JobClass
     coming: bool = True
@@ -77,7 +78,8 @@ class Door:
         """Note a message that was delivered, before any thread works on it."""
         queue = (message.delivery_info or {}).get("routing_key")
         urgency = read_urgency(message.headers or {}, self._wall_clock())
-        held = _Held(message, urgency, "bulk" if queue == self._bulk else "interactive")
+        job_id = (message.headers or {}).get("id")
+        held = _Held(message, job_id, urgency, "bulk" if queue == self._bulk else "interactive")
         with self._lock:
             self._held[message.delivery_tag] = held
 
@@ -121,17 +123,21 @@ class Door:
         self._wake = wake
 
     def ask(self) -> dict[JobClass, float] | None:
-        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that is held here.
+        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that waits here.
 
-        Any interactive one is where only bulk is held. None: don't ask now.
+        Any interactive one is where only bulk waits. None: don't ask now.
         """
         now = self._scorer.clock()
         if self._scorer.draining or not self._ending or now < self._ask_at:
             return None
         self._ending, self._ask_at = False, now + _ASK_EVERY_S
         first: dict[JobClass, float] = {}
-        for job in self._still_held():
-            first[job.job_class] = min(job.urgency.due_at, first.get(job.job_class, math.inf))
+        held = [(job, job.coming) for job in self._still_held()]
+        # Asked after that: what is coming no longer has entered. What runs with all its pairs is about to end.
+        waiting = self._scorer.waiting_jobs()
+        for job, coming in held:
+            if coming or job.job_id in waiting:
+                first[job.job_class] = min(job.urgency.due_at, first.get(job.job_class, math.inf))
         return first if "interactive" in first else {"interactive": math.inf, **first}
 
     def _still_held(self) -> list[_Held]:

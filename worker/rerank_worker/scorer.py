@@ -156,6 +156,11 @@ class Scorer:
         """The work that waits; what runs is none of it. Needs no lock: it is one reference, replaced as a whole."""
         return self._batcher.work
 
+    def waiting_jobs(self) -> set[str]:
+        """Return the ids of the jobs that have pairs which have not begun to run."""
+        with self._lock:
+            return {ticket.job_id for ticket in self._open.values() if ticket.waits}
+
     def abandon(self, reply_channels: set[str]) -> None:
         """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
         with self._lock:
@@ -266,8 +271,10 @@ class Scorer:
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
         now = self.clock()
         with self._lock:
-            tickets = {id(t): t for c in candidates for t, _ in self._wanting[c.digest]}
-            for ticket in tickets.values():
+            wanting = [ticket for c in candidates for ticket, _ in self._wanting[c.digest]]
+            for ticket in wanting:
+                ticket.begun += 1
+            for ticket in {id(ticket): ticket for ticket in wanting}.values():
                 ticket.batch_pairs.append(len(candidates))
                 if ticket.first_run_at is None:
                     ticket.first_run_at = now

@@ -18,7 +18,8 @@ DropReason = Literal["expired", "revoked", "abandoned", "drained"]
 
 @dataclass(slots=True)
 class Ticket:
-    """A job's state. `deadline` is on the process's monotonic clock; `reply_to` None means nobody listens live."""
+    """A job's state. `deadline` is on the process's monotonic clock; `reply_to` None means nobody listens live; `begun`
+    of its pairs have begun to run."""
 
     job_id: str
     deadline: float
@@ -28,6 +29,7 @@ class Ticket:
     entered: float
     tokens: int
     first_run_at: float | None = None
+    begun: int = 0
     batch_pairs: list[int] = field(default_factory=list)
     dropped: DropReason | None = None
     error: RerankError | None = None
@@ -38,6 +40,11 @@ class Ticket:
         self.unscored = len(self.scores)
         if not self.scores:
             self._ended.set()
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of its pairs has not begun to run."""
+        return self.open and self.begun < len(self.scores)
 
     @property
     def open(self) -> bool:

@@ -78,24 +78,20 @@ class Process:
             self._accept(job)
 
     def _ask(self, _: None) -> None:
-        """While full, take one job that is more urgent than all that is held, before a batch ends; as `Door.ask`."""
+        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Door.ask`."""
         fleet, now = self._fleet, self._fleet.loop.now
-        if (
-            not fleet.queue.waiting
-            or len(self._held) >= fleet.spec.concurrency
-            or now < self._ask_at
-            or self._has_room()
-        ):
+        if not fleet.queue.waiting or self._is_full() or now < self._ask_at or self._has_room():
             return
         self._ask_at = now + ASK_EVERY_S
-        here = {
-            c: min((j.due_at for j in self._held if j.call.request.job_class == c), default=inf) for c in JOB_CLASSES
-        }
+        here = dict.fromkeys(JOB_CLASSES, inf)
+        # As in the door: what runs with all its pairs is about to end.
+        for job in set(self._jobs.values()):
+            here[job.call.request.job_class] = min(here[job.call.request.job_class], job.due_at)
         # Anything interactive is more urgent than bulk.
         only_bulk = here["interactive"] == inf
-        job = fleet.take(here["bulk"] if only_bulk and not fleet.queue.waits("interactive") else here["interactive"])
-        if job is not None:
-            self._accept(job)
+        urgent = fleet.take(here["bulk"] if only_bulk and not fleet.queue.waits("interactive") else here["interactive"])
+        if urgent is not None:
+            self._accept(urgent)
 
     def _has_room(self) -> bool:
         fleet = self._fleet
