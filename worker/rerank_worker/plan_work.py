@@ -24,6 +24,11 @@ class PlanWork:
         """Return the work of the plan that the settings ask for."""
         return cls(settings.plan, settings.run_pairs, settings.run_tokens)
 
+    @property
+    def most_pairs(self) -> int | None:
+        """How many pairs a batch may have, None for as many as fit: in plan single more than one run gains nothing."""
+        return self.run_pairs if self.plan == "single" else None
+
     def pair(self, tokens: int) -> Work:
         """Return what one pair adds, where runs are as full as they may be."""
         if self.plan == "single":

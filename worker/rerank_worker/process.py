@@ -173,7 +173,7 @@ def _scorer(model: Model, settings: Settings) -> Scorer:
         plan=settings.plan,
         work_of=model.pace.work.pair,
         bulk_share=settings.bulk_share,
-        most_pairs=settings.run_pairs if settings.plan == "single" else None,
+        most_pairs=model.pace.work.most_pairs,
     )
     revoked = worker_state.revoked.__contains__
     return Scorer(model.engine, batcher, model.pace, revoked=revoked, aging_s=settings.aging_s)

@@ -50,7 +50,7 @@ class Process:
             plan=spec.work.plan,
             work_of=fleet.pair_work,
             bulk_share=fleet.bulk_share,
-            most_pairs=spec.work.run_pairs if spec.work.plan == "single" else None,
+            most_pairs=spec.work.most_pairs,
         )
         self._jobs: dict[bytes, Job] = {}
         self._held: set[Job] = set()

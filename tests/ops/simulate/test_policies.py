@@ -8,7 +8,7 @@ import pytest
 
 from rerank_ops.simulate.arrivals import poisson
 from rerank_ops.simulate.policy import Policy
-from rerank_ops.simulate.report import summarise
+from rerank_ops.simulate.report import Latencies, summarise
 from rerank_ops.simulate.run import Result, Simulation, simulate
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Mix, Request, draw
@@ -26,6 +26,10 @@ def on_mix(words: str, load: float, tight_deadline_s: float) -> Result:
     mix = Mix(k=((10, 3.0), (40, 1.0)), tight_share=0.3, tight_deadline_s=tight_deadline_s, deadline_s=5.0)
     rate = load * 4 / 0.27
     return simulate(FleetSpec(4, COST), Policy().varied(words), draw(mix, poisson(rate, 1_000 / rate, 1), 1), 5.0)
+
+
+def overall(words: str, requests: list[Request]) -> Latencies:
+    return summarise(words, simulate(FleetSpec(5, COST), Policy().varied(words), requests, 5.0)).overall
 
 
 def met(result: Result) -> float:
@@ -47,10 +51,7 @@ def test_by_deadline_keeps_more_than_by_slack() -> None:
     """Slack runs the longest first of those that are due alike, and all others wait for it."""
     mix = Mix(k=((10, 5.0), (100, 1.0)), deadline_s=3.0)
     requests = draw(mix, poisson(9.0, 60.0, 1), 1)
-    edf, slack = (
-        summarise(words, simulate(FleetSpec(5, COST), Policy().varied(words), requests, 5.0)).overall
-        for words in ("edf", "slack")
-    )
+    edf, slack = (overall(words, requests) for words in ("edf", "slack"))
     assert edf.shares["met"] > slack.shares["met"] + 0.01
     assert edf.p50_ms < slack.p50_ms
 
@@ -58,10 +59,7 @@ def test_by_deadline_keeps_more_than_by_slack() -> None:
 def test_an_intake_keeps_work_for_the_idle() -> None:
     mix = Mix(k=((10, 5.0), (100, 1.0)), deadline_s=3.0)
     requests = draw(mix, poisson(10.0, 60.0, 1), 1)
-    few, hoard = (
-        summarise(words, simulate(FleetSpec(5, COST), Policy().varied(words), requests, 5.0)).overall
-        for words in ("edf", "edf+no-intake")
-    )
+    few, hoard = (overall(words, requests) for words in ("edf", "edf+no-intake"))
     assert few.p95_ms < hoard.p95_ms
     assert few.shares["met"] > hoard.shares["met"]
 
