@@ -35,11 +35,12 @@ class TestFleet:
 
     def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
         """Start worker processes and wait for their heartbeats; `mortal` says when they die (support.mortal)."""
-        alive = len(self.state().workers) if wait else 0
-        for _ in range(count):
-            self.processes.append(self._spawn(len(self.processes), mortal))
+        numbers = range(len(self.processes), len(self.processes) + count)
+        self.processes += [self._spawn(number, mortal) for number in numbers]
         if wait:
-            wait_until(lambda: self._ready(alive + count), f"{count} workers ready; see {self._logs}")
+            # By name: a worker that was killed a moment ago still has its last heartbeat.
+            names = {_name(number) for number in numbers}
+            wait_until(lambda: self._ready(names), f"{', '.join(sorted(names))} ready; see {self._logs}")
         return self
 
     def state(self) -> FleetState:
@@ -79,14 +80,14 @@ class TestFleet:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.stop()
 
-    def _ready(self, count: int) -> bool:
+    def _ready(self, names: set[str]) -> bool:
         if (dead := next((p for p in self.processes if p.poll() not in (None, -signal.SIGKILL)), None)) is not None:
             raise AssertionError(f"a worker ended with {dead.returncode}: {self.log(self.processes.index(dead))}")
-        return len(self.state().workers) >= count
+        return names <= {worker.worker_id for worker in self.state().workers}
 
     def _spawn(self, number: int, mortal: str | None) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
-        environ |= to_environ(self.settings) | {"FLEET_WORKER_NAME": f"test-{number}", "OMP_NUM_THREADS": "1"}
+        environ |= to_environ(self.settings) | {"FLEET_WORKER_NAME": _name(number), "OMP_NUM_THREADS": "1"}
         environ["TOKENIZERS_PARALLELISM"] = "false"
         module = ["rerank_worker.process"]
         if mortal is not None:
@@ -94,3 +95,7 @@ class TestFleet:
             environ["PYTHONPATH"] = os.pathsep.join([str(_TESTS), environ.get("PYTHONPATH", "")])
         with (self._logs / f"worker-{number}.log").open("wb") as log:
             return subprocess.Popen([sys.executable, "-m", *module], env=environ, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _name(number: int) -> str:
+    return f"test-{number}"
