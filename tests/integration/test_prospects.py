@@ -49,13 +49,15 @@ def test_at_the_deadline_the_first_stage_s_best_are_scored(start_fleet: StartFle
 
 def test_what_would_be_late_is_refused_at_once(start_fleet: StartFleet, settings: Settings) -> None:
     fleet = start_fleet(1)
-    with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
-        client.rerank("which rooms?", passages(8), partial=False)
+    # Another client than the one whose work it is: a client remembers for a moment that the fleet was idle.
+    with RerankClient(settings) as busy_one, RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
+        busy_one.rerank("which rooms?", passages(8), partial=False)
         cost = wait_until(lambda: fleet.state().cost, "a worker has shared what running costs")
         assert cost is not None
         count = round(40 / cost.predict_s(Work.pair(75)))
-        busy = pool.submit(client.rerank, "which rooms?", passages(min(count, 9_000)), deadline_ms=20_000)
-        wait_until(lambda: fleet.held_jobs() == 1, "the worker is busy")
+        busy = pool.submit(busy_one.rerank, "which rooms?", passages(min(count, 9_000)), deadline_ms=20_000)
+        # By the ledger: the last heartbeat may still tell of the request before.
+        wait_until(lambda: fleet.client.zcard(fleet.keys.ledger("interactive")) == 1, "the fleet is busy")
         with pytest.raises(Overloaded) as told:
             # Due after what runs, by its age, and before that has ended.
             client.rerank("which rooms?", passages(10), deadline_ms=25_000)
