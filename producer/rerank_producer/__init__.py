@@ -2,6 +2,7 @@
 
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient
+from rerank_producer.fusion import Candidate, fuse
 from rerank_producer.handles import RerankHandle
 from rerank_shared.errors import (
     ConfigurationError,
@@ -19,6 +20,7 @@ from rerank_shared.settings import Settings
 
 __all__ = [
     "AsyncRerankClient",
+    "Candidate",
     "ConfigurationError",
     "DeadlineExceeded",
     "Document",
@@ -34,4 +36,5 @@ __all__ = [
     "ScoringFailed",
     "Settings",
     "UnknownModel",
+    "fuse",
 ]

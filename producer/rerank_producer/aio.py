@@ -135,8 +135,8 @@ class AsyncPort:
     async def revoke(self, job_id: str) -> None:
         await asyncio.wrap_future(self._background.submit(Publisher.revoke, job_id))
 
-    def revoke_soon(self, job_id: str) -> None:
-        self._background.submit(Publisher.revoke, job_id).add_done_callback(_log_failure)
+    def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
+        self._background.submit(Publisher.withdraw, job_ids, fill).add_done_callback(_log_failure)
 
     async def aclose(self) -> None:
         """End the listener and close all connections; waiting calls run into their deadlines."""
@@ -176,4 +176,4 @@ async def _set_within(event: asyncio.Event, wait_s: float) -> None:
 
 def _log_failure(done: Future[None]) -> None:
     if (error := done.exception()) is not None:
-        log.warning("job not revoked error=%s", error)
+        log.warning("jobs not withdrawn error=%s", error)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any, Self
 
 from rerank_producer.aio import AsyncPort
 from rerank_producer.background import Background
 from rerank_producer.client import effective_settings, request_options
-from rerank_producer.collecting import collect
-from rerank_producer.flow import Documents, Flow
-from rerank_producer.handles import RerankHandle
+from rerank_producer.collecting import collect, status
+from rerank_producer.flow import Flow
+from rerank_producer.fusion import Documents, FirstStage
+from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
 from rerank_shared.keys import JobClass
-from rerank_shared.schemas import RerankResponse
+from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 
 
@@ -33,8 +35,10 @@ class AsyncRerankClient:
     async def rerank(
         self,
         query: str,
-        documents: Documents,
+        documents: Documents | None = None,
         *,
+        lists: Sequence[Documents] | None = None,
+        max_candidates: int | None = None,
         top_n: int | None = None,
         max_length: int | None = None,
         deadline_ms: float | None = None,
@@ -45,14 +49,17 @@ class AsyncRerankClient:
         partial: bool = True,
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
+        given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
-        return await self._flow.rerank(self._loops.get().port(), query, documents, options, partial=partial)
+        return await self._flow.rerank(self._loops.get().port(), query, given, options, partial=partial)
 
     async def submit(
         self,
         query: str,
-        documents: Documents,
+        documents: Documents | None = None,
         *,
+        lists: Sequence[Documents] | None = None,
+        max_candidates: int | None = None,
         top_n: int | None = None,
         max_length: int | None = None,
         deadline_ms: float | None = None,
@@ -62,8 +69,9 @@ class AsyncRerankClient:
         tokenizer_digest: str | None = None,
     ) -> RerankHandle:
         """Enqueue a request for `collect()`; see RerankClient.submit."""
+        given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
-        return RerankHandle(await self._flow.submit(self._loops.get().port(), query, documents, options))
+        return RerankHandle(await self._flow.submit(self._loops.get().port(), query, given, options))
 
     async def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
@@ -74,6 +82,14 @@ class AsyncRerankClient:
         """
         port, keys, clock = self._loops.get().port(), self._flow.keys, self._flow.clock
         return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
+
+    async def status(self, handle: RerankHandle | str) -> JobStatus:
+        """Return how a submitted request stands; see RerankClient.status."""
+        return await status(self._loops.get().port(), self._flow.keys, self._flow.clock, str(handle))
+
+    async def model_info(self, model: str | None = None) -> ModelInfo:
+        """Return what the fleet serves under a model's name; see RerankClient.model_info."""
+        return await self._flow.model_info(self._loops.get().port(), model)
 
     async def cancel(self, handle: RerankHandle | str) -> None:
         """Tell all live workers to drop a job; see RerankClient.cancel."""

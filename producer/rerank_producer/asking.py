@@ -21,7 +21,7 @@ from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
 from rerank_producer.preparation import Prepared
 from rerank_producer.waiting import Awaited, Wait
-from rerank_shared.errors import DeadlineExceeded, RerankError
+from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
 from rerank_shared.settings import Settings
@@ -78,11 +78,12 @@ class Asking:
         if prepared.plan.misses:
             parcels = await self.parcels(port, prepared, deadline, partial=partial, shards=shards)
         started = self.clock.monotonic()
-        # First, because it tells at once if the server is away, where the reply channel would try for a while.
-        await port.pipeline(lambda pipe: self._announce(parcels, prepared, pipe))
         ids = [parcel.job.job_id for parcel in parcels]
-        waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
+        waiters: Sequence[Waiter] = ()
         try:
+            # First, because it tells at once if the server is away, where the reply channel would try for a while.
+            await port.pipeline(lambda pipe: self._announce(parcels, prepared, pipe))
+            waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
             for parcel in parcels:
                 await port.publish(parcel.job, port.reply_to)
             enqueue_ms = (self.clock.monotonic() - started) * 1000
@@ -92,8 +93,7 @@ class Asking:
             shortfall = await wait.finish()
             return Asked(parcels, [each.outcome for each in ours], shortfall, enqueue_ms)
         except asyncio.CancelledError:
-            for job_id in ids:
-                port.revoke_soon(job_id)
+            port.withdraw_soon(ids, lambda pipe: self._withdraw(parcels, pipe))
             raise
         finally:
             port.forget(waiters)
@@ -101,11 +101,10 @@ class Asking:
     async def parcels(
         self, port: Port, prepared: Prepared, deadline: Deadline, *, partial: bool, shards: int | None
     ) -> list[Parcel]:
-        """Return what is to be sent for the misses. Raises Overloaded, DeadlineExceeded, QueueUnavailable."""
+        """Return what is to be sent for the misses. Raises Overloaded, DeadlineTooShort, QueueUnavailable."""
         if (late_s := self.clock.monotonic() - deadline.at) >= 0:
-            raise DeadlineExceeded(
-                f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: "
-                "allow a longer deadline_ms"
+            raise DeadlineTooShort(
+                f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
         prospects = await self.book.get(port, prepared.plan.model)
         now = self.clock.epoch()
@@ -117,6 +116,10 @@ class Asking:
             if self.settings.single_flight and prepared.digests and parcel.late_after_s is not None:
                 digests = [prepared.digests[prepared.plan.misses[place]] for place in parcel.part]
                 Claims.add_to(pipe, self.keys, parcel.job, digests, parcel.late_after_s)
+
+    def _withdraw(self, parcels: Sequence[Parcel], pipe: Any) -> None:
+        for parcel in parcels:
+            parcel.remove_from(pipe, self.keys)
 
     def _ours(self, port: Port, parcel: Parcel, waiter: Waiter, deadline: Deadline) -> Awaited:
         async def send_again() -> None:

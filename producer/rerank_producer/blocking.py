@@ -122,7 +122,7 @@ class BlockingPort:
     async def revoke(self, job_id: str) -> None:
         self._publisher.revoke(job_id)
 
-    def revoke_soon(self, job_id: str) -> None:
+    def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
         """Never called: a thread is not cancelled."""
 
     def close(self) -> None:

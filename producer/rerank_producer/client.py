@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from rerank_producer.blocking import BlockingPort
-from rerank_producer.collecting import collect
-from rerank_producer.flow import Documents, Flow
-from rerank_producer.handles import RerankHandle
+from rerank_producer.collecting import collect, status
+from rerank_producer.flow import Flow
+from rerank_producer.fusion import Documents, FirstStage
+from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
 from rerank_producer.port import drive
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import JobClass
-from rerank_shared.schemas import RerankResponse
+from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings, load_settings
 
 
@@ -31,8 +33,10 @@ class RerankClient:
     def rerank(
         self,
         query: str,
-        documents: Documents,
+        documents: Documents | None = None,
         *,
+        lists: Sequence[Documents] | None = None,
+        max_candidates: int | None = None,
         top_n: int | None = None,
         max_length: int | None = None,
         deadline_ms: float | None = None,
@@ -48,19 +52,26 @@ class RerankClient:
         deadline (milliseconds from now; default by settings) the answer is what has been scored, the rest behind it in
         first-stage order, with `complete` false; with `partial=False` that is DeadlineExceeded instead.
 
+        In place of `documents`, `lists` takes the lists of several first stages, each best first. They are fused by
+        reciprocal rank, and the best `max_candidates` (default: all) are reranked. Then the index in a result is that
+        in `fuse(lists, limit=max_candidates)`, and its `ranks` say where the document stood in each list.
+
         A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
         of the tokenizer.json that made them: of another than the served model's they are InvalidRequest.
 
         Raises InvalidRequest, UnknownModel, QueueUnavailable, JobRevoked, JobLost, ScoringFailed, DeadlineExceeded.
         """
+        given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
-        return drive(self._flow.rerank(self._port.get(), query, documents, options, partial=partial))
+        return drive(self._flow.rerank(self._port.get(), query, given, options, partial=partial))
 
     def submit(
         self,
         query: str,
-        documents: Documents,
+        documents: Documents | None = None,
         *,
+        lists: Sequence[Documents] | None = None,
+        max_candidates: int | None = None,
         top_n: int | None = None,
         max_length: int | None = None,
         deadline_ms: float | None = None,
@@ -71,23 +82,36 @@ class RerankClient:
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
-        It is not tied to this client: nobody notices if its process ends. Raises as `rerank`.
+        Candidates are given as to `rerank`. The job is not tied to this client: nobody notices if its process ends.
+        Raises as `rerank`.
         """
+        given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
-        return RerankHandle(drive(self._flow.submit(self._port.get(), query, documents, options)))
+        return RerankHandle(drive(self._flow.submit(self._port.get(), query, given, options)))
 
     def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
     ) -> RerankResponse:
         """Wait for the answer to a submitted request: for `timeout_ms`, at most until its own deadline.
 
-        Results carry the documents' ids and indexes, not their metadata. May be called again, after a time-out too.
-        Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a job again
-        when its worker dies. Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the request, and
-        whatever error the worker answered.
+        Results carry the documents' ids and indexes, not their metadata and ranks. May be called again, after a
+        time-out too. Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a
+        job again when its worker dies. Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the
+        request, and whatever error the worker answered.
         """
         keys, clock = self._flow.keys, self._flow.clock
         return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
+
+    def status(self, handle: RerankHandle | str) -> JobStatus:
+        """Return how a submitted request stands, without waiting. Raises JobLost if nothing is known of it."""
+        return drive(status(self._port.get(), self._flow.keys, self._flow.clock, str(handle)))
+
+    def model_info(self, model: str | None = None) -> ModelInfo:
+        """Return what the fleet serves under a model's name, by default that of the settings; remembered for seconds.
+
+        While no worker has announced itself all but the name is None. Raises UnknownModel, QueueUnavailable.
+        """
+        return drive(self._flow.model_info(self._port.get(), model))
 
     def cancel(self, handle: RerankHandle | str) -> None:
         """Tell all live workers to drop a job; who waits for it gets JobRevoked. Raises QueueUnavailable.

@@ -11,6 +11,7 @@ from typing import Any
 from rerank_producer import metrics
 from rerank_producer.clock import Clock, Deadline
 from rerank_producer.flow import incomplete
+from rerank_producer.handles import JobState, JobStatus
 from rerank_producer.patience import Patience
 from rerank_producer.port import Port
 from rerank_producer.response import build_response, stage_timings
@@ -48,6 +49,27 @@ async def collect(
             raise incomplete(plan, scored)
         watch.response = response
         return response
+
+
+async def status(port: Port, keys: Keys, clock: Clock, job_id: str) -> JobStatus:
+    """Return how a submitted request stands; see RerankClient.status."""
+    plan, record = await _read(port, keys, clock, job_id)
+    return JobStatus(
+        job_id=plan.job_id,
+        state=_state(plan, record, clock.epoch()),
+        job_class=plan.job_class,
+        tenant=plan.tenant,
+        submitted_at=plan.submitted_at,
+        deadline_at=plan.deadline_at,
+    )
+
+
+def _state(plan: Submitted, record: bytes | None, now: float) -> JobState:
+    if not plan.misses:
+        return "done"
+    if record is not None:
+        return "failed" if isinstance(wire.decode_record(record)[1], RerankError) else "done"
+    return "waiting" if now < plan.deadline_at else "late"
 
 
 async def _read(port: Port, keys: Keys, clock: Clock, job_id: str) -> tuple[Submitted, bytes | None]:

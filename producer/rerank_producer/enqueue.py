@@ -7,7 +7,9 @@ that each app sets anew, and a forked child would find its parent's sockets in t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
@@ -60,9 +62,19 @@ class Publisher:
 
     def revoke(self, job_id: str) -> None:
         """Tell all workers to drop a job; those that start later don't hear of it. Raises QueueUnavailable."""
+        self.withdraw([job_id], lambda pipe: None)
+
+    def withdraw(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
+        """Revoke jobs, and run the commands that `fill` queues on a pipeline. Raises QueueUnavailable."""
+        if not job_ids:
+            return
         app = self._app()
-        with outages_told(self._settings, f"cancelling job {job_id}"), app.amqp.producer_pool.acquire(True) as producer:
-            app.control.revoke(job_id, connection=producer.connection)
+        doing = f"cancelling job {', '.join(job_ids)}"
+        with outages_told(self._settings, doing), app.amqp.producer_pool.acquire(True) as producer:
+            app.control.revoke(list(job_ids), connection=producer.connection)
+            pipe = producer.connection.default_channel.plain_client.pipeline(transaction=False)
+            fill(pipe)
+            pipe.execute()
 
     def close(self) -> None:
         """Close all connections; the publisher opens new ones when it is used again."""

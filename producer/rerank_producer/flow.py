@@ -6,6 +6,7 @@ touches the queue; one whose deadline has passed, or that would miss it, is neve
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from rerank_producer.artefacts import ArtefactBook
 from rerank_producer.asking import Asked, Asking
 from rerank_producer.clock import Clock, Deadline
 from rerank_producer.flights import Claims
+from rerank_producer.fusion import FirstStage, with_ranks
 from rerank_producer.port import Port
 from rerank_producer.preparation import (
     Prepared,
@@ -31,7 +33,7 @@ from rerank_producer.preparation import (
     without_hits,
     without_misses,
 )
-from rerank_producer.response import build_response, stage_timings
+from rerank_producer.response import build_response, model_info, stage_timings
 from rerank_producer.scored import Scored, agree, combine
 from rerank_shared import wire
 from rerank_shared.catalogue import name_of
@@ -39,11 +41,10 @@ from rerank_shared.digest import pair_digests
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Score, Submitted
-from rerank_shared.schemas import Document, RerankRequest, RerankResponse
+from rerank_shared.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
-Documents = Sequence[str | Mapping[str, Any] | Document]
 
 
 @dataclass(slots=True)
@@ -70,11 +71,11 @@ class Flow:
         self.artefacts = ArtefactBook(self.keys, self.clock)
 
     async def rerank(
-        self, port: Port, query: str, documents: Documents, options: Mapping[str, Any], *, partial: bool
+        self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
     ) -> RerankResponse:
         """Return the answer to one request; see RerankClient.rerank."""
         with metrics.watched(options["job_class"]) as watch:
-            request = parse(self.settings, query, documents, options)
+            request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
             prepared = await self._prepare(port, request, deadline, spent)
             scored, shortfall = None, None
@@ -83,7 +84,7 @@ class Flow:
                     prepared, scored, shortfall = await self._score(port, prepared, deadline, spent, partial)
                 except (DeadlineExceeded, Overloaded) as error:
                     shortfall = error
-            watch.response = self._respond(prepared, scored, deadline, spent)
+            watch.response = with_ranks(self._respond(prepared, scored, deadline, spent), request.documents)
             if shortfall is not None and not (partial and _worth_having(shortfall, watch.response)):
                 raise shortfall
             if not (partial or watch.response.complete):
@@ -92,10 +93,10 @@ class Flow:
             metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
             return watch.response
 
-    async def submit(self, port: Port, query: str, documents: Documents, options: Mapping[str, Any]) -> str:
+    async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
         with metrics.watched(options["job_class"]):
-            request = parse(self.settings, query, documents, options)
+            request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
             prepared = await self._prepare(port, request, deadline, _Spent())
             plan = prepared.plan
@@ -111,10 +112,25 @@ class Flow:
                 if parcel is not None:
                     parcel.add_to(pipe, self.keys)
 
-            await port.pipeline(fill)
-            if parcel is not None:
-                await port.publish(parcel.job, None)
+            def withdraw(pipe: Any) -> None:
+                pipe.unlink(self.keys.request(plan.job_id))
+                if parcel is not None:
+                    parcel.remove_from(pipe, self.keys)
+
+            try:
+                await port.pipeline(fill)
+                if parcel is not None:
+                    await port.publish(parcel.job, None)
+            except asyncio.CancelledError:
+                # Nobody was told its id.
+                port.withdraw_soon([plan.job_id], withdraw)
+                raise
             return plan.job_id
+
+    async def model_info(self, port: Port, model: str | None) -> ModelInfo:
+        """Return what the fleet serves under a model's name; see RerankClient.model_info."""
+        name = name_of(model or self.settings.model)
+        return model_info(name, await self.artefacts.get(port, name))
 
     def _deadline(self, request: RerankRequest) -> Deadline:
         return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)
@@ -219,5 +235,5 @@ def incomplete(plan: Submitted, scored: Scored | None) -> DeadlineExceeded:
     unscored = len(plan.misses) if scored is None else scored.scores.count(None)
     return DeadlineExceeded(
         f"job {plan.job_id}: {unscored} of its {len(plan.misses)} documents were not scored before the deadline. "
-        "Pass partial=True to get what there is, send fewer documents, or allow a longer deadline."
+        "Send fewer documents, allow a longer deadline, or take a partial answer."
     )

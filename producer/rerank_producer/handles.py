@@ -1,15 +1,34 @@
-"""What `submit()` returns: all that another process needs to collect the answer is the job's id."""
+"""What `submit()` returns, and what can be told of it later: all that another process needs is the job's id."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from rerank_shared.keys import JobClass
+
+#: waiting: queued, or held by a worker; done and failed: collect() returns or raises at once; late: its deadline passed
+#: without an answer.
+JobState = Literal["waiting", "done", "failed", "late"]
 
 
 @dataclass(frozen=True, slots=True)
 class RerankHandle:
-    """A submitted request. `str(handle)` is the job id, which `collect()` and `cancel()` take as well."""
+    """A submitted request. `str(handle)` is the job id, which `collect()`, `status()` and `cancel()` take as well."""
 
     job_id: str
 
     def __str__(self) -> str:
         return self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A submitted request as it stands; times are epoch seconds by the server's clock."""
+
+    job_id: str
+    state: JobState
+    job_class: JobClass
+    tenant: str
+    submitted_at: float
+    deadline_at: float

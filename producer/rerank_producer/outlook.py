@@ -17,6 +17,7 @@ from rerank_shared.ledger import Entry, ask_entries, read_entries, total
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 REMEMBERED_S = 0.25
+_MODELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +60,29 @@ class FleetBook:
     async def get(self, port: Port, model: str) -> Prospects:
         """Return the prospects of a request for `model`. Raises QueueUnavailable."""
         known = self._known.get(model)
-        fresh = known is not None and self.clock.monotonic() < known[2]
+        if known is not None and self.clock.monotonic() < known[2]:
+            workers, *counts = await port.pipeline(lambda pipe: ask_load(pipe, self.keys, self.clock.epoch()))
+            # What was remembered of a fleet that was idle is worth nothing once it is busy.
+            if sum(counts) <= 2 * len(known[1]):
+                return Prospects(workers, sum(counts), known[0], known[1])
+        return await self._read(port, model)
+
+    async def _read(self, port: Port, model: str) -> Prospects:
         now = self.clock.epoch()
 
         def fill(pipe: Any) -> None:
             ask_load(pipe, self.keys, now)
-            if not fresh:
-                pipe.hgetall(self.keys.cost(model))
-                ask_entries(pipe, self.keys, now)
+            pipe.hgetall(self.keys.cost(model))
+            ask_entries(pipe, self.keys, now)
 
         workers, *answers = await port.pipeline(fill)
-        unanswered = sum(answers[: len(JOB_CLASSES)])
-        if known is None or not fresh:
-            costs, *entries = answers[len(JOB_CLASSES) :]
-            known = typical(read_costs(costs)), tuple(read_entries(entries)), self.clock.monotonic() + REMEMBERED_S
-            self._known[model] = known
-        return Prospects(workers, unanswered, known[0], known[1])
+        counts, (costs, *told) = answers[: len(JOB_CLASSES)], answers[len(JOB_CLASSES) :]
+        cost, entries = typical(read_costs(costs)), tuple(read_entries(told))
+        if len(self._known) >= _MODELS:
+            # Names are the callers' to choose, until workers have announced theirs.
+            self._known.clear()
+        self._known[model] = cost, entries, self.clock.monotonic() + REMEMBERED_S
+        return Prospects(workers, sum(counts), cost, entries)
 
     async def free(self, port: Port) -> int:
         """Return how many more processes live than jobs are unanswered, now. Raises QueueUnavailable."""

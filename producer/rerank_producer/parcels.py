@@ -13,7 +13,7 @@ from typing import Any
 from rerank_producer.outlook import Prospects, told_alive
 from rerank_producer.preparation import Prepared, ttl_s
 from rerank_shared import wire
-from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
+from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job
@@ -49,6 +49,12 @@ class Parcel:
             pipe.set(keys.text(self.job.job_id), self.text, ex=self.ttl_s)
         pipe.zadd(keys.ledger(self.job.job_class), {ledger_member(self.job): self.job.deadline_at})
 
+    def remove_from(self, pipe: Any, keys: Keys) -> None:
+        """Queue on a Redis pipeline that all this goes again, for a job that nobody wants."""
+        if self.text is not None:
+            pipe.unlink(keys.text(self.job.job_id))
+        pipe.zrem(keys.ledger(self.job.job_class), ledger_member(self.job))
+
     def again(self) -> Parcel:
         """Return the same parcel for the next attempt."""
         return replace(self, job=replace(self.job, attempt=self.job.attempt + 1))
@@ -66,7 +72,7 @@ def make_parcels(
     """Return what is to be sent for the misses; `now` is epoch seconds, `shards` overrides how many jobs it becomes.
 
     Raises Overloaded if the fleet can't answer before the deadline (with `partial`, not even in part), and
-    DeadlineExceeded if an idle one could not either.
+    DeadlineTooShort if an idle one could not either.
     """
     plan = prepared.plan
     limit = prepared.max_length or (None if plan.artefact is None else plan.artefact.max_length)
@@ -129,9 +135,9 @@ class _Packer:
 
 def _refusal(outlook: Outlook, workers: int, *, partial: bool) -> RerankError:
     if not partial and outlook.too_much:
-        return DeadlineExceeded(
+        return DeadlineTooShort(
             f"refused: the request would run {outlook.run_s:.1f} s, and its deadline is {outlook.left_s:.1f} s away. "
-            "Send fewer documents, allow a longer deadline_ms, or pass partial=True to get what there is by then."
+            "Send fewer documents, allow a longer deadline, or take the partial answer that there is by then."
         )
     return Overloaded(
         f"refused: {told_alive(workers)} with {outlook.wait_s:.1f} s of more urgent work each, so a request that runs "

@@ -48,8 +48,9 @@ class Port(Protocol):
     async def revoke(self, job_id: str) -> None:
         """Tell all workers to drop a job."""
 
-    def revoke_soon(self, job_id: str) -> None:
-        """Do the same in the background, for a caller that is being cancelled."""
+    def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
+        """Do the same in the background for jobs that may not have been published yet, and run the commands that `fill`
+        queues, for a caller that is being cancelled."""
 
 
 def drive(flow: Coroutine[Any, Any, T]) -> T:

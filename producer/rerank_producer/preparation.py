@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.keys import JobClass
 from rerank_shared.messages import Artefact, Score, Submitted
 from rerank_shared.schemas import Document, RerankRequest, parse_request
 from rerank_shared.settings import Settings
@@ -52,9 +53,13 @@ def parse(
 
 def wait_ms(request: RerankRequest, settings: Settings) -> float:
     """Return how long the caller waits: what the request says, else the default of its class."""
-    if request.deadline_ms is not None:
-        return request.deadline_ms
-    return settings.default_deadline_ms if request.job_class == "interactive" else settings.bulk_deadline_ms
+    own_ms = request.deadline_ms
+    return default_deadline_ms(request.job_class, settings) if own_ms is None else own_ms
+
+
+def default_deadline_ms(job_class: JobClass, settings: Settings) -> float:
+    """Return how long a caller waits that does not say."""
+    return settings.default_deadline_ms if job_class == "interactive" else settings.bulk_deadline_ms
 
 
 def effective_max_length(request: RerankRequest, settings: Settings, artefact: Artefact | None) -> int | None:
@@ -103,10 +108,12 @@ def prepare(
         ids=tuple(None if isinstance(d, str) else d.id for d in request.documents) if apart else (None,) * count,
         hits=hits,
         misses=tuple(index for index in range(count) if index not in hits),
-        top_n=request.top_n,
+        # More than there are is all of them, and need not fit the wire.
+        top_n=None if request.top_n is None else min(request.top_n, max(1, count)),
         submitted_at=submitted_at,
         deadline_at=deadline_at,
         artefact=artefact,
+        tenant=request.tenant,
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
     return Prepared(

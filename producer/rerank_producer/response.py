@@ -43,7 +43,7 @@ def build_response(
         id=plan.job_id,
         results=_RESULTS.validate_python(rows),
         complete=None not in scores,
-        model=_model(plan.model, artefact),
+        model=model_info(plan.model, artefact),
         timings=timings,
         usage=_usage(plan, scored),
         batch_pairs=[] if scored is None else list(scored.batch_pairs),
@@ -110,7 +110,8 @@ def _activation(artefact: Artefact | None) -> Callable[[float], float]:
         ) from None
 
 
-def _model(name: str, artefact: Artefact | None) -> ModelInfo:
+def model_info(name: str, artefact: Artefact | None) -> ModelInfo:
+    """Return what is known of a model that was asked for by `name`."""
     if artefact is None:
         return ModelInfo(name=name)
     return ModelInfo(

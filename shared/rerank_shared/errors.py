@@ -6,6 +6,7 @@ RerankError
 │   └── UnknownModel          no worker serves the model that was asked for
 ├── Overloaded                refused at the door: the fleet could not have answered before the deadline
 ├── DeadlineExceeded          the answer did not come in time
+│   └── DeadlineTooShort      refused at the door: an idle fleet could not have kept it either
 ├── JobRevoked                the job was cancelled before it was scored
 ├── JobLost                   the job's text or record is gone, so it can't be answered any more
 ├── ScoringFailed             the model could not score a pair of this request
@@ -79,6 +80,12 @@ class DeadlineExceeded(RerankError):
 
     code = "deadline_exceeded"
     retryable = True
+
+
+class DeadlineTooShort(DeadlineExceeded):
+    """The request was refused because even an idle fleet could not have answered it in time: nothing was computed."""
+
+    code = "deadline_too_short"
 
 
 class JobRevoked(RerankError):

@@ -6,7 +6,7 @@ Workers write (announce, beat, share_cost), anyone reads.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +91,25 @@ def ask_artefact(pipe: Any, keys: Keys, model: str, now: float) -> None:
     pipe.zrangebyscore(keys.models, now, "+inf")
 
 
+#: What `ask_state` queues: workers, cost, the length of each queue, and two questions to each class's ledger.
+STATE_ANSWERS = 2 + 3 * len(JOB_CLASSES)
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Work of one class that is not answered yet. `queued_jobs` lie on the queue; the rest of `jobs` is held."""
+    """Work of one class that is not answered yet. `queued_jobs` lie on the queue; the rest of `jobs` is held.
+
+    `oldest_at` is when the job that has waited longest was enqueued, in epoch seconds; None without one that says so.
+    """
 
     jobs: int
     work: Work
     queued_jobs: int
+    oldest_at: float | None = None
+
+    def oldest_age_s(self, now: float) -> float | None:
+        """Return how long the oldest job has waited, None without any."""
+        return None if self.oldest_at is None else max(0.0, now - self.oldest_at)
 
     @property
     def tokens(self) -> int:
@@ -136,20 +148,37 @@ class FleetState:
         return math.inf if self.cost is None else self.cost.predict_s(work) / max(1, len(self.workers))
 
 
-def read_state(client: Any, keys: Keys, model: str, now: float) -> FleetState:
-    """Ask Redis for the state of the fleet; two round trips, linear in the jobs that wait."""
-    pipe = client.pipeline(transaction=False)
+def ask_state(pipe: Any, keys: Keys, model: str, now: float) -> None:
+    """Queue on a pipeline, sync or asyncio, the first of two round trips of `read_state`: `STATE_ANSWERS` answers."""
     pipe.zrangebyscore(keys.workers, now, "+inf")
     pipe.hgetall(keys.cost(model))
     for job_class in JOB_CLASSES:
         pipe.llen(keys.queue_list(job_class))
     ask_entries(pipe, keys, now)
-    worker_ids, costs, *answers = pipe.execute()
-    records = client.mget([keys.worker(name.decode()) for name in worker_ids]) if worker_ids else []
-    entries = read_entries(answers[len(JOB_CLASSES) :])
+
+
+def heartbeat_keys(keys: Keys, answers: Sequence[Any]) -> list[str]:
+    """Return what the second round trip reads, by MGET, from the answers to `ask_state`; nothing if nobody lives."""
+    return [keys.worker(name.decode()) for name in answers[0]]
+
+
+def state_of(answers: Sequence[Any], records: Iterable[bytes | None]) -> FleetState:
+    """Return the state from the answers to `ask_state` and the records under `heartbeat_keys`."""
+    _, costs, *rest = answers
+    entries = read_entries(list(rest[len(JOB_CLASSES) :]))
     backlog: dict[JobClass, Backlog] = {}
-    for job_class, queued in zip(JOB_CLASSES, answers, strict=False):
+    for job_class, queued in zip(JOB_CLASSES, rest, strict=False):
         mine = [entry for entry in entries if entry.job_class == job_class]
-        backlog[job_class] = Backlog(len(mine), total(mine), queued)
+        oldest_at = min((entry.enqueued_at for entry in mine if entry.enqueued_at), default=None)
+        backlog[job_class] = Backlog(len(mine), total(mine), queued, oldest_at)
     workers = tuple(wire.decode_heartbeat(record) for record in records if record is not None)
     return FleetState(workers, backlog, typical(read_costs(costs)))
+
+
+def read_state(client: Any, keys: Keys, model: str, now: float) -> FleetState:
+    """Ask Redis for the state of the fleet; two round trips, linear in the jobs that wait."""
+    pipe = client.pipeline(transaction=False)
+    ask_state(pipe, keys, model, now)
+    answers = pipe.execute()
+    names = heartbeat_keys(keys, answers)
+    return state_of(answers, client.mget(names) if names else [])

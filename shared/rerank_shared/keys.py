@@ -126,6 +126,16 @@ class Keys:
         """Hash hits, misses; clients; deleted by `cache clear`. Look-ups over the life of the cache."""
         return f"{self.prefix}cache"
 
+    def bucket(self, key_id: str) -> str:
+        """Hash level, at; gateways; until it is full again, which an absent one is. The tokens that an API key may
+        spend; `at` is when there were so many, by the server's clock."""
+        return f"{self.prefix}bucket:{key_id}"
+
+    def latency(self, slot: int) -> str:
+        """Hash `k class|bucket` -> requests; gateways; `LATENCY_TTL_S`. How long the requests took that gateways
+        answered in one slot of `LATENCY_SLOT_S` seconds; the slot is the server's epoch seconds divided by that."""
+        return f"{self.prefix}latency:{slot}"
+
     def artefact(self, model: str) -> str:
         """String; workers; `ARTEFACT_TTL_S`. The artefact that is served under a model's name."""
         return f"{self.prefix}artefact:{model}"
@@ -159,5 +169,8 @@ COST_TTL_S = 7 * 86_400
 #: How long a tenant that has nothing waiting is remembered as having been served.
 FAIR_TTL_S = 3_600
 DEATHS_TTL_S = 3_600
+LATENCY_SLOT_S = 10
+#: Longer than any window that is shown.
+LATENCY_TTL_S = 600
 DEAD_TTL_S = 7 * 86_400
 DEAD_MAX = 1_000

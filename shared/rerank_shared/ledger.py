@@ -6,6 +6,7 @@ its job's deadline by itself. A worker removes a job's entry by spelling it agai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,18 @@ from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.messages import Job
 from rerank_shared.scheduling.cost import Work
 
+_SINCE = re.compile(r"\|@([0-9]+\.[0-9]{3})$")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One unanswered job: its class, its estimated work, and how urgent it is (epoch seconds; 0 if nobody said)."""
+    """One unanswered job: its class, its estimated work, how urgent it is and since when it waits (epoch seconds, both;
+    0 if nobody said)."""
 
     job_class: JobClass
     work: Work
     due_at: float
+    enqueued_at: float = 0.0
 
     def precedes(self, job_class: JobClass, due_at: float) -> bool:
         """Whether it is taken before a job of that class and urgency."""
@@ -32,16 +37,19 @@ class Entry:
 
 def ledger_member(job: Job) -> str:
     """Return a job's entry in the ledger."""
-    return f"{job.job_id}|{job.tokens}|{job.tokens_longest}|{job.pairs}|{job.due_at:.3f}"
+    # What was added last stands first: an older release reads its four fields from the end.
+    since = f"@{job.enqueued_at:.3f}"
+    return f"{job.job_id}|{since}|{job.tokens}|{job.tokens_longest}|{job.pairs}|{job.due_at:.3f}"
 
 
 def read_entry(job_class: JobClass, member: bytes) -> Entry:
-    """Read an entry; what an older release wrote has its tokens alone."""
-    _, *fields = member.decode().rsplit("|", 4)
+    """Read an entry; what older releases wrote does not say since when, or has its tokens alone."""
+    name, *fields = member.decode().rsplit("|", 4)
     if len(fields) < 4:
         return Entry(job_class, Work(tokens=float(member.rpartition(b"|")[2])), 0.0)
     tokens, tokens_longest, pairs, due_at = map(float, fields)
-    return Entry(job_class, Work(pairs, tokens, tokens_longest), due_at)
+    since = _SINCE.search(name)
+    return Entry(job_class, Work(pairs, tokens, tokens_longest), due_at, float(since[1]) if since else 0.0)
 
 
 def ask_entries(pipe: Any, keys: Keys, now: float) -> None:

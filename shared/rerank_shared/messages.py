@@ -116,7 +116,8 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker process as it last described itself."""
+    """A worker process as it last described itself. `pairs_per_batch` is the mean of its recent batches, 0 before the
+    first."""
 
     worker_id: str
     model: str
@@ -127,6 +128,7 @@ class Heartbeat:
     tokens_per_s: float
     held_jobs: int
     held_tokens: int
+    pairs_per_batch: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +148,4 @@ class Submitted:
     submitted_at: float
     deadline_at: float
     artefact: Artefact | None
+    tenant: str = ""

@@ -14,6 +14,8 @@ from rerank_shared.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
+#: Of a document's id, which Redis keeps with a submitted request and nobody is charged for.
+MAX_ID_CHARS = 1_024
 #: Bytes are refused: nobody here knows their encoding.
 Text = Annotated[str, Strict()]
 TokenId = Annotated[int, Strict(), Field(ge=0, le=ID_MAX)]
@@ -37,6 +39,7 @@ def encodable(value: Any) -> Any:
 class Document(BaseModel):
     """A candidate: its `text`, or else its `token_ids`. `id` and `metadata` come back in its result and are not scored.
 
+    An `id` has `MAX_ID_CHARS` characters at most.
     `token_ids` are what the model's own tokenizer gives for the whole text without special tokens and without padding;
     their score is that of the text. The request says in `tokenizer_digest` which tokenizer made them.
     """
@@ -45,7 +48,7 @@ class Document(BaseModel):
 
     text: Text | None = None
     token_ids: tuple[TokenId, ...] | None = None
-    id: Text | None = None
+    id: Annotated[Text, Field(max_length=MAX_ID_CHARS)] | None = None
     metadata: dict[str, Any] | None = None
 
     _encodable = field_validator("text", "id", mode="before")(encodable)
@@ -102,6 +105,7 @@ class Result(BaseModel):
     """One document's place in the answer. An unscored one has neither score nor logit.
 
     `tokens` counts the pair after truncation; `truncated` says that text was cut to fit; `cached` that no model ran.
+    `ranks` are set where the candidates were fused of several lists: the document's rank in each, from 1.
     """
 
     index: int
@@ -113,6 +117,7 @@ class Result(BaseModel):
     cached: bool = False
     scored: bool = True
     metadata: dict[str, Any] | None = None
+    ranks: list[int | None] | None = None
 
 
 class Timings(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,6 +20,8 @@ from rerank_shared.precision import PlanName
 from rerank_shared.profile import Profile, read_profile
 
 PREFIX = "RERANK_"
+#: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).
+GATEWAY_PREFIX = "RERANK_GATEWAY_"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 #: What sessions run on; auto: a GPU where one is there and the model's precision runs on it.
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
@@ -300,11 +302,11 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises UnknownSetting for a RERANK_ variable that no field reads, ConfigurationError for a wrong value or profile.
     """
-    refuse_unknown(os.environ)
+    refuse_unknown({name: value for name, value in os.environ.items() if not name.startswith(GATEWAY_PREFIX)})
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(explain(error, PREFIX)) from None
 
 
 def profile_of(settings: Settings) -> Profile | None:
@@ -312,11 +314,11 @@ def profile_of(settings: Settings) -> Profile | None:
     return None if settings.profile is None else read_profile(settings.profile, Settings.model_fields)
 
 
-def refuse_unknown(environ: Mapping[str, str]) -> None:
+def refuse_unknown(environ: Mapping[str, str], prefix: str = PREFIX, fields: Collection[str] | None = None) -> None:
     """Raise UnknownSetting if `environ` holds a variable with our prefix that no setting reads."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {prefix + name.upper() for name in fields or Settings.model_fields}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(prefix) and name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise UnknownSetting(f"{name} is no setting of Rerank Fleet.{hint} `rerank-fleet doctor` lists them all.")
@@ -332,10 +334,11 @@ def to_environ(settings: Settings) -> dict[str, str]:
     return environ
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, prefix: str) -> str:
+    """Return what is wrong with settings in one line, by the names of their variables."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])
-        variable = name if name.upper() == name else PREFIX + name.upper()
+        variable = name if name.upper() == name else prefix + name.upper()
         lines.append(f"{variable}: {item['msg']}" if name else str(item["msg"]))
     return "; ".join(lines)

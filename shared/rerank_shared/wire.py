@@ -180,7 +180,7 @@ def encode_heartbeat(beat: Heartbeat) -> bytes:
     """Return a heartbeat as a worker writes it."""
     fields = [
         beat.worker_id, beat.model, beat.host, beat.pid, beat.core, beat.started_at, beat.tokens_per_s,
-        beat.held_jobs, beat.held_tokens,
+        beat.held_jobs, beat.held_tokens, beat.pairs_per_batch,
     ]  # fmt: skip
     return _pack("heartbeat", fields)
 
@@ -189,7 +189,7 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
     """Read a heartbeat."""
 
     def build(fields: list[Any]) -> Heartbeat:
-        worker_id, model, host, pid, core, started_at, tokens_per_s, held_jobs, held_tokens, *_ = fields
+        worker_id, model, host, pid, core, started_at, tokens_per_s, held_jobs, held_tokens, *later = fields
         return Heartbeat(
             worker_id=as_text(worker_id),
             model=as_text(model),
@@ -200,6 +200,7 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
             tokens_per_s=as_finite(tokens_per_s),
             held_jobs=as_whole(held_jobs),
             held_tokens=as_whole(held_tokens),
+            pairs_per_batch=as_finite(later[0]) if later else 0.0,
         )
 
     return _unpack("heartbeat", data, build)
@@ -236,7 +237,7 @@ def encode_submitted(request: Submitted) -> bytes:
     artefact = None if request.artefact is None else _artefact_fields(request.artefact)
     fields = [
         request.job_id, request.job_class, request.model, request.ids, hits, request.misses, request.top_n,
-        request.submitted_at, request.deadline_at, artefact,
+        request.submitted_at, request.deadline_at, artefact, request.tenant,
     ]  # fmt: skip
     return _pack("submitted", fields)
 
@@ -245,7 +246,7 @@ def decode_submitted(data: bytes) -> Submitted:
     """Read a submitted request."""
 
     def build(fields: list[Any]) -> Submitted:
-        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *_ = fields
+        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *later = fields
         return Submitted(
             job_id=as_text(job_id),
             job_class=as_job_class(job_class),
@@ -260,6 +261,7 @@ def decode_submitted(data: bytes) -> Submitted:
             submitted_at=as_finite(submitted_at),
             deadline_at=as_finite(deadline_at),
             artefact=None if artefact is None else _artefact(artefact),
+            tenant=as_text(later[0]) if later else "",
         )
 
     return _unpack("submitted", data, build)

@@ -58,6 +58,21 @@ def test_revoked_job_is_dropped_in_mid_run(start_fleet: StartFleet, settings: Se
     wait_until(lambda: fleet.held_jobs() == 0, "the job is dropped")
 
 
+def test_a_job_that_is_cancelled_while_it_is_queued_counts_as_work_no_longer(
+    start_fleet: StartFleet, settings: Settings
+) -> None:
+    fleet = start_fleet(concurrency=1)
+    with RerankClient(settings) as client:
+        first = client.submit("which rooms?", passages(2000), deadline_ms=600_000)
+        wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the first job")
+        second = client.submit("which rooms?", passages(300), deadline_ms=600_000)
+        client.cancel(second)
+        client.cancel(first)
+        with pytest.raises(JobRevoked):
+            client.collect(second, timeout_ms=20_000)
+    wait_until(lambda: fleet.client.zcard(fleet.keys.ledger("interactive")) == 0, "neither counts any more")
+
+
 def test_plain_celery_revoke_works_on_a_queued_job(start_fleet: StartFleet, settings: Settings) -> None:
     fleet = start_fleet(concurrency=1)
     with celery_of(settings) as app:

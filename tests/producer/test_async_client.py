@@ -14,6 +14,7 @@ from producer.conftest import Echo
 from producer.echo_worker import announce, logit, score
 from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient
+from rerank_producer.enqueue import Publisher
 from rerank_shared import wire
 from rerank_shared.connections import connect
 from rerank_shared.errors import DeadlineExceeded, JobRevoked, ScoringFailed
@@ -82,7 +83,9 @@ async def test_cancelled_request_is_dropped_by_the_workers(async_client: AsyncRe
     assert isinstance(answer, JobRevoked)
 
 
-async def test_cancelling_at_any_moment_leaves_the_client_sound(async_client: AsyncRerankClient) -> None:
+async def test_cancelling_at_any_moment_leaves_the_client_sound_and_no_work_behind(
+    async_client: AsyncRerankClient, echo: Echo
+) -> None:
     for step in range(25):
         task = asyncio.create_task(async_client.rerank("q", texts(2)))
         for _ in range(step):
@@ -94,6 +97,22 @@ async def test_cancelling_at_any_moment_leaves_the_client_sound(async_client: As
     assert {result.index: result.logit for result in response.results} == {
         index: logit("sound?", text) for index, text in enumerate(documents)
     }
+    await until(lambda: not echo.client.zcard(echo.keys.ledger("interactive")), "no job counts as work any more")
+
+
+async def test_submitting_that_is_cancelled_leaves_nothing_that_nobody_knows_of(
+    async_client: AsyncRerankClient, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = threading.Event()
+    monkeypatch.setattr(Publisher, "publish", lambda *_: published.wait(10))
+    task = asyncio.create_task(async_client.submit("q", texts(2)))
+    await until(lambda: echo.client.zcard(echo.keys.ledger("interactive")), "the job is announced")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    published.set()
+    await until(lambda: not echo.client.zcard(echo.keys.ledger("interactive")), "it counts as work no longer")
+    assert not echo.client.keys(echo.keys.request("*"))
 
 
 def test_one_client_serves_one_loop_after_another(echo: Echo) -> None:

@@ -178,11 +178,21 @@ class TestLedger:
     def test_an_entry_says_the_work_of_its_job(self, tokens: int, longest: int, pairs: int, due_at: float) -> None:
         job = one(prepared_of(["a"])).job
         job = replace(job, job_id="a|b", tokens=tokens, tokens_longest=longest, pairs=pairs, due_at=due_at)
+        job = replace(job, enqueued_at=due_at)
         found = read_entry("interactive", ledger_member(job).encode())
         assert found.work == Work(pairs, tokens, longest)
         assert found.due_at == pytest.approx(due_at, abs=0.001)
+        assert found.enqueued_at == found.due_at
         # A worker spells it from the job as it came over the wire.
         assert ledger_member(wire.decode_job(wire.encode_job(job))) == ledger_member(job)
 
     def test_an_entry_of_an_older_release_is_read(self) -> None:
         assert read_entry("bulk", b"job|70") == Entry("bulk", Work(tokens=70.0), 0.0)
+        before_ages = Entry("bulk", Work(3, 70.0, 900.0), 12.5, enqueued_at=0.0)
+        assert read_entry("bulk", b"job|70|900|3|12.500") == before_ages
+        # Any sender of Celery's may choose such a name.
+        assert read_entry("bulk", b"job|7|70|900|3|12.500") == before_ages
+
+    def test_an_older_release_reads_the_fields_it_knows(self) -> None:
+        job = replace(one(prepared_of(["a"])).job, tokens=70, tokens_longest=900, pairs=3, due_at=12.5)
+        assert ledger_member(job).rsplit("|", 4)[1:] == ["70", "900", "3", "12.500"]

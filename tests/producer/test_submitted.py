@@ -46,7 +46,8 @@ def test_another_process_needs_only_the_id(client: RerankClient, echo: Echo) -> 
     documents = texts(4)
     handle = client.submit("q", documents)
     script = (
-        f"from rerank_producer import RerankClient; print(RerankClient().collect({str(handle)!r}).results[0].logit)"
+        "from rerank_producer import RerankClient\n"
+        f"with RerankClient() as client: print(client.collect({str(handle)!r}).results[0].logit)"
     )
     environ = os.environ | to_environ(echo.settings)
     run = subprocess.run([sys.executable, "-W", "error", "-c", script], env=environ, capture_output=True, text=True)

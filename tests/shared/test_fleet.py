@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from rerank_shared import fleet, wire
 from rerank_shared.errors import UnknownModel
-from rerank_shared.fleet import Backlog, FleetState, cost_field, read_artefact, read_costs, share_cost, typical
+from rerank_shared.fleet import (
+    STATE_ANSWERS,
+    Backlog,
+    FleetState,
+    cost_field,
+    read_artefact,
+    read_costs,
+    share_cost,
+    state_of,
+    typical,
+)
 from rerank_shared.keys import ARTEFACT_TTL_S, COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, JobClass, Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.scheduling.cost import CostParameters, Work
@@ -132,3 +142,30 @@ class TestHeartbeats:
     def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
         fleet.retire(pipe, KEYS, "w")
         assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.workers}
+
+
+class TestState:
+    @staticmethod
+    def answers(*interactive: bytes, alive: tuple[bytes, ...] = ()) -> list[Any]:
+        return [list(alive), {}, 1, 0, 0, list(interactive), 0, []]
+
+    def test_every_question_has_its_answer(self, pipe: redis.client.Pipeline) -> None:
+        fleet.ask_state(pipe, KEYS, "org/name", now=7.0)
+        assert len(commands(pipe)) == STATE_ANSWERS == len(self.answers())
+
+    def test_the_oldest_job_is_the_one_enqueued_first(self) -> None:
+        found = state_of(self.answers(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9"), [])
+        assert found.backlog["interactive"].oldest_at == 40.0
+        assert found.backlog["interactive"].oldest_age_s(now=100.0) == 60.0
+        # Another host's clock may be ahead.
+        assert found.backlog["interactive"].oldest_age_s(now=39.0) == 0.0
+        assert found.backlog["bulk"].oldest_age_s(now=100.0) is None
+
+    def test_jobs_that_do_not_say_since_when_have_no_age(self) -> None:
+        backlog = state_of(self.answers(b"older|70|1|1|9", b"oldest|70"), []).backlog["interactive"]
+        assert (backlog.jobs, backlog.tokens, backlog.oldest_at) == (2, 140, None)
+
+    def test_a_worker_whose_record_has_run_out_is_not_alive(self) -> None:
+        answers = self.answers(alive=(b"w", b"gone"))
+        assert fleet.heartbeat_keys(KEYS, answers) == [KEYS.worker("w"), KEYS.worker("gone")]
+        assert state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), None]).workers == (heartbeat(5.0),)

@@ -22,7 +22,10 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "order interactive": lambda keys, argument: keys.order("interactive", argument),
     "order bulk": lambda keys, argument: keys.order("bulk", argument),
     "score": lambda keys, argument: keys.score(argument.encode()),
+    "bucket": Keys.bucket,
     "flight": lambda keys, argument: keys.flight(argument.encode()),
+    # A slot is a number: any two arguments that differ must give two that differ.
+    "latency": lambda keys, argument: keys.latency(int.from_bytes(b"\1" + argument.encode())),
 }
 WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "unacked": lambda keys: keys.unacked,

@@ -178,6 +178,12 @@ def test_metadata_comes_back_as_it_was() -> None:
     assert document.metadata == metadata
 
 
+def test_an_id_has_its_length() -> None:
+    assert parse_request("q", [{"text": "t", "id": "x" * 1_024}])
+    with pytest.raises(InvalidRequest, match=r"^documents\.0"):
+        parse_request("q", [{"text": "t", "id": "x" * 1_025}])
+
+
 def test_json_is_read_by_the_same_rules() -> None:
     body = '{"query": "q", "documents": ["a", {"text": "b", "id": "1"}], "class": "bulk"}'
     request = RerankRequest.model_validate_json(body)

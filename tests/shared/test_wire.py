@@ -72,6 +72,7 @@ heartbeats = st.builds(
     Heartbeat,
     worker_id=texts, model=texts, host=texts, pid=counts, core=st.none() | counts,
     started_at=times, tokens_per_s=times, held_jobs=counts, held_tokens=counts,
+    pairs_per_batch=times,
 )  # fmt: skip
 submitted = st.builds(
     Submitted,
@@ -176,6 +177,12 @@ def test_only_what_needs_a_newer_version_is_written_in_it(job: Job) -> None:
     for data in (wire.encode_job(job), wire.encode_texts(documents)):
         assert msgpack.unpackb(data)[0] == newest
     assert msgpack.unpackb(wire.encode_heartbeat(Heartbeat("", "", "", 1, None, 0.0, 0.0, 0, 0)))[0] == 1
+
+
+def test_a_heartbeat_written_before_batches_were_counted_is_read() -> None:
+    fields: list[Any] = ["w", "org/name", "host", 7, None, 1.0, 2.0, 3, 4]
+    beat = wire.decode_heartbeat(msgpack.packb([1, "heartbeat", fields]))
+    assert beat == Heartbeat("w", "org/name", "host", 7, None, 1.0, 2.0, 3, 4, pairs_per_batch=0.0)
 
 
 def test_a_job_written_before_ids_could_be_documents_is_read() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_worker.rate import TokenRate
+from rerank_worker.rate import BatchSize, TokenRate
 
 runs = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0.001, 100)), min_size=1, max_size=20)
 
@@ -55,3 +55,24 @@ def test_a_changed_machine_is_noticed() -> None:
     for _ in range(60):
         rate.add(100, 1.0)
     assert rate.tokens_per_s == pytest.approx(100, rel=0.2)
+
+
+class TestBatchSize:
+    def test_before_the_first_batch_there_is_none(self) -> None:
+        assert BatchSize().pairs_per_batch == 0.0
+
+    @given(st.lists(st.integers(1, 1_000), min_size=1, max_size=50))
+    def test_an_average_lies_between_its_batches(self, sizes: list[int]) -> None:
+        mean = BatchSize()
+        for size in sizes:
+            mean.add(size)
+        assert min(sizes) * (1 - 1e-9) <= mean.pairs_per_batch <= max(sizes) * (1 + 1e-9)
+
+    def test_sixteen_batches_later_half_of_the_weight_is_left(self) -> None:
+        mean = BatchSize()
+        mean.add(1)
+        for _ in range(1_000):
+            mean.add(100)
+        for _ in range(16):
+            mean.add(0)
+        assert mean.pairs_per_batch == pytest.approx(50)

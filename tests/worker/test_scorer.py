@@ -68,6 +68,7 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     # Equal documents of one job run once; a batch holds ten pairs.
     assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
     assert ticket.batch_pairs == [10, 2]
+    assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
     assert work.pace.rate.tokens_per_s > 0
     work.assert_empty()
 

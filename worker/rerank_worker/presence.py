@@ -108,7 +108,13 @@ class Presence:
         """Announce once: artefact, heartbeat, cost, leases; and drop the jobs whose callers have gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
         jobs, tokens = self.scorer.held()
-        beat = replace(self.heartbeat, tokens_per_s=self.pace.rate.tokens_per_s, held_jobs=jobs, held_tokens=tokens)
+        beat = replace(
+            self.heartbeat,
+            tokens_per_s=self.pace.rate.tokens_per_s,
+            held_jobs=jobs,
+            held_tokens=tokens,
+            pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
+        )
         channels = sorted(self.scorer.reply_channels())
         pipe = self.client.pipeline(transaction=False)
         pipe.time()

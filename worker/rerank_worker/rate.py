@@ -1,4 +1,5 @@
-"""How many tokens a second this process runs while it runs, as a moving average that weighs recent runs more."""
+"""How this process runs of late, as moving averages that weigh what is recent more: its tokens a second while it runs,
+and the pairs of its batches."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import math
 
 #: A measurement loses half its weight after this many seconds of running.
 _HALF_LIFE_S = 10.0
+#: A batch loses half its weight after this many others.
+_HALF_LIFE_BATCHES = 16
 
 
 class TokenRate:
@@ -25,3 +28,22 @@ class TokenRate:
     def tokens_per_s(self) -> float:
         """The average; 0 before the first run."""
         return self._tokens / self._seconds if self._seconds > 0 else 0.0
+
+
+class BatchSize:
+    """Pairs of recent batches. Written by one thread, as `TokenRate` is."""
+
+    def __init__(self) -> None:
+        self._pairs = 0.0
+        self._batches = 0.0
+
+    def add(self, pairs: int) -> None:
+        """Count a batch."""
+        keep = math.exp2(-1 / _HALF_LIFE_BATCHES)
+        self._pairs = self._pairs * keep + pairs
+        self._batches = self._batches * keep + 1
+
+    @property
+    def pairs_per_batch(self) -> float:
+        """The average; 0 before the first batch."""
+        return self._pairs / self._batches if self._batches else 0.0

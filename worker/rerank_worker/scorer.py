@@ -30,6 +30,7 @@ from rerank_worker.batcher import Batch, Batcher, Candidate
 from rerank_worker.engine import Engine, runs_at_once, starter
 from rerank_worker.isolate import score_isolated
 from rerank_worker.pace import Pace
+from rerank_worker.rate import BatchSize
 from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import EncodedPair
 
@@ -64,6 +65,8 @@ class Scorer:
         self.on_less: Callable[[], None] = _nothing
         #: Called by the scoring thread before the last run of a batch: neither block nor fail.
         self.on_ending: Callable[[], None] = _nothing
+        #: Of the batches that ran of late; anybody may read it.
+        self.batch_size = BatchSize()
         self._engine = engine
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
@@ -267,6 +270,7 @@ class Scorer:
 
     def _begin(self, candidates: Sequence[Candidate]) -> None:
         """Tell the jobs of a batch that it runs."""
+        self.batch_size.add(len(candidates))
         metrics.BATCH_PAIRS.observe(len(candidates))
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
         now = self.clock()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from celery import Celery
 from celery.exceptions import Ignore, Reject
+from celery.signals import task_revoked
 
 from rerank_shared import wire
 from rerank_shared.backend import Completion
@@ -44,6 +45,12 @@ def register(app: Celery, answerer: Answerer, leases: Leases, inside: Inside, se
             except RerankError as error:
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise
+
+    # Celery drops what was revoked before a thread had it, without a word to the task.
+    @task_revoked.connect(sender=score, weak=False)
+    def dropped(request: Any, **_: Any) -> None:
+        with suppress(*OUTAGES, RerankError):
+            _complete(answerer, _completion(answerer, wire.decode_job(request.args[0]), {}, settings))
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None

@@ -1,4 +1,4 @@
-"""The queue's Lua scripts as functions. Each is one atomic step, so a process that is killed has done it or not.
+"""The Lua scripts as functions. Each is one atomic step, so a process that is killed has done it or not.
 
 Their keys are those of Keys, in the order that `lua/queue.lua` reads; some are prefixes that a name is put behind.
 """
@@ -33,11 +33,20 @@ class Script:
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
+    async def on(self, client: Any, keys: list[str], *args: Any) -> Any:
+        """Run it now, on an asyncio client."""
+        try:
+            return await client.evalsha(self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.eval(self.text, len(keys), *keys, *args)
+
 
 PUT, TAKE, GIVE_BACK, SWEEP, PURGE = (
     Script("queue.lua", f"{name}.lua") for name in ("put", "take", "give_back", "sweep", "purge")
 )
 RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
+#: Not of the queue: what API keys spend at the gateway.
+BUCKET = Script("bucket.lua")
 
 
 @dataclass(frozen=True, slots=True)

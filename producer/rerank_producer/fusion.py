@@ -1,0 +1,201 @@
+"""Reciprocal rank fusion of several first-stage lists into one list of candidates. Pure.
+
+A document's fused score is the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
+Büttcher, SIGIR 2009). No document is lost or doubled before `limit`, and the same lists always fuse to the same
+candidates: an index into them means the same to whoever fuses the lists again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from pydantic import ValidationError
+
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.schemas import Document, RerankResponse
+from rerank_shared.token_ids import Content
+
+Documents = Sequence[str | Mapping[str, Any] | Document]
+#: The constant of the paper, where results hardly change between 20 and 100.
+K = 60
+_Key = tuple[str, Content]
+
+
+class Candidate(Document):
+    """A document as the first stage found it. `ranks` has an entry for each list, from 1; None: it is not in there.
+
+    A request takes it as it takes any Document.
+    """
+
+    fused_score: float
+    ranks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """What a call was given to rerank: either documents, or lists to be fused into `max_candidates` at most."""
+
+    documents: Documents | None
+    lists: Sequence[Documents] | None = None
+    max_candidates: int | None = None
+
+    def candidates(self) -> Documents:
+        """Return the documents of the request, best first; raises InvalidRequest."""
+        if self.lists is not None:
+            if self.documents is not None:
+                raise InvalidRequest("lists: give either documents or lists, not both")
+            return fuse(self.lists, limit=self.max_candidates)
+        if self.documents is None:
+            raise InvalidRequest("documents: missing; give documents, or several lists of them as lists=[...]")
+        if self.max_candidates is not None:
+            raise InvalidRequest("max_candidates: goes with lists; all that is given as documents is reranked")
+        return self.documents
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A document where it stands in one list."""
+
+    document: Document
+    list_index: int
+    rank: int
+
+
+def fuse(
+    lists: Sequence[Documents], *, weights: Sequence[float] | None = None, limit: int | None = None, k: float = K
+) -> list[Candidate]:
+    """Return the documents of all lists (each best first) as one list, best fused score first, `limit` at most.
+
+    Documents are the same if they have the same id. One without an id is the same as another of the same content, and
+    as the document with that content if exactly one id has it. Of several copies the first counts, in the order of the
+    lists; it gets the metadata keys that it lacks from the others. In a list only the best rank of a document counts.
+    Ties go to the better best rank, then to the earlier list. Raises InvalidRequest.
+    """
+    factors = _checked(lists, weights, limit, k)
+    by_document: dict[_Key, list[_Copy]] = {}
+    copies = _copies(lists)
+    owners = _owners(copies)
+    for copy in copies:
+        by_document.setdefault(_key(copy.document, owners), []).append(copy)
+    candidates = [_candidate(each, factors, k) for each in by_document.values()]
+    candidates.sort(key=lambda candidate: (-candidate.fused_score, _best(candidate)))
+    return candidates[:limit]
+
+
+def with_ranks(response: RerankResponse, documents: Sequence[object]) -> RerankResponse:
+    """Write into each result where its document stood in the fused lists, if it was fused; returns the response."""
+    for result in response.results:
+        document = documents[result.index]
+        if isinstance(document, Candidate):
+            result.ranks = list(document.ranks)
+    return response
+
+
+def _checked(lists: Sequence[Documents], weights: Sequence[float] | None, limit: int | None, k: float) -> list[float]:
+    """Return the weight of each list."""
+    if not _is_list(lists):
+        raise InvalidRequest("lists: a list of lists of documents expected")
+    if limit is not None and (not isinstance(limit, Integral) or isinstance(limit, bool) or limit < 1):
+        raise InvalidRequest(f"max_candidates: {limit!r}, but a whole number of at least 1 expected")
+    if _number(k) is None:
+        raise InvalidRequest("k: a finite number of at least 0 expected")
+    if weights is None:
+        return [1.0] * len(lists)
+    factors = [factor for factor in map(_number, weights) if factor is not None] if _is_list(weights) else None
+    if factors is None or not len(factors) == len(weights) == len(lists):
+        raise InvalidRequest(f"weights: a finite number of at least 0 expected for each of the {len(lists)} lists")
+    return factors
+
+
+def _copies(lists: Sequence[Documents]) -> list[_Copy]:
+    copies: list[_Copy] = []
+    for list_index, documents in enumerate(lists):
+        if not _is_list(documents):
+            raise InvalidRequest(f"lists.{list_index}: a list of documents expected")
+        copies += [
+            _Copy(_document(given, f"lists.{list_index}.{rank - 1}"), list_index, rank)
+            for rank, given in enumerate(documents, start=1)
+        ]
+    return copies
+
+
+def _is_list(value: object) -> bool:
+    """Whether it is ordered and stays what it is when read."""
+    readable = isinstance(value, Iterable) and hasattr(value, "__len__")
+    return readable and not isinstance(value, str | bytes | Mapping | Set)
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number from 0 as a float; None: it is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0 <= number < math.inf else None
+
+
+def _document(given: object, place: str) -> Document:
+    if isinstance(given, Document):
+        return given
+    try:
+        return Document.model_validate({"text": given} if isinstance(given, str) else given)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join([place, *map(str, mistake["loc"])])
+        raise InvalidRequest(f"{path}: {mistake['msg']}") from None
+
+
+def _owners(copies: Iterable[_Copy]) -> dict[Content, set[str]]:
+    """Return the ids under which each content is known."""
+    owners: dict[Content, set[str]] = {}
+    for copy in copies:
+        if copy.document.id is not None:
+            owners.setdefault(copy.document.content, set()).add(copy.document.id)
+    return owners
+
+
+def _key(document: Document, owners: Mapping[Content, set[str]]) -> _Key:
+    if document.id is not None:
+        return ("id", document.id)
+    content = document.content
+    ids = owners.get(content, ())
+    # Two ids with one text are two documents, and nothing says which of them this is.
+    return ("id", next(iter(ids))) if len(ids) == 1 else ("content", content)
+
+
+def _candidate(copies: Sequence[_Copy], factors: Sequence[float], k: float) -> Candidate:
+    ranks: list[int | None] = [None] * len(factors)
+    for copy in reversed(copies):
+        # The copies of one list are in the order of their ranks.
+        ranks[copy.list_index] = copy.rank
+    shares = [factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None]
+    documents = [copy.document for copy in copies]
+    kept = documents[0]
+    return Candidate.model_construct(
+        text=kept.text,
+        token_ids=kept.token_ids,
+        id=next((document.id for document in documents if document.id is not None), None),
+        metadata=_merged([document.metadata for document in documents if document.metadata is not None]),
+        # Rounded once, so that the order of the lists does not show in the last bit.
+        fused_score=math.fsum(shares),
+        ranks=tuple(ranks),
+    )
+
+
+def _merged(metadata: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    if len(metadata) < 2:
+        return metadata[0] if metadata else None
+    merged: dict[str, Any] = {}
+    for each in metadata:
+        merged |= {key: value for key, value in each.items() if key not in merged}
+    return merged
+
+
+def _best(candidate: Candidate) -> int:
+    return min(rank for rank in candidate.ranks if rank is not None)

@@ -1,0 +1,70 @@
+"""What a client remembers of the fleet, on a real server and with a clock that stands still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import redis
+
+from rerank_producer.blocking import BlockingPort
+from rerank_producer.clock import Clock
+from rerank_producer.outlook import REMEMBERED_S, FleetBook, Prospects
+from rerank_producer.port import drive
+from rerank_shared.connections import connect
+from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import Job
+from rerank_shared.settings import Settings
+
+pytestmark = pytest.mark.integration
+JOB = Job("job", "interactive", "model", "q", ("d",), None, 0.0, 0.0, tokens=100, pairs=1)
+
+
+@dataclass
+class Lookout:
+    """A client's book of the fleet, and the fleet as it really is."""
+
+    book: FleetBook
+    port: BlockingPort
+    client: redis.Redis
+    now: list[float]
+
+    def look(self) -> Prospects:
+        return drive(self.book.get(self.port, "model"))
+
+    def enqueue(self, number: int) -> None:
+        member = ledger_member(replace(JOB, job_id=f"job-{number}"))
+        self.client.zadd(self.book.keys.ledger("interactive"), {member: time.time() + 60})
+
+
+@pytest.fixture
+def lookout(settings: Settings) -> Iterator[Lookout]:
+    now = [0.0]
+    keys = Keys(settings.namespace)
+    with connect(settings) as client:
+        port = BlockingPort(settings)
+        yield Lookout(FleetBook(keys, Clock(lambda: now[0])), port, client, now)
+        port.close()
+
+
+def test_what_waits_is_remembered_for_a_moment(lookout: Lookout) -> None:
+    for number in range(3):
+        lookout.enqueue(number)
+    assert len(lookout.look().entries) == 3
+    lookout.enqueue(3)
+    seen = lookout.look()
+    assert (seen.unanswered, len(seen.entries)) == (4, 3)
+    lookout.now[0] += REMEMBERED_S
+    assert len(lookout.look().entries) == 4
+
+
+def test_an_idle_fleet_that_became_busy_is_looked_at_again(lookout: Lookout) -> None:
+    assert lookout.look().entries == ()
+    lookout.enqueue(0)
+    assert len(lookout.look().entries) == 1
+    for number in range(1, 4):
+        lookout.enqueue(number)
+    assert len(lookout.look().entries) == 4
