@@ -1,0 +1,111 @@
+"""LlamaIndex: `FleetRerank`, a node postprocessor for query engines and retrievers.
+
+It returns copies, best first, with the first-stage score in their metadata, and never changes the nodes it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from rerank_producer.integrations.options import FleetOptions, missing, told
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.schemas import RerankResponse
+
+try:
+    from llama_index.core.callbacks import CBEventType, EventPayload
+    from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+    from llama_index_instrumentation import get_dispatcher
+except ImportError as error:
+    raise missing("llama-index-core", "llama-index", error) from error
+
+dispatcher = get_dispatcher(__name__)
+_FIRST_STAGE = "retrieval_score"
+
+
+class FleetRerank(FleetOptions, BaseNodePostprocessor):
+    """Reranks nodes through the fleet and keeps the best `top_n` (None: all). Options are those of FleetOptions.
+
+    What is scored is a node's text with the metadata that its embedding has. Its score becomes that of the fleet, None
+    where it was not scored in time; the first-stage score goes to `metadata["retrieval_score"]`, which neither
+    embeddings nor prompts show. `ReRankEndEvent.tags["rerank"]` holds the stage timings. Raises RerankError.
+    """
+
+    top_n: int | None = Field(2, ge=1)
+    keep_retrieval_score: bool = True
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that a serialized one carries."""
+        return "FleetRerank"
+
+    @dispatcher.span
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = _query(query_bundle)
+        if not nodes:
+            return []
+        self._start(nodes, query_bundle)
+        with self.callback_manager.event(CBEventType.RERANKING, payload=self._payload(nodes, query)) as event:
+            response = self.ask(query, _texts(nodes), self.top_n)
+            ranked = self._ranked(nodes, response)
+            event.on_end(payload={EventPayload.NODES: ranked})
+        dispatcher.event(ReRankEndEvent(nodes=ranked, tags={"rerank": told(response)}))
+        return ranked
+
+    @dispatcher.span
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = _query(query_bundle)
+        if not nodes:
+            return []
+        self._start(nodes, query_bundle)
+        with self.callback_manager.event(CBEventType.RERANKING, payload=self._payload(nodes, query)) as event:
+            response = await self.aask(query, _texts(nodes), self.top_n)
+            ranked = self._ranked(nodes, response)
+            event.on_end(payload={EventPayload.NODES: ranked})
+        dispatcher.event(ReRankEndEvent(nodes=ranked, tags={"rerank": told(response)}))
+        return ranked
+
+    def _start(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None) -> None:
+        top_n = len(nodes) if self.top_n is None else self.top_n
+        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=self._model_name))
+
+    def _payload(self, nodes: list[NodeWithScore], query: str) -> dict[str, Any]:
+        return {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: self._model_name,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: self.top_n,
+        }
+
+    def _ranked(self, nodes: Sequence[NodeWithScore], response: RerankResponse | None) -> list[NodeWithScore]:
+        if response is None:
+            return list(nodes[: self.top_n])
+        return [self._scored(nodes[result.index], result.relevance_score) for result in response.results]
+
+    def _scored(self, found: NodeWithScore, score: float | None) -> NodeWithScore:
+        kept = {_FIRST_STAGE: found.score} if self.keep_retrieval_score else {}
+        # Shown to an embedding or another reranker, it would make the same node another text for each query.
+        hidden = {
+            name: [key for key in getattr(found.node, name) if key not in kept] + list(kept)
+            for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+        }
+        node = found.node.model_copy(update={"metadata": {**found.node.metadata, **kept}, **hidden})
+        return found.model_copy(update={"node": node, "score": score})
+
+
+def _query(query_bundle: QueryBundle | None) -> str:
+    if query_bundle is None:
+        raise InvalidRequest("query_bundle: missing; pass query_bundle=QueryBundle(...) or query_str=")
+    return str(query_bundle.query_str)
+
+
+def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
+    return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
