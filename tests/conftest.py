@@ -13,12 +13,14 @@ from hypothesis import settings as hypothesis_settings
 from rerank_ops.server import EmbeddedServer
 from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
+from support.gateway import TestGateway
 
 # Two test processes share two cores, so hypothesis's own time limits would only measure the neighbour.
 hypothesis_settings.register_profile("fleet", deadline=None, max_examples=60)
 hypothesis_settings.load_profile("fleet")
 
 StartFleet = Callable[..., TestFleet]
+StartGateway = Callable[..., TestGateway]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,3 +74,18 @@ def start_fleet(settings: Settings, tmp_path: Path) -> Iterator[StartFleet]:
     yield start
     for fleet in fleets:
         fleet.stop()
+
+
+@pytest.fixture
+def start_gateway(settings: Settings, tmp_path: Path) -> Iterator[StartGateway]:
+    """Start a real gateway process: `start_gateway(fleet=settings, **variables)`, by the names of GatewaySettings."""
+    gateways: list[TestGateway] = []
+
+    def start(fleet: Settings | None = None, **variables: object) -> TestGateway:
+        log = tmp_path / f"gateway-{len(gateways)}.log"
+        gateways.append(TestGateway(fleet or settings, log, **variables))
+        return gateways[-1]
+
+    yield start
+    for gateway in gateways:
+        gateway.stop()

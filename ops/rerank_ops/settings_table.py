@@ -1,6 +1,6 @@
 """The settings as the Markdown table of docs/settings.md, made from the fields themselves so that it can't fall behind.
 
-python -m rerank_ops.settings_table                            print the table
+python -m rerank_ops.settings_table                            print the tables
 python -m rerank_ops.settings_table --write docs/settings.md   replace what stands between the markers
 python -m rerank_ops.settings_table --check docs/settings.md   exit with 1 if that would change anything
 """
@@ -12,24 +12,33 @@ import sys
 from pathlib import Path
 
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 
 from rerank_ops.marked import replace_part
+from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import PREFIX, Settings
+from rerank_shared.settings import Settings
+
+#: The marked parts of the document.
+PARTS: dict[str, type[BaseSettings]] = {"settings": Settings, "gateway-settings": GatewaySettings}
 
 
-def render() -> str:
-    """Return the table, one row a setting, in the order in which they are declared."""
+def render(part: str) -> str:
+    """Return a table, one row a setting, in the order in which they are declared."""
+    settings = PARTS[part]
+    prefix = settings.model_config["env_prefix"]
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in settings.model_fields.items():
         meaning = (field.description or "").replace("|", r"\|")
-        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {meaning} |")
+        rows.append(f"| `{prefix}{name.upper()}` | {_default(field.default)} | {meaning} |")
     return "\n".join(rows)
 
 
 def insert(document: str) -> str:
-    """Return `document` with the table between its markers. Raises ConfigurationError if it lacks them."""
-    return replace_part(document, "settings", render())
+    """Return `document` with the tables between their markers. Raises ConfigurationError if it lacks them."""
+    for part in PARTS:
+        document = replace_part(document, part, render(part))
+    return document
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     path: Path | None = chosen.check or chosen.write
     if path is None:
-        print(render())
+        print("\n\n".join(map(render, PARTS)))
         return 0
     document = path.read_text(encoding="utf-8")
     try:
@@ -61,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _default(value: object) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if isinstance(value, tuple):
+        value = ",".join(value) or None
     if value is None:
         return "unset"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -12,6 +12,8 @@ from rerank_ops.cli.dead import dead
 from rerank_ops.cli.demo import demo
 from rerank_ops.cli.doctor import doctor
 from rerank_ops.cli.export import export
+from rerank_ops.cli.gateway import gateway
+from rerank_ops.cli.keys import keys
 from rerank_ops.cli.plan import plan
 from rerank_ops.cli.redis_load import redis_load
 from rerank_ops.cli.rerank import rerank
@@ -36,6 +38,7 @@ app.command()(rerank)
 app.command()(up)
 app.command()(server)
 app.command()(worker)
+app.command()(gateway)
 app.command()(doctor)
 app.command()(tune)
 app.command()(simulate)
@@ -44,6 +47,7 @@ app.command()(redis_load)
 app.command()(export)
 app.add_typer(cache)
 app.add_typer(dead)
+app.add_typer(keys)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,9 @@ from rerank_ops.cli.checks.profile import check_profile
 from rerank_ops.cli.checks.server import check_server
 from rerank_ops.cli.console import out
 from rerank_ops.cli.effective import EffectiveSetting, effective_settings
+from rerank_ops.cli.extras import GATEWAY, missing
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_producer.gateway.settings import GatewaySettings, load_gateway_settings
 from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.settings import Settings
@@ -33,7 +35,9 @@ def doctor(as_json: AsJson = False, url: RedisUrl = None) -> None:
     findings += [*check_versions(), *check_cores(settings), *check_cpu(host_features())]
     if settings is not None:
         findings += _check_all(settings)
-    shown = effective_settings(settings, os.environ) if settings else []
+    gateway, more = _load_gateway()
+    findings += more
+    shown = [line for each in (settings, gateway) if each is not None for line in effective_settings(each, os.environ)]
     failed = any(finding.status == "fail" for finding in findings)
     if as_json:
         _print_json(shown, findings, failed=failed)
@@ -52,6 +56,16 @@ def _load(url: str | None) -> tuple[Settings | None, list[Finding]]:
         return settings, [Finding("settings", "fail", error.message, "rename or unset it")]
     except ConfigurationError as error:
         return None, [Finding("settings", "fail", error.message, "correct it; then run this again for all else")]
+
+
+def _load_gateway() -> tuple[GatewaySettings | None, list[Finding]]:
+    """Return the gateway's settings, if it could run here."""
+    if missing(GATEWAY):
+        return None, []
+    try:
+        return load_gateway_settings(), []
+    except ConfigurationError as error:
+        return None, [Finding("gateway", "fail", error.message, "correct it; the gateway would not start")]
 
 
 def _check_all(settings: Settings) -> Iterator[Finding]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 
 from rerank_shared.connections import masked_url
-from rerank_shared.settings import PREFIX, Settings, profile_of
+from rerank_shared.settings import Settings, profile_of
 
 Origin = Literal["argument", "environment", "profile", "default"]
 #: Other variables that a setting is read from.
@@ -30,20 +31,22 @@ class EffectiveSetting:
         return asdict(self)
 
 
-def effective_settings(settings: Settings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
+def effective_settings(settings: BaseSettings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
     """Return every setting in the order of its declaration; `environ` tells where its value came from."""
-    profile = profile_of(settings)
+    profile = profile_of(settings) if isinstance(settings, Settings) else None
     values = {} if profile is None else profile.values
-    return [_setting(settings, name, environ, values) for name in Settings.model_fields]
+    return [_setting(settings, name, environ, values) for name in type(settings).model_fields]
 
 
-def effective_line(settings: Settings) -> str:
+def effective_line(settings: BaseSettings, prefix: str = "") -> str:
     """Return all settings in one line of name=value, for the log of whatever starts."""
-    return " ".join(f"{name}={_value(settings, name)}" for name in Settings.model_fields)
+    return " ".join(f"{prefix}{name}={_value(settings, name)}" for name in type(settings).model_fields)
 
 
-def _setting(settings: Settings, name: str, environ: Mapping[str, str], profile: Mapping[str, Any]) -> EffectiveSetting:
-    variable = PREFIX + name.upper()
+def _setting(
+    settings: BaseSettings, name: str, environ: Mapping[str, str], profile: Mapping[str, Any]
+) -> EffectiveSetting:
+    variable = settings.model_config["env_prefix"] + name.upper()
     present = {key.upper(): key for key in environ}
     candidates = [variable, _ALIASES.get(name, variable)]
     read_from = next((present[key] for key in candidates if key in present), None)
@@ -57,16 +60,18 @@ def _setting(settings: Settings, name: str, environ: Mapping[str, str], profile:
     return EffectiveSetting(name, shown, _value(settings, name), origin)
 
 
-def _is_from(settings: Settings, name: str, text: str) -> bool:
+def _is_from(settings: BaseSettings, name: str, text: str) -> bool:
     """Whether this value is what the environment says; an argument may have come before it."""
     value = getattr(settings, name)
     return not isinstance(value, SecretStr) or value.get_secret_value() == text
 
 
-def _value(settings: Settings, name: str) -> str:
+def _value(settings: BaseSettings, name: str) -> str:
     value = getattr(settings, name)
-    if name == "redis_url":
+    if isinstance(settings, Settings) and name == "redis_url":
         return masked_url(settings)
     if value is None:
         return "unset"
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -50,8 +50,10 @@ def test_a_procfile_runner_starts_server_and_workers_at_once(
 ) -> None:
     (tmp_path / "Procfile").write_text(PROCFILE.read_text())
     url = f"redis://127.0.0.1:{free_port()}/0"
-    running = spawn("honcho", "start", cwd=tmp_path, RERANK_REDIS_URL=url, RERANK_PROCESSES="1")
+    own = {"RERANK_REDIS_URL": url, "RERANK_PROCESSES": "1", "RERANK_GATEWAY_PORT": "0"}
+    running = spawn("honcho", "start", cwd=tmp_path, **own)
     running.wait_for("worker ready")
+    running.wait_for("gateway listening")
     run = command_line.run("rerank", "--json", "query", "one", "two", "--redis-url", url)
     assert json.loads(run.stdout)["complete"]
     family = running.family()

@@ -1,0 +1,168 @@
+"""`rerank-fleet keys`: who may use the gateway. A key is printed once, when it is made; the file has only its hash."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from rerank_ops.cli.console import err, out
+from rerank_ops.cli.options import AsJson
+from rerank_producer.gateway.keyfile import ApiKey, new_key, parse, without
+from rerank_shared.errors import ConfigurationError
+
+keys = typer.Typer(name="keys", help="Make, list and revoke API keys of the gateway.", no_args_is_help=True)
+
+File = Annotated[
+    Path,
+    typer.Option("--file", "-f", envvar="RERANK_GATEWAY_KEYS", metavar="FILE", help="File of API keys, TOML."),
+]
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is: letters, digits, `_`, `.`, `-`.")],
+    file: File,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Who shares the fleet as one with it. Unset: the key is a tenant of its own."),
+    ] = None,
+    tokens_per_s: Annotated[
+        float | None, typer.Option(min=1e-6, help="Tokens it may have scored a second, over all gateways.")
+    ] = None,
+    burst_tokens: Annotated[
+        float | None, typer.Option(min=1, help="Tokens at once after a pause. Unset: those of 10 s.")
+    ] = None,
+    max_documents: Annotated[int | None, typer.Option(min=1, help="Documents a request.")] = None,
+    max_body_bytes: Annotated[int | None, typer.Option(min=1, help="Bytes a request.")] = None,
+    deadline_ms: Annotated[
+        float | None, typer.Option(min=1, help="Deadline of its requests that name none, milliseconds.")
+    ] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which it is not valid any more, UTC.")
+    ] = None,
+) -> None:
+    """Make a key and print it: the only time that it is seen. Running gateways take it within a second."""
+    today = datetime.now(UTC).date()
+    if expires is not None and expires.date() <= today:
+        raise typer.BadParameter("a day in the future expected", param_hint="--expires")
+    limits: dict[str, str | float | date | None] = {
+        "tenant": tenant,
+        "tokens_per_s": tokens_per_s,
+        "burst_tokens": burst_tokens,
+        "max_documents": max_documents,
+        "max_body_bytes": max_body_bytes,
+        "default_deadline_ms": deadline_ms,
+        "expires": None if expires is None else expires.date(),
+    }
+    with _changing(file) as text:
+        key, changed = new_key(text, name, limits, today)
+        _replace(file, changed)
+    print(key)
+    err.print(f"made for {name}; keep it now, {file} holds only its hash. Send it as `Authorization: Bearer KEY`.")
+
+
+@keys.command("list")
+def list_(file: File, as_json: AsJson = False) -> None:
+    """List the keys and what they may. What a key itself is, nobody can tell any more."""
+    with _told(file):
+        found = [entry.key for entry in parse(file.read_text(encoding="utf-8"))]
+    if as_json:
+        print(json.dumps([_fields(key) for key in found]))
+    elif found:
+        out.print(_table(found))
+    else:
+        err.print(f"no key in {file}: nobody gets in")
+
+
+@keys.command()
+def revoke(
+    name_or_id: Annotated[str, typer.Argument(metavar="NAME|ID", help="As `keys list` shows it.")], file: File
+) -> None:
+    """Delete a key. Running gateways refuse it within a second."""
+    with _changing(file) as text:
+        key, changed = without(text, name_or_id)
+        _replace(file, changed)
+    err.print(f"{key.name} ({key.key_id}) revoked")
+
+
+@contextmanager
+def _changing(file: Path) -> Iterator[str]:
+    """Yield the file's text, an absent one's being empty, while no other command changes it."""
+    folder = os.open(file.resolve().parent, os.O_RDONLY)
+    try:
+        # Of the folder, because the file is replaced; released when it is closed.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with _told(file):
+            yield file.read_text(encoding="utf-8") if file.exists() else ""
+    finally:
+        os.close(folder)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write the file as a whole or not at all; for its owner only, unless it is there with another mode.
+
+    It stays whose it was: a gateway that could not read it any more would go on with the keys from before.
+    """
+    target = file.resolve()
+    before = target.stat() if target.exists() else None
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writing:
+            writing.write(text)
+            writing.flush()
+            if before is not None:
+                os.fchmod(writing.fileno(), stat.S_IMODE(before.st_mode))
+                os.fchown(writing.fileno(), before.st_uid, before.st_gid)
+            os.fsync(writing.fileno())
+        draft.replace(target)
+    except PermissionError as error:
+        raise ConfigurationError(f"not changed: {error.strerror}; run it as the file's owner") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error.message}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: no text in UTF-8") from None
+
+
+def _table(found: Sequence[ApiKey]) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "expires"):
+        table.add_column(name, overflow="fold")
+    for key in found:
+        limits = (key.tokens_per_s, key.burst_tokens, key.max_documents, key.max_body_bytes, key.default_deadline_ms)
+        expires = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
+        shown = ("" if limit is None else f"{limit:,.10g}" for limit in limits)
+        table.add_row(key.name, key.key_id, key.tenant, *shown, expires)
+    return table
+
+
+def _fields(key: ApiKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "id": key.key_id,
+        "tenant": key.tenant,
+        "tokens_per_s": key.tokens_per_s,
+        "burst_tokens": key.burst_tokens,
+        "max_documents": key.max_documents,
+        "max_body_bytes": key.max_body_bytes,
+        "default_deadline_ms": key.default_deadline_ms,
+        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+    }

@@ -1,0 +1,17 @@
+"""The rerank APIs that the gateway speaks, one a file. Each turns a body into asks, and answers into a body again.
+
+Pure: they know neither HTTP nor keys nor deadlines. `request`, `response` and `error` of an API are the pydantic models
+of its bodies, for OpenAPI; answers are written as plain dicts, which tests hold to those models.
+"""
+
+from __future__ import annotations
+
+from rerank_producer.gateway.apis.cohere import COHERE_V1, COHERE_V2
+from rerank_producer.gateway.apis.fleet import FLEET
+from rerank_producer.gateway.apis.jina import JINA
+from rerank_producer.gateway.apis.score import SCORE
+from rerank_producer.gateway.apis.similarity import SIMILARITY
+from rerank_producer.gateway.apis.tei import TEI
+from rerank_producer.gateway.apis.voyage import VOYAGE
+
+__all__ = ["COHERE_V1", "COHERE_V2", "FLEET", "JINA", "SCORE", "SIMILARITY", "TEI", "VOYAGE"]

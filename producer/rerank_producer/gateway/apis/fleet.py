@@ -1,0 +1,113 @@
+"""The fleet's own API: RerankRequest in, RerankResponse out as they are, every score, logit, stage and worker told.
+
+The one API that refuses fields it does not know, though not in documents. Jobs use its request and its errors too. A
+body of millions of mistakes must not become millions of errors, so it is looked through up to its first before
+RerankRequest lists all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
+
+_DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expected"
+
+
+class _Document(Document):
+    """A document that is wrong at its first wrong token."""
+
+    token_ids: Annotated[tuple[TokenId, ...], Field(fail_fast=True)] | None = None
+
+
+_DOCUMENTS: TypeAdapter[list[str | _Document]] = TypeAdapter(Annotated[list[Text | _Document], Field(fail_fast=True)])
+
+
+class FleetErrorInfo(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="Stable name of the kind of error, for programs.")
+    message: str = Field(description="What to do about it, for people.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    retry_after_s: float | None = Field(None, description="After how many seconds, where that is known.")
+
+
+class FleetError(BaseModel):
+    """An error of the fleet's own API."""
+
+    error: FleetErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class FleetParsed:
+    """A body of the fleet's own API."""
+
+    asks: tuple[Ask]
+
+    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+        """Return the answer's body; its `id` is that of the job."""
+        (answer,) = answers
+        return answer.response.model_dump()
+
+
+class Fleet:
+    """`POST /fleet/rerank`."""
+
+    name: str = "fleet"
+    request: type[BaseModel] = RerankRequest
+    response: type[BaseModel] = RerankResponse
+    error: type[BaseModel] = FleetError
+
+    def parse(self, body: Any) -> FleetParsed:
+        """Read a body. Raises InvalidRequest that names the field, also for one that is unknown."""
+        if not isinstance(body, dict):
+            raise InvalidRequest("request: a JSON object expected")
+        _refuse_floods(body)
+        options = dict(body)
+        documents = options.pop("documents", None)
+        request = parse_request(options.pop("query", None), documents, **options)
+        ask = Ask(
+            request.query,
+            documents,
+            request.top_n,
+            request.model,
+            request.max_length,
+            deadline_ms=request.deadline_ms,
+            job_class=request.job_class,
+            tenant=request.tenant,
+            tokenizer_digest=request.tokenizer_digest,
+        )
+        return FleetParsed((ask,))
+
+    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
+        """Return status and body of an error."""
+        error: dict[str, Any] = {"code": problem.code, "message": problem.message, "retryable": problem.retryable}
+        if problem.retry_after_s is not None:
+            error["retry_after_s"] = problem.retry_after_s
+        return problem.status, {"error": error}
+
+
+def _refuse_floods(body: dict[str, Any]) -> None:
+    """Raise InvalidRequest for more fields than there are, and for the first wrong document."""
+    if len(body) > len(RerankRequest.model_fields):
+        raise InvalidRequest(f"request: {len(body)} fields, of which some are unknown here")
+    documents = body.get("documents")
+    if not isinstance(documents, list):
+        return
+    try:
+        _DOCUMENTS.validate_python(documents)
+    except ValidationError as error:
+        # The last branch of the union is that of objects, which knows more of what is wrong in one.
+        mistake = error.errors(include_url=False, include_context=False, include_input=False)[-1]
+        index, _, *within = mistake["loc"]
+        message = _DOCUMENT_EXPECTED if mistake["type"] == "model_type" else mistake["msg"]
+        raise InvalidRequest(f"documents.{'.'.join(map(str, (index, *within)))}: {message}") from None
+
+
+FLEET = Fleet()

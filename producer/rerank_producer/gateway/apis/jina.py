@@ -1,0 +1,141 @@
+"""Jina's rerank. Documents come back only if asked for, as its hosted API has it since October 2025: no common client
+reads them, and who sent them has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rerank_producer.gateway.apis.ranked import rows, total_tokens
+from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN, read
+from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.schemas import Text
+
+
+class JinaRequest(Body):
+    """Body of `POST /v1/rerank` as Jina's clients send it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "jina-reranker-v2-base-multilingual",
+                    "query": "Organic skincare products for sensitive skin",
+                    "documents": [{"text": "Skincare with aloe vera for sensitive skin."}, "New makeup trends."],
+                    "top_n": 1,
+                }
+            ]
+        }
+    )
+    expected: ClassVar[dict[str, str]] = {
+        "query": "a text, or an object with a `text`, expected",
+        "documents": "a list of texts, or of objects with a `text`, expected",
+        "top_n": "a whole number from 0 expected (0: all)",
+    }
+
+    model: Text | None = Field(None, description="Name of the model; without one, the fleet's own.")
+    query: Text | dict[str, Any] = Field(description="What the documents are compared with: a text, or `{text}`.")
+    documents: TextsOrObjects = Field(description="Candidates: texts, or `{text}`. Images are refused.")
+    top_n: TopN | None = Field(None, description="How many of the best to answer; all of them without it, or with 0.")
+    return_documents: bool | None = Field(None, description="Whether the answer repeats the documents. Not by default.")
+
+
+class JinaDocument(BaseModel):
+    """A document as Jina gives it back."""
+
+    text: str
+
+
+class JinaResult(BaseModel):
+    """A document's place in the answer, best first."""
+
+    index: int = Field(description="Its position in `documents`.")
+    relevance_score: float = Field(description="The higher, the more relevant.")
+    document: JinaDocument | None = Field(None, description="Its text, where that was asked for.")
+
+
+class JinaUsage(BaseModel):
+    """Tokens of all pairs, whether the model ran them or their scores were known."""
+
+    total_tokens: int
+    prompt_tokens: int
+
+
+class JinaResponse(BaseModel):
+    """Answer to Jina's clients."""
+
+    model: str = Field(description="The model that scored, whatever name was asked for.")
+    object: str
+    usage: JinaUsage
+    results: list[JinaResult]
+
+
+class JinaError(BaseModel):
+    """An error, as Jina's clients read it."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class JinaParsed:
+    """A body of Jina's."""
+
+    asks: tuple[Ask]
+    top_n: int | None
+    return_documents: bool
+
+    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+        """Return the answer's body."""
+        (answer,) = answers
+        results: list[dict[str, Any]] = [
+            {"index": index, "relevance_score": score} for index, score in rows(answer.response.results, self.top_n)
+        ]
+        if self.return_documents:
+            for result in results:
+                result["document"] = {"text": answer.ask.documents[result["index"]]}
+        tokens = total_tokens(answer.response)
+        return {
+            "model": answer.response.model.name,
+            "object": "list",
+            "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
+            "results": results,
+        }
+
+
+class Jina:
+    """`POST /v1/rerank` where the body is Jina's."""
+
+    name: str = "jina"
+    request: type[BaseModel] = JinaRequest
+    response: type[BaseModel] = JinaResponse
+    error: type[BaseModel] = JinaError
+
+    def parse(self, body: Any) -> JinaParsed:
+        """Read a body. Raises InvalidRequest that names the field."""
+        request = read(JinaRequest, body)
+        texts = [_text(document, f"documents.{index}") for index, document in enumerate(request.documents)]
+        ask = Ask(_text(request.query, "query"), texts, model=request.model)
+        return JinaParsed((ask,), request.top_n, bool(request.return_documents))
+
+    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
+        """Return status and body of an error; a field that is wrong is 422 there."""
+        status = 422 if (problem.status, problem.code) == (400, InvalidRequest.code) else problem.status
+        return status, {"detail": problem.message}
+
+
+def _text(value: str | dict[str, Any], name: str) -> str:
+    if isinstance(value, str):
+        return value
+    text = value.get("text")
+    if isinstance(text, str):
+        return text
+    if "image" in value:
+        raise InvalidRequest(f"{name}: an image, which the models here can't read; send its text as `text`")
+    raise InvalidRequest(f"{name}: an object without a `text`; a text, or an object with one, expected")
+
+
+JINA = Jina()

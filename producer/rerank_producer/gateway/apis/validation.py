@@ -1,0 +1,65 @@
+"""A decoded JSON body into the pydantic model of an API. What is wrong is said by field, never by the caller's text.
+
+Lists of documents stop at their first wrong item: a body of millions of them must not become millions of errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.schemas import MIN_LENGTH, Text
+
+#: Strings only; texts elsewhere are too.
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+TextsOrObjects = Annotated[list[Text | dict[str, Any]], Field(fail_fast=True)]
+#: 0 means all, as clients of vLLM and its kin send it.
+TopN = Annotated[int, Field(ge=0)]
+_SHOWN_MISTAKES = 5
+
+
+class Body(BaseModel):
+    """A request as an API takes it. Fields it does not know are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: What to say of a field that is wrong, where pydantic's own words would speak of its types.
+    expected: ClassVar[dict[str, str]] = {}
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def read(model: type[BodyT], body: Any) -> BodyT:
+    """Return the body as `model`. Raises InvalidRequest that names the fields."""
+    if not isinstance(body, dict):
+        raise InvalidRequest("request: a JSON object expected")
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise InvalidRequest(_explain(error, model.expected)) from None
+
+
+def pair_length(*wanted: int | None) -> int | None:
+    """Return the tokens that pairs are cut to, the least of what is wanted and above 0; None where nothing is."""
+    limits = [limit for limit in wanted if limit is not None and limit > 0]
+    return max(MIN_LENGTH, min(limits)) if limits else None
+
+
+def _explain(error: ValidationError, expected: dict[str, str]) -> str:
+    """One line a field, whatever branches of a union it failed in."""
+    lines: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        field, *within = item["loc"]
+        name = str(field)
+        hint = expected.get(name, item["msg"])
+        if item["type"] == "missing" and not within:
+            hint = f"is missing; {hint}" if name in expected else "is missing"
+        index = next((part for part in within if isinstance(part, int)), None)
+        if name not in lines or index is not None:
+            lines[name] = f"{name}: {hint}" if index is None else f"{name}.{index}: {hint}"
+    shown = list(lines.values())[:_SHOWN_MISTAKES]
+    more = f" (and {len(lines) - len(shown)} more)" if len(lines) > len(shown) else ""
+    return "; ".join(shown) + more

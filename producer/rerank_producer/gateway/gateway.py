@@ -1,0 +1,79 @@
+"""What the requests of one gateway process share: client, keys, meters, live view; opened and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from rerank_producer.aio_client import AsyncRerankClient
+from rerank_producer.gateway.answering import Answering
+from rerank_producer.gateway.ask import Problem
+from rerank_producer.gateway.keyring import Keyring
+from rerank_producer.gateway.latency import Latencies
+from rerank_producer.gateway.live import Live
+from rerank_producer.gateway.overflow import Overflow
+from rerank_producer.gateway.rate import Meter
+from rerank_producer.gateway.readiness import Readiness
+from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.settings import GatewaySettings
+from rerank_producer.port import TIMEOUT_S
+from rerank_shared.connections import connect_async
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One gateway process. Made before its event loop runs, opened in it."""
+
+    def __init__(self, fleet: Settings, settings: GatewaySettings) -> None:
+        """Raises ConfigurationError, before anything listens, for keys or an upstream that can't be used."""
+        self.fleet = fleet
+        self.settings = settings
+        self.keyring = None if settings.keys is None else Keyring.open(settings.keys)
+        self.overflow = Overflow.of(settings)
+        self.client = AsyncRerankClient(fleet)
+        self.keys = Keys(fleet.namespace)
+        self.redis = connect_async(fleet, timeout_s=TIMEOUT_S)
+        self.latencies = Latencies(self.keys)
+        self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
+        self.answering = Answering(
+            self.client, Meter(self.redis, self.keys, fleet), self.latencies, self.overflow, settings.stand_in_for
+        )
+        self.readiness = Readiness(self.redis, self.keys, fleet)
+        self.draining = False
+        self._open = 0
+
+    @contextmanager
+    def open_request(self) -> Iterator[None]:
+        """Count a request as open inside the block. Raises Refused beyond `max_open`."""
+        if self._open >= self.settings.max_open:
+            message = f"this gateway has {self._open} requests open, its limit; try again, or start more of it"
+            raise Refused(Problem(503, "overloaded", message, retryable=True, retry_after_s=1.0))
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    def drain(self) -> None:
+        """Say no to readiness from now on, and end the live streams, which would not end by themselves."""
+        self.draining = True
+        self.live.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.drain()
+        await self.live.aclose()
+        await self.client.close()
+        if self.overflow is not None:
+            await self.overflow.aclose()
+        await self.redis.aclose()
+        # Connections of redis-py close their transports in the loop's next turn.
+        await asyncio.sleep(0)

@@ -1,0 +1,147 @@
+"""How long requests took, by their number of documents, over all gateway processes: counts in Redis, one hash a slot of
+time. A process counts in memory and hands its counts over once a second, so a request costs no round trip.
+
+Buckets grow by a tenth, so a quantile is within 5 % of the true one. What an outage swallows is lost, never doubled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rerank_producer.metrics import k_bucket
+from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
+from rerank_shared.server_clock import ServerClock
+
+WINDOW_S = 300
+#: What "now" means for a rate.
+_RATE_WINDOW_S = 60
+_LOWEST_S, _GROWTH, _LAST = 1e-4, 1.1, 240
+_HIGHEST_S = _LOWEST_S * _GROWTH**_LAST
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Durations of `count` requests."""
+
+    count: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """What all gateways answered lately: durations over the window by k class, and the rate over the last minute."""
+
+    by_k: dict[str, Quantiles]
+    requests_per_s: float
+
+
+class Latencies:
+    """Counts the requests of one process. For one event loop; `clock` is the server's, as far as it has been asked."""
+
+    def __init__(self, keys: Keys, clock: ServerClock | None = None) -> None:
+        self.clock = clock or ServerClock()
+        #: Called when there is something to flush and was nothing before.
+        self.on_pending: Callable[[], None] = _nothing
+        self._keys = keys
+        self._counts: Counter[tuple[int, str]] = Counter()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to flush."""
+        return bool(self._counts)
+
+    def observe(self, k: int, seconds: float) -> None:
+        """Count an answered request of `k` documents."""
+        idle = not self._counts
+        self._counts[_slot(self.clock.epoch()), f"{k_bucket(k)}|{bucket_of(seconds)}"] += 1
+        if idle:
+            self.on_pending()
+
+    async def flush(self, client: Any) -> None:
+        """Hand over what was counted. Raises what redis-py raises; the counts are gone then too."""
+        if not self._counts:
+            return
+        counts, self._counts = self._counts, Counter()
+        pipe = client.pipeline(transaction=False)
+        for (slot, field), count in counts.items():
+            pipe.hincrby(self._keys.latency(slot), field, count)
+        for slot in {slot for slot, _ in counts}:
+            pipe.expire(self._keys.latency(slot), LATENCY_TTL_S)
+        await pipe.execute()
+
+    async def read(self, client: Any, now: float, window_s: float = WINDOW_S) -> dict[str, Quantiles]:
+        """Return the durations of what all gateways answered within the window, by k class."""
+        pipe = client.pipeline(transaction=False)
+        ask_latency(pipe, self._keys, now, window_s)
+        return read_latency(await pipe.execute(), now).by_k
+
+
+def ask_latency(pipe: Any, keys: Keys, now: float, window_s: float = WINDOW_S) -> None:
+    """Queue on a pipeline the questions that `read_latency` reads the answers of, one a slot, newest first."""
+    for slot in range(_slot(now), _slot(now - window_s) - 1, -1):
+        pipe.hgetall(keys.latency(slot))
+
+
+def read_latency(answers: Sequence[Mapping[bytes, bytes]], now: float) -> Latency:
+    """Return what the answers to `ask_latency` say, in the order of k."""
+    by_k: dict[str, Counter[int]] = {}
+    for k, bucket, count in _fields(answers):
+        by_k.setdefault(k, Counter())[bucket] += count
+    newest = _slot(now)
+    recent = newest - _slot(now - _RATE_WINDOW_S)
+    seconds = now - (newest - recent + 1) * LATENCY_SLOT_S
+    answered = sum(count for _, _, count in _fields(answers[:recent]))
+    quantiles = {k: quantiles_of(by_k[k]) for k in sorted(by_k, key=_first_k)}
+    return Latency(quantiles, answered / seconds if seconds > 0 else 0.0)
+
+
+def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
+    """Return the quantiles of requests counted by bucket; there is one at least."""
+    return Quantiles(sum(counts.values()), *(quantile_ms(counts, percent) for percent in (50, 95, 99)))
+
+
+def quantile_ms(counts: Mapping[int, int], percent: int) -> float:
+    """Return the duration that `percent` of the requests did not exceed."""
+    rank = max(1, -(-percent * sum(counts.values()) // 100))
+    for bucket in sorted(counts):
+        rank -= counts[bucket]
+        if rank <= 0:
+            break
+    return middle_s(bucket) * 1000
+
+
+def bucket_of(seconds: float) -> int:
+    """Return the bucket that a duration is counted in; bucket n ends at 0.1 ms * 1.1 ** n."""
+    if not seconds > _LOWEST_S:
+        return 0
+    return _LAST if seconds >= _HIGHEST_S else math.ceil(math.log(seconds / _LOWEST_S) / math.log(_GROWTH))
+
+
+def middle_s(bucket: int) -> float:
+    """Return the duration that stands for a bucket: its geometric middle."""
+    return _LOWEST_S * _GROWTH ** (max(0, bucket) - 0.5) if bucket else _LOWEST_S
+
+
+def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int, int]]:
+    for answer in answers:
+        for field, count in answer.items():
+            k, _, bucket = field.decode().partition("|")
+            yield k, int(bucket), int(count)
+
+
+def _first_k(label: str) -> int:
+    return int(label.rstrip("+").partition("-")[0])
+
+
+def _slot(at: float) -> int:
+    return int(at // LATENCY_SLOT_S)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,52 @@
+"""Whether a request would be answered now. Balancers ask often, and whoever reaches the port may ask without a key, so
+Redis is asked once at a time and not more often than a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rerank_shared.connections import outages_told
+from rerank_shared.errors import QueueUnavailable
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings
+
+_REMEMBERED_S = 0.25
+
+
+class Readiness:
+    """What a fleet lacks, as of a moment ago. `redis` is an asyncio client."""
+
+    def __init__(
+        self, redis: Any, keys: Keys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis, self._keys, self._settings, self._clock = redis, keys, settings, clock
+        self._turn = asyncio.Lock()
+        self._known: str | None = None
+        self._known_until = float("-inf")
+
+    async def lacking(self) -> str | None:
+        """Return what is missing, None if nothing is."""
+        async with self._turn:
+            if self._clock() >= self._known_until:
+                self._known = await self._ask()
+                self._known_until = self._clock() + _REMEMBERED_S
+            return self._known
+
+    async def _ask(self) -> str | None:
+        """Workers send heartbeats once they are warm, and announce what they serve."""
+        try:
+            with outages_told(self._settings, "looking for workers"):
+                seconds, microseconds = await self._redis.time()
+                now = seconds + microseconds / 1e6
+                pipe: Any = self._redis.pipeline(transaction=False)
+                pipe.zcount(self._keys.workers, now, "+inf")
+                pipe.zrangebyscore(self._keys.models, now, "+inf")
+                workers, models = await pipe.execute()
+        except QueueUnavailable:
+            return "Redis can't be reached"
+        if not workers:
+            return "no worker is alive"
+        return None if models else "no model is announced"

@@ -1,0 +1,117 @@
+"""Settings of the HTTP gateway: read from the environment with the prefix RERANK_GATEWAY_.
+
+The fleet's own settings (Redis, namespace, model, default deadlines, documents a request) hold for the gateway as for
+any other client. As there, a variable with the prefix that no field reads is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.settings import GATEWAY_PREFIX, explain, refuse_unknown
+
+_MIB = 1024 * 1024
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class GatewaySettings(BaseSettings):
+    """Effective settings of a gateway; build it with `load_gateway_settings()`."""
+
+    model_config = SettingsConfigDict(env_prefix=GATEWAY_PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 in a container.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on. 0: any that is free.")
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Gateway processes behind that one port. One serves some hundred requests a second; it runs no "
+        "model, so it needs no core of its own.",
+    )
+    keys: str | None = Field(
+        None,
+        description="File of API keys, made by `rerank-fleet keys create`. Unset: whoever reaches the port may use it. "
+        "Set: nobody gets in without a key, even if the file is empty.",
+    )
+    max_body_mib: float = Field(
+        16.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Largest request body, MiB; refused before it is parsed, and by Content-Length before it is read. "
+        "A key may have less.",
+    )
+    body_timeout_s: float = Field(
+        10.0, gt=0.0, allow_inf_nan=False, description="How long a request's body may take to arrive."
+    )
+    max_open: int = Field(
+        2_000,
+        ge=1,
+        description="Requests that one gateway process has open at once; more are told 503 with Retry-After. With the "
+        "body limit it bounds memory.",
+    )
+    max_live: int = Field(
+        50, ge=0, description="Pages that may watch the fleet live through one gateway process. 0: none."
+    )
+    cors_origins: Names = Field(
+        (),
+        description="Origins, by comma, whose pages may call this gateway from a browser; `*` for all.",
+    )
+    stand_in_for: Names = Field(
+        ("rerank-*", "jina-*", "voyage-*"),
+        description="Model names, by comma, with * and ?, that the fleet's own model answers for, so that code written "
+        "for a hosted API needs no change but its URL. The answer names the model that scored. Other names that the "
+        "fleet does not serve are an error.",
+    )
+    overflow_url: str | None = Field(
+        None,
+        description="Base URL of a Cohere-compatible API, https only, that requests go to which the fleet would answer "
+        "too late. Their texts leave your network then. Unset: they are refused with 429.",
+    )
+    overflow_key: SecretStr | None = Field(None, description="API key for the overflow URL.")
+    overflow_model: str | None = Field(None, description="Model to ask for there; needed with an overflow URL.")
+    drain_s: float = Field(
+        0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How long the port stays open after SIGTERM, while /readyz says no already. Behind a balancer: "
+        "longer than it takes to notice.",
+    )
+    grace_s: float = Field(
+        30.0, ge=0.0, allow_inf_nan=False, description="How long open requests may take to end after that."
+    )
+
+    @field_validator("cors_origins", "stand_in_for", mode="before")
+    @classmethod
+    def _by_comma(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError("an origin is scheme://host[:port], without a path")
+        return value
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request body, bytes."""
+        return round(self.max_body_mib * _MIB)
+
+
+def load_gateway_settings(**overrides: Any) -> GatewaySettings:
+    """Return the gateway's settings of the environment, `overrides` that are not None first.
+
+    Raises UnknownSetting and ConfigurationError as `load_settings`.
+    """
+    refuse_unknown(os.environ, GATEWAY_PREFIX, GatewaySettings.model_fields)
+    try:
+        return GatewaySettings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigurationError(explain(error, GATEWAY_PREFIX)) from None

@@ -1,0 +1,59 @@
+"""Settings of the gateway: read from their own variables, which the fleet's own settings leave alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rerank_producer.gateway.settings import load_gateway_settings
+from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.settings import load_settings
+
+
+def test_lists_are_written_by_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_GATEWAY_CORS_ORIGINS", "https://shop.example, http://localhost:3000,")
+    monkeypatch.setenv("RERANK_GATEWAY_STAND_IN_FOR", "")
+    settings = load_gateway_settings()
+    assert settings.cors_origins == ("https://shop.example", "http://localhost:3000")
+    assert settings.stand_in_for == ()
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://shop.example/page", "null"])
+def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="RERANK_GATEWAY_CORS_ORIGINS"):
+        load_gateway_settings(cors_origins=origin)
+
+
+def test_an_argument_comes_before_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_GATEWAY_PORT", "7")
+    assert load_gateway_settings(port=8).port == 8
+    assert load_gateway_settings(port=None).port == 7
+
+
+def test_a_variable_that_no_setting_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_GATEWAY_KEY", "keys.toml")
+    with pytest.raises(UnknownSetting, match="RERANK_GATEWAY_KEYS"):
+        load_gateway_settings()
+
+
+def test_the_fleet_s_settings_leave_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_GATEWAY_PORT", "7")
+    load_settings()
+
+
+def test_a_body_limit_is_in_mib() -> None:
+    assert load_gateway_settings(max_body_mib=0.5).max_body_bytes == 512 * 1024
+
+
+def test_no_secret_is_shown() -> None:
+    settings = load_gateway_settings(overflow_key="hush", overflow_url="https://up.example", overflow_model="m")
+    assert "hush" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_they_need_no_web_framework() -> None:
+    script = (
+        "import sys, rerank_producer.gateway.settings; assert not {'fastapi', 'httpx', 'uvicorn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,58 @@
+"""On which terms a request is served: one budget of time from its first byte, and whom the fleet charges."""
+
+from __future__ import annotations
+
+import pytest
+
+from rerank_producer.gateway.ask import Ask
+from rerank_producer.gateway.keyring import ApiKey
+from rerank_producer.gateway.terms import terms_of
+from rerank_shared.settings import Settings, load_settings
+
+KEY = ApiKey("abcdefgh", "search", "shop", default_deadline_ms=400.0, max_documents=7)
+HEADER = {"x-rerank-deadline-ms": "100"}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(default_deadline_ms=1_000, bulk_deadline_ms=9_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "ask", "whole_ms"),
+    [
+        (None, {}, Ask("q", []), 1_000),
+        (None, {}, Ask("q", [], job_class="bulk"), 9_000),
+        (KEY, {}, Ask("q", []), 400),
+        (KEY, {}, Ask("q", [], deadline_ms=300), 300),
+        (KEY, HEADER, Ask("q", [], deadline_ms=300), 100),
+        (None, {}, Ask("q", [], deadline_ms=0), 0),
+    ],
+)
+def test_the_nearest_word_counts_and_counts_from_the_start(
+    settings: Settings, key: ApiKey | None, headers: dict[str, str], ask: Ask, whole_ms: float
+) -> None:
+    terms = terms_of(key, headers, started=50.0)
+    assert terms.left_ms(ask, settings, 50.0, waits=True) == whole_ms
+    assert terms.left_ms(ask, settings, 50.25, waits=True) == whole_ms - 250
+
+
+def test_nobody_is_waited_for_longer_than_the_fleet_s_longest_default(settings: Settings) -> None:
+    terms = terms_of(None, {}, started=0.0)
+    assert terms.left_ms(Ask("q", [], deadline_ms=1e15), settings, 0.0, waits=False) == 9_000
+
+
+def test_a_key_s_patience_is_not_for_jobs_that_are_collected_later(settings: Settings) -> None:
+    terms = terms_of(KEY, {}, started=0.0)
+    assert terms.left_ms(Ask("q", [], job_class="bulk"), settings, 0.0, waits=False) == 9_000
+
+
+def test_only_without_keys_a_request_may_name_its_tenant() -> None:
+    ask = Ask("q", [], tenant="news")
+    assert terms_of(None, {}, 0.0).tenant(ask) == "news"
+    assert terms_of(KEY, {}, 0.0).tenant(ask) == "shop"
+
+
+def test_documents() -> None:
+    assert terms_of(KEY, {}, 0.0).max_documents == 7
+    assert terms_of(None, {}, 0.0).max_documents is None

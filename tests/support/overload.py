@@ -1,0 +1,30 @@
+"""A fleet that is overloaded by what it says of itself: one process, minutes of work before it, nobody who runs it."""
+
+from __future__ import annotations
+
+from producer.echo_worker import announce
+from rerank_producer import RerankClient
+from rerank_shared.catalogue import name_of
+from rerank_shared.connections import connect
+from rerank_shared.fleet import cost_field, share_cost
+from rerank_shared.keys import Keys
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.settings import Settings
+
+#: Of what waits. It stops counting then; no test takes as long.
+_WAITING_MS = 600_000.0
+_SLOW = CostParameters(run_s=1.0, token_s=1.0, token_longest_s=0.0)
+
+
+def overloaded_fleet(settings: Settings) -> Settings:
+    """Make it so; returns the settings of its clients, for whom whatever they ask comes after what waits."""
+    # Age alone orders then, so a request may have any deadline.
+    settings = settings.model_copy(update={"aging_s": 0.001})
+    keys = Keys(settings.namespace)
+    with connect(settings) as client, RerankClient(settings) as producer:
+        announce(client, settings)
+        pipe = client.pipeline(transaction=False)
+        share_cost(pipe, keys, [name_of(settings.model)], cost_field("echo", "here"), _SLOW)
+        pipe.execute()
+        producer.submit("q", ["a", "b c", "d e f"] * 40, deadline_ms=_WAITING_MS)
+    return settings
