@@ -1,0 +1,61 @@
+// Tabs of code, and a button that copies the one that is shown.
+import { el, put } from "./dom.js";
+
+let chosen = 0;
+
+/** Show the tabs in a place; `tabs` are `{name, code}`. The chosen one stays chosen when they are shown anew. */
+export function showCode(place, tabs) {
+  chosen = Math.min(chosen, tabs.length - 1);
+  if (place.querySelector("pre") && place.querySelectorAll("[role=tab]").length === tabs.length) return update(place, tabs);
+  const said = el("span", { class: "out", role: "status" });
+  const list = el("div", { role: "tablist", "aria-label": "Language" }, tabs.map((tab, at) =>
+    el("button", { type: "button", role: "tab", id: `tab-${at}`, "aria-controls": "code-panel", text: tab.name, click: () => choose(place, at) })));
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    choose(place, (chosen + step + list.children.length) % list.children.length);
+    list.children[chosen].focus();
+  });
+  const copy = el("button", { type: "button", class: "quiet copy", text: "Copy", click: () => copied(place, copy, said) });
+  const pre = el("pre", { id: "code-panel", role: "tabpanel", tabindex: "0", translate: "no" }, el("code"));
+  put(place, el("div", { class: "bar" }, list, said, copy), pre);
+  return update(place, tabs);
+}
+
+function update(place, tabs) {
+  place.tabs = tabs;
+  choose(place, chosen);
+}
+
+function choose(place, at) {
+  chosen = at;
+  for (const [index, tab] of [...place.querySelectorAll("[role=tab]")].entries()) {
+    tab.setAttribute("aria-selected", String(index === at));
+    tab.tabIndex = index === at ? 0 : -1;
+  }
+  const panel = place.querySelector("pre");
+  panel.setAttribute("aria-labelledby", `tab-${at}`);
+  panel.firstChild.textContent = place.tabs[at].code;
+}
+
+async function copied(place, button, said) {
+  const done = await write(place.tabs[chosen].code, place.querySelector("pre"));
+  button.textContent = done ? "Copied" : "Press Ctrl C";
+  said.textContent = done ? `${place.tabs[chosen].name} copied` : "selected: press Ctrl C to copy";
+  setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, 1600);
+}
+
+async function write(text, panel) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Over plain HTTP a browser has no clipboard but this one.
+    const selection = getSelection();
+    selection.selectAllChildren(panel);
+    const done = document.execCommand("copy");
+    if (done) selection.removeAllRanges();
+    return done;
+  }
+}

@@ -1,0 +1,101 @@
+// The request on the page as code to copy. A key is never written into it: it is read from the environment. Pure.
+import { textOf } from "./candidates.js";
+
+const VARIABLE = "RERANK_API_KEY";
+/** Linux takes 128 KiB as one argument of a command. */
+const ARGUMENT_BYTES = 100_000;
+/** A name of Cohere's that the gateway answers for, where the fleet's own is not known. */
+const STAND_IN = "rerank-v3.5";
+
+/** Return `[{name, code}]` of a request to the gateway at `origin`; `model` is what the fleet serves. */
+export function snippets(request, { origin, keyed, partial, model }) {
+  const at = { request, origin: origin.replace(/\/+$/, ""), keyed, partial, model };
+  return [
+    { name: "curl", code: curl(at) },
+    { name: "Python", code: python(at) },
+    { name: "Cohere SDK", code: cohere(at) },
+  ];
+}
+
+function curl({ request, origin, keyed, partial }) {
+  const lines = [`curl -sS ${quoted(`${origin}/fleet/rerank`)}`, "  -H 'Content-Type: application/json'"];
+  if (keyed) lines.push(`  -H "Authorization: Bearer $${VARIABLE}"`);
+  if (!partial) lines.push("  -H 'X-Rerank-Partial: false'");
+  const body = JSON.stringify(request, null, 1);
+  const fits = new TextEncoder().encode(body).length <= ARGUMENT_BYTES;
+  // No line of JSON is but a word, so that none ends the here-document.
+  lines.push(fits ? `  --data-raw ${quoted(body)}` : `  --data-binary @- <<'EOF'\n${body}\nEOF`);
+  return lines.join(" \\\n");
+}
+
+function python({ request, origin, keyed, partial }) {
+  const headers = {};
+  if (!partial) headers["X-Rerank-Partial"] = '"false"';
+  if (keyed) headers.Authorization = `f"Bearer {os.environ['${VARIABLE}']}"`;
+  const spelled = Object.entries(headers).map(([name, value]) => `"${name}": ${value}`);
+  return [
+    ...(keyed ? ["import os", ""] : []),
+    "import httpx",
+    "",
+    "response = httpx.post(",
+    `    ${JSON.stringify(`${origin}/fleet/rerank`)},`,
+    ...(spelled.length ? [`    headers={${spelled.join(", ")}},`] : []),
+    `    json=${indented(literal(request, 0))},`,
+    `    timeout=${timeout(request)},`,
+    ")",
+    "response.raise_for_status()",
+    'for result in response.json()["results"]:',
+    '    print(result["index"], result["relevance_score"])',
+  ].join("\n");
+}
+
+function cohere({ request, origin, keyed, partial, model }) {
+  const options = { model: request.model ?? model ?? STAND_IN, query: request.query, documents: request.documents.map(textOf) };
+  if (request.top_n) options.top_n = request.top_n;
+  if (request.max_length) options.max_tokens_per_doc = request.max_length;
+  const spelled = Object.entries(options).map(([name, value]) => `    ${name}=${indented(literal(value, 0))},`);
+  const headers = {};
+  if (request.deadline_ms) headers["X-Rerank-Deadline-Ms"] = String(request.deadline_ms);
+  if (!partial) headers["X-Rerank-Partial"] = "false";
+  const more = {};
+  if (Object.keys(headers).length) more.additional_headers = headers;
+  if (request.deadline_ms) more.timeout_in_seconds = timeout(request);
+  if (Object.keys(more).length) spelled.push(`    request_options=${literal(more, 1)},`);
+  return [
+    ...(keyed ? ["import os", ""] : []),
+    "import cohere",
+    "",
+    "client = cohere.ClientV2(",
+    `    api_key=${keyed ? `os.environ["${VARIABLE}"]` : '"none-needed"'},`,
+    `    base_url=${JSON.stringify(origin)},`,
+    ")",
+    "response = client.rerank(",
+    ...(request.class ? [`    # Cohere's API has no classes: this is asked as interactive, not as ${request.class}.`] : []),
+    ...spelled,
+    ")",
+    "for result in response.results:",
+    "    print(result.index, result.relevance_score)",
+  ].join("\n");
+}
+
+/** Without a deadline of its own a request has the fleet's or its key's, which nothing here knows. */
+const timeout = (request) => (request.deadline_ms ? Math.ceil(request.deadline_ms / 1000) + 5 : "None");
+
+/** For a POSIX shell: nothing is special between single quotes but a single quote. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+const indented = (code) => code.replaceAll("\n", "\n    ");
+
+/** A JSON value as Python writes it: JSON's strings are Python's, lone surrogates are not text in either. */
+function literal(value, depth) {
+  if (value === null || value === undefined) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value !== "object") return JSON.stringify(value);
+  const pad = "    ".repeat(depth + 1);
+  const [open, close, items] = Array.isArray(value)
+    ? ["[", "]", value.map((each) => literal(each, depth + 1))]
+    : ["{", "}", Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${literal(each, depth + 1)}`)];
+  if (!items.length) return open + close;
+  if (!Array.isArray(value) && depth > 0) return `${open}${items.join(", ")}${close}`;
+  return `${open}\n${items.map((item) => `${pad}${item},\n`).join("")}${"    ".repeat(depth)}${close}`;
+}

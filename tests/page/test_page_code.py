@@ -1,0 +1,152 @@
+"""The request as code: it is run here, and answers as the page does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from page.board import Board
+from page.conftest import OpenPage
+from support.gateway import TestGateway
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
+#: What shells, Python and JSON each take for something else.
+NASTY = [
+    "it's a \"quoted\" text, isn't it?",
+    "$HOME `id` $(id) \\n \\ %s {0} #{x}",
+    "two\nlines\tand a tab, then \u2028 and \u00a0",
+    "</script><b>bold</b> & 'more' '' \"\"",
+    "naïve 中文 🙂 f'{os}' \"\"\" '''",
+    "plain",
+]
+QUERY = 'who\'s quoted in "texts"? $PATH `x` \\'
+
+
+@pytest.fixture
+def board(shown: TestGateway, open_page: OpenPage) -> Board:
+    board = open_page(shown.url)
+    board.ask(QUERY, json.dumps(NASTY))
+    board.option("top-n", "5")
+    board.option("deadline", "20000")
+    return board
+
+
+def environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
+def run(*command: str, text: str | None = None) -> str:
+    done = subprocess.run(command, env=environ(), input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_curl_asks_for_the_same(board: Board) -> None:
+    order = [row.index for row in board.rerank()]
+    answer = json.loads(run("sh", "-c", board.code("curl")))
+    assert [result["index"] for result in answer["results"]] == order
+    # Equal to the byte: every score comes from the cache.
+    assert answer["usage"]["pairs_run"] == 0
+
+
+def test_python_asks_for_the_same(board: Board) -> None:
+    order = [row.index for row in board.rerank()]
+    printed = run(sys.executable, "-W", "ignore", "-c", board.code("Python")).splitlines()
+    assert [int(line.split()[0]) for line in printed] == order
+
+
+@pytest.mark.clients
+def test_the_cohere_sdk_asks_for_the_same(board: Board) -> None:
+    pytest.importorskip("cohere", reason="needs Cohere's SDK: pip install cohere")
+    order = [row.index for row in board.rerank()]
+    printed = run(sys.executable, "-W", "ignore", "-c", board.code("Cohere SDK")).splitlines()
+    assert [int(line.split()[0]) for line in printed] == order
+
+
+def test_all_python_on_the_page_compiles(board: Board) -> None:
+    for name in ("Python", "Cohere SDK"):
+        compile(board.code(name), name, "exec")
+    assert 'model="cross-encoder/ms-marco-MiniLM-L-12-v2"' in board.code("Cohere SDK")
+
+
+def test_code_follows_what_is_typed(board: Board) -> None:
+    board.page.fill("#query", "another question")
+    assert "another question" in board.code("curl")
+    board.page.uncheck("#partial")
+    assert "X-Rerank-Partial: false" in board.code("curl")
+    assert '"X-Rerank-Partial": "false"' in board.code("Python")
+    headers = '"additional_headers": {"X-Rerank-Deadline-Ms": "20000", "X-Rerank-Partial": "false"}'
+    assert headers in board.code("Cohere SDK")
+    board.page.select_option("#class", "bulk")
+    assert "asked as interactive, not as bulk" in board.code("Cohere SDK")
+    compile(board.code("Cohere SDK"), "Cohere SDK", "exec")
+
+
+def test_code_waits_as_long_as_the_answer_may_take(board: Board) -> None:
+    assert "timeout=25," in board.code("Python")
+    assert '"timeout_in_seconds": 25' in board.code("Cohere SDK")
+    # The deadline is then the operator's or the key's, for bulk an hour and more.
+    board.option("deadline", "")
+    assert "timeout=None," in board.code("Python")
+    assert "request_options" not in board.code("Cohere SDK")
+
+
+def test_code_names_a_model_that_is_served(board: Board, shown: TestGateway) -> None:
+    """Also where the page does not know the fleet's yet."""
+    options = {"origin": shown.url, "keyed": False, "partial": True, "model": None}
+    *_, cohere = board.call("snippets.js", "snippets", {"query": "q", "documents": ["a"]}, options)
+    (model,) = re.findall(r'model="(.*)"', cohere["code"])
+    with shown.client() as http:
+        assert http.post("/v2/rerank", json={"model": model, "query": "q", "documents": ["a"]}).is_success
+
+
+def test_curl_takes_more_than_fits_a_command_line(board: Board) -> None:
+    documents = ["EOF", "\nEOF\n", *NASTY, *(f"text {number}: {'é' * 700}" for number in range(100))]
+    board.ask(QUERY, json.dumps(documents))
+    code = board.code("curl")
+    assert len(code.encode()) > 131_072
+    answer = json.loads(run("sh", "-c", ". /dev/stdin", text=code))
+    rows = board.rerank()
+    assert [result["index"] for result in answer["results"]] == [row.index for row in rows]
+    assert board.page.locator(".cached").count() == 5
+
+
+def test_copy_copies_what_is_shown(shown: TestGateway, open_page: OpenPage) -> None:
+    board = open_page(shown.url, permissions=["clipboard-read", "clipboard-write"])
+    # It says so for a moment only.
+    board.page.evaluate(
+        """() => {
+          const button = document.querySelector(".copy");
+          window.said = [];
+          new MutationObserver(() => window.said.push(button.textContent)).observe(button, { childList: true });
+        }"""
+    )
+    for number, name in enumerate(("curl", "Python", "Cohere SDK"), 1):
+        code = board.code(name)
+        board.page.get_by_role("button", name="Copy").click()
+        board.until(f"window.said.length === {2 * number}")
+        assert board.page.evaluate("navigator.clipboard.readText()") == code
+    assert board.page.evaluate("window.said") == ["Copied", "Copy"] * 3
+
+
+def test_copy_works_where_a_browser_has_no_clipboard(shown: TestGateway, open_page: OpenPage) -> None:
+    """As over plain HTTP from another machine."""
+    board = open_page(shown.url, opened=False)
+    board.page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    board.open(shown.url)
+    board.page.evaluate("document.addEventListener('copy', () => { window.copied = String(getSelection()); })")
+    code = board.code("curl")
+    board.page.get_by_role("button", name="Copy").click()
+    board.until("window.copied !== undefined")
+    assert board.page.evaluate("window.copied") == code
+
+
+def test_the_answer_can_be_read_as_json(board: Board) -> None:
+    rows = board.rerank()
+    answer = json.loads(board.code("Answer"))
+    assert [result["index"] for result in answer["results"]] == [row.index for row in rows]
