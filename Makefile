@@ -6,11 +6,13 @@ EXTRAS ?= dev
 STAMP  := $(VENV)/.installed-$(EXTRAS)
 PEERS  ?= .venv-peers
 EXPORT ?= .venv-export
+CLIENTS ?= .venv-clients
+COHERE ?= .venv-cohere
 #: A load at which policies differ, for the docs.
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
-.PHONY: help install demo check lint test test-export bench bench-engine bench-engine-peers bench-scheduling soak clean
+.PHONY: help install demo check lint test test-clients test-export bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -27,10 +29,11 @@ demo:            ## Rerank real text through a real fleet on this machine.
 	@$(MAKE) --no-print-directory install EXTRAS=$(EXTRAS)
 	@$(BIN)/rerank-fleet demo
 
-check: $(STAMP)  ## Lint, format check and types; writes nothing.
+check: $(STAMP)  ## Lint, format check, types, known vulnerabilities; writes nothing.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python -m rerank_ops.audit
 
 lint: $(STAMP)   ## Mend what the linter and formatter can.
 	$(BIN)/ruff check --fix .
@@ -49,6 +52,23 @@ $(EXPORT)/.installed: $(PEERS_LIST) pyproject.toml
 test-export: $(EXPORT)/.installed  ## The tests of the export that need torch, in an environment of their own.
 	$(EXPORT)/bin/pytest -n 2 --dist loadgroup -m export
 
+$(CLIENTS)/.installed: tests/clients/requirements.txt tests/integrations/requirements.txt pyproject.toml
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@echo '*' > $(CLIENTS)/.gitignore
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,haystack,langchain,llama-index]' \
+	  --requirement tests/clients/requirements.txt --requirement tests/integrations/requirements.txt
+	@touch $@
+
+$(COHERE)/.installed: tests/clients/requirements-cohere.txt pyproject.toml
+	@test -x $(COHERE)/bin/python || $(PYTHON) -m venv $(COHERE)
+	@echo '*' > $(COHERE)/.gitignore
+	$(COHERE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --requirement $<
+	@touch $@
+
+test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks against a real gateway, in environments of their own.
+	$(CLIENTS)/bin/pytest -n 2 --dist loadgroup -m clients
+	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
+
 bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
 	$(BIN)/python -m rerank_ops.bench.fleet
 
@@ -61,6 +81,13 @@ bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a
 	done
 	$(BIN)/python -m rerank_ops.bench.render docs/scheduling.md --figures build/bench/scheduling.json \
 	  --output simulate=build/bench/simulate.txt --output redis-load=build/bench/redis-load.txt
+
+bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
+	$(BIN)/python -m rerank_ops.bench.gateway $(PARTS)
+	$(BIN)/python -m rerank_ops.bench.gateway.render docs/gateway.md
+
+fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, against a real one. Four minutes at most.
+	$(BIN)/python -m rerank_ops.bench.fuzz $(FUZZ)
 
 soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
 	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)
@@ -80,4 +107,4 @@ bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; r
 	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
-	rm -rf $(VENV) $(PEERS) $(EXPORT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
