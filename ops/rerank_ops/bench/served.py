@@ -1,0 +1,112 @@
+"""An HTTP server as a process of its own for as long as a block lasts, and the gateway as one.
+
+What it logs goes to a file; its address is read from there, as it listens on a port that was free.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.settings import GATEWAY_PREFIX, PREFIX, Settings, to_environ
+
+START_S = 60.0
+STOP_S = 40.0
+_POLL_S = 0.02
+_URL = re.compile(r"http://[\d.]+:[1-9]\d*")
+_GATEWAY = "from rerank_ops.cli import main; main()"
+
+
+class Served:
+    """A server's process. Raises ConfigurationError with the end of its log if it does not come up."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        self._name = log.stem
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            self.url = self._wait_for_url()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        """Return the processor time it has used so far."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def waited_s(self) -> float:
+        """Return how long its main thread could have run while others had the core (Linux; elsewhere 0)."""
+        path = Path(f"/proc/{self.pid}/schedstat")
+        return int(path.read_text().split()[1]) / 1e9 if path.exists() else 0.0
+
+    def rss_mb(self) -> float:
+        """Return the memory that it has resident."""
+        return float(psutil.Process(self.pid).memory_info().rss) / 1e6
+
+    def pin(self, core: int) -> None:
+        """Keep all of its threads on one core (Linux; elsewhere it stays where it is)."""
+        pin(self.pid, core)
+
+    def stop(self) -> int:
+        """End it in order; returns its exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def _wait_for_url(self) -> str:
+        give_up = time.monotonic() + START_S
+        while time.monotonic() < give_up and self._process.poll() is None:
+            # Servers say where they listen once they do.
+            if found := _URL.search(self.log.read_text(errors="replace")):
+                return found[0]
+            time.sleep(_POLL_S)
+        tail = " | ".join(self.log.read_text(errors="replace").splitlines()[-5:])
+        raise ConfigurationError(f"{self._name} did not listen within {START_S:g} s; its log ends: {tail}")
+
+
+def served_gateway(settings: Settings, log: Path, **variables: Any) -> Served:
+    """Start `rerank-fleet gateway` on a fleet; `variables` are its own settings, by the names of GatewaySettings."""
+    environ = clean_environ() | to_environ(settings) | {f"{GATEWAY_PREFIX}PORT": "0"}
+    environ |= {GATEWAY_PREFIX + name.upper(): str(value) for name, value in variables.items()}
+    return Served([sys.executable, "-c", _GATEWAY, "gateway"], environ, log)
+
+
+def clean_environ() -> dict[str, str]:
+    """Return this process's environment without any setting of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "REDIS_URL"}
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep all threads that a process has on one core, and those that they start (Linux; elsewhere nothing)."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    for thread in psutil.Process(pid).threads():
+        os.sched_setaffinity(thread.id, {core})
