@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.settings import Settings, load_settings
+from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet
 from support.gateway import TestGateway
 
@@ -31,12 +31,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller's settings must not reach a test."""
-    for name in list(os.environ):
-        if name.startswith("RERANK_") or name == "REDIS_URL":
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """The caller's settings must not reach a test, nor what many of them share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - bare_environ().keys():
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

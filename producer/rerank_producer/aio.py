@@ -114,7 +114,7 @@ class AsyncPort:
             self._pending.add(waiter)
         try:
             self._needed.set()
-            await _set_within(self._settled, TIMEOUT_S)
+            await set_within(self._settled, TIMEOUT_S)
             if channels:
                 await self._subscribed([waiter for waiter in waiters if waiter.channel is not None])
         except BaseException:
@@ -125,7 +125,7 @@ class AsyncPort:
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         signal = waiter.signal
         assert isinstance(signal, asyncio.Event)
-        await _set_within(signal, wait_s)
+        await set_within(signal, wait_s)
         signal.clear()
 
     def forget(self, waiters: Sequence[Waiter]) -> None:
@@ -167,11 +167,13 @@ class AsyncPort:
             await self.wait(waiters[0], left_s)
 
 
-async def _set_within(event: asyncio.Event, wait_s: float) -> None:
+async def set_within(event: asyncio.Event, wait_s: float) -> bool:
+    """Wait for an event; returns whether it is set."""
     if not event.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await event.wait()
+    return event.is_set()
 
 
 def _log_failure(done: Future[None]) -> None:

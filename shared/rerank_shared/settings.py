@@ -324,6 +324,11 @@ def refuse_unknown(environ: Mapping[str, str], prefix: str = PREFIX, fields: Col
             raise UnknownSetting(f"{name} is no setting of Rerank Fleet.{hint} `rerank-fleet doctor` lists them all.")
 
 
+def bare_environ() -> dict[str, str]:
+    """Return this process's environment without any variable that a setting is read from."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "REDIS_URL"}
+
+
 def to_environ(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process load equal settings."""
     environ: dict[str, str] = {}

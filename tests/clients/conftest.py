@@ -29,10 +29,7 @@ def served(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> 
     key_file = directory / "keys.toml"
     key_file.write_text(keys.text)
     key_file.chmod(0o600)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("RERANK_") or name == "REDIS_URL"]:
-            patch.delenv(name)
-        settings = load_settings(redis_url=server.url, namespace=f"clients-{uuid.uuid4().hex[:12]}")
+    settings = load_settings(redis_url=server.url, namespace=f"clients-{uuid.uuid4().hex[:12]}")
     with (
         TestFleet(settings, directory) as workers,
         TestGateway(settings, directory / "gateway.log", keys=key_file) as gateway,

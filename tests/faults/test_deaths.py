@@ -6,7 +6,6 @@ a submitted one has nobody who could.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import pytest
 from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.errors import JobPoisoned
-from rerank_shared.settings import Settings, load_settings, to_environ
+from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
 from support.fleet import TestFleet
 from support.jobs import passages
@@ -113,11 +112,10 @@ def test_connections_that_are_cut_are_made_anew(start_fleet: StartFleet, setting
 
 def test_jobs_of_a_killed_supervisor_s_workers_are_done_by_others(start_fleet: StartFleet, settings: Settings) -> None:
     """Its workers notice, drain, and give back what they hold."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
     command = [COMMAND, "worker", "--processes", "1"]
     fleet = start_fleet(0)
     with RerankClient(settings) as client:
-        supervisor = subprocess.Popen(command, env=environ | to_environ(settings), stderr=subprocess.DEVNULL)
+        supervisor = subprocess.Popen(command, env=bare_environ() | to_environ(settings), stderr=subprocess.DEVNULL)
         wait_until(lambda: fleet.state().workers, "its worker is there", bound_s=60)
         handle = client.submit("which rooms?", passages(400), deadline_ms=120_000)
         wait_until(lambda: fleet.held_jobs() == 1, "its worker has the job")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,10 +19,7 @@ from support.upstream import Upstream, serving
 def fronted(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontedFleet]:
     """A gateway for all tests of this process; what they leave in its cache must not matter to each other."""
     directory = tmp_path_factory.mktemp("gateway")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("RERANK_") or name == "REDIS_URL"]:
-            patch.delenv(name)
-        settings = load_settings(redis_url=server.url, namespace=f"gateway-{uuid.uuid4().hex[:12]}")
+    settings = load_settings(redis_url=server.url, namespace=f"gateway-{uuid.uuid4().hex[:12]}")
     with (
         TestFleet(settings, directory) as fleet,
         TestGateway(settings, directory / "gateway.log", body_timeout_s=1.5, max_body_mib=4) as gateway,

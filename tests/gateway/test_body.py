@@ -22,6 +22,7 @@ from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.body import decode_json, read_body
 from rerank_producer.gateway.refused import ClientGone, Refused
 from rerank_shared.schemas import encodable
+from support.answers import JSON
 from support.waiting import wait_until
 
 LIMIT = 100
@@ -132,13 +133,7 @@ async def test_what_is_not_compressed_may_say_so(coding: bytes) -> None:
     assert await read(chunks(b"{}"), [(b"content-encoding", coding)]) == b"{}"
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-)
-
-
-@given(json_values, st.booleans(), st.booleans())
+@given(JSON, st.booleans(), st.booleans())
 def test_json_is_what_the_standard_library_takes_it_for(value: Any, escaped: bool, marked: bool) -> None:
     text = json.dumps(value, ensure_ascii=escaped)
     assert decode_json(text.encode("utf-8-sig" if marked else "utf-8")) == value

@@ -10,18 +10,13 @@ import pytest
 from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
-from producer.echo_worker import announce
 from rerank_ops.server import EmbeddedServer
-from rerank_producer import RerankClient
 from rerank_producer.gateway.keyfile import new_key
-from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect
-from rerank_shared.fleet import cost_field, share_cost
-from rerank_shared.keys import Keys
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
 from support.gateway import TestGateway
 from support.jobs import passages
+from support.overload import overloaded_fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 
@@ -80,15 +75,8 @@ def test_what_the_gateway_finds_wrong_is_told_in_its_words(board: Board) -> None
 @pytest.fixture
 def overloaded(settings: Settings, start_gateway: StartGateway) -> TestGateway:
     """The gateway of a fleet of one process that says of itself that what waits there takes most of a minute."""
-    keys, model = Keys(settings.namespace), name_of(settings.model)
-    with connect(settings) as client, RerankClient(settings) as producer:
-        announce(client, settings)
-        pipe = client.pipeline(transaction=False)
-        share_cost(pipe, keys, [model], cost_field("echo", "here"), CostParameters(0.0, 0.005, 0.0))
-        pipe.execute()
-        # It lies there until the test has ended, and by its age it is due before what the test asks.
-        producer.submit("which rooms?", passages(20, words=400), deadline_ms=100_000)
-    return start_gateway()
+    cost = CostParameters(run_s=0.0, token_s=0.005, token_longest_s=0.0)
+    return start_gateway(overloaded_fleet(settings, cost, passages(20, words=400)))
 
 
 @pytest.mark.faults

@@ -22,7 +22,7 @@ from rerank_shared.connections import connect
 from rerank_shared.digest import pair_digests
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Job, Score
-from rerank_shared.settings import Settings, load_settings, to_environ
+from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.waiting import wait_until
 
 
@@ -76,8 +76,7 @@ def echo(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def serve_echo(settings: Settings, log_path: Path) -> Iterator[Echo]:
     """Run an echo worker and wait until it is ready."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
-    environ |= to_environ(settings)
+    environ = bare_environ() | to_environ(settings)
     client = connect(settings)
     with log_path.open("wb") as log:
         process = subprocess.Popen(

@@ -17,7 +17,6 @@ PAIR_TOKENS = 10
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
 )
 LOGITS = st.lists(st.none() | st.floats(-30.0, 30.0), min_size=1, max_size=12).filter(
     lambda logits: any(logit is not None for logit in logits)

@@ -15,7 +15,7 @@ from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect
 from rerank_shared.fleet import FleetState, read_state
 from rerank_shared.keys import Keys
-from rerank_shared.settings import Settings, to_environ
+from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.waiting import wait_until
 
 _TESTS = Path(__file__).parents[1]
@@ -86,9 +86,8 @@ class TestFleet:
         return names <= {worker.worker_id for worker in self.state().workers}
 
     def _spawn(self, number: int, mortal: str | None) -> subprocess.Popen[bytes]:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
-        environ |= to_environ(self.settings) | {"FLEET_WORKER_NAME": _name(number), "OMP_NUM_THREADS": "1"}
-        environ["TOKENIZERS_PARALLELISM"] = "false"
+        environ = bare_environ() | to_environ(self.settings)
+        environ |= {"FLEET_WORKER_NAME": _name(number), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         module = ["rerank_worker.process"]
         if mortal is not None:
             module = ["support.mortal", mortal]

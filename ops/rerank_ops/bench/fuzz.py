@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rerank_ops.bench.served import clean_environ, served_gateway
+from rerank_ops.bench.served import served_gateway
 from rerank_ops.local_fleet import local_fleet
-from rerank_shared.settings import load_settings
+from rerank_shared.settings import bare_environ, load_settings
 
 ENDLESS = "/fleet/live"
 CHECKS = (
@@ -57,9 +57,9 @@ def main() -> int:
             command += ["--max-examples", str(chosen.examples), "--max-time", str(chosen.seconds)]
             # Longer than the deadline of a request that names none.
             command += ["--request-timeout", "60", "--continue-on-failure", "--generation-database", "none"]
-            code = subprocess.run([*command, *chosen.rest], env=clean_environ(), cwd=directory, check=False).returncode
+            code = subprocess.run([*command, *chosen.rest], env=bare_environ(), cwd=directory, check=False).returncode
             if code:
-                print("The gateway's log ends:", *gateway.log.read_text().splitlines()[-20:], sep="\n", flush=True)
+                print("The gateway's log ends:", *gateway.log_path.read_text().splitlines()[-20:], sep="\n", flush=True)
     return int(code != 0)
 
 

@@ -19,12 +19,13 @@ from typing import Any, Self
 import psutil
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import GATEWAY_PREFIX, PREFIX, Settings, to_environ
+from rerank_shared.settings import GATEWAY_PREFIX, Settings, bare_environ, to_environ
 
 START_S = 60.0
 STOP_S = 40.0
 _POLL_S = 0.02
-_URL = re.compile(r"http://[\d.]+:[1-9]\d*")
+#: As the gateway says it, and uvicorn of others.
+_URL = re.compile(r"(?:listening url=|running on )(http://\S+:[1-9]\d*)")
 _GATEWAY = "from rerank_ops.cli import main; main()"
 
 
@@ -32,10 +33,10 @@ class Served:
     """A server's process. Raises ConfigurationError with the end of its log if it does not come up."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
-        self.log = log
+        self.log_path = log
         self._name = log.stem
         with log.open("wb") as out:
-            self._process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
         try:
             self.url = self._wait_for_url()
         except BaseException:
@@ -45,12 +46,11 @@ class Served:
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self.process.pid
 
     def cpu_s(self) -> float:
         """Return the processor time it has used so far."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
+        return cpu_s(self.pid)
 
     def waited_s(self) -> float:
         """Return how long its main thread could have run while others had the core (Linux; elsewhere 0)."""
@@ -66,14 +66,15 @@ class Served:
         pin(self.pid, core)
 
     def stop(self) -> int:
-        """End it in order; returns its exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        """End it in order; returns its exit status. Raises TimeoutExpired if it had to be killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(STOP_S)
+            return self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -83,25 +84,30 @@ class Served:
 
     def _wait_for_url(self) -> str:
         give_up = time.monotonic() + START_S
-        while time.monotonic() < give_up and self._process.poll() is None:
+        while time.monotonic() < give_up and self.process.poll() is None:
             # Servers say where they listen once they do.
-            if found := _URL.search(self.log.read_text(errors="replace")):
-                return found[0]
+            if found := _URL.search(self.log_path.read_text(errors="replace")):
+                return found[1]
             time.sleep(_POLL_S)
-        tail = " | ".join(self.log.read_text(errors="replace").splitlines()[-5:])
+        tail = " | ".join(self.log_path.read_text(errors="replace").splitlines()[-5:])
         raise ConfigurationError(f"{self._name} did not listen within {START_S:g} s; its log ends: {tail}")
 
 
-def served_gateway(settings: Settings, log: Path, **variables: Any) -> Served:
-    """Start `rerank-fleet gateway` on a fleet; `variables` are its own settings, by the names of GatewaySettings."""
-    environ = clean_environ() | to_environ(settings) | {f"{GATEWAY_PREFIX}PORT": "0"}
-    environ |= {GATEWAY_PREFIX + name.upper(): str(value) for name, value in variables.items()}
-    return Served([sys.executable, "-c", _GATEWAY, "gateway"], environ, log)
+def served_gateway(settings: Settings, log: Path) -> Served:
+    """Start `rerank-fleet gateway` on a fleet."""
+    return Served([sys.executable, "-c", _GATEWAY, "gateway"], gateway_environ(settings), log)
 
 
-def clean_environ() -> dict[str, str]:
-    """Return this process's environment without any setting of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "REDIS_URL"}
+def gateway_environ(settings: Settings, **variables: Any) -> dict[str, str]:
+    """Return the environment of a gateway on a fleet; `variables` are its settings, by the names of GatewaySettings."""
+    own = {GATEWAY_PREFIX + name.upper(): str(value) for name, value in ({"port": 0} | variables).items()}
+    return bare_environ() | to_environ(settings) | own
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def pin(pid: int, core: int) -> None:

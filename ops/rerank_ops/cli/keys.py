@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,14 +156,6 @@ def _table(found: Sequence[ApiKey]) -> Table:
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:
-    return {
-        "name": key.name,
-        "id": key.key_id,
-        "tenant": key.tenant,
-        "tokens_per_s": key.tokens_per_s,
-        "burst_tokens": key.burst_tokens,
-        "max_documents": key.max_documents,
-        "max_body_bytes": key.max_body_bytes,
-        "default_deadline_ms": key.default_deadline_ms,
-        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
-    }
+    fields = asdict(key)
+    expires_at = None if key.expires_at is None else key.expires_at.isoformat()
+    return {"name": key.name, "id": fields.pop("key_id"), **fields, "expires_at": expires_at}

@@ -6,7 +6,6 @@ Each team is measured by itself, in turns with the others; its processes live on
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import PREFIX, Settings, to_environ
+from rerank_shared.settings import Settings, bare_environ, to_environ
 from rerank_worker.cores import available_cores, pinnable_cores, spread
 from rerank_worker.tokenizing import EncodedPair
 
@@ -61,8 +60,7 @@ def measure_teams(
 
 @contextmanager
 def _members(settings: Settings, pairs: Sequence[EncodedPair], team: Team) -> Iterator[list[subprocess.Popen[str]]]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environ |= to_environ(settings.model_copy(update={"threads": team.threads, "profile": None}))
+    environ = bare_environ() | to_environ(settings.model_copy(update={"threads": team.threads, "profile": None}))
     environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     # A process of several threads needs several cores, and is left to the kernel.
     pins = spread(team.processes, pinnable_cores() if team.threads == 1 and settings.pin else ())

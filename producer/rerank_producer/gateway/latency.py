@@ -75,12 +75,6 @@ class Latencies:
             pipe.expire(self._keys.latency(slot), LATENCY_TTL_S)
         await pipe.execute()
 
-    async def read(self, client: Any, now: float, window_s: float = WINDOW_S) -> dict[str, Quantiles]:
-        """Return the durations of what all gateways answered within the window, by k class."""
-        pipe = client.pipeline(transaction=False)
-        ask_latency(pipe, self._keys, now, window_s)
-        return read_latency(await pipe.execute(), now).by_k
-
 
 def ask_latency(pipe: Any, keys: Keys, now: float, window_s: float = WINDOW_S) -> None:
     """Queue on a pipeline the questions that `read_latency` reads the answers of, one a slot, newest first."""

@@ -17,6 +17,7 @@ from typing import Any
 import redis
 from pydantic_core import to_json
 
+from rerank_producer.aio import set_within
 from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
 from rerank_producer.gateway.latency import Latencies, ask_latency, read_latency
@@ -93,7 +94,7 @@ class Live:
             else:
                 self._wake.set()
             while not self._closed:
-                told = await _set_within(news, _KEEP_ALIVE_S)
+                told = await set_within(news, _KEEP_ALIVE_S)
                 news.clear()
                 if self._closed or not await watches():
                     return
@@ -127,7 +128,7 @@ class Live:
         try:
             while not self._closed:
                 await self._turn()
-                await _set_within(self._wake, _INTERVAL_S)
+                await set_within(self._wake, _INTERVAL_S)
                 self._wake.clear()
         finally:
             await self._reader.aclose()
@@ -226,12 +227,3 @@ class _Reader:
 
 def _told(error: RerankError) -> dict[str, Any]:
     return {"status": "error", "error": {"code": error.code, "message": str(error)}}
-
-
-async def _set_within(event: asyncio.Event, wait_s: float) -> bool:
-    try:
-        async with asyncio.timeout(wait_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rerank_producer.gateway.app import create_app
+from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings
@@ -34,7 +35,7 @@ def run(fleet: Settings, settings: GatewaySettings) -> int:
     Raises ConfigurationError for a port that can't be had, and for keys or an upstream that can't be used.
     """
     # Here too, so that what can't be used ends this process, and not one child after the other.
-    create_app(fleet, settings)
+    Gateway(fleet, settings)
     with _listener(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         log.info("gateway listening url=http://%s:%d processes=%d", host, port, settings.processes)

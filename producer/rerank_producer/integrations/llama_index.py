@@ -6,7 +6,7 @@ It returns copies, best first, with the first-stage score in their metadata, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from rerank_shared.schemas import RerankResponse
 
 try:
     from llama_index.core.callbacks import CBEventType, EventPayload
+    from llama_index.core.callbacks.base import EventContext
     from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
@@ -50,13 +51,8 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
         query = _query(query_bundle)
         if not nodes:
             return []
-        self._start(nodes, query_bundle)
-        with self.callback_manager.event(CBEventType.RERANKING, payload=self._payload(nodes, query)) as event:
-            response = self.ask(query, _texts(nodes), self.top_n)
-            ranked = self._ranked(nodes, response)
-            event.on_end(payload={EventPayload.NODES: ranked})
-        dispatcher.event(ReRankEndEvent(nodes=ranked, tags={"rerank": told(response)}))
-        return ranked
+        with self._begin(nodes, query_bundle, query) as event:
+            return self._end(event, nodes, self.ask(query, _texts(nodes), self.top_n))
 
     @dispatcher.span
     async def _apostprocess_nodes(
@@ -65,25 +61,31 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
         query = _query(query_bundle)
         if not nodes:
             return []
-        self._start(nodes, query_bundle)
-        with self.callback_manager.event(CBEventType.RERANKING, payload=self._payload(nodes, query)) as event:
-            response = await self.aask(query, _texts(nodes), self.top_n)
-            ranked = self._ranked(nodes, response)
-            event.on_end(payload={EventPayload.NODES: ranked})
-        dispatcher.event(ReRankEndEvent(nodes=ranked, tags={"rerank": told(response)}))
-        return ranked
+        with self._begin(nodes, query_bundle, query) as event:
+            return self._end(event, nodes, await self.aask(query, _texts(nodes), self.top_n))
 
-    def _start(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None) -> None:
+    def _begin(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, query: str
+    ) -> AbstractContextManager[EventContext]:
         top_n = len(nodes) if self.top_n is None else self.top_n
         dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=self._model_name))
-
-    def _payload(self, nodes: list[NodeWithScore], query: str) -> dict[str, Any]:
-        return {
+        payload = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: self._model_name,
             EventPayload.QUERY_STR: query,
             EventPayload.TOP_K: self.top_n,
         }
+        event: AbstractContextManager[EventContext]
+        event = self.callback_manager.event(CBEventType.RERANKING, payload=payload)
+        return event
+
+    def _end(
+        self, event: EventContext, nodes: Sequence[NodeWithScore], response: RerankResponse | None
+    ) -> list[NodeWithScore]:
+        ranked = self._ranked(nodes, response)
+        event.on_end(payload={EventPayload.NODES: ranked})
+        dispatcher.event(ReRankEndEvent(nodes=ranked, tags={"rerank": told(response)}))
+        return ranked
 
     def _ranked(self, nodes: Sequence[NodeWithScore], response: RerankResponse | None) -> list[NodeWithScore]:
         if response is None:

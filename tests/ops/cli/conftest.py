@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from rerank_shared.settings import bare_environ
 from support.commands import BIN, CommandLine, Spawn
 
 
 @pytest.fixture(scope="module")
 def environ() -> dict[str, str]:
     """The caller's environment without settings of ours, and with a namespace of this module's own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RERANK_") and key != "REDIS_URL"}
-    return kept | {
+    return bare_environ() | {
         "RERANK_NAMESPACE": f"cli-{uuid.uuid4().hex[:12]}",
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "100",

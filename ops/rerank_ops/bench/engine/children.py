@@ -16,6 +16,7 @@ import rerank_ops
 import rerank_producer
 import rerank_shared
 import rerank_worker
+from rerank_shared.settings import bare_environ
 
 Message = dict[str, Any]
 _RUNNERS = "rerank_ops.bench.engine.runners"
@@ -119,10 +120,9 @@ def runner_command(python: str, runner: str, directory: Path, requests: Path, co
 
 def child_environment() -> dict[str, str]:
     """Return the environment of a contender: one thread, no network, our sources, and none of our settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
     packages = (rerank_shared, rerank_producer, rerank_worker, rerank_ops)
     roots = [str(Path(package.__path__[0]).parent) for package in packages]
-    return kept | dict.fromkeys(_ONE_THREAD, "1") | {
+    return bare_environ() | dict.fromkeys(_ONE_THREAD, "1") | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(roots)),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",

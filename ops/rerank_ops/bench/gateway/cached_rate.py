@@ -13,7 +13,7 @@ import psutil
 from rerank_ops.bench.gateway.load import Load, Plan
 from rerank_ops.bench.gateway.place import Place, cohere, two_cores
 from rerank_ops.bench.record import Figure
-from rerank_ops.bench.served import Served, pin
+from rerank_ops.bench.served import Served, cpu_s, pin
 
 ROUNDS = 9
 SECONDS = 3.0
@@ -60,11 +60,11 @@ def cached_rate(place: Place) -> list[Figure]:
 
 
 def _measured(place: Place, gateway: Served, load: Load, plan: Plan) -> _Round:
-    server = psutil.Process(place.server.pid)
-    gateway_s, waited_s, server_s = gateway.cpu_s(), gateway.waited_s(), _cpu_s(server)
+    assert place.server.pid is not None
+    gateway_s, waited_s, server_s = gateway.cpu_s(), gateway.waited_s(), cpu_s(place.server.pid)
     driven = load.drive(plan).flawless()
     waited_s = gateway.waited_s() - waited_s
-    gateway_s, server_s = gateway.cpu_s() - gateway_s, _cpu_s(server) - server_s
+    gateway_s, server_s = gateway.cpu_s() - gateway_s, cpu_s(place.server.pid) - server_s
     return _Round(
         per_s=driven.per_s,
         p95_ms=driven.latency_ms(0.95),
@@ -74,11 +74,6 @@ def _measured(place: Place, gateway: Served, load: Load, plan: Plan) -> _Round:
         server_share=server_s / driven.seconds,
         load_share=driven.load_cpu_s / driven.seconds,
     )
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _unpin(pid: int) -> None:

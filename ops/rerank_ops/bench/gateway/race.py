@@ -17,8 +17,9 @@ from rerank_ops.bench.gateway.load import Load, Plan
 from rerank_ops.bench.gateway.place import Place, cohere
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import Query
-from rerank_ops.bench.served import Served, clean_environ
+from rerank_ops.bench.served import Served
 from rerank_shared.catalogue import load_files
+from rerank_shared.settings import bare_environ
 
 #: Two cores run a request in half a second to a second, so three rounds take them some 17 minutes.
 ROUNDS = 3
@@ -98,7 +99,7 @@ def _variants(place: Place) -> Iterator[dict[str, _Variant]]:
     command = [sys.executable, "-m", "uvicorn", "--factory", f"{peer.__name__}:create_app", "--port", "0"]
     with ExitStack() as stack:
         gateway = stack.enter_context(place.gateway("race"))
-        environ = clean_environ() | {peer.DIRECTORY: str(directory)}
+        environ = bare_environ() | {peer.DIRECTORY: str(directory)}
         service = stack.enter_context(Served([*command, "--no-access-log"], environ, place.logs / "peer.log"))
         variants = {GATEWAY: _Variant(gateway.url, cohere)}
         variants |= {name: _Variant(service.url, _to(path)) for name, path in PEERS.items()}
