@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,24 @@ def _own_environment() -> Iterator[None]:
         for name in os.environ.keys() - bare_environ().keys():
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Signals mean to a test, and to the processes that it starts, what they mean by default.
+
+    `nohup` ignores SIGHUP for all that it starts, a shell SIGINT for what it runs in the background.
+    """
+    caught = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    ignored = [signum for signum in caught if signal.getsignal(signum) is signal.SIG_IGN]
+    for signum in ignored:
+        if signum == signal.SIGINT:
+            signal.signal(signum, signal.default_int_handler)
+        else:
+            signal.signal(signum, signal.SIG_DFL)
+    yield
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
