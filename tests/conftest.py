@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.server import EmbeddedServer, find_server
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet
 from support.gateway import TestGateway
@@ -22,6 +22,12 @@ hypothesis_settings.load_profile("fleet")
 
 StartFleet = Callable[..., TestFleet]
 StartGateway = Callable[..., TestGateway]
+
+
+def pytest_report_header() -> str:
+    """Name the server that the tests run on: it is whichever this machine has."""
+    found = find_server()
+    return f"server: {found.path.name} {found.version} of {found.origin}"
 
 
 @pytest.fixture(scope="session", autouse=True)
