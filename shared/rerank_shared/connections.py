@@ -20,6 +20,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from rerank_shared.errors import ConfigurationError, QueueUnavailable
+from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
@@ -97,13 +98,11 @@ def masked_url(settings: Settings) -> str:
 
 @contextmanager
 def outages_told(settings: Settings, doing: str) -> Iterator[None]:
-    """Turn any loss of the server inside the block into QueueUnavailable that says what was being done."""
+    """Turn any loss of the server inside the block into QueueUnavailable that says what was being done, and why not."""
     try:
         yield
-    except OUTAGES as error:
-        raise QueueUnavailable(
-            f"Redis at {masked_url(settings)} can't be reached while {doing}: {str(error).rstrip('.')}. "
-            "Start one with `rerank-fleet server`, or set RERANK_REDIS_URL."
-        ) from error
-    except redis.RedisError as error:
-        raise QueueUnavailable(f"Redis at {masked_url(settings)} refused {doing}: {error}") from error
+    except (*OUTAGES, redis.RedisError) as error:
+        outage = outage_of(error)
+        told = f"Redis at {masked_url(settings)} {outage.says}, while {doing}. {outage.remedy}"
+        # Not "from error": whoever prints the trace would print the command, and with it a document.
+        raise QueueUnavailable(told, outage.kind) from None
