@@ -129,10 +129,10 @@ def _forbidden(text: str) -> str:
 def _tls(error: ssl.SSLError) -> Outage:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Outage("tls", f"has a certificate that is not trusted here: {error.verify_message.rstrip('.')}")
-    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+    reason = getattr(error, "reason", None) or "unknown reason"
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
         return Outage("tls", "does not speak TLS on this port")
-    reason = (error.reason or "unknown reason").replace("_", " ").lower()
-    return Outage("tls", f"can't agree on TLS with this client: {reason}")
+    return Outage("tls", f"can't agree on TLS with this client: {reason.replace('_', ' ').lower()}")
 
 
 def _system(error: OSError) -> Outage | None:
