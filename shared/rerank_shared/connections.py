@@ -18,7 +18,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.outage import outage_of
+from rerank_shared.outage import Outage, outage_of
 from rerank_shared.redis_url import RedisUrl
 from rerank_shared.settings import Settings
 
@@ -108,6 +108,11 @@ def outages_told(settings: Settings, doing: str) -> Iterator[None]:
         yield
     except _ALL as error:
         outage = outage_of(error)
-        told = f"Redis at {masked_url(settings)} {outage.says}, while {doing}. {outage.remedy}"
         # Not "from error": whoever prints the trace would print the command, and with it a document.
-        raise QueueUnavailable(told, outage.kind) from None
+        raise QueueUnavailable(told_of(outage, settings, doing), outage.kind) from None
+
+
+def told_of(outage: Outage, settings: Settings, doing: str) -> str:
+    """Return what happened to whom while doing what, and what to do about it."""
+    url = url_of(settings)
+    return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.scheme == 'rediss')}"

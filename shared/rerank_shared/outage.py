@@ -63,10 +63,19 @@ class Outage:
         """Whether it stays as it is until somebody changes a setting."""
         return self.kind in _LASTING
 
-    @property
-    def remedy(self) -> str:
-        """What to do, in one sentence."""
-        return _REMEDIES[self.kind]
+    def remedy(self, *, tls: bool) -> str:
+        """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
+        if tls and self in (_NO_TLS, _SILENT):
+            return "If the server does not speak TLS, RERANK_REDIS_URL starts with redis://, not rediss://."
+        hint = (_ASKS_CLIENTS if tls else _SPEAKS_TLS) if self == _CLOSED else ""
+        return hint + _REMEDIES[self.kind]
+
+
+_CLOSED = Outage("unreachable", "can't be reached: it closed the connection")
+_SILENT = Outage("silent", "does not answer in time")
+_ASKS_CLIENTS = "If it asks for a client certificate, set ssl_certfile and ssl_keyfile in RERANK_REDIS_URL. "
+_SPEAKS_TLS = "If it speaks TLS, RERANK_REDIS_URL starts with rediss://. "
+_NO_TLS = Outage("tls", "does not speak TLS on this port")
 
 
 def outage_of(error: BaseException) -> Outage:
@@ -79,12 +88,12 @@ def outage_of(error: BaseException) -> Outage:
         if isinstance(each, ssl.SSLError):
             return _tls(each)
     if any(isinstance(each, redis.TimeoutError | TimeoutError) for each in chain):
-        return Outage("silent", "does not answer in time")
+        return _SILENT
     for each in chain:
         if isinstance(each, OSError) and (found := _system(each)) is not None:
             return found
     if any(isinstance(each, redis.ConnectionError) for each in chain):
-        return Outage("unreachable", "can't be reached: it closed the connection")
+        return _CLOSED
     return Outage("refused", f"can't be used ({type(error).__name__})")
 
 
@@ -131,13 +140,13 @@ def _tls(error: ssl.SSLError) -> Outage:
         return Outage("tls", f"has a certificate that is not trusted here: {error.verify_message.rstrip('.')}")
     reason = getattr(error, "reason", None) or "unknown reason"
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
-        return Outage("tls", "does not speak TLS on this port")
+        return _NO_TLS
     return Outage("tls", f"can't agree on TLS with this client: {reason.replace('_', ' ').lower()}")
 
 
 def _system(error: OSError) -> Outage | None:
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return Outage("unreachable", "can't be reached: it closed the connection")
+        return _CLOSED
     if isinstance(error, socket.gaierror):
         return Outage("unreachable", "can't be reached: no address is known for its name")
     return Outage("unreachable", f"can't be reached: {error.strerror}") if error.strerror else None
