@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Exchange, Queue
 
-from rerank_shared.connections import url_of
+from rerank_shared.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.settings import Settings
 from rerank_shared.transport import fleet_broker_url
@@ -90,8 +90,8 @@ def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[s
         "result_backend_max_retries": 24,
         "result_backend_base_sleep_between_retries_ms": 20,
         "result_backend_max_sleep_between_retries_ms": 1_000,
-        "redis_socket_timeout": 5.0,
-        "redis_socket_connect_timeout": 3.0,
+        "redis_socket_timeout": COMMAND_TIMEOUT_S,
+        "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
     }
 
 
@@ -109,8 +109,9 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 100,
-        "socket_timeout": 30,
-        "socket_connect_timeout": 3,
+        # Far above the second that a consumer blocks for, and short enough to notice a server that hangs.
+        "socket_timeout": COMMAND_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "health_check_interval": url.options.get("health_check_interval", 25),
         "connection_options": url.options,
         **({} if url.scheme == "unix" else {"socket_keepalive": True}),

@@ -29,7 +29,7 @@ OutageKind = Literal[
     "refused",
 ]
 #: What no waiting mends: somebody has to change a setting here or on the server.
-_LASTING: frozenset[OutageKind] = frozenset({"tls", "credentials", "permission", "database", "cluster"})
+LASTING: frozenset[OutageKind] = frozenset({"tls", "credentials", "permission", "database", "cluster"})
 #: redis-py puts the command before the reply, and the command may hold anything.
 _BEFORE_REPLY = "of pipeline caused error: "
 #: Up to 6.2 a script's error is told inside one of the script's own.
@@ -61,7 +61,7 @@ class Outage:
     @property
     def lasts(self) -> bool:
         """Whether it stays as it is until somebody changes a setting."""
-        return self.kind in _LASTING
+        return self.kind in LASTING
 
     def remedy(self, *, tls: bool) -> str:
         """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
