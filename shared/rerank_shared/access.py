@@ -58,7 +58,8 @@ def find_lacks(client: redis.Redis, keys: Keys) -> list[Lack]:
         for need, answer in zip(needs, pipe.execute(raise_on_error=False), strict=True)
         if isinstance(answer, redis.RedisError)
     ]
-    return lacks + _deaf(client, key) + _spread(client)
+    control = keys.control_channel(client.connection_pool.connection_kwargs.get("db", 0))
+    return lacks + _deaf(client, subscribe=key, psubscribe=control) + _spread(client)
 
 
 def worst(lacks: list[Lack]) -> Lack | None:
@@ -66,15 +67,15 @@ def worst(lacks: list[Lack]) -> Lack | None:
     return next((lack for lack in lacks if lack.outage.lasts), lacks[0] if lacks else None)
 
 
-def _deaf(client: redis.Redis, key: str) -> list[Lack]:
-    """Return what forbids to listen, to a channel and, as Celery's control does, to a pattern."""
-    for command in ("subscribe", "psubscribe"):
+def _deaf(client: redis.Redis, **subscriptions: str) -> list[Lack]:
+    """Return what can't be listened to. A pattern must be permitted as it is written, not by a wider one."""
+    for command, channel in subscriptions.items():
         with client.pubsub() as line:
             try:
-                getattr(line, command)(key)
+                getattr(line, command)(channel)
                 line.get_message(timeout=_TRIAL_TTL_S)
             except redis.ResponseError as error:
-                return [Lack("listen on channels", outage_of(error))]
+                return [Lack(f"listen on channels ({command} {channel})", outage_of(error))]
     return []
 
 

@@ -164,6 +164,11 @@ class Keys:
         workers in it; as long as a worker lives."""
         return f"{self.prefix}_kombu.binding.celery.pidbox"
 
+    def control_channel(self, db: int) -> str:
+        """Channel, subscribed to as a pattern; kombu. On it workers hear Celery's remote control, and so of
+        cancelled jobs."""
+        return f"{self.prefix}/{db}.celery.pidbox"
+
     def trial(self, name: str) -> str:
         """String, and a channel; whoever looks whether a server will do; seconds. Nobody reads it."""
         return f"{self.prefix}trial:{name}"

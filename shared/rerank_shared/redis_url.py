@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from rerank_shared.redis_options import Scheme, read_options, refused
 
@@ -159,7 +159,8 @@ def _masked(text: str, parts: SplitResult) -> str:
         netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
     if (netloc, query) == (parts.netloc, parts.query):
         return text
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    # urlunsplit would leave out the slashes of a socket.
+    return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
 
 
 @contextmanager
