@@ -91,6 +91,11 @@ def url_of(settings: Settings) -> RedisUrl:
     return RedisUrl.parse(settings.redis_url.get_secret_value())
 
 
+def most_connections(settings: Settings, otherwise: int) -> int:
+    """Return how many connections of one client may be in use at once: `otherwise`, unless the URL says fewer."""
+    return min(url_of(settings).max_connections or otherwise, otherwise)
+
+
 def broker_url(settings: Settings) -> str:
     """Return the URL as Celery's broker spells it (redis+socket:///path for a socket), without options."""
     return url_of(settings).for_kombu()
