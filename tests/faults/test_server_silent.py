@@ -58,6 +58,13 @@ def restricted(server: EmbeddedServer, admin: Any, *rules: str) -> str:
     return f"{server.url}?username=few&password=pw"
 
 
+def living(start_fleet: StartFleet, **changes: object) -> TestFleet:
+    """Start a worker and wait, long enough for a machine that is busy with others, until it lives."""
+    fleet = start_fleet(wait=False, **changes)
+    wait_until(lambda: fleet.state().workers, "the worker lives", bound_s=60)
+    return fleet
+
+
 def refused(fleet: TestFleet) -> str:
     """Wait for a worker's end with the status that says that starting again can't help; return what it said."""
     assert fleet.processes[0].wait(timeout=60) == 78
@@ -84,7 +91,7 @@ def test_worker_before_a_hole_says_so_and_obeys(start_fleet: StartFleet, hole: i
 def test_worker_whose_server_freezes_says_so_and_obeys(
     start_fleet: StartFleet, server: EmbeddedServer, settings: Settings
 ) -> None:
-    fleet = start_fleet()
+    fleet = living(start_fleet)
     process = psutil.Process(server.pid)
     with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
         pending = pool.submit(client.rerank, "which rooms?", passages(200), deadline_ms=8_000)
@@ -102,7 +109,7 @@ def test_worker_whose_server_freezes_says_so_and_obeys(
 def test_restart_of_the_server_costs_few_lines_and_no_trace(
     start_fleet: StartFleet, server: EmbeddedServer, settings: Settings
 ) -> None:
-    fleet = start_fleet()
+    fleet = living(start_fleet)
     with RerankClient(settings) as client, ThreadPoolExecutor(8) as pool:
         pending = [pool.submit(client.rerank, f"room {n}?", passages(60), deadline_ms=90_000) for n in range(8)]
         wait_until(lambda: fleet.held_jobs() > 1, "the worker holds jobs")
@@ -146,7 +153,7 @@ def test_the_permissions_that_are_documented_suffice(
     documented = re.findall(r"ACL SETUSER fleet on >secret (.+)", DOCUMENT.read_text())[0]
     rules = documented.replace("rerank:", Keys(settings.namespace).prefix).split()
     url = restricted(server, admin, *rules)
-    start_fleet(redis_url=url)
+    living(start_fleet, redis_url=url)
     with RerankClient(load_settings(redis_url=url, namespace=settings.namespace)) as client:
         handle = client.submit("which rooms?", passages(3))
         assert client.collect(handle, timeout_ms=60_000).complete
@@ -165,7 +172,7 @@ def test_replica_is_waited_for_until_it_is_promoted(
 
 
 def test_entries_of_killed_workers_go(start_fleet: StartFleet, settings: Settings, admin: Any) -> None:
-    fleet = start_fleet()
+    fleet = living(start_fleet)
     entries = Keys(settings.namespace).control_bindings
     for number in range(2):
         assert len(admin.smembers(entries)) == 1
