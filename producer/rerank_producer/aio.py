@@ -25,7 +25,7 @@ from rerank_producer.listening import WAKE, Listener
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S
 from rerank_shared import cache
-from rerank_shared.connections import OUTAGES, connect_async, outages_told
+from rerank_shared.connections import OUTAGES, connect_async, most_connections, outages_told
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Job, Score
 from rerank_shared.settings import Settings
@@ -67,7 +67,7 @@ class AsyncPort:
         keys = Keys(settings.namespace)
         self.reply_to = keys.reply(uuid.uuid4().hex)
         self._redis = connect_async(settings, timeout_s=TIMEOUT_S)
-        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._turns = asyncio.Semaphore(most_connections(settings, _CONNECTIONS))
         self._counter = cache.LookupCounter(keys)
         self._pending = Pending()
         self._settled, self._needed = asyncio.Event(), asyncio.Event()

@@ -20,7 +20,7 @@ from rerank_producer.listening import WAKE, Listener
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S, drive
 from rerank_shared import cache
-from rerank_shared.connections import connect, outages_told
+from rerank_shared.connections import connect, most_connections, outages_told
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Job, Score
@@ -61,7 +61,7 @@ class BlockingPort:
         keys = Keys(settings.namespace)
         self.reply_to = keys.reply(uuid.uuid4().hex)
         self._redis = connect(settings, timeout_s=TIMEOUT_S)
-        self._turns = threading.Semaphore(_CONNECTIONS)
+        self._turns = threading.Semaphore(most_connections(settings, _CONNECTIONS))
         self._counter = cache.LookupCounter(keys)
         self._publisher = Publisher(settings)
         self._pending = Pending()

@@ -15,6 +15,7 @@ import redis
 
 from rerank_producer.pending import Pending, Signal
 from rerank_shared.connections import OUTAGES
+from rerank_shared.outage import outage_of
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Listener:
     def _tell_down(self, error: BaseException) -> None:
         self._failures += 1
         if self._failures == 1:
-            log.warning("reply channel lost error=%r", error)
+            log.warning("reply channel lost: redis %s", outage_of(error).says)
         if self._was_up and self._failures == 1:
             self.settled.clear()
         else:

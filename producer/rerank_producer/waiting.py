@@ -159,7 +159,7 @@ class Wait:
                 raise self._outage
             workers, *records = await self.port.pipeline(fill)
         except QueueUnavailable as error:
-            lost = ServerLost(f"the answer of job {job_id} could not be received: {error.message}")
+            lost = ServerLost(f"the answer of job {job_id} could not be received: {error.message}", error.reason)
             lost.__cause__ = error
             return lost
         for waiter, record in zip(waiters, records, strict=True):

@@ -9,13 +9,17 @@ request as a Completion: cache writes, and the keys that the job no longer needs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
+from redis import BlockingConnectionPool
 
 from rerank_shared.cache import ScoreWrites
+from rerank_shared.connections import CONNECTIONS
 from rerank_shared.keys import Keys
+from rerank_shared.redis_url import RedisUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,14 @@ class Completion:
 
 class FleetBackend(RedisBackend):
     """Stores and announces outcomes; see the module."""
+
+    def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
+        parsed = RedisUrl.parse(url)
+        if parsed.max_connections is not None:
+            self._ConnectionPool = partial(BlockingConnectionPool, max_connections=parsed.max_connections)
+        # The rest of Celery's defaults says where the server is.
+        kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
+        return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
 
     def _store_result(
         self,

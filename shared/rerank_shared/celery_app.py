@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Exchange, Queue
 
-from rerank_shared.connections import broker_url
+from rerank_shared.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.settings import Settings
 from rerank_shared.transport import fleet_broker_url
@@ -30,6 +30,7 @@ def make_celery(settings: Settings, *, results: bool = True) -> Celery:
         **_delivery_settings(settings),
         **_result_settings(settings, keys, results=results),
         broker_transport_options=_transport_options(settings, keys),
+        **_tls_settings(settings),
         # A client must not hang on a dead broker: it has a deadline, and tells its caller.
         task_publish_retry_policy={
             "max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2,
@@ -80,7 +81,7 @@ def _delivery_settings(settings: Settings) -> dict[str, object]:
 
 def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[str, object]:
     return {
-        "result_backend": f"{BACKEND}+{_backend_url(settings)}" if results else "disabled",
+        "result_backend": f"{BACKEND}+{settings.redis_url.get_secret_value()}" if results else "disabled",
         "result_backend_transport_options": {"global_keyprefix": keys.prefix},
         "result_expires": settings.result_ttl_s,
         "task_ignore_result": False,
@@ -89,12 +90,13 @@ def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[s
         "result_backend_max_retries": 24,
         "result_backend_base_sleep_between_retries_ms": 20,
         "result_backend_max_sleep_between_retries_ms": 1_000,
-        "redis_socket_timeout": 5.0,
-        "redis_socket_connect_timeout": 3.0,
+        "redis_socket_timeout": COMMAND_TIMEOUT_S,
+        "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
     }
 
 
 def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
+    url = url_of(settings)
     return {
         "global_keyprefix": keys.prefix,
         # One bell a class; which job is next is chosen in the queue's own script.
@@ -107,12 +109,17 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 100,
-        "socket_timeout": 30,
-        "socket_connect_timeout": 3,
-        "socket_keepalive": not broker_url(settings).startswith("redis+socket"),
-        "health_check_interval": 25,
+        # Far above the second that a consumer blocks for, and short enough to notice a server that hangs.
+        "socket_timeout": COMMAND_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": url.options.get("health_check_interval", 25),
+        "connection_options": url.options,
+        **({} if url.scheme == "unix" else {"socket_keepalive": True}),
     }
 
 
-def _backend_url(settings: Settings) -> str:
-    return broker_url(settings).removeprefix("redis+") if "+socket" in broker_url(settings) else broker_url(settings)
+def _tls_settings(settings: Settings) -> dict[str, object]:
+    # That there are such options makes kombu speak TLS; their values reach it once more with all others.
+    options = url_of(settings).options
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    return {"broker_use_ssl": tls} if tls else {}

@@ -6,11 +6,9 @@ seconds before it tells. Here a command fails fast, and the caller, who knows th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -19,15 +17,27 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from rerank_shared.errors import ConfigurationError, QueueUnavailable
+from rerank_shared.errors import QueueUnavailable
+from rerank_shared.outage import Outage, outage_of
+from rerank_shared.redis_url import RedisUrl
 from rerank_shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
 _RETRIES = 2
-#: redis-py reads any of its arguments from the query of a URL, the password too.
-_PASSWORD_OPTION = re.compile(r"((?:^|&)password=)[^&]*", re.IGNORECASE)
 _BACKOFF = ExponentialBackoff(cap=0.1, base=0.02)
+
+#: redis-py's class of a connection, by the scheme of the URL.
+CONNECTIONS: Mapping[str, Any] = {
+    "redis": redis.Connection,
+    "rediss": redis.SSLConnection,
+    "unix": redis.UnixDomainSocketConnection,
+}
+_ASYNC_CONNECTIONS: Mapping[str, Any] = {
+    "redis": redis.asyncio.Connection,
+    "rediss": redis.asyncio.SSLConnection,
+    "unix": redis.asyncio.UnixDomainSocketConnection,
+}
 
 #: What redis-py and kombu raise when the server is away. OSError covers sockets that neither wraps.
 OUTAGES: tuple[type[BaseException], ...] = (
@@ -38,72 +48,76 @@ OUTAGES: tuple[type[BaseException], ...] = (
 )
 #: The same for who only wants to try again later: a full server or a replica answers, but with a refusal.
 OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.ResponseError)
+_ALL: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 
 
 def connect(settings: Settings, *, timeout_s: float | None = None) -> redis.Redis:
     """Return a client with a connection pool; nothing is connected until it is used.
 
     With `timeout_s`, connecting and each command may take that long, and what timed out is not tried again: for callers
-    who would rather know than wait. A connection that was lost is still made anew, once.
+    who would rather know than wait. A connection that was lost is still made anew, once. What the URL says of time
+    comes before either.
     """
     retry = Retry(_BACKOFF, _RETRIES) if timeout_s is None else Retry(_BACKOFF, 1, (redis.ConnectionError,))
-    client: redis.Redis = _from_url(redis.Redis, settings, retry, timeout_s)
-    return client
+    pools = (redis.ConnectionPool, redis.BlockingConnectionPool)
+    return redis.Redis.from_pool(_pool(settings, pools, CONNECTIONS, retry, timeout_s))
 
 
 def connect_async(settings: Settings, *, timeout_s: float | None = None) -> redis.asyncio.Redis:
     """As `connect`, for asyncio; the client belongs to the event loop that first uses it."""
     retry = AsyncRetry(_BACKOFF, _RETRIES) if timeout_s is None else AsyncRetry(_BACKOFF, 1, (redis.ConnectionError,))
-    client: redis.asyncio.Redis = _from_url(redis.asyncio.Redis, settings, retry, timeout_s)
-    return client
+    pools = (redis.asyncio.ConnectionPool, redis.asyncio.BlockingConnectionPool)
+    return redis.asyncio.Redis.from_pool(_pool(settings, pools, _ASYNC_CONNECTIONS, retry, timeout_s))
 
 
-def _from_url(client: Any, settings: Settings, retry: Any, timeout_s: float | None) -> Any:
-    try:
-        return client.from_url(
-            redis_url(settings),
-            socket_connect_timeout=timeout_s or CONNECT_TIMEOUT_S,
-            socket_timeout=timeout_s or COMMAND_TIMEOUT_S,
-            retry=retry,
-            health_check_interval=0,
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"RERANK_REDIS_URL: {error}") from None
+def _pool(
+    settings: Settings, pools: tuple[Any, Any], classes: Mapping[str, Any], retry: Any, wait_s: float | None
+) -> Any:
+    url = url_of(settings)
+    defaults = {
+        "socket_connect_timeout": wait_s or CONNECT_TIMEOUT_S,
+        "socket_timeout": wait_s or COMMAND_TIMEOUT_S,
+        "health_check_interval": 0,
+    }
+    arguments = {**defaults, **url.connection_kwargs(), "connection_class": classes[url.scheme], "retry": retry}
+    if url.max_connections is None:
+        return pools[0](**arguments)
+    # A plain pool would raise when all are in use; who bounds it means that others wait.
+    return pools[1](max_connections=url.max_connections, timeout=arguments["socket_timeout"], **arguments)
 
 
-def redis_url(settings: Settings) -> str:
-    """Return the URL as redis-py spells it (unix:///path for a socket)."""
-    url = settings.redis_url.get_secret_value()
-    return "unix://" + url.removeprefix("redis+socket://") if url.startswith("redis+socket://") else url
+def url_of(settings: Settings) -> RedisUrl:
+    """Return where the server is and how it is connected to. Raises ConfigurationError."""
+    return RedisUrl.parse(settings.redis_url.get_secret_value())
+
+
+def most_connections(settings: Settings, otherwise: int) -> int:
+    """Return how many connections of one client may be in use at once: `otherwise`, unless the URL says fewer."""
+    return min(url_of(settings).max_connections or otherwise, otherwise)
 
 
 def broker_url(settings: Settings) -> str:
-    """Return the URL as Celery's broker spells it (redis+socket:///path for a socket)."""
-    url = settings.redis_url.get_secret_value()
-    return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
+    """Return the URL as Celery's broker spells it (redis+socket:///path for a socket), without options."""
+    return url_of(settings).for_kombu()
 
 
 def masked_url(settings: Settings) -> str:
-    """Return the URL with its password hidden, whether it stands before the host or in the query."""
-    parts = urlsplit(redis_url(settings))
-    query = _PASSWORD_OPTION.sub(r"\1***", parts.query)
-    netloc = parts.netloc
-    if parts.password is not None:
-        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
-    if (netloc, query) == (parts.netloc, parts.query):
-        return redis_url(settings)
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    """Return the URL with its passwords hidden, wherever they stand."""
+    return url_of(settings).masked
 
 
 @contextmanager
 def outages_told(settings: Settings, doing: str) -> Iterator[None]:
-    """Turn any loss of the server inside the block into QueueUnavailable that says what was being done."""
+    """Turn any loss of the server inside the block into QueueUnavailable that says what was being done, and why not."""
     try:
         yield
-    except OUTAGES as error:
-        raise QueueUnavailable(
-            f"Redis at {masked_url(settings)} can't be reached while {doing}: {str(error).rstrip('.')}. "
-            "Start one with `rerank-fleet server`, or set RERANK_REDIS_URL."
-        ) from error
-    except redis.RedisError as error:
-        raise QueueUnavailable(f"Redis at {masked_url(settings)} refused {doing}: {error}") from error
+    except _ALL as error:
+        outage = outage_of(error)
+        # Not "from error": whoever prints the trace would print the command, and with it a document.
+        raise QueueUnavailable(told_of(outage, settings, doing), outage.kind) from None
+
+
+def told_of(outage: Outage, settings: Settings, doing: str) -> str:
+    """Return what happened to whom while doing what, and what to do about it."""
+    url = url_of(settings)
+    return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.scheme == 'rediss')}"

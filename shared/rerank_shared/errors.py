@@ -11,7 +11,7 @@ RerankError
 ├── JobLost                   the job's text or record is gone, so it can't be answered any more
 ├── ScoringFailed             the model could not score a pair of this request
 ├── JobPoisoned               each worker that took the job died of it, so it was set aside
-├── QueueUnavailable          Redis can't be reached, or was lost and did not come back in time
+├── QueueUnavailable          Redis can't be reached or refuses, or was lost and did not come back in time
 ├── WireError                 bytes that this version does not read
 │   ├── UnsupportedVersion    written by a newer (or much older) Rerank Fleet
 │   ├── MalformedMessage      not a message of ours at all
@@ -114,10 +114,21 @@ class JobPoisoned(RerankError):
 
 
 class QueueUnavailable(RerankError):
-    """Redis can't be reached, or was lost in mid-request and did not come back before the deadline."""
+    """Redis can't be reached, refuses, or was lost in mid-request and did not come back before the deadline.
+
+    `reason` is the kind of an Outage (`rerank_shared.outage`): unreachable, silent, tls, credentials, permission,
+    database, cluster, read_only, out_of_memory, loading or refused.
+    """
 
     code = "queue_unavailable"
     retryable = True
+
+    def __init__(self, message: str, reason: str = "unreachable") -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class WireError(RerankError):

@@ -158,6 +158,21 @@ class Keys:
         """Hash `precision|host` -> cost parameters; workers; `COST_TTL_S`, so that a fleet scaled to 0 predicts too."""
         return f"{self.prefix}cost:{model}"
 
+    @property
+    def control_bindings(self) -> str:
+        """Set, one member for each worker that Celery's remote control reaches; kombu, which leaves those of killed
+        workers in it; as long as a worker lives."""
+        return f"{self.prefix}_kombu.binding.celery.pidbox"
+
+    def control_channel(self, db: int) -> str:
+        """Channel, subscribed to as a pattern; kombu. On it workers hear Celery's remote control, and so of
+        cancelled jobs."""
+        return f"{self.prefix}/{db}.celery.pidbox"
+
+    def trial(self, name: str) -> str:
+        """String, and a channel; whoever looks whether a server will do; seconds. Nobody reads it."""
+        return f"{self.prefix}trial:{name}"
+
 
 #: A worker announces itself this often.
 HEARTBEAT_INTERVAL_S = 1.0

@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.precision import PlanName
 from rerank_shared.profile import Profile, read_profile
+from rerank_shared.redis_url import RedisUrl
 
 PREFIX = "RERANK_"
 #: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).
@@ -38,7 +39,8 @@ class Settings(BaseSettings):
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RERANK_REDIS_URL", "REDIS_URL"),
         description="Redis or Valkey, 6.2 or later: queue, results and score cache. redis://, rediss:// or "
-        "unix:///path. `REDIS_URL` is read when this is not set. Not a cluster: the queue needs one server.",
+        "unix:///path, with options as in docs/redis.md. `REDIS_URL` is read when this is not set. Not a cluster: the "
+        "queue needs one server.",
     )
     namespace: str = Field(
         "rerank",
@@ -286,6 +288,13 @@ class Settings(BaseSettings):
         path = init_settings().get("profile") or env_settings().get("profile")
         values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
         return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _usable(cls, url: SecretStr) -> SecretStr:
+        # ConfigurationError is no ValueError: pydantic leaves its words alone, and shows no input.
+        RedisUrl.parse(url.get_secret_value()).refuse_unusable_files()
+        return url
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -77,3 +77,22 @@ def test_what_the_gateway_refused_keeps_its_problem() -> None:
     problem = Problem(413, "body_too_large", "too large")
     assert problem_of(Refused(problem)) is problem
     assert problem_of(ClientGone("hung up")).status == 499
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("unreachable", "can't be reached"),
+        ("silent", "can't be reached"),
+        ("out_of_memory", "is full"),
+        ("loading", "is starting"),
+        ("credentials", "refuses this gateway"),
+        ("permission", "refuses this gateway"),
+        ("tls", "refuses this gateway"),
+    ],
+)
+def test_what_keeps_the_queue_away_is_told_apart(reason: str, says: str) -> None:
+    problem = problem_of(errors.QueueUnavailable("Redis at redis://10.0.0.7 says something", reason))
+    assert problem.status == 503
+    assert says in problem.message
+    assert "10.0.0.7" not in problem.message

@@ -23,11 +23,14 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "order bulk": lambda keys, argument: keys.order("bulk", argument),
     "score": lambda keys, argument: keys.score(argument.encode()),
     "bucket": Keys.bucket,
+    "trial": Keys.trial,
+    "control_channel": lambda keys, argument: keys.control_channel(int.from_bytes(b"\1" + argument.encode())),
     "flight": lambda keys, argument: keys.flight(argument.encode()),
     # A slot is a number: any two arguments that differ must give two that differ.
     "latency": lambda keys, argument: keys.latency(int.from_bytes(b"\1" + argument.encode())),
 }
 WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
+    "control_bindings": lambda keys: keys.control_bindings,
     "unacked": lambda keys: keys.unacked,
     "leases": lambda keys: keys.leases,
     "cache_counters": lambda keys: keys.cache_counters,

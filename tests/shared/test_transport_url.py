@@ -1,12 +1,12 @@
-"""The broker's URL: which transport kombu takes for it, and that TLS is checked."""
+"""The broker's URL: which transport kombu takes for it, and that its options reach the connections."""
 
 from __future__ import annotations
 
-import ssl
-
 import pytest
+import redis
 from kombu import Connection
 
+from rerank_shared.celery_app import make_celery
 from rerank_shared.settings import load_settings
 from rerank_shared.transport import fleet_broker_url
 from rerank_shared.transport.channel import FleetTransport
@@ -16,11 +16,10 @@ from rerank_shared.transport.channel import FleetTransport
     ("url", "expected"),
     [
         ("redis://u:p@h:6380/2", "rerank://u:p@h:6380/2"),
-        ("rediss://h/1", "reranks://h/1?ssl_cert_reqs=required"),
-        ("rediss://h/1?ssl_ca_certs=/ca.pem", "reranks://h/1?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required"),
-        ("rediss://h/1?ssl_cert_reqs=none", "reranks://h/1?ssl_cert_reqs=none"),
-        ("unix:///run/redis.sock?db=1", "rerank+socket:///run/redis.sock?db=1"),
-        ("redis+socket:///run/redis.sock", "rerank+socket:///run/redis.sock"),
+        ("rediss://h/1", "reranks://h:6379/1"),
+        ("rediss://h?db=1&ssl_cert_reqs=none", "reranks://h:6379/1"),
+        ("unix:///run/redis.sock?db=1", "rerank+socket:///run/redis.sock?virtual_host=1"),
+        ("redis+socket:///run/redis.sock", "rerank+socket:///run/redis.sock?virtual_host=0"),
     ],
 )
 def test_each_kind_of_url_finds_the_transport(url: str, expected: str) -> None:
@@ -29,9 +28,12 @@ def test_each_kind_of_url_finds_the_transport(url: str, expected: str) -> None:
     assert Connection(found).get_transport_cls() is FleetTransport
 
 
-def test_tls_checks_the_server_unless_the_url_says_otherwise() -> None:
-    def required(url: str) -> object:
-        return Connection(fleet_broker_url(load_settings(redis_url=url))).ssl["ssl_cert_reqs"]
-
-    assert required("rediss://h/1") == ssl.CERT_REQUIRED
-    assert required("rediss://h/1?ssl_cert_reqs=none") == ssl.CERT_NONE
+@pytest.mark.parametrize(
+    ("url", "required"), [("rediss://h/1", "required"), ("rediss://h/1?ssl_cert_reqs=none", "none")]
+)
+def test_broker_and_results_check_the_server_unless_the_url_says_otherwise(url: str, required: str) -> None:
+    app = make_celery(load_settings(redis_url=url))
+    assert app.connection_for_write().ssl == {"ssl_cert_reqs": required}
+    backend = app.backend.client.connection_pool.make_connection()
+    assert isinstance(backend, redis.SSLConnection)
+    assert (backend.cert_reqs.name, backend.db) == (f"CERT_{required.upper()}", 1)

@@ -10,6 +10,7 @@ import threading
 
 from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.keys import Keys
+from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_shared.transport.leases import expire_leases
 
@@ -27,7 +28,7 @@ def _expire(settings: Settings, worker_id: str) -> None:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
             jobs = expire_leases(client, Keys(settings.namespace), worker_id)
     except OUTAGES_AND_REFUSALS as error:
-        log.info("leases left to run out name=%s error=%r", worker_id, error)
+        log.info("leases left to run out name=%s: redis %s", worker_id, outage_of(error).says)
         return
     if jobs:
         log.warning("jobs of a dead worker wait again name=%s jobs=%d", worker_id, jobs)

@@ -2,7 +2,7 @@
 
 - A message of a refused content type (pickle above all) still carries its id and its reply channel in its headers, so
   whoever sent it is told; Celery only logs and drops it.
-- A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30.
+- A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30, and told of once, not each time.
 - A lost connection does not put the jobs in hand back on the queue (kombu tries to, on the connection just lost, and
   that ends the worker). They go on running under their leases, and are acknowledged on the new connection.
 """
@@ -16,25 +16,29 @@ from typing import Any
 
 from celery.app.task import Context
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import RefusedContent
 from rerank_shared.keys import Keys
+from rerank_shared.outage import outage_of
 from rerank_shared.transport.leases import settle
 from rerank_worker import metrics
 from rerank_worker.door import Door
+from rerank_worker.server_wait import ServerWait
 
 log = logging.getLogger(__name__)
 
 
-def consumer_of(keys: Keys, door: Door) -> type[Consumer]:
+def consumer_of(keys: Keys, door: Door, server: ServerWait) -> type[Consumer]:
     """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `door`."""
-    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys, "door": door})
+    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys, "door": door, "server": server})
 
 
 class _FleetConsumer(Consumer):
     keys: Keys
     door: Door
+    server: ServerWait
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """As Celery's; the door knows of a message before a thread does."""
@@ -47,7 +51,8 @@ class _FleetConsumer(Consumer):
         return on_task_received
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, trying again after 0.2 s, 0.4 s and so on up to 2 s."""
+        """Connect as soon as the server will do, trying again after 0.2 s, 0.4 s and so on up to 2 s."""
+        self.server.wait(maybe_shutdown)
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.2, interval_step=0.2, interval_max=2)
         return super().ensure_connected(conn)
 
@@ -97,4 +102,4 @@ class _FleetConsumer(Consumer):
             settle(pipe, self.keys, message.delivery_tag, (message.headers or {}).get("id"))
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("acknowledgement lost, the job will be delivered again error=%r", error)
+            log.warning("acknowledgement lost, the job will be delivered again: redis %s", outage_of(error).says)

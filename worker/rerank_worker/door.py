@@ -25,6 +25,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.keys import JobClass, Keys
+from rerank_shared.outage import outage_of
 from rerank_shared.transport.urgency_headers import Urgency, read_urgency
 from rerank_worker.intake import Intake
 from rerank_worker.scorer import Scorer
@@ -180,4 +181,4 @@ def _fetch(door: Door, channel: Any, within_prefetch: Callable[[], bool]) -> Non
             channel.take(before=before["bulk"])
     except OUTAGES_AND_REFUSALS as error:
         # What is lost the event loop is about to find out, and connects again.
-        log.warning("asked in vain for something more urgent error=%r", error)
+        log.warning("asked in vain for something more urgent: redis %s", outage_of(error).says)

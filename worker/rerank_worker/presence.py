@@ -16,8 +16,10 @@ from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
 from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.outage import outage_of
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.server_clock import ServerClock
+from rerank_worker.controls import dead_controls
 from rerank_worker.leases import Leases
 from rerank_worker.pace import Pace
 from rerank_worker.scorer import Scorer
@@ -43,6 +45,8 @@ class Presence:
     redelivery_s: float
     alias: str | None = None
     clock: ServerClock = field(default_factory=ServerClock)
+    #: Whether the last heartbeat could not be sent.
+    away: bool = False
     _shared_cost: CostParameters | None = None
     _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -51,6 +55,7 @@ class Presence:
     def start(self) -> None:
         """Start announcing."""
         self._ask_server()
+        self._forget_the_dead()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
         self._thread.start()
 
@@ -62,13 +67,22 @@ class Presence:
             self.clock.synchronise(self.client.time(), asked_at)
             found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.artefact.model)))
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("neither time nor costs read error=%r", error)
+            log.warning("neither time nor costs read: redis %s", outage_of(error).says)
             return
         except WireError as error:
             log.warning("costs of another release left alone error=%s", error)
             return
         if (prior := found.get(self._cost_field)) is not None:
             self.pace.adopt(prior)
+
+    def _forget_the_dead(self) -> None:
+        """Remove what kombu keeps of workers that were killed, or it grows with each death."""
+        try:
+            gone = dead_controls(self.client, self.keys, self.clock.epoch(), self.heartbeat.worker_id)
+            if gone:
+                self.client.srem(self.keys.control_bindings, *gone)
+        except OUTAGES_AND_REFUSALS as error:
+            log.warning("entries of dead workers left: redis %s", outage_of(error).says)
 
     @property
     def _cost_field(self) -> str:
@@ -88,20 +102,19 @@ class Presence:
             fleet.retire(pipe, self.keys, self.heartbeat.worker_id)
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("farewell not said error=%r", error)
+            log.warning("farewell not said: redis %s", outage_of(error).says)
 
     def _loop(self) -> None:
-        away = False
         while not self._stop.is_set():
             try:
                 self.beat()
-                if away:
+                if self.away:
                     log.warning("redis is back")
-                away = False
+                self.away = False
             except OUTAGES_AND_REFUSALS as error:
-                if not away:
-                    log.warning("redis is away error=%r", error)
-                away = True
+                if not self.away:
+                    log.warning("redis is away: it %s", outage_of(error).says)
+                self.away = True
             self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
     def beat(self) -> None:

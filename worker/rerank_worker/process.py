@@ -31,7 +31,7 @@ from rerank_shared.connections import connect
 from rerank_shared.cpu import cpu_name, host_features
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.exported import check_here
-from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.profile import differences
 from rerank_shared.server_clock import ServerClock
@@ -39,6 +39,7 @@ from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.consumer import consumer_of
+from rerank_worker.controls import node_name
 from rerank_worker.door import Door, DoorStep
 from rerank_worker.engine import (
     Engine,
@@ -51,17 +52,21 @@ from rerank_worker.engine import (
 )
 from rerank_worker.intake import Intake
 from rerank_worker.leases import Leases
+from rerank_worker.outage_log import tell_outages_in_words
 from rerank_worker.pace import Pace
 from rerank_worker.plan_work import PlanWork
 from rerank_worker.poison import answer_poisoned
 from rerank_worker.presence import Presence
 from rerank_worker.scorer import Scorer
+from rerank_worker.server_wait import ServerWait
 from rerank_worker.tasks import register
 from rerank_worker.tokenizing import PairTokenizer
 from rerank_worker.warmup import warm_up
 
 log = logging.getLogger(__name__)
 EX_CONFIG = 78
+#: Share of the grace after which a process no longer waits for a server that is away.
+_OF_GRACE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,10 @@ def work(settings: Settings, model: Model | None, started: float) -> int:
     """Consume, with a model that was loaded before or with one of its own, until SIGTERM; returns the exit status."""
     try:
         core = _pin(settings)
-        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model)
+        # Before a model is loaded for nothing.
+        server = ServerWait(settings)
+        server.refuse()
+        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model, server)
     except ConfigurationError as error:
         return refuse(error)
     if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
@@ -126,7 +134,9 @@ def load(settings: Settings) -> Model:
     return Model(tokenizer, engine, artefact, pace)
 
 
-def build(settings: Settings, name: str, core: int | None, model: Model | None = None) -> tuple[Celery, Presence]:
+def build(
+    settings: Settings, name: str, core: int | None, model: Model | None = None, server: ServerWait | None = None
+) -> tuple[Celery, Presence]:
     """Wire the parts of a worker together, around `model` or one that is loaded now; nothing is consumed yet.
 
     Raises ConfigurationError as `load` does.
@@ -143,7 +153,7 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
     alias = name_of(settings.model)
     answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
-    app.conf.worker_consumer = consumer_of(keys, door)
+    app.conf.worker_consumer = consumer_of(keys, door, server or ServerWait(settings))
     app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
     app.steps["consumer"].add(DoorStep)
     register(app, answerer, leases, door.inside, settings)
@@ -159,8 +169,10 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
         held_tokens=0,
     )
     scorer.start()
+    # Of its own, since it is what notices that the server is away: it may wait no longer than for one heartbeat.
+    announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
     presence = Presence(
-        client, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
+        announcing, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
     )
     return app, presence
 
@@ -192,13 +204,14 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
     def stopping(**_: Any) -> None:
         log.info("worker draining name=%s", presence.heartbeat.worker_id)
         presence.scorer.drain()
+        threading.Thread(target=_leave_if_away, args=(presence, settings.grace_s), daemon=True).start()
 
     worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(stopping, weak=False)
     worker = app.Worker(
         pool="threads",
         concurrency=settings.concurrency,
-        hostname=f"rerank@{presence.heartbeat.worker_id}",
+        hostname=node_name(presence.heartbeat.worker_id),
         queues=[keys.queue(job_class) for job_class in JOB_CLASSES],
         loglevel=settings.log_level,
         quiet=True,
@@ -214,9 +227,13 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
 def set_up_logging(settings: Settings) -> None:
     """Log to stderr as the settings say; for the main program only."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(tell_outages_in_words)
     # Two lines a job at INFO, and a trace for each job that goes back at a drain; metrics carry the rate.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+    # Of each job in hand when the server stays away longer than results are kept; Presence has told of the outage.
+    warnings.filterwarnings("ignore", "Exception raised outside body: BackendStoreError", RuntimeWarning)
     # Celery warns root because of pickle, which this fleet never opens; containers often run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
@@ -242,6 +259,16 @@ def _end_with_parent(fd: int, grace_s: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_s)
     os._exit(1)
+
+
+def _leave_if_away(presence: Presence, grace_s: float) -> None:
+    """End this process shortly before its grace does, if it can't end because the server is away: its jobs are under
+    leases, and what it has scored can be told to nobody."""
+    time.sleep(_OF_GRACE * grace_s)
+    if presence.away:
+        log.warning("redis is away, leaving jobs to their leases jobs=%d", presence.scorer.held()[0])
+        logging.shutdown()
+        os._exit(0)
 
 
 def _default_name() -> str:

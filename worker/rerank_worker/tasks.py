@@ -18,6 +18,7 @@ from rerank_shared.connections import OUTAGES
 from rerank_shared.errors import RerankError
 from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job, Outcome
+from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
 from rerank_worker.answer import Abandoned, Answerer, Drained
@@ -41,7 +42,7 @@ def register(app: Celery, answerer: Answerer, leases: Leases, inside: Inside, se
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
             except OUTAGES as error:
-                raise Reject(f"job {job.job_id} goes back: Redis is away: {error}", requeue=True) from None
+                raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
             except RerankError as error:
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise

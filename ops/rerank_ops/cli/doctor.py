@@ -26,6 +26,7 @@ from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.settings import Settings
 
+_CORRECT = "correct it; then run this again for all else"
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -52,10 +53,13 @@ def _load(url: str | None) -> tuple[Settings | None, list[Finding]]:
         return settings_from(url), []
     except UnknownSetting as error:
         # Its message says that this command lists all settings.
-        settings = Settings() if url is None else Settings(redis_url=url)
-        return settings, [Finding("settings", "fail", error.message, "rename or unset it")]
+        unknown = Finding("settings", "fail", error.message, "rename or unset it")
+        try:
+            return (Settings() if url is None else Settings(redis_url=url)), [unknown]
+        except ConfigurationError as other:
+            return None, [unknown, Finding("settings", "fail", other.message, _CORRECT)]
     except ConfigurationError as error:
-        return None, [Finding("settings", "fail", error.message, "correct it; then run this again for all else")]
+        return None, [Finding("settings", "fail", error.message, _CORRECT)]
 
 
 def _load_gateway() -> tuple[GatewaySettings | None, list[Finding]]:

@@ -9,12 +9,11 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, masked_url, redis_url
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, masked_url, url_of
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
@@ -22,7 +21,6 @@ from rerank_shared.settings import Settings
 
 _HOSTS = ("127.0.0.1", "localhost")
 _SOCKET_NAME = "redis.sock"
-_DEFAULT_PORT = 6379
 _LOOK_S = 0.5
 #: Procfile runners tell all processes to stop at once, and kill after 5 s what has not.
 _LINGER_S = 4.0
@@ -58,25 +56,24 @@ def address_of(settings: Settings) -> Address:
 
     Raises ConfigurationError where that is not an address that the embedded server can have, or one that is taken.
     """
-    url = urlsplit(redis_url(settings))
-    if masked_url(settings) != redis_url(settings):
+    url = url_of(settings)
+    if url.has_secret:
         raise ConfigurationError(
             f"RERANK_REDIS_URL ({masked_url(settings)}) has a password, and the embedded server knows none: "
             "leave it out, or start the server of your choice yourself"
         )
     if url.scheme == "unix":
-        path = Path(unquote(url.path))
+        path = Path(url.path)
         if path.name != _SOCKET_NAME:
             raise ConfigurationError(f"the embedded server's socket is always called {_SOCKET_NAME}, not {path.name}")
         return Address(path.parent, 0)
-    if url.scheme != "redis" or url.hostname not in _HOSTS:
+    if url.scheme != "redis" or url.host not in _HOSTS:
         raise ConfigurationError(
             f"RERANK_REDIS_URL ({masked_url(settings)}) names a server that can't be started here: this command serves "
             f"redis://127.0.0.1:PORT or unix:///DIRECTORY/{_SOCKET_NAME}. For a server elsewhere, just start workers"
         )
-    port = url.port or _DEFAULT_PORT
-    _refuse_taken(port)
-    return Address(None, port)
+    _refuse_taken(url.port)
+    return Address(None, url.port)
 
 
 def _await_farewells(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from rerank_ops.cli.effective import effective_line
 from rerank_ops.cli.fleet import run_workers
-from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, settings_from
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good, settings_from
 from rerank_ops.server import ensure_server, is_given
 from rerank_shared.settings import Settings
 
@@ -17,13 +17,17 @@ def up(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False
     The server is the one that --redis-url, RERANK_REDIS_URL or REDIS_URL names; without any, one is started here, which
     keeps everything in memory and ends with this command.
     """
-    chosen = settings_from(url, unsafe=unsafe)
+    with refused_for_good():
+        code = _up(settings_from(url, unsafe=unsafe), processes)
+    raise typer.Exit(code)
+
+
+def _up(chosen: Settings, processes: int | None) -> int:
     with ensure_server(chosen) as settings:
         print(f"settings {effective_line(settings)}", flush=True)
         if not is_given(chosen):
             print(_how_to_connect(settings), flush=True)
-        code = run_workers(settings, processes)
-    raise typer.Exit(code)
+        return run_workers(settings, processes)
 
 
 def _how_to_connect(settings: Settings) -> str:

@@ -6,15 +6,17 @@ import typer
 
 from rerank_ops.cli.effective import effective_line
 from rerank_ops.cli.fleet import run_workers
-from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, settings_from
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good, settings_from
 
 
 def worker(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
     """Run worker processes against a Redis server, until Ctrl-C.
 
     They wait for a server that is not there yet, restart when they die, and finish what they run before they stop. A
-    second Ctrl-C stops at once.
+    second Ctrl-C stops at once. Exit status 78: settings, model or server are such that starting again can't help.
     """
-    settings = settings_from(url, unsafe=unsafe)
-    print(f"settings {effective_line(settings)}", flush=True)
-    raise typer.Exit(run_workers(settings, processes))
+    with refused_for_good():
+        settings = settings_from(url, unsafe=unsafe)
+        print(f"settings {effective_line(settings)}", flush=True)
+        code = run_workers(settings, processes)
+    raise typer.Exit(code)

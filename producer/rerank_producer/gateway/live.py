@@ -27,6 +27,7 @@ from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect_async
 from rerank_shared.errors import QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Live:
         try:
             return await self._reader.read()
         except (redis.RedisError, OSError) as error:
-            raise QueueUnavailable(_AWAY) from error
+            raise QueueUnavailable(_AWAY, outage_of(error).kind) from None
 
     def stream(self, watches: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Return frames as server-sent events, until `watches` says no before one or this is closed. Raises Refused
@@ -141,7 +142,7 @@ class Live:
             await self._reader.flush()
             event = (await self._reader.read()).model_dump(by_alias=True) if watched else None
         except (redis.RedisError, OSError) as error:
-            log.debug("fleet not read error=%r", error)
+            log.debug("fleet not read: redis %s", outage_of(error).says)
             event = _told(QueueUnavailable(_AWAY))
         except RerankError as error:
             event = _told(error)

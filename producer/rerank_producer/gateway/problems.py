@@ -22,6 +22,7 @@ from rerank_shared.errors import (
     UnknownModel,
     WireError,
 )
+from rerank_shared.outage import LASTING
 
 #: Told with the error's own message, which was written for callers.
 _TOLD: dict[type[RerankError], int] = {
@@ -34,6 +35,11 @@ _TOLD: dict[type[RerankError], int] = {
     ScoringFailed: 500,
     JobPoisoned: 500,
 }
+#: Told in these words: what Redis said is the operator's affair, but whether it passes is the caller's.
+_QUEUE: dict[str, str] = {
+    "out_of_memory": "the fleet's queue is full at the moment; try again later",
+    "loading": "the fleet's queue is starting; try again",
+} | dict.fromkeys(LASTING, "the fleet's queue refuses this gateway; tell whoever runs this fleet, with the request id")
 #: Told in these words.
 _VEILED: dict[type[RerankError], tuple[int, str]] = {
     QueueUnavailable: (503, "the fleet's queue can't be reached at the moment; try again"),
@@ -55,6 +61,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(_TOLD[kind], error.code, error.message, error.retryable, _retry_after_s(error))
         if kind in _VEILED and isinstance(error, RerankError):
             status, message = _VEILED[kind]
+            if isinstance(error, QueueUnavailable):
+                message = _QUEUE.get(error.reason, message)
             return Problem(status, error.code, message, error.retryable, _retry_after_s(error))
     return Problem(500, InternalError.code, _INTERNAL)
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rerank_producer.gateway.ask import Ask, Problem
 from rerank_producer.gateway.keyfile import ApiKey
 from rerank_producer.gateway.refused import Refused
-from rerank_shared.connections import outages_told
+from rerank_shared.connections import most_connections, outages_told
 from rerank_shared.errors import DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
@@ -84,7 +84,7 @@ class Meter:
         self._redis = redis
         self._keys = keys
         self._settings = settings
-        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._turns = asyncio.Semaphore(most_connections(settings, _CONNECTIONS))
 
     @asynccontextmanager
     async def paying(self, key: ApiKey | None, asks: Sequence[Ask]) -> AsyncIterator[Bill]:

@@ -11,6 +11,7 @@ from typing import Any
 from rerank_shared.connections import outages_told
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
+from rerank_shared.outage import LASTING
 from rerank_shared.settings import Settings
 
 _REMEMBERED_S = 0.25
@@ -45,8 +46,8 @@ class Readiness:
                 pipe.zcount(self._keys.workers, now, "+inf")
                 pipe.zrangebyscore(self._keys.models, now, "+inf")
                 workers, models = await pipe.execute()
-        except QueueUnavailable:
-            return "Redis can't be reached"
+        except QueueUnavailable as error:
+            return "Redis refuses the gateway" if error.reason in LASTING else "Redis can't be reached"
         if not workers:
             return "no worker is alive"
         return None if models else "no model is announced"

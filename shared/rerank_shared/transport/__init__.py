@@ -9,8 +9,6 @@ no deadlines, and needs Python 3.13 and Redis 7.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from kombu.transport import TRANSPORT_ALIASES
 
 from rerank_shared.connections import broker_url
@@ -23,14 +21,6 @@ TRANSPORT_ALIASES |= {"rerank": _TRANSPORT, "reranks": _TRANSPORT}
 
 
 def fleet_broker_url(settings: Settings) -> str:
-    """Return the broker's URL for Celery, by which it takes this transport.
-
-    A TLS connection checks the server's certificate unless the URL says otherwise, as our own connections do; kombu
-    would not.
-    """
-    url = broker_url(settings)
-    scheme, _, rest = url.partition("://")
-    url = f"{_SCHEMES.get(scheme, scheme)}://{rest}"
-    if scheme == "rediss" and "ssl_cert_reqs=" not in (query := urlsplit(url).query):
-        url += ("&" if query else "?") + "ssl_cert_reqs=required"
-    return url
+    """Return the broker's URL for Celery, by which it takes this transport. Its options go beside it."""
+    scheme, _, rest = broker_url(settings).partition("://")
+    return f"{_SCHEMES[scheme]}://{rest}"

@@ -13,8 +13,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty
+from types import MappingProxyType
 from typing import Any
 
 from kombu.transport import redis
@@ -33,10 +34,17 @@ log = logging.getLogger(__name__)
 
 
 class FleetChannel(redis.Channel):  # type: ignore[misc]
-    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the four attributes below."""
+    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the five attributes below."""
 
     QoS = FleetQoS
-    from_transport_options = (*redis.Channel.from_transport_options, "holder", "on_poison", "bulk_share", "max_deaths")
+    from_transport_options = (
+        *redis.Channel.from_transport_options,
+        "holder",
+        "on_poison",
+        "bulk_share",
+        "max_deaths",
+        "connection_options",
+    )
 
     #: Name of the worker that takes jobs here; host and process id if nobody says.
     holder: str = ""
@@ -44,6 +52,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     on_poison: Callable[[DeadLetter], None] | None = None
     bulk_share: float = 0.05
     max_deaths: int = 3
+    #: What connections are made with beside the rest of kombu's options; kombu reads only some of redis-py's.
+    connection_options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -200,6 +210,9 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
             size = max(size, int(self.plain_client.hlen(self.keys.waiting(job_class))))
         return size
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        return {**super()._connparams(asynchronous), **self.connection_options}
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))

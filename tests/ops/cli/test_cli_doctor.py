@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from rerank_ops.cli.app import app
 from rerank_ops.cli.checks.host import check_cpu
 from rerank_ops.server import EmbeddedServer
+from rerank_shared.connections import connect
 from rerank_shared.cpu import CpuFeatures, choose_precision, host_features
-from rerank_shared.settings import Settings, to_environ
+from rerank_shared.settings import Settings, load_settings, to_environ
 from support.artefacts import MODEL, write_artefact
 
 Report = dict[str, dict[str, Any]]
@@ -146,3 +147,37 @@ def test_the_command_without_its_extra_says_what_to_install(module: str) -> None
     run = without([module], "--version")
     assert run.returncode == 1
     assert run.stderr == f"error: the command line needs {module}: pip install 'rerank-fleet[cli]'\n"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [("-@scripting", "asked to run scripts"), ("resetchannels", "asked to publish on channels")],
+    ids=["scripts", "channels"],
+)
+def test_a_user_who_may_not_do_what_a_fleet_does_fails(rules: str, says: str) -> None:
+    with EmbeddedServer.start() as own:
+        with connect(load_settings(redis_url=own.url)) as admin:
+            admin.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~*", "&*", "+@all", rules)
+        code, report = doctor(RERANK_REDIS_URL=f"{own.url}?username=few&password=pw")
+    assert code == 1
+    assert report["server"]["status"] == "ok"
+    assert report["access"]["status"] == "fail"
+    assert says in report["access"]["message"]
+    assert "docs/redis.md" in report["access"]["fix"]
+
+
+@pytest.mark.integration
+def test_a_replica_fails() -> None:
+    with EmbeddedServer.start() as own:
+        with connect(load_settings(redis_url=own.url)) as admin:
+            admin.replicaof("127.0.0.1", 1)
+        code, report = doctor(RERANK_REDIS_URL=own.url)
+    assert code == 1
+    assert "is a read-only replica" in report["access"]["message"]
+
+
+def test_a_url_that_can_not_be_used_fails_with_its_option() -> None:
+    code, report = doctor("--redis-url", "redis://h/abc?socket_timeout=0")
+    assert code == 1
+    assert "socket_timeout can't be '0'" in report["settings"]["message"]

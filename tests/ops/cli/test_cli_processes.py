@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.server import EmbeddedServer
+from rerank_shared.connections import connect
+from rerank_shared.settings import load_settings
 from support.artefacts import FAILED, write_artefact
 from support.commands import CommandLine, Spawn, assert_gone
 from support.waiting import wait_until
@@ -101,3 +103,21 @@ def test_ctrl_c_ends_a_call_without_a_trace(spawn: Spawn, tmp_path: Path) -> Non
     assert running.end(signal.SIGINT) == 130
     assert "Traceback" not in running.log.read_text()
     assert_gone(family)
+
+
+@pytest.mark.parametrize("command", ["worker", "up"])
+@pytest.mark.parametrize("url", ["redis://h/abc", "redis://h?nothing=1", "sentinel://h:26379/x"])
+def test_a_url_that_can_not_be_used_ends_with_its_own_status(command_line: CommandLine, command: str, url: str) -> None:
+    run = command_line.run(command, "--redis-url", url)
+    assert run.returncode == 78
+    assert "error: RERANK_REDIS_URL: " in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_up_with_a_server_that_refuses_the_password_ends_so_too(command_line: CommandLine) -> None:
+    with EmbeddedServer.start() as own:
+        with connect(load_settings(redis_url=own.url)) as admin:
+            admin.config_set("requirepass", "right")
+        run = command_line.run("up", "--redis-url", f"{own.url}?password=wrong")
+    assert run.returncode == 78
+    assert "refuses the user name or password" in run.stderr

@@ -11,8 +11,10 @@ import redis
 
 from rerank_ops.cli.checks.finding import Finding
 from rerank_ops.server import find_server, is_given, unsuitable
+from rerank_shared.access import find_lacks, worst
 from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import ConfigurationError, QueueUnavailable
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 
 _PINGS = 20
@@ -36,13 +38,24 @@ def _look(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     where = f"at {masked_url(settings)}, {latency_ms:.2f} ms a round trip"
     if told is None:
         yield Finding("server", "warn", f"answers {where}; INFO is forbidden, so nothing else is known", "allow +info")
+        yield _access(client, settings)
         return
     if fault := unsuitable(told):
         yield Finding("server", "fail", f"the server at {masked_url(settings)} {fault}", "use another server")
         return
     yield Finding("server", "ok", f"{_product(told)} {where}")
+    yield _access(client, settings)
     yield _eviction(told)
     yield _persistence(told, _save_points(client))
+
+
+def _access(client: redis.Redis, settings: Settings) -> Finding:
+    """Say whether all that a fleet does can be done, by doing it on a key of its own."""
+    lack = worst(find_lacks(client, Keys(settings.namespace)))
+    if lack is None:
+        return Finding("access", "ok", "keys, scripts and channels of this namespace may be used")
+    told = f"Redis at {masked_url(settings)} {lack.outage.says}, asked to {lack.needs}"
+    return Finding("access", "fail", told, lack.outage.remedy(tls=False))
 
 
 def _latency_ms(client: redis.Redis) -> float:

@@ -1,0 +1,187 @@
+"""What went wrong between a process and its Redis server: the one place that reads exceptions of redis-py and kombu.
+
+Their own text is never passed on: it repeats the command, and so what documents say. Here each becomes an Outage, in
+words of ours, which says whether it can end by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import redis
+
+OutageKind = Literal[
+    "unreachable",
+    "silent",
+    "tls",
+    "credentials",
+    "permission",
+    "database",
+    "cluster",
+    "read_only",
+    "out_of_memory",
+    "loading",
+    "refused",
+]
+#: What no waiting mends: somebody has to change a setting here or on the server.
+LASTING: frozenset[OutageKind] = frozenset({"tls", "credentials", "permission", "database", "cluster"})
+#: redis-py puts the command before the reply, and the command may hold anything.
+_BEFORE_REPLY = "of pipeline caused error: "
+#: Up to 6.2 a script's error is told inside one of the script's own.
+_SCRIPT = re.compile(r"Error running script .*?: ?-?(?=[A-Z]{3,} )")
+_COMMAND = re.compile(r"run the '([a-z|_-]+)' command")
+
+_REMEDIES: dict[OutageKind, str] = {
+    "unreachable": "Start one with `rerank-fleet server`, or set RERANK_REDIS_URL.",
+    "silent": "Look whether the server hangs, and whether RERANK_REDIS_URL names a Redis server.",
+    "tls": "Set ssl_ca_certs, ssl_certfile and ssl_keyfile in RERANK_REDIS_URL to what the server asks for.",
+    "credentials": "Set user name and password in RERANK_REDIS_URL: rediss://user:password@host:port/0.",
+    "permission": "Allow the user what docs/redis.md lists.",
+    "database": "Set the database in RERANK_REDIS_URL to one that the server has.",
+    "cluster": "Set RERANK_REDIS_URL to a single server: the queue can't be spread over a cluster.",
+    "read_only": "Set RERANK_REDIS_URL to the primary, or wait until this one is promoted.",
+    "out_of_memory": "Raise maxmemory, or start more workers to drain the queue.",
+    "loading": "Wait: it answers when it has loaded its data.",
+    "refused": "Look into the server's log.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a command could not be done. `says` continues "Redis at URL ..."."""
+
+    kind: OutageKind
+    says: str
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays as it is until somebody changes a setting."""
+        return self.kind in LASTING
+
+    def remedy(self, *, tls: bool) -> str:
+        """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
+        if tls and self in (_NO_TLS, _SILENT):
+            return "If the server does not speak TLS, RERANK_REDIS_URL starts with redis://, not rediss://."
+        hint = (_ASKS_CLIENTS if tls else _SPEAKS_TLS) if self == _CLOSED else ""
+        return hint + _REMEDIES[self.kind]
+
+
+_CLOSED = Outage("unreachable", "can't be reached: it closed the connection")
+_SILENT = Outage("silent", "does not answer in time")
+_ASKS_CLIENTS = "If it asks for a client certificate, set ssl_certfile and ssl_keyfile in RERANK_REDIS_URL. "
+_SPEAKS_TLS = "If it speaks TLS, RERANK_REDIS_URL starts with rediss://. "
+_NO_TLS = Outage("tls", "does not speak TLS on this port")
+
+
+def outage_of(error: BaseException) -> Outage:
+    """Return what an exception of redis-py, kombu or the socket means; never with text of a command in it."""
+    chain = list(_chain(error))
+    for each in chain:
+        if isinstance(each, redis.RedisError) and (found := _told(each)) is not None:
+            return found
+    for each in chain:
+        if isinstance(each, ssl.SSLError):
+            return _tls(each)
+    if any(isinstance(each, redis.TimeoutError | TimeoutError) for each in chain):
+        return _SILENT
+    for each in chain:
+        if isinstance(each, OSError) and (found := _system(each)) is not None:
+            return found
+    if any(isinstance(each, redis.ConnectionError) for each in chain):
+        return _CLOSED
+    return Outage("refused", f"can't be used ({type(error).__name__})")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from, at most a few: kombu wraps those of redis-py."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _told(error: redis.RedisError) -> Outage | None:
+    """Return what a server's reply means, None for an error that is no reply."""
+    kind = next((kind for classes, kind in _CLASSES if isinstance(error, classes)), None)
+    text = str(error.args[0]) if error.args else ""
+    if _BEFORE_REPLY in text:
+        text = text.rpartition(_BEFORE_REPLY)[2]
+    if kind is None:
+        kind = _by_words(text)
+    if kind is None:
+        return Outage("refused", "refuses a command") if isinstance(error, redis.ResponseError) else None
+    return Outage(kind, _SAYS[kind] + (_forbidden(text) if kind == "permission" else ""))
+
+
+def _by_words(text: str) -> OutageKind | None:
+    if (inner := _SCRIPT.match(text)) is not None:
+        text = text[inner.end() :]
+    return next((kind for start, kind in _STARTS if text.startswith(start)), None)
+
+
+def _forbidden(text: str) -> str:
+    if (command := _COMMAND.search(text)) is not None:
+        return f" to run {command[1].upper()}"
+    for thing in ("channel", "key"):
+        if thing in text:
+            return f" for a {thing} of this namespace"
+    return ""
+
+
+def _tls(error: ssl.SSLError) -> Outage:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Outage("tls", f"has a certificate that is not trusted here: {error.verify_message.rstrip('.')}")
+    reason = getattr(error, "reason", None) or "unknown reason"
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+        return _NO_TLS
+    return Outage("tls", f"can't agree on TLS with this client: {reason.replace('_', ' ').lower()}")
+
+
+def _system(error: OSError) -> Outage | None:
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return _CLOSED
+    if isinstance(error, socket.gaierror):
+        return Outage("unreachable", "can't be reached: no address is known for its name")
+    return Outage("unreachable", f"can't be reached: {error.strerror}") if error.strerror else None
+
+
+_CLASSES: tuple[tuple[type[redis.RedisError] | tuple[type[redis.RedisError], ...], OutageKind], ...] = (
+    ((redis.AuthenticationError, redis.exceptions.AuthenticationWrongNumberOfArgsError), "credentials"),
+    ((redis.exceptions.NoPermissionError, redis.exceptions.AuthorizationError), "permission"),
+    (redis.ReadOnlyError, "read_only"),
+    (redis.OutOfMemoryError, "out_of_memory"),
+    ((redis.BusyLoadingError, redis.exceptions.MasterDownError), "loading"),
+    ((redis.exceptions.AskError, redis.exceptions.ClusterDownError, redis.exceptions.ClusterCrossSlotError), "cluster"),
+)
+#: Replies that have no class of their own, and those that a script wraps, by how they begin.
+_STARTS: tuple[tuple[str, OutageKind], ...] = (
+    ("OOM ", "out_of_memory"),
+    ("READONLY ", "read_only"),
+    ("NOPERM ", "permission"),
+    ("ACL failure in script", "permission"),
+    ("The user executing the script", "permission"),
+    ("LOADING ", "loading"),
+    ("BUSY ", "loading"),
+    ("NOAUTH ", "credentials"),
+    ("WRONGPASS ", "credentials"),
+    ("DENIED ", "credentials"),
+    ("DB index is out of range", "database"),
+    ("invalid DB index", "database"),
+    ("Invalid Database", "database"),
+)
+_SAYS: dict[OutageKind, str] = {
+    "credentials": "refuses the user name or password",
+    "permission": "does not permit this user",
+    "read_only": "is a read-only replica",
+    "out_of_memory": "has reached its memory limit (maxmemory) and takes no more",
+    "loading": "is loading its data or running a long script",
+    "cluster": "is a cluster",
+    "database": "has no such database",
+}

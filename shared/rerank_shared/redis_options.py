@@ -1,0 +1,137 @@
+"""The options of a Redis URL: which there are, what each may be, and what redis-py takes for it.
+
+They are those that redis-py reads from a URL, less those by which the fleet would read something else back
+(`decode_responses`, `encoding`, `legacy_responses`) or which it sets itself (`retry_on_error`, `lib_name`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from rerank_shared.errors import ConfigurationError
+
+Scheme = Literal["redis", "rediss", "unix"]
+#: kombu and Celery call the database of a socket so.
+_ALIASES = {"virtual_host": "db"}
+_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+_REQUIREMENTS = {name: name for name in ("required", "optional", "none")}
+_REQUIREMENTS |= {f"cert_{name}": name for name in _REQUIREMENTS}
+_TLS_VERSIONS = {
+    **{version.name.lower(): version for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)},
+    **{str(int(version)): version for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)},
+}
+
+
+def refused(why: str) -> ConfigurationError:
+    """Return the error of a URL that can't be used."""
+    return ConfigurationError(f"RERANK_REDIS_URL: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """`read` raises ValueError, KeyError or AttributeError for what is not `allowed`."""
+
+    read: Callable[[str], Any]
+    allowed: str
+    schemes: tuple[Scheme, ...] = ("redis", "rediss", "unix")
+    secret: bool = False
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if (value := int(text)) < least:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (value := float(text)) < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _client_name(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(text)
+    return text
+
+
+def _verify_flags(text: str) -> list[ssl.VerifyFlags]:
+    return [ssl.VerifyFlags[name.strip()] for name in text.strip("[]").split(",")]
+
+
+_TCP: tuple[Scheme, ...] = ("redis", "rediss")
+_TLS: tuple[Scheme, ...] = ("rediss",)
+_BOOLEAN = "true or false"
+_SECONDS = "seconds above 0"
+_FLAGS = "names of ssl.VerifyFlags with commas between them"
+_PATH, _SECRET = "a path", "any text"
+
+
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[text.lower()]
+
+
+OPTIONS: dict[str, _Option] = {
+    "db": _Option(_whole(0), "a number from 0"),
+    "username": _Option(str, _SECRET),
+    "password": _Option(str, _SECRET, secret=True),
+    "protocol": _Option(lambda text: {"2": 2, "3": 3}[text], "2 or 3"),
+    "socket_timeout": _Option(_seconds, _SECONDS),
+    "socket_connect_timeout": _Option(_seconds, _SECONDS),
+    "socket_keepalive": _Option(_boolean, _BOOLEAN, _TCP),
+    "socket_read_size": _Option(_whole(1), "bytes, from 1"),
+    "retry_on_timeout": _Option(_boolean, _BOOLEAN),
+    "health_check_interval": _Option(_whole(0), "whole seconds from 0"),
+    "max_connections": _Option(_whole(1), "a number from 1"),
+    "client_name": _Option(_client_name, "printable ASCII without spaces"),
+    "ssl_cert_reqs": _Option(lambda text: _REQUIREMENTS[text.lower()], "required, optional or none", _TLS),
+    "ssl_ca_certs": _Option(str, _PATH, _TLS),
+    "ssl_ca_path": _Option(str, _PATH, _TLS),
+    "ssl_ca_data": _Option(str, "certificates in PEM", _TLS),
+    "ssl_certfile": _Option(str, _PATH, _TLS),
+    "ssl_keyfile": _Option(str, _PATH, _TLS),
+    "ssl_password": _Option(str, _SECRET, _TLS, secret=True),
+    "ssl_check_hostname": _Option(_boolean, _BOOLEAN, _TLS),
+    "ssl_min_version": _Option(lambda text: _TLS_VERSIONS[text.lower().replace(".", "_")], "TLSv1.2 or TLSv1.3", _TLS),
+    "ssl_ciphers": _Option(str, "a list of ciphers as OpenSSL writes it", _TLS),
+    "ssl_include_verify_flags": _Option(_verify_flags, _FLAGS, _TLS),
+    "ssl_exclude_verify_flags": _Option(_verify_flags, _FLAGS, _TLS),
+}
+
+
+def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
+    """Return the options that a URL's query gives, by redis-py's names. Raises ConfigurationError."""
+    found: dict[str, Any] = {}
+    for written, text in parse_qsl(query, keep_blank_values=True):
+        name = _ALIASES.get(written, written)
+        if (option := OPTIONS.get(name)) is None or scheme not in option.schemes:
+            # A password with a & in it, written as it is, would end here.
+            shown = name if not any(OPTIONS[each].secret for each in found) else "that follows the password"
+            raise refused(_unknown(shown, scheme))
+        if name in found:
+            raise refused(f"{name} is given twice")
+        if not text:
+            raise refused(f"{name} is empty; allowed is {option.allowed}")
+        try:
+            found[name] = option.read(text)
+        except (ValueError, KeyError):
+            shown = "its value" if option.secret else repr(text)
+            raise refused(f"{name} can't be {shown}; allowed is {option.allowed}") from None
+    return found
+
+
+def _unknown(name: str, scheme: Scheme) -> str:
+    allowed = ", ".join(each for each, option in OPTIONS.items() if scheme in option.schemes)
+    if name in OPTIONS:
+        needs = "rediss://" if OPTIONS[name].schemes == _TLS else "redis:// or rediss://"
+        return f"the option {name} is for {needs}, not {scheme}://"
+    return f"the option {name} is not known; those of {scheme}:// are {allowed}"

@@ -1,0 +1,189 @@
+"""The Redis URL: what it may say, what each user of it gets, and how the rest is refused. Nothing connects here."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_shared.errors import ConfigurationError
+from rerank_shared.redis_options import OPTIONS
+from rerank_shared.redis_url import RedisUrl
+from rerank_shared.settings import load_settings
+
+
+def test_a_url_says_where_and_who() -> None:
+    url = RedisUrl.parse("rediss://us%40er:p%2Fw%23@db.example:6380/3")
+    assert url.connection_kwargs() == {
+        "host": "db.example",
+        "port": 6380,
+        "db": 3,
+        "username": "us@er",
+        "password": "p/w#",
+        "ssl_cert_reqs": "required",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis://", {"host": "localhost", "port": 6379, "db": 0}),
+        ("redis://h", {"host": "h", "port": 6379, "db": 0}),
+        ("redis://[::1]:7/2", {"host": "::1", "port": 7, "db": 2}),
+        ("redis://h/?db=3", {"host": "h", "port": 6379, "db": 3}),
+        ("redis://h/3?db=3", {"host": "h", "port": 6379, "db": 3}),
+        ("redis://:pw@h", {"host": "h", "port": 6379, "db": 0, "password": "pw"}),
+        ("redis://h?password=a%26b&db=1", {"host": "h", "port": 6379, "db": 1, "password": "a&b"}),
+        ("unix:///run/a%20b.sock", {"path": "/run/a b.sock", "db": 0}),
+        ("unix://u:pw@/run/r.sock?db=1", {"path": "/run/r.sock", "db": 1, "username": "u", "password": "pw"}),
+        ("redis+socket:///run/r.sock?virtual_host=4", {"path": "/run/r.sock", "db": 4}),
+    ],
+)  # fmt: skip
+def test_database_user_and_password_stand_in_either_place(text: str, expected: dict[str, object]) -> None:
+    assert RedisUrl.parse(text).connection_kwargs() == expected
+
+
+#: A value that each option may have, and what redis-py gets for it.
+GOOD: dict[str, tuple[str, object]] = {
+    "db": ("3", 3),
+    "username": ("someone", "someone"),
+    "password": ("hush", "hush"),
+    "protocol": ("2", 2),
+    "socket_timeout": ("10", 10.0),
+    "socket_connect_timeout": ("0.5", 0.5),
+    "socket_keepalive": ("no", False),
+    "socket_read_size": ("4096", 4096),
+    "retry_on_timeout": ("True", True),
+    "health_check_interval": ("30", 30),
+    "max_connections": ("5", 5),
+    "client_name": ("app-1", "app-1"),
+    "ssl_cert_reqs": ("CERT_NONE", "none"),
+    "ssl_ca_certs": ("/ca.pem", "/ca.pem"),
+    "ssl_ca_path": ("/etc/ca", "/etc/ca"),
+    "ssl_ca_data": ("-----BEGIN", "-----BEGIN"),
+    "ssl_certfile": ("/c.pem", "/c.pem"),
+    "ssl_keyfile": ("/k.pem", "/k.pem"),
+    "ssl_password": ("hush", "hush"),
+    "ssl_check_hostname": ("false", False),
+    "ssl_min_version": ("TLSv1.3", ssl.TLSVersion.TLSv1_3),
+    "ssl_ciphers": ("HIGH", "HIGH"),
+    "ssl_include_verify_flags": ("VERIFY_X509_STRICT", [ssl.VerifyFlags.VERIFY_X509_STRICT]),
+    "ssl_exclude_verify_flags": ("[VERIFY_X509_STRICT]", [ssl.VerifyFlags.VERIFY_X509_STRICT]),
+}
+#: A value that none of these may have. All others take any text.
+BAD = {
+    "db": "-1",
+    "protocol": "4",
+    "socket_timeout": "0",
+    "socket_connect_timeout": "inf",
+    "socket_keepalive": "perhaps",
+    "socket_read_size": "0",
+    "retry_on_timeout": "2",
+    "health_check_interval": "0.5",
+    "max_connections": "0",
+    "client_name": "a b",
+    "ssl_cert_reqs": "maybe",
+    "ssl_check_hostname": "x",
+    "ssl_min_version": "1",
+    "ssl_include_verify_flags": "VERIFY_NOTHING",
+    "ssl_exclude_verify_flags": "",
+}
+
+
+def test_every_option_is_tried_here() -> None:
+    assert GOOD.keys() == OPTIONS.keys()
+    assert BAD.keys() < OPTIONS.keys()
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_each_option_is_read(name: str) -> None:
+    text, value = GOOD[name]
+    url = RedisUrl.parse(f"rediss://h?{name}={text}")
+    read = url.max_connections if name == "max_connections" else url.connection_kwargs()[name]
+    assert read == value
+    assert "hush" not in url.masked + repr(url)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_wrong_value_is_refused_with_what_is_allowed(name: str) -> None:
+    with pytest.raises(ConfigurationError) as told:
+        load_settings(redis_url=f"rediss://h?{name}={BAD[name]}")
+    assert name in told.value.message
+    assert OPTIONS[name].allowed in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("redis://h/abc", "no database"),
+        ("redis://h/1/2", "no database"),
+        ("redis://h:abc/0", "port"),
+        ("redis://h:0/0", "port"),
+        ("redis://h:65536/0", "port"),
+        ("redis://[::1/0", "port"),
+        ("http://h", "Allowed are redis://"),
+        ("h:6379", "no scheme"),
+        ("", "no scheme"),
+        ("sentinel://h:26379/primary", "name the primary"),
+        ("redis+sentinel://h/0", "name the primary"),
+        ("redis-cluster://h", "needs one server"),
+        ("redis://h/1?db=2", "db is given twice"),
+        ("redis://a@h?username=b", "username is given twice"),
+        ("redis://h?db=1&db=1", "db is given twice"),
+        ("redis://h?password=", "password is empty"),
+        ("redis://h?ssl_ca_certs=/ca.pem", "ssl_ca_certs is for rediss://"),
+        ("unix:///r.sock?socket_keepalive=yes", "socket_keepalive is for redis://"),
+        ("redis://h?decode_responses=yes", "those of redis:// are db, username"),
+        ("unix://h/r.sock", "three slashes"),
+        ("unix:///", "three slashes"),
+        ("rediss://h?ssl_keyfile=/k.pem", "needs ssl_certfile"),
+        ("rediss://h?ssl_ca_certs=/nowhere.pem", "ssl_ca_certs can't be used: no such file"),
+        ("rediss://h?ssl_certfile=/nowhere.pem", "ssl_certfile, ssl_keyfile or ssl_password can't be used"),
+        ("rediss://h?ssl_ca_data=nonsense", "ssl_ca_data can't be used"),
+        ("rediss://h?ssl_ciphers=nonsense", "ssl_ciphers can't be used"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_used_is_refused_as_a_client_is_made(text: str, says: str) -> None:
+    for make in (load_settings, RerankClient, AsyncRerankClient):
+        with pytest.raises(ConfigurationError) as told:
+            make(redis_url=text)
+        assert told.value.message.startswith("RERANK_REDIS_URL: ")
+        assert says in told.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://:hush/y@h/0",
+        "redis://:1/hush@h",
+        "redis://:hu#sh@h",
+        "redis://:hush[@h",
+        "redis://h?password=a&hush=b",
+        "redis://:hush@h?password=other",
+        "redis://h?password=hush&password=hush",
+        "user:hush@h:6379",
+    ],
+)
+def test_no_refusal_shows_a_password(text: str) -> None:
+    with pytest.raises(ConfigurationError) as told:
+        load_settings(redis_url=text)
+    assert "hu" not in told.value.message.replace("hung", "")
+
+
+def test_certificates_that_can_not_be_read_are_told_by_their_option(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    with pytest.raises(ConfigurationError, match="ssl_ca_certs can't be used"):
+        load_settings(redis_url=f"rediss://h?ssl_ca_certs={tmp_path / 'empty.pem'}")
+
+
+@pytest.mark.parametrize(
+    "text", ["redis://u%40:p%2Fw@h:7/2", "rediss://:pw@[::1]/3?protocol=2", "redis://u@h", "redis://h"]
+)
+def test_kombu_reads_the_same_of_its_spelling(text: str) -> None:
+    url = RedisUrl.parse(text)
+    kombu = Connection(url.for_kombu())
+    assert (kombu.hostname, kombu.port, kombu.virtual_host) == (url.host, url.port, str(url.db))
+    assert (kombu.userid, kombu.password) == (url.username, url.password)
