@@ -14,7 +14,7 @@ import importlib.util
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rerank_shared.cpu import CpuFeatures, host_features
 from rerank_shared.digest import file_digest
@@ -136,7 +136,7 @@ def load_files(
     weights = _weights(model_path)
     config = read_config(tokenizer_path.parent)
     if activation is None:
-        activation = entry.activation if entry else _activation_found(model_path, config, source)
+        activation = entry.activation if entry else activation_found(model_path, config, source)
     return ModelFiles(
         name=name_of(model),
         source=source,
@@ -186,9 +186,12 @@ def _exported(
     )
 
 
-def _activation_found(model_path: Path, config: dict[str, Any], source: str) -> str:
-    """Return the activation of a model that is served as it is: a graph that ends in a probability says it itself."""
-    outline = read_outline(model_path)
+def activation_found(graph: Path, config: dict[str, Any], source: str) -> Literal["sigmoid", "identity"]:
+    """Return the activation of a graph's logits: one that ends in a probability says it itself, else its config does.
+
+    Logs what is assumed where nothing says it.
+    """
+    outline = read_outline(graph)
     if outline.outputs and outline.ending(scores_output(outline.outputs)) is not None:
         return "sigmoid"
     if "model_type" not in config and "sentence_transformers" not in config:

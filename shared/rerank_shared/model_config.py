@@ -6,6 +6,7 @@ Read alike whether a model is served as it is or exported first, so that both fo
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +79,7 @@ def max_length_of(config: dict[str, Any]) -> int | None:
     return min(sane) if sane else None
 
 
-def first_position(config: dict[str, Any]) -> int:
+def first_position(config: Mapping[str, Any]) -> int:
     """Return the row of the position table that the first token of a pair takes."""
     family = config.get("model_type")
     if family not in _POSITIONS_AFTER_PADDING:

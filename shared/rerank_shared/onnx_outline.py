@@ -63,8 +63,10 @@ class Outline:
             node = makers.get(output)
             if node is None:
                 return None
-            if node.op_type == "Sigmoid" or node.op_type == "Softmax":
-                return Ending(node.op_type, picked)
+            if node.op_type == "Sigmoid":
+                return Ending("Sigmoid", picked)
+            if node.op_type == "Softmax":
+                return Ending("Softmax", picked)
             if node.op_type not in _MOVES or not node.inputs:
                 return None
             picked = picked or node.op_type in _PICKS

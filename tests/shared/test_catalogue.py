@@ -207,7 +207,12 @@ class TestConfig:
 
     def test_sentence_transformers_own_file_comes_first(self, tmp_path: Path) -> None:
         """As sentence-transformers 5 does it; its model_type is not the model's."""
-        own = {"model_type": "CrossEncoder", "activation_fn": IDENTITY, "prompts": {}, "default_prompt_name": None}
+        own: dict[str, Any] = {
+            "model_type": "CrossEncoder",
+            "activation_fn": IDENTITY,
+            "prompts": {},
+            "default_prompt_name": None,
+        }
         older = {"model_type": "bert", "sentence_transformers": {"activation_fn": "torch.nn.Sigmoid", "version": "4"}}
         write_model(tmp_path, config_sentence_transformers=own)
         assert load_files(f"file:{tmp_path}").activation == "identity"
