@@ -57,6 +57,7 @@ lock: $(STAMP)   ## Lock the newest versions that pyproject.toml allows; UPGRADE
 	grep '^torch==' $(PEERS_LIST) | $(COMPILE) --extra dev --extra export pyproject.toml - --output-file $(LOCKS)/export.txt
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
 	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
+	$(COMPILE) --extra export-onnx pyproject.toml $(PEERS_LIST) --output-file $(LOCKS)/peers.txt
 	@$(MAKE) --no-print-directory audit
 
 lint: $(STAMP)   ## Mend what the linter and formatter can.
@@ -124,12 +125,11 @@ fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, agains
 soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
 	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)
 
-$(PEERS)/.installed: $(PEERS_LIST) pyproject.toml
+# The models of the race are made in there, ours with the export and its evaluation.
+$(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@echo '*' > $(PEERS)/.gitignore
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS_LIST) --editable '.[worker]'
-	@touch $@
+	$(PEERS)/bin/python $(PIP_INSTALL) $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
+	$(call environment,$(PEERS),peers,'.[export-onnx]' --requirement $(PEERS_LIST))
 
 bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment.
 
