@@ -51,9 +51,8 @@ def main() -> None:
             if reason:
                 say(f"{model.name}: {name} not made: {reason}")
         if lacking := unmade(status):
-            sys.exit(
-                f"error: {model.name}: without {', '.join(lacking)} there is nothing to measure: see {place.log(f'{model.name}-prepare')}"
-            )
+            log = place.log(f"{model.name}-prepare")
+            sys.exit(f"error: {model.name}: without {', '.join(lacking)} there is nothing to measure; see {log}")
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "race": partial(race_part, place, model, status, requests, chosen),
             "processes": partial(processes_part, place, model, requests, chosen.rounds),
