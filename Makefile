@@ -102,7 +102,7 @@ test-lowest: $(STAMP)  ## The suite with the lowest releases that pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint build/lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
 
-bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
+bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json. Some ten minutes.
 	$(BIN)/python -m rerank_ops.bench.fleet
 
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
@@ -131,9 +131,9 @@ $(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
 	$(PEERS)/bin/python $(PIP_INSTALL) $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
 	$(call environment,$(PEERS),peers,'.[export-onnx]' --requirement $(PEERS_LIST))
 
-bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment.
+bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment. Some minutes and gigabytes.
 
-bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour.
+bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
 	$(BIN)/python -m rerank_ops.bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
 	$(BIN)/python -m rerank_ops.bench.engine.render docs/engine.md
 	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
