@@ -57,6 +57,7 @@ lock: $(STAMP)   ## Lock the newest versions that pyproject.toml allows; UPGRADE
 	grep '^torch==' $(PEERS_LIST) | $(COMPILE) --extra dev --extra export pyproject.toml - --output-file $(LOCKS)/export.txt
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
 	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
+	$(COMPILE) --extra export-onnx pyproject.toml $(PEERS_LIST) --output-file $(LOCKS)/peers.txt
 	@$(MAKE) --no-print-directory audit
 
 lint: $(STAMP)   ## Mend what the linter and formatter can.
@@ -101,7 +102,7 @@ test-lowest: $(STAMP)  ## The suite with the lowest releases that pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint build/lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
 
-bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
+bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json. Some ten minutes.
 	$(BIN)/python -m rerank_ops.bench.fleet
 
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
@@ -124,16 +125,15 @@ fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, agains
 soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
 	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)
 
-$(PEERS)/.installed: $(PEERS_LIST) pyproject.toml
+# The models of the race are made in there, ours with the export and its evaluation.
+$(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@echo '*' > $(PEERS)/.gitignore
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS_LIST) --editable '.[worker]'
-	@touch $@
+	$(PEERS)/bin/python $(PIP_INSTALL) $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
+	$(call environment,$(PEERS),peers,'.[export-onnx]' --requirement $(PEERS_LIST))
 
-bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment.
+bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment. Some minutes and gigabytes.
 
-bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour.
+bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
 	$(BIN)/python -m rerank_ops.bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
 	$(BIN)/python -m rerank_ops.bench.engine.render docs/engine.md
 	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg

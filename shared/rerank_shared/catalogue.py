@@ -11,9 +11,10 @@ Finding a file never loads it, and no source is ever replaced by another one in 
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rerank_shared.cpu import CpuFeatures, host_features
 from rerank_shared.digest import file_digest
@@ -21,8 +22,19 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavaila
 from rerank_shared.exported import TOKENIZER_FILE, bounds_of, open_exported, refuse_outside, weights_digest
 from rerank_shared.external_data import external_data_names
 from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest
-from rerank_shared.model_config import CONFIG_FILES, activation_of, max_length_of, read_config
+from rerank_shared.model_config import (
+    CONFIG_FILES,
+    DEFAULT_MAX_LENGTH,
+    SENTENCE_TRANSFORMERS_FILE,
+    activation_of,
+    max_length_of,
+    prompt_of,
+    read_config,
+)
+from rerank_shared.onnx_outline import read_outline, scores_output
 from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,8 @@ class ModelFiles:
     """A model on this machine. `name` is what requests call it; the digests are of the files as they are now.
 
     `weights` are the files of graphs and weights together, of which `model_digest` is. `manifest` is None where the
-    model was not exported here; `model_path` is then its only graph, else the one that plan single runs.
+    model was not exported here; `model_path` is then its only graph, else the one that plan single runs. `prompt`
+    stands before every query.
     """
 
     name: str
@@ -73,6 +86,7 @@ class ModelFiles:
     tokenizer_digest: str
     activation: str
     max_length: int | None = None
+    prompt: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     weights: tuple[Path, ...] = ()
     manifest: Manifest | None = None
@@ -121,6 +135,8 @@ def load_files(
     known = entry.digests if entry else {}
     weights = _weights(model_path)
     config = read_config(tokenizer_path.parent)
+    if activation is None:
+        activation = entry.activation if entry else activation_found(model_path, config, source)
     return ModelFiles(
         name=name_of(model),
         source=source,
@@ -128,8 +144,9 @@ def load_files(
         tokenizer_path=tokenizer_path,
         model_digest=_weights_checked(weights, expected_digest or known.get("model.onnx")),
         tokenizer_digest=_checked(tokenizer_path, file_digest(str(tokenizer_path)), known.get(TOKENIZER_FILE)),
-        activation=activation or (entry.activation if entry else activation_of(config)),
-        max_length=max_length_of(config),
+        activation=activation,
+        max_length=_max_length_found(config, source),
+        prompt=prompt_of(config),
         config=config,
         weights=tuple(weights.values()),
     )
@@ -152,6 +169,7 @@ def _exported(
     exported = open_exported(directory, bounds, unsafe=unsafe)
     _checked(directory, exported.digest, digest, _OR_TRUST_IT)
     manifest, tokenizer_path = exported.manifest, directory / TOKENIZER_FILE
+    config = read_config(directory)
     return ModelFiles(
         name=manifest.model,
         source=source,
@@ -161,10 +179,41 @@ def _exported(
         tokenizer_digest=file_digest(str(tokenizer_path)),
         activation=activation or manifest.activation,
         max_length=manifest.max_length,
-        config=read_config(directory),
+        prompt=prompt_of(config),
+        config=config,
         weights=exported.weights,
         manifest=manifest,
     )
+
+
+def activation_found(graph: Path, config: dict[str, Any], source: str) -> Literal["sigmoid", "identity"]:
+    """Return the activation of a graph's logits: one that ends in a probability says it itself, else its config does.
+
+    Logs what is assumed where nothing says it.
+    """
+    outline = read_outline(graph)
+    if outline.outputs and outline.ending(scores_output(outline.outputs)) is not None:
+        return "sigmoid"
+    if "model_type" not in config and "sentence_transformers" not in config:
+        log.warning(
+            "nothing says which activation the model has source=%s assumed=sigmoid: put its config.json and, if it "
+            "has one, %s beside its tokenizer.json on every host, or set RERANK_ACTIVATION",
+            source,
+            SENTENCE_TRANSFORMERS_FILE,
+        )
+    return activation_of(config)
+
+
+def _max_length_found(config: dict[str, Any], source: str) -> int | None:
+    found = max_length_of(config)
+    if found is None:
+        log.warning(
+            "nothing says how long a pair may be source=%s assumed=%d: put the model's tokenizer_config.json and "
+            "config.json beside its tokenizer.json on every host, or set RERANK_MAX_LENGTH",
+            source,
+            DEFAULT_MAX_LENGTH,
+        )
+    return found
 
 
 def _weights(model_path: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -57,8 +57,9 @@ def _fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> tuple
             return name, Path(hf_hub_download(repo, name, revision=revision))
         except LocalEntryNotFoundError as error:
             raise ModelUnavailable(
-                f"hf:{repo}: {name} is not in the hub's cache and the hub can't be reached; download it once with "
-                f"`hf download {repo}`, or point HF_HOME at a cache that has it ({_first_line(error)})"
+                f"hf:{repo}: {name} is not in the hub's cache and the hub can't be reached; {_cached(repo, names)}"
+                f"download it once with `hf download {repo}`, or point HF_HOME at a cache that has it "
+                f"({_first_line(error)})"
             ) from None
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise ModelUnavailable(f"hf:{repo}: {_first_line(error)}") from None
@@ -67,6 +68,13 @@ def _fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> tuple
         except (HfHubHTTPError, OSError) as error:
             raise ModelUnavailable(f"hf:{repo}: the hub can't be reached: {_first_line(error)}") from None
     raise ModelUnavailable(f"hf:{repo} has none of {', '.join(names)}")
+
+
+def _cached(repo: str, names: Sequence[str]) -> str:
+    """Return how to name a commit that the cache has one of `names` of: without its branch it is not found."""
+    snapshots = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}", "snapshots")
+    commits = sorted(commit.name for commit in snapshots.glob("*") if any((commit / name).exists() for name in names))
+    return f"name the commit that the cache has (hf:{repo}@{commits[0]}), " if commits else ""
 
 
 def _fetch_if_there(repo: str, commit: str, name: str) -> bool:

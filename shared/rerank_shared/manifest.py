@@ -40,7 +40,8 @@ class Bounds(_Part):
 class CollectionQuality(_Part):
     """Ranking quality on one labelled collection, and that of fp32 over the same candidates.
 
-    `spearman` correlates the scores of all its pairs with fp32's.
+    `ndcg_10_first` is that of the candidates as BM25 found them, None where it was not measured. `spearman` correlates
+    the scores of all pairs with fp32's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class CollectionQuality(_Part):
     ndcg_10_fp32: float
     mrr_10: float
     mrr_10_fp32: float
+    ndcg_10_first: float | None = None
     spearman: float
 
 

@@ -1,40 +1,69 @@
-"""What the config files beside a model say of it: its activation and the tokens that a pair may have."""
+"""What the config files beside a model say of it: its activation, the tokens that a pair may have, its prompt.
+
+Read alike whether a model is served as it is or exported first, so that both forms answer alike.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from rerank_shared.errors import ModelDamaged
 
-#: Later ones win. Optional: a model without them is cut to its engine's default and read through a sigmoid.
-CONFIG_FILES = ("tokenizer_config.json", "config.json")
-#: Kinds of model whose first position stands behind the padding id, so that two rows of the table are no positions.
-_TWO_POSITIONS_LESS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
+#: Later ones win. Optional: what a model without them is taken for is logged when it is loaded.
+_PLAIN_FILES = ("sentence_bert_config.json", "tokenizer_config.json", "config.json")
+#: Where sentence-transformers 5 keeps activation and prompts; its other names are not those of the files above.
+SENTENCE_TRANSFORMERS_FILE = "config_sentence_transformers.json"
+CONFIG_FILES = (*_PLAIN_FILES, SENTENCE_TRANSFORMERS_FILE)
+#: Tokens of a pair where nothing says more or less.
+DEFAULT_MAX_LENGTH = 512
+#: Key of what that file holds, in the map that `read_config` returns.
+_SENTENCE_TRANSFORMERS = "sentence_transformers"
+#: Kinds of model whose first position stands behind the padding id, so that the rows up to it are no positions.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+        "xlm-roberta", "xlm-roberta-xl", "xmod",
+    }
+)  # fmt: skip
+#: MPNet's code says so whatever its config does; it is the others' default.
+_USUAL_PADDING_ID = 1
 
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Return the configs of a directory as one map; raises ModelDamaged for one that is not JSON."""
     merged: dict[str, Any] = {}
-    for name in CONFIG_FILES:
-        path = directory / name
-        if path.is_file():
-            try:
-                loaded = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelDamaged(f"{path} is not JSON: {error}") from None
-            merged |= loaded if isinstance(loaded, dict) else {}
-    return merged
+    for name in _PLAIN_FILES:
+        merged |= _read(directory / name)
+    own = _read(directory / SENTENCE_TRANSFORMERS_FILE)
+    stored = merged.get(_SENTENCE_TRANSFORMERS)
+    # sentence-transformers asks its own file first, and takes null for an answer that it does not have.
+    told = {name: value for name, value in own.items() if value is not None}
+    return merged | {_SENTENCE_TRANSFORMERS: (stored if isinstance(stored, dict) else {}) | told} if told else merged
 
 
 def activation_of(config: dict[str, Any]) -> Literal["sigmoid", "identity"]:
     """Return the activation that sentence-transformers stored; where none is known, the sigmoid of one label."""
-    stored = config.get("sentence_transformers")
-    name = stored.get("activation_fn") if isinstance(stored, dict) else None
-    # The key before sentence-transformers 4.
-    name = name or config.get("sbert_ce_default_activation_function")
+    # The second key is the one before sentence-transformers 4.
+    name = _stored(config).get("activation_fn") or config.get("sbert_ce_default_activation_function")
     return "identity" if str(name).endswith("Identity") else "sigmoid"
+
+
+def prompt_of(config: dict[str, Any]) -> str:
+    """Return what stands before every query, as sentence-transformers stored it; mostly nothing.
+
+    Raises ModelDamaged where the prompt to use is named and not given.
+    """
+    stored = _stored(config)
+    name, prompts = stored.get("default_prompt_name"), stored.get("prompts")
+    if name is None:
+        return ""
+    prompt = prompts.get(name) if isinstance(prompts, dict) else None
+    if not isinstance(prompt, str):
+        raise ModelDamaged(f"{SENTENCE_TRANSFORMERS_FILE} has no prompt {name!r}, which its default_prompt_name names")
+    return prompt
 
 
 def max_length_of(config: dict[str, Any]) -> int | None:
@@ -43,8 +72,32 @@ def max_length_of(config: dict[str, Any]) -> int | None:
     Tokenizers without a limit say so with a huge number; positions then decide.
     """
     positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in _TWO_POSITIONS_LESS:
-        positions -= 2
-    limits = [config.get("model_max_length"), positions]
-    sane = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < 1_000_000]
+    if isinstance(positions, int):
+        positions -= first_position(config)
+    asked = config.get("max_seq_length") or config.get("model_max_length")
+    sane = [int(limit) for limit in (asked, positions) if isinstance(limit, int | float) and 0 < limit < 1_000_000]
     return min(sane) if sane else None
+
+
+def first_position(config: Mapping[str, Any]) -> int:
+    """Return the row of the position table that the first token of a pair takes."""
+    family = config.get("model_type")
+    if family not in _POSITIONS_AFTER_PADDING:
+        return 0
+    padding = config.get("pad_token_id")
+    return 1 + (padding if isinstance(padding, int) and family != "mpnet" else _USUAL_PADDING_ID)
+
+
+def _stored(config: dict[str, Any]) -> dict[str, Any]:
+    stored = config.get(_SENTENCE_TRANSFORMERS)
+    return stored if isinstance(stored, dict) else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelDamaged(f"{path} is not JSON: {error}") from None
+    return loaded if isinstance(loaded, dict) else {}

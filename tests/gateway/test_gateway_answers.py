@@ -121,6 +121,12 @@ def test_long_documents_are_cut_and_told(fronted: FrontedFleet) -> None:
     assert "cut to what the model reads: 1 of 2" in answer.json()["meta"]["warnings"][0]
 
 
+def test_a_cut_by_the_request_s_own_limit_is_not_the_model_s(fronted: FrontedFleet) -> None:
+    body = {"query": QUERY, "documents": ["Berlin " * 300, "Paris"], "truncate_prompt_tokens": 64}
+    warning = fronted.http.post("/v2/rerank", json=body).json()["meta"]["warnings"][0]
+    assert "cut to what the request allows, 64 tokens a pair: 1 of 2" in warning
+
+
 def test_a_bound_on_tokens_is_kept_and_never_above_the_model_s(fronted: FrontedFleet) -> None:
     def tokens(**bound: int) -> int:
         body = {"query": QUERY, "documents": ["Berlin " * 200], **bound}

@@ -16,6 +16,7 @@ from rerank_shared.catalogue import CATALOGUE, CatalogueEntry, load_files, model
 from rerank_shared.cpu import CpuFeatures, Feature
 from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
+from support.tiny_graphs import IDENTITY, Ending, write_tiny_model
 
 MINILM = "cross-encoder/ms-marco-MiniLM-L-12-v2"
 
@@ -187,6 +188,12 @@ class TestConfig:
             # RoBERTa's positions begin behind its padding id, so two of its rows are no positions.
             ({"model_max_length": 1e30}, {"max_position_embeddings": 514, "model_type": "roberta"}, 512),
             ({}, {"max_position_embeddings": 514, "model_type": "xlm-roberta"}, 512),
+            # Its first token takes the row behind its padding id.
+            ({}, {"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 3}, 510),
+            ({}, {"max_position_embeddings": 4098, "model_type": "longformer", "pad_token_id": 1}, 4096),
+            # MPNet's code does not ask its config.
+            ({}, {"max_position_embeddings": 514, "model_type": "mpnet", "pad_token_id": 7}, 512),
+            ({}, {"max_position_embeddings": 512, "model_type": "bert", "pad_token_id": 7}, 512),
             ({"model_max_length": "512"}, {}, None),
             ({"model_max_length": float("inf")}, {}, None),
             ({"model_max_length": -1}, {"max_position_embeddings": 0}, None),
@@ -197,6 +204,59 @@ class TestConfig:
     ) -> None:
         write_model(tmp_path, tokenizer_config=tokenizer, config=config)
         assert load_files(f"file:{tmp_path}").max_length == limit
+
+    def test_sentence_transformers_own_file_comes_first(self, tmp_path: Path) -> None:
+        """As sentence-transformers 5 does it; its model_type is not the model's."""
+        own: dict[str, Any] = {
+            "model_type": "CrossEncoder",
+            "activation_fn": IDENTITY,
+            "prompts": {},
+            "default_prompt_name": None,
+        }
+        older = {"model_type": "bert", "sentence_transformers": {"activation_fn": "torch.nn.Sigmoid", "version": "4"}}
+        write_model(tmp_path, config_sentence_transformers=own)
+        assert load_files(f"file:{tmp_path}").activation == "identity"
+        write_model(tmp_path, config=older)
+        files = load_files(f"file:{tmp_path}")
+        assert (files.activation, files.config["model_type"], files.prompt) == ("identity", "bert", "")
+        write_model(tmp_path, config_sentence_transformers=own | {"activation_fn": None})
+        assert load_files(f"file:{tmp_path}").activation == "sigmoid"
+
+    def test_the_default_prompt(self, tmp_path: Path) -> None:
+        own: dict[str, Any] = {"prompts": {"query": "query: ", "web": "search: "}, "default_prompt_name": "web"}
+        write_model(tmp_path, config_sentence_transformers=own)
+        assert load_files(f"file:{tmp_path}").prompt == "search: "
+        write_model(tmp_path, config_sentence_transformers=own | {"default_prompt_name": None})
+        assert load_files(f"file:{tmp_path}").prompt == ""
+        write_model(tmp_path, config_sentence_transformers=own | {"default_prompt_name": "passage"})
+        with pytest.raises(ModelDamaged, match="no prompt 'passage'"):
+            load_files(f"file:{tmp_path}")
+
+    @pytest.mark.parametrize(
+        ("content", "asked", "activation"),
+        [("sigmoid", None, "sigmoid"), ("logit", None, "identity"), ("sigmoid", "identity", "identity")],
+    )
+    def test_a_graph_that_gives_probabilities_is_activated_once(
+        self, content: Ending, asked: str | None, activation: str, tmp_path: Path
+    ) -> None:
+        """Its sigmoid stands for the model's, so that a stored Identity means: not another one."""
+        write_tiny_model(tmp_path, content, {"config_sentence_transformers.json": {"activation_fn": IDENTITY}})
+        assert load_files(f"file:{tmp_path}", activation=asked).activation == activation
+
+    def test_what_is_assumed_without_configs_is_told(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        source = f"file:{write_model(tmp_path)}"
+        load_files(source)
+        assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+        assert f"source={source} assumed=sigmoid" in caplog.text
+        assert f"source={source} assumed=512" in caplog.text
+        caplog.clear()
+        load_files(source, activation="identity")
+        assert "assumed=sigmoid" not in caplog.text
+        caplog.clear()
+        write_model(tmp_path, config={"model_type": "bert", "max_position_embeddings": 512})
+        load_files(source)
+        load_files(MINILM)
+        assert not caplog.records
 
     @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
     def test_a_config_that_is_no_json_is_damage(self, content: bytes, tmp_path: Path) -> None:

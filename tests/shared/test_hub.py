@@ -81,6 +81,15 @@ def test_the_hub_s_cache_is_enough(tmp_path: Path) -> None:
         assert "hf download" in missing[1]
 
 
+def test_a_cache_without_its_branch_says_which_commit_it_has(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, "org/name", SHA, {"onnx/model.onnx": "main", "tokenizer.json": "{}"})
+    write_snapshot(tmp_path, "org/name", OLD_SHA, {"README.md": "no model"})
+    environ = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
+    ((error, told),) = load_in_a_process("hf:org/name", **environ)
+    assert (error, f"name the commit that the cache has (hf:org/name@{SHA})" in told) == ("ModelUnavailable", True)
+    assert load_in_a_process(f"hf:org/name@{SHA}", **environ)[0][0] == "main"
+
+
 @pytest.mark.parametrize("repo", ["", "a/b/c", "a--b", "-a/b", "a b/c"])
 def test_what_can_t_be_a_repository_is_refused(repo: str) -> None:
     with pytest.raises(ConfigurationError, match="hf:"):
@@ -170,6 +179,13 @@ def test_all_files_are_of_the_commit_that_the_weights_are_of(hub: str, tmp_path:
     others = [path for path in Hub.asked if path.endswith(".json")]
     assert others
     assert all(f"/resolve/{SHA}/" in path for path in others)
+
+
+def test_sentence_transformers_own_file_comes_with_the_model(hub: str, tmp_path: Path) -> None:
+    own = json.dumps({"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"})
+    Hub.files |= {"config.json": b'{"model_type": "bert"}', "config_sentence_transformers.json": own.encode()}
+    found = load_in_a_process("hf:org/name", HF_ENDPOINT=hub, HF_HUB_CACHE=str(tmp_path), HF_HUB_OFFLINE="0")
+    assert found[0][:3] == ["int8", "identity", 128]
 
 
 def test_a_repository_without_configs_is_a_model_too(hub: str, tmp_path: Path) -> None:

@@ -363,6 +363,23 @@ def test_different_templates_have_different_names(tmp_path: Path) -> None:
     assert len(names) == len(SHAPES)
 
 
+@EVERY_KIND
+def test_a_prompt_stands_before_the_query(tokenizer: PairTokenizer) -> None:
+    prompted = PairTokenizer(REAL, prompt="search for: ")
+    documents = ["berlin has four million inhabitants", "word " * 200]
+    for limit in (24, 64):
+        found = prompted.encode("how many people?", documents, limit)
+        expected = tokenizer.encode("search for: how many people?", documents, limit)
+        assert [pair.ids.tolist() for pair in found] == [pair.ids.tolist() for pair in expected]
+
+
+def test_a_prompt_is_part_of_the_template_s_name() -> None:
+    """Scores made with another prompt are others, so the cache must tell them apart."""
+    names = {str(PairTokenizer(REAL, prompt=prompt).template) for prompt in ("", "query: ", "query:")}
+    assert len(names) == 3
+    assert str(ours.template) in names
+
+
 @pytest.mark.parametrize(
     "post_processor",
     [

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from rerank_worker.engine import PlainEngine
 from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
+from support.tiny_graphs import write_tiny
 
 FILES = load_files(Settings().model)
 TOKENIZER = PairTokenizer(FILES.tokenizer_path)
@@ -38,6 +40,7 @@ class Recorder:
     padded: bool = False
     fails_at: int = 1_000_000
     slow_at: int = 1_000_000
+    gives: float = 0.0
     shapes: list[tuple[int, int]] = field(default_factory=list)
     texts: list[EncodedPair] = field(default_factory=list)
 
@@ -53,7 +56,7 @@ class Recorder:
             time.sleep(0.35)
         self.shapes.append((len(pairs), longest))
         self.texts += pairs
-        return np.zeros(len(pairs), dtype=np.float32)
+        return np.full(len(pairs), self.gives, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("max_length", "lengths"), LENGTHS)
@@ -87,6 +90,27 @@ def test_the_text_is_of_different_words() -> None:
 def test_a_model_that_can_t_run_is_told() -> None:
     with pytest.raises(ModelDamaged, match=r"64 tokens: indices element out of data bounds"):
         warm_up(Recorder(fails_at=64), TOKENIZER, Pace(), 512, budget_tokens=512)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_model_that_gives_no_numbers_is_told(wrong: float) -> None:
+    with pytest.raises(ModelDamaged, match=rf"gives {wrong} for plain English text of 16 tokens: its weights are"):
+        warm_up(Recorder(gives=wrong), TOKENIZER, Pace(), 512, budget_tokens=512)
+
+
+def test_a_damaged_graph_is_told_before_it_takes_jobs(tmp_path: Path) -> None:
+    engine = PlainEngine(write_tiny(tmp_path / "model.onnx", nan=True))
+    with pytest.raises(ModelDamaged, match="gives nan"):
+        warm_up(engine, TOKENIZER, Pace(), 64, budget_tokens=64)
+
+
+def test_the_length_that_still_runs_is_told(tmp_path: Path) -> None:
+    """A position table may be shorter than config.json says."""
+    with pytest.raises(ModelDamaged, match="It scored 32 tokens: RERANK_MAX_LENGTH=32 serves it so far"):
+        warm_up(Recorder(fails_at=64), TOKENIZER, Pace(), 512, budget_tokens=512)
+    with pytest.raises(ModelDamaged) as caught:
+        warm_up(Recorder(fails_at=8), TOKENIZER, Pace(), 512, budget_tokens=512)
+    assert "RERANK_MAX_LENGTH" not in caught.value.message
 
 
 def test_it_is_the_first_measurement_of_what_runs_cost() -> None:

@@ -114,7 +114,7 @@ def refuse(error: ConfigurationError) -> int:
 def load(settings: Settings) -> Model:
     """Load and warm the model. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like)."""
     files = configured_files(settings)
-    tokenizer = PairTokenizer(files.tokenizer_path, settings.token_cache_mb * 1_000_000)
+    tokenizer = PairTokenizer.of(files, settings.token_cache_mb * 1_000_000)
     providers = providers_for(settings, model_precision(files))
     check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
     if (profile := profile_of(settings)) is not None:

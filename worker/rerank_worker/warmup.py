@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from rerank_shared.errors import ModelDamaged
 from rerank_worker.engine import Engine
 from rerank_worker.pace import Pace
@@ -33,26 +35,38 @@ def warm_up(
     """Run pairs of doubling length until one takes long or has `max_length`; returns the seconds it took.
 
     `together`: pairs share a run, so each length is run in the largest batch that the plan allows, as a device wants
-    it; else in one pair. Raises ModelDamaged if the model can't run: it must not take jobs that it would fail.
+    it; else in one pair. Raises ModelDamaged if the model can't run or gives no numbers: it must not take jobs that it
+    would fail.
     """
     started = time.perf_counter()
+    scored = 0
     for length in lengths(max_length):
         (pair,) = tokenizer.encode("warm up", [_TEXT * (1 + length // 16)], length)
         pairs = [pair] * (max(1, budget_tokens // pair.tokens) if together else 1)
         run = engine.runs(pairs)[0]
         begun = time.perf_counter()
         try:
-            engine.score([pairs[i] for i in run])
+            logits = engine.score([pairs[i] for i in run])
         except Exception as error:
             # onnxruntime's exceptions share no base class below Exception.
-            raise ModelDamaged(f"the model can't score plain English text of {pair.tokens} tokens: {error}") from None
+            raise _damaged(f"can't score plain English text of {pair.tokens} tokens: {error}", scored) from None
         took = time.perf_counter() - begun
+        if not np.isfinite(logits).all():
+            told = f"gives {logits[~np.isfinite(logits)][0]} for plain English text of {pair.tokens} tokens"
+            raise _damaged(f"{told}: its weights are damaged, or too large for its precision", scored)
+        scored = pair.tokens
         pace.observe([pair.tokens] * len(run), took)
         if took > _ENOUGH_S:
             break
     seconds = time.perf_counter() - started
     log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, pace.rate.tokens_per_s)
     return seconds
+
+
+def _damaged(what: str, scored: int) -> ModelDamaged:
+    """Return the error for a model that scored texts of up to `scored` tokens, if any, and no longer ones."""
+    way_out = f". It scored {scored} tokens: RERANK_MAX_LENGTH={scored} serves it so far" if scored else ""
+    return ModelDamaged(f"the model {what}{way_out}")
 
 
 def lengths(max_length: int) -> Iterator[int]:

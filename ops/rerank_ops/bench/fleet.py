@@ -111,7 +111,7 @@ def fleet_pairs_per_s(fleet: LocalFleet, requests: list[Request]) -> float:
 def idle_added_ms(fleet: LocalFleet, requests: list[Request]) -> Figure:
     """What a request of one document takes on an idle fleet beyond the engine call for its pair, in turns."""
     files = load_files(fleet.settings.model)
-    tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
+    tokenizer, engine = PairTokenizer.of(files), open_engine(files)
     added = []
     with RerankClient(fleet.settings) as client:
         for number, request in enumerate(requests):
@@ -218,7 +218,7 @@ def _bare_loop(pipe: Connection, core: int, requests: list[Request]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     files = load_files(load_settings().model)
-    tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
+    tokenizer, engine = PairTokenizer.of(files), open_engine(files)
     pairs: list[EncodedPair] = []
     for request in requests:
         pairs += tokenizer.encode(request.query, request.documents, 512)

@@ -117,7 +117,7 @@ def table(cells: Sequence[Cell], where: str) -> Table:
 
 def _measure(chosen: argparse.Namespace) -> Iterator[Cell]:
     models = [load_files(f"file:{path.resolve()}", unsafe=chosen.unsafe) for path in chosen.directories]
-    tokenizer = PairTokenizer(models[0].tokenizer_path)
+    tokenizer = PairTokenizer.of(models[0])
     sample = shipped_sample(tokenizer, _manifest(models[0]).max_length)
     work = _work(models[0], sample, quick=chosen.quick)
     sizes = QUICK_RUN_PAIRS if chosen.quick else RUN_PAIRS

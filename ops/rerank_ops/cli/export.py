@@ -132,7 +132,19 @@ def _print(directory: Path, manifest: Manifest) -> None:
         out.print("Not measured: this precision does not run here. Workers refuse it without --unsafe.", style="yellow")
     else:
         out.print(quality_report(manifest.quality, manifest.precision))
-    out.print(f"\nServe it: RERANK_MODEL=file:{directory.resolve()} rerank-fleet up")
+    out.print(how_to_serve(directory, manifest))
+
+
+def how_to_serve(directory: Path, manifest: Manifest) -> Text:
+    """Return the command that serves it, and why it takes RERANK_UNSAFE where workers would refuse it."""
+    command, quality = f"RERANK_MODEL=file:{directory.resolve()} rerank-fleet up", manifest.quality
+    if quality is not None and quality.passed:
+        return Text(f"\nServe it: {command}")
+    if quality is None:
+        return Text(f"\nServe it unmeasured, where it runs: RERANK_UNSAFE=true {command}")
+    other = "" if manifest.precision == "fp32" else " Export it with --precision fp32, or"
+    told = f"\nWorkers refuse it, for it failed its quality gate.{other} try it out all the same: "
+    return Text(f"{told}RERANK_UNSAFE=true {command}", style="yellow")
 
 
 def summary(directory: Path, manifest: Manifest) -> Table:

@@ -23,6 +23,20 @@ def module_folders(directory: Path) -> list[str]:
     return [module["path"] for module in _modules(directory)[1:]]
 
 
+def check_chain(directory: Path) -> None:
+    """Raise ConfigurationError unless the modules of a directory are a classifier known here; no weights are read."""
+    config = read_json(directory / CONFIG_FILE)
+    kinds = tuple(str(module["type"]).rpartition(".")[2] for module in _modules(directory))
+    if "LogitScore" in kinds:
+        raise ConfigurationError(
+            f"{directory} scores a pair by the logit of a token that it would generate after a prompt (LogitScore): "
+            "such rerankers are not served here; docs/models.md says which are"
+        )
+    if (config.get("model_type"), kinds) != _KNOWN:
+        raise _unknown(directory, f"{config.get('model_type')}: {', '.join(kinds)}")
+    _pooling_mode(directory)
+
+
 def merge_modules(directory: Path, merged: Path) -> Path:
     """Write a model of modules into `merged` as one sequence classifier, without a tokenizer, and return `merged`.
 
@@ -32,13 +46,9 @@ def merge_modules(directory: Path, merged: Path) -> Path:
         from safetensors.numpy import save_file
     except ImportError:
         raise export_extra("safetensors") from None
-    config = read_json(directory / CONFIG_FILE)
-    kinds = tuple(str(module["type"]).rpartition(".")[2] for module in _modules(directory))
-    if (config.get("model_type"), kinds) != _KNOWN:
-        raise _unknown(directory, f"{config.get('model_type')}: {', '.join(kinds)}")
-    pooling, dense, norm, last = (directory / folder for folder in module_folders(directory))
-    steps = [read_json(step / CONFIG_FILE) for step in (pooling, dense, last)]
-    mode = _pooling_mode(directory, *steps)
+    check_chain(directory)
+    config, mode = read_json(directory / CONFIG_FILE), _pooling_mode(directory)
+    _, dense, norm, last = (directory / folder for folder in module_folders(directory))
     normed, head, out = read_tensors(norm), read_tensors(dense), read_tensors(last)
     tensors = {f"model.{name}": tensor for name, tensor in read_tensors(directory).items()}
     tensors["head.dense.weight"] = head["linear.weight"]
@@ -63,7 +73,10 @@ def _modules(directory: Path) -> list[dict[str, Any]]:
         raise ModelDamaged(f"{path} is no list of modules: {error}") from None
 
 
-def _pooling_mode(directory: Path, pooling: dict[str, Any], dense: dict[str, Any], last: dict[str, Any]) -> str:
+def _pooling_mode(directory: Path) -> str:
+    """Return how the encoder's rows become one; raises ConfigurationError for steps other than those known."""
+    folders = [directory / folder for folder in module_folders(directory)]
+    pooling, dense, _, last = (read_json(folder / CONFIG_FILE) for folder in folders)
     mode = str(pooling.get("pooling_mode"))
     activations = [str(step.get("activation_function")).rpartition(".")[2] for step in (dense, last)]
     if mode not in ("cls", "mean") or activations != ["GELU", "Identity"] or dense.get("bias") or not last.get("bias"):

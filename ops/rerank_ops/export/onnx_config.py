@@ -17,7 +17,7 @@ from rerank_ops.export.weights import Tensor
 from rerank_shared.errors import ConfigurationError
 
 _ADD_CONFIG = "put the model's config.json beside the ONNX file"
-#: RoBERTa and XLM-RoBERTa are one architecture; both count positions from behind the padding id, which is always 1.
+#: RoBERTa and XLM-RoBERTa are one architecture; both count positions from behind the padding id.
 _FAMILIES: dict[str, dict[str, Any]] = {
     "bert": {"pad_token_id": 0},
     "roberta": {"pad_token_id": 1},
@@ -41,6 +41,7 @@ def derive_config(view: OnnxView, tensors: Mapping[str, Tensor]) -> dict[str, An
         raise ConfigurationError(f"the graph is no whole {family} reranker (missing {error}): {_ADD_CONFIG}") from None
     return (
         _FAMILIES[family]
+        | _padding(view)
         | {
             "model_type": family,
             "vocab_size": words.shape[0],
@@ -56,6 +57,15 @@ def derive_config(view: OnnxView, tensors: Mapping[str, Tensor]) -> dict[str, An
         }
         | ({"embedding_size": words.shape[1]} if family == "electra" else {})
     )
+
+
+def _padding(view: OnnxView) -> dict[str, int]:
+    """Return the id that the graph compares its input with, as those do that count positions from behind it."""
+    for node in view.nodes:
+        if node.op_type == "Equal" and "input_ids" in node.input:
+            known = [array for name in node.input if (array := view.constant(name)) is not None and array.size == 1]
+            return {"pad_token_id": int(known[0].reshape(()))} if known else {}
+    return {}
 
 
 def _heads(view: OnnxView, hidden: int) -> int:

@@ -20,6 +20,7 @@ from rerank_ops.export.onnx_config import derive_config
 from rerank_ops.export.onnx_view import OnnxView, attribute
 from rerank_ops.export.weights import Tensor, Weights
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.exported import refuse_outside
 
 #: bert.encoder.layer.0.output.dense.bias; not onnx::MatMul_302 or /bert/Constant_output_0.
 _STATE_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(weight|bias)")
@@ -28,12 +29,46 @@ _NODE_PATH = re.compile(r"/(?P<module>[\w./]+)/(MatMul|Gemm)\w*")
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Return the model of a file, external data included. Raises ModelDamaged if it can't be read."""
+    """Return the model of a file, with the weights that lie in files beside it.
+
+    Raises ModelDamaged if it can't be read, ConfigurationError if it names a file outside of its directory.
+    """
     try:
-        return onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        for tensor in _tensors(model.graph):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                _read_data(tensor, path.parent)
+    except ConfigurationError:
+        raise
     except Exception as error:
-        # protobuf's own error for bad bytes, OSError and ONNX's for external data that is missing.
+        # protobuf's own error for bad bytes, OSError and ValueError for data that is missing or cut off.
         raise ModelDamaged(f"{path} can't be read as an ONNX model: {error}") from None
+    return model
+
+
+def _read_data(tensor: onnx.TensorProto, directory: Path) -> None:
+    """Bring a tensor's data into it. The onnx package follows no links, and the hub's cache consists of them."""
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    refuse_outside(directory, where["location"])
+    with (directory / where["location"]).open("rb") as file:
+        file.seek(int(where.get("offset", 0)))
+        length = int(where["length"]) if "length" in where else -1
+        data = file.read(length)
+    if len(data) < length:
+        raise ValueError(f"{where['location']} is cut off: {tensor.name} should have {length} bytes")
+    tensor.raw_data = data
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every stored tensor of a graph, those of constants and branches included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute_ in node.attribute:
+            yield from (attribute_.t, *attribute_.tensors)
+            for inner in (attribute_.g, *attribute_.graphs):
+                yield from _tensors(inner)
 
 
 def from_onnx(path: Path, config: dict[str, Any] | None = None) -> Weights:

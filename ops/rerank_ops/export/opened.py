@@ -10,9 +10,11 @@ from typing import Any
 import onnx
 
 from rerank_ops.export.checkpoint import CONFIG_FILE, from_directory, read_json
+from rerank_ops.export.family import own_code
 from rerank_ops.export.full_precision import to_fp32
 from rerank_ops.export.graph.architecture import AnyBody, read_body, refuses
 from rerank_ops.export.modular import merge_modules, module_folders
+from rerank_ops.export.onnx_scores import keep_logits
 from rerank_ops.export.onnx_weights import load_onnx, weights_of
 from rerank_ops.export.plain import export_plain
 from rerank_ops.export.reference import Score, onnx_reference, torch_reference
@@ -52,7 +54,7 @@ def _open_weights(source: Source, scratch: Path, surgery: bool) -> Opened:
     reason = _reason(config, surgery)
     return Opened(
         config=config,
-        body=None if reason else _body(from_directory(directory)),
+        body=None if reason else _checked_body(source.model, config, directory),
         plain_because=reason,
         reference=torch_reference(directory),
         write_plain=lambda output: export_plain(directory, output),
@@ -60,14 +62,16 @@ def _open_weights(source: Source, scratch: Path, surgery: bool) -> Opened:
 
 
 def _open_onnx(source: Source, path: Path, scratch: Path, surgery: bool) -> Opened:
-    model, fp32 = to_fp32(load_onnx(path)), scratch / "source.onnx"
-    config, reason, weights = source.config, "", None
+    loaded = load_onnx(path)
+    reason = keep_logits(loaded)
+    model, fp32 = to_fp32(loaded), scratch / "source.onnx"
+    config, weights = source.config, None
     try:
         weights = weights_of(model, config)
         config = weights.config
-        reason = _reason(config, surgery)
+        reason = reason or _reason(config, surgery)
     except ConfigurationError as error:
-        reason = error.message
+        reason = reason or error.message
     # Changes the model: its weights are outside of it from here on.
     onnx.save(model, fp32, save_as_external_data=True, location="source.bin")
     return Opened(
@@ -81,6 +85,16 @@ def _open_onnx(source: Source, path: Path, scratch: Path, surgery: bool) -> Open
 
 def _reason(config: dict[str, Any], surgery: bool) -> str:
     return (refuses(config) or "") if surgery else "it was asked for"
+
+
+def _checked_body(model: str, config: dict[str, Any], directory: Path) -> AnyBody:
+    """Return the body of a directory's weights; where a repository brings its own code, that is why they don't fit."""
+    try:
+        return _body(from_directory(directory))
+    except ConfigurationError:
+        if "auto_map" in config:
+            raise own_code(model, config) from None
+        raise
 
 
 def _body(weights: Weights) -> AnyBody:

@@ -20,6 +20,7 @@ import numpy as np
 
 from rerank_ops.export.made import Made, Maker
 from rerank_ops.export.opened import Opened, open_source
+from rerank_ops.export.plain import first_line
 from rerank_ops.export.source import Source, resolve
 from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts
@@ -31,14 +32,13 @@ from rerank_shared.cpu import host_features
 from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
-from rerank_shared.model_config import max_length_of
+from rerank_shared.model_config import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
 from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
 from rerank_worker.cores import available_cores
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 Tell = Callable[[str], None]
-_DEFAULT_MAX_LENGTH = 512
 #: Largest difference from the published model in fp32: by itself, and as a share of the logit.
 _TOLERANCE = 1e-4
 _OURS_DIFFERS = (
@@ -46,6 +46,9 @@ _OURS_DIFFERS = (
     "exports the model's own graph"
 )
 _PLAIN_DIFFERS = "its graph may not heed its attention mask; --plans single leaves padded batches out"
+_TRACE_DIFFERS = (
+    "what was traced at one length does not fit others; export it to ONNX by other means and give the ONNX file"
+)
 _ALWAYS = ("rerank-fleet", "numpy", "onnx", "onnxruntime", "tokenizers")
 _WHERE_USED = ("torch", "transformers", "optimum", "optimum-onnx")
 _ACTIVATION_CLASSES = {
@@ -94,7 +97,7 @@ class _Export:
     tell: Tell
 
     def run(self) -> Manifest:
-        tokenizer = PairTokenizer(write_tokenizer(self.source, self.directory))
+        tokenizer = PairTokenizer(write_tokenizer(self.source, self.directory), prompt=self.source.prompt)
         self.tell("reading weights")
         opened = open_source(self.source, self.scratch, surgery=self.wanted.surgery)
         if opened.body is None:
@@ -102,7 +105,7 @@ class _Export:
         texts = Texts(tokenizer, _max_length(self.source, opened))
         fp32 = self._verified(opened, texts)
         made = self._in_precision(fp32, self._maker(opened, texts))
-        config = _write_config(self.directory, opened.config, self.source.activation)
+        config = _write_config(self.directory, opened.config, self.source)
         return Manifest(
             model=self.wanted.name or self.source.model,
             source=self.source.origin,
@@ -137,11 +140,12 @@ class _Export:
         fp32 = self._maker(opened, texts).make("fp32", directory)
         pairs = texts.checked()
         expected = self._expected(opened, pairs)
-        why = _PLAIN_DIFFERS if fp32.tail is None else _OURS_DIFFERS
         for plan in fp32.plans:
             self.tell(f"comparing fp32 in plan {plan} with the published model")
             found = run_engine(fp32.engine(plan), pairs)
             if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+                plain = _TRACE_DIFFERS if plan == "single" else _PLAIN_DIFFERS
+                why = plain if fp32.tail is None else _OURS_DIFFERS
                 raise ConfigurationError(
                     f"the fp32 graph of plan {plan} differs from {self.source.model} by up to "
                     f"{np.abs(found - expected).max():.2g} in a logit: {why}"
@@ -149,13 +153,23 @@ class _Export:
         return fp32
 
     def _expected(self, opened: Opened, pairs: Sequence[EncodedPair]) -> Scores:
-        try:
-            return opened.reference(pairs)
-        except Exception as error:
-            # Each runtime has its own errors, mostly for ids that lie beyond a table.
-            raise ConfigurationError(
-                f"{self.source.model} can't score ordinary text, so its tokenizer may be another model's: {error}"
-            ) from None
+        logits, longest = np.empty(len(pairs), dtype=np.float32), 0
+        for index, pair in sorted(enumerate(pairs), key=lambda item: item[1].tokens):
+            try:
+                logits[index] = opened.reference([pair])[0]
+            except Exception as error:
+                # Each runtime has its own errors, mostly for ids or positions that lie beyond a table.
+                why = "its tokenizer may be another model's"
+                if longest:
+                    why = f"it scored {longest}, so it may have fewer positions than its configs say, or {why}"
+                raise ConfigurationError(
+                    f"{self.source.model} can't score ordinary text of {pair.tokens} tokens ({first_line(error)}): "
+                    f"{why}"
+                ) from None
+            longest = pair.tokens
+        if not np.isfinite(logits).all():
+            raise ConfigurationError(f"{self.source.model} gives nan or inf for ordinary text: its weights are damaged")
+        return logits
 
     def _in_precision(self, fp32: Made, maker: Maker) -> Made:
         if self.wanted.precision == "fp32":
@@ -195,16 +209,19 @@ def _main(plans: Iterable[PlanName]) -> PlanName:
 
 
 def _max_length(source: Source, opened: Opened) -> int:
-    found = source.max_length or max_length_of(opened.config) or _DEFAULT_MAX_LENGTH
+    found = source.max_length or max_length_of(opened.config) or DEFAULT_MAX_LENGTH
     return min(found, opened.body.positions) if opened.body else found
 
 
-def _write_config(directory: Path, config: dict[str, Any], activation: str) -> dict[str, Any]:
-    """Write config.json with the activation where sentence-transformers looks for it."""
+def _write_config(directory: Path, config: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Write config.json with the activation where sentence-transformers looks for it, and a prompt where it has one."""
     stored = config.get("sentence_transformers")
     others = stored if isinstance(stored, dict) else {}
-    whole = {**config, "sentence_transformers": {**others, "activation_fn": _ACTIVATION_CLASSES[activation]}}
+    whole = {**config, "sentence_transformers": {**others, "activation_fn": _ACTIVATION_CLASSES[source.activation]}}
     (directory / "config.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    if source.prompt:
+        prompts = {"prompts": {"query": source.prompt}, "default_prompt_name": "query"}
+        (directory / SENTENCE_TRANSFORMERS_FILE).write_text(json.dumps(prompts, indent=2) + "\n", encoding="utf-8")
     return whole
 
 

@@ -24,7 +24,6 @@ MODEL_FILE, DATA_FILE = "model.onnx", "weights.bin"
 _TASK = "text-classification"
 #: Smaller tensors stay in the graph: shapes, axes and scalars.
 _EXTERNAL_BYTES = 1024
-_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
 def load_classifier(directory: Path) -> Any:
@@ -41,13 +40,18 @@ def load_classifier(directory: Path) -> Any:
         try:
             model, found = AutoModelForSequenceClassification.from_pretrained(
                 directory,
+                # A config may leave it out, and two would be taken for granted.
+                num_labels=1,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 local_files_only=True,
+                # Left out, transformers asks on the terminal.
+                trust_remote_code=False,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ConfigurationError(f"transformers can't load {directory}: {_first_line(error)}") from None
+        except Exception as error:
+            # Each family's own code runs here, on a config that may be anything.
+            raise ConfigurationError(f"transformers can't load {directory}: {first_line(error)}") from None
     if missing := sorted(found["missing_keys"]):
         raise ConfigurationError(
             f"the weights in {directory} lack {', '.join(missing[:3])}: they are no whole reranker"
@@ -68,24 +72,32 @@ def export_plain(directory: Path, output: Path) -> Path:
     with _quiet():
         try:
             onnx_export_from_model(model, output, task=_TASK, do_validation=False, device="cpu")
-        except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-            raise ConfigurationError(
-                f"optimum can't export model_type {model.config.model_type!r}: {_first_line(error)}. Export it to ONNX "
-                "by other means and give the ONNX file"
-            ) from None
+        except Exception as error:
+            # Tracing runs the model's code on inputs that optimum made up.
+            raise _untraceable(model.config.model_type, first_line(error)) from None
     return output / MODEL_FILE
 
 
-def check_signature(model: onnx.ModelProto) -> None:
-    """Raise ConfigurationError unless a graph takes what a cross-encoder takes and gives one logit a pair."""
-    names = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
-    if not {"input_ids"} <= names <= _INPUTS:
-        raise ConfigurationError(f"the graph takes {sorted(names)}; a cross-encoder takes {', '.join(sorted(_INPUTS))}")
-    shape = model.graph.output[0].type.tensor_type.shape.dim
-    if len(model.graph.output) != 1 or len(shape) != 2 or shape[1].dim_value not in (0, 1):
-        raise ConfigurationError(
-            "the graph's output is not logits of shape [batch, 1]: a reranker has one logit a pair"
-        )
+def check_traceable(config: dict[str, Any]) -> None:
+    """Raise ConfigurationError for a model_type that optimum can't trace; no weights are read."""
+    try:
+        import optimum.exporters.onnx.model_configs  # noqa: F401 (registers what it knows)
+        from optimum.exporters.tasks import TasksManager
+    except ImportError as error:
+        raise export_extra(f"optimum-onnx ({error.name})") from None
+    family = str(config.get("model_type"))
+    try:
+        tasks = TasksManager.get_supported_tasks_for_model_type(family, "onnx", library_name="transformers")
+    except KeyError as error:
+        raise _untraceable(family, first_line(error)) from None
+    if _TASK not in tasks:
+        raise _untraceable(family, f"it knows no {_TASK} for it")
+
+
+def _untraceable(family: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"optimum can't export model_type {family!r}: {why}. Export it to ONNX by other means and give the ONNX file"
+    )
 
 
 def quantise_plain(fp32: Path, output: Path, *, reduced_range: bool = False) -> Path:
@@ -132,7 +144,6 @@ def optimise_plain(graph: Path, output: Path) -> list[str]:
 
 def plain_files(fp32: Path, output: Path, precision: PrecisionName, *, reduced_range: bool = False) -> list[str]:
     """Write the servable graph of an fp32 one in `precision` into `output` and return the names of its files."""
-    check_signature(onnx.load(fp32, load_external_data=False))
     if precision == "fp32":
         return optimise_plain(fp32, output)
     if precision == "int8":
@@ -154,5 +165,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def first_line(error: Exception) -> str:
+    """Return what an error says in one line: its first, and the next where that one only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    # The text of a KeyError or IndexError alone may be a single number.
+    return said if " " in said else f"{type(error).__name__}: {said}"

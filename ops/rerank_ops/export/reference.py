@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rerank_ops.export.plain import load_classifier
 from rerank_worker.cores import available_cores
 from rerank_worker.engine.session import open_session
+from rerank_worker.engine.signature import signature_of
 from rerank_worker.tokenizing import EncodedPair
 
 #: The logit of each pair, shape [pairs].
@@ -43,7 +44,7 @@ def torch_reference(directory: Path) -> Score:
 def onnx_reference(path: Path) -> Score:
     """Return a plain ONNX graph, run by ONNX Runtime on all cores."""
     session = open_session(path, optimise=True, threads=len(available_cores()))
-    names = [node.name for node in session.get_inputs()]
+    signature = signature_of(session, path)
 
     def score(pairs: Sequence[EncodedPair]) -> npt.NDArray[np.float32]:
         logits = []
@@ -53,8 +54,8 @@ def onnx_reference(path: Path) -> Score:
                 "attention_mask": np.ones_like(pair.ids)[None],
                 "token_type_ids": pair.type_ids[None],
             }
-            (found,) = session.run(None, {name: values[name] for name in names})
-            logits.append(float(np.asarray(found).reshape(())))
+            (found,) = session.run([signature.output], signature.feeds(values))
+            logits.append(float(signature.logits(found, 1)[0]))
         return np.array(logits, dtype=np.float32)
 
     return score

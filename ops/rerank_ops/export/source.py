@@ -4,7 +4,8 @@
     /dir or /dir/x.onnx   weights, or an ONNX model with its tokenizer; file:/dir is the same
     a catalogue name, package:dist/path   what ships inside an installed package
 
-A path that exists comes before a hub id of the same spelling, weights before ONNX files, full precision before int8.
+A path that exists comes before a hub id of the same spelling, weights before ONNX files unless nothing can be made of
+them, full precision before int8. The hub is asked for configs first, which tell what else is worth a download.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rerank_ops.export.checkpoint import CONFIG_FILE, SAFETENSORS, WEIGHT_FILES, read_json, weight_files
+from rerank_ops.export.family import check_family
+from rerank_ops.export.graph.architecture import refuses
 from rerank_ops.export.modular import MODULES_FILE, module_folders
-from rerank_shared.catalogue import CATALOGUE, load_files
+from rerank_ops.export.plain import check_traceable
+from rerank_shared.catalogue import CATALOGUE, activation_found, load_files
 from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
 from rerank_shared.exported import TOKENIZER_FILE, weights_digest
 from rerank_shared.external_data import external_data_names
 from rerank_shared.manifest import MANIFEST_FILE, Origin
-from rerank_shared.model_config import activation_of, max_length_of, read_config
+from rerank_shared.model_config import CONFIG_FILES, activation_of, max_length_of, prompt_of, read_config
+from rerank_worker.tokenizing import PairTokenizer
 
 #: int8 files follow: their weights are de-quantised where there is nothing better.
 ONNX_FILES = (
@@ -34,8 +39,7 @@ _SLOW_TOKENIZER_FILES = (
     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
     "spm.model", "spiece.model",
 )  # fmt: skip
-_SENTENCE_TRANSFORMERS_FILE = "config_sentence_transformers.json"
-_BESIDE = (TOKENIZER_FILE, "tokenizer_config.json", MODULES_FILE, _SENTENCE_TRANSFORMERS_FILE)
+_BESIDE = (TOKENIZER_FILE, MODULES_FILE, *CONFIG_FILES)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -44,7 +48,7 @@ class Source:
     """A model to export. `directory` holds its config and tokenizer, and its weights where `onnx` is None.
 
     `model` is what requests will call it; `config` is None where there is no config.json, `tokenizer_path` where the
-    tokenizer must be converted first, `max_length` where nothing says it.
+    tokenizer must be converted first, `max_length` where nothing says it. `prompt` stands before every query.
     """
 
     model: str
@@ -55,6 +59,7 @@ class Source:
     config: dict[str, Any] | None
     activation: Literal["sigmoid", "identity"]
     max_length: int | None
+    prompt: str
 
 
 def resolve(model: str) -> Source:
@@ -64,20 +69,17 @@ def resolve(model: str) -> Source:
     """
     kind, colon, rest = model.partition(":")
     if model in CATALOGUE or kind == "package":
-        source = _packaged(model)
-    elif kind == "file" and colon:
-        source = _local(*_parts(rest))
-    elif Path(model).expanduser().exists():
-        source = _local(model, "")
-    elif _HUB_ID.fullmatch(model.removeprefix("hf:").partition("#")[0]):
-        source = _hub(*_parts(model.removeprefix("hf:")))
-    else:
-        raise ConfigurationError(
-            f"{model!r} is no model to export: give a hub id (org/name[@revision]), a directory of weights, an ONNX "
-            f"file, or a name of the catalogue ({', '.join(CATALOGUE)}). No such path exists here"
-        )
-    _refuse_no_reranker(source)
-    return source
+        return _packaged(model)
+    if kind == "file" and colon:
+        return _local(*_parts(rest))
+    if Path(model).expanduser().exists():
+        return _local(model, "")
+    if _HUB_ID.fullmatch(model.removeprefix("hf:").partition("#")[0]):
+        return _hub(*_parts(model.removeprefix("hf:")))
+    raise ConfigurationError(
+        f"{model!r} is no model to export: give a hub id (org/name[@revision]), a directory of weights, an ONNX "
+        f"file, or a name of the catalogue ({', '.join(CATALOGUE)}). No such path exists here"
+    )
 
 
 def _parts(location: str) -> tuple[str, str]:
@@ -99,6 +101,7 @@ def _packaged(model: str) -> Source:
         config=_own_config(directory),
         activation="identity" if files.activation == "identity" else "sigmoid",
         max_length=files.max_length,
+        prompt=files.prompt,
     )
 
 
@@ -122,11 +125,19 @@ def _hub(location: str, file: str) -> Source:
     except ImportError:
         raise ModelUnavailable("models from the hub need huggingface-hub: pip install 'rerank-fleet[worker]'") from None
     repo, _, revision = location.partition("@")
-    names = [file] if file else [*WEIGHT_FILES, *ONNX_FILES]
-    found, config = hub.fetch(repo, revision or None, names, CONFIG_FILE, _BESIDE)
+    config, _ = hub.fetch(repo, revision or None, [CONFIG_FILE], CONFIG_FILE, _BESIDE)
     snapshot = config.parent
     for folder in module_folders(snapshot):
-        hub.fetch(repo, snapshot.name, [f"{folder}/{CONFIG_FILE}"], CONFIG_FILE, [f"{folder}/{SAFETENSORS}"])
+        hub.fetch(repo, snapshot.name, [f"{folder}/{CONFIG_FILE}"], CONFIG_FILE, ())
+    refusal = None if file.endswith(".onnx") else _refusal(snapshot, repo)
+    names = [file] if file else [*(() if refusal else WEIGHT_FILES), *ONNX_FILES]
+    try:
+        found, _ = hub.fetch(repo, snapshot.name, names, CONFIG_FILE, ())
+    except ModelUnavailable as error:
+        raise refusal or error from None
+    if found.suffix != ".onnx":
+        for folder in module_folders(snapshot):
+            hub.fetch(repo, snapshot.name, [CONFIG_FILE], CONFIG_FILE, [f"{folder}/{SAFETENSORS}"])
     if not (snapshot / TOKENIZER_FILE).is_file():
         hub.fetch(repo, snapshot.name, [CONFIG_FILE], CONFIG_FILE, _SLOW_TOKENIZER_FILES)
     if found.suffix == ".json":
@@ -135,15 +146,41 @@ def _hub(location: str, file: str) -> Source:
     return _in_directory(snapshot, found if found.suffix == ".onnx" else None, repo, f"{repo}@{snapshot.name}")
 
 
+def _family_refusal(directory: Path, model: str) -> ConfigurationError | None:
+    try:
+        check_family(directory, model)
+    except ConfigurationError as error:
+        return error
+    return None
+
+
+def _refusal(snapshot: Path, repo: str) -> ConfigurationError | None:
+    """Return why nothing can be made from a repository's weights, told before gigabytes of them are downloaded."""
+    if (refusal := _family_refusal(snapshot, repo)) is not None:
+        return refusal
+    config = read_json(snapshot / CONFIG_FILE)
+    if module_folders(snapshot) or not refuses(config):
+        return None
+    try:
+        check_traceable(config)
+        # An encoder's tokenizer pairs texts; a decoder's mostly can't.
+        if (snapshot / TOKENIZER_FILE).is_file():
+            PairTokenizer(snapshot / TOKENIZER_FILE)
+    except ConfigurationError as error:
+        return error
+    return None
+
+
 def _in_directory(directory: Path, onnx: Path | None, model: str, hub_name: str | None) -> Source:
     if (directory / MANIFEST_FILE).is_file():
         raise _already_exported(directory)
     files = [] if onnx else _all_weight_files(directory)
-    if not files:
+    refusal = _family_refusal(directory, model) if files else None
+    if refusal or not files:
         onnx = onnx or next((directory / name for name in ONNX_FILES if (directory / name).is_file()), None)
         if onnx is None or not onnx.is_file():
             looked_for = str(onnx) if onnx else f"{', '.join((*WEIGHT_FILES, *ONNX_FILES[:2]))}"
-            raise ModelUnavailable(f"{directory} holds no model to export; looked for {looked_for}")
+            raise refusal or ModelUnavailable(f"{directory} holds no model to export; looked for {looked_for}")
         files = [onnx, *(onnx.parent / name for name in external_data_names(onnx))]
     config = read_config(directory)
     tokenizer = directory / TOKENIZER_FILE
@@ -158,8 +195,9 @@ def _in_directory(directory: Path, onnx: Path | None, model: str, hub_name: str 
         onnx=onnx,
         tokenizer_path=tokenizer if tokenizer.is_file() else None,
         config=_own_config(directory),
-        activation=activation_of(_with_activation(config, directory)),
+        activation=activation_found(onnx, config, model) if onnx else activation_of(config),
         max_length=max_length_of(config),
+        prompt=prompt_of(config),
     )
 
 
@@ -169,36 +207,9 @@ def _all_weight_files(directory: Path) -> list[Path]:
     return [file for folder in (directory, *folders) for file in weight_files(folder)]
 
 
-def _with_activation(config: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """Add what sentence-transformers 5 stores in a file of its own, where the config does not say it already."""
-    path = directory / _SENTENCE_TRANSFORMERS_FILE
-    own = {"activation_fn": read_json(path).get("activation_fn")} if path.is_file() else None
-    return config if own is None else {"sentence_transformers": own, **config}
-
-
 def _own_config(directory: Path) -> dict[str, Any] | None:
     path = directory / CONFIG_FILE
     return read_json(path) if path.is_file() else None
-
-
-def _refuse_no_reranker(source: Source) -> None:
-    """An encoder without a head would be exported with a random one, and its scores look like any other's."""
-    config = source.config
-    if config is None:
-        return
-    if "model_type" not in config:
-        raise ConfigurationError(
-            f"{source.directory / CONFIG_FILE} has no model_type: it is no configuration of a model"
-        )
-    if source.onnx is None and module_folders(source.directory):
-        # Its head is told by its modules when it is read.
-        return
-    kinds = [str(kind) for kind in config.get("architectures") or []]
-    if kinds and not any(kind.endswith("ForSequenceClassification") for kind in kinds):
-        raise ConfigurationError(f"{source.model} is a {', '.join(kinds)}: a cross-encoder is a sequence classifier")
-    labels = config.get("num_labels", len(config.get("id2label") or [None]))
-    if labels != 1:
-        raise ConfigurationError(f"{source.model} has {labels} labels: a reranker has one logit a pair")
 
 
 def _already_exported(directory: Path) -> ConfigurationError:

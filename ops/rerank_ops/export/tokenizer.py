@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 from rerank_ops.export.missing import export_extra
+from rerank_ops.export.plain import first_line
 from rerank_ops.export.source import Source
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.exported import TOKENIZER_FILE
+from rerank_shared.model_config import read_config
 
 
 def write_tokenizer(source: Source, directory: Path) -> Path:
@@ -31,10 +33,17 @@ def _convert(directory: Path, path: Path) -> None:
         raise export_extra("transformers") from None
     how = f"put the model's {TOKENIZER_FILE} into {directory}"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=True, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory,
+            use_fast=True,
+            local_files_only=True,
+            # Left out, transformers asks on the terminal.
+            trust_remote_code=False,
+        )
     except Exception as error:
         # transformers raises whatever the missing or odd file led to: OSError, ValueError, TypeError, ImportError.
-        reason = str(error).strip().partition("\n")[0]
+        own_code = "auto_map" in read_config(directory)
+        reason = "it needs code of its own repository, which is never run here" if own_code else first_line(error)
         raise ConfigurationError(f"{directory} holds no tokenizer that can be read ({reason}): {how}") from None
     if not tokenizer.is_fast:
         raise ConfigurationError(f"the tokenizer in {directory} has no fast form ({type(tokenizer).__name__}): {how}")

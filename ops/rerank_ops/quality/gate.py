@@ -78,7 +78,8 @@ def _on_collection(
         if texts:
             scores.append((_scores(scorer, texts), _scores(reference, texts)))
             ours[task.query_id], theirs[task.query_id] = (_ranked(ids, each) for each in scores[-1])
-    exported, fp32 = measure_ranking(ours, collection.qrels), measure_ranking(theirs, collection.qrels)
+    first = {task.query_id: [candidate.id for candidate in task.candidates] for task in collection.tasks}
+    exported, fp32, bm25 = (measure_ranking(run, collection.qrels) for run in (ours, theirs, first))
     return CollectionQuality(
         name=collection.name,
         queries=len(collection.tasks),
@@ -86,6 +87,7 @@ def _on_collection(
         ndcg_10_fp32=fp32.ndcg_at_10,
         mrr_10=exported.mrr_at_10,
         mrr_10_fp32=fp32.mrr_at_10,
+        ndcg_10_first=bm25.ndcg_at_10,
         spearman=_spearman(scores),
     )
 

@@ -32,12 +32,13 @@ def _promise(precision: PrecisionName, plan: PlanName) -> str:
 
 
 def _collections(quality: Quality) -> Table:
-    headings = ("collection", "queries", "nDCG@10", "fp32", "ratio", "at least", "MRR@10", "fp32", "Spearman")
+    headings = ("collection", "queries", "BM25", "nDCG@10", "fp32", "ratio", "at least", "MRR@10", "fp32", "Spearman")
     table = Table(*headings, box=SIMPLE_HEAD)
     for each in quality.collections:
         table.add_row(
             each.name,
             str(each.queries),
+            "" if each.ndcg_10_first is None else f"{each.ndcg_10_first:.4f}",
             f"{each.ndcg_10:.4f}",
             f"{each.ndcg_10_fp32:.4f}",
             _ratio(each),

@@ -16,6 +16,7 @@ from rerank_shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CHART_HINT = "the chart needs matplotlib: pip install 'rerank-fleet[tune]', or leave it out with --no-chart"
 #: Okabe and Ito's palette, told apart by the colour-blind, and a marker each for those who print in grey.
@@ -52,6 +53,12 @@ def require_matplotlib() -> None:
 
 def draw_chart(tuning: Tuning, path: Path) -> None:
     """Write the two curves as PNG. Raises ConfigurationError without matplotlib."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chart(tuning).savefig(path, dpi=150, format="png")
+
+
+def chart(tuning: Tuning) -> Figure:
+    """Return the two curves side by side; raises as `draw_chart`."""
     require_matplotlib()
     # Not pyplot, which keeps figures and chooses a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -64,8 +71,7 @@ def draw_chart(tuning: Tuning, path: Path) -> None:
         _panel(axes, tuning, curve)
     figure.suptitle(tuning.title, color=_INK, fontsize=12)
     figure.supxlabel(f"{tuning.method} Bands: middle half of the rounds.", color=_FAINT, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
+    return figure
 
 
 def _panel(axes: Axes, tuning: Tuning, curve: Curve) -> None:
@@ -81,9 +87,13 @@ def _panel(axes: Axes, tuning: Tuning, curve: Curve) -> None:
         axes.plot(xs, middle, color=colour, marker=marker if len(points) > 1 else "", linewidth=1.8, markersize=5)
         ends.append(_End(xs[-1], float(middle[-1]), plan, colour))
         if plan == tuning.choice.values["plan"]:
-            size = tuning.choice.values[SETTING[curve]]
             # On the side where nothing better can be.
-            _mark(axes, size, float(np.interp(size, xs, middle)), colour, above=curve == "tokens")
+            above, size = curve == "tokens", tuning.choice.values[SETTING[curve]]
+            if len(points) == 1:
+                # No size is chosen where all are the same; the middle of a logarithmic axis.
+                _say(axes, float(np.sqrt(xs[0] * xs[-1])), float(middle[0]), "chosen, at any size", colour, above=above)
+            else:
+                _mark(axes, size, float(np.interp(size, xs, middle)), colour, above=above)
     _dress(axes, curve, sizes, tuning.request_pairs)
     _label(axes, ends)
 
@@ -105,8 +115,12 @@ def _dress(axes: Axes, curve: Curve, sizes: Sequence[int], request_pairs: int) -
 
 def _mark(axes: Axes, x: float, y: float, colour: str, *, above: bool) -> None:
     axes.plot([x], [y], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=2)
+    _say(axes, x, y, f"chosen: {x:,.0f}", colour, above=above)
+
+
+def _say(axes: Axes, x: float, y: float, text: str, colour: str, *, above: bool) -> None:
     axes.annotate(
-        f"chosen: {x:,.0f}", (x, y), xytext=(0, 14 if above else -14), textcoords="offset points", ha="center",
+        text, (x, y), xytext=(0, 14 if above else -14), textcoords="offset points", ha="center",
         va="bottom" if above else "top", color=colour,
         fontsize=9, fontweight="bold",
     )  # fmt: skip

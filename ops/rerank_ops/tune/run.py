@@ -48,7 +48,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     Raises ConfigurationError as a worker would, and what `make_sample` raises.
     """
     files = configured_files(settings)
-    tokenizer = PairTokenizer(files.tokenizer_path)
+    tokenizer = PairTokenizer.of(files)
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
     max_length = artefact_of(files, tokenizer, settings.plan, settings.max_length).max_length
     sample, plans = make_sample(tokenizer, max_length), plans_of(files)

@@ -170,12 +170,20 @@ class Answering:
         elif ask.model is not None and self.model_for(ask.model) is None:
             warnings.append(f"{ask.model!r} is not served here: {response.model.name} answered in its place")
         if truncated := sum(result.truncated for result in response.results):
-            warnings.append(f"documents cut to what the model reads: {truncated} of {len(ask.documents)}")
+            whose = _whose_limit(ask.max_length, response.model.max_length)
+            warnings.append(f"documents cut to what {whose}: {truncated} of {len(ask.documents)}")
         if not response.complete:
             unscored = sum(not result.scored for result in response.results)
             told = f"{unscored} of {len(ask.documents)}"
             warnings.append(f"documents not scored before the deadline, which stand last as they were sent: {told}")
         return warnings
+
+
+def _whose_limit(asked: int | None, models: int | None) -> str:
+    """Return who said how much of a pair is read, as the tail of a sentence."""
+    if asked is not None and (models is None or asked < models):
+        return f"the request allows, {asked} tokens a pair"
+    return "the model reads"
 
 
 def _too_many(count: int, limit: int) -> Refused:

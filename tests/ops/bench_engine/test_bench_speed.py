@@ -1,14 +1,18 @@
 """What the lanes did becomes outcomes: ahead by round, scores against the reference, floors, figures with targets."""
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rerank_ops.bench.engine.__main__ import OURS_FILES, unmade
+from rerank_ops.bench.engine.children import ContenderFailed
 from rerank_ops.bench.engine.contenders import CONTENDERS, HEADLINE, REFERENCE, Contender
 from rerank_ops.bench.engine.floor import ModelShape, linear_shapes
-from rerank_ops.bench.engine.place import MODELS
+from rerank_ops.bench.engine.place import MODELS, Place
 from rerank_ops.bench.engine.race import Lane
-from rerank_ops.bench.engine.speed import GEMM, find_floors, judge, target_figures
+from rerank_ops.bench.engine.speed import GEMM, Field, find_floors, judge, target_figures
 
 SHAPE = ModelShape(hidden=10, feed_forward=40, layers=2)
 OURS = Contender(HEADLINE, "ours", "int8", "ours", "ours-int8")
@@ -70,3 +74,29 @@ def test_every_contender_has_its_own_name_and_row() -> None:
     assert {HEADLINE, REFERENCE} <= {*names}
     rows = [(contender.label, contender.precision) for contender in CONTENDERS]
     assert len({*rows}) == len(rows)
+
+
+def test_a_peer_that_fails_drops_out_and_one_of_ours_ends_the_race(tmp_path: Path) -> None:
+    said: list[str] = []
+    place = Place(tmp_path, "/no/such/python")
+    with ExitStack() as stack:
+        missing = {OURS.files: "ModuleNotFoundError: No module named 'x'", GONE.files: "no optimum", TORCH.files: None}
+        field = Field(place, MODELS[0], tmp_path / "requests.json", missing, stack, said.append)
+        field.enter(GONE)
+        field.enter(TORCH)
+        assert said[0] == "gone: no optimum"
+        assert "/no/such/python can't be started" in said[1]
+        with pytest.raises(ContenderFailed, match="ours-int8-single: ModuleNotFoundError"):
+            field.enter(OURS)
+        # It has no files to open.
+        field = Field(place, MODELS[0], tmp_path / "requests.json", {OURS.files: None}, stack, said.append)
+        with pytest.raises(ContenderFailed, match=r"ours-int8-single: .*requests\.json"):
+            field.enter(OURS)
+
+
+def test_what_every_run_needs_is_named_where_it_was_not_made() -> None:
+    made = dict.fromkeys(("hf", *OURS_FILES, "plain"))
+    assert unmade(made) == []
+    assert unmade(made | {"plain": "no optimum"}) == []
+    assert unmade(made | {"ours-fp32": "No module named 'bm25s'"}) == ["ours-fp32"]
+    assert unmade({}) == ["hf", *OURS_FILES]

@@ -90,5 +90,8 @@ def test_a_model_that_fails_its_gate_is_written_and_ends_with_status_1(small: Pa
     run = CliRunner().invoke(app, arguments, env={"RERANK_GATE_MIN_SPEARMAN": "1.0"})
     assert run.exit_code == 1, run.stderr
     assert "quality gate is failed" in run.stdout
+    assert "Serve it" not in run.stdout
+    assert "Workers refuse it" in run.stdout
+    assert f"RERANK_UNSAFE=true RERANK_MODEL=file:{tmp_path / 'out'}" in run.stdout.replace("\n", "")
     with pytest.raises(ModelRefused, match="failed its quality gate"):
         load_files(f"file:{tmp_path / 'out'}")

@@ -26,6 +26,8 @@ from support.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs
 
 Toy = Callable[[str], Path]
 RAGGED = Wanted("fp32", plans=("ragged",))
+#: Of a token that no text has: RoBERTa counts no position for one that has it.
+PADDING = 4
 SURGERY = ("bert", "roberta", "xlm-roberta", "electra", "modernbert", "deberta-v2")
 
 
@@ -51,6 +53,47 @@ def test_fp32_is_the_published_model_in_every_plan(family: str, toy: Toy, tmp_pa
     expected = reference_logits(toy(family), pairs)
     for plan in manifest.plans:
         np.testing.assert_allclose(scores(tmp_path / "out", plan, pairs), expected, atol=1e-4)
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("surgery", [True, False])
+def test_positions_begin_behind_the_padding_id_of_the_model(surgery: bool, tmp_path: Path) -> None:
+    """RoBERTa's is 1 mostly; where it is another, the first token takes another row, and fewer of them are left."""
+    toy = write_toy("roberta", tmp_path / "toy", pad_token_id=PADDING)
+    (toy / "tokenizer_config.json").unlink()
+    manifest = export(str(toy), tmp_path / "out", Wanted("fp32", surgery=surgery))
+    assert manifest.max_length == MAX_TOKENS + 2 - PADDING - 1
+    pairs = toy_pairs(9, longest=MAX_TOKENS - 16)
+    np.testing.assert_allclose(scores(tmp_path / "out", "single", pairs), reference_logits(toy, pairs), atol=1e-4)
+
+
+@pytest.mark.export
+def test_the_padding_id_is_read_off_a_graph_without_config(tmp_path: Path) -> None:
+    toy = write_toy("roberta", tmp_path / "toy", pad_token_id=PADDING)
+    source = tmp_path / "source"
+    source.mkdir()
+    export_plain(toy, source)
+    for name in ("config.json", "tokenizer_config.json"):
+        (source / name).unlink(missing_ok=True)
+    shutil.copy(toy / "tokenizer.json", source)
+    manifest = export(str(source / "model.onnx"), tmp_path / "out", Wanted("fp32", plans=("single",)))
+    assert (manifest.surgery, manifest.max_length) == (True, MAX_TOKENS + 2 - PADDING - 1)
+    pairs = toy_pairs(9, longest=MAX_TOKENS - 16)
+    np.testing.assert_allclose(scores(tmp_path / "out", "single", pairs), reference_logits(toy, pairs), atol=1e-4)
+
+
+@pytest.mark.export
+def test_fewer_positions_than_the_configs_say_are_told(tmp_path: Path) -> None:
+    toy = write_toy("albert", tmp_path / "toy", max_position_embeddings=64, embedding_size=16)
+    (tmp_path / "source").mkdir()
+    export_plain(toy, tmp_path / "source")
+    shutil.copy(toy / "tokenizer.json", tmp_path / "source")
+    config = json.loads((toy / "config.json").read_text())
+    (tmp_path / "source" / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 512}))
+    with pytest.raises(
+        ConfigurationError, match=r"text of \d+ tokens .* it scored \d+, so it may have fewer positions"
+    ):
+        export(str(tmp_path / "source"), tmp_path / "out", Wanted("fp32"))
 
 
 @pytest.mark.export

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from rerank_ops.export.plain import check_signature, export_plain, load_classifier, optimise_plain, plain_files
+from rerank_ops.export.plain import (
+    check_traceable,
+    export_plain,
+    first_line,
+    load_classifier,
+    optimise_plain,
+    plain_files,
+)
 from rerank_ops.export.reference import onnx_reference, torch_reference
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.precision import PrecisionName
@@ -124,20 +132,38 @@ def test_other_precisions_are_refused(precision: PrecisionName, plain: Toy, tmp_
         plain_files(plain("bert") / "model.onnx", tmp_path, precision)
 
 
-def signature(inputs: list[str], labels: int) -> onnx.ModelProto:
-    return helper.make_model(
-        helper.make_graph(
-            [],
-            "none",
-            [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in inputs],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])],
-        )
+def test_what_optimum_can_t_trace_is_told_and_not_raised(tmp_path: Path) -> None:
+    """Tracing runs the model's code, which may raise anything: Longformer's raises an IndexError."""
+    directory = write_toy(
+        "longformer", tmp_path / "longformer", attention_window=8, type_vocab_size=1, max_position_embeddings=130
     )
+    with pytest.raises(ConfigurationError, match=r"optimum can't export model_type 'longformer': .*the ONNX file"):
+        export_plain(directory, tmp_path)
 
 
-def test_graphs_of_another_kind_are_refused() -> None:
-    check_signature(signature(["input_ids", "attention_mask"], 1))
-    with pytest.raises(ConfigurationError, match=r"takes \['input_ids', 'pixels'\]"):
-        check_signature(signature(["input_ids", "pixels"], 1))
-    with pytest.raises(ConfigurationError, match="one logit a pair"):
-        check_signature(signature(["input_ids"], 3))
+def test_what_optimum_knows_can_be_asked_before_there_are_weights() -> None:
+    check_traceable({"model_type": "mpnet"})
+    for family, why in (("yoso", "not supported"), ("t5", "it knows no text-classification")):
+        with pytest.raises(ConfigurationError, match=f"can't export model_type '{family}': .*{why}"):
+            check_traceable({"model_type": family})
+
+
+def test_a_config_may_leave_its_one_label_out(tmp_path: Path) -> None:
+    directory = write_toy("bert", tmp_path / "bert")
+    config = json.loads((directory / "config.json").read_text())
+    bare = {name: value for name, value in config.items() if name not in ("id2label", "label2id", "num_labels")}
+    (directory / "config.json").write_text(json.dumps(bare))
+    assert load_classifier(directory).config.num_labels == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("Errors in state_dict:\n\tsize mismatch"), "Errors in state_dict: size mismatch"),
+        (ValueError("one thing\nand another"), "one thing"),
+        (KeyError("yoso"), "KeyError: 'yoso'"),
+        (IndexError(), "IndexError"),
+    ],
+)
+def test_an_error_is_told_in_one_line_that_says_something(error: Exception, line: str) -> None:
+    assert first_line(error) == line

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
 import numpy as np
 import onnx
 import pytest
+from huggingface_hub.errors import EntryNotFoundError
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
 from rerank_ops.export import source as sources
+from rerank_ops.export.pipeline import Wanted, export
+from rerank_ops.export.plain import load_classifier
 from rerank_ops.export.source import resolve
 from rerank_ops.export.tokenizer import write_tokenizer
+from rerank_shared import hub
 from rerank_shared.catalogue import load_files
 from rerank_shared.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
@@ -49,6 +53,32 @@ def model(tmp_path: Path) -> Path:
     (directory / "tokenizer.json").write_text("{}")
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 96}')
     return directory
+
+
+@pytest.fixture
+def hub_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, object]], list[str]]:
+    """Puts files into an empty cache as downloads would; the list names what was downloaded."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "models--org--reranker" / "snapshots" / commit
+    asked: list[str] = []
+
+    def put(files: dict[str, object]) -> list[str]:
+        def download(repo: str, name: str, revision: str | None = None) -> str:
+            assert (repo, revision) in (("org/reranker", None), ("org/reranker", commit))
+            if name not in files:
+                raise EntryNotFoundError(name)
+            asked.append(name)
+            path = snapshot / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = files[name]
+            path.write_text(content if isinstance(content, str) else json.dumps(content))
+            return str(path)
+
+        monkeypatch.setattr(hub, "hf_hub_download", download)
+        return asked
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return put
 
 
 def put_onnx(path: Path, *, external: bool = False) -> None:
@@ -128,6 +158,59 @@ def test_a_hub_snapshot_is_found_offline_with_its_shards(
         resolve("org/reranker")
 
 
+@pytest.mark.parametrize("config", [{"architectures": ["JinaBertModel"]}, {"id2label": {"0": "no", "1": "yes"}}])
+def test_an_onnx_graph_tells_for_itself_what_it_gives(config: dict[str, object], model: Path) -> None:
+    (model / "config.json").write_text(json.dumps(CONFIG | config))
+    put_onnx(model / "onnx" / "model.onnx")
+    # Nothing can be made of the weights, as their config tells, so the graph is taken.
+    assert resolve(str(model)).onnx == model / "onnx" / "model.onnx"
+    (model / "model.safetensors").unlink()
+    assert resolve(str(model)).onnx == model / "onnx" / "model.onnx"
+
+
+def test_activation_and_prompt_of_sentence_transformers_5_are_read(model: Path) -> None:
+    own = {"activation_fn": "torch.nn.modules.activation.Sigmoid", "prompts": {"q": "query: "}}
+    own_file = model / "config_sentence_transformers.json"
+    own_file.write_text(json.dumps(own | {"default_prompt_name": "q"}))
+    found = resolve(str(model))
+    assert (found.activation, found.prompt) == ("sigmoid", "query: ")
+
+
+GENERATIVE = [
+    ({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}, None, "one that generates its judgement is not"),
+    ({"model_type": "qwen3"}, ["Transformer", "LogitScore"], r"a token that it would generate after a prompt"),
+    ({"model_type": "bert", "architectures": ["BertModel"]}, ["Transformer", "Pooling"], "a head that is not known"),
+]
+
+
+@pytest.mark.parametrize(("config", "modules", "told"), GENERATIVE)
+def test_a_family_is_refused_before_its_weights_are_fetched(
+    config: dict[str, object],
+    modules: list[str] | None,
+    told: str,
+    hub_of: Callable[[dict[str, object]], list[str]],
+) -> None:
+    files: dict[str, object] = {"config.json": config, "tokenizer.json": {}, "model.safetensors": "gigabytes"}
+    if modules is not None:
+        files["modules.json"] = [
+            {"path": f"{number}_{kind}" if number else "", "type": f"sentence_transformers.{kind}"}
+            for number, kind in enumerate(modules)
+        ]
+        files |= {f"{number}_{kind}/config.json": {} for number, kind in enumerate(modules) if number}
+    asked = hub_of(files)
+    with pytest.raises(ConfigurationError, match=told):
+        resolve("org/reranker")
+    assert "config.json" in asked
+    assert not any(name.endswith((".safetensors", ".bin")) for name in asked)
+
+
+def test_a_family_that_is_known_is_fetched(hub_of: Callable[[dict[str, object]], list[str]]) -> None:
+    asked = hub_of({"config.json": CONFIG, "tokenizer.json": {}, "model.safetensors": "few", "model.onnx": "graph"})
+    assert resolve("org/reranker").onnx is None
+    assert "model.safetensors" in asked
+    assert "model.onnx" not in asked
+
+
 @pytest.mark.parametrize(
     ("name", "error", "told"),
     [
@@ -195,6 +278,82 @@ def test_a_slow_tokenizer_is_converted(toy: Callable[[str], Path], tmp_path: Pat
     assert found.tokenizer_path is None
     made = Tokenizer.from_file(str(write_tokenizer(found, tmp_path)))
     assert made.encode("Hello", "worlds").tokens == ["[CLS]", "hello", "[SEP]", "world", "##s", "[SEP]"]
+
+
+#: What a repository's own code would do, were it run.
+OWN_CODE = """
+from pathlib import Path
+from transformers import PretrainedConfig, PreTrainedTokenizer
+Path(__file__).with_name("RAN").touch()
+Path("RAN").touch()
+class OwnConfig(PretrainedConfig):
+    model_type = "new"
+class OwnTokenizer(PreTrainedTokenizer):
+    pass
+"""
+AUTO_MAP = {"AutoConfig": "own.OwnConfig", "AutoModelForSequenceClassification": "own.OwnModel"}
+
+
+@pytest.fixture
+def own_code(toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A toy model whose repository brings code, on a terminal where every question is answered by y."""
+    directory = tmp_path / "own"
+    shutil.copytree(toy("xlm-roberta"), directory)
+    (directory / "own.py").write_text(OWN_CODE)
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"auto_map": AUTO_MAP}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    asked: list[str] = []
+
+    def answer(question: str = "") -> str:
+        asked.append(question)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", answer)
+    yield directory
+    assert asked == []
+    assert not list(tmp_path.rglob("RAN"))
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.export
+def test_a_repository_s_code_is_neither_run_nor_asked_for(own_code: Path, tmp_path: Path) -> None:
+    change(own_code / "config.json", model_type="new")
+    with pytest.raises(ConfigurationError, match="needs code of its own repository, which is never run here: give an"):
+        export(str(own_code), tmp_path / "out")
+    # Whatever is asked of transformers itself.
+    with pytest.raises(ConfigurationError, match="can't load"):
+        load_classifier(own_code)
+
+
+@pytest.mark.export
+def test_the_code_of_a_known_family_is_not_needed(own_code: Path, tmp_path: Path) -> None:
+    manifest = export(str(own_code), tmp_path / "out", Wanted("fp32", plans=("single",)))
+    assert (manifest.family, manifest.surgery) == ("xlm-roberta", True)
+
+
+@pytest.mark.export
+def test_weights_that_only_fit_their_own_code_are_told(own_code: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(own_code / "model.safetensors")
+    fused = {name.replace("attention.self.query", "mixer.Wqkv"): tensor for name, tensor in tensors.items()}
+    save_file(fused, own_code / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigurationError, match="needs code of its own repository"):
+        export(str(own_code), tmp_path / "out")
+
+
+@pytest.mark.export
+def test_a_tokenizer_of_its_own_code_is_told(own_code: Path, tmp_path: Path) -> None:
+    (own_code / "tokenizer.json").unlink()
+    settings = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (own_code / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigurationError, match=r"needs code of its own repository.*put the model's tokenizer\.json"):
+        write_tokenizer(resolve(str(own_code)), tmp_path)
 
 
 @pytest.mark.export

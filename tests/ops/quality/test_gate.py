@@ -160,6 +160,20 @@ class TestCollections:
         assert found.mrr_10 == found.mrr_10_fp32 == pytest.approx(1.0)
         assert found.spearman == pytest.approx(1.0)
 
+    def test_the_first_stage_is_measured_beside_them(self, directory: Path) -> None:
+        """Whether the model helps at all is the first thing to know of a collection."""
+
+        def none(texts: Sequence[TextPair]) -> Scores:
+            # Ties keep the order of the first stage.
+            return f32([0.0] * len(texts))
+
+        quality = measure({"single": none}, none, "fp32", pairs=PAIRS[:9], collections=[load_collection(directory)])
+        (found,) = quality.collections
+        assert found.ndcg_10_first == found.ndcg_10 > 0
+        console = Console(width=140, record=True, file=StringIO())
+        console.print(quality_report(quality, "fp32"))
+        assert "BM25" in console.export_text()
+
     def test_a_ranking_that_lost_fails_with_its_numbers(self, directory: Path) -> None:
         def good(texts: Sequence[TextPair]) -> Scores:
             return f32([("boil" in text) for _, text in texts])

@@ -76,6 +76,17 @@ def test_a_plan_without_invariance_must_be_clearly_faster(speed: float, plan: st
     assert f"{speed:.2f}x" in reason
 
 
+@pytest.mark.parametrize(
+    ("slower", "told"), [(1.3, "the least latency of a request, 1.30x"), (1.01, "no other has clearly less latency")]
+)
+def test_what_is_least_is_the_latency_and_only_if_clearly(slower: float, told: str) -> None:
+    """Throughput may well be another plan's."""
+    plan, reason = choose_plan(series({"single": 1.0, "buckets": slower}), "int8")
+    assert plan == "single"
+    assert reason.startswith(told)
+    assert "a score in it is the same bits in any company" in reason
+
+
 def test_a_faster_plan_must_be_faster_in_most_rounds() -> None:
     points = series({"single": 1.0, "buckets": 0.7})
     for one in points:

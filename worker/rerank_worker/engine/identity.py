@@ -7,17 +7,18 @@ from pathlib import Path
 
 from rerank_shared.catalogue import ModelFiles
 from rerank_shared.messages import Artefact
+from rerank_shared.model_config import DEFAULT_MAX_LENGTH
+from rerank_shared.onnx_outline import BFLOAT16, FLOAT16, read_outline
 from rerank_shared.precision import PlanName, PrecisionName, score_precision
 from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 
-_DEFAULT_MAX_LENGTH = 512
 #: Operators that only a quantised graph has, by the name that stands in the file.
 _INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
 
 
 def artefact_of(files: ModelFiles, tokenizer: PairTokenizer, plan: PlanName, limit: int | None = None) -> Artefact:
     """Return the identity of a model's scores under a run plan; `limit` lowers its max_length."""
-    max_length = files.max_length or _DEFAULT_MAX_LENGTH
+    max_length = files.max_length or DEFAULT_MAX_LENGTH
     return Artefact(
         model=files.name,
         model_digest=files.model_digest,
@@ -36,6 +37,12 @@ def model_precision(files: ModelFiles) -> PrecisionName:
 
 
 def precision_of(path: Path) -> PrecisionName:
-    """Return the precision of a plain ONNX file: int8 if it holds an operator of dynamic quantisation, else fp32."""
+    """Return the precision of a plain ONNX file: int8 if it holds an operator of dynamic quantisation, else that of
+    most of its weights."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return "int8" if any(data.find(name) >= 0 for name in _INT8_OPERATORS) else "fp32"
+        if any(data.find(name) >= 0 for name in _INT8_OPERATORS):
+            return "int8"
+    outline = read_outline(path)
+    if outline.most_weights_are(FLOAT16):
+        return "fp16"
+    return "bf16" if outline.most_weights_are(BFLOAT16) else "fp32"

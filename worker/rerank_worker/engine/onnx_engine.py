@@ -17,6 +17,7 @@ from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import ON_CPU, Providers
 from rerank_worker.engine.runs import SHARED_ROWS, RunShape
 from rerank_worker.engine.session import open_session
+from rerank_worker.engine.signature import signature_of
 from rerank_worker.engine.tail import Tail
 from rerank_worker.tokenizing import EncodedPair
 
@@ -24,7 +25,6 @@ Floats = npt.NDArray[np.float32]
 #: Ids that every vocabulary has, for a first run.
 _SAMPLE = EncodedPair(np.arange(8, dtype=np.int64), np.zeros(8, dtype=np.int64), truncated=False)
 _UNPACKED = PackedWeights(None)
-_PLAIN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
 class Engine(Protocol):
@@ -73,7 +73,7 @@ class ArtefactEngine:
 
 
 class PlainEngine:
-    """Runs one ONNX file with the usual inputs of a cross-encoder and its logit as output."""
+    """Runs one ONNX file with the inputs of a cross-encoder, see signature.py."""
 
     def __init__(
         self, path: Path, shape: RunShape | None = None, threads: int = 1, providers: Providers = ON_CPU
@@ -86,8 +86,7 @@ class PlainEngine:
             )
         self._session = open_session(path, optimise=True, threads=threads, providers=providers)
         self._shape = shape if shape.plan == "buckets" else RunShape("single", pairs=1)
-        self._inputs = {node.name for node in self._session.get_inputs()}
-        self._output = self._find_output()
+        self._signature = signature_of(self._session, path)
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
         """Return one run a pair, or runs of the plan's size."""
@@ -95,25 +94,9 @@ class PlainEngine:
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
         """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
-        feeds = LAYOUTS["buckets"](pairs)
-        (logits,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
-        flat: Floats = np.asarray(logits, dtype=np.float32).reshape(len(pairs))
-        return flat
-
-    def _find_output(self) -> str:
-        if self._inputs - _PLAIN_INPUTS or "input_ids" not in self._inputs:
-            raise ConfigurationError(
-                f"the model has inputs {sorted(self._inputs)}; a cross-encoder has input_ids, attention_mask, "
-                "token_type_ids"
-            )
-        output = self._session.get_outputs()[0]
-        labels = output.shape[-1] if output.shape else None
-        if isinstance(labels, int) and labels != 1:
-            raise ConfigurationError(
-                f"the model's output {output.name!r} has shape {output.shape}: a reranker has one logit a pair"
-            )
-        name: str = output.name
-        return name
+        feeds = self._signature.feeds(LAYOUTS["buckets"](pairs))
+        (scores,) = self._session.run([self._signature.output], feeds)
+        return self._signature.logits(scores, len(pairs))
 
 
 def open_engine(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
+from rerank_shared.catalogue import ModelFiles
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.token_ids import Content
 from rerank_worker import metrics
@@ -23,15 +25,21 @@ from rerank_worker.tokenizing.truncation import needs_whole
 class PairTokenizer:
     """Encodes pairs with a `tokenizers` file. Thread-safe.
 
-    With `cache_bytes`, the tokens of documents are kept for the next query, in at most so much memory.
+    With `cache_bytes`, the tokens of documents are kept for the next query, in at most so much memory. `prompt` is put
+    before every query.
     """
 
-    def __init__(self, path: Path, cache_bytes: int = 0) -> None:
+    def __init__(self, path: Path, cache_bytes: int = 0, *, prompt: str = "") -> None:
         tokenizer = open_tokenizer(path)
-        self.template = find_template(tokenizer)
+        self.template = find_template(tokenizer, prompt)
         self._encoder = TextEncoder(tokenizer)
         self._joiner = Joiner(self.template)
         self._cache = TokenCache(cache_bytes) if cache_bytes else None
+
+    @classmethod
+    def of(cls, files: ModelFiles, cache_bytes: int = 0) -> Self:
+        """Return the tokenizer of a model as it is served."""
+        return cls(files.tokenizer_path, cache_bytes, prompt=files.prompt)
 
     def encode(self, query: str, documents: Sequence[Content], max_length: int) -> list[EncodedPair]:
         """Return the pairs of `query` with each document, at most `max_length` tokens each.
@@ -44,6 +52,7 @@ class PairTokenizer:
             raise InvalidRequest(
                 f"max_length: {max_length} leaves no room for text beside the {self.template.specials} special tokens"
             )
+        query = self.template.prompt + query
         first = self._encoder.head(query, room)
         seconds = self._encode_documents(documents, room)
         for index, document in enumerate(documents):

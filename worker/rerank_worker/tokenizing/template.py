@@ -22,13 +22,17 @@ class Special:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The special tokens around a pair and the type ids of its texts, as the tokenizer's post-processor sets them."""
+    """The special tokens around a pair and the type ids of its texts, as the tokenizer's post-processor sets them.
+
+    `prompt` is text that stands before every query; a model without one is called what it always was.
+    """
 
     before: Special
     between: Special
     after: Special
     query_type_id: int
     document_type_id: int
+    prompt: str = ""
 
     @property
     def specials(self) -> int:
@@ -36,10 +40,11 @@ class Template:
         return len(self.before.ids) + len(self.between.ids) + len(self.after.ids)
 
     def __str__(self) -> str:
-        return f"{self.before}/{self.query_type_id}/{self.between}/{self.document_type_id}/{self.after}"
+        specials = f"{self.before}/{self.query_type_id}/{self.between}/{self.document_type_id}/{self.after}"
+        return f"{specials}/{self.prompt!r}" if self.prompt else specials
 
 
-def find_template(tokenizer: Tokenizer) -> Template:
+def find_template(tokenizer: Tokenizer, prompt: str = "") -> Template:
     """Return the template of one encoded pair; raises ConfigurationError if the tokenizer makes no pairs."""
     encoding = tokenizer.encode("a", "b")
     sequence = encoding.sequence_ids
@@ -58,6 +63,7 @@ def find_template(tokenizer: Tokenizer) -> Template:
         after=_special(encoding, second_end, len(sequence)),
         query_type_id=encoding.type_ids[first],
         document_type_id=encoding.type_ids[second],
+        prompt=prompt,
     )
 
 

@@ -1,6 +1,7 @@
 """`make bench-engine`: race the contenders over each model, run several processes, profile; all into one JSON file.
 
-A part that is run alone replaces its own entry of the file and leaves the others.
+A part that is run alone replaces its own entry of the file and leaves the others. A peer that can't be made or run
+drops out and is shown with the reason; one of ours ends it all, with exit status 1.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ def main() -> None:
         for name, reason in status.items():
             if reason:
                 say(f"{model.name}: {name} not made: {reason}")
+        if lacking := unmade(status):
+            log = place.log(f"{model.name}-prepare")
+            sys.exit(f"error: {model.name}: without {', '.join(lacking)} there is nothing to measure; see {log}")
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "race": partial(race_part, place, model, status, requests, chosen),
             "processes": partial(processes_part, place, model, requests, chosen.rounds),
@@ -59,9 +63,15 @@ def main() -> None:
             try:
                 record(chosen.output, part, model, texts, parts[part]())
             except ContenderFailed as error:
-                say(f"{model.name}: no {part}: {error}")
+                # Peers drop out by themselves.
+                sys.exit(f"error: {model.name}: no {part}: {error}")
     if chosen.output.is_file():
         print(summary(json.loads(chosen.output.read_text(encoding="utf-8"))))
+
+
+def unmade(status: dict[str, str | None]) -> list[str]:
+    """Return which files could not be made of those that every run needs: the weights, and our own engine's."""
+    return [name for name in ("hf", *OURS_FILES) if status.get(name, "not made") is not None]
 
 
 def race_part(
@@ -86,7 +96,10 @@ def processes_part(place: Place, model: BenchModel, requests: dict[int, list[Req
 
 
 def profile_part(place: Place, model: BenchModel, status: dict[str, str | None]) -> dict[str, Any]:
-    """Profile our engine, and the plain export for comparison, each in a process of its own."""
+    """Profile our engine, and the plain export for comparison, each in a process of its own.
+
+    Raises ContenderFailed where our engine can't be.
+    """
     profiles = []
     for files, plan in PROFILED:
         if status.get(files) is None:
@@ -99,7 +112,10 @@ def profile_part(place: Place, model: BenchModel, status: dict[str, str | None])
                 check=False,
             )
             if done.returncode:
-                say(f"{files}: not profiled: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
+                reason = f"{files}: not profiled: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
+                if files in OURS_FILES:
+                    raise ContenderFailed(reason)
+                say(reason)
             else:
                 profiles.append({"files": files, "plan": plan, "shares": json.loads(done.stdout)})
     return {"profiles": profiles}

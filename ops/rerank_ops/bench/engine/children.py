@@ -30,7 +30,7 @@ _ONE_THREAD = (
 
 
 class ContenderFailed(Exception):
-    """A contender could not be started or run; its text is the reason, and the benchmark goes on without it."""
+    """A contender could not be started or run; its text is the reason. The benchmark goes on without a peer only."""
 
 
 class Child:

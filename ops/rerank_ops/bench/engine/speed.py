@@ -80,7 +80,8 @@ def run_race(
 ) -> Race:
     """Race the contenders over requests by k; the first request of each k warms up and finds batch sizes.
 
-    `status` is what prepare() told of their files. Raises ContenderFailed where there are no files at all.
+    `status` is what prepare() told of their files. Raises ContenderFailed where there are no files at all, or where one
+    of ours fails: others are held against it.
     """
     if status["hf"] is not None:
         raise ContenderFailed(status["hf"])
@@ -125,19 +126,23 @@ class Field:
         self._runs: dict[str, Run] = {}
         self._searches: dict[str, Sequence[int]] = {}
         self._failures: dict[str, str] = {}
+        self._ours: set[str] = set()
         self.batch_sizes: dict[str, int] = {}
         self.versions: dict[str, str] = {}
 
     def enter(self, contender: Contender) -> None:
         """Start a contender, or note why it can't take part."""
+        if contender.ours:
+            self._ours.add(contender.name)
         if (reason := self._status.get(contender.files)) is not None:
-            self._failures[contender.name] = reason
+            self._fail(contender.name, reason)
             return
         self._start(contender.name, contender.runner, contender.files, contender.ours, dict(contender.options))
         self._searches[contender.name] = contender.batch_sizes
 
     def enter_products(self) -> None:
         """Start the bare matrix products, in our environment."""
+        self._ours.add(GEMM)
         self._start(GEMM, GEMM, "hf", True, {})
 
     def race(self, first: int, rounds: int, title: str) -> dict[str, Lane]:
@@ -146,6 +151,9 @@ class Field:
             self._ready(name, first)
         numbers = range(first + 1, first + 1 + rounds)
         lanes = race(self._runs, numbers, lambda number: self._say(f"{title}: round {number - first} of {rounds}"))
+        for name, lane in lanes.items():
+            if lane.failure is not None:
+                self._fail(name, lane.failure)
         return lanes | {name: Lane(failure=reason) for name, reason in self._failures.items()}
 
     def _start(self, name: str, runner: str, files: str, ours: bool, options: dict[str, str]) -> None:
@@ -156,8 +164,7 @@ class Field:
             child = self._stack.enter_context(Child(command, self._place.log(f"{self._model.name}-{name}")))
             ready = child.receive()
         except ContenderFailed as error:
-            self._failures[name] = str(error)
-            self._say(f"{name}: {error}")
+            self._fail(name, str(error))
             return
         side = "ours" if ours else "peers"
         self.versions |= {f"{package} ({side})": found for package, found in ready["versions"].items()}
@@ -173,8 +180,14 @@ class Field:
                 self.batch_sizes[name] = best_batch_size(partial(self._with_size, name, request), self._searches[name])
         except ContenderFailed as error:
             del self._runs[name]
-            self._failures[name] = str(error)
-            self._say(f"{name}: {error}")
+            self._fail(name, str(error))
+
+    def _fail(self, name: str, reason: str) -> None:
+        """Note why a peer is out; raises ContenderFailed for one of ours."""
+        if name in self._ours:
+            raise ContenderFailed(f"{name}: {reason}")
+        self._failures[name] = reason
+        self._say(f"{name}: {reason}")
 
     def _with_size(self, name: str, request: int, size: int) -> float:
         self.batch_sizes[name] = size

@@ -29,7 +29,7 @@ LOADS = (0.5, 0.8)
 
 def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> list[Figure]:
     """Return by how much the simulated median and 95th percentile are off, and what both are."""
-    tokenizer = PairTokenizer(load_files(settings.model).tokenizer_path)
+    tokenizer = PairTokenizer.of(load_files(settings.model))
     figures = []
     with local_fleet(settings, PROCESSES) as fleet:
         for load in LOADS:

@@ -88,7 +88,7 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
 
     started = time.perf_counter()
     try:
-        tokenizer = PairTokenizer(files.tokenizer_path)
+        tokenizer = PairTokenizer.of(files)
         providers = providers_for(settings, model_precision(files))
         check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
         engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)

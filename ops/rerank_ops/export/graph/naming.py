@@ -1,4 +1,4 @@
-"""From Hugging Face state-dict names to a Body: what each family calls its parts, and where its positions start."""
+"""From Hugging Face state-dict names to a Body: what each family calls its parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from rerank_ops.export.graph.body import Body, Embeddings, Floats, Function, Layer, Step
 from rerank_ops.export.graph.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.model_config import first_position
 
 _ACTIVATIONS: dict[str, Function] = {
     "gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
@@ -17,7 +18,7 @@ _ACTIVATIONS: dict[str, Function] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What one family calls its parts; `position_offset` rows of its table stand before the first token's."""
+    """What one family calls its parts."""
 
     prefix: str
     head: tuple[tuple[str, Function], ...]
@@ -30,11 +31,10 @@ class Names:
     up: str = "intermediate.dense"
     down: str = "output.dense"
     output_norm: str = "output.LayerNorm"
-    position_offset: int = 0
 
 
 _BERT = Names("bert.", (("bert.pooler.dense", "tanh"), ("classifier", "none")))
-_ROBERTA = Names("roberta.", (("classifier.dense", "tanh"), ("classifier.out_proj", "none")), position_offset=2)
+_ROBERTA = Names("roberta.", (("classifier.dense", "tanh"), ("classifier.out_proj", "none")))
 _ELECTRA = Names("electra.", (("classifier.dense", "gelu"), ("classifier.out_proj", "none")))
 _DISTILBERT = Names(
     "distilbert.",
@@ -113,7 +113,7 @@ class _Reader:
 
     def _embeddings(self) -> Embeddings:
         weights, stem = self.weights, f"{self.names.prefix}embeddings."
-        positions = weights.tensor(f"{stem}position_embeddings.weight")[self.names.position_offset :]
+        positions = weights.tensor(f"{stem}position_embeddings.weight")[first_position(weights.config) :]
         types: Floats | None = weights.tensors.get(f"{stem}token_type_embeddings.weight")
         if types is not None and len(types) == 1:
             positions, types = positions + types[0], None

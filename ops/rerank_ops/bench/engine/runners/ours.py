@@ -32,7 +32,7 @@ def open_ours(directory: Path, plan: str, pairs: int = SHARED_ROWS) -> tuple[Pai
     files = load_files(f"file:{directory}", unsafe=True)
     packed = PackedWeights.of(load_settings(packed_dir=str(directory.parent / "packed")), files.model_digest)
     engine = open_engine(files, RunShape(_named(plan), pairs=pairs), packed=packed)
-    return PairTokenizer(files.tokenizer_path), engine
+    return PairTokenizer.of(files), engine
 
 
 def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
