@@ -265,8 +265,16 @@ class Supervisor:
             slot.start_at = time.monotonic() + wait_s
             self.restarts += 1
             log.warning("worker died %s restart_in_s=%g", told, wait_s)
+            if code == -signal.SIGBUS:
+                self._on_lost_file()
             if code < 0:
                 expire_leases_soon(self._settings, slot.name)
+
+    def _on_lost_file(self) -> None:
+        """Have what a worker maps opened anew, and checked, by those that come; the nursery still maps what it lost."""
+        log.error("a file that the worker had mapped was cut short or can't be read: look after the model and its disk")
+        if self._nursery is not None:
+            self._nursery.renew()
 
     def _drain(self) -> None:
         if self._draining:
