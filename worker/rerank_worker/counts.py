@@ -16,7 +16,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-#: Room for about five times the series that a worker has. Pages that are never written take no memory.
+#: Four times what a worker has with every label there is. Pages that are never written take no memory.
 BLOCK_BYTES = 256 * 1024
 _UNIT = 8
 
