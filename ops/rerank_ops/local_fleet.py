@@ -32,14 +32,15 @@ class LocalFleet:
 
 
 @contextmanager
-def local_fleet(settings: Settings, processes: int | None = None) -> Iterator[LocalFleet]:
+def local_fleet(settings: Settings, processes: int | None = None, *, counted: bool = False) -> Iterator[LocalFleet]:
     """Yield a fleet whose workers are warm; it drains when the block ends.
 
+    `counted`: its supervisor's `counts` say what the workers counted, whether /metrics is on or not.
     Raises what `ensure_server` raises, and ConfigurationError when the workers refuse to start (they say why on
     stderr) or are not ready within READY_S.
     """
     with ensure_server(settings) as effective:
-        supervisor = Supervisor(effective, processes, collectors=[FleetCollector(effective)])
+        supervisor = Supervisor(effective, processes, collectors=[FleetCollector(effective)], counted=counted)
         supervisor.start()
         watcher = threading.Thread(target=_watch, args=(supervisor,), name="supervisor")
         watcher.start()

@@ -1,40 +1,76 @@
-"""What callers import: a sync and an asyncio client for the fleet, and the errors they raise."""
+"""What callers import: a sync and an asyncio client for the fleet, what they take and return, and all their errors."""
 
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient
-from rerank_producer.fusion import Candidate, fuse
-from rerank_producer.handles import RerankHandle
+from rerank_producer.fusion import Candidate, Documents, fuse
+from rerank_producer.handles import JobState, JobStatus, RerankHandle
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
+    DeadlineTooShort,
+    InternalError,
     InvalidRequest,
     JobLost,
+    JobPoisoned,
     JobRevoked,
+    MalformedMessage,
+    ModelDamaged,
+    ModelRefused,
+    ModelUnavailable,
+    Overloaded,
     QueueUnavailable,
+    RefusedContent,
     RerankError,
     ScoringFailed,
+    ServerUnavailable,
     UnknownModel,
+    UnknownSetting,
+    UnsupportedVersion,
+    WireError,
 )
-from rerank_shared.schemas import Document, RerankResponse, Result
+from rerank_shared.keys import JobClass
+from rerank_shared.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings
+from rerank_shared.version import __version__
 
 __all__ = [
     "AsyncRerankClient",
     "Candidate",
     "ConfigurationError",
     "DeadlineExceeded",
+    "DeadlineTooShort",
     "Document",
+    "Documents",
+    "InternalError",
     "InvalidRequest",
+    "JobClass",
     "JobLost",
+    "JobPoisoned",
     "JobRevoked",
+    "JobState",
+    "JobStatus",
+    "MalformedMessage",
+    "ModelDamaged",
+    "ModelInfo",
+    "ModelRefused",
+    "ModelUnavailable",
+    "Overloaded",
     "QueueUnavailable",
+    "RefusedContent",
     "RerankClient",
     "RerankError",
     "RerankHandle",
     "RerankResponse",
     "Result",
     "ScoringFailed",
+    "ServerUnavailable",
     "Settings",
+    "Timings",
     "UnknownModel",
+    "UnknownSetting",
+    "UnsupportedVersion",
+    "Usage",
+    "WireError",
+    "__version__",
     "fuse",
 ]

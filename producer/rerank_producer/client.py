@@ -59,7 +59,8 @@ class RerankClient:
         A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
         of the tokenizer.json that made them: of another than the served model's they are InvalidRequest.
 
-        Raises InvalidRequest, UnknownModel, QueueUnavailable, JobRevoked, JobLost, ScoringFailed, DeadlineExceeded.
+        Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort), QueueUnavailable;
+        JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers; InternalError.
         """
         given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
@@ -83,7 +84,8 @@ class RerankClient:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
         Candidates are given as to `rerank`. The job is not tied to this client: nobody notices if its process ends.
-        Raises as `rerank`.
+        Raises InvalidRequest, UnknownModel, Overloaded, DeadlineTooShort, QueueUnavailable; WireError where another
+        release has announced the model. What becomes of the job is raised by `collect`.
         """
         given = FirstStage(documents, lists, max_candidates)
         options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
@@ -96,20 +98,27 @@ class RerankClient:
 
         Results carry the documents' ids and indexes, not their metadata and ranks. May be called again, after a
         time-out too. Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a
-        job again when its worker dies. Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the
-        request, and whatever error the worker answered.
+        job again when its worker dies.
+
+        Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the request, QueueUnavailable; what a
+        worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
+        InternalError; WireError where another release answered.
         """
         keys, clock = self._flow.keys, self._flow.clock
         return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
-        """Return how a submitted request stands, without waiting. Raises JobLost if nothing is known of it."""
+        """Return how a submitted request stands, without waiting.
+
+        Raises JobLost if nothing is known of it, QueueUnavailable; WireError where another release wrote it.
+        """
         return drive(status(self._port.get(), self._flow.keys, self._flow.clock, str(handle)))
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """Return what the fleet serves under a model's name, by default that of the settings; remembered for seconds.
 
-        While no worker has announced itself all but the name is None. Raises UnknownModel, QueueUnavailable.
+        While no worker has announced itself all but the name is None. Raises UnknownModel, QueueUnavailable; WireError
+        where another release has announced it.
         """
         return drive(self._flow.model_info(self._port.get(), model))
 

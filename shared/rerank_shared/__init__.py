@@ -6,13 +6,17 @@ Imports nothing else of Rerank Fleet, and neither onnxruntime nor a model.
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
+    DeadlineTooShort,
     InternalError,
     InvalidRequest,
     JobLost,
+    JobPoisoned,
     JobRevoked,
     MalformedMessage,
     ModelDamaged,
+    ModelRefused,
     ModelUnavailable,
+    Overloaded,
     QueueUnavailable,
     RefusedContent,
     RerankError,
@@ -23,21 +27,28 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
+from rerank_shared.keys import JobClass
 from rerank_shared.schemas import Document, ModelInfo, RerankRequest, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.version import __version__
 
 __all__ = [
     "ConfigurationError",
     "DeadlineExceeded",
+    "DeadlineTooShort",
     "Document",
     "InternalError",
     "InvalidRequest",
+    "JobClass",
     "JobLost",
+    "JobPoisoned",
     "JobRevoked",
     "MalformedMessage",
     "ModelDamaged",
     "ModelInfo",
+    "ModelRefused",
     "ModelUnavailable",
+    "Overloaded",
     "QueueUnavailable",
     "RefusedContent",
     "RerankError",
@@ -53,5 +64,6 @@ __all__ = [
     "UnsupportedVersion",
     "Usage",
     "WireError",
+    "__version__",
     "load_settings",
 ]

@@ -86,11 +86,11 @@ def test_work_counts_while_no_worker_lives_and_a_lost_server_shows(settings: Set
 def test_counters_do_not_fall_when_a_process_is_replaced(settings: Settings) -> None:
     port = free_port()
     settings = settings.model_copy(update={"metrics_port": port})
-    with local_fleet(settings, processes=1) as fleet, RerankClient(settings) as client:
-        client.rerank("which rooms?", passages(5), partial=False)
+    with local_fleet(settings, processes=1) as fleet, celery_of(settings) as app:
+        assert send(app, settings, make_job(settings, "which rooms?", passages(5))).get(timeout=60)["complete"]
         before = value(scrape(port), "rerank_pairs_run_total")
         (pid,) = fleet.supervisor.pids()
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: fleet.supervisor.pids() not in ([pid], []), "the process is replaced")
-        client.rerank("which rooms?", passages(5), deadline_ms=60_000, partial=False)
+        assert send(app, settings, make_job(settings, "which rooms?", passages(5))).get(timeout=60)["complete"]
         assert value(scrape(port), "rerank_pairs_run_total") == before + 5

@@ -96,5 +96,11 @@ class TestFleet:
             return subprocess.Popen([sys.executable, "-m", *module], env=environ, stdout=log, stderr=subprocess.STDOUT)
 
 
+def alive(settings: Settings) -> int:
+    """How many workers are alive in a namespace, whoever started them."""
+    with connect(settings) as client:
+        return len(read_state(client, Keys(settings.namespace), name_of(settings.model), time.time()).workers)
+
+
 def _name(number: int) -> str:
     return f"test-{number}"

@@ -102,9 +102,11 @@ sys.exit(Supervisor(load_settings(), 2, command=sys.argv[1:], settle_s=0.05).run
 
 COUNTING_CHILD = """
 import os, signal, sys
-from prometheus_client import Counter, Gauge
-Counter("jobs", "Jobs.").inc(5)
-Gauge("held", "Jobs held.", multiprocess_mode="livesum").set(7)
+from rerank_worker.counting import Counter, count_in
+from rerank_worker.counts_memory import own_counts
+jobs = Counter("jobs", "Jobs.")
+count_in(own_counts(os.environ))
+jobs.inc(5)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 open(os.path.join(sys.argv[1], f"{os.getpid()}.counted"), "w").close()
 os.read(int(os.environ["FLEET_PARENT_FD"]), 1)
@@ -174,7 +176,7 @@ def free_port() -> int:
 def scrape(settings: Settings) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
 def wait_line(process: subprocess.Popen[str], start: str) -> bool:

@@ -121,11 +121,11 @@ class TestStart:
             poll_until_started(supervisor, children, 2)
         assert not children.noted("nursery")
 
-    def test_the_runtime_reports_nothing_to_its_makers_unless_the_operator_says_so(self, tmp_path: Path) -> None:
+    def test_the_runtime_reports_nothing_to_its_makers_unless_the_operator_says_so(self) -> None:
         """It does so from a thread, with which nothing can be forked."""
-        launch = Launch(load_settings(), (), tmp_path, 7)
-        assert launch.environ("name", None, {})["ORT_DISABLE_TELEMETRY"] == "1"
-        assert launch.environ("name", None, {"ORT_DISABLE_TELEMETRY": "0"})["ORT_DISABLE_TELEMETRY"] == "0"
+        launch = Launch(load_settings(), (), 7)
+        assert launch.environ({})["ORT_DISABLE_TELEMETRY"] == "1"
+        assert launch.environ({"ORT_DISABLE_TELEMETRY": "0"})["ORT_DISABLE_TELEMETRY"] == "0"
 
     def test_a_system_without_pidfds_starts_each_afresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(_: int) -> int:
@@ -302,7 +302,7 @@ class TestStop:
     ) -> None:
         """The nursery is not ended for it where it has others to tell of."""
         pipe, wakeup = os.pipe(), Wakeup()
-        nursery = Nursery(children.nursery(), os.environ | {"FLEET_PARENT_FD": str(pipe[0])}, pipe[0], wakeup)
+        nursery = Nursery(children.nursery(), os.environ | {"FLEET_PARENT_FD": str(pipe[0])}, [pipe[0]], wakeup)
         first = nursery.fork({})
         assert first is not None
         wait_until(lambda: first.poll() is None and first.pid, "a process")

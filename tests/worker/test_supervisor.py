@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -101,17 +102,13 @@ class TestStart:
             poll_until(supervisor, children.started, "a child")
             assert os.getpgid(pid) != os.getpgid(0)
             environ = children.started()[pid]
-            assert Path(environ["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
         assert environ["OMP_NUM_THREADS"] == "1"
         assert environ["TOKENIZERS_PARALLELISM"] == "false"
-        assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
-    def test_a_child_loads_equal_settings_whatever_the_environment_says(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_a_child_loads_equal_settings_whatever_the_environment_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load_settings(redis_url="redis://:secret@one:1/0", cache=False, max_wait_ms=2.5, processes=3)
         base = {"PATH": "/bin", "REDIS_URL": "redis://two", "RERANK_MODEL_DIGEST": "0" * 64, "RERANK_TYPO": "1"}
-        environ = Launch(settings, (), tmp_path, 7).environ("name", None, base)
+        environ = Launch(settings, (), 7).environ(base)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         assert load_settings() == settings
@@ -281,14 +278,13 @@ class TestRoll:
 
 
 class TestMetrics:
-    def test_counts_add_up_and_outlive_their_process_and_gauges_do_not(self, children: Children) -> None:
+    def test_counts_add_up_and_outlive_their_process(self, children: Children) -> None:
         settings = load_settings(metrics_port=free_port())
         command = [sys.executable, "-c", COUNTING_CHILD, str(children.directory)]
         with Supervisor(settings, 2, command=command, collectors=[Constant()], policy=QUICK) as supervisor:
             poll_until(supervisor, lambda: len(children.noted("counted")) == 2, "two children")
             told = scrape(settings)
             assert told["jobs_total"] == 10
-            assert told["held"] == 14
             assert told["from_elsewhere"] == 42
             assert told["rerank_supervisor_processes"] == 2
             assert told["rerank_supervisor_restarts_total"] == 0
@@ -296,10 +292,29 @@ class TestMetrics:
             poll_until(supervisor, lambda: len(children.noted("counted")) == 3, "a replacement")
             told = scrape(settings)
             assert told["jobs_total"] == 15
-            assert told["held"] == 14
             assert told["rerank_supervisor_restarts_total"] == 1
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", settings.metrics_port)):
             pass
+
+    def test_nobody_counts_for_a_port_that_is_0(self, children: Children) -> None:
+        with Supervisor(load_settings(), 1, command=children.command()) as supervisor:
+            poll_until(supervisor, children.started, "a child")
+            (environ,) = children.started().values()
+            assert supervisor.counts is None
+        assert environ["FLEET_COUNTS_FD"] == ""
+
+    def test_without_memory_to_count_in_the_fleet_runs_uncounted(
+        self, children: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "ftruncate", refuse)
+        settings = load_settings(metrics_port=free_port())
+        with Supervisor(settings, 1, command=children.command()) as supervisor:
+            poll_until(supervisor, children.started, "a child")
+            assert scrape(settings)["rerank_supervisor_processes"] == 1
+        assert "metrics of worker processes are off" in caplog.text
 
     def test_a_port_that_is_taken_is_told_before_anything_is_started(self, children: Children) -> None:
         with socket.socket() as taken:

@@ -32,11 +32,11 @@ def threads_started(environ: dict[str, str]) -> int:
     return int(run.stdout)
 
 
-def test_a_worker_s_tokenizer_stays_on_its_thread(tmp_path: Path) -> None:
+def test_a_worker_s_tokenizer_stays_on_its_thread() -> None:
     """The cores belong to the other workers, and tokenizing in parallel takes a quarter more of them."""
-    launch = Launch(load_settings(), (), tmp_path, 7)
+    launch = Launch(load_settings(), (), 7)
     base = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
-    environ = launch.environ("name", None, base)
+    environ = launch.environ(base)
     assert threads_started(environ) == 0
     # What would be counted if the environment did not say so.
     assert threads_started(environ | {"TOKENIZERS_PARALLELISM": "true"}) > 0

@@ -247,7 +247,7 @@ def test_documents_that_were_met_are_not_encoded_again(monkeypatch: pytest.Monke
 
 def test_what_was_asked_of_the_cache_is_counted() -> None:
     def counted() -> list[float]:
-        return [metrics.TOKEN_CACHE.labels(result)._value.get() for result in ("hit", "miss")]
+        return [metrics.TOKEN_CACHE.labels(result).value for result in ("hit", "miss")]
 
     tokenizer = PairTokenizer(REAL, 1_000_000)
     before = counted()

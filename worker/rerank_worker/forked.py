@@ -63,11 +63,13 @@ class _Generation:
 class Nursery:
     """Starts nursery processes when one is needed, and has workers forked. Used from one thread."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], parent_fd: int, wakeup: Wakeup) -> None:
-        """`environ` is what all workers share; `parent_fd` is inherited by them all."""
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], inherited_fds: Sequence[int], wakeup: Wakeup
+    ) -> None:
+        """`environ` is what all workers share, and so are the descriptors that they inherit."""
         self._command = tuple(command)
         self._environ = environ
-        self._parent_fd = parent_fd
+        self._inherited_fds = tuple(inherited_fds)
         self._wakeup = wakeup
         self._current: _Generation | None = None
         self._generations: list[_Generation] = []
@@ -131,7 +133,7 @@ class Nursery:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=dict(self._environ),
-                pass_fds=(theirs.fileno(), self._parent_fd),
+                pass_fds=(theirs.fileno(), *self._inherited_fds),
                 process_group=0,
             )
             on_error.callback(process.wait)

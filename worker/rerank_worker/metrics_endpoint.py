@@ -1,18 +1,15 @@
 """/metrics of a whole supervisor: what its worker processes counted, added up, and what other collectors say.
 
-Workers write their values into files of one directory, which outlive them, so that no counter falls when a process is
-replaced. Nothing is read before Prometheus asks.
+Nothing is read before Prometheus asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from rerank_shared.errors import ConfigurationError
@@ -24,9 +21,8 @@ class MetricsEndpoint:
     Raises ConfigurationError when the address can't be listened on.
     """
 
-    def __init__(self, host: str, port: int, directory: Path, collectors: Sequence[Collector]) -> None:
+    def __init__(self, host: str, port: int, collectors: Sequence[Collector]) -> None:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(directory))
         for collector in collectors:
             registry.register(collector)
         try:
@@ -42,11 +38,6 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-def forget_process(pid: int, directory: Path) -> None:
-    """Remove the gauges of a process that has ended. What it counted stays."""
-    mark_process_dead(pid, str(directory))
 
 
 class HasProcesses(Protocol):

@@ -22,7 +22,10 @@ class Pace:
 
     work: PlanWork = field(default_factory=PlanWork)
     cost: CostModel = field(default_factory=CostModel)
-    rate: TokenRate = field(default_factory=TokenRate)
+    rate: TokenRate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rate = TokenRate(self.cost.predict_s)
 
     @property
     def shared(self) -> CostParameters | None:
@@ -41,8 +44,9 @@ class Pace:
     def observe(self, lengths: Sequence[int], seconds: float) -> float | None:
         """Learn from a run of pairs; return by what share of its time it had been mispredicted, None if it had not
         been predicted at all."""
-        self.rate.add(sum(lengths), seconds)
-        return self.cost.observe(self.work.run(lengths), seconds)
+        work = self.work.run(lengths)
+        self.rate.add(sum(lengths), work, seconds)
+        return self.cost.observe(work, seconds)
 
     def pair_s(self, tokens: int) -> float:
         """Return the expected seconds of one pair among others; 0 while nothing is known."""

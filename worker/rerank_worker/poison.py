@@ -16,13 +16,13 @@ from rerank_worker import metrics
 
 def answer_poisoned(app: Celery, keys: Keys, letter: DeadLetter) -> None:
     """Record the job as failed, tell whoever listens, and let it count as work no longer. Raises what Redis raises."""
-    metrics.JOBS_POISONED.inc()
     error = JobPoisoned(
         f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.holder} "
         f"last. `rerank-fleet dead show {letter.job_id}` tells what it is, `rerank-fleet dead retry` sends it again."
     )
     request = Context(id=letter.job_id, reply_to=reply_to(letter), completion=_completion(keys, letter))
     app.backend.mark_as_failure(letter.job_id, error, request=request)
+    metrics.JOBS_POISONED.inc()
 
 
 def _completion(keys: Keys, letter: DeadLetter) -> Completion:

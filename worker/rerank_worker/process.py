@@ -40,6 +40,8 @@ from rerank_worker.answer import Answerer
 from rerank_worker.batcher import Batcher
 from rerank_worker.consumer import consumer_of
 from rerank_worker.controls import node_name
+from rerank_worker.counting import count_in
+from rerank_worker.counts_memory import own_counts
 from rerank_worker.door import Door, DoorStep
 from rerank_worker.engine import (
     Engine,
@@ -92,6 +94,7 @@ def main() -> int:
 
 def work(settings: Settings, model: Model | None, started: float) -> int:
     """Consume, with a model that was loaded before or with one of its own, until SIGTERM; returns the exit status."""
+    _count_for_supervisor()
     try:
         core = _pin(settings)
         # Before a model is loaded for nothing.
@@ -249,6 +252,17 @@ def _pin(settings: Settings) -> int | None:
         log.warning("worker not pinned core=%s error=%r", core, error)
         return None
     return int(core)
+
+
+def _count_for_supervisor() -> None:
+    try:
+        counts = own_counts(os.environ)
+    except (OSError, ValueError) as error:
+        # Scoring matters more than being counted.
+        log.warning("metrics of this process can't be read error=%r", error)
+        return
+    if counts is not None:
+        count_in(counts)
 
 
 def _end_with_parent(fd: int, grace_s: float) -> None:

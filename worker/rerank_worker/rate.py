@@ -4,30 +4,63 @@ and the pairs of its batches."""
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rerank_shared.scheduling.cost import Work
 
 #: A measurement loses half its weight after this many seconds of running.
 _HALF_LIFE_S = 10.0
+#: Runs remembered, at most.
+_RUNS = 1_000
+#: A run counts for at most twice of what it usually takes, or for this much more: the pause of a container at its CPU
+#: limit, and less than anybody's sleep.
+_LONGEST_STALL_S = 0.2
 #: A batch loses half its weight after this many others.
 _HALF_LIFE_BATCHES = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    tokens: int
+    work: Work
+    seconds: float
+
+
 class TokenRate:
-    """Tokens per busy second. Written by one thread; reading a slightly old value elsewhere is harmless."""
+    """Tokens per busy second. Written by one thread; reading a slightly old value elsewhere is harmless.
 
-    def __init__(self) -> None:
-        self._tokens = 0.0
-        self._seconds = 0.0
+    The clock goes on while a process is frozen in mid-run: stopped by a signal, or with its whole machine. So a run
+    counts as it was measured only as far as `usual_s`, what such work takes by experience, makes that likely. Where all
+    runs become slower, that follows.
+    """
 
-    def add(self, tokens: int, seconds: float) -> None:
+    def __init__(self, usual_s: Callable[[Work], float]) -> None:
+        """`usual_s` gives 0 where nothing is known."""
+        self._usual_s = usual_s
+        self._runs: deque[_Run] = deque(maxlen=_RUNS)
+
+    def add(self, tokens: int, work: Work, seconds: float) -> None:
         """Count a run."""
-        keep = math.exp2(-seconds / _HALF_LIFE_S)
-        self._tokens = self._tokens * keep + tokens
-        self._seconds = self._seconds * keep + seconds
+        if seconds > 0:
+            self._runs.append(_Run(tokens, work, seconds))
 
     @property
     def tokens_per_s(self) -> float:
         """The average; 0 before the first run."""
-        return self._tokens / self._seconds if self._seconds > 0 else 0.0
+        tokens = seconds = passed_s = 0.0
+        # One step for the interpreter, so that no run comes between.
+        for run in reversed(tuple(self._runs)):
+            weight, counted_s = math.exp2(-passed_s / _HALF_LIFE_S), self._counted_s(run)
+            tokens += weight * run.tokens
+            seconds += weight * counted_s
+            passed_s += counted_s
+        return tokens / seconds if seconds > 0 else 0.0
+
+    def _counted_s(self, run: _Run) -> float:
+        usual_s = self._usual_s(run.work)
+        return min(run.seconds, usual_s + max(usual_s, _LONGEST_STALL_S)) if usual_s > 0 else run.seconds
 
 
 class BatchSize:

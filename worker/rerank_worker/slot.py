@@ -16,10 +16,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from rerank_shared.settings import PREFIX, Settings, to_environ
+from rerank_worker.counts_memory import FD_VARIABLE, PLACE_VARIABLE
 from rerank_worker.forked import Nursery
 from rerank_worker.restart import Backoff
 
@@ -34,27 +34,27 @@ class Launch:
 
     settings: Settings
     command: Sequence[str]
-    metrics_directory: Path
     parent_fd: int
+    #: Where processes count, None if nobody asks.
+    counts_fd: int | None = None
 
-    def environ(self, name: str, core: int | None, base: Mapping[str, str]) -> dict[str, str]:
-        """Return a child's environment: `base` without settings of ours, then exactly these settings."""
+    @property
+    def inherited_fds(self) -> tuple[int, ...]:
+        """Return the descriptors that each process is born with."""
+        return (self.parent_fd,) if self.counts_fd is None else (self.parent_fd, self.counts_fd)
+
+    def environ(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return what all have in their environment: `base` without settings of ours, then exactly these settings."""
         kept = {key: value for key, value in base.items() if not key.startswith(PREFIX)}
         # Since 1.29 ONNX Runtime reports to its makers, from a thread of its own; whoever wants that may say so.
         kept.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        ours = own_variables(name, core) | {
+        ours = {
             "FLEET_PARENT_FD": str(self.parent_fd),
-            # For children only: prometheus_client chooses its kind of values by it when it is imported.
-            "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_directory),
+            FD_VARIABLE: "" if self.counts_fd is None else str(self.counts_fd),
             "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
         }
         return kept | to_environ(self.settings) | ours
-
-
-def own_variables(name: str, core: int | None) -> dict[str, str]:
-    """Return what one process's environment has that those of the others have not."""
-    return {"FLEET_WORKER_NAME": name, "FLEET_WORKER_CORE": "" if core is None else str(core)}
 
 
 class WorkerProcess(Protocol):
@@ -150,8 +150,16 @@ class Slot:
         pid, self._process = self._process.pid, None
         return pid, code
 
+    def _variables(self) -> dict[str, str]:
+        """Return what this process's environment has that those of the others have not."""
+        return {
+            "FLEET_WORKER_NAME": self.name,
+            "FLEET_WORKER_CORE": "" if self.core is None else str(self.core),
+            PLACE_VARIABLE: str(self.index),
+        }
+
     def _fork(self) -> WorkerProcess | None:
-        return None if self._nursery is None else self._nursery.fork(own_variables(self.name, self.core))
+        return None if self._nursery is None else self._nursery.fork(self._variables())
 
     def _spawn(self) -> WorkerProcess:
         process = subprocess.Popen(
@@ -159,8 +167,8 @@ class Slot:
             stdin=subprocess.DEVNULL,
             # Logs go to stderr; on stdout Celery prints at shutdown, in the middle of whatever its parent prints there.
             stdout=subprocess.DEVNULL,
-            env=self._launch.environ(self.name, self.core, os.environ),
-            pass_fds=(self._launch.parent_fd,),
+            env=self._launch.environ(os.environ) | self._variables(),
+            pass_fds=self._launch.inherited_fds,
             # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.
             process_group=0,
         )

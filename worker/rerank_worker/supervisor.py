@@ -12,12 +12,10 @@ import logging
 import math
 import os
 import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 from typing import Self
 
@@ -27,9 +25,10 @@ from rerank_shared.errors import InternalError
 from rerank_shared.settings import Settings
 from rerank_worker.bereaved import expire_leases_soon
 from rerank_worker.cores import available_cores, pinnable_cores, spread
+from rerank_worker.counts_memory import CountsMemory
 from rerank_worker.forked import NURSERY_COMMAND, Nursery, can_fork
 from rerank_worker.forking import EX_CANT_FORK
-from rerank_worker.metrics_endpoint import MetricsEndpoint, SupervisorCollector, forget_process
+from rerank_worker.metrics_endpoint import MetricsEndpoint, SupervisorCollector
 from rerank_worker.restart import Backoff, RestartPolicy
 from rerank_worker.slot import WORKER_COMMAND, Launch, Slot
 from rerank_worker.wakeup import Wakeup, caught_signals
@@ -58,13 +57,15 @@ class Supervisor:
         command: Sequence[str] = WORKER_COMMAND,
         nursery_command: Sequence[str] | None = None,
         collectors: Sequence[Collector] = (),
+        counted: bool = False,
         policy: RestartPolicy | None = None,
         settle_s: float = 10.0,
     ) -> None:
         """`processes`, and `cores` to pin them to, are chosen from settings and machine where they are not given.
 
         `command` starts one worker; `nursery_command`, where settings and system let it, a process that forks them all.
-        A `command` of one's own has no nursery unless one is given. `collectors` speak on /metrics beside the workers.
+        A `command` of one's own has no nursery unless one is given. `collectors` speak on /metrics beside the workers;
+        `counted` has `counts` say without it what the workers counted.
         `settle_s` is how long every process must have run before a rolling restart takes the next: longer than a worker
         takes to load its model.
         """
@@ -78,6 +79,7 @@ class Supervisor:
         default = NURSERY_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
         self._nursery_command = (nursery_command or default) if can_fork(settings) else None
         self._collectors = tuple(collectors)
+        self._counted = counted or settings.metrics_port != 0
         self._policy = policy or RestartPolicy()
         self._settle_s = settle_s
         self._slots: list[Slot] = []
@@ -86,11 +88,13 @@ class Supervisor:
         self._resources = ExitStack()
         self._wakeup: Wakeup | None = None
         self._nursery: Nursery | None = None
-        self._metrics_directory = Path()
         self._draining = self._interrupted = self._finished = False
         self._exit_code = EX_OK
         #: Deaths that nobody asked for, each followed by a restart.
         self.restarts = 0
+        #: What the processes have counted, those that have ended included; None where nobody asks, or there is no
+        #: memory for it.
+        self.counts: CountsMemory | None = None
 
     def run(self) -> int:
         """Run until a signal ends it; return the exit status: 0 drained, 1 had to kill, 78 a worker can't be started.
@@ -156,11 +160,6 @@ class Supervisor:
         """How many processes there are to be."""
         return len(self._slots)
 
-    @property
-    def metrics_directory(self) -> Path:
-        """Where the processes write their metrics, for a reader on this machine; removed when all have ended."""
-        return self._metrics_directory
-
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -172,20 +171,21 @@ class Supervisor:
         if self._wakeup is not None:
             raise InternalError("a Supervisor was started twice; each runs once")
         with ExitStack() as resources:
-            temporary = tempfile.TemporaryDirectory(prefix="rerank-metrics-", ignore_cleanup_errors=True)
-            directory = self._metrics_directory = Path(resources.enter_context(temporary))
             for fd in (pipe := os.pipe()):
                 resources.callback(os.close, fd)
+            if self._counted and (counts := _counts_memory(len(self._pins))) is not None:
+                self.counts = counts
+                resources.callback(counts.close)
             if port := self._settings.metrics_port:
-                collectors = [*self._collectors, SupervisorCollector(self)]
-                endpoint = MetricsEndpoint(self._settings.metrics_host, port, directory, collectors)
+                collectors = [*self._collectors, SupervisorCollector(self), *([self.counts] if self.counts else [])]
+                endpoint = MetricsEndpoint(self._settings.metrics_host, port, collectors)
                 resources.callback(endpoint.close)
             wakeup = self._wakeup = Wakeup()
             resources.callback(wakeup.close)
-            launch = Launch(self._settings, self._command, directory, parent_fd=pipe[0])
+            launch = Launch(self._settings, self._command, pipe[0], self.counts.fd if self.counts else None)
             if self._nursery_command is not None:
-                environ = launch.environ("", None, os.environ)
-                self._nursery = Nursery(self._nursery_command, environ, pipe[0], wakeup)
+                environ = launch.environ(os.environ)
+                self._nursery = Nursery(self._nursery_command, environ, launch.inherited_fds, wakeup)
                 resources.callback(self._nursery.close)
             for index, core in enumerate(self._pins):
                 backoff = Backoff(self._policy, time.monotonic)
@@ -252,8 +252,6 @@ class Supervisor:
             log.info("worker started name=%s pid=%d core=%s", slot.name, pid, core)
 
     def _on_exit(self, slot: Slot, pid: int | None, code: int) -> None:
-        if pid is not None:
-            forget_process(pid, self._metrics_directory)
         told = f"name={slot.name} pid={pid} code={code} lived_s={time.monotonic() - slot.started_at:.1f}"
         if code == EX_CONFIG:
             log.error("worker refused %s", told)
@@ -267,8 +265,16 @@ class Supervisor:
             slot.start_at = time.monotonic() + wait_s
             self.restarts += 1
             log.warning("worker died %s restart_in_s=%g", told, wait_s)
+            if code == -signal.SIGBUS:
+                self._on_lost_file()
             if code < 0:
                 expire_leases_soon(self._settings, slot.name)
+
+    def _on_lost_file(self) -> None:
+        """Have what a worker maps opened anew, and checked, by those that come; the nursery still maps what it lost."""
+        log.error("a file that the worker had mapped was cut short or can't be read: look after the model and its disk")
+        if self._nursery is not None:
+            self._nursery.renew()
 
     def _drain(self) -> None:
         if self._draining:
@@ -313,3 +319,12 @@ class Supervisor:
                 self.drain()
 
         return handle
+
+
+def _counts_memory(places: int) -> CountsMemory | None:
+    try:
+        return CountsMemory(places)
+    except OSError as error:
+        # Scoring matters more than being counted.
+        log.warning("metrics of worker processes are off error=%r", error)
+        return None

@@ -5,6 +5,7 @@ Whatever goes wrong ends as one line on stderr and an exit status: 1 for an erro
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -12,6 +13,8 @@ from rerank_shared.errors import RerankError
 
 #: What the extra `cli` installs.
 _EXTRA = ("typer", "rich")
+#: What a disk says in the middle of a write, where no file is named any more.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
@@ -30,10 +33,12 @@ def main() -> None:
     except RerankError as error:
         _fail(error.message)
     except OSError as error:
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror}")
+        if error.errno in _OF_DISKS:
+            _fail(f"a file could not be written ({error.strerror}): make room on its disk, or name another place")
         # Those of a named file are about an argument; any other is a bug and keeps its trace.
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}")
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
 

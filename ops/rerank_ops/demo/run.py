@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -26,6 +24,7 @@ from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient
 from rerank_shared.cache import clear
 from rerank_shared.connections import connect
+from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 
@@ -47,7 +46,7 @@ def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
     console.print(f"{len(passages):,} passages, {len(questions)} questions, the best {K} by BM25 for each.")
     with ExitStack() as stack:
         with console.status("Starting the fleet"):
-            fleet = stack.enter_context(local_fleet(settings))
+            fleet = stack.enter_context(local_fleet(settings, counted=True))
         result = _measure(console, fleet, tasks, questions, len(passages))
         with connect(fleet.settings) as client:
             clear(client, Keys(settings.namespace))
@@ -106,9 +105,9 @@ def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> 
 
 def _batches(fleet: LocalFleet) -> Batches:
     """Read the workers' own histograms, added up over processes."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(fleet.supervisor.metrics_directory))
-    values = {(s.name, s.labels.get("le", "")): s.value for metric in registry.collect() for s in metric.samples}
+    if (counts := fleet.supervisor.counts) is None:
+        raise ConfigurationError("there was no memory for the workers to count their batches in; see the warning above")
+    values = {(s.name, s.labels.get("le", "")): s.value for family in counts.collect() for s in family.samples}
     count = values["rerank_batch_pairs_count", ""]
     full = [float(le) for (name, le), v in values.items() if name == "rerank_batch_pairs_bucket" and v >= count]
     return Batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,17 @@ from rerank_shared.profile import MADE_FOR
 
 
 def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any]) -> None:
-    """Write a profile that `RERANK_PROFILE` can name; `made_for` may hold texts, numbers, dates and tables of them."""
+    """Write a profile that `RERANK_PROFILE` can name, as a whole or not at all.
+
+    `made_for` may hold texts, numbers, dates and tables of them. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(profile_text(choice, made_for), encoding="utf-8")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(profile_text(choice, made_for), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def profile_text(choice: Choice, made_for: Mapping[str, Any]) -> str:

@@ -176,7 +176,7 @@ class CostModel:
         return CostParameters(
             *learned,
             error_ratio=median(errors) if errors else 0.0,
-            p99_ratio=max(1.0, sorted(ratios)[math.ceil(0.99 * len(ratios)) - 1]) if ratios else 1.0,
+            p99_ratio=_p99(ratios),
             observations=self._observations,
         )
 
@@ -204,6 +204,13 @@ class CostModel:
             self._targets[i] += left * weight
             for j, right in enumerate(row):
                 self._squares[i][j] += left * right * weight
+
+
+def _p99(ratios: Sequence[float]) -> float:
+    """Return the 99th percentile, at least 1; of few, the largest but one, since one may be of a process that froze."""
+    if len(ratios) < 2:
+        return 1.0
+    return max(1.0, sorted(ratios)[min(math.ceil(0.99 * len(ratios)), len(ratios) - 1) - 1])
 
 
 def _solve(squares: list[list[float]], targets: list[float]) -> Vector | None:

@@ -17,7 +17,7 @@ from rerank_ops.cli.keys import create
 from rerank_producer.gateway.keyfile import parse
 from rerank_producer.gateway.keyring import ApiKey, Keyring
 from rerank_producer.gateway.refused import Refused
-from support.commands import CommandLine
+from support.commands import COMMAND, CommandLine
 
 pytestmark = pytest.mark.xdist_group("cli")
 
@@ -171,3 +171,19 @@ def test_a_name_is_given_once_and_a_damaged_file_is_left_alone(command: CommandL
 def test_a_folder_that_is_not_there_is_named(command: CommandLine, file: Path) -> None:
     away = file.parent / "away"
     assert str(away) in failed(command.run("keys", "create", "search", "--file", str(away / "keys.toml")))
+
+
+def test_a_disk_without_room_is_told_and_changes_nothing(command: CommandLine, file: Path) -> None:
+    """By the limit on the size of files, which fails as a full disk does: in the middle of a write, without a name."""
+    assert command.run("keys", "create", "search").returncode == 0
+    before = file.read_text()
+    run = subprocess.run(
+        ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", COMMAND, "keys", "create", "other"],
+        env=command.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "a file could not be written" in failed(run)
+    assert file.read_text() == before
+    assert list(file.parent.iterdir()) == [file]

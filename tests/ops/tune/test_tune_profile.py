@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,20 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_profile(path, CHOICE, MADE_FOR)
     monkeypatch.setenv("RERANK_PROFILE", str(path))
     return path
+
+
+def test_a_disk_without_room_leaves_the_profile_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    path.write_text("before", encoding="utf-8")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Fails as a full disk does, in the middle of a write.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_profile(path, CHOICE, MADE_FOR)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("profile.toml", "before")]
 
 
 def test_what_is_written_is_what_is_read(profile: Path) -> None:
