@@ -80,7 +80,7 @@ APPLICATIONS = {
         "/rerank", {**TEI, "raw_scores": False, "truncate": True}, BARE, error="error", headers={}
     ),
     "RAGFlow, NVIDIA": Application(
-        "/ranking", {"model": OWN, **NVIDIA, "truncate": "END", "top_n": 3}, RANKINGS, error="detail"
+        "/v1/reranking", {"model": "nv-rerank-qa-mistral-4b:1", **NVIDIA, "truncate": "END", "top_n": 3}, RANKINGS
     ),
     "llama.cpp's clients": Application("/reranking", {"model": OWN, **COHERE, "top_n": 3}, error="error.message"),
     "llama.cpp's clients, /v1": Application("/v1/reranking", {"model": OWN, **COHERE}, reads=TOKENS),

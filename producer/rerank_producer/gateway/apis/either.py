@@ -15,7 +15,7 @@ from rerank_producer.gateway.apis.cohere import COHERE_V1, CohereV1Parsed
 from rerank_producer.gateway.apis.cohere_bodies import CohereV1Request, CohereV1Response
 from rerank_producer.gateway.apis.told import ToldError
 from rerank_producer.gateway.apis.voyage import VoyageResult
-from rerank_producer.gateway.ask import Answer, Problem
+from rerank_producer.gateway.ask import Answer, Ask, Problem
 
 
 class EitherResponse(CohereV1Response):
@@ -31,7 +31,7 @@ class EitherParsed:
     cohere: CohereV1Parsed
 
     @property
-    def asks(self) -> Sequence[Any]:
+    def asks(self) -> Sequence[Ask]:
         """What to ask."""
         return self.cohere.asks
 
