@@ -8,19 +8,32 @@ PEERS  ?= .venv-peers
 EXPORT ?= .venv-export
 CLIENTS ?= .venv-clients
 COHERE ?= .venv-cohere
+NEWEST ?= .venv-newest
+LOWEST ?= .venv-lowest
+#: Every version that the verbs install, by `make lock`: releases of others reach nobody unasked.
+LOCKS  := ops/locks
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 #: A load at which policies differ, for the docs.
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
-.PHONY: help install demo check lint test test-clients test-export bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
+.PHONY: help install lock audit demo check lint test test-clients test-export test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-$(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Rerank Fleet needs Python 3.11 or later, this is {v[0]}.{v[1]}: set PYTHON=python3.x")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+# An environment of this checkout with the versions of a lock: $(call environment,FOLDER,LOCK,EXTRAS AND REQUIREMENTS).
+# setuptools comes from the lock too: a build in isolation would take the newest. Its warning is of every editable install.
+define environment
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@echo '*' > $(1)/.gitignore
+	$(1)/bin/python $(PIP_INSTALL) --constraint $(LOCKS)/$(2).txt setuptools
+	PYTHONWARNINGS=ignore:Editable $(1)/bin/python $(PIP_INSTALL) --constraint $(LOCKS)/$(2).txt --no-build-isolation --editable $(3)
 	@touch $@
+endef
+
+$(STAMP): pyproject.toml $(LOCKS)/dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Rerank Fleet needs Python 3.11 or later, this is {v[0]}.{v[1]}: set PYTHON=python3.x")'
+	$(call environment,$(VENV),dev,'.[$(EXTRAS)]')
 
 install: $(STAMP)  ## Create the virtual environment and install.
 
@@ -29,11 +42,22 @@ demo:            ## Rerank real text through a real fleet on this machine.
 	@$(MAKE) --no-print-directory install EXTRAS=$(EXTRAS)
 	@$(BIN)/rerank-fleet demo
 
-check: $(STAMP)  ## Lint, format check, types, known vulnerabilities; writes nothing.
+check: $(STAMP)  ## Lint, format check, types; writes nothing.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(STAMP)  ## Ask for known vulnerabilities of what is installed.
 	@$(BIN)/python -m rerank_ops.audit
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(UPGRADE) --no-annotate --custom-compile-command 'make lock'
+lock: UPGRADE ?= --upgrade
+lock: $(STAMP)   ## Lock the newest versions that pyproject.toml allows; UPGRADE= keeps those that still fit.
+	$(COMPILE) --extra dev pyproject.toml --output-file $(LOCKS)/dev.txt
+	grep '^torch==' $(PEERS_LIST) | $(COMPILE) --extra dev --extra export pyproject.toml - --output-file $(LOCKS)/export.txt
+	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
+	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
+	@$(MAKE) --no-print-directory audit
 
 lint: $(STAMP)   ## Mend what the linter and formatter can.
 	$(BIN)/ruff check --fix .
@@ -42,32 +66,40 @@ lint: $(STAMP)   ## Mend what the linter and formatter can.
 test: check      ## Checks, then the whole suite against a real server and the real model.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-$(EXPORT)/.installed: $(PEERS_LIST) pyproject.toml
+$(EXPORT)/.installed: $(LOCKS)/export.txt pyproject.toml
 	@test -x $(EXPORT)/bin/python || $(PYTHON) -m venv $(EXPORT)
-	@echo '*' > $(EXPORT)/.gitignore
-	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $(PEERS_LIST))
-	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,export]'
-	@touch $@
+	$(EXPORT)/bin/python $(PIP_INSTALL) $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $< | cut -d ' ' -f 1)
+	$(call environment,$(EXPORT),export,'.[dev,export]')
 
 test-export: $(EXPORT)/.installed  ## The tests of the export that need torch, in an environment of their own.
 	$(EXPORT)/bin/pytest -n 2 --dist loadgroup -m export
 
-$(CLIENTS)/.installed: tests/clients/requirements.txt tests/integrations/requirements.txt pyproject.toml
-	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
-	@echo '*' > $(CLIENTS)/.gitignore
-	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,haystack,langchain,llama-index]' \
-	  --requirement tests/clients/requirements.txt --requirement tests/integrations/requirements.txt
-	@touch $@
+CLIENTS_LISTS := tests/clients/requirements.txt tests/integrations/requirements.txt
+$(CLIENTS)/.installed: $(LOCKS)/clients.txt $(CLIENTS_LISTS) pyproject.toml
+	$(call environment,$(CLIENTS),clients,'.[dev,haystack,langchain,llama-index]' $(CLIENTS_LISTS:%=--requirement %))
 
-$(COHERE)/.installed: tests/clients/requirements-cohere.txt pyproject.toml
-	@test -x $(COHERE)/bin/python || $(PYTHON) -m venv $(COHERE)
-	@echo '*' > $(COHERE)/.gitignore
-	$(COHERE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --requirement $<
-	@touch $@
+COHERE_LIST := tests/clients/requirements-cohere.txt
+$(COHERE)/.installed: $(LOCKS)/cohere.txt $(COHERE_LIST) pyproject.toml
+	$(call environment,$(COHERE),cohere,'.[dev]' --requirement $(COHERE_LIST))
 
 test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks against a real gateway, in environments of their own.
 	$(CLIENTS)/bin/pytest -n 2 --dist loadgroup -m clients
 	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
+
+test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
+	PATH="$$($(BIN)/python -c 'from rerank_ops.server import find_server; print(find_server("").path.parent)'):$$PATH" \
+	  $(BIN)/pytest -n 2 --dist loadgroup -m 'integration or faults' tests/faults tests/integration tests/shared tests/producer tests/worker
+
+test-newest: $(STAMP)  ## The suite with the newest release of everything, made anew each time: what the next `make lock` would bring.
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEWEST)
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --upgrade --editable '.[dev]'
+	$(NEWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
+
+test-lowest: $(STAMP)  ## The suite with the lowest releases that pyproject.toml allows of what the fleet itself depends on.
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra worker --extra gateway --no-annotate pyproject.toml --output-file build/lowest.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint build/lowest.txt --editable '.[dev]'
+	$(LOWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
 
 bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json.
 	$(BIN)/python -m rerank_ops.bench.fleet
@@ -107,4 +139,4 @@ bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; r
 	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
-	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

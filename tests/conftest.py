@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.server import EmbeddedServer, find_server
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet
 from support.gateway import TestGateway
@@ -21,6 +22,12 @@ hypothesis_settings.load_profile("fleet")
 
 StartFleet = Callable[..., TestFleet]
 StartGateway = Callable[..., TestGateway]
+
+
+def pytest_report_header() -> str:
+    """Name the server that the tests run on: it is whichever this machine has."""
+    found = find_server()
+    return f"server: {found.path.name} {found.version} of {found.origin}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +45,24 @@ def _own_environment() -> Iterator[None]:
         for name in os.environ.keys() - bare_environ().keys():
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Signals mean to a test, and to the processes that it starts, what they mean by default.
+
+    `nohup` ignores SIGHUP for all that it starts, a shell SIGINT for what it runs in the background.
+    """
+    caught = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    ignored = [signum for signum in caught if signal.getsignal(signum) is signal.SIG_IGN]
+    for signum in ignored:
+        if signum == signal.SIGINT:
+            signal.signal(signum, signal.default_int_handler)
+        else:
+            signal.signal(signum, signal.SIG_DFL)
+    yield
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

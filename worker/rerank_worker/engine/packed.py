@@ -92,7 +92,7 @@ def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
         for name, value in settings.items():
             options.add_session_config_entry(name, value)
         original = open_session(graph, optimise=False, options=options)
-        if not _is_aligned(scratch / graph.name):
+        if not is_aligned(scratch / graph.name):
             log.warning("weights not packed, their sizes would not let them lie at multiples of 64 graph=%s", graph)
             return False
         if not _equal(original, open_session(scratch / graph.name, optimise=False), feeds):
@@ -136,8 +136,11 @@ def _is_whole(directory: Path) -> bool:
         return False
 
 
-def _is_aligned(packed: Path) -> bool:
-    """Whether every packed weight of a graph begins at a cache line; ONNX Runtime writes them end to end."""
+def is_aligned(packed: Path) -> bool:
+    """Whether every packed weight of a graph begins at a cache line.
+
+    ONNX Runtime wrote them end to end up to 1.31; 1.32 moves each to a cache line itself.
+    """
     offsets = [int(offset) for offset in _OFFSET.findall(packed.read_bytes())]
     return bool(offsets) and all(offset % _ALIGNMENT == 0 for offset in offsets)
 
