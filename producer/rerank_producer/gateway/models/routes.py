@@ -61,7 +61,9 @@ def add_to(app: FastAPI, described: Described) -> None:
         response_class=Response,
         responses=described.answers({200: [ModelView]}, [MODELS.error], (401, 403, 404, 500, 503)),
         openapi_extra={
-            "parameters": [{"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+            "parameters": [
+                {"name": "model_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            ]
         },
     )
 
@@ -75,8 +77,10 @@ async def _models(exchange: Exchange) -> Response:
 
 
 async def _model(exchange: Exchange) -> Response:
-    exchange.key()
     gateway, name = exchange.gateway, exchange.request.path_params["model_id"]
+    if not name:
+        return await _models(exchange)
+    exchange.key()
     view = await _view(gateway, name, (await gateway.models.named(name)).model)
     return exchange.respond(view, headers={"x-rerank-model": printable(view["root"])})
 
