@@ -13,7 +13,7 @@ litellm = pytest.importorskip("litellm", reason="needs litellm: `make test-clien
 pytestmark = [
     *CLIENTS,
     # Of pydantic, of types that litellm builds with the first call.
-    pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
 ]
 
 HOSTED = ["cohere/rerank-v3.5", "jina_ai/jina-reranker-v2-base-multilingual", "voyage/rerank-2.5"]

@@ -20,7 +20,8 @@ def rerank(served: Served, key: str | None = None, **request: Any) -> Any:
 
 @pytest.mark.parametrize("top_n", [None, 3])
 def test_ranks_as_the_fleet_does(served: Served, top_n: int | None) -> None:
-    response = rerank(served, return_documents=True, **({} if top_n is None else {"top_n": top_n}))
+    wanted: dict[str, Any] = {} if top_n is None else {"top_n": top_n}
+    response = rerank(served, return_documents=True, **wanted)
     assert [(each.index, each.relevance_score) for each in response.results] == served.ranked(top_n)
     assert response.results[0].document.text == DOCUMENTS[served.ranked(1)[0][0]]
     assert (response.object, response.usage.completion_tokens) == ("rerank", 0)
