@@ -101,6 +101,16 @@ def test_a_hundred_thousand_empty_documents_are_too_many(fronted: FrontedFleet) 
     assert "10000" in answer.json()["message"].replace(",", "")
 
 
+@pytest.mark.parametrize(
+    ("path", "outer", "inner"),
+    [("/v1/rerank", "input", "documents"), ("/similarity", "inputs", "sentences")],
+)
+def test_so_they_are_one_object_deeper(fronted: FrontedFleet, path: str, outer: str, inner: str) -> None:
+    answer = fronted.http.post(path, json={outer: {"query": "q", "source_sentence": "q", inner: [None] * 100_000}})
+    assert answer.status_code in (400, 422)
+    assert "100,000 documents were sent" in answer.text
+
+
 def test_as_many_queries_are_too_many_before_they_are_grouped(fronted: FrontedFleet) -> None:
     queries = list(map(str, range(100_000)))
     answer = fronted.http.post("/score", json={"queries": queries, "documents": queries})

@@ -5,7 +5,7 @@ Text Embeddings Inference at /info, Weaviate's transformers container at /meta, 
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
@@ -22,6 +22,8 @@ from rerank_producer.gateway.serve import Exchange, served
 from rerank_shared.schemas import ModelInfo
 
 CLUSTER_AUTH = "/v1/cluster/auth"
+#: What configs of models call a label that has no name.
+_LABEL = "LABEL_0"
 
 
 class TeiReranker(BaseModel):
@@ -98,12 +100,11 @@ def add_to(app: FastAPI, described: Described) -> None:
 
 async def _info(exchange: Exchange) -> Response:
     gateway, info = exchange.gateway, await _known(exchange)
-    label: Literal["LABEL_0"] = "LABEL_0"
     content: dict[str, Any] = {
         "model_id": info.name,
         "model_sha": info.digest,
         "model_dtype": info.precision,
-        "model_type": {"reranker": {"id2label": {"0": label}, "label2id": {label: 0}}},
+        "model_type": {"reranker": {"id2label": {"0": _LABEL}, "label2id": {_LABEL: 0}}},
         "max_concurrent_requests": gateway.settings.max_open,
         "max_input_length": info.max_length,
         "max_client_batch_size": gateway.fleet.max_documents,

@@ -37,7 +37,7 @@ class ServedModels:
     clock: Callable[[], float] = time.monotonic
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _known: Names = field(default_factory=dict)
-    _failed: QueueUnavailable | None = None
+    _failed: str | None = None
     _settled_until: float = float("-inf")
 
     async def named(self, name: str | None) -> Named:
@@ -60,7 +60,7 @@ class ServedModels:
                 if self.clock() >= self._settled_until:
                     await self._settle()
         if self._failed is not None:
-            raise self._failed
+            raise QueueUnavailable(self._failed)
         return self._known
 
     async def _settle(self) -> None:
@@ -68,7 +68,7 @@ class ServedModels:
             with outages_told(self.settings, "looking for models"):
                 self._known, self._failed = await self._ask(), None
         except QueueUnavailable as error:
-            self._failed = error
+            self._failed = error.message
         # That there is nothing is not remembered for long: the first worker is about to come.
         remembered_s = REMEMBERED_S if self._known and self._failed is None else _SOON_S
         self._settled_until = self.clock() + remembered_s
