@@ -103,10 +103,10 @@ def test_wrong_request_to_tei_keeps_its_status(served: Served) -> None:
 
 
 @pytest.mark.parametrize("model", [HOSTED[0], OWN[0]])
-def test_unknown_model_is_not_found(served: Served, model: str) -> None:
+def test_unknown_model_is_not_found(strict: Served, model: str) -> None:
     provider = model.split("/")[0]
     with pytest.raises(litellm.NotFoundError, match="nobody/nothing"):
-        litellm.rerank(**request(served, f"{provider}/nobody/nothing"))
+        litellm.rerank(**request(strict, f"{provider}/nobody/nothing"))
 
 
 @pytest.mark.parametrize("model", [HOSTED[0], OWN[0]])
