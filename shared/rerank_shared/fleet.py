@@ -81,7 +81,7 @@ def read_artefact(values: list[Any], model: str) -> Artefact | None:
         return wire.decode_artefact(record)
     if served:
         names = ", ".join(sorted(name.decode() for name in served))
-        raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {names}")
+        raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {names}; ask for one of these")
     return None
 
 

@@ -6,6 +6,7 @@ import gc
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -37,6 +38,17 @@ def served(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> 
     ):
         workers.start()
         yield Served(gateway.wait_ready(), keys, client, name_of(settings.model))
+
+
+@pytest.fixture(scope="session")
+def strict(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Another gateway on the same fleet and keys, which answers for served names alone."""
+    directory = tmp_path_factory.mktemp("strict")
+    key_file = directory / "keys.toml"
+    key_file.write_text(served.keys.text)
+    key_file.chmod(0o600)
+    with TestGateway(served.fleet.settings, directory / "gateway.log", keys=key_file, stand_in_for="") as gateway:
+        yield replace(served, gateway=gateway.wait_ready())
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ pytestmark = [
     *CLIENTS,
     # Of clients that a short example does not close, and that some can't.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
 ]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
@@ -27,6 +27,11 @@ PACKAGES = {
     "LangChain": ["langchain_cohere"],
     "LlamaIndex": [f"llama_index.postprocessor.{name}_rerank" for name in ("cohere", "jinaai", "tei")],
     "rerankers": ["rerankers"],
+    "Xinference": ["xinference_client"],
+    "DashScope": ["dashscope"],
+    "NVIDIA": ["haystack_integrations.components.rankers.nvidia", "langchain_nvidia_ai_endpoints"],
+    "Together": ["together"],
+    "LightRAG": ["lightrag"],
     "Hugging Face": ["huggingface_hub"],
 }
 

@@ -96,9 +96,9 @@ def test_spent_key_is_too_many_requests(served: Served, drained_key: str) -> Non
     assert int(refused.value.headers["retry-after"]) > 60
 
 
-def test_unknown_model_is_not_found(served: Served) -> None:
+def test_unknown_model_is_not_found(strict: Served) -> None:
     with pytest.raises(cohere.NotFoundError) as refused:
-        rerank(served, model="nobody/nothing")
+        rerank(strict, model="nobody/nothing")
     assert "nobody/nothing" in refused.value.body["message"]
 
 

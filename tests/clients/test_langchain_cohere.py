@@ -59,9 +59,9 @@ def test_wrong_key_is_unauthorized(served: Served) -> None:
         compressor(served, served.keys.wrong).compress_documents(pages(), QUERY)
 
 
-def test_unknown_model_is_not_found(served: Served) -> None:
+def test_unknown_model_is_not_found(strict: Served) -> None:
     with pytest.raises(cohere.NotFoundError):
-        compressor(served, model="nobody/nothing").compress_documents(pages(), QUERY)
+        compressor(strict, model="nobody/nothing").compress_documents(pages(), QUERY)
 
 
 def test_too_many_documents_are_a_bad_request(served: Served) -> None:

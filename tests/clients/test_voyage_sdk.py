@@ -73,8 +73,8 @@ def test_too_many_documents_are_an_invalid_request(served: Served) -> None:
         client(served, served.keys.small).rerank(QUERY, DOCUMENTS, model=MODEL)
 
 
-def test_unknown_model(served: Served) -> None:
+def test_unknown_model(strict: Served) -> None:
     # The SDK knows no class for 404.
     with pytest.raises(voyageai.error.APIError, match="nobody/nothing") as refused:
-        client(served).rerank(QUERY, DOCUMENTS, model="nobody/nothing")
+        client(strict).rerank(QUERY, DOCUMENTS, model="nobody/nothing")
     assert refused.value.http_status == 404

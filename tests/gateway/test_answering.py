@@ -16,6 +16,7 @@ from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
 from rerank_producer.gateway.ask import Ask
 from rerank_producer.gateway.latency import Latencies
+from rerank_producer.gateway.models.naming import Named
 from rerank_producer.gateway.rate import Bill, Meter
 from rerank_producer.gateway.terms import terms_of
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
@@ -45,9 +46,16 @@ class Till:
         yield self.bill
 
 
+class Models:
+    """A fleet of one model."""
+
+    async def named(self, name: str | None) -> Named:
+        return Named("m", in_place_of=name)
+
+
 def answering_with(rerank: Callable[..., Awaitable[RerankResponse]], till: Till) -> Answering:
     client = cast(AsyncRerankClient, Client(rerank))
-    return Answering(client, cast(Meter, till), Latencies(Keys("test")), None, ())
+    return Answering(client, cast(Meter, till), Latencies(Keys("test")), None, Models())
 
 
 def response(*scores: float | None) -> RerankResponse:

@@ -26,7 +26,7 @@ def test_a_body_becomes_one_ask(api: Any) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(("given", "max_length"), [(4096, 4096), (3, 8), (0, None), (None, None)])
+@pytest.mark.parametrize(("given", "max_length"), [(4096, 4096), (3, 8), (None, None)])
 def test_tokens_a_document_bound_the_pair(api: Any, given: int | None, max_length: int | None) -> None:
     assert api.parse({**BODY, "max_tokens_per_doc": given}).asks[0].max_length == max_length
 
@@ -38,6 +38,7 @@ def test_tokens_a_prompt_bound_it_too_as_vllm_has_it() -> None:
     assert length(truncate_prompt_tokens=64, max_tokens_per_doc=128) == 64
     assert length(truncate_prompt_tokens=-1, max_tokens_per_doc=128) == 128
     assert length(truncate_prompt_tokens=-1) is None
+    assert length(truncate_prompt_tokens=0) is None
 
 
 @BOTH
@@ -52,10 +53,48 @@ def test_fields_of_objects_are_joined_in_their_order(api: Any, rank_fields: list
 
 
 @BOTH
-@pytest.mark.parametrize("fields", [{}, {"rank_fields": ["body", "text"]}])
-def test_an_object_without_anything_to_rank_is_refused(api: Any, fields: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest, match=r"^documents\.1: has none of the fields to rank"):
-        api.parse({"query": "q", "documents": ["a", {"title": "secret", "text": None}], **fields})
+def test_an_object_without_the_fields_to_rank_is_refused(api: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^documents\.1: has none of the fields of `rank_fields`$"):
+        api.parse({"query": "q", "documents": ["a", {"title": "secret", "text": None}], "rank_fields": ["body"]})
+
+
+@BOTH
+def test_an_object_without_a_text_is_scored_as_json(api: Any) -> None:
+    parsed = api.parse({"query": "q", "documents": [{"title": "Käse", "year": 1999}, {}]})
+    assert list(parsed.asks[0].documents) == ['{"title": "Käse", "year": 1999}', "{}"]
+    assert "warnings" not in render(parsed, [1.0, 2.0])["meta"]
+
+
+@BOTH
+def test_an_image_is_not_scored_by_its_address(api: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^documents\.0: an image, which the models here can't read") as caught:
+        api.parse({"query": "q", "documents": [{"image": "secret"}]})
+    assert "secret" not in caught.value.message
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "null", [None, {"text": None}, {"text": None, "title": "T"}], ids=["null", "its text", "beside others"]
+)
+def test_null_is_an_empty_text_and_is_told(api: Any, null: Any) -> None:
+    parsed = api.parse({"query": "q", "documents": ["a", null], "return_documents": True})
+    assert list(parsed.asks[0].documents) == ["a", ""]
+    written = render(parsed, [2.0, 1.0])
+    assert written["meta"]["warnings"] == ["null where a text was expected, scored as an empty one: documents.1"]
+    assert written["results"][1]["document"] == (null or {"text": ""})
+
+
+@BOTH
+def test_many_nulls_are_told_in_one_line(api: Any) -> None:
+    (warning,) = render(api.parse({"query": "q", "documents": [None] * 7}), [0.0] * 7)["meta"]["warnings"]
+    assert warning.endswith("documents.0, documents.1, documents.2, documents.3, documents.4 and 2 more")
+
+
+@BOTH
+def test_ranked_fields_that_are_all_null_are_an_empty_text(api: Any) -> None:
+    parsed = api.parse({"query": "q", "documents": [{"a": None, "b": None}], "rank_fields": ["a", "b"]})
+    assert list(parsed.asks[0].documents) == [""]
+    assert parsed.warnings
 
 
 def test_v2_writes_what_its_sdk_reads() -> None:
@@ -103,19 +142,45 @@ def test_v1_repeats_documents_where_asked_and_leaves_the_field_out_where_not() -
 def test_v1_tells_clients_of_vllm_the_model_and_the_tokens() -> None:
     written = render(COHERE_V1.parse(BODY), [1.0, 2.0, 3.0])
     assert written["model"] == "ms-marco-minilm-l6"
-    assert written["usage"] == {"prompt_tokens": 3 * PAIR_TOKENS, "total_tokens": 3 * PAIR_TOKENS}
+    tokens = 3 * PAIR_TOKENS
+    assert written["usage"] == {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    assert written["object"] == "rerank"
 
 
-@pytest.mark.parametrize(("wanted", "scores"), [(False, [3.0, -2.0]), (True, [sigmoid(3.0), sigmoid(-2.0)])])
-def test_v1_answers_logits_to_clients_of_vllm_that_want_them(wanted: bool, scores: list[float]) -> None:
-    body = {"query": "q", "documents": ["a", "b"], "use_activation": wanted}
-    written = render(COHERE_V1.parse(body), [-2.0, 3.0])
-    assert [result["relevance_score"] for result in written["results"]] == scores
+@BOTH
+@pytest.mark.parametrize("field", ["use_activation", "activation", "raw_scores"])
+@pytest.mark.parametrize("wanted", [True, False, None])
+def test_logits_are_answered_to_who_wants_them(api: Any, field: str, wanted: bool | None) -> None:
+    written = render(api.parse({"query": "q", "documents": ["a", "b"], field: wanted}), [-2.0, 3.0])
+    logits = wanted is (field == "raw_scores")
+    assert [result["relevance_score"] for result in written["results"]] == (
+        [3.0, -2.0] if logits else [sigmoid(3.0), sigmoid(-2.0)]
+    )
 
 
-def test_v2_repeats_no_documents_as_it_knows_no_such_field() -> None:
-    written = render(COHERE_V2.parse({**BODY, "return_documents": True}), [1.0, 2.0, 3.0])
-    assert all("document" not in result for result in written["results"])
+@BOTH
+@pytest.mark.parametrize(("fields", "count"), [({"top_k": 1}, 1), ({"top_k": 1, "top_n": 2}, 2), ({"top_k": None}, 3)])
+def test_top_k_is_another_name_of_top_n(api: Any, fields: dict[str, Any], count: int) -> None:
+    assert len(render(api.parse({**BODY, **fields}), [1.0, 2.0, 3.0])["results"]) == count
+
+
+@pytest.mark.parametrize(
+    ("fields", "returned"),
+    [
+        ({}, False),
+        ({"return_documents": True}, True),
+        ({"return_documents": "true"}, True),
+        ({"model": None}, False),
+        ({"model": "cohere/rerank-english-v3.0"}, False),
+        # vLLM's clients read it unasked.
+        ({"model": "BAAI/bge-reranker-v2-m3"}, True),
+        ({"model": "BAAI/bge-reranker-v2-m3", "return_documents": False}, False),
+    ],
+)
+def test_v2_repeats_documents_where_asked_and_as_vllm_does(fields: dict[str, Any], returned: bool) -> None:
+    written = render(COHERE_V2.parse({**BODY, **fields}), [1.0, 2.0, 3.0])
+    texts = [{"text": text} for text in ("c", "b", "a")]
+    assert [result.get("document") for result in written["results"]] == (texts if returned else [None] * 3)
 
 
 @BOTH
@@ -146,12 +211,17 @@ def test_unscored_documents_stand_last_with_a_score(logits: list[float | None], 
         ({"documents": []}, "documents: list of documents must not be empty"),
         ({"documents": None}, "documents: a list of texts, or of objects that hold a text, expected"),
         ({"documents": "secret"}, "documents: a list of texts, or of objects that hold a text, expected"),
-        ({"documents": ["a", 7]}, "documents.1: a list of texts, or of objects that hold a text, expected"),
+        ({"documents": ["a", 7]}, "documents.1: a text, or an object that holds one, expected"),
         ({"query": ["secret"]}, "query: a text expected"),
         ({"query": None}, "query: a text expected"),
         ({"top_n": -1}, "top_n: a whole number from 0 expected (0: all)"),
         ({"top_n": "secret"}, "top_n: a whole number from 0 expected (0: all)"),
-        ({"rank_fields": [1]}, "rank_fields.0: a list of field names expected"),
+        ({"top_n": True}, "top_n: a whole number from 0 expected (0: all)"),
+        ({"max_tokens_per_doc": 0}, "max_tokens_per_doc: a whole number from 1 expected"),
+        ({"priority": "secret"}, "priority: a whole number expected"),
+        ({"model": 7}, "model: a text expected"),
+        ({"return_documents": "secret"}, "return_documents: true or false expected"),
+        ({"rank_fields": [1]}, "rank_fields.0: a field name expected"),
         ({"query": 1, "top_n": 1.5}, "query: a text expected; top_n: a whole number from 0 expected (0: all)"),
     ],
 )
@@ -190,7 +260,9 @@ def test_fields_it_does_not_know_are_ignored(api: Any) -> None:
 def test_errors_have_the_shape_of_their_version() -> None:
     problem = Problem(429, "overloaded", "too busy", True, 2.0)
     assert COHERE_V2.problem(problem, "req-1") == (429, {"id": "req-1", "message": "too busy"})
-    assert COHERE_V1.problem(problem, "req-1") == (429, {"message": "too busy"})
+    info = {"message": "too busy", "type": "RateLimitError", "param": None, "code": 429}
+    told = {"message": "too busy", "detail": "too busy", "error": info}
+    assert COHERE_V1.problem(problem, "req-1") == (429, told)
     for api in (COHERE_V1, COHERE_V2):
         api.error.model_validate(api.problem(problem, "req-1")[1])
 

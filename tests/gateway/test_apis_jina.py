@@ -40,6 +40,16 @@ def test_documents_come_back_as_texts_where_asked() -> None:
     assert [result["document"] for result in results] == [{"text": "b"}, {"text": "a"}]
 
 
+def test_an_object_without_a_text_is_scored_as_json() -> None:
+    (ask,) = JINA.parse({**BODY, "documents": [{"title": "Käse"}, {"text": 7}]}).asks
+    assert list(ask.documents) == ['{"title": "Käse"}', "7"]
+
+
+@pytest.mark.parametrize(("fields", "count"), [({"top_k": 1}, 1), ({"top_k": 1, "top_n": 2}, 2), ({"top_k": None}, 2)])
+def test_top_k_is_another_name_of_top_n(fields: dict[str, Any], count: int) -> None:
+    assert len(render(JINA.parse({**BODY, **fields}), [-1.0, 2.0])["results"]) == count
+
+
 def test_tokens_are_those_of_all_documents_whatever_is_answered() -> None:
     written = render(JINA.parse({**BODY, "top_n": 1}), [-1.0, 2.0])
     assert len(written["results"]) == 1
@@ -56,9 +66,11 @@ def test_no_documents_have_no_results() -> None:
     [
         ({"documents": ["a", {"image": "secret"}]}, r"^documents\.1: an image, which the models here can't read"),
         ({"query": {"image": "secret"}}, "^query: an image, which the models here can't read"),
-        ({"documents": [{"url": "secret"}]}, r"^documents\.0: an object without a `text`"),
-        ({"documents": [{"text": ["secret"]}]}, r"^documents\.0: an object without a `text`"),
-        ({"documents": [1]}, r"^documents\.0: a list of texts, or of objects with a `text`, expected$"),
+        ({"query": {"url": "secret"}}, "^query: an object without a `text`"),
+        ({"query": {"text": ["secret"]}}, "^query: an object without a `text`"),
+        ({"documents": ["a", None]}, r"^documents\.1: a text, or an object with a `text`, expected$"),
+        ({"documents": ["a", {"text": None}]}, r"^documents\.1: its `text` is null; a text expected$"),
+        ({"documents": [1]}, r"^documents\.0: a text, or an object with a `text`, expected$"),
         ({"query": 1}, "^query: a text, or an object with a `text`, expected$"),
         ({"top_n": -1}, "^top_n: a whole number from 0 expected"),
     ],
@@ -72,7 +84,11 @@ def test_a_wrong_field_is_named_and_its_value_is_not(fields: dict[str, Any], mes
 def test_errors_have_a_detail_and_wrong_fields_are_422() -> None:
     assert JINA.problem(Problem(400, "invalid_request", "query: a text expected"), "r") == (
         422,
-        {"detail": "query: a text expected"},
+        {
+            "message": "query: a text expected",
+            "detail": "query: a text expected",
+            "error": {"message": "query: a text expected", "type": "BadRequestError", "param": None, "code": 400},
+        },
     )
     for status, code in ((400, "malformed_json"), (401, "unauthorized"), (404, "unknown_model"), (429, "overloaded")):
         told, body = JINA.problem(Problem(status, code, "said"), "r")

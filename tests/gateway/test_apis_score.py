@@ -27,8 +27,8 @@ def logit(query: str, document: str) -> float:
     return 10.0 * (ord(query) - ord("a")) + (ord(document) - ord("a"))
 
 
-def scores(body: dict[str, Any]) -> list[float]:
-    parsed = SCORE.parse({**body, "use_activation": False})
+def scores(body: dict[str, Any], field: str = "use_activation") -> list[float]:
+    parsed = SCORE.parse({**body, field: False})
     return [data["score"] for data in parsed.render("r", by_letter(parsed))["data"]]
 
 
@@ -84,6 +84,10 @@ def test_each_score_is_that_of_its_pair(first: list[str], second: list[str]) -> 
     assert scores({"text_1": first, "text_2": second}) == [logit(q, d) for q, d in zip(queries, second, strict=True)]
 
 
+def test_an_older_name_of_use_activation_is_honoured() -> None:
+    assert scores({"text_1": "a", "text_2": ["b"]}, "activation") == [logit("a", "b")]
+
+
 def test_a_pair_without_a_score_has_the_lowest() -> None:
     parsed = SCORE.parse({"text_1": "a", "text_2": ["x", "y", "z"], "use_activation": False})
     data = parsed.render("r", [answer(parsed.asks[0], [3.0, None, -2.0])])["data"]
@@ -104,7 +108,7 @@ def test_tokens_a_prompt_bound_the_pair(given: int | None, max_length: int | Non
         ({"text_1": [], "text_2": ["b"]}, "^text_1: the list is empty"),
         ({"queries": "a", "items": []}, "^items: the list is empty"),
         ({"text_1": ["secret", "b"], "text_2": "b"}, "^text_1: 2 texts for the 1 of `text_2`; one for all of them"),
-        ({"text_1": "a", "text_2": ["b", {"content": "secret"}]}, r"^text_2\.1: a text, or a list of texts, expected$"),
+        ({"text_1": "a", "text_2": ["b", {"content": "secret"}]}, r"^text_2\.1: a text expected$"),
         ({"text_1": {"content": "secret"}, "text_2": "b"}, "^text_1: a text, or a list of texts, expected$"),
         ({"text_1": "a", "text_2": "b", "truncate_prompt_tokens": -2}, "^truncate_prompt_tokens: a whole number"),
     ],

@@ -85,11 +85,11 @@ def test_truncation_is_accepted(direction: str | None) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"texts": ["a", {"text": "secret"}]}, r"^texts\.1: a list of texts expected$"),
+        ({"texts": ["a", {"text": "secret"}]}, r"^texts\.1: a text expected$"),
         ({"texts": "secret"}, "^texts: a list of texts expected$"),
         ({"query": None}, "^query: a text expected$"),
         ({"truncation_direction": "secret"}, "^truncation_direction: Left or Right expected$"),
-        ({"raw_scores": "secret"}, "^raw_scores: Input should be a valid boolean"),
+        ({"raw_scores": "secret"}, "^raw_scores: true or false expected$"),
     ],
 )
 def test_a_wrong_field_is_named_and_its_value_is_not(fields: dict[str, Any], message: str) -> None:

@@ -76,7 +76,7 @@ def test_what_is_no_request_is_400(fronted: FrontedFleet, body: bytes) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"query": 5}, {"query": None}, {"query": " "}, {"documents": "d"}, {"documents": [1]}, {"documents": [None]},
+        {"query": 5}, {"query": None}, {"query": " "}, {"documents": "d"}, {"documents": [1]},
         {"documents": {"text": "d"}}, {"documents": [["d"]]}, {"top_n": -1}, {"top_n": "many"}, {"model": 7},
     ],
     ids=repr,
@@ -99,6 +99,16 @@ def test_a_hundred_thousand_empty_documents_are_too_many(fronted: FrontedFleet) 
     answer = fronted.http.post("/v2/rerank", json={"query": "q", "documents": [""] * 100_000})
     assert answer.status_code == 400
     assert "10000" in answer.json()["message"].replace(",", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "outer", "inner"),
+    [("/v1/rerank", "input", "documents"), ("/similarity", "inputs", "sentences")],
+)
+def test_so_they_are_one_object_deeper(fronted: FrontedFleet, path: str, outer: str, inner: str) -> None:
+    answer = fronted.http.post(path, json={outer: {"query": "q", "source_sentence": "q", inner: [None] * 100_000}})
+    assert answer.status_code in (400, 422)
+    assert "100,000 documents were sent" in answer.text
 
 
 def test_as_many_queries_are_too_many_before_they_are_grouped(fronted: FrontedFleet) -> None:

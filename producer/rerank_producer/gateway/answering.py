@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_producer.gateway.latency import Latencies
+from rerank_producer.gateway.models.naming import Named, shown
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.rate import Bill, Meter
 from rerank_producer.gateway.refused import Refused
@@ -32,15 +32,22 @@ _OPEN_ASKS = 32
 _LATE_S = 5.0
 
 
+class Models(Protocol):
+    """Which model answers for a name in a request; see ServedModels."""
+
+    async def named(self, name: str | None) -> Named:
+        """Return it. Raises UnknownModel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Answers asks. `stand_in_for` are patterns of model names that the fleet's own model answers for."""
+    """Answers asks. `models` knows which model answers for a name."""
 
     client: AsyncRerankClient
     meter: Meter
     latencies: Latencies
     overflow: Overflow | None
-    stand_in_for: tuple[str, ...]
+    models: Models
 
     async def answer_all(self, asks: Sequence[Ask], terms: Terms) -> list[Answer]:
         """Return the answers in order; the first ask that fails fails all, and the others are cancelled.
@@ -78,8 +85,9 @@ class Answering:
     async def _answer(self, ask: Ask, terms: Terms, bill: Bill) -> Answer:
         started = time.monotonic()
         upstream: str | None = None
+        named = await self.models.named(ask.model)
         try:
-            response = await self._rerank(ask, terms)
+            response = await self._rerank(ask, named.model, terms)
         except Overloaded as refusal:
             response = await self._elsewhere(ask, terms, refusal)
             upstream = None if self.overflow is None else self.overflow.host
@@ -91,9 +99,9 @@ class Answering:
         # Not sooner: what nothing came of may have been run all the same.
         bill.used(response.usage.tokens)
         self.latencies.observe(len(ask.documents), time.monotonic() - started)
-        return Answer(ask, response, tuple(self._warnings(ask, response, upstream)), upstream, bill.headers)
+        return Answer(ask, response, tuple(_warnings(ask, named, response, upstream)), upstream, bill.headers)
 
-    async def _rerank(self, ask: Ask, terms: Terms) -> RerankResponse:
+    async def _rerank(self, ask: Ask, model: str, terms: Terms) -> RerankResponse:
         return await self.client.rerank(
             ask.query,
             ask.documents,
@@ -101,7 +109,7 @@ class Answering:
             max_length=ask.max_length,
             deadline_ms=self._left_ms(ask, terms),
             job_class=ask.job_class,
-            model=self.model_for(ask.model),
+            model=model,
             tenant=terms.tenant(ask),
             tokenizer_digest=ask.tokenizer_digest,
             partial=terms.partial,
@@ -120,7 +128,7 @@ class Answering:
                 max_length=ask.max_length,
                 deadline_ms=self._left_ms(ask, terms, waits=False),
                 job_class=ask.job_class,
-                model=self.model_for(ask.model),
+                model=(await self.models.named(ask.model)).model,
                 tenant=terms.tenant(ask),
                 tokenizer_digest=ask.tokenizer_digest,
             )
@@ -138,21 +146,20 @@ class Answering:
             log.warning("overflow failed host=%s error=%s", self.overflow.host, error)
             raise refusal from error
 
-    def model_for(self, name: str | None) -> str | None:
-        """Return the model to ask the fleet for; None means its own."""
-        stands_in = name is not None and any(fnmatchcase(name, pattern) for pattern in self.stand_in_for)
-        return None if stands_in else name
-
     async def _bounded(self, ask: Ask) -> Ask:
         """Return the ask with a `max_length` that its model has; without one while no worker has told the model's."""
         if ask.max_length is None:
             return ask
-        limit = (await self.client.model_info(self.model_for(ask.model))).max_length
+        named = await self.models.named(ask.model)
+        limit = (await self.client.model_info(named.model)).max_length
         return replace(ask, max_length=None if limit is None else max(MIN_LENGTH, min(limit, ask.max_length)))
 
     def refuse_flood(self, body: Any) -> None:
         """Raise Refused for a decoded body that lists more than a request may have, before each of it is looked at."""
-        lists = [value for value in body.values() if isinstance(value, list)] if isinstance(body, dict) else []
+        fields = list(body.values()) if isinstance(body, dict) else []
+        # Some APIs have their list one object deeper.
+        fields += [value for inner in fields if isinstance(inner, dict) for value in inner.values()]
+        lists = [value for value in fields if isinstance(value, list)]
         longest, limit = max(map(len, lists), default=0), self.client.settings.max_documents
         if longest > limit:
             raise _too_many(longest, limit)
@@ -163,20 +170,19 @@ class Answering:
         if count > limit:
             raise _too_many(count, limit)
 
-    def _warnings(self, ask: Ask, response: RerankResponse, upstream: str | None) -> list[str]:
-        warnings = []
-        if upstream:
-            warnings.append(f"the fleet was too busy for this deadline: {upstream} answered")
-        elif ask.model is not None and self.model_for(ask.model) is None:
-            warnings.append(f"{ask.model!r} is not served here: {response.model.name} answered in its place")
-        if truncated := sum(result.truncated for result in response.results):
-            whose = _whose_limit(ask.max_length, response.model.max_length)
-            warnings.append(f"documents cut to what {whose}: {truncated} of {len(ask.documents)}")
-        if not response.complete:
-            unscored = sum(not result.scored for result in response.results)
-            told = f"{unscored} of {len(ask.documents)}"
-            warnings.append(f"documents not scored before the deadline, which stand last as they were sent: {told}")
-        return warnings
+
+def _warnings(ask: Ask, named: Named, response: RerankResponse, upstream: str | None) -> Iterator[str]:
+    if upstream:
+        yield f"the fleet was too busy for this deadline: {upstream} answered"
+    elif named.in_place_of is not None:
+        yield f"{shown(named.in_place_of)} is not served here: {response.model.name} answered in its place"
+    if truncated := sum(result.truncated for result in response.results):
+        whose = _whose_limit(ask.max_length, response.model.max_length)
+        yield f"documents cut to what {whose}: {truncated} of {len(ask.documents)}"
+    if not response.complete:
+        unscored = sum(not result.scored for result in response.results)
+        told = f"{unscored} of {len(ask.documents)}"
+        yield f"documents not scored before the deadline, which stand last as they were sent: {told}"
 
 
 def _whose_limit(asked: int | None, models: int | None) -> str:

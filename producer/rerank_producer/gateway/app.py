@@ -13,34 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from rerank_producer.gateway import dialect, health, jobs, live_routes, models, pages
-from rerank_producer.gateway.apis import COHERE_V1, COHERE_V2, FLEET, JINA, SCORE, SIMILARITY, TEI, VOYAGE
+from rerank_producer.gateway import dialect, health, jobs, live_routes, pages
+from rerank_producer.gateway.apis.paths import RERANK_PATHS, RerankPath
 from rerank_producer.gateway.apis.undecided import UNDECIDED
-from rerank_producer.gateway.ask import Api, Problem
+from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.drain import told_of_signals
 from rerank_producer.gateway.gateway import Gateway
+from rerank_producer.gateway.models import introductions
+from rerank_producer.gateway.models import routes as models
 from rerank_producer.gateway.openapi import REFUSALS, TERMS, Described, Header
-from rerank_producer.gateway.serve import Choose, Exchange, served_rerank
+from rerank_producer.gateway.serve import Exchange, served_rerank
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
 
 #: What a page of another origin may read of an answer, beside the body.
 _EXPOSED = ("x-request-id", "server-timing", "retry-after", "x-rerank-complete", "x-rerank-truncated", "x-rerank-model")
-_RERANKS: tuple[tuple[str, str, tuple[Api, ...], Api, Choose | None], ...] = (
-    ("/v2/rerank", "Rerank as Cohere v2", (COHERE_V2,), COHERE_V2, None),
-    ("/v1/rerank", "Rerank as Cohere v1, Jina or Voyage", (COHERE_V1, JINA, VOYAGE), UNDECIDED, dialect.choose),
-    (
-        "/rerank",
-        "Rerank as Text Embeddings Inference, or as at /v1/rerank where the body has `documents`",
-        (TEI, COHERE_V1, JINA, VOYAGE),
-        UNDECIDED,
-        dialect.choose_unversioned,
-    ),
-    ("/score", "Score pairs as vLLM", (SCORE,), SCORE, None),
-    ("/v1/score", "Score pairs as vLLM", (SCORE,), SCORE, None),
-    ("/similarity", "Score sentences as Hugging Face's inference clients ask for it", (SIMILARITY,), SIMILARITY, None),
-    ("/fleet/rerank", "Rerank in the fleet's own shape: every score, logit, stage and worker", (FLEET,), FLEET, None),
-)
 
 
 def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
@@ -56,12 +43,12 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
     )
     app.state.gateway = Gateway(fleet, settings)
     described = Described()
-    for path, summary, apis, default, choose in _RERANKS:
-        _add_rerank(app, described, path, summary, apis, default, choose)
-    for part in (jobs, models, live_routes, health):
+    for each in RERANK_PATHS:
+        _add_rerank(app, described, each)
+    for part in (jobs, introductions, models, live_routes, health):
         part.add_to(app, described)
     app.router.routes.extend(pages.routes())
-    described.install(app, public=health.PATHS)
+    described.install(app, public=(*health.PATHS, introductions.CLUSTER_AUTH))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -73,39 +60,32 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def _add_rerank(
-    app: FastAPI,
-    described: Described,
-    path: str,
-    summary: str,
-    apis: tuple[Api, ...],
-    default: Api,
-    choose: Choose | None,
-) -> None:
-    problems = dict.fromkeys([default.error, *(api.error for api in apis)])
-    handler = served_rerank(default, choose)
+def _add_rerank(app: FastAPI, described: Described, each: RerankPath) -> None:
+    problems = dict.fromkeys([each.default.error, *(api.error for api in each.apis)])
+    answers = dict.fromkeys(api.response for api in each.apis)
+    requests = dict.fromkeys(api.request for api in each.apis)
+    handler = served_rerank(each.default, each.choose)
     # FastAPI's own route only describes it: what it does on the way to a handler that wants none of it takes a fifth of
     # a cached request.
-    app.router.routes.insert(0, Route(path, handler, methods=["POST"]))
+    app.router.routes.insert(0, Route(each.path, handler, methods=["POST"]))
     app.add_api_route(
-        path,
+        each.path,
         handler,
         methods=["POST"],
-        summary=summary,
-        description=default.__doc__ if choose is None else dialect.__doc__,
-        operation_id=path.strip("/").replace("/", "_"),
+        summary=each.summary,
+        description=each.default.__doc__ if each.choose is None else dialect.__doc__,
+        operation_id=each.path.strip("/").replace("/", "_"),
         response_class=Response,
-        responses=described.answers({200: [api.response for api in apis]}, list(problems), REFUSALS),
-        openapi_extra=described.takes(*(api.request for api in apis), headers=[*TERMS, *_api_header(apis)]),
+        responses=described.answers({200: list(answers)}, list(problems), REFUSALS),
+        openapi_extra=described.takes(*requests, headers=[*TERMS, *_api_header(each)]),
     )
 
 
-def _api_header(apis: tuple[Api, ...]) -> list[Header]:
+def _api_header(each: RerankPath) -> list[Header]:
     """Return the header that says which of several APIs a body is of, where there are several."""
-    if len(apis) == 1:
+    if each.choose is None:
         return []
-    names = [api.name.removesuffix("-v1") for api in apis]
-    return [{"name": "X-Rerank-Api", "in": "header", "schema": {"type": "string", "enum": names}}]
+    return [{"name": "X-Rerank-Api", "in": "header", "schema": {"type": "string", "enum": list(dialect.NAMED)}}]
 
 
 @asynccontextmanager

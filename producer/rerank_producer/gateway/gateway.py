@@ -14,12 +14,15 @@ from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.keyring import Keyring
 from rerank_producer.gateway.latency import Latencies
 from rerank_producer.gateway.live import Live
+from rerank_producer.gateway.models.naming import Naming
+from rerank_producer.gateway.models.served import ServedModels
 from rerank_producer.gateway.overflow import Overflow
 from rerank_producer.gateway.rate import Meter
 from rerank_producer.gateway.readiness import Readiness
 from rerank_producer.gateway.refused import Refused
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_producer.port import TIMEOUT_S
+from rerank_shared.catalogue import name_of
 from rerank_shared.connections import connect_async
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
@@ -41,9 +44,10 @@ class Gateway:
         self.redis = connect_async(fleet, timeout_s=TIMEOUT_S)
         self.latencies = Latencies(self.keys)
         self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
-        self.answering = Answering(
-            self.client, Meter(self.redis, self.keys, fleet), self.latencies, self.overflow, settings.stand_in_for
-        )
+        naming = Naming(name_of(fleet.model), settings.stand_in_for)
+        self.models = ServedModels(self.redis, self.keys, fleet, naming)
+        meter = Meter(self.redis, self.keys, fleet)
+        self.answering = Answering(self.client, meter, self.latencies, self.overflow, self.models)
         self.readiness = Readiness(self.redis, self.keys, fleet)
         self.draining = False
         self._open = 0

@@ -1,4 +1,8 @@
-"""/healthz: this process runs. /readyz: it can answer, since a warm worker is alive; no while it drains."""
+"""Whether a gateway runs, and whether it can answer, since a warm worker is alive; no while it drains.
+
+/healthz and /readyz, and the names that the servers have for them that clients and monitors come from. All of them need
+no key and answer HEAD too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,11 @@ from starlette.responses import JSONResponse, Response
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.openapi import Described
 
-PATHS = ("/healthz", "/readyz")
+#: Text Embeddings Inference, Infinity and SageMaker's containers have /ping; Weaviate asks for the other.
+_ALIVE = ("/healthz", "/ping", "/.well-known/live")
+#: Text Embeddings Inference, vLLM, Infinity and llama.cpp have /health; Weaviate starts when the other says yes.
+_READY = ("/readyz", "/health", "/.well-known/ready")
+PATHS = (*_ALIVE, *_READY)
 
 
 class Health(BaseModel):
@@ -23,17 +31,19 @@ class Health(BaseModel):
 
 
 def add_to(app: FastAPI, described: Described) -> None:
-    """Add the paths that balancers ask; they need no key."""
-    for path, handler, summary in ((PATHS[0], healthz, "Whether it runs"), (PATHS[1], readyz, "Whether it can answer")):
-        app.add_api_route(
-            path,
-            handler,
-            methods=["GET"],
-            summary=summary,
-            operation_id=path.strip("/"),
-            response_class=Response,
-            responses=described.answers({200: [Health]}, [Health], (503,) if path == PATHS[1] else ()),
-        )
+    """Add the paths that balancers and monitors ask."""
+    for path in PATHS:
+        ready = path in _READY
+        for method in ("GET", "HEAD"):
+            app.add_api_route(
+                path,
+                readyz if ready else healthz,
+                methods=[method],
+                summary="Whether it can answer" if ready else "Whether it runs",
+                operation_id=_name(path) if method == "GET" else f"{_name(path)}_head",
+                response_class=Response,
+                responses=described.answers({200: [Health]}, [Health], (503,) if ready else ()),
+            )
 
 
 async def healthz(request: Request) -> Response:
@@ -46,5 +56,10 @@ async def readyz(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     reason = "draining" if gateway.draining else await gateway.readiness.lacking()
     if reason is None:
-        return JSONResponse({"status": "ready"})
+        # llama.cpp's clients wait for this word.
+        return JSONResponse({"status": "ready" if request.url.path == _READY[0] else "ok"})
     return JSONResponse({"status": "not ready", "reason": reason}, 503, headers={"retry-after": "1"})
+
+
+def _name(path: str) -> str:
+    return path.strip("/").replace(".", "").replace("-", "_").replace("/", "_")

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rerank_producer.gateway import dialect
+from rerank_producer.gateway.apis.paths import Choose
 from rerank_producer.gateway.ask import Api, Problem
 from rerank_producer.gateway.body import decode_json, read_body
 from rerank_producer.gateway.disconnect import while_connected
@@ -31,8 +32,6 @@ from rerank_producer.gateway.terms import terms_of
 log = logging.getLogger(__name__)
 #: As nginx logs it; nobody is there to read it.
 CLIENT_GONE = 499
-#: From a decoded body and the header that names an API to the API.
-Choose = Callable[[Any, str | None], Api]
 Handler = Callable[[Request], Awaitable[Response]]
 
 

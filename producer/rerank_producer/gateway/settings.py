@@ -62,10 +62,12 @@ class GatewaySettings(BaseSettings):
         description="Origins, by comma, whose pages may call this gateway from a browser; `*` for all.",
     )
     stand_in_for: Names = Field(
-        ("rerank-*", "jina-*", "voyage-*"),
-        description="Model names, by comma, with * and ?, that the fleet's own model answers for, so that code written "
-        "for a hosted API needs no change but its URL. The answer names the model that scored. Other names that the "
-        "fleet does not serve are an error.",
+        ("rerank-*", "jina-*", "voyage-*", "*"),
+        description="Model names, by comma, with * and ?, that are answered though the fleet serves none of that name, "
+        "so that code and applications written for other servers need no change but their URL: by the gateway's own "
+        "model (RERANK_MODEL), or the only one that is served. The answer names the model that scored. `*` alone is "
+        "every name, as long as the fleet serves one model; where it serves several, none of them is meant. Other "
+        "names are an error; empty: all names but those that are served.",
     )
     overflow_url: str | None = Field(
         None,

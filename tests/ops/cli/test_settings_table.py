@@ -32,7 +32,7 @@ def test_every_setting_has_a_row_with_its_meaning(part: str, prefix: str, settin
 
 def test_defaults_are_written_as_a_variable_would_be() -> None:
     assert "| `RERANK_CACHE` | `true` |" in render("settings")
-    assert "| `RERANK_GATEWAY_STAND_IN_FOR` | `rerank-*,jina-*,voyage-*` |" in render("gateway-settings")
+    assert "| `RERANK_GATEWAY_STAND_IN_FOR` | `rerank-*,jina-*,voyage-*,*` |" in render("gateway-settings")
     assert "| `RERANK_GATEWAY_CORS_ORIGINS` | unset |" in render("gateway-settings")
 
 

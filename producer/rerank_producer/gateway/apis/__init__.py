@@ -7,11 +7,28 @@ of its bodies, for OpenAPI; answers are written as plain dicts, which tests hold
 from __future__ import annotations
 
 from rerank_producer.gateway.apis.cohere import COHERE_V1, COHERE_V2
+from rerank_producer.gateway.apis.dashscope import DASHSCOPE
+from rerank_producer.gateway.apis.either import EITHER
 from rerank_producer.gateway.apis.fleet import FLEET
 from rerank_producer.gateway.apis.jina import JINA
+from rerank_producer.gateway.apis.nvidia import NVIDIA
 from rerank_producer.gateway.apis.score import SCORE
 from rerank_producer.gateway.apis.similarity import SIMILARITY
 from rerank_producer.gateway.apis.tei import TEI
 from rerank_producer.gateway.apis.voyage import VOYAGE
+from rerank_producer.gateway.apis.weaviate import WEAVIATE
 
-__all__ = ["COHERE_V1", "COHERE_V2", "FLEET", "JINA", "SCORE", "SIMILARITY", "TEI", "VOYAGE"]
+__all__ = [
+    "COHERE_V1",
+    "COHERE_V2",
+    "DASHSCOPE",
+    "EITHER",
+    "FLEET",
+    "JINA",
+    "NVIDIA",
+    "SCORE",
+    "SIMILARITY",
+    "TEI",
+    "VOYAGE",
+    "WEAVIATE",
+]

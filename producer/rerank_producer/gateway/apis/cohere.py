@@ -1,13 +1,12 @@
-"""Cohere's rerank, v2 and v1. v1 also serves who speaks a dialect of it, such as clients of vLLM.
+"""Cohere's rerank, v2 and v1, as its own clients and those of vLLM, llama.cpp, Xinference and Together speak it.
 
-Wider than the original: `model` may be left out, `top_n` 0 means all, v2 takes document objects (LiteLLM sends them).
+Wider than the original: `model` may be left out, `top_n` 0 means all, v2 takes objects and gives documents back.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,38 +14,45 @@ from pydantic import BaseModel
 
 from rerank_producer.gateway.apis.cohere_bodies import (
     CohereRequest,
-    CohereV1Error,
     CohereV1Request,
     CohereV1Response,
     CohereV2Error,
     CohereV2Request,
     CohereV2Response,
+    hosted_by_cohere,
 )
+from rerank_producer.gateway.apis.documents import Document, text_of
 from rerank_producer.gateway.apis.ranked import cached_tokens, raw, relevance, rows, total_tokens
+from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import pair_length, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.errors import InvalidRequest
 
 _DOCUMENTS_PER_UNIT = 100
 _NO_SPANS = "relevant_spans: no spans are found here"
-Document = str | dict[str, Any]
+_SHOWN_PLACES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CohereParsed:
-    """A body of v2, and what v1 has in common with it."""
+    """A body of v2, and what v1 has in common with it; `returned` are the documents that its answer repeats, if any."""
 
     asks: tuple[Ask]
     top_n: int | None
     version: str
+    activated: bool
     warnings: tuple[str, ...] = ()
-    activated: bool = True
+    returned: Sequence[Document | None] | None = None
 
     def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
         """Return the answer's body."""
         (answer,) = answers
         ranked = rows(answer.response.results, self.top_n, relevance if self.activated else raw)
-        results = [{"index": index, "relevance_score": score} for index, score in ranked]
+        results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in ranked]
+        if self.returned is not None:
+            for result in results:
+                document = self.returned[result["index"]]
+                result["document"] = document if isinstance(document, dict) else {"text": document or ""}
         return {"id": request_id, "results": results, "meta": self._meta(answer)}
 
     def _meta(self, answer: Answer) -> dict[str, Any]:
@@ -63,21 +69,15 @@ class CohereParsed:
 
 @dataclass(frozen=True, slots=True)
 class CohereV1Parsed(CohereParsed):
-    """A body of v1; `returned` are the documents that its answer repeats, if any."""
-
-    returned: Sequence[Document] | None = None
+    """A body of v1."""
 
     def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
         """Return the answer's body."""
         (answer,) = answers
         content = CohereParsed.render(self, request_id, answers)
-        if self.returned is not None:
-            for result in content["results"]:
-                document = self.returned[result["index"]]
-                result["document"] = {"text": document} if isinstance(document, str) else document
         tokens = total_tokens(answer.response)
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return content | {"model": answer.response.model.name, "usage": usage}
+        usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+        return content | {"object": "rerank", "model": answer.response.model.name, "usage": usage}
 
 
 class CohereV2:
@@ -92,8 +92,19 @@ class CohereV2:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(CohereV2Request, body)
         spans = request.relevant_spans is not None and request.relevant_spans.get("mode") != "disabled"
-        ask = _ask(request, request.max_tokens_per_doc)
-        return CohereParsed((ask,), request.top_n, "2", warnings=(_NO_SPANS,) if spans else ())
+        wanted = request.return_documents
+        if wanted is None:
+            # vLLM has this path too and repeats them always; who names a model of their own came from there.
+            wanted = bool(request.model) and not hosted_by_cohere(request.model)
+        ask, warnings = read_ask(request)
+        return CohereParsed(
+            (ask,),
+            request.best,
+            "2",
+            request.activated,
+            warnings=(*warnings, _NO_SPANS) if spans else warnings,
+            returned=request.documents if wanted else None,
+        )
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""
@@ -106,40 +117,37 @@ class CohereV1:
     name: str = "cohere-v1"
     request: type[BaseModel] = CohereV1Request
     response: type[BaseModel] = CohereV1Response
-    error: type[BaseModel] = CohereV1Error
+    error: type[BaseModel] = ToldError
 
     def parse(self, body: Any) -> CohereV1Parsed:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(CohereV1Request, body)
-        return CohereV1Parsed(
-            (_ask(request, request.max_tokens_per_doc, request.truncate_prompt_tokens),),
-            request.top_n,
-            "1",
-            activated=request.use_activation is not False,
-            returned=request.documents if request.return_documents else None,
-        )
+        ask, warnings = read_ask(request)
+        returned = request.documents if request.return_documents else None
+        return CohereV1Parsed((ask,), request.best, "1", request.activated, warnings=warnings, returned=returned)
 
-    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
+    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""
-        return problem.status, {"message": problem.message}
+        return problem.status, told(problem)
 
 
-def _ask(request: CohereRequest, *lengths: int | None) -> Ask:
+def read_ask(request: CohereRequest) -> tuple[Ask, tuple[str, ...]]:
+    """Return what a body asks, and what to tell of it. Raises InvalidRequest that names the document."""
     if not request.documents:
         raise InvalidRequest("documents: list of documents must not be empty")
-    fields = request.rank_fields or ["text"]
-    texts = [
-        document if isinstance(document, str) else _text(document, index, fields)
+    found = [
+        text_of(document, f"documents.{index}", request.rank_fields or ())
         for index, document in enumerate(request.documents)
     ]
-    return Ask(request.query, texts, model=request.model, max_length=pair_length(*lengths))
+    length = pair_length(request.max_tokens_per_doc, request.truncate_prompt_tokens)
+    ask = Ask(request.query, [text or "" for text in found], model=request.model, max_length=length)
+    nulls = [f"documents.{index}" for index, text in enumerate(found) if text is None]
+    return ask, (_of_nulls(nulls),) if nulls else ()
 
 
-def _text(document: Mapping[str, Any], index: int, fields: Sequence[str]) -> str:
-    values = [document[field] for field in fields if document.get(field) is not None]
-    if not values:
-        raise InvalidRequest(f"documents.{index}: has none of the fields to rank; without `rank_fields` that is `text`")
-    return "\n".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values)
+def _of_nulls(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _SHOWN_PLACES} more" if len(places) > _SHOWN_PLACES else ""
+    return f"null where a text was expected, scored as an empty one: {', '.join(places[:_SHOWN_PLACES])}{more}"
 
 
 COHERE_V2 = CohereV2()

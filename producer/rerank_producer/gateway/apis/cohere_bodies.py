@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
 
-from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN
+from rerank_producer.gateway.apis.validation import Body, Documents, TopN
 from rerank_shared.schemas import Text
 
 _QUESTION = "What is the capital of the United States?"
@@ -18,31 +19,67 @@ _CITIES: list[JsonValue] = [
 _EXAMPLE: JsonDict = {"model": "rerank-v3.5", "query": _QUESTION, "documents": _CITIES, "top_n": 1}
 
 
+#: Of models that Cohere hosts, whoever passes the name on: rerank-v3.5, cohere/rerank-english-v3.0.
+_HOSTED = re.compile(r"(?:.*/)?rerank-(?:v\d|english|multilingual)")
+
+
+def hosted_by_cohere(model: str | None) -> bool:
+    """Whether a model's name is one of Cohere's."""
+    return model is not None and _HOSTED.match(model) is not None
+
+
 class CohereRequest(Body):
-    """What v1 and v2 have in common."""
+    """What v1 and v2 have in common. `top_k` and what follows is not Cohere's, but of servers that speak its API."""
 
     expected: ClassVar[dict[str, str]] = {
         "query": "a text expected",
         "documents": "a list of texts, or of objects that hold a text, expected",
+        "documents[]": "a text, or an object that holds one, expected",
         "rank_fields": "a list of field names expected",
+        "rank_fields[]": "a field name expected",
         "top_n": "a whole number from 0 expected (0: all)",
+        "top_k": "a whole number from 0 expected (0: all)",
+        "max_tokens_per_doc": "a whole number from 1 expected",
+        "truncate_prompt_tokens": "a whole number from -1 expected",
     }
 
     model: Text | None = Field(None, description="Name of the model; without one, the fleet's own.")
     query: Text = Field(description="What the documents are compared with.")
-    documents: TextsOrObjects = Field(
-        description="Candidates: texts, or objects of which `text`, or the fields of `rank_fields`, are scored."
+    documents: Documents = Field(
+        description="Candidates: texts, or objects of which `text`, or the fields of `rank_fields`, are scored, or all "
+        "of it as JSON where there is no `text`. Null is an empty text, and `meta.warnings` says so."
     )
     top_n: TopN | None = Field(None, description="How many of the best to answer; all of them without it, or with 0.")
     rank_fields: Annotated[list[Text], Field(fail_fast=True)] | None = Field(
         None, description="Fields of document objects to score, one a line, in this order. Without it, `text`."
     )
-    max_tokens_per_doc: Annotated[int, Field(ge=0)] | None = Field(
+    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Tokens after which a document is cut, the query counted with it. Never more than the model "
-        "reads, which is also what 0 means.",
+        description="Tokens after which a document is cut, the query counted with it. Never more than the model reads.",
     )
     priority: int | None = Field(None, description="Accepted and ignored: requests are served by their deadlines.")
+    return_documents: bool | None = Field(
+        None,
+        description="Whether the answer repeats the documents. Not by default; at v2 they are where `model` is not one "
+        "of Cohere's, as vLLM has it there.",
+    )
+    top_k: TopN | None = Field(None, description="Another name of `top_n`, which comes first.")
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = Field(
+        None, description="As vLLM has it: tokens of a pair, at most. -1 or 0: what the model reads."
+    )
+    use_activation: bool | None = Field(None, description="As vLLM has it. False: logits instead of scores.")
+    activation: bool | None = Field(None, description="An older name of `use_activation`.")
+    raw_scores: bool | None = Field(None, description="As Infinity has it. True: logits instead of scores.")
+
+    @property
+    def best(self) -> int | None:
+        """How many to answer; None or 0 for all."""
+        return self.top_k if self.top_n is None else self.top_n
+
+    @property
+    def activated(self) -> bool:
+        """Whether scores are wanted, not logits."""
+        return self.use_activation is not False and self.activation is not False and not self.raw_scores
 
 
 class CohereV2Request(CohereRequest):
@@ -72,12 +109,7 @@ class CohereV1Request(CohereRequest):
         }
     )
 
-    return_documents: bool | None = Field(None, description="Whether the answer repeats the documents. Not by default.")
     max_chunks_per_doc: int | None = Field(None, description="Accepted and ignored: documents are cut, not chunked.")
-    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = Field(
-        None, description="As vLLM has it: tokens of a pair, at most. -1 or 0: what the model reads."
-    )
-    use_activation: bool | None = Field(None, description="As vLLM has it. False: logits instead of scores.")
 
 
 class CohereResult(BaseModel):
@@ -85,11 +117,6 @@ class CohereResult(BaseModel):
 
     index: int = Field(description="Its position in `documents`.")
     relevance_score: float = Field(description="The higher, the more relevant.")
-
-
-class CohereV1Result(CohereResult):
-    """A document's place in the answer, with the document where that was asked for."""
-
     document: dict[str, Any] | None = Field(None, description="The document as it was sent; a text as `{text}`.")
 
 
@@ -119,7 +146,7 @@ class CohereMeta(BaseModel):
     billed_units: CohereBilledUnits
     tokens: CohereTokens
     cached_tokens: int = Field(description="Those of `tokens` whose scores were known.")
-    warnings: list[str] | None = Field(None, description="Documents cut or not scored in time, another model, spans.")
+    warnings: list[str] | None = Field(None, description="Documents cut, null or late; another model; spans.")
 
 
 class CohereV2Response(BaseModel):
@@ -134,15 +161,17 @@ class VllmUsage(BaseModel):
     """Tokens of all pairs, cached ones too."""
 
     prompt_tokens: int
+    completion_tokens: int
     total_tokens: int
 
 
 class CohereV1Response(BaseModel):
-    """Answer of `POST /v1/rerank`; `model` and `usage` are for clients of vLLM."""
+    """Answer of `POST /v1/rerank`; `object`, `model` and `usage` are for clients of vLLM, Infinity and Together."""
 
     id: str
+    object: Literal["rerank"]
     model: str = Field(description="The model that scored, not the name it was asked for by.")
-    results: list[CohereV1Result]
+    results: list[CohereResult]
     meta: CohereMeta
     usage: VllmUsage
 
@@ -151,10 +180,4 @@ class CohereV2Error(BaseModel):
     """An error of v2."""
 
     id: str
-    message: str
-
-
-class CohereV1Error(BaseModel):
-    """An error of v1."""
-
     message: str

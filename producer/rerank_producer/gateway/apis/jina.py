@@ -1,5 +1,7 @@
 """Jina's rerank. Documents come back only if asked for, as its hosted API has it since October 2025: no common client
-reads them, and who sent them has them."""
+reads them, and who sent them has them. Errors are told under the names of others too, as its models are also served by
+others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.documents import query_of, required_text
 from rerank_producer.gateway.apis.ranked import rows, total_tokens
+from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.errors import InvalidRequest
@@ -34,13 +38,18 @@ class JinaRequest(Body):
     expected: ClassVar[dict[str, str]] = {
         "query": "a text, or an object with a `text`, expected",
         "documents": "a list of texts, or of objects with a `text`, expected",
+        "documents[]": "a text, or an object with a `text`, expected",
         "top_n": "a whole number from 0 expected (0: all)",
+        "top_k": "a whole number from 0 expected (0: all)",
     }
 
     model: Text | None = Field(None, description="Name of the model; without one, the fleet's own.")
     query: Text | dict[str, Any] = Field(description="What the documents are compared with: a text, or `{text}`.")
-    documents: TextsOrObjects = Field(description="Candidates: texts, or `{text}`. Images are refused.")
+    documents: TextsOrObjects = Field(
+        description="Candidates: texts, or `{text}`; an object without a `text` is scored as JSON. Images are refused."
+    )
     top_n: TopN | None = Field(None, description="How many of the best to answer; all of them without it, or with 0.")
+    top_k: TopN | None = Field(None, description="Not of the original: another name of `top_n`, which comes first.")
     return_documents: bool | None = Field(None, description="Whether the answer repeats the documents. Not by default.")
 
 
@@ -72,12 +81,6 @@ class JinaResponse(BaseModel):
     object: str
     usage: JinaUsage
     results: list[JinaResult]
-
-
-class JinaError(BaseModel):
-    """An error, as Jina's clients read it."""
-
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +115,20 @@ class Jina:
     name: str = "jina"
     request: type[BaseModel] = JinaRequest
     response: type[BaseModel] = JinaResponse
-    error: type[BaseModel] = JinaError
+    error: type[BaseModel] = ToldError
 
     def parse(self, body: Any) -> JinaParsed:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(JinaRequest, body)
-        texts = [_text(document, f"documents.{index}") for index, document in enumerate(request.documents)]
-        ask = Ask(_text(request.query, "query"), texts, model=request.model)
-        return JinaParsed((ask,), request.top_n, bool(request.return_documents))
+        texts = [required_text(document, f"documents.{index}") for index, document in enumerate(request.documents)]
+        ask = Ask(query_of(request.query), texts, model=request.model)
+        best = request.top_k if request.top_n is None else request.top_n
+        return JinaParsed((ask,), best, bool(request.return_documents))
 
-    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
+    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error; a field that is wrong is 422 there."""
         status = 422 if (problem.status, problem.code) == (400, InvalidRequest.code) else problem.status
-        return status, {"detail": problem.message}
-
-
-def _text(value: str | dict[str, Any], name: str) -> str:
-    if isinstance(value, str):
-        return value
-    text = value.get("text")
-    if isinstance(text, str):
-        return text
-    if "image" in value:
-        raise InvalidRequest(f"{name}: an image, which the models here can't read; send its text as `text`")
-    raise InvalidRequest(f"{name}: an object without a `text`; a text, or an object with one, expected")
+        return status, told(problem)
 
 
 JINA = Jina()

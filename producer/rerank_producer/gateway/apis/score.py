@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.ranked import raw, relevance, rows, total_tokens
+from rerank_producer.gateway.apis.told import ErrorInfo, error_info
 from rerank_producer.gateway.apis.validation import Body, Texts, pair_length, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.errors import InvalidRequest
@@ -21,15 +22,6 @@ from rerank_shared.schemas import Text
 #: In the order in which they are looked for.
 _NAMES = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
 _ONE_OR_MANY = "a text, or a list of texts, expected"
-_TYPES = {
-    400: "BadRequestError",
-    401: "AuthenticationError",
-    403: "PermissionDeniedError",
-    404: "NotFoundError",
-    429: "RateLimitError",
-    503: "ServiceUnavailableError",
-    504: "GatewayTimeoutError",
-}
 
 
 class ScoreRequest(Body):
@@ -45,6 +37,7 @@ class ScoreRequest(Body):
     )
     expected: ClassVar[dict[str, str]] = {
         **{name: _ONE_OR_MANY for names in _NAMES for name in names},
+        **{f"{name}[]": "a text expected" for names in _NAMES for name in names},
         "truncate_prompt_tokens": "a whole number from -1 expected",
     }
 
@@ -60,6 +53,7 @@ class ScoreRequest(Body):
         None, description="Tokens of a pair, at most. -1 or 0: what the model reads."
     )
     use_activation: bool | None = Field(None, description="False: logits. Else the model's own activation of them.")
+    activation: bool | None = Field(None, description="An older name of `use_activation`.")
 
 
 class ScoreData(BaseModel):
@@ -89,19 +83,10 @@ class ScoreResponse(BaseModel):
     usage: ScoreUsage
 
 
-class ScoreErrorInfo(BaseModel):
-    """What went wrong."""
-
-    message: str
-    type: str
-    param: str | None
-    code: int
-
-
 class ScoreError(BaseModel):
     """An error of vLLM."""
 
-    error: ScoreErrorInfo
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +138,12 @@ class Score:
             Ask(query, [second[place] for place in places], model=request.model, max_length=max_length)
             for query, places in by_query.items()
         )
-        return ScoreParsed(asks, tuple(map(tuple, by_query.values())), request.use_activation is not False, self.clock)
+        activated = request.use_activation is not False and request.activation is not False
+        return ScoreParsed(asks, tuple(map(tuple, by_query.values())), activated, self.clock)
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""
-        kind = _TYPES.get(problem.status, "BadRequestError" if problem.status < 500 else "InternalServerError")
-        return problem.status, {
-            "error": {"message": problem.message, "type": kind, "param": None, "code": problem.status}
-        }
+        return problem.status, {"error": error_info(problem)}
 
 
 def _sides(request: ScoreRequest) -> tuple[list[str], list[str]]:

@@ -32,6 +32,7 @@ class SimilarityInputs(Body):
     expected: ClassVar[dict[str, str]] = {
         "source_sentence": "a text expected",
         "sentences": "a list of texts expected",
+        "sentences[]": "a text expected",
     }
 
     source_sentence: Text = Field(description="The query.")

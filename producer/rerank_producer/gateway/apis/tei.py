@@ -47,6 +47,7 @@ class TeiRequest(Body):
     expected: ClassVar[dict[str, str]] = {
         "query": "a text expected",
         "texts": "a list of texts expected",
+        "texts[]": "a text expected",
         "top_n": "a whole number from 0 expected (0: all)",
         "truncation_direction": "Left or Right expected",
     }

@@ -7,17 +7,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.schemas import MIN_LENGTH, Text
 
+
+def _no_flag(value: Any) -> Any:
+    """Refuse true, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise ValueError("a whole number expected")
+    return value
+
+
 #: Strings only; texts elsewhere are too.
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 TextsOrObjects = Annotated[list[Text | dict[str, Any]], Field(fail_fast=True)]
+Documents = Annotated[list[Text | dict[str, Any] | None], Field(fail_fast=True)]
 #: 0 means all, as clients of vLLM and its kin send it.
-TopN = Annotated[int, Field(ge=0)]
+TopN = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
 _SHOWN_MISTAKES = 5
+#: By the begin of pydantic's name of a mistake, for fields without words of their own.
+_EXPECTED = {
+    "bool_": "true or false expected",
+    "int_": "a whole number expected",
+    "string_": "a text expected",
+    "list_": "a list expected",
+    "dict_": "an object expected",
+}
 
 
 class Body(BaseModel):
@@ -25,7 +42,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    #: What to say of a field that is wrong, where pydantic's own words would speak of its types.
+    #: What to say of a field that is wrong, where pydantic's own words would speak of its types; `name[]` of one item.
     expected: ClassVar[dict[str, str]] = {}
 
 
@@ -54,12 +71,16 @@ def _explain(error: ValidationError, expected: dict[str, str]) -> str:
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         field, *within = item["loc"]
         name = str(field)
-        hint = expected.get(name, item["msg"])
+        index = next((part for part in within if isinstance(part, int)), None)
+        hint = expected.get(name if index is None else f"{name}[]") or _hint(item["type"], item["msg"])
         if item["type"] == "missing" and not within:
             hint = f"is missing; {hint}" if name in expected else "is missing"
-        index = next((part for part in within if isinstance(part, int)), None)
         if name not in lines or index is not None:
             lines[name] = f"{name}: {hint}" if index is None else f"{name}.{index}: {hint}"
     shown = list(lines.values())[:_SHOWN_MISTAKES]
     more = f" (and {len(lines) - len(shown)} more)" if len(lines) > len(shown) else ""
     return "; ".join(shown) + more
+
+
+def _hint(kind: str, message: str) -> str:
+    return next((hint for begin, hint in _EXPECTED.items() if kind.startswith(begin)), message)

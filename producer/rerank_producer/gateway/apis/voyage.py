@@ -33,6 +33,7 @@ class VoyageRequest(Body):
     expected: ClassVar[dict[str, str]] = {
         "query": "a text expected",
         "documents": "a list of texts expected",
+        "documents[]": "a text expected",
         "top_k": "a whole number from 0 expected (0: all)",
     }
 

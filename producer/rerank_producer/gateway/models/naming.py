@@ -1,0 +1,91 @@
+"""Which model answers for a name. A pure rule over what is served at the moment.
+
+People type the name of the server they come from, and most applications insist on one. A name that is served is that
+model; so is its last part where no other model has it (`bge-reranker-v2-m3` for `BAAI/bge-reranker-v2-m3`), since some
+applications take no slash. What stands for any other name is the gateway's own model, or the only one that is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from rerank_shared.catalogue import name_of
+from rerank_shared.errors import UnknownModel
+
+#: As a pattern of its own: any name, as long as there is one model that it can mean.
+ANY = "*"
+_SHOWN_CHARS = 200
+#: Name by which a model may be asked for -> the model's own.
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The model to ask the fleet for; `in_place_of` is the name that it stands in for, None where it is meant."""
+
+    model: str
+    in_place_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """`own` is the gateway's model; `stand_in_for` are patterns of names that it may stand in for."""
+
+    own: str
+    stand_in_for: tuple[str, ...]
+
+    def named(self, name: str | None, served: Names) -> Named:
+        """Return the model for the name in a request, None or empty for the gateway's own.
+
+        Where nobody has said what is served, it is the request that finds out. Raises UnknownModel.
+        """
+        wanted = name_of(name) if name else self.own
+        if not served:
+            return Named(self.own if self._matches(wanted) or ANY in self.stand_in_for else wanted)
+        meant = wanted if wanted in served else _by_last_part(wanted, served)
+        if meant is not None:
+            return Named(meant)
+        substitute = self._substitute(served)
+        if substitute is None or not (self._matches(wanted) or (ANY in self.stand_in_for and _only(served))):
+            raise UnknownModel(self._refusal(wanted, served))
+        return Named(substitute, in_place_of=wanted)
+
+    def _substitute(self, served: Names) -> str | None:
+        return self.own if self.own in served else _only(served)
+
+    def _matches(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.stand_in_for if pattern != ANY)
+
+    def _refusal(self, wanted: str, served: Names) -> str:
+        several = _only(served) is None
+        none = " or none" if self.own in served else ""
+        return (
+            f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(sorted(served))}. Send one "
+            f"of these names{none}; or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names that its "
+            f"own model answers for{'' if several else ', * for all'}"
+        )
+
+
+def _only(served: Names) -> str | None:
+    """Return the one model that is served, by its own name; None where there are several."""
+    models = set(served.values())
+    return models.pop() if len(models) == 1 else None
+
+
+def _by_last_part(wanted: str, served: Names) -> str | None:
+    """Return the name of the model whose last part is what is wanted, None where there is none or another has it."""
+    if "/" in wanted:
+        return None
+    models = {model for name, model in served.items() if _last_part(name) == wanted.casefold()}
+    return models.pop() if len(models) == 1 else None
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2].casefold()
+
+
+def shown(name: str) -> str:
+    """Return a name as messages have it, cut where it is no name but a text."""
+    return repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…")

@@ -1,0 +1,100 @@
+"""Which model answers for a name: what is served, its last part, what it stands in for, and what is nobody's."""
+
+from __future__ import annotations
+
+import pytest
+
+from rerank_producer.gateway.models.naming import ANY, Named, Naming
+from rerank_producer.gateway.settings import load_gateway_settings
+from rerank_shared.errors import UnknownModel
+
+OWN = "cross-encoder/ms-marco-MiniLM-L-12-v2"
+OTHER = "BAAI/bge-reranker-v2-m3"
+ONE = {OWN: OWN}
+TWO = {OWN: OWN, OTHER: OTHER}
+#: Exported models go by their source, too.
+ALIASED = {OTHER: OTHER, "file:/srv/bge": OTHER}
+HOSTED = ["rerank-v3.5", "jina-reranker-v2-base-multilingual", "rerank-2.5", "voyage-rerank"]
+ODD = ["bge-reranker-v2-m3", "default", "Rerank-v3.5", "cohere/rerank-v3.5", "cross-encoder/ms-marco-MiniLM-L12-v2"]
+
+DEFAULT = Naming(OWN, load_gateway_settings().stand_in_for)
+STRICT = Naming(OWN, ())
+
+
+@pytest.mark.parametrize("naming", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        (None, OWN),
+        ("", OWN),
+        (OWN, OWN),
+        (OTHER, OTHER),
+        (f"hf:{OTHER}", OTHER),
+        ("ms-marco-MiniLM-L-12-v2", OWN),
+        ("BGE-reranker-v2-m3", OTHER),
+    ],
+)
+def test_what_is_served_is_meant_and_so_is_its_last_part(naming: Naming, name: str | None, model: str) -> None:
+    assert naming.named(name, TWO) == Named(model)
+
+
+@pytest.mark.parametrize("name", HOSTED + ODD)
+def test_a_fleet_of_one_model_answers_for_every_name(name: str) -> None:
+    assert DEFAULT.named(name, ONE) == Named(OWN, in_place_of=name)
+
+
+@pytest.mark.parametrize("name", [*HOSTED, *ODD[1:]])
+def test_so_does_one_that_serves_another_than_the_gateway_s(name: str) -> None:
+    assert DEFAULT.named(name, ALIASED) == Named(OTHER, in_place_of=name)
+    assert DEFAULT.named(None, ALIASED) == Named(OTHER, in_place_of=OWN)
+    assert Naming("file:/srv/bge", (ANY,)).named(name, ALIASED) == Named("file:/srv/bge", in_place_of=name)
+
+
+@pytest.mark.parametrize("name", HOSTED)
+def test_of_several_models_the_gateway_s_own_answers_for_hosted_ones(name: str) -> None:
+    assert DEFAULT.named(name, TWO) == Named(OWN, in_place_of=name)
+
+
+@pytest.mark.parametrize("name", ["default", "cohere/rerank-v3.5"])
+def test_of_several_models_none_is_meant_by_another_name(name: str) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        DEFAULT.named(name, TWO)
+    assert caught.value.message == (
+        f"model: {name!r} is not served by this fleet, which serves {OTHER}, {OWN}. Send one of these names or none; "
+        "or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names that its own model answers for"
+    )
+
+
+@pytest.mark.parametrize("name", [*HOSTED, *ODD])
+def test_a_strict_gateway_says_what_to_set(name: str) -> None:
+    with pytest.raises(UnknownModel, match=r"RERANK_GATEWAY_STAND_IN_FOR .* \* for all$"):
+        STRICT.named(name, ONE)
+    with pytest.raises(UnknownModel, match=f"^model: '{OWN}' is not served by this fleet, which serves BAAI.*m3. Send"):
+        STRICT.named(None, {OTHER: OTHER})
+
+
+def test_listed_names_are_those_that_are_stood_in_for() -> None:
+    listed = Naming(OWN, ("bge-*", "defaul?"))
+    assert listed.named("bge-reranker-v2-m3", ONE).model == OWN
+    assert listed.named("default", ONE).model == OWN
+    with pytest.raises(UnknownModel):
+        listed.named("rerank-v3.5", ONE)
+
+
+def test_a_last_part_that_two_models_have_is_not_one_s_name() -> None:
+    served = {"a/reranker": "a/reranker", "b/reranker": "b/reranker"}
+    with pytest.raises(UnknownModel):
+        Naming("a/reranker", ()).named("reranker", served)
+
+
+def test_before_anything_is_announced_the_request_finds_out() -> None:
+    assert DEFAULT.named("default", {}) == Named(OWN)
+    assert Naming(OWN, ("rerank-*",)).named("rerank-v3.5", {}) == Named(OWN)
+    assert STRICT.named("default", {}) == Named("default")
+    assert STRICT.named(None, {}) == Named(OWN)
+
+
+def test_a_name_that_is_a_text_is_not_repeated_whole() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        STRICT.named("x" * 100_000, ONE)
+    assert len(caught.value.message) < 1_000
