@@ -56,6 +56,20 @@ def test_a_key_gets_in(guarded: Guarded) -> None:
     assert guarded.post(None, **{"x-api-key": guarded.keys["shop"]}).status_code == 200
 
 
+def test_one_key_in_two_headers_is_one_key(guarded: Guarded) -> None:
+    assert guarded.post("shop", **{"x-api-key": guarded.keys["shop"]}).status_code == 200
+    answer = guarded.post("shop", **{"x-api-key": guarded.keys["news"]})
+    assert answer.status_code == 401
+    assert "more than one API key" in answer.json()["message"]
+
+
+def test_a_key_needs_neither_a_known_name_nor_a_page_of_the_gateway(guarded: Guarded) -> None:
+    """No page of another site has one, and no browser adds one by itself."""
+    elsewhere = {"host": "rerank.example", "origin": "https://shop.example", "sec-fetch-site": "cross-site"}
+    assert guarded.post("shop", **elsewhere).status_code == 200
+    assert guarded.post(None, **elsewhere).status_code == 401
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic dTpw", "Bearer rrf_abcdefgh_" + "x" * 43])
 def test_without_one_nobody_does(guarded: Guarded, header: str) -> None:
     paths = ["/v2/rerank", "/v1/rerank", "/rerank", "/score", "/similarity", "/fleet/rerank", "/v1/jobs"]

@@ -20,6 +20,7 @@ from rerank_producer.gateway.ask import Api, Problem
 from rerank_producer.gateway.drain import told_of_signals
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.openapi import REFUSALS, TERMS, Described, Header
+from rerank_producer.gateway.paths import PlainPaths
 from rerank_producer.gateway.serve import Choose, Exchange, served_rerank
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
@@ -51,6 +52,7 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
         description="Reranking by a fleet of cross-encoder workers, in the shapes of APIs that people have code for.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
         exception_handlers={HTTPException: _no_such_path},
     )
@@ -62,6 +64,7 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
         part.add_to(app, described)
     app.router.routes.extend(pages.routes())
     described.install(app, public=health.PATHS)
+    app.add_middleware(PlainPaths)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -14,6 +14,7 @@ from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.keyring import Keyring
 from rerank_producer.gateway.latency import Latencies
 from rerank_producer.gateway.live import Live
+from rerank_producer.gateway.origins import Visitors
 from rerank_producer.gateway.overflow import Overflow
 from rerank_producer.gateway.rate import Meter
 from rerank_producer.gateway.readiness import Readiness
@@ -35,6 +36,7 @@ class Gateway:
         self.fleet = fleet
         self.settings = settings
         self.keyring = None if settings.keys is None else Keyring.open(settings.keys)
+        self.visitors = Visitors.of(settings)
         self.overflow = Overflow.of(settings)
         self.client = AsyncRerankClient(fleet)
         self.keys = Keys(fleet.namespace)
