@@ -142,6 +142,15 @@ def test_no_text_gets_in(tmp_path_factory: pytest.TempPathFactory, text: str, na
     refusal(Keyring.open(path), Headers(raw=[(name.encode(), text.encode())]))
 
 
+def test_who_shares_cached_scores_is_said_of_a_key_or_of_all() -> None:
+    second = an_entry(id='"ijklmnop"', name='"second"', cache_scope='"fleet"')
+    scopes = [entry.key.cache_scope for entry in parse('cache_scope = "tenant"\n' + an_entry() + second)]
+    assert scopes == ["tenant", "fleet"]
+    assert [entry.key.cache_scope for entry in parse(an_entry())] == ["fleet"]
+    with pytest.raises(ConfigurationError, match="cache_scope"):
+        parse(an_entry(cache_scope='"mine"'))
+
+
 def test_who_sends_none_is_told_how_and_who_sends_two_is_refused(world: World) -> None:
     key, other = world.add("search"), world.add("another")
     keyring = world.open()

@@ -104,6 +104,7 @@ class Answering:
             model=self.model_for(ask.model),
             tenant=terms.tenant(ask),
             tokenizer_digest=ask.tokenizer_digest,
+            cache_scope=terms.cache_scope(ask),
             partial=terms.partial,
         )
 
@@ -123,6 +124,7 @@ class Answering:
                 model=self.model_for(ask.model),
                 tenant=terms.tenant(ask),
                 tokenizer_digest=ask.tokenizer_digest,
+                cache_scope=terms.cache_scope(ask),
             )
         return handle, bill.headers
 
