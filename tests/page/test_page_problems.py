@@ -44,6 +44,7 @@ def test_nothing_to_ask_is_told_where_it_is_missing_without_asking(board: Board)
     board.page.click("#run")
     assert board.page.locator("#query-note.wrong").inner_text() == "the query is empty"
     assert board.focused() == "query"
+    assert board.page.get_attribute("#query", "aria-invalid") == "true"
     # The answer before is still there to be read, and said to be of another request: its figures too.
     assert board.page.locator("#ranking.stale").count() == 1
     assert board.page.evaluate("getComputedStyle(document.querySelector('.summary')).opacity") == "0.5"

@@ -106,7 +106,7 @@ function note(field, wrong, told = "") {
   const place = $(NOTES[field]);
   place.textContent = wrong || told;
   place.classList.toggle("wrong", Boolean(wrong));
-  $(field).toggleAttribute("aria-invalid", Boolean(wrong));
+  $(field).setAttribute("aria-invalid", String(Boolean(wrong)));
 }
 
 const hint = () => `press Rerank, or ${MAC ? "⌘ ↵" : "Ctrl ↵"}`;
