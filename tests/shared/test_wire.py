@@ -27,7 +27,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
@@ -233,6 +233,8 @@ def _assert_is(value: Any, hint: Any) -> None:
         assert isinstance(value, str | TokenIds)
     elif hint is JobClass:
         assert value in ("interactive", "bulk")
+    elif hint is CacheScope:
+        assert value in ("fleet", "tenant")
     else:
         assert isinstance(value, hint)
         for field, inner in get_type_hints(hint).items():
