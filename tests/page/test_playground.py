@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import httpx
 import pytest
@@ -47,11 +48,13 @@ def test_scores_and_bars_are_those_of_the_api(board: Board, shown: TestGateway) 
     results = httpx.post(f"{shown.url}/fleet/rerank", json=body, trust_env=False).json()["results"]
     assert [row.index for row in rows] == [result["index"] for result in results] == [1, 0]
     for row, result in zip(rows, results, strict=True):
-        assert row.share == pytest.approx(result["relevance_score"], abs=1e-3)
+        # A tenth of the bar for ten times the odds, which a logit is the logarithm of.
+        assert row.share == pytest.approx(0.5 + result["logit"] / math.log(10) / 10, abs=2e-3)
     assert rows[0].score == f"{results[0]['relevance_score']:.4f}"
     assert rows[1].score == "<0.0001"
     lengths = board.page.eval_on_selector_all(".track i", "bars => bars.map(bar => bar.offsetWidth)")
-    assert lengths[0] > 10 * lengths[1]
+    assert lengths[0] > 10 * lengths[1] > 0
+    assert "tenth more for ten times the odds" in board.page.locator(".bars").inner_text()
 
 
 def test_each_document_has_a_line_from_its_old_place_to_its_new_one(board: Board) -> None:
