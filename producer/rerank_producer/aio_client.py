@@ -16,7 +16,7 @@ from rerank_producer.flow import Flow
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 
@@ -46,11 +46,14 @@ class AsyncRerankClient:
         model: str | None = None,
         tenant: str = "",
         tokenizer_digest: str | None = None,
+        cache_scope: CacheScope = "fleet",
         partial: bool = True,
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
         given = FirstStage(documents, lists, max_candidates)
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
+        options = request_options(
+            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
+        )
         return await self._flow.rerank(self._loops.get().port(), query, given, options, partial=partial)
 
     async def submit(
@@ -67,10 +70,13 @@ class AsyncRerankClient:
         model: str | None = None,
         tenant: str = "",
         tokenizer_digest: str | None = None,
+        cache_scope: CacheScope = "fleet",
     ) -> RerankHandle:
         """Enqueue a request for `collect()`; see RerankClient.submit."""
         given = FirstStage(documents, lists, max_candidates)
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
+        options = request_options(
+            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
+        )
         return RerankHandle(await self._flow.submit(self._loops.get().port(), query, given, options))
 
     async def collect(

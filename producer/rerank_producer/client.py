@@ -13,7 +13,7 @@ from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
 from rerank_producer.port import drive
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings, load_settings
 
@@ -44,6 +44,7 @@ class RerankClient:
         model: str | None = None,
         tenant: str = "",
         tokenizer_digest: str | None = None,
+        cache_scope: CacheScope = "fleet",
         partial: bool = True,
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query, best first.
@@ -59,11 +60,16 @@ class RerankClient:
         A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
         of the tokenizer.json that made them: of another than the served model's they are InvalidRequest.
 
+        With the `cache_scope` "tenant" scores are looked up, kept and shared in flight for `tenant` alone: no other
+        learns what it asked, and each pays for its own pairs.
+
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort), QueueUnavailable;
         JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers; InternalError.
         """
         given = FirstStage(documents, lists, max_candidates)
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
+        options = request_options(
+            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
+        )
         return drive(self._flow.rerank(self._port.get(), query, given, options, partial=partial))
 
     def submit(
@@ -80,6 +86,7 @@ class RerankClient:
         model: str | None = None,
         tenant: str = "",
         tokenizer_digest: str | None = None,
+        cache_scope: CacheScope = "fleet",
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
@@ -88,7 +95,9 @@ class RerankClient:
         release has announced the model. What becomes of the job is raised by `collect`.
         """
         given = FirstStage(documents, lists, max_candidates)
-        options = request_options(top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest)
+        options = request_options(
+            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
+        )
         return RerankHandle(drive(self._flow.submit(self._port.get(), query, given, options)))
 
     def collect(
@@ -159,6 +168,7 @@ def request_options(
     model: str | None,
     tenant: str,
     tokenizer_digest: str | None,
+    cache_scope: CacheScope,
 ) -> dict[str, Any]:
     """Return the options of a request by the names of its schema."""
     return {
@@ -169,4 +179,5 @@ def request_options(
         "model": model,
         "tenant": tenant,
         "tokenizer_digest": tokenizer_digest,
+        "cache_scope": cache_scope,
     }

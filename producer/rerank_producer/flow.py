@@ -40,7 +40,7 @@ from rerank_shared.catalogue import name_of
 from rerank_shared.digest import pair_digests
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Score, Submitted
+from rerank_shared.messages import Artefact, Score, Submitted, cache_tenant
 from rerank_shared.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.settings import Settings
 
@@ -148,7 +148,13 @@ class Flow:
                 check_tokenizer(request, artefact)
                 max_length = effective_max_length(request, self.settings, artefact)
                 if artefact is not None and max_length is not None and self.settings.cache:
-                    digests = pair_digests(artefact, max_length, request.query, request.contents())
+                    digests = pair_digests(
+                        artefact,
+                        max_length,
+                        request.query,
+                        request.contents(),
+                        cache_tenant=cache_tenant(request.cache_scope, request.tenant),
+                    )
                     scores = await self._found(port, digests)
             except QueueUnavailable as error:
                 # A cache that can't be read is a miss. If the server is really away, enqueuing will say so.

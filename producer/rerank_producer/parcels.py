@@ -123,6 +123,7 @@ class _Packer:
             pairs=len(part),
             tokens_longest=sum(length * length for length in lengths),
             due_at=self.due_at,
+            cache_scope=prepared.cache_scope,
         )
         life_s = max(0.0, plan.deadline_at - self.now) + self.settings.redelivery_s + self.settings.result_ttl_s
         text = wire.encode_texts(documents) if apart else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.messages import Artefact, Score, Submitted
 from rerank_shared.schemas import Document, RerankRequest, parse_request
 from rerank_shared.settings import Settings
@@ -36,6 +36,7 @@ class Prepared:
     tokenizer_digest: str | None
     tenant: str
     digests: list[bytes] | None = None
+    cache_scope: CacheScope = "fleet"
 
 
 def parse(
@@ -117,7 +118,15 @@ def prepare(
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
     return Prepared(
-        plan, request.query, request.contents(), metadata, max_length, request.tokenizer_digest, request.tenant, digests
+        plan=plan,
+        query=request.query,
+        contents=request.contents(),
+        metadata=metadata,
+        max_length=max_length,
+        tokenizer_digest=request.tokenizer_digest,
+        tenant=request.tenant,
+        digests=digests,
+        cache_scope=request.cache_scope,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from rerank_shared.keys import JOB_CLASSES, JobClass
+from rerank_shared.keys import CACHE_SCOPES, JOB_CLASSES, CacheScope, JobClass
 
 
 def as_text(value: Any) -> str:
@@ -30,6 +30,13 @@ def as_job_class(value: Any) -> JobClass:
     if value not in JOB_CLASSES:
         raise ValueError(f"class {value!r}")
     return cast(JobClass, value)
+
+
+def as_cache_scope(value: Any) -> CacheScope:
+    """Return a value that must say who may find a cached score."""
+    if value not in CACHE_SCOPES:
+        raise ValueError(f"cache scope {value!r}")
+    return cast(CacheScope, value)
 
 
 def as_whole(value: Any) -> int:

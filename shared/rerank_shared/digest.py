@@ -1,4 +1,5 @@
-"""The cache key of a pair: a digest of everything that its logit depends on, and of nothing else.
+"""The cache key of a pair: a digest of everything that its logit depends on, and of nothing else, but for the tenant
+where tenants are to learn nothing of one another.
 
 Each part is length-prefixed, so that no two different (query, document) pairs can collide by where one text ends and
 the next begins; a document given as token ids is another one than its text. BLAKE2b at 128 bits: two of 2^40 different
@@ -17,11 +18,20 @@ DIGEST_BYTES = 16
 _LENGTH_BYTES = 8
 #: Stands where a text has its length, and is the length of none.
 _TOKEN_IDS = b"\xff" * _LENGTH_BYTES
+#: Stands before a tenant, and is the length of no text either.
+_TENANT = b"\xfe" * _LENGTH_BYTES
 
 
-def pair_digests(artefact: Artefact, max_length: int, query: str, documents: Iterable[Content]) -> list[bytes]:
-    """Return the digest of each (query, document) pair under `artefact`, truncated to `max_length` tokens."""
+def pair_digests(
+    artefact: Artefact, max_length: int, query: str, documents: Iterable[Content], *, cache_tenant: str | None = None
+) -> list[bytes]:
+    """Return the digest of each (query, document) pair under `artefact`, truncated to `max_length` tokens.
+
+    With a `cache_tenant` they are that tenant's alone; None makes those that the fleet shares.
+    """
     prefix = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    if cache_tenant is not None:
+        prefix.update(_TENANT + _prefixed(cache_tenant.encode()))
     parts = (
         artefact.model_digest, artefact.precision, artefact.tokenizer_digest, artefact.template,
         str(max_length), artefact.truncation, query,

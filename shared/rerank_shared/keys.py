@@ -11,6 +11,9 @@ from typing import Literal
 
 JobClass = Literal["interactive", "bulk"]
 JOB_CLASSES: tuple[JobClass, ...] = ("interactive", "bulk")
+#: Who may find a cached score: whoever asks the fleet for the same pair, or its own tenant alone.
+CacheScope = Literal["fleet", "tenant"]
+CACHE_SCOPES: tuple[CacheScope, ...] = ("fleet", "tenant")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.token_ids import Content
+
+
+def cache_tenant(scope: CacheScope, tenant: str) -> str | None:
+    """Return whose alone scores are in the cache; None where the fleet shares them."""
+    return tenant if scope == "tenant" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,8 @@ class Job:
     `tokens_longest` (the sum of each pair's tokens squared) and `pairs` are the client's estimate of the work, as it
     stands in the ledger; `tokenizer_digest` says which tokenizer made the documents that are token ids, and is needed
     where one is. `tenant` shares the fleet with others by tokens; `partial` says that the caller takes what is scored
-    in time; `due_at` is how urgent the job is (scheduling/urgency.py), 0 where the sender did not say.
+    in time; `due_at` is how urgent the job is (scheduling/urgency.py), 0 where the sender did not say; `cache_scope`
+    says whether the fleet shares its scores or its tenant alone has them.
     """
 
     job_id: str
@@ -38,6 +44,12 @@ class Job:
     pairs: int = 0
     tokens_longest: int = 0
     due_at: float = 0.0
+    cache_scope: CacheScope = "fleet"
+
+    @property
+    def cache_tenant(self) -> str | None:
+        """Whose alone its scores are in the cache; None where the fleet shares them."""
+        return cache_tenant(self.cache_scope, self.tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 from pydantic_core import PydanticCustomError
 
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 
 #: A special token on each side and between, and at least one token of text.
@@ -71,7 +71,8 @@ class RerankRequest(BaseModel):
     `deadline_ms` counts from the call and may be 0 or below (a budget already spent); None means the default of the
     class. `model` None means the one that settings name. `tokenizer_digest` is the SHA-256 of the tokenizer.json that
     made the documents' `token_ids`: needed where there are any, and refused where it is not the model's own. Requests
-    of one `tenant` share the fleet with those of others by tokens; all that name none are one tenant.
+    of one `tenant` share the fleet with those of others by tokens; all that name none are one tenant. With the
+    `cache_scope` "tenant" scores are looked up and kept for that tenant alone, so that no other learns what it asked.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -85,6 +86,7 @@ class RerankRequest(BaseModel):
     model: Text | None = None
     tokenizer_digest: Sha256 | None = None
     tenant: Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+    cache_scope: CacheScope = "fleet"
 
     # Before pydantic looks: its releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)

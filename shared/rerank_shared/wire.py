@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import msgpack
 
-from rerank_shared.checked import as_finite, as_job_class, as_list, as_text, as_whole
+from rerank_shared.checked import as_cache_scope, as_finite, as_job_class, as_list, as_text, as_whole
 from rerank_shared.errors import (
     BY_CODE,
     InternalError,
@@ -33,15 +33,17 @@ from rerank_shared.token_ids import Content, TokenIds
 VERSION = 1
 #: Documents as token ids, msgpack's bin beside its str; in jobs and claim checks that hold one.
 VERSION_TOKEN_IDS = 2
-_READ = (VERSION, VERSION_TOKEN_IDS)
+#: Jobs whose scores are their tenant's alone: who does not know that would share them.
+VERSION_CACHE_SCOPE = 3
+_READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE)
 T = TypeVar("T")
 
 #: logit as float32, tokens as uint16, flags (bit 0: truncated).
 _SCORE = struct.Struct("<fHB")
 _TOKENS_MAX = 0xFFFF
 #: What a job's later fields are where it was written before there were any: tokenizer_digest, tenant, partial,
-#: pairs, tokens_longest, due_at.
-_JOB_LATER = (None, "", True, 0, 0, 0.0)
+#: pairs, tokens_longest, due_at, cache_scope.
+_JOB_LATER = (None, "", True, 0, 0, 0.0, "fleet")
 _JOB_FIELDS_AT_FIRST = 10
 
 
@@ -51,9 +53,10 @@ def encode_job(job: Job) -> bytes:
     fields = [
         job.job_id, job.job_class, job.model, job.query, documents, job.max_length,
         job.enqueued_at, job.deadline_at, job.attempt, job.tokens, job.tokenizer_digest,
-        job.tenant, job.partial, job.pairs, job.tokens_longest, job.due_at,
+        job.tenant, job.partial, job.pairs, job.tokens_longest, job.due_at, job.cache_scope,
     ]  # fmt: skip
-    return _pack("job", fields, _version_for(job.documents or ()))
+    shared = job.cache_scope == "fleet"
+    return _pack("job", fields, _version_for(job.documents or ()) if shared else VERSION_CACHE_SCOPE)
 
 
 def decode_job(data: bytes) -> Job:
@@ -63,7 +66,7 @@ def decode_job(data: bytes) -> Job:
         first, later = fields[:_JOB_FIELDS_AT_FIRST], fields[_JOB_FIELDS_AT_FIRST:]
         job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens = first
         later += _JOB_LATER[len(later) :]
-        tokenizer_digest, tenant, partial, pairs, tokens_longest, due_at, *_ = later
+        tokenizer_digest, tenant, partial, pairs, tokens_longest, due_at, cache_scope, *_ = later
         return Job(
             job_id=as_text(job_id),
             job_class=as_job_class(job_class),
@@ -81,6 +84,7 @@ def decode_job(data: bytes) -> Job:
             pairs=as_whole(pairs),
             tokens_longest=as_whole(tokens_longest),
             due_at=as_finite(due_at),
+            cache_scope=as_cache_scope(cache_scope),
         )
 
     return _unpack("job", data, build)

@@ -32,7 +32,7 @@ def unanswered(fleet: TestFleet) -> int:
 
 def request(path: str, body: dict[str, Any]) -> bytes:
     content = json.dumps(body).encode()
-    return f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: {len(content)}\r\n\r\n".encode() + content
+    return f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n\r\n".encode() + content
 
 
 def address(gateway: TestGateway) -> tuple[str, int]:

@@ -226,6 +226,51 @@ def test_without_keys_a_browser_asks_for_pages_of_the_gateway_only(
     assert fronted.http.get("/", headers=headers).status_code == 200
 
 
+def test_nor_where_a_browser_names_the_origin_alone(fronted: FrontedFleet) -> None:
+    """As on the way to any plain http name but localhost."""
+    body = {"query": QUERY, "documents": DOCUMENTS}
+    for origin, status in ((fronted.gateway.url, 200), ("http://evil.example", 403), ("null", 403)):
+        headers = {"origin": origin, "content-type": "text/plain"}
+        assert fronted.http.post("/v2/rerank", json=body, headers=headers).status_code == status, origin
+
+
+def test_without_keys_it_answers_to_its_own_names_only(fronted: FrontedFleet) -> None:
+    """A page whose name was made to lead here is of the gateway's origin to its browser."""
+    rebound = {"host": "evil.example:8080", "origin": "http://evil.example:8080", "sec-fetch-site": "same-origin"}
+    body = {"query": QUERY, "documents": DOCUMENTS}
+    for path in ("/v2/rerank", "/v1/rerank", "/rerank", "/score", "/similarity", "/fleet/rerank", "/v1/jobs"):
+        answer = fronted.http.post(path, json=body, headers=rebound)
+        assert answer.status_code == 403, path
+        assert "RERANK_GATEWAY_HOSTS" in answer.text
+    for path in ("/fleet/state", "/fleet/live", "/v1/models"):
+        assert fronted.http.get(path, headers=rebound).status_code == 403, path
+    for path in ("/healthz", "/readyz"):
+        assert fronted.http.get(path, headers=rebound).status_code == 200
+    for host in ("localhost", "127.0.0.1", "[::1]:80", "192.0.2.7:8080"):
+        assert fronted.http.get("/v1/models", headers={"host": host}).status_code == 200, host
+
+
+def test_a_slash_more_names_the_same(fronted: FrontedFleet) -> None:
+    body = {"query": QUERY, "documents": DOCUMENTS}
+    for path in ("/v2/rerank", "/v1/rerank", "/rerank", "/fleet/rerank"):
+        for written in (f"{path}/", f"/{path}", f"{path}//"):
+            answer = fronted.http.post(fronted.gateway.url + written, json=body)
+            assert answer.status_code == 200, written
+    assert fronted.http.get("/healthz/").json() == {"status": "ok"}
+    assert fronted.http.get("/v1/models/").is_success
+    location = fronted.http.post("/v1/jobs/", json=body).headers["location"]
+    assert location.startswith("/v1/jobs/")
+    assert fronted.http.get(f"{location}/").is_success
+    assert fronted.http.delete(f"{location}/").status_code == 204
+
+
+@pytest.mark.parametrize("path", ["/v3/rerank/", "//evil.example/", "/v1/", "/%2Fevil.example/"])
+def test_nobody_is_sent_to_another_host(fronted: FrontedFleet, path: str) -> None:
+    answer = fronted.http.get(fronted.gateway.url + path)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_the_document_describes_all_paths(fronted: FrontedFleet) -> None:
     document = fronted.http.get("/openapi.json").json()
     assert set(document["paths"]) == {

@@ -31,7 +31,7 @@ def raw(fronted: FrontedFleet, request: bytes) -> tuple[int, dict[str, str], byt
 
 
 def head(path: str, *headers: str) -> bytes:
-    return "\r\n".join([f"POST {path} HTTP/1.1", "host: gateway", *headers, "", ""]).encode("latin-1")
+    return "\r\n".join([f"POST {path} HTTP/1.1", "host: localhost", *headers, "", ""]).encode("latin-1")
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(fronted: FrontedFleet) -> None:
@@ -174,6 +174,6 @@ def test_an_odd_request_id_is_replaced(fronted: FrontedFleet, value: str) -> Non
     ],
 )  # fmt: skip
 def test_the_page_s_files_are_a_closed_list(fronted: FrontedFleet, path: str) -> None:
-    status, _, body = raw(fronted, f"GET {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n".encode())
+    status, _, body = raw(fronted, f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
     assert status in (400, 404)
     assert b"import" not in body

@@ -38,6 +38,8 @@ def guarded(fronted: FrontedFleet, tmp_path_factory: pytest.TempPathFactory) -> 
         "shop": {"tenant": "shop"},
         "news": {"tenant": "news"},
         "small": {"max_documents": 1, "max_body_bytes": 1_000},
+        "quiet": {"tenant": "quiet", "cache_scope": "tenant"},
+        "silent": {"tenant": "silent", "cache_scope": "tenant"},
         "hasty": {"default_deadline_ms": 1.0},
         "poor": {"tokens_per_s": 0.001, "burst_tokens": 1.0},
         "thrifty": {"tokens_per_s": 0.001, "burst_tokens": 10_000.0},
@@ -54,6 +56,20 @@ def guarded(fronted: FrontedFleet, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_key_gets_in(guarded: Guarded) -> None:
     assert guarded.post("shop").status_code == 200
     assert guarded.post(None, **{"x-api-key": guarded.keys["shop"]}).status_code == 200
+
+
+def test_one_key_in_two_headers_is_one_key(guarded: Guarded) -> None:
+    assert guarded.post("shop", **{"x-api-key": guarded.keys["shop"]}).status_code == 200
+    answer = guarded.post("shop", **{"x-api-key": guarded.keys["news"]})
+    assert answer.status_code == 401
+    assert "more than one API key" in answer.json()["message"]
+
+
+def test_a_key_needs_neither_a_known_name_nor_a_page_of_the_gateway(guarded: Guarded) -> None:
+    """No page of another site has one, and no browser adds one by itself."""
+    elsewhere = {"host": "rerank.example", "origin": "https://shop.example", "sec-fetch-site": "cross-site"}
+    assert guarded.post("shop", **elsewhere).status_code == 200
+    assert guarded.post(None, **elsewhere).status_code == 401
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic dTpw", "Bearer rrf_abcdefgh_" + "x" * 43])
@@ -153,6 +169,44 @@ def test_a_tenant_in_the_body_is_not_believed(guarded: Guarded) -> None:
     path = guarded.post("shop", "/v1/jobs", GOOD | {"tenant": "news"}).headers["location"]
     with guarded.gateway.client(headers={"authorization": f"Bearer {guarded.keys['news']}"}) as http:
         assert http.get(path).status_code == 404
+
+
+def cached(answer: httpx.Response) -> list[bool]:
+    """Which documents were, by every word of it that tells."""
+    found = answer.json()
+    flags = [result["cached"] for result in sorted(found["results"], key=lambda each: each["index"])]
+    assert int(answer.headers["x-rerank-cached"]) == found["usage"]["pairs_cached"] == sum(flags)
+    assert (found["usage"]["tokens"] == 0) is all(flags)
+    return flags
+
+
+def test_who_keeps_its_scores_to_itself_tells_nobody_what_it_asked_nor_is_told(guarded: Guarded) -> None:
+    body = {"query": "what did they ask?", "documents": ["the first of a kind", "the second of a kind"]}
+    fresh, known = [False, False], [True, True]
+    for name in ("quiet", "silent", "shop"):
+        assert cached(guarded.post(name, "/fleet/rerank", body)) == fresh, name
+    for name in ("quiet", "silent", "shop", "news"):
+        assert cached(guarded.post(name, "/fleet/rerank", body)) == known, name
+    more = body | {"documents": ["the third of a kind"]}
+    assert cached(guarded.post("news", "/fleet/rerank", more)) == [False]
+    assert cached(guarded.post("quiet", "/fleet/rerank", more)) == [False]
+    # In other shapes, and for jobs, it is the same.
+    asked = {"query": "and what then?", "documents": ["a fourth of its kind"]}
+    assert guarded.post("quiet", "/v2/rerank", asked).headers["x-rerank-cached"] == "0"
+    location = guarded.post("silent", "/v1/jobs", asked).headers["location"]
+    with guarded.gateway.client(headers={"authorization": f"Bearer {guarded.keys['silent']}"}) as http:
+        job = http.get(location, params={"wait_ms": 20_000}).json()
+    assert job["response"]["usage"]["pairs_cached"] == 0
+    assert guarded.post("silent", "/v2/rerank", asked).headers["x-rerank-cached"] == "1"
+
+
+def test_a_request_may_keep_its_scores_to_its_tenant_too(guarded: Guarded) -> None:
+    body = {"query": "who knows?", "documents": ["only me"], "cache_scope": "tenant"}
+    assert cached(guarded.post("shop", "/fleet/rerank", body)) == [False]
+    assert cached(guarded.post("shop", "/fleet/rerank", body)) == [True]
+    assert cached(guarded.post("news", "/fleet/rerank", body)) == [False]
+    assert cached(guarded.post("quiet", "/fleet/rerank", body | {"cache_scope": "fleet"})) == [False]
+    assert cached(guarded.post("silent", "/fleet/rerank", body | {"cache_scope": "fleet"})) == [False]
 
 
 def test_a_key_that_is_taken_out_of_the_file_ends_at_once(guarded: Guarded) -> None:

@@ -26,6 +26,13 @@ def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
         load_gateway_settings(cors_origins=origin)
 
 
+@pytest.mark.parametrize("host", ["http://gw.example", "gw.example:8080", "gw.example/page", "a b"])
+def test_a_host_is_a_name_alone(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="RERANK_GATEWAY_HOSTS"):
+        load_gateway_settings(hosts=host)
+    assert load_gateway_settings(hosts="GW.example, *.svc.cluster.local").hosts == ("gw.example", "*.svc.cluster.local")
+
+
 def test_an_argument_comes_before_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_GATEWAY_PORT", "7")
     assert load_gateway_settings(port=8).port == 8

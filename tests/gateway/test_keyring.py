@@ -142,15 +142,32 @@ def test_no_text_gets_in(tmp_path_factory: pytest.TempPathFactory, text: str, na
     refusal(Keyring.open(path), Headers(raw=[(name.encode(), text.encode())]))
 
 
+def test_who_shares_cached_scores_is_said_of_a_key_or_of_all() -> None:
+    second = an_entry(id='"ijklmnop"', name='"second"', cache_scope='"fleet"')
+    scopes = [entry.key.cache_scope for entry in parse('cache_scope = "tenant"\n' + an_entry() + second)]
+    assert scopes == ["tenant", "fleet"]
+    assert [entry.key.cache_scope for entry in parse(an_entry())] == ["fleet"]
+    with pytest.raises(ConfigurationError, match="cache_scope"):
+        parse(an_entry(cache_scope='"mine"'))
+
+
 def test_who_sends_none_is_told_how_and_who_sends_two_is_refused(world: World) -> None:
-    key = world.add("search")
+    key, other = world.add("search"), world.add("another")
     keyring = world.open()
     problem = refusal(keyring, Headers())
     assert problem.headers == {"WWW-Authenticate": "Bearer"}
     assert "Authorization: Bearer KEY" in problem.message
     value = f"Bearer {key}".encode()
-    assert "once" in refusal(keyring, Headers(raw=[(b"authorization", value)] * 2)).message
-    assert "once" in refusal(keyring, Headers(raw=[(b"authorization", value), (b"x-api-key", key.encode())])).message
+    for name, second in ((b"authorization", f"Bearer {other}"), (b"x-api-key", other), (b"x-api-key", "")):
+        both = Headers(raw=[(b"authorization", value), (name, second.encode())])
+        assert "more than one" in refusal(keyring, both).message
+
+
+def test_the_same_key_twice_is_one_key(world: World) -> None:
+    key = world.add("search")
+    bearer, plain = (b"authorization", f"bearer {key} ".encode()), (b"x-api-key", key.encode())
+    for sent in ([bearer, plain], [plain, bearer], [bearer, bearer], [plain, plain]):
+        assert world.open().find(Headers(raw=sent)).name == "search"
 
 
 def test_an_unknown_id_and_a_wrong_secret_cost_and_answer_the_same(world: World) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rerank_producer.gateway.ask import Ask
 from rerank_producer.gateway.keyring import ApiKey
 from rerank_producer.gateway.terms import terms_of
+from rerank_shared.keys import CacheScope
 from rerank_shared.settings import Settings, load_settings
 
 KEY = ApiKey("abcdefgh", "search", "shop", default_deadline_ms=400.0, max_documents=7)
@@ -45,6 +48,15 @@ def test_nobody_is_waited_for_longer_than_the_fleet_s_longest_default(settings: 
 def test_a_key_s_patience_is_not_for_jobs_that_are_collected_later(settings: Settings) -> None:
     terms = terms_of(KEY, {}, started=0.0)
     assert terms.left_ms(Ask("q", [], job_class="bulk"), settings, 0.0, waits=False) == 9_000
+
+
+@pytest.mark.parametrize("of_key", ["fleet", "tenant"])
+@pytest.mark.parametrize("asked", ["fleet", "tenant"])
+def test_scores_are_a_tenant_s_own_where_key_or_request_says_so(of_key: CacheScope, asked: CacheScope) -> None:
+    ask = Ask("q", [], cache_scope=asked)
+    whose = "tenant" if "tenant" in (of_key, asked) else "fleet"
+    assert terms_of(replace(KEY, cache_scope=of_key), {}, 0.0).cache_scope(ask) == whose
+    assert terms_of(None, {}, 0.0).cache_scope(ask) == asked
 
 
 def test_only_without_keys_a_request_may_name_its_tenant() -> None:

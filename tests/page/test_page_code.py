@@ -54,6 +54,57 @@ def test_curl_asks_for_the_same(board: Board) -> None:
     assert answer["usage"]["pairs_run"] == 0
 
 
+def test_jina_s_shape_asks_for_the_same(board: Board) -> None:
+    order = [row.index for row in board.rerank()]
+    answer = json.loads(run("sh", "-c", board.code("Jina")))
+    assert [result["index"] for result in answer["results"]] == order
+
+
+def test_tei_s_shape_asks_for_the_same(board: Board) -> None:
+    order = [row.index for row in board.rerank()]
+    answer = json.loads(run("sh", "-c", board.code("TEI")))
+    # It has no top n.
+    assert [result["index"] for result in answer][:5] == order
+
+
+def test_an_application_finds_what_it_is_told(board: Board, shown: TestGateway) -> None:
+    told = board.code("Application")
+    (base,) = re.findall(r"^Base URL +(\S+)$", told, re.MULTILINE)
+    (whole,) = re.findall(r"whole address is asked for: (\S+)", told)
+    models = re.findall(r"^Model +(\S+)|a list is offered: (\S+) or (\S+)", told, re.MULTILINE)
+    assert whole == f"{base}/rerank"
+    for model in filter(None, (name for names in models for name in names)):
+        with shown.client() as http:
+            assert http.post(whole, json={"model": model, "query": "q", "documents": ["a"]}).is_success, model
+    assert "any" in told
+    assert "--host 0.0.0.0" in told
+
+
+@pytest.mark.parametrize("pixels", [390, 1280])
+def test_no_line_is_cut(board: Board, pixels: int) -> None:
+    board.page.set_viewport_size({"width": pixels, "height": 800})
+    board.ask("one " * 60, ["many words " * 40] * 30)
+    for name in ("curl", "Python", "Application"):
+        whole = board.code(name)
+        sizes = board.page.evaluate(
+            "(() => { const at = document.querySelector('#code-panel'); return [at.scrollWidth, at.clientWidth]; })()"
+        )
+        assert sizes[0] <= sizes[1], name
+        if name == "Application":
+            assert board.page.locator(".fold:visible").count() == 0
+            continue
+        low = board.page.locator("#code-panel").bounding_box()
+        button = board.page.get_by_role("button", name="Show all")
+        assert "lines" in button.inner_text()
+        button.click()
+        high = board.page.locator("#code-panel").bounding_box()
+        assert low
+        assert high
+        assert low["height"] < 400 < high["height"]
+        assert board.page.locator("#code-panel").inner_text() == whole
+        board.page.get_by_role("button", name="Show less").click()
+
+
 def test_python_asks_for_the_same(board: Board) -> None:
     order = [row.index for row in board.rerank()]
     printed = run(sys.executable, "-W", "ignore", "-c", board.code("Python")).splitlines()
@@ -99,7 +150,8 @@ def test_code_waits_as_long_as_the_answer_may_take(board: Board) -> None:
 def test_code_names_a_model_that_is_served(board: Board, shown: TestGateway) -> None:
     """Also where the page does not know the fleet's yet."""
     options = {"origin": shown.url, "keyed": False, "partial": True, "model": None}
-    *_, cohere = board.call("snippets.js", "snippets", {"query": "q", "documents": ["a"]}, options)
+    found = board.call("snippets.js", "snippets", {"query": "q", "documents": ["a"]}, options)
+    (cohere,) = [each for each in found if each["name"] == "Cohere SDK"]
     (model,) = re.findall(r'model="(.*)"', cohere["code"])
     with shown.client() as http:
         assert http.post("/v2/rerank", json={"model": model, "query": "q", "documents": ["a"]}).is_success

@@ -184,10 +184,37 @@ class TestScale:
           const scale = scaleOf(scores.map((relevance_score) => ({ relevance_score, scored: true })));
           return scores.map(scale);
         }"""
-        assert board.page.evaluate(script, [0.9, 0.5, 0.0]) == [0.9, 0.5, 0.0]
+        # Probabilities by their odds: what is small can be told apart, and so can what is nearly certain.
+        assert board.page.evaluate(script, [1.0, 0.5, 0.0]) == [1, 0.5, 0]
+        shares = board.page.evaluate(script, [0.999, 0.9, 0.1, 0.0756, 0.01, 0.001, 0.0001])
+        assert all(one - other > 0.01 for one, other in pairwise(shares))
+        assert abs(shares[4] - shares[5] - 0.1) < 0.01
         shares = board.page.evaluate(script, [9.5, 2.0, -11.0])
         assert (shares[0], shares[-1]) == (1, 0)
         assert all(one > other for one, other in pairwise(shares))
+
+    @pytest.mark.parametrize(("low", "high"), [(12, 250), (4, 80), (900, 45_000), (0.2, 0.3), (0.2, 90_000)])
+    def test_its_labels_keep_apart(self, board: Board, low: float, high: float) -> None:
+        script = """async ([low, high]) => {
+          const { latencyTable } = await import('/static/latency.js');
+          const row = { k: "1-10", count: 9, p50_ms: low, p95_ms: high, p99_ms: high };
+          document.querySelector(".panels .panel:last-child").replaceChildren(latencyTable([row], 300));
+          const boxes = [...document.querySelectorAll(".axis i")].filter((each) => each.checkVisibility())
+            .map((each) => each.getBoundingClientRect());
+          return boxes.slice(1).map((box, at) => box.left - boxes[at].right);
+        }"""
+        gaps = board.page.evaluate(script, [low, high])
+        assert gaps
+        assert min(gaps) > 12
+
+    def test_a_line_begins_as_a_line(self, board: Board) -> None:
+        script = """async (count) => {
+          const { Series } = await import('/static/spark.js');
+          const series = new Series();
+          for (let at = 0; at < count; at += 1) series.add(at);
+          return series.draw().querySelectorAll(".now").length;
+        }"""
+        assert [board.page.evaluate(script, count) for count in (0, 1, 3, 4, 200)] == [0, 0, 0, 1, 1]
 
     def test_numbers_are_short(self, board: Board) -> None:
         said = {7: "7", 999: "999", 1234: "1.23k", 12_345: "12.3k", 999_499: "999k", 1_500_000: "1.50M"}

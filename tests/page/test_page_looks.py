@@ -39,6 +39,31 @@ def test_no_width_needs_sideways_scrolling(shown: TestGateway, open_page: OpenPa
     assert width(board) == (pixels, pixels)
 
 
+@pytest.mark.parametrize("pixels", [320, 390, 1280])
+def test_no_word_of_a_head_is_broken(shown: TestGateway, open_page: OpenPage, pixels: int) -> None:
+    board = open_page(shown.url, viewport={"width": pixels, "height": 780})
+    board.page.wait_for_selector("#pulse[data-state=ok]")
+    board.rerank()
+    board.page.wait_for_selector("table.latency tbody tr")
+    script = """heads => heads.flatMap(head => [...head.childNodes].filter(node => node.nodeType === 3).flatMap(node =>
+        [...node.data.matchAll(/\\S+/g)].filter(({ 0: word, index }) => {
+          const range = document.createRange();
+          range.setStart(node, index);
+          range.setEnd(node, index + word.length);
+          return range.getClientRects().length > 1;
+        }).map(({ 0: word }) => word)))"""
+    assert board.page.eval_on_selector_all("th, .heading b, .name, h2, h3", script) == []
+
+
+def test_the_form_is_as_high_as_what_stands_beside_it(shown: TestGateway, open_page: OpenPage) -> None:
+    """As far as both can be seen at once."""
+    board = open_page(shown.url, viewport={"width": 1280, "height": 800})
+    board.rerank()
+    board.page.evaluate("scrollTo(0, 0)")
+    low = board.page.evaluate("document.querySelector('#run').getBoundingClientRect().bottom")
+    assert 700 < low <= 800
+
+
 @pytest.mark.parametrize("pixels", [360, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read(shown: TestGateway, open_page: OpenPage, scheme: Any, pixels: int) -> None:

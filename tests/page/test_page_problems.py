@@ -36,14 +36,27 @@ def write_keys(folder: Path) -> tuple[Path, str, str]:
     return file, good, poor
 
 
-def test_nothing_to_ask_is_told_without_asking(board: Board) -> None:
+def test_nothing_to_ask_is_told_where_it_is_missing_without_asking(board: Board) -> None:
+    board.rerank()
+    asked: list[str] = []
+    board.page.on("request", lambda request: asked.append(request.url))
     board.page.fill("#query", "  ")
     board.page.click("#run")
-    assert "The query is empty" in board.problem()
-    assert board.page.evaluate("document.activeElement.id") == "query"
+    assert board.page.locator("#query-note.wrong").inner_text() == "the query is empty"
+    assert board.focused() == "query"
+    assert board.page.get_attribute("#query", "aria-invalid") == "true"
+    # The answer before is still there to be read, and said to be of another request: its figures too.
+    assert board.page.locator("#ranking.stale").count() == 1
+    assert board.page.evaluate("getComputedStyle(document.querySelector('.summary')).opacity") == "0.5"
     board.ask("q", "")
+    assert board.page.locator("#query-note").inner_text() == ""
     board.page.click("#run")
-    board.until("document.querySelector('.problem').textContent.includes('no candidates')")
+    assert "no candidates" in board.page.locator("#kind.wrong").inner_text()
+    assert board.focused() == "candidates"
+    board.page.fill("#candidates", "one")
+    assert board.page.locator(".wrong").count() == 0
+    assert board.page.locator(".problem").count() == 0
+    assert not [url for url in asked if "rerank" in url]
 
 
 def test_nothing_scored_in_time(board: Board) -> None:
@@ -173,8 +186,10 @@ class TestKeys:
         _, good, _ = keys
         board = open_page(guarded.url, expected=("status of 401",))
         page = board.page
-        page.wait_for_selector("#key-dialog[open]")
         assert page.locator("#pulse").inner_text() == "API key needed"
+        # Nobody has asked for anything: the page can be looked at first.
+        assert page.locator("#key-dialog[open]").count() == 0
+        page.get_by_role("button", name="Enter a key").click()
         assert page.evaluate("document.activeElement.id") == "key-input"
         page.keyboard.type(good)
         page.keyboard.press("Enter")
@@ -183,8 +198,9 @@ class TestKeys:
         kept = page.evaluate("[sessionStorage.getItem('rerank-key'), localStorage.length, document.cookie]")
         assert kept == [good, 0, ""]
         # Nor is it on the page, or in the code to copy.
-        for name in ("curl", "Python", "Cohere SDK"):
+        for name in ("curl", "Python", "Cohere SDK", "Jina", "TEI"):
             assert "RERANK_API_KEY" in board.code(name)
+        assert "rrf_…" in board.code("Application")
         assert good not in page.content()
         page.reload()
         page.wait_for_selector("#pulse[data-state=ok]")
@@ -194,24 +210,27 @@ class TestKeys:
     ) -> None:
         board = open_page(guarded.url, expected=("status of 401",))
         page = board.page
-        page.wait_for_selector("#key-dialog[open]")
-        page.keyboard.press("Escape")
         board.page.click("#run")
         page.wait_for_selector("#key-dialog[open]")
         page.fill("#key-input", "rrf_wrong_key")
         page.keyboard.press("Enter")
         board.until("document.querySelector('#key-title').textContent.includes('does not know')")
         page.wait_for_selector("#key-dialog[open]")
+        # It is there to be mended, and the header says the same.
+        assert page.input_value("#key-input") == "rrf_wrong_key"
+        assert page.locator("#key-button").inner_text() == "Key …_key refused"
+        board.until("document.querySelector('#pulse').innerText === 'API key refused'")
         page.fill("#key-input", keys[1])
         page.keyboard.press("Enter")
         page.wait_for_selector(".problem", state="detached")
         assert len(board.answered()) == 10
+        assert page.locator("#key-button").inner_text() == f"Key …{keys[1][-4:]}"
 
     def test_a_key_that_is_spent_is_told_as_such(
         self, guarded: TestGateway, open_page: OpenPage, keys: tuple[Path, str, str]
     ) -> None:
         board = open_page(guarded.url, expected=("status of 4",))
-        board.page.wait_for_selector("#key-dialog[open]")
+        board.page.get_by_role("button", name="Enter a key").click()
         board.page.fill("#key-input", keys[2])
         board.page.keyboard.press("Enter")
         board.page.wait_for_selector("#pulse[data-state=ok]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import httpx
 import pytest
@@ -47,11 +48,13 @@ def test_scores_and_bars_are_those_of_the_api(board: Board, shown: TestGateway) 
     results = httpx.post(f"{shown.url}/fleet/rerank", json=body, trust_env=False).json()["results"]
     assert [row.index for row in rows] == [result["index"] for result in results] == [1, 0]
     for row, result in zip(rows, results, strict=True):
-        assert row.share == pytest.approx(result["relevance_score"], abs=1e-3)
+        # A tenth of the bar for ten times the odds, which a logit is the logarithm of.
+        assert row.share == pytest.approx(0.5 + result["logit"] / math.log(10) / 10, abs=2e-3)
     assert rows[0].score == f"{results[0]['relevance_score']:.4f}"
     assert rows[1].score == "<0.0001"
     lengths = board.page.eval_on_selector_all(".track i", "bars => bars.map(bar => bar.offsetWidth)")
-    assert lengths[0] > 10 * lengths[1]
+    assert lengths[0] > 10 * lengths[1] > 0
+    assert "tenth more for ten times the odds" in board.page.locator(".bars").inner_text()
 
 
 def test_each_document_has_a_line_from_its_old_place_to_its_new_one(board: Board) -> None:
@@ -84,6 +87,26 @@ def test_stages_add_up_to_what_they_are_labelled_with(board: Board) -> None:
     assert found == {"cache": 1, "enqueue": 4, "queue": 15, "run": 60, "other": 20}
     # Stages of shards overlap, so that they may be more than the whole.
     assert "other" not in {piece["name"] for piece in board.call("stages.js", "pieces", timings | {"total_ms": 50})}
+    # What the reader waited for is more than what the gateway knows of.
+    waited = {piece["name"]: piece["ms"] for piece in board.call("stages.js", "pieces", timings, 130.0)}
+    assert waited == found | {"way": 30}
+
+
+def test_the_time_that_is_told_is_what_the_reader_waited_for(board: Board) -> None:
+    script = """async () => {
+      const { showSummary, said } = await import("/static/summary.js");
+      const place = document.createElement("div");
+      const usage = { pairs_run: 1, pairs_cached: 0, tokens: 9 };
+      const timings = { total_ms: 100, run_ms: 100 };
+      const answer = { results: [], complete: true, usage, workers: [], batch_pairs: [], timings };
+      showSummary(place, { answer, headers: new Headers(), tookMs: 250 }, 3);
+      return [place.querySelector(".took").textContent, place.querySelector(".legend").textContent,
+              said({ answer, tookMs: 250 }, 3, () => "")];
+    }"""
+    took, legend, spoken = board.page.evaluate(script)
+    assert took == "250 msfrom your click to the answer here"
+    assert legend == "model100 msnetwork and browser150 ms"
+    assert "in 250 ms" in spoken
 
 
 def test_what_comes_from_the_cache_is_told(board: Board) -> None:
@@ -141,7 +164,7 @@ def test_html_and_scripts_in_texts_stay_text(board: Board, text: str) -> None:
     mine = next(row for row in rows if row.index == 0)
     assert mine.text == text
     assert text in mine.marks
-    for name in ("curl", "Python", "Cohere SDK", "Answer"):
+    for name in ("curl", "Python", "Cohere SDK", "Jina", "TEI", "Application", "Answer"):
         board.code(name)
     assert board.page.title() == "Rerank Fleet"
     assert board.page.locator("#ranking ol :is(script, img, style, b, svg, a)").count() == 0
@@ -161,6 +184,20 @@ def test_a_row_opens_to_its_whole_text(board: Board) -> None:
     assert high
     assert high["height"] > 2 * low["height"]
     assert row.locator(".detail").first.is_visible()
+    # It is seen beforehand that rows open.
+    assert board.page.locator("ol.after .chevron:visible").count() == 2
+
+
+def test_a_row_of_the_first_stage_opens_too(board: Board) -> None:
+    text = passages(1, words=200)[0]
+    board.ask("which rooms?", [text, "short"])
+    board.rerank()
+    row = board.page.locator("ol.before li[data-index='0']")
+    assert row.locator(".text").inner_text() != text
+    row.click()
+    assert row.locator(".text").inner_text() == text
+    row.click()
+    assert row.locator(".text").inner_text() != text
 
 
 def test_what_was_edited_since_says_so(board: Board) -> None:
@@ -225,16 +262,19 @@ def test_top_n_leaves_the_rest_out(board: Board) -> None:
     assert board.page.locator("ol.before li.gone").count() == 7
 
 
-def test_thousands_of_candidates_are_not_all_drawn_at_once(board: Board) -> None:
+def test_many_candidates_are_folded(board: Board) -> None:
     board.ask("x", [f"candidate {number}" for number in range(1_500)])
     assert "1,500 candidates" in board.page.locator("#kind").inner_text()
-    assert board.page.locator("ol.before li").count() <= 200
-    board.option("top-n", "250")
+    board.until("document.querySelectorAll('ol.before li').length === 50")
+    assert board.page.evaluate("document.documentElement.scrollHeight") < 5_000
+    board.page.get_by_role("button", name="Show 1,450 more").click()
+    assert board.page.locator("ol.before li").count() == 1_500
+    board.option("top-n", "60")
     rows = board.rerank()
-    assert len(rows) == 200
-    board.page.get_by_role("button", name="Show").click()
-    assert len(board.rows()) == 250
-    assert board.focused() == "201"
+    assert len(rows) == 50
+    board.page.locator("#ranking").get_by_role("button", name="Show").click()
+    assert len(board.rows()) == 60
+    assert board.focused() == "51"
 
 
 def test_cancel_leaves_the_request_as_it_is(board: Board) -> None:
@@ -245,7 +285,7 @@ def test_cancel_leaves_the_request_as_it_is(board: Board) -> None:
     board.page.keyboard.press("Escape")
     board.page.wait_for_selector(".answer:not([aria-busy])")
     assert board.page.locator("#said").inner_text() == "Cancelled."
-    assert board.page.locator("ol.before li").count() == 200
+    assert board.page.locator("ol.before li").count() == 50
     assert board.page.locator(".problem").count() == 0
     assert board.focused() == "run"
 

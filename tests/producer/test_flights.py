@@ -13,6 +13,7 @@ from producer.echo_worker import artefact_of, score
 from rerank_producer import RerankClient
 from rerank_shared import fleet, wire
 from rerank_shared.digest import pair_digests
+from rerank_shared.keys import CacheScope
 from rerank_shared.messages import Claim
 from rerank_shared.scheduling.cost import CostParameters
 from support.waiting import wait_until
@@ -53,6 +54,24 @@ def test_a_pair_in_flight_is_run_once(echo: Echo, callers: tuple[RerankClient, R
     assert [answer.usage.pairs_run for answer in answers] == [4, 1]
     assert {result.index: result.cached for result in answers[1].results} == {0: True, 1: True, 2: False}
     assert sorted(len(echo.seen(job)[0].documents or ()) for job in jobs) == [1, 4]
+
+
+def test_a_tenant_s_own_pairs_are_left_to_nobody_else(echo: Echo, callers: tuple[RerankClient, RerankClient]) -> None:
+    gate, documents = uuid.uuid4().hex, texts(3)
+    query = f"gate:{gate}"
+    whose: list[tuple[str, CacheScope]] = [("shop", "tenant"), ("news", "tenant"), ("news", "fleet")]
+    with ThreadPoolExecutor(3) as pool:
+        asked = [
+            pool.submit(callers[0].rerank, query, documents, tenant=tenant, cache_scope=scope)
+            for tenant, scope in whose
+        ]
+        wait_until(lambda: len(echo.jobs_at(gate)) == 3, "the worker has all jobs")
+        jobs = [echo.seen(job)[0] for job in echo.jobs_at(gate)]
+        for _ in asked:
+            echo.open_gate(gate)
+        answers = [each.result() for each in asked]
+    assert [answer.usage.pairs_run for answer in answers] == [3, 3, 3]
+    assert sorted(job.cache_tenant or "" for job in jobs) == ["", "news", "shop"]
 
 
 def test_a_caller_does_not_wait_for_one_that_is_gone(echo: Echo, callers: tuple[RerankClient, RerankClient]) -> None:

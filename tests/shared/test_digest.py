@@ -90,9 +90,21 @@ def test_parts_do_not_run_into_each_other() -> None:
     assert digest("q", "d", moved) != digest("q", "d")
 
 
+@given(st.none() | texts, st.none() | texts, texts, contents)
+@example(None, "", "q", "d")
+def test_a_tenant_s_own_pairs_are_nobody_else_s(
+    one: str | None, other: str | None, query: str, document: Content
+) -> None:
+    (mine,) = pair_digests(ARTEFACT, 512, query, [document], cache_tenant=one)
+    (its,) = pair_digests(ARTEFACT, 512, query, [document], cache_tenant=other)
+    assert (mine == its) == (one == other)
+
+
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Written down, since a change of it silently empties every cache."""
     assert digest("query", "document").hex() == "e0fc44c02393c2479abbf69b98436f54"
+    (own,) = pair_digests(ARTEFACT, 512, "query", ["document"], cache_tenant="shop")
+    assert own.hex() == "8e0a2b6850a834aed999bc3c71d720ff"
     assert digest("query", TokenIds.of([6254])).hex() == "b1e25269ceaa99220e4d772c701d5eca"
 
 

@@ -27,7 +27,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
@@ -52,7 +52,7 @@ jobs = st.builds(
     documents=st.none() | st.lists(contents, max_size=4).map(tuple),
     max_length=st.none() | counts, enqueued_at=times, deadline_at=times, attempt=counts, tokens=counts,
     tokenizer_digest=st.none() | texts, tenant=texts, partial=st.booleans(), pairs=counts, tokens_longest=counts,
-    due_at=times,
+    due_at=times, cache_scope=st.sampled_from(["fleet", "tenant"]),
 )  # fmt: skip
 ratios = st.floats(0, 1e6)
 costs = st.builds(
@@ -174,8 +174,9 @@ def test_a_count_is_a_whole_number(field: int, wrong: Any) -> None:
 def test_only_what_needs_a_newer_version_is_written_in_it(job: Job) -> None:
     documents = job.documents or ()
     newest = 2 if any(isinstance(document, TokenIds) for document in documents) else 1
-    for data in (wire.encode_job(job), wire.encode_texts(documents)):
-        assert msgpack.unpackb(data)[0] == newest
+    assert msgpack.unpackb(wire.encode_texts(documents))[0] == newest
+    # A worker that does not know whose scores are whose must not score it.
+    assert msgpack.unpackb(wire.encode_job(job))[0] == (3 if job.cache_scope == "tenant" else newest)
     assert msgpack.unpackb(wire.encode_heartbeat(Heartbeat("", "", "", 1, None, 0.0, 0.0, 0, 0)))[0] == 1
 
 
@@ -232,6 +233,8 @@ def _assert_is(value: Any, hint: Any) -> None:
         assert isinstance(value, str | TokenIds)
     elif hint is JobClass:
         assert value in ("interactive", "bulk")
+    elif hint is CacheScope:
+        assert value in ("fleet", "tenant")
     else:
         assert isinstance(value, hint)
         for field, inner in get_type_hints(hint).items():
@@ -239,7 +242,7 @@ def _assert_is(value: Any, hint: Any) -> None:
 
 
 @EVERY_KIND
-@given(data=st.data(), version=st.integers(3, 2**32) | st.none() | st.text())
+@given(data=st.data(), version=st.integers(4, 2**32) | st.none() | st.text())
 def test_another_version_is_named(kind: str, data: st.DataObject, version: Any) -> None:
     _, name, fields = msgpack.unpackb(KINDS[kind].encode(data.draw(KINDS[kind].values)))
     with pytest.raises(UnsupportedVersion, match="same release"):

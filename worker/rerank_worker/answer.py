@@ -82,7 +82,7 @@ class Answerer:
         documents = self._documents(job)
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
-        digests = pair_digests(self.artefact, max_length, job.query, documents)
+        digests = pair_digests(self.artefact, max_length, job.query, documents, cache_tenant=job.cache_tenant)
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)

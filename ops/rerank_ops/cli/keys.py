@@ -20,6 +20,7 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson
 from rerank_producer.gateway.keyfile import ApiKey, new_key, parse, without
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.keys import CacheScope
 
 keys = typer.Typer(name="keys", help="Make, list and revoke API keys of the gateway.", no_args_is_help=True)
 
@@ -48,6 +49,13 @@ def create(
     deadline_ms: Annotated[
         float | None, typer.Option(min=1, help="Deadline of its requests that name none, milliseconds.")
     ] = None,
+    cache_scope: Annotated[
+        CacheScope | None,
+        typer.Option(
+            help="Who shares its cached scores: the fleet, which shows others whether a pair was asked before, or its "
+            "tenant alone. Unset: as the file says, else the fleet."
+        ),
+    ] = None,
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which it is not valid any more, UTC.")
     ] = None,
@@ -63,6 +71,7 @@ def create(
         "max_documents": max_documents,
         "max_body_bytes": max_body_bytes,
         "default_deadline_ms": deadline_ms,
+        "cache_scope": cache_scope,
         "expires": None if expires is None else expires.date(),
     }
     with _changing(file) as text:
@@ -145,13 +154,13 @@ def _told(file: Path) -> Iterator[None]:
 
 def _table(found: Sequence[ApiKey]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "expires"):
+    for name in ("name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "cache", "expires"):
         table.add_column(name, overflow="fold")
     for key in found:
         limits = (key.tokens_per_s, key.burst_tokens, key.max_documents, key.max_body_bytes, key.default_deadline_ms)
         expires = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
         shown = ("" if limit is None else f"{limit:,.10g}" for limit in limits)
-        table.add_row(key.name, key.key_id, key.tenant, *shown, expires)
+        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, expires)
     return table
 
 

@@ -84,7 +84,9 @@ async def _answer(
             deadline_ms=request.deadline_ms,
             job_class=request.job_class,
             model=request.model,
+            tenant=request.tenant,
             tokenizer_digest=request.tokenizer_digest,
+            cache_scope=request.cache_scope,
         )
     except RerankError as error:
         return error

@@ -112,6 +112,7 @@ class Answering:
             model=model,
             tenant=terms.tenant(ask),
             tokenizer_digest=ask.tokenizer_digest,
+            cache_scope=terms.cache_scope(ask),
             partial=terms.partial,
         )
 
@@ -131,6 +132,7 @@ class Answering:
                 model=(await self.models.named(ask.model)).model,
                 tenant=terms.tenant(ask),
                 tokenizer_digest=ask.tokenizer_digest,
+                cache_scope=terms.cache_scope(ask),
             )
         return handle, bill.headers
 

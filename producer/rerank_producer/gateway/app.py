@@ -22,6 +22,7 @@ from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.models import introductions
 from rerank_producer.gateway.models import routes as models
 from rerank_producer.gateway.openapi import REFUSALS, TERMS, Described, Header
+from rerank_producer.gateway.paths import PlainPaths
 from rerank_producer.gateway.serve import Exchange, served_rerank
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
@@ -38,6 +39,7 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
         description="Reranking by a fleet of cross-encoder workers, in the shapes of APIs that people have code for.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
         exception_handlers={HTTPException: _no_such_path},
     )
@@ -49,6 +51,7 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
         part.add_to(app, described)
     app.router.routes.extend(pages.routes())
     described.install(app, public=(*health.PATHS, introductions.CLUSTER_AUTH))
+    app.add_middleware(PlainPaths)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.schemas import RerankResponse
 
 
@@ -33,6 +33,7 @@ class Ask:
     job_class: JobClass = "interactive"
     tenant: str = ""
     tokenizer_digest: str | None = None
+    cache_scope: CacheScope = "fleet"
 
 
 @dataclass(frozen=True, slots=True)

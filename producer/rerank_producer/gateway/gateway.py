@@ -16,6 +16,7 @@ from rerank_producer.gateway.latency import Latencies
 from rerank_producer.gateway.live import Live
 from rerank_producer.gateway.models.naming import Naming
 from rerank_producer.gateway.models.served import ServedModels
+from rerank_producer.gateway.origins import Visitors
 from rerank_producer.gateway.overflow import Overflow
 from rerank_producer.gateway.rate import Meter
 from rerank_producer.gateway.readiness import Readiness
@@ -38,6 +39,7 @@ class Gateway:
         self.fleet = fleet
         self.settings = settings
         self.keyring = None if settings.keys is None else Keyring.open(settings.keys)
+        self.visitors = Visitors.of(settings)
         self.overflow = Overflow.of(settings)
         self.client = AsyncRerankClient(fleet)
         self.keys = Keys(fleet.namespace)

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.keys import CacheScope
 
 #: A tenant is written into keys of Redis, and so is a name that stands for one.
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
@@ -42,7 +43,8 @@ _TOP = """\
 class ApiKey:
     """Who asks, and what it may. None means no limit of its own.
 
-    `tokens_per_s` flow into a bucket of `burst_tokens`, from which requests are paid.
+    `tokens_per_s` flow into a bucket of `burst_tokens`, from which requests are paid. `cache_scope` says whether its
+    tenant shares cached scores with the fleet, or shares them with nobody.
     """
 
     key_id: str
@@ -54,6 +56,7 @@ class ApiKey:
     max_documents: int | None = None
     default_deadline_ms: float | None = None
     expires_at: datetime | None = None
+    cache_scope: CacheScope = "fleet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,11 @@ class _Key(BaseModel):
     max_body_bytes: Annotated[int, Field(ge=1)] | None = None
     max_documents: Annotated[int, Field(ge=1)] | None = None
     default_deadline_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    cache_scope: CacheScope | None = None
     created: date | datetime | None = None
     expires: date | datetime | None = None
 
-    def entry(self) -> Entry:
+    def entry(self, cache_scope: CacheScope) -> Entry:
         burst = self.burst_tokens
         if self.tokens_per_s is None and burst is not None:
             raise ConfigurationError(f"key {self.name}: burst_tokens has no meaning without tokens_per_s")
@@ -95,6 +99,7 @@ class _Key(BaseModel):
             max_documents=self.max_documents,
             default_deadline_ms=self.default_deadline_ms,
             expires_at=_moment(self.expires),
+            cache_scope=self.cache_scope or cache_scope,
         )
         return Entry(key, bytes.fromhex(self.sha256))
 
@@ -102,6 +107,8 @@ class _Key(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
+    #: Of the keys that name none.
+    cache_scope: CacheScope = "fleet"
     key: list[_Key] = []
 
 
@@ -163,7 +170,8 @@ def without(text: str, name_or_id: str) -> tuple[ApiKey, str]:
 
 def _checked(tables: Mapping[str, Any]) -> list[Entry]:
     try:
-        return [key.entry() for key in _File.model_validate(tables).key]
+        file = _File.model_validate(tables)
+        return [key.entry(file.cache_scope) for key in file.key]
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
 

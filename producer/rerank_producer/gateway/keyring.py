@@ -115,17 +115,20 @@ class Keyring:
 
 
 def _token(headers: Headers) -> str:
-    """Return what the one header that may hold a key holds. Raises Refused."""
+    """Return the one key that the headers hold, in however many of them it stands. Raises Refused."""
     bearers, plain = headers.getlist("authorization"), headers.getlist("x-api-key")
     if not bearers and not plain:
         raise _unauthorized(f"an API key is needed; {_SEND}", invalid=False)
-    if len(bearers) + len(plain) > 1:
-        raise _unauthorized(f"more than one API key was sent; {_SEND}, once", invalid=True)
-    value = (bearers or plain)[0]
-    if len(value) > _MAX_HEADER_CHARS:
+    if max(map(len, (*bearers, *plain))) > _MAX_HEADER_CHARS:
         return ""
-    if plain:
-        return value.strip()
+    sent = {_of_bearer(value) for value in bearers} | {value.strip() for value in plain}
+    if len(sent) > 1:
+        raise _unauthorized(f"more than one API key was sent; {_SEND}", invalid=True)
+    (token,) = sent
+    return token
+
+
+def _of_bearer(value: str) -> str:
     scheme, _, token = value.strip().partition(" ")
     if scheme.lower() != "bearer":
         raise _unauthorized(f"this Authorization is no API key; {_SEND}", invalid=False)

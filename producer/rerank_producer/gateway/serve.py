@@ -24,7 +24,6 @@ from rerank_producer.gateway.disconnect import while_connected
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.headers import REQUEST_ID, answer_headers, problem_headers, request_id, tei_headers
 from rerank_producer.gateway.keyring import ApiKey
-from rerank_producer.gateway.origins import refuse_other_sites
 from rerank_producer.gateway.problems import problem_of
 from rerank_producer.gateway.refused import ClientGone, Refused
 from rerank_producer.gateway.terms import terms_of
@@ -54,7 +53,7 @@ class Exchange:
         keyring = self.gateway.keyring
         if keyring is not None:
             return keyring.find(self.request.headers)
-        refuse_other_sites(self.request.headers, self.gateway.settings.cors_origins)
+        self.gateway.visitors.check(self.request.headers)
         return None
 
     async def body(self, key: ApiKey | None) -> Any:

@@ -5,10 +5,12 @@ Access is not logged: each answer carries its own times.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from rerank_producer.gateway.app import create_app
 from rerank_producer.gateway.gateway import Gateway
+from rerank_producer.gateway.heads import BoundedHttp
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings
@@ -73,6 +76,8 @@ def _config(fleet: Settings, settings: GatewaySettings) -> uvicorn.Config:
         partial(_make_app, fleet, settings),
         factory=True,
         workers=settings.processes,
+        # Whatever makes a protocol will do, and a partial reaches child processes, as a class made here would not.
+        http=cast("type[asyncio.Protocol]", partial(BoundedHttp, head_timeout_s=settings.head_timeout_s)),
         lifespan="on",
         ws="none",
         log_config=None,
@@ -94,8 +99,8 @@ def _make_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
 def set_up_logging(fleet: Settings) -> None:
     """Log as workers do."""
     logging.basicConfig(level=fleet.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    # It tells of each start and stop of its own parts.
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It tells of each start and stop of its own parts, and of each request that is none, which anybody may send.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
 def _listener(host: str, port: int) -> socket.socket:

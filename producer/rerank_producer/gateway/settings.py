@@ -7,6 +7,7 @@ any other client. As there, a variable with the prefix that no field reads is an
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import GATEWAY_PREFIX, explain, refuse_unknown
 
 _MIB = 1024 * 1024
+_HOST = re.compile(r"[A-Za-z0-9_.*?-]{1,253}")
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -48,6 +50,9 @@ class GatewaySettings(BaseSettings):
     body_timeout_s: float = Field(
         10.0, gt=0.0, allow_inf_nan=False, description="How long a request's body may take to arrive."
     )
+    head_timeout_s: float = Field(
+        10.0, gt=0.0, allow_inf_nan=False, description="How long a request's line and headers may take to arrive."
+    )
     max_open: int = Field(
         2_000,
         ge=1,
@@ -60,6 +65,11 @@ class GatewaySettings(BaseSettings):
     cors_origins: Names = Field(
         (),
         description="Origins, by comma, whose pages may call this gateway from a browser; `*` for all.",
+    )
+    hosts: Names = Field(
+        (),
+        description="Names, by comma, with * and ?, by which a gateway without keys may be called, beside those that "
+        "it knows (docs/gateway.md). `*`: any, which lets pages of other sites in whose name is made to lead here.",
     )
     stand_in_for: Names = Field(
         ("rerank-*", "jina-*", "voyage-*", "*"),
@@ -87,7 +97,7 @@ class GatewaySettings(BaseSettings):
         30.0, ge=0.0, allow_inf_nan=False, description="How long open requests may take to end after that."
     )
 
-    @field_validator("cors_origins", "stand_in_for", mode="before")
+    @field_validator("cors_origins", "hosts", "stand_in_for", mode="before")
     @classmethod
     def _by_comma(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -100,6 +110,13 @@ class GatewaySettings(BaseSettings):
             if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}":
                 raise ValueError("an origin is scheme://host[:port], without a path")
         return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := next((host for host in value if not _HOST.fullmatch(host)), None):
+            raise ValueError(f"a host is a name without scheme, port and path, not {wrong!r}")
+        return tuple(host.lower() for host in value)
 
     @property
     def max_body_bytes(self) -> int:

@@ -9,6 +9,7 @@ from rerank_producer.gateway.ask import Ask
 from rerank_producer.gateway.headers import deadline_ms, takes_partial
 from rerank_producer.gateway.keyring import ApiKey
 from rerank_producer.preparation import default_deadline_ms
+from rerank_shared.keys import CacheScope
 from rerank_shared.settings import Settings
 
 
@@ -25,6 +26,11 @@ class Terms:
     def tenant(self, ask: Ask) -> str:
         """Return whom the fleet charges: the key's tenant; where no keys are set, the one that the request names."""
         return ask.tenant if self.key is None else self.key.tenant
+
+    def cache_scope(self, ask: Ask) -> CacheScope:
+        """Return who may find its scores in the cache: its tenant alone where the key or the request says so."""
+        of_key = "fleet" if self.key is None else self.key.cache_scope
+        return "tenant" if "tenant" in (of_key, ask.cache_scope) else "fleet"
 
     def left_ms(self, ask: Ask, settings: Settings, now: float, *, waits: bool) -> float:
         """Return how much is left of the time that the header gives, else the body, else the key, else the fleet.

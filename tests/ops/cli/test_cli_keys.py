@@ -57,9 +57,11 @@ def test_a_key_is_printed_alone_and_once_and_opens_the_gateway(command: CommandL
 def test_limits_are_those_of_the_options(command: CommandLine, file: Path) -> None:
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
     options = ["--tenant=shop", "--tokens-per-s=20000", "--burst-tokens=5000", "--max-documents=100"]
-    options += ["--max-body-bytes=1000000", "--deadline-ms=250", f"--expires={day:%Y-%m-%d}"]
+    options += ["--max-body-bytes=1000000", "--deadline-ms=250", f"--expires={day:%Y-%m-%d}", "--cache-scope=tenant"]
     key = command.run("keys", "create", "search", *options).stdout.strip()
-    assert find(file, key) == ApiKey(key[4:12], "search", "shop", 20_000.0, 5_000.0, 1_000_000, 100, 250.0, day)
+    limits = ApiKey(key[4:12], "search", "shop", 20_000.0, 5_000.0, 1_000_000, 100, 250.0, day, "tenant")
+    assert find(file, key) == limits
+    assert command.run("keys", "list").stdout.splitlines()[1].split()[-2] == "tenant"
 
 
 def test_keys_are_listed_without_anything_that_opens(command: CommandLine, file: Path) -> None:
@@ -70,7 +72,7 @@ def test_keys_are_listed_without_anything_that_opens(command: CommandLine, file:
     assert header.split()[:4] == ["name", "id", "tenant", "tokens/s"]
     entries = parse(file.read_text())
     assert [line.split()[:3] for line in lines] == [[e.key.name, e.key.key_id, e.key.tenant] for e in entries]
-    assert lines[1].split()[3:] == ["1,000", "10,000"]
+    assert lines[1].split()[3:] == ["1,000", "10,000", "fleet"]
     listed = command.run("keys", "list", "--json").stdout
     assert [(each["name"], each["tokens_per_s"]) for each in json.loads(listed)] == [("first", None), ("second", 1000)]
     assert not any(entry.digest.hex() in run.stdout + listed for entry in entries)

@@ -82,6 +82,7 @@ class Fleet:
             job_class=request.job_class,
             tenant=request.tenant,
             tokenizer_digest=request.tokenizer_digest,
+            cache_scope=request.cache_scope,
         )
         return FleetParsed((ask,))
 

@@ -1,5 +1,5 @@
 // One request to the gateway, and what went wrong with it in one shape.
-import { keyHeaders } from "./key.js";
+import { keyHeaders, keyTaken } from "./key.js";
 
 /** What ended a request without an answer. `status` 0: nobody answered. */
 export class Problem extends Error {
@@ -16,6 +16,7 @@ export async function rerank(request, { partial, signal }) {
   const started = performance.now();
   const response = await reach("fleet/rerank", { method: "POST", headers, body: JSON.stringify(request), signal });
   if (!response.ok) throw await problemOf(response);
+  keyTaken();
   const answer = await read(response);
   return { answer, headers: response.headers, tookMs: performance.now() - started };
 }

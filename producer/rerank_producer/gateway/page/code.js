@@ -1,7 +1,11 @@
-// Tabs of code, and a button that copies the one that is shown.
+// Tabs of code, a button that copies the one that is shown, and one that unfolds it where it is long.
 import { el, put } from "./dom.js";
+import { whole } from "./format.js";
 
+/** Lines of a folded one; the last two fade. */
+const FOLDED = 16;
 let chosen = 0;
+let unfolded = false;
 
 /** Show the tabs in a place; `tabs` are `{name, code}`. The chosen one stays chosen when they are shown anew. */
 export function showCode(place, tabs) {
@@ -19,7 +23,8 @@ export function showCode(place, tabs) {
   });
   const copy = el("button", { type: "button", class: "quiet copy", text: "Copy", click: () => copied(place, copy, said) });
   const pre = el("pre", { id: "code-panel", role: "tabpanel", tabindex: "0", translate: "no" }, el("code"));
-  put(place, el("div", { class: "bar" }, list, said, copy), pre);
+  const fold = el("button", { type: "button", class: "quiet fold", "aria-controls": "code-panel", click: () => { unfolded = !unfolded; choose(place, chosen); } });
+  put(place, el("div", { class: "bar" }, list, said, copy), pre, fold);
   return update(place, tabs);
 }
 
@@ -37,6 +42,12 @@ function choose(place, at) {
   const panel = place.querySelector("pre");
   panel.setAttribute("aria-labelledby", `tab-${at}`);
   panel.firstChild.textContent = place.tabs[at].code;
+  const lines = place.tabs[at].code.split("\n").length;
+  const fold = place.querySelector(".fold");
+  panel.classList.toggle("folded", lines > FOLDED + 2 && !unfolded);
+  fold.hidden = lines <= FOLDED + 2;
+  fold.textContent = unfolded ? "Show less" : `Show all ${whole(lines)} lines`;
+  fold.setAttribute("aria-expanded", String(unfolded));
 }
 
 async function copied(place, button, said) {

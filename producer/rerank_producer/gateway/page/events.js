@@ -1,6 +1,6 @@
 // Server-sent events over fetch, since EventSource can't carry a key.
 import { Problem, problemOf, reach } from "./api.js";
-import { askForKey, keyChanged, keyHeaders } from "./key.js";
+import { keyChanged, keyHeaders, keyRefused, keyTaken } from "./key.js";
 
 const LONGEST_PAUSE_MS = 15_000;
 const HIDDEN_MS = 30_000;
@@ -40,8 +40,9 @@ export async function follow(onState) {
     } catch (problem) {
       onState(problem);
       if (problem.status === 401) {
-        askForKey();
-        await keyChanged();
+        const changed = keyChanged();
+        keyRefused();
+        await changed;
         continue;
       }
       if (problem.retryAfterS) pauseMs = problem.retryAfterS * 1000;
@@ -67,6 +68,7 @@ async function listen(onState) {
     heard();
     const response = await reach("fleet/live", { headers: keyHeaders(), signal: stop.signal });
     if (!response.ok) throw await problemOf(response);
+    keyTaken();
     if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw new Problem(0, "unreadable", "What came is no stream of events.");
     const decoder = new TextDecoder();
     const feed = parser((data) => onState(JSON.parse(data)));

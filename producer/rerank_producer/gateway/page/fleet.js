@@ -2,6 +2,7 @@
 import { $, el, put } from "./dom.js";
 import { follow } from "./events.js";
 import { count, percent, short, span, whole } from "./format.js";
+import { key } from "./key.js";
 import { latencyTable } from "./latency.js";
 import { Series } from "./spark.js";
 
@@ -16,7 +17,7 @@ const rows = el("tbody");
 const scroll = el("div", { class: "scroll", role: "group", "aria-label": "Workers" },
   el("table", { class: "workers" },
     el("thead", {}, el("tr", {},
-      [["worker"], ["host", "roomy"], ["core"], ["pairs a batch"], ["tokens/s"], ["", "wide"], ["held jobs"], ["held tokens", "roomy"], ["up", "roomy"]]
+      [["worker"], ["host", "roomy"], ["core"], ["pairs a batch"], ["tokens/\u2060s"], ["", "wide"], ["held jobs"], ["held tokens", "roomy"], ["up", "roomy"]]
         .map(([name, kind]) => el("th", { scope: "col", class: kind, text: name })))),
     rows));
 const workers = panel("Workers", scroll);
@@ -58,11 +59,16 @@ function show(state) {
 
 function lost(problem) {
   const told = problem.error ?? problem;
-  const texts = { unreachable: "gateway unreachable", queue_unavailable: "Redis unreachable", unauthorized: "API key needed" };
+  const texts = {
+    unreachable: "gateway unreachable",
+    queue_unavailable: "Redis unreachable",
+    unauthorized: key() ? "API key refused" : "API key needed",
+    forbidden: "not answered here",
+  };
   const code = problem.status === 401 ? "unauthorized" : told.code;
   const text = texts[code] ?? (problem.status === 503 ? "live view refused" : "fleet unknown");
   pulse("lost", text);
-  const why = { unreachable: "The gateway does not answer; this page tries again by itself.", unauthorized: "The live view needs an API key, too." }[code] ?? told.message;
+  const why = { unreachable: "The gateway does not answer; this page tries again by itself.", unauthorized: key() ? "The gateway does not know the API key that was entered." : "The live view needs an API key: enter one above." }[code] ?? told.message;
   $("fleet-note").textContent = view ? `${text}; last news at ${new Date(view.at * 1000).toLocaleTimeString()}` : "";
   $("fleet").classList.toggle("stale", view !== null);
   if (view === null) put($("fleet"), el("p", { class: "empty", text: why }));
@@ -96,11 +102,11 @@ function figures(state, waiting) {
   const { hit_rate: hitRate, lookups } = state.cache;
   return el("div", { class: "figures" },
     figure("Workers", whole(state.workers.length), hosts ? `on ${count(hosts, "host")}` : "none alive", series.workers.draw()),
-    figure("Capacity", state.tokens_per_s ? short(state.tokens_per_s) : "–", "tokens/s while they run", series.rate.draw()),
+    figure("Speed", state.tokens_per_s ? short(state.tokens_per_s) : "–", "tokens a second when busy", series.rate.draw()),
     figure("Requests", rate(state.requests_per_s), "a second, last minute", series.requests.draw()),
     figure("Waiting", short(waiting), `tokens in ${count(jobs, "job")}`, series.waiting.draw()),
     figure("Cache hits", hitRate === null ? "–" : percent(hitRate), lookups ? `of ${short(lookups)} pairs, last minute` : "no look-ups in the last minute", series.hits.draw(1)),
-    figure("Time to drain", state.predicted_drain_s === null ? "–" : span(state.predicted_drain_s), "the autoscaling signal", series.drain.draw()));
+    figure("Work ahead", state.predicted_drain_s === null ? "–" : span(state.predicted_drain_s), "until all that waits is done", series.drain.draw()));
 }
 
 const rate = (value) => (value === 0 ? "0" : value < 0.1 ? value.toFixed(2) : value.toFixed(value < 10 ? 1 : 0));

@@ -18,7 +18,10 @@ export function latencyTable(rows, windowS) {
   const [low, high] = ends(rows);
   const at = (value) => `${((Math.log(Math.min(Math.max(value, low), high) / low) / Math.log(high / low)) * 100).toFixed(2)}%`;
   const ticks = STEPS.filter((step) => step >= low && step <= high);
-  const axis = el("span", { class: "plot axis" }, ticks.map((step, index) => placed(el("i", { text: axisLabel(step), class: ticks.length > 5 && index % 2 ? "minor" : null }), at(step))));
+  const decades = ticks.filter((step) => Number.isInteger(exponent(step)));
+  // So many as have room beside each other.
+  const labelled = ticks.length <= 3 ? ticks : decades.length <= 4 ? decades : decades.filter((step) => exponent(step) % 2 === 0);
+  const axis = el("span", { class: "plot axis" }, ticks.map((step) => placed(el("i", { text: axisLabel(step), class: labelled.includes(step) ? null : "minor" }), at(step))));
   return el("table", { class: "latency" },
     el("thead", {}, el("tr", {},
       ["documents", "requests", "p50", "p95", "p99"].map((name) => el("th", { scope: "col", text: name })),
@@ -44,5 +47,7 @@ function placed(element, left) {
   element.style.left = left;
   return element;
 }
+
+const exponent = (step) => Math.round(Math.log10(step) * 1e6) / 1e6;
 
 const axisLabel = (step) => (step >= 1000 ? `${step / 1000} s` : `${step} ms`);

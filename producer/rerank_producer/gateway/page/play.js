@@ -5,13 +5,14 @@ import { showCode } from "./code.js";
 import { $, bring, el, put } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { count, ms } from "./format.js";
-import { askForKey, key, keyChanged } from "./key.js";
+import { key, keyChanged, keyRefused } from "./key.js";
 import { clearProblem, showProblem } from "./problem.js";
 import { showCandidates, showRanking } from "./ranking.js";
 import { snippets } from "./snippets.js";
 import { said, showSummary } from "./summary.js";
 
 const KINDS = { lines: "one a line", json: "JSON list", jsonl: "JSON lines", body: "JSON body" };
+const NOTES = { query: "query-note", candidates: "kind" };
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 let read = readCandidates("");
@@ -58,6 +59,7 @@ export function startPlay() {
 
 function load(example) {
   $("query").value = example.query;
+  note("query", "");
   $("candidates").value = example.candidates;
   $("top-n").value = "";
   running?.abort();
@@ -71,6 +73,7 @@ function load(example) {
 
 function changed(event) {
   clearTimeout(typing);
+  if (event.target.id === "query") note("query", "");
   if (event.target.id === "candidates") understand();
   showSnippets();
   // What is being asked stays to be seen; its answer is compared with what is typed when it comes.
@@ -93,10 +96,17 @@ function understand() {
     taken = read.topN ? "; query and top n are taken from it" : "; the query is taken from it";
     $("candidates").value = JSON.stringify(read.documents, null, 1);
   }
-  const kind = $("kind");
-  kind.textContent = read.note || (read.documents.length ? `${count(read.documents.length, "candidate")}, ${KINDS[read.kind]}${taken}` : "one a line, or pasted JSON");
-  kind.classList.toggle("wrong", Boolean(read.note));
+  const told = read.documents.length ? `${count(read.documents.length, "candidate")}, ${KINDS[read.kind]}${taken}` : "one a line, or pasted JSON";
+  note("candidates", read.note, told);
   showSnippets();
+}
+
+/** Say beside a field what is wrong with it, else `told`. */
+function note(field, wrong, told = "") {
+  const place = $(NOTES[field]);
+  place.textContent = wrong || told;
+  place.classList.toggle("wrong", Boolean(wrong));
+  $(field).setAttribute("aria-invalid", String(Boolean(wrong)));
 }
 
 const hint = () => `press Rerank, or ${MAC ? "⌘ ↵" : "Ctrl ↵"}`;
@@ -116,12 +126,7 @@ const partial = () => $("partial").checked;
 async function run() {
   if (running) return;
   const asked = request();
-  const missing = !asked.query ? "query" : !asked.documents.length ? "candidates" : null;
-  if (missing) {
-    $(missing).focus();
-    showProblem($("problem"), new Problem(400, "", missing === "query" ? "The query is empty" : read.note || "There are no candidates: write some, one a line"), again);
-    return;
-  }
+  if (lacks(asked)) return;
   // An answer may come before what was typed is drawn, and must not be drawn over.
   clearTimeout(typing);
   running = new AbortController();
@@ -135,6 +140,15 @@ async function run() {
     running = null;
     stopClock();
   }
+}
+
+/** Whether a request can't be sent; what it lacks is told where it belongs, and nothing else changes. */
+function lacks({ query, documents }) {
+  const field = !query ? "query" : !documents.length ? "candidates" : null;
+  if (!field) return false;
+  note(field, field === "query" ? "the query is empty" : read.note || "there are no candidates: write some, one a line");
+  $(field).focus();
+  return true;
 }
 
 /** As `run`, of the button that goes away with the problem it stands in. */
@@ -193,7 +207,7 @@ function failed(problem) {
     return;
   }
   if (problem.status === 401) {
-    askForKey();
+    keyRefused({ asked: true });
     // For this problem only: another run, or another problem, is answered by itself.
     const shown = problem;
     keyChanged().then(() => { if (key() && current === shown) run(); });

@@ -5,15 +5,19 @@ import { score, whole } from "./format.js";
 import { drawLines } from "./lines.js";
 
 /** Rows that are drawn before somebody asks for more. */
-const SHOWN = 200;
+const SHOWN = 50;
+/** Characters of a text that two small lines hold at the most. */
+const CLIPPED = 200;
+/** A bar holds odds from 1 : 100,000 to 100,000 : 1. */
+const DECADES = 10;
 
 /** Show candidates alone: nothing was asked yet, or it is being asked (`busy`). */
-export function showCandidates(place, documents, { busy = false, note = "" } = {}) {
+export function showCandidates(place, documents, { busy = false, note = "", shown: most = SHOWN } = {}) {
   if (!documents.length && !busy) {
     put(place, el("p", { class: "empty", text: note || "Candidates appear here as you type them, one a line." }));
     return;
   }
-  const shown = documents.slice(0, SHOWN);
+  const shown = documents.slice(0, most);
   const ghosts = el("ol", { class: "after ghosts", "aria-hidden": "true" }, shown.map(() => el("li", {}, el("i"))));
   const board = el("div", { class: "board", "data-busy": busy ? "yes" : null },
     heading("before", "first stage", `${whole(documents.length)} as given`),
@@ -21,7 +25,8 @@ export function showCandidates(place, documents, { busy = false, note = "" } = {
     before(shown),
     el("div", { class: "lines" }),
     ghosts);
-  put(place, board, documents.length > SHOWN && more(documents.length - SHOWN));
+  const showAll = () => showCandidates(place, documents, { note, shown: Infinity });
+  put(place, board, documents.length > most && more(documents.length - most, busy ? null : showAll));
 }
 
 /** Show an answer to these documents. */
@@ -45,7 +50,7 @@ export function showRanking(place, documents, answer, shown = SHOWN) {
     const opened = places(place);
     (opened[shown] ?? opened.at(-1))?.focus();
   };
-  put(place, board, left > 0 && more(left, showAll));
+  put(place, board, left > 0 && more(left, showAll), scale.told && el("p", { class: "hint bars", text: scale.told }));
   rove(after);
   drawLines(lines, first, after);
   highlight(board);
@@ -59,8 +64,16 @@ function before(documents, kept = null) {
   const items = documents.map((document, index) =>
     el("li", { "data-index": index, class: kept && !kept.has(index) ? "gone" : null },
       el("span", { class: "rank", text: index + 1 }),
-      el("span", { class: "text", dir: "auto", text: textOf(document).slice(0, 200) })));
-  return el("ol", { class: "before", "aria-label": "Order before" }, items);
+      el("span", { class: "text", dir: "auto", text: textOf(document).slice(0, CLIPPED) })));
+  const list = el("ol", { class: "before", "aria-label": "Order before" }, items);
+  list.addEventListener("click", (event) => {
+    const item = event.target.closest("li");
+    if (!item || String(getSelection())) return;
+    const opened = item.classList.toggle("open");
+    const text = textOf(documents[item.dataset.index]);
+    item.querySelector(".text").textContent = opened ? text : text.slice(0, CLIPPED);
+  });
+  return list;
 }
 
 function row(result, rank, document, scale, maxLength) {
@@ -74,6 +87,7 @@ function row(result, rank, document, scale, maxLength) {
     el("div", { class: "what" },
       el("p", { class: "text", dir: "auto", text }),
       marks(result, maxLength)),
+    el("span", { class: "chevron", "aria-hidden": "true", title: "open: the whole text, its tokens and its logit" }),
     result.scored ? bar(result, scale) : el("div", { class: "score none" }, el("span", { class: "track" }), el("span", { class: "value", text: "–", title: "not scored" })));
   item.addEventListener("click", (event) => {
     // Elsewhere than on the button, a click may only have ended a selection.
@@ -98,13 +112,21 @@ function marks(result, maxLength) {
   return found.length ? el("p", { class: "marks" }, found) : null;
 }
 
-/** Return what maps a score to 0..1: as it is if all are probabilities, else from the lowest to the highest. Pure. */
+/**
+ * Return what maps a score to 0..1, with what to tell of it. Probabilities go by their odds, as their bars would be alike
+ * near 0 and near 1; other scores from the lowest to the highest. Pure.
+ */
 export function scaleOf(results) {
   const scores = results.filter((result) => result.scored).map((result) => result.relevance_score);
   const [low, high] = [Math.min(...scores), Math.max(...scores)];
-  if (low >= 0 && high <= 1) return (value) => value;
-  return (value) => (high > low ? (value - low) / (high - low) : 1);
+  const probable = low >= 0 && high <= 1;
+  const span = (value) => (high > low ? (value - low) / (high - low) : 1);
+  return Object.assign(probable ? byOdds : span, { told: !scores.length ? null : probable ? ODDS : "Bars go from the lowest score to the highest." });
 }
+
+const ODDS = "Bars show odds: half full at a score of 0.5, a tenth more for ten times the odds.";
+
+const byOdds = (value) => Math.min(1, Math.max(0, 0.5 + Math.log10(value / (1 - value)) / DECADES));
 
 function bar(result, scale) {
   const filled = el("i");

@@ -6,6 +6,7 @@ const VARIABLE = "RERANK_API_KEY";
 const ARGUMENT_BYTES = 100_000;
 /** A name of Cohere's that the gateway answers for, where the fleet's own is not known. */
 const STAND_IN = "rerank-v3.5";
+const JINA_MODEL = "jina-reranker-v2-base-multilingual";
 
 /** Return `[{name, code}]` of a request to the gateway at `origin`; `model` is what the fleet serves. */
 export function snippets(request, { origin, keyed, partial, model }) {
@@ -14,14 +15,49 @@ export function snippets(request, { origin, keyed, partial, model }) {
     { name: "curl", code: curl(at) },
     { name: "Python", code: python(at) },
     { name: "Cohere SDK", code: cohere(at) },
+    { name: "Jina", code: jina(at) },
+    { name: "TEI", code: tei(at) },
+    { name: "Application", code: application(at) },
   ];
 }
 
-function curl({ request, origin, keyed, partial }) {
-  const lines = [`curl -sS ${quoted(`${origin}/fleet/rerank`)}`, "  -H 'Content-Type: application/json'"];
+function curl({ request, ...at }) {
+  return post("/fleet/rerank", request, at);
+}
+
+function jina({ request, ...at }) {
+  const { query, top_n } = request;
+  return post("/v1/rerank", { model: JINA_MODEL, query, documents: request.documents.map(textOf), top_n }, { ...at, ...terms(request) });
+}
+
+function tei({ request, ...at }) {
+  return post("/rerank", { query: request.query, texts: request.documents.map(textOf) }, { ...at, ...terms(request) });
+}
+
+/** What other APIs have no field for goes as a header. */
+const terms = (request) => ({ deadlineMs: request.deadline_ms });
+
+/** What to type into which box of an application that lets its reranker's address be changed. */
+function application({ origin, keyed, model }) {
+  const here = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/.test(origin);
+  return [
+    "Provider   Cohere or Jina; else vLLM, Xinference or LocalAI",
+    `Base URL   ${origin}/v1`,
+    `           if that is not found: ${origin}`,
+    `           if the whole address is asked for: ${origin}/v1/rerank`,
+    `Model      ${model ?? STAND_IN}`,
+    `           if only a list is offered: ${STAND_IN} or ${JINA_MODEL}`,
+    keyed ? "API key    yours for this gateway: rrf_…" : "API key    any: this gateway asks for none",
+    ...(here ? ["", "From inside a container, localhost is the container:", "take this machine’s name or address, and start the gateway with --host 0.0.0.0."] : []),
+  ].join("\n");
+}
+
+function post(path, content, { origin, keyed, partial, deadlineMs }) {
+  const lines = [`curl -sS ${quoted(`${origin}${path}`)}`, "  -H 'Content-Type: application/json'"];
   if (keyed) lines.push(`  -H "Authorization: Bearer $${VARIABLE}"`);
+  if (deadlineMs) lines.push(`  -H 'X-Rerank-Deadline-Ms: ${deadlineMs}'`);
   if (!partial) lines.push("  -H 'X-Rerank-Partial: false'");
-  const body = JSON.stringify(request, null, 1);
+  const body = JSON.stringify(content, null, 1);
   const fits = new TextEncoder().encode(body).length <= ARGUMENT_BYTES;
   // No line of JSON is but a word, so that none ends the here-document.
   lines.push(fits ? `  --data-raw ${quoted(body)}` : `  --data-binary @- <<'EOF'\n${body}\nEOF`);

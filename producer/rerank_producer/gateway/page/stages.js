@@ -11,16 +11,21 @@ const STAGES = [
   ["run", "model"],
 ];
 
-/** Return the pieces of a request's time; what no stage accounts for is `other`. Stages of shards may overlap. Pure. */
-export function pieces(timings) {
+/**
+ * Return the pieces of the time that a request took; what no stage accounts for is `other`, what lies between this page
+ * and the gateway is `way`. Stages of shards may overlap. Pure.
+ */
+export function pieces(timings, tookMs = timings.total_ms) {
   const known = STAGES.map(([name, label]) => ({ name, label, ms: timings[`${name}_ms`] ?? 0 }));
   const sum = known.reduce((total, piece) => total + piece.ms, 0);
   const other = Math.max(0, timings.total_ms - sum);
-  return [...known, { name: "other", label: "replies and the rest", ms: other }].filter((piece) => piece.ms >= 0.005);
+  const way = Math.max(0, tookMs - timings.total_ms);
+  return [...known, { name: "other", label: "replies and the rest", ms: other }, { name: "way", label: "network and browser", ms: way }]
+    .filter((piece) => piece.ms >= 0.005);
 }
 
-export function stageBar(timings) {
-  const parts = pieces(timings);
+export function stageBar(timings, tookMs) {
+  const parts = pieces(timings, tookMs);
   const whole = parts.reduce((total, part) => total + part.ms, 0) || 1;
   const bar = el("div", { class: "stages", "aria-hidden": "true" });
   for (const part of parts) {
