@@ -15,6 +15,7 @@ from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 from rerank_shared.wire import decode_record
+from rerank_worker import metrics
 from rerank_worker.poison import answer_poisoned
 from support.jobs import celery_of, make_job, send
 
@@ -48,3 +49,16 @@ def test_one_that_can_t_be_opened_is_answered_all_the_same(settings: Settings) -
         answer_poisoned(app, keys, letter)
         _, outcome = decode_record(client.get(keys.result("broken")))
     assert type(outcome) is JobPoisoned
+
+
+def test_its_caller_is_told_before_it_is_counted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(metrics.JOBS_POISONED, "inc", fail)
+    keys = Keys(settings.namespace)
+    letter = DeadLetter("counted", "jobs.interactive", json.dumps({"body": "!"}), 3, "worker-1", time.time())
+    with make_celery(settings) as app, connect(settings) as client:
+        with pytest.raises(MemoryError):
+            answer_poisoned(app, keys, letter)
+        assert client.get(keys.result("counted")) is not None
