@@ -7,6 +7,7 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
+from rerank_shared import at_any_limit
 from rerank_shared.transport.leases import settle
 
 
@@ -22,8 +23,11 @@ class FleetQoS(redis.QoS):  # type: ignore[misc]
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Remove a message from the books of channel and broker."""
-        self.settle(delivery_tag)
+        """Remove a message from the books of channel and broker, unless it went with its job's outcome."""
+        if delivery_tag in self.channel.settled:
+            self.channel.settled.discard(delivery_tag)
+        else:
+            self.settle(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -60,9 +64,9 @@ class FleetQoS(redis.QoS):  # type: ignore[misc]
         """Remove a message from the broker's books, and its deaths."""
         message = self._delivered.get(tag)
         again = message is not None and (message.delivery_info or {}).get("redelivered")
-        pipe = self.channel.plain_client.pipeline()
-        settle(pipe, self.channel.keys, tag, _job_id(message, tag) if again else None)
-        pipe.execute()
+        keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
+        # Not a transaction, which a full server refuses whatever is in it.
+        at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
 
 
 def _job_id(message: Any, tag: str) -> str:
