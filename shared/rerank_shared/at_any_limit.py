@@ -15,7 +15,9 @@ import redis
 
 from rerank_shared.keys import Keys
 
-_SCRIPT = resources.files("rerank_shared").joinpath("lua/at_any_limit.lua").read_text()
+_LUA = resources.files("rerank_shared").joinpath("lua/at_any_limit.lua").read_text()
+#: Sent whole each time, since a pipeline can't ask whether the server knows it; so without its comments.
+_SCRIPT = "\n".join(line for line in _LUA.splitlines() if not line.startswith("--"))
 
 
 #: Gives pipelines that are filled and never run; it connects to nothing.

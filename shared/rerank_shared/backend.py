@@ -24,6 +24,17 @@ from rerank_shared.transport.scripts import QueueScripts
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A job's outcome as it is kept and announced. `life_s` None keeps it for ever; `lasting`: no full server may evict
+    it before; `reply_to` is a channel beside the job's own."""
+
+    data: bytes | str
+    life_s: int | None
+    lasting: bool = False
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """What is to be done in Redis when a job ends, whatever its end. A task sets it as `request.completion`.
 
@@ -45,11 +56,11 @@ class Completion:
         """Return that of a job: its entry and its text go."""
         return cls(keys, job.job_id, job.job_class, ledger_member(job), job.documents is None, **fields)
 
-    def run(self, client: Any, record: _Record | None = None) -> None:
+    def run(self, client: Any, record: Record | None = None) -> None:
         """Do it now, in one step; with a record, that too. At the memory limit only the cache writes are left out."""
         names, values = self._scores(client)
         keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.ledger(self.job_class), *names]
-        kept = record or _Record()
+        kept = record or Record(b"", None)
         args = (
             self.job_id,
             self.tag or "",
@@ -77,15 +88,6 @@ class Completion:
         return [], []
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    data: bytes | str = b""
-    life_s: int | None = None
-    #: No server may evict it before its time is over.
-    lasting: bool = False
-    reply_to: str | None = None
-
-
 class FleetBackend(RedisBackend):
     """Stores and announces outcomes; see the module."""
 
@@ -101,7 +103,7 @@ class FleetBackend(RedisBackend):
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         completion: Completion | None = getattr(request, "completion", None)
         ours = completion is not None and state in states.READY_STATES
-        record = _Record(
+        record = Record(
             data=self.encode(meta | {"task_id": task_id}),
             life_s=self.expires,
             lasting=ours,

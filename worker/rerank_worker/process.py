@@ -144,14 +144,9 @@ def build(settings: Settings, name: str, core: int | None, model: Model | None =
     answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(keys, door)
-    settled: set[str] = set()
-    app.conf.broker_transport_options |= {
-        "holder": name,
-        "on_poison": partial(answer_poisoned, app, keys),
-        "settled": settled,
-    }
+    app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
     app.steps["consumer"].add(DoorStep)
-    register(app, answerer, leases, door.inside, settings, settled.add)
+    register(app, answerer, leases, door.inside, settings, door.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
         model=artefact.model,

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class FleetChannel(redis.Channel):  # type: ignore[misc]
-    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the attributes below."""
+    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the four attributes below."""
 
     QoS = FleetQoS
     from_transport_options = (
@@ -54,17 +54,17 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     on_poison: Callable[[DeadLetter], None] | None = None
     bulk_share: float = 0.05
     max_deaths: int = 3
-    #: Tags whose messages were acknowledged with their jobs' outcomes, and that nobody has acknowledged here yet.
-    settled: set[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.settled = set()
         super().__init__(*args, **kwargs)
         self.holder = self.holder or f"{socket.gethostname()}-{os.getpid()}"
         self.keys = Keys(self.global_keyprefix.removesuffix(":"))
         self.scripts = QueueScripts(self.keys)
         #: Tags that were taken and not delivered yet.
         self.taken: set[str] = set()
+        #: Tags that left the broker's books with their jobs' outcomes, and that nobody has acknowledged here yet.
+        #: Whoever writes outcomes puts its own set here.
+        self.settled: set[str] = set()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
         self._classes: dict[str, JobClass] = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}

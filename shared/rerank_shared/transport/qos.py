@@ -23,11 +23,8 @@ class FleetQoS(redis.QoS):  # type: ignore[misc]
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Remove a message from the books of channel and broker, unless it went with its job's outcome."""
-        if delivery_tag in self.channel.settled:
-            self.channel.settled.discard(delivery_tag)
-        else:
-            self.settle(delivery_tag)
+        """Remove a message from the books of channel and broker."""
+        self.settle(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -61,7 +58,10 @@ class FleetQoS(redis.QoS):  # type: ignore[misc]
             super().restore_by_tag(tag, client, leftmost)
 
     def settle(self, tag: str) -> None:
-        """Remove a message from the broker's books, and its deaths."""
+        """Remove a message from the broker's books, and its deaths, unless that was done with its job's outcome."""
+        if tag in self.channel.settled:
+            self.channel.settled.discard(tag)
+            return
         message = self._delivered.get(tag)
         again = message is not None and (message.delivery_info or {}).get("redelivered")
         keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
