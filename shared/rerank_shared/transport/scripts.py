@@ -24,19 +24,19 @@ class Script:
 
     def __init__(self, *files: str) -> None:
         self.text = "\n".join(_LUA.joinpath(name).read_text() for name in files)
-        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> Any:
         """Run it now."""
         try:
-            return client.evalsha(self._sha, len(keys), *keys, *args)
+            return client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
     async def on(self, client: Any, keys: list[str], *args: Any) -> Any:
         """Run it now, on an asyncio client."""
         try:
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
+            return await client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return await client.eval(self.text, len(keys), *keys, *args)
 
