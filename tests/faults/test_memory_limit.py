@@ -11,7 +11,7 @@ import pytest
 
 from conftest import StartFleet
 from rerank_ops.server import EmbeddedServer
-from rerank_producer import RerankClient
+from rerank_producer import RerankClient, RerankHandle
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
@@ -41,9 +41,9 @@ def server(binary: str, policy: str) -> Iterator[EmbeddedServer]:
         yield running
 
 
-def submit_until_refused(client: RerankClient, words: int) -> tuple[list[str], QueueUnavailable]:
+def submit_until_refused(client: RerankClient, words: int) -> tuple[list[RerankHandle], QueueUnavailable]:
     """Submit jobs until the server refuses one; their texts lie inline or apart, by how long they are."""
-    handles: list[str] = []
+    handles: list[RerankHandle] = []
     while len(handles) < 1_000:
         try:
             # Distinct, so that none is found in the cache.
@@ -75,7 +75,7 @@ def test_a_full_queue_drains_by_a_worker_that_starts_then(
         assert all(answer.complete for answer in answers)
         assert well(fleet)
         assert not watcher.client.exists(watcher.keys.unacked, watcher.keys.waiting("bulk"))
-        assert not watcher.client.exists(*(watcher.keys.text(handle) for handle in handles))
+        assert not watcher.client.exists(*(watcher.keys.text(handle.job_id) for handle in handles))
 
 
 def test_callers_are_answered_by_workers_that_were_up_when_it_filled(

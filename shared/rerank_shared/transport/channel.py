@@ -39,14 +39,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the four attributes below."""
 
     QoS = FleetQoS
-    from_transport_options = (
-        *redis.Channel.from_transport_options,
-        "holder",
-        "on_poison",
-        "bulk_share",
-        "max_deaths",
-        "settled",
-    )
+    from_transport_options = (*redis.Channel.from_transport_options, "holder", "on_poison", "bulk_share", "max_deaths")
 
     #: Name of the worker that takes jobs here; host and process id if nobody says.
     holder: str = ""
@@ -245,7 +238,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
         pipe.hlen(self.keys.waiting(job_class))
         *bells, waiting = pipe.execute()
-        return max(sum(bells), waiting)
+        return int(max(sum(bells), waiting))
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))

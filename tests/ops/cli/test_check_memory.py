@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from support.full_server import BINARIES, fill_up, small_server
 MEGABYTE = 1_000_000
 
 
-def found(policy: str, limit: int = 100 * MEGABYTE, used: int = 0, **told: object) -> dict[str, Finding]:
+def found(policy: str, limit: int = 100 * MEGABYTE, used: int = 0, **told: Any) -> dict[str, Finding]:
     told |= {"maxmemory_policy": policy, "maxmemory": limit, "used_memory": used}
     return {finding.name: finding for finding in check_memory(told)}
 
@@ -63,7 +64,7 @@ def test_a_server_without_a_limit_has_no_room_to_tell() -> None:
         ("volatile-lru", 100 * MEGABYTE, {"db0": {"keys": 9, "expires": 0}}, "fail"),
     ],
 )
-def test_the_room_is_told_in_jobs(policy: str, used: int, spaces: Mapping[str, object], status: str) -> None:
+def test_the_room_is_told_in_jobs(policy: str, used: int, spaces: Mapping[str, Any], status: str) -> None:
     finding = found(policy, used=used, **spaces)["memory"]
     assert finding.status == status
     assert f"room for {(100 * MEGABYTE - used) // TYPICAL_JOB_BYTES:,} jobs" in finding.message
