@@ -40,16 +40,16 @@ def commands_until(line: Any, last: str) -> list[str]:
     return heard
 
 
-@pytest.mark.parametrize("words", [20, 1_200], ids=["inline", "apart"])
+@pytest.mark.parametrize("words", [20, 2_000], ids=["inline", "apart"])
 def test_a_job_takes_three_trips_and_its_text_one_more(start_fleet: StartFleet, settings: Settings, words: int) -> None:
     fleet = start_fleet()
     apart = words > 1_000
     with RerankClient(settings) as client, redis.Redis.from_url(settings.redis_url.get_secret_value()) as watcher:
         # Scripts are loaded and connections made by the first; a submitted job has no caller that would ask beside.
-        client.collect(client.submit("which rooms?", passages(4, words)))
+        client.collect(client.submit("which rooms?", passages(2, words), deadline_ms=60_000))
         with watcher.monitor() as line:
             for _ in range(JOBS):
-                client.collect(client.submit("which rooms?", passages(4, words)))
+                client.collect(client.submit("which rooms?", passages(2, words), deadline_ms=60_000))
             time.sleep(0.05)
             fleet.client.set("done", "listening")
             heard = commands_until(line, "SET done listening")
