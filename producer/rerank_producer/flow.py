@@ -26,7 +26,6 @@ from rerank_producer.preparation import (
     only_misses,
     parse,
     prepare,
-    ttl_s,
     wait_ms,
     with_hits,
     with_misses,
@@ -40,6 +39,7 @@ from rerank_shared.catalogue import name_of
 from rerank_shared.digest import pair_digests
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.lifetimes import end, keep
 from rerank_shared.messages import Artefact, Score, Submitted, cache_tenant
 from rerank_shared.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.settings import Settings
@@ -104,16 +104,15 @@ class Flow:
             if plan.misses:
                 # One job: whoever collects it, in another process, knows it by the id of the request.
                 (parcel,) = await self.asking.parcels(port, prepared, deadline, partial=True, shards=1)
-            wait_s = max(0.0, plan.deadline_at - self.clock.epoch())
-            life_s = ttl_s(wait_s + self.settings.result_ttl_s)
+            until = max(plan.deadline_at, self.clock.epoch()) + self.settings.result_ttl_s
 
             def fill(pipe: Any) -> None:
-                pipe.set(self.keys.request(plan.job_id), wire.encode_submitted(plan), ex=life_s)
+                keep(pipe, self.keys, self.keys.request(plan.job_id), wire.encode_submitted(plan), until)
                 if parcel is not None:
                     parcel.add_to(pipe, self.keys)
 
             def withdraw(pipe: Any) -> None:
-                pipe.unlink(self.keys.request(plan.job_id))
+                end(pipe, self.keys, self.keys.request(plan.job_id))
                 if parcel is not None:
                     parcel.remove_from(pipe, self.keys)
 

@@ -16,6 +16,7 @@ from rerank_shared import wire
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
+from rerank_shared.lifetimes import end, keep
 from rerank_shared.messages import Job
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
@@ -31,7 +32,7 @@ _HAND_OFF_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What is sent for one job: the envelope, and its text apart where that is large. Keys live `ttl_s`.
+    """What is sent for one job: the envelope, and its text apart where that is large. That lives `ttl_s`.
 
     `part` are the places of its documents among the misses of the request. `late_after_s` is the time, from sending,
     within which 99 of 100 answers come; None where nobody knows.
@@ -46,13 +47,13 @@ class Parcel:
     def add_to(self, pipe: Any, keys: Keys) -> None:
         """Queue on a Redis pipeline all that must be there before the envelope is sent; may be repeated."""
         if self.text is not None:
-            pipe.set(keys.text(self.job.job_id), self.text, ex=self.ttl_s)
+            keep(pipe, keys, keys.text(self.job.job_id), self.text, self.job.enqueued_at + self.ttl_s)
         pipe.zadd(keys.ledger(self.job.job_class), {ledger_member(self.job): self.job.deadline_at})
 
     def remove_from(self, pipe: Any, keys: Keys) -> None:
         """Queue on a Redis pipeline that all this goes again, for a job that nobody wants."""
         if self.text is not None:
-            pipe.unlink(keys.text(self.job.job_id))
+            end(pipe, keys, keys.text(self.job.job_id))
         pipe.zrem(keys.ledger(self.job.job_class), ledger_member(self.job))
 
     def again(self) -> Parcel:

@@ -1,13 +1,15 @@
-"""The fleet's Celery result backend: a job's scores, its record and its announcement in one round trip.
+"""The fleet's Celery result backend: all that ends a job in one step and one round trip.
 
 It differs from Celery's Redis backend in three things. It does not read a record before it writes one (scores are
 pure, so the last writer is as right as the first). It also publishes the record on the channel that the message's
 `reply_to` names, so that a client awaits all its jobs on one connection. And it carries out what a task left on its
-request as a Completion: cache writes, and the keys that the job no longer needs. `AsyncResult(id).get()` works as ever.
+request as a Completion: cache writes, the acknowledgement, the end of what was kept for the job. A worker that is
+killed has done all of it or nothing. `AsyncResult(id).get()` works as ever.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,30 +18,78 @@ from celery import states
 from celery.backends.redis import RedisBackend
 from redis import BlockingConnectionPool
 
-from rerank_shared.cache import ScoreWrites
+from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
 from rerank_shared.connections import CONNECTIONS
-from rerank_shared.keys import Keys
+from rerank_shared.keys import JobClass, Keys
+from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import Job
 from rerank_shared.redis_url import RedisUrl
+from rerank_shared.transport.scripts import QueueScripts
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A job's outcome as it is kept and announced. `life_s` None keeps it for ever; `lasting`: no full server may evict
+    it before; `reply_to` is a channel beside the job's own."""
+
+    data: bytes | str
+    life_s: int | None
+    lasting: bool = False
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What else is to be done in Redis when a job ends, whatever its end. A task sets it as `request.completion`."""
+    """What is to be done in Redis when a job ends, whatever its end. A task sets it as `request.completion`.
+
+    With the delivery `tag` the message is acknowledged too, and `on_settled` is told so, before Celery acknowledges it
+    once more. `entry` is the job's entry in the ledger of its class.
+    """
 
     keys: Keys
-    ledger: str | None = None
-    ledger_member: str | None = None
-    text_key: str | None = None
+    job_id: str
+    job_class: JobClass = "interactive"
+    entry: str = ""
+    has_text: bool = False
     writes: ScoreWrites | None = None
+    tag: str | None = None
+    on_settled: Callable[[str], None] | None = None
 
-    def add_to(self, pipe: Any) -> None:
-        """Queue it on a Redis pipeline."""
-        if self.writes is not None and self.writes.scores:
-            self.writes.add_to(pipe, self.keys)
-        if self.ledger is not None:
-            pipe.zrem(self.ledger, self.ledger_member)
-        if self.text_key is not None:
-            pipe.unlink(self.text_key)
+    @classmethod
+    def of(cls, keys: Keys, job: Job, **fields: Any) -> Completion:
+        """Return that of a job: its entry and its text go."""
+        return cls(keys, job.job_id, job.job_class, ledger_member(job), job.documents is None, **fields)
+
+    def run(self, client: Any, record: Record | None = None) -> None:
+        """Do it now, in one step; with a record, that too. At the memory limit only the cache writes are left out."""
+        names, values = self._scores(client)
+        keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.ledger(self.job_class), *names]
+        kept = record or Record(b"", None)
+        args = (
+            self.job_id,
+            self.tag or "",
+            self.entry,
+            "text" if self.has_text else "",
+            kept.data,
+            "" if kept.life_s is None else kept.life_s,
+            "lasting" if kept.lasting else "",
+            kept.reply_to or "",
+            1 if self.writes is None else self.writes.ttl_s,
+        )
+        QueueScripts(self.keys).finish(client, keys, *args, *values)
+        if self.tag is not None and self.on_settled is not None:
+            self.on_settled(self.tag)
+
+    def _scores(self, client: Any) -> tuple[list[bytes], list[bytes]]:
+        if self.writes is None:
+            return [], []
+        if len(self.writes.scores) <= WRITES_PER_CALL:
+            return self.writes.encoded(self.keys)
+        # So many are written before, in calls that leave the server time for others.
+        pipe = client.pipeline(transaction=False)
+        self.writes.add_to(pipe, self.keys)
+        pipe.execute()
+        return [], []
 
 
 class FleetBackend(RedisBackend):
@@ -63,16 +113,20 @@ class FleetBackend(RedisBackend):
         **_: Any,
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        record = self.encode(meta | {"task_id": task_id})
-        key = self.get_key_for_task(task_id)
-        pipe = self.client.pipeline(transaction=False)
         completion: Completion | None = getattr(request, "completion", None)
-        # Before it leaves the ledger: what is in neither counts as lost, and is sent again.
-        pipe.set(key, record, ex=self.expires)
-        if completion is not None and state in states.READY_STATES:
-            completion.add_to(pipe)
-        pipe.publish(key, record)
-        if reply_to := getattr(request, "reply_to", None):
-            pipe.publish(reply_to, record)
-        pipe.execute()
+        ours = completion is not None and state in states.READY_STATES
+        record = Record(
+            data=self.encode(meta | {"task_id": task_id}),
+            life_s=self.expires,
+            lasting=ours,
+            reply_to=getattr(request, "reply_to", None),
+        )
+        if completion is None or not ours:
+            completion = Completion(Keys(self._prefix), task_id)
+        completion.run(self.client, record)
         return result
+
+    @property
+    def _prefix(self) -> str:
+        prefix: str = self._transport_options.get("global_keyprefix", "")
+        return prefix.removesuffix(":")

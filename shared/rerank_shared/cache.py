@@ -13,11 +13,12 @@ from itertools import islice
 from typing import Any
 
 from rerank_shared import wire
+from rerank_shared.at_any_limit import write_if_room
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Score
 
 #: A script call blocks the server; a thousand writes take it about 2 ms.
-_WRITES_PER_CALL = 1_000
+WRITES_PER_CALL = 1_000
 _SCAN_COUNT = 1_000
 
 STORE_SCORES = resources.files("rerank_shared").joinpath("lua/store_scores.lua").read_text()
@@ -30,13 +31,18 @@ class ScoreWrites:
     scores: dict[bytes, Score]
     ttl_s: int
 
+    def encoded(self, keys: Keys) -> tuple[list[bytes], list[bytes]]:
+        """Return the keys and the values to write."""
+        return [keys.score(digest) for digest in self.scores], [
+            wire.encode_score(each) for each in self.scores.values()
+        ]
+
     def add_to(self, pipe: Any, keys: Keys) -> None:
-        """Queue the writes on a Redis pipeline, sync or asyncio."""
-        items = iter(self.scores.items())
-        while chunk := list(islice(items, _WRITES_PER_CALL)):
-            names = [keys.score(digest) for digest, _ in chunk]
-            values = [wire.encode_score(score) for _, score in chunk]
-            pipe.eval(STORE_SCORES, len(names), *names, self.ttl_s, *values)
+        """Queue the writes on a Redis pipeline, sync or asyncio; at the server's memory limit they are left out."""
+        names, values = self.encoded(keys)
+        for start in range(0, len(names), WRITES_PER_CALL):
+            chunk = slice(start, start + WRITES_PER_CALL)
+            pipe.eval(STORE_SCORES, len(names[chunk]), *names[chunk], self.ttl_s, *values[chunk])
 
 
 @dataclass(slots=True)
@@ -50,10 +56,14 @@ class LookupCounter:
     def add_to(self, pipe: Any) -> None:
         """Queue what was counted so far on a Redis pipeline, and start again from zero."""
         hits, misses, self.hits, self.misses = self.hits, self.misses, 0, 0
-        if hits:
-            pipe.hincrby(self.keys.cache_counters, "hits", hits)
-        if misses:
-            pipe.hincrby(self.keys.cache_counters, "misses", misses)
+        counts = {name: count for name, count in (("hits", hits), ("misses", misses)) if count}
+
+        def fill(words: Any) -> None:
+            for name, count in counts.items():
+                words.hincrby(self.keys.cache_counters, name, count)
+
+        # A full server must not turn its hits into misses.
+        write_if_room(pipe, self.keys, fill)
 
     def read(self, values: Sequence[bytes | None]) -> list[Score | None]:
         """Decode what MGET answered and count it."""

@@ -18,6 +18,7 @@ from rerank_shared import wire
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
+from rerank_shared.lifetimes import end
 from rerank_shared.messages import DeadLetter, Job
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
@@ -93,6 +94,9 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     pipe.zrem(keys.ledger(old.job_class), ledger_member(old))
     pipe.zadd(keys.ledger(job.job_class), {ledger_member(job): deadline_at})
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
+    if old.documents is None:
+        # It went with the record; from now on it ends by itself, should the queue be emptied.
+        pipe.zadd(keys.lifetimes, {keys.text(job_id): deadline_at + settings.redelivery_s + settings.result_ttl_s})
     _forget(pipe, keys, job_id)
     pipe.execute()
     return job
@@ -100,11 +104,13 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
 
 def drop(client: Any, keys: Keys, job_ids: Sequence[str]) -> int:
     """Delete some of them with their text; returns how many there were."""
-    pipe = client.pipeline()
+    # A transaction is refused by a full server whatever is in it.
+    pipe = client.pipeline(transaction=False)
     for job_id in job_ids:
-        pipe.delete(keys.text(job_id), keys.deaths(job_id))
+        end(pipe, keys, keys.text(job_id))
+        pipe.delete(keys.deaths(job_id))
         _forget(pipe, keys, job_id)
-    return sum(pipe.execute()[1::3])
+    return sum(pipe.execute()[3::5])
 
 
 def _forget(pipe: Any, keys: Keys, job_id: str) -> None:

@@ -21,6 +21,7 @@ from rerank_shared.keys import (
     Keys,
 )
 from rerank_shared.ledger import ask_entries, read_entries, total
+from rerank_shared.lifetimes import end, keep
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.scheduling.cost import CostParameters, Work
 
@@ -37,8 +38,9 @@ def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float, alias: str |
 
 def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
     """Queue a worker's heartbeat on a pipeline."""
-    pipe.set(keys.worker(heartbeat.worker_id), wire.encode_heartbeat(heartbeat), ex=HEARTBEAT_TTL_S)
-    pipe.zadd(keys.workers, {heartbeat.worker_id: now + HEARTBEAT_TTL_S})
+    until = now + HEARTBEAT_TTL_S
+    keep(pipe, keys, keys.worker(heartbeat.worker_id), wire.encode_heartbeat(heartbeat), until)
+    pipe.zadd(keys.workers, {heartbeat.worker_id: until})
     pipe.zremrangebyscore(keys.workers, "-inf", now)
 
 
@@ -67,19 +69,20 @@ def typical(costs: Mapping[str, CostParameters]) -> CostParameters | None:
 
 def retire(pipe: Any, keys: Keys, worker_id: str) -> None:
     """Queue a worker's farewell on a pipeline, so that nobody waits for its heartbeat to run out."""
-    pipe.delete(keys.worker(worker_id))
+    end(pipe, keys, keys.worker(worker_id))
     pipe.zrem(keys.workers, worker_id)
 
 
 def read_artefact(values: list[Any], model: str) -> Artefact | None:
-    """Return the artefact served under `model` from the answers to `ask_artefact`, None if nothing is announced.
+    """Return the artefact served under `model` from the answers to `ask_artefact`, None if nothing is announced, or if
+    a full server has evicted the announcement, which its workers soon repeat.
 
     Raises UnknownModel when the fleet serves other models and not this one.
     """
     record, served = values
     if record is not None:
         return wire.decode_artefact(record)
-    if served:
+    if served and model.encode() not in served:
         names = ", ".join(sorted(name.decode() for name in served))
         raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {names}; ask for one of these")
     return None

@@ -1,7 +1,9 @@
 """The only place that spells a Redis key. Each method names the key's type, its owner and its life-time.
 
-Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever:
-whatever has no life-time of its own is a queue, which the broker deletes when it is empty, or a counter.
+Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever. Those
+with a life-time in Redis may be evicted by a full server, and nothing is lost with them: scores are computed again, the
+rest is written anew. What a job needs has none: it belongs to a queue, which is deleted when it is empty, or it stands
+in `lifetimes`, by which every sweep of the queue ends it.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ class Keys:
 
     @property
     def dead(self) -> str:
-        """Hash, job id -> its record; the queue; `DEAD_TTL_S`, `DEAD_MAX` entries. Jobs set aside as poison."""
+        """Hash, job id -> its record; the queue; until a sweep finds it older than `DEAD_TTL_S`, or more than
+        `DEAD_MAX`. Jobs set aside as poison."""
         return f"{self.prefix}dead"
 
     @property
@@ -88,7 +91,8 @@ class Keys:
         return f"{self.prefix}dead_index"
 
     def result(self, job_id: str) -> str:
-        """String; the worker; `result_ttl_s`. A job's outcome. Also the channel on which it is announced."""
+        """String; the worker; `result_ttl_s`, by `lifetimes`. A job's outcome. Also the channel on which it is
+        announced."""
         return f"{self.prefix}celery-task-meta-{job_id}"
 
     def reply(self, client_id: str) -> str:
@@ -100,12 +104,19 @@ class Keys:
         return channel is not None and channel.startswith(self.reply(""))
 
     def text(self, job_id: str) -> str:
-        """String; the client; until the job's deadline and redelivery. Documents too large for the queue."""
+        """String; the client; until the job is done, or by `lifetimes` after its deadline and redelivery. Documents too
+        large for the queue."""
         return f"{self.prefix}text:{job_id}"
 
     def request(self, job_id: str) -> str:
-        """String; the client; deadline + `result_ttl_s`. What collect() needs to rebuild a submitted request."""
+        """String; the client; deadline + `result_ttl_s`, by `lifetimes`. What collect() needs to rebuild a submitted
+        request."""
         return f"{self.prefix}request:{job_id}"
+
+    @property
+    def lifetimes(self) -> str:
+        """Sorted set, member = a key, score = when it ends, by the server's clock; who writes the key; until then."""
+        return f"{self.prefix}lifetimes"
 
     def ledger(self, job_class: JobClass) -> str:
         """Sorted set, member by `ledger_member`, score = when it stops counting; clients add, workers remove."""
@@ -149,7 +160,7 @@ class Keys:
         return f"{self.prefix}models"
 
     def worker(self, worker_id: str) -> str:
-        """String; that worker process; `HEARTBEAT_TTL_S`. Its heartbeat."""
+        """String; that worker process; until another one finds it over by `workers`. Its heartbeat."""
         return f"{self.prefix}worker:{worker_id}"
 
     @property

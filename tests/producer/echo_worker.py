@@ -73,9 +73,7 @@ def main() -> None:
         job = wire.decode_job(payload)
         client.rpush(keys.prefix + f"seen:{job.job_id}", payload)
         client.expire(keys.prefix + f"seen:{job.job_id}", 60)
-        self.request.completion = Completion(
-            keys, keys.ledger(job.job_class), ledger_member(job), keys.text(job.job_id)
-        )
+        self.request.completion = Completion.of(keys, job)
         documents = job.documents
         if documents is None:
             text: Any = client.get(keys.text(job.job_id))

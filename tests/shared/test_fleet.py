@@ -121,6 +121,9 @@ class TestArtefacts:
     def test_an_empty_fleet_is_no_mistake(self) -> None:
         assert read_artefact([None, []], "org/name") is None
 
+    def test_an_announcement_that_a_full_server_evicted_is_no_other_model(self) -> None:
+        assert read_artefact([None, [b"c/d", b"org/name"]], "org/name") is None
+
     def test_questions_come_in_the_order_of_their_answers(self, pipe: redis.client.Pipeline) -> None:
         fleet.ask_artefact(pipe, KEYS, "org/name", now=7.0)
         (get, *_), (served, *_) = (command for command in commands(pipe))
@@ -131,17 +134,17 @@ class TestArtefacts:
 class TestHeartbeats:
     def test_a_beat_outlives_several_of_its_intervals(self, pipe: redis.client.Pipeline) -> None:
         fleet.beat(pipe, KEYS, heartbeat(0.0), now=100.0)
-        (_, key, record, *life), (_, workers, until, worker_id), (sweep, *_) = commands(pipe)
-        assert (key, workers) == (KEYS.worker("w"), KEYS.workers)
-        assert life == ["EX", HEARTBEAT_TTL_S]
+        (_, lifetimes, ends, ending), (_, key, record), (_, workers, until, worker_id), (sweep, *_) = commands(pipe)
+        assert (key, workers, lifetimes) == (KEYS.worker("w"), KEYS.workers, KEYS.lifetimes)
         assert (until, worker_id) == (100.0 + HEARTBEAT_TTL_S, "w")
+        assert (ends, ending) == (until, key)
         assert sweep == "ZREMRANGEBYSCORE"
         assert wire.decode_heartbeat(record) == heartbeat(0.0)
         assert HEARTBEAT_TTL_S >= 3 * HEARTBEAT_INTERVAL_S
 
     def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
         fleet.retire(pipe, KEYS, "w")
-        assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.workers}
+        assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.workers, KEYS.lifetimes}
 
 
 class TestState:

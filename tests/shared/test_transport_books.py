@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kombu import Connection, Producer
+from kombu import Producer
 from kombu.exceptions import ChannelError
 
-from rerank_shared.connections import broker_url
 from rerank_shared.settings import Settings
 from rerank_shared.transport.leases import settle
-from support.queueing import Queueing, queueing
+from support.queueing import Queueing, queueing, send_plain
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -140,9 +139,9 @@ def test_fairness_outlasts_a_pause_and_never_a_waiting_job(queue: Queueing) -> N
     assert {queue.keys.served("interactive"), queue.keys.fair} <= queue.lasting()
 
 
-def test_a_plain_sender_s_message_is_delivered_and_kept_on_record(queue: Queueing, settings: Settings) -> None:
+def test_a_plain_sender_s_message_is_delivered_and_kept_on_record(queue: Queueing) -> None:
     queue.send("ours", due_at=1.0)
-    send_plain(queue, settings, "plain")
+    send_plain(queue, "plain")
     assert waiting(queue) == 2
     receiver = queue.receiver()
     assert receiver.receive(2) == ["ours", "plain"]
@@ -155,10 +154,10 @@ def test_a_plain_sender_s_message_is_delivered_and_kept_on_record(queue: Queuein
     assert queue.lasting() == set()
 
 
-def test_plain_messages_are_not_taken_for_stale_bells(queue: Queueing, settings: Settings) -> None:
-    send_plain(queue, settings, "at one end")
+def test_plain_messages_are_not_taken_for_stale_bells(queue: Queueing) -> None:
+    send_plain(queue, "at one end")
     queue.send("ours")
-    send_plain(queue, settings, "at the other")
+    send_plain(queue, "at the other")
     receiver = queue.receiver()
     assert receiver.take(9) == ["ours"]
     assert sorted(receiver.receive(3)) == ["at one end", "at the other", "ours"]
@@ -172,19 +171,11 @@ def test_what_is_no_message_is_dropped_and_consuming_goes_on(queue: Queueing) ->
     assert queue.receiver().take() == []
 
 
-def send_plain(queue: Queueing, settings: Settings, name: str) -> None:
-    """Send as a Celery caller without this transport does."""
-    options = {"global_keyprefix": queue.keys.prefix}
-    with Connection(broker_url(settings), transport_options=options) as connection:
-        producer = Producer(connection, serializer="json")
-        producer.publish([[name], {}, {}], routing_key=queue.keys.queue("interactive"), headers={"id": name})
-
-
-def test_tools_see_the_length_and_can_purge(queue: Queueing, settings: Settings) -> None:
+def test_tools_see_the_length_and_can_purge(queue: Queueing) -> None:
     queue.send("bulk", "bulk")
     for number in range(5):
         queue.send(f"job-{number}", tenant=str(number % 2))
-    send_plain(queue, settings, "plain")
+    send_plain(queue, "plain")
     with queue.app.connection_for_read() as connection, connection.channel() as channel:
         name = queue.keys.queue("interactive")
         assert channel.queue_declare(name, passive=True).message_count == 6

@@ -9,6 +9,7 @@ import pytest
 
 from rerank_shared.dead import list_dead
 from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S
+from rerank_shared.lifetimes import end, keep
 from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 from rerank_shared.transport.leases import expire_leases, renew_leases
@@ -79,8 +80,23 @@ def test_a_job_that_kills_is_set_aside_and_its_record_tells_all(queue: Queueing)
     assert (letter.job_id, letter.queue, letter.deaths, letter.holder) == ("killer", "jobs.bulk", 3, "victim-2")
     assert abs(letter.died_at - queue.client.time()[0]) < 60
     assert list_dead(queue.client, queue.keys) == told
-    assert queue.client.ttl(queue.keys.text("killer")) > DEAD_TTL_S - 60
     assert queue.receiver().take() == []
+    # Nothing that a full server may evict, and a sweep ends it.
+    kept = {queue.keys.dead, queue.keys.dead_index, queue.keys.text("killer")}
+    assert queue.lasting() == kept
+    queue.client.zadd(queue.keys.dead_index, {"killer": queue.client.time()[0] - DEAD_TTL_S - 1})
+    sweep(queue.receiver())
+    assert queue.lasting() == set()
+
+
+def test_a_sweep_ends_what_is_over_and_nothing_else(queue: Queueing) -> None:
+    now, pipe = queue.client.time()[0], queue.client.pipeline()
+    keep(pipe, queue.keys, queue.keys.text("over"), b"text", now - 1)
+    keep(pipe, queue.keys, queue.keys.text("kept"), b"text", now + 60)
+    pipe.execute()
+    sweep(queue.receiver())
+    assert queue.lasting() == {queue.keys.text("kept"), queue.keys.lifetimes}
+    end(queue.client, queue.keys, queue.keys.text("kept"))
     assert queue.lasting() == set()
 
 

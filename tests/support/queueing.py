@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
-from kombu import Connection, Consumer
+from kombu import Connection, Consumer, Producer
 
 from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
+from rerank_shared.connections import broker_url, connect
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.settings import Settings
 
@@ -104,6 +104,14 @@ class Queueing:
             connection.release()
         self.app.close()
         self.client.close()
+
+
+def send_plain(queue: Queueing, name: str) -> None:
+    """Send as a Celery caller without this transport does."""
+    options = {"global_keyprefix": queue.keys.prefix}
+    with Connection(broker_url(queue.settings), transport_options=options) as connection:
+        producer = Producer(connection, serializer="json")
+        producer.publish([[name], {}, {}], routing_key=queue.keys.queue("interactive"), headers={"id": name})
 
 
 @contextmanager

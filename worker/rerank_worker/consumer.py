@@ -95,6 +95,9 @@ class _FleetConsumer(Consumer):
         """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
         lease, which nobody renews any more, runs out."""
         self.door.forget(message.delivery_tag)
+        if message.delivery_tag in self.door.settled:
+            self.door.settled.discard(message.delivery_tag)
+            return
         if options.get("requeue") or True in late:
             return
         try:

@@ -60,6 +60,8 @@ class Door:
         self._ending = False
         self._ask_at = 0.0
         self._wake: Callable[[], object] | None = None
+        #: Tags of messages that were acknowledged with their jobs' outcomes, until Celery acknowledges them too.
+        self.settled: set[str] = set()
         scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
@@ -157,6 +159,7 @@ class DoorStep(bootsteps.StartStopStep):
         """Stand in for the channel's own answer to whether it may consume, which goes on bounding how many."""
         door: Door = c.door
         channel = c.task_consumer.channel
+        channel.settled = door.settled
         within_prefetch = channel.qos.can_consume
         channel.qos.can_consume = lambda: within_prefetch() and door.is_open()
         door.attach(partial(c.hub.call_soon, partial(_fetch, door, channel, within_prefetch)))

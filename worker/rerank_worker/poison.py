@@ -30,5 +30,6 @@ def _completion(keys: Keys, letter: DeadLetter) -> Completion:
         job = job_of(letter)
     except WireError:
         # What nobody can open has no entry either that could be spelled.
-        return Completion(keys)
-    return Completion(keys, keys.ledger(job.job_class), ledger_member(job))
+        return Completion(keys, letter.job_id)
+    # Its text stays, for whoever sends it again.
+    return Completion(keys, letter.job_id, job.job_class, ledger_member(job))

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rerank_shared import fleet
+from rerank_shared import at_any_limit, fleet
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
@@ -129,13 +129,17 @@ class Presence:
             pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
         )
         channels = sorted(self.scorer.reply_channels())
+        cost = self.pace.shared
+
+        def tell(words: Any) -> None:
+            fleet.announce(words, self.keys, self.artefact, now, self.alias)
+            fleet.beat(words, self.keys, beat, now)
+            if cost is not None and cost != self._shared_cost:
+                fleet.share_cost(words, self.keys, self._names, self._cost_field, cost)
+
         pipe = self.client.pipeline(transaction=False)
         pipe.time()
-        fleet.announce(pipe, self.keys, self.artefact, now, self.alias)
-        fleet.beat(pipe, self.keys, beat, now)
-        cost = self.pace.shared
-        if cost is not None and cost != self._shared_cost:
-            fleet.share_cost(pipe, self.keys, self._names, self._cost_field, cost)
+        at_any_limit.write(pipe, self.keys, tell)
         self.leases.renew(pipe, self.keys)
         if channels:
             pipe.pubsub_numsub(*channels)

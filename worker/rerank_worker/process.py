@@ -159,7 +159,7 @@ def build(
     app.conf.worker_consumer = consumer_of(keys, door, server or ServerWait(settings))
     app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
     app.steps["consumer"].add(DoorStep)
-    register(app, answerer, leases, door.inside, settings)
+    register(app, answerer, leases, door.inside, settings, door.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
         model=artefact.model,

@@ -16,8 +16,7 @@ from rerank_shared.cache import ScoreWrites
 from rerank_shared.celery_app import TASK_NAME
 from rerank_shared.connections import OUTAGES
 from rerank_shared.errors import RerankError
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job, Outcome
+from rerank_shared.messages import Job, Outcome, Score
 from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
@@ -28,8 +27,18 @@ from rerank_worker.leases import Leases
 Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]
 
 
-def register(app: Celery, answerer: Answerer, leases: Leases, inside: Inside, settings: Settings) -> None:
-    """Add the task `rerank.score` to `app`, answering with `answerer`."""
+def register(
+    app: Celery,
+    answerer: Answerer,
+    leases: Leases,
+    inside: Inside,
+    settings: Settings,
+    on_settled: Callable[[str], None] = lambda tag: None,
+) -> None:
+    """Add the task `rerank.score` to `app`, answering with `answerer`.
+
+    `on_settled` is told the delivery tag of each message that was acknowledged with the job's end.
+    """
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
     @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False)
@@ -47,25 +56,30 @@ def register(app: Celery, answerer: Answerer, leases: Leases, inside: Inside, se
                 metrics.JOBS.labels(job.job_class, error.code).inc()
                 raise
 
+    def completion_of(job: Job, tag: str | None, scores: dict[bytes, Score] | None = None) -> Completion:
+        writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
+        return Completion.of(answerer.keys, job, writes=writes, tag=tag, on_settled=on_settled)
+
     # Celery drops what was revoked before a thread had it, without a word to the task.
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
         with suppress(*OUTAGES, RerankError):
-            _complete(answerer, _completion(answerer, wire.decode_job(request.args[0]), {}, settings))
+            completion_of(wire.decode_job(request.args[0]), None).run(answerer.client)
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
-        request.completion = _completion(answerer, job, {}, settings)
+        tag = request.properties.get("delivery_tag")
+        request.completion = completion_of(job, tag)
         if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
-            _complete(answerer, request.completion)
+            request.completion.run(answerer.client)
             raise Ignore
         try:
             answer = answerer.answer(job, reply_to, on_waiting)
         except Abandoned:
-            _complete(answerer, request.completion)
+            request.completion.run(answerer.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
             raise Ignore from None
-        request.completion = _completion(answerer, job, answer.scores, settings)
+        request.completion = completion_of(job, tag, answer.scores)
         _count(job, answer.outcome)
         return wire.outcome_to_plain(answer.outcome)
 
@@ -82,24 +96,6 @@ def _announce_again(answerer: Answerer, reply_to: str | None, job_id: str) -> bo
     for channel in filter(None, (reply_to, answerer.keys.result(job_id))):
         answerer.client.publish(channel, record)
     return True
-
-
-def _complete(answerer: Answerer, completion: Completion) -> None:
-    """Do for a job that gets no record what the backend does with one."""
-    pipe = answerer.client.pipeline(transaction=False)
-    completion.add_to(pipe)
-    pipe.execute()
-
-
-def _completion(answerer: Answerer, job: Job, scores: dict[bytes, Any], settings: Settings) -> Completion:
-    keys = answerer.keys
-    return Completion(
-        keys=keys,
-        ledger=keys.ledger(job.job_class),
-        ledger_member=ledger_member(job),
-        text_key=keys.text(job.job_id) if job.documents is None else None,
-        writes=ScoreWrites(scores, settings.cache_ttl_s) if settings.cache else None,
-    )
 
 
 def _count(job: Job, outcome: Outcome) -> None:

@@ -47,20 +47,19 @@ class Operation:
 
 #: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.8 kB in and 0.3 kB out.
 OPERATIONS = (
-    Operation("heartbeat", "process second", 5, 0, 520, 40, "worker/rerank_worker/presence.py"),
-    Operation("leases renewed", "process second", 2, 3, 260, 60, "worker/rerank_worker/presence.py"),
-    Operation("cost shared", "process second", 2, 0, 220, 10, "shared/rerank_shared/fleet.py"),
+    Operation("heartbeat", "process second", 1, 7, 1_000, 40, "worker/rerank_worker/presence.py"),
+    Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/presence.py"),
+    Operation("cost shared", "process second", 1, 2, 220, 10, "shared/rerank_shared/fleet.py"),
     Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/transport/channel.py"),
-    Operation("take, nothing there", "process second", 1, 11, 620, 5, "shared/rerank_shared/lua/take.lua"),
-    Operation("sweep", "process second", 1, 2, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
+    Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
+    Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
     Operation("look-up", "request", 2, 0, 60, 20, "shared/rerank_shared/cache.py"),
     Operation("load asked", "request", 3, 0, 240, 12, "producer/rerank_producer/outlook.py"),
     Operation("ledger entry", "request", 1, 0, 140, 4, "producer/rerank_producer/parcels.py"),
     Operation("put", "job", 1, 7, 2_200, 4, "shared/rerank_shared/lua/put.lua"),
     Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/transport/channel.py"),
-    Operation("take", "job", 1, 24, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
-    Operation("result", "job", 5, 0, 900, 400, "shared/rerank_shared/backend.py"),
-    Operation("acknowledged", "job", 5, 0, 340, 40, "shared/rerank_shared/transport/leases.py"),
+    Operation("take", "job", 1, 27, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
+    Operation("finished", "job", 1, 10, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
 )
 #: Only processes that do nothing poll in vain; only those that hold a job renew leases and learn.
 _IDLE_ONLY, _BUSY_ONLY = {"bell polled", "take, nothing there"}, {"leases renewed", "cost shared"}

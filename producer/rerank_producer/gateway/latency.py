@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer.metrics import k_bucket
+from rerank_shared.at_any_limit import write_if_room
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
 from rerank_shared.server_clock import ServerClock
 
@@ -68,12 +69,15 @@ class Latencies:
         if not self._counts:
             return
         counts, self._counts = self._counts, Counter()
-        pipe = client.pipeline(transaction=False)
-        for (slot, field), count in counts.items():
-            pipe.hincrby(self._keys.latency(slot), field, count)
-        for slot in {slot for slot, _ in counts}:
-            pipe.expire(self._keys.latency(slot), LATENCY_TTL_S)
-        await pipe.execute()
+
+        def fill(words: Any) -> None:
+            for (slot, field), count in counts.items():
+                words.hincrby(self._keys.latency(slot), field, count)
+            for slot in {slot for slot, _ in counts}:
+                words.expire(self._keys.latency(slot), LATENCY_TTL_S)
+
+        # What the page shows of a full server's last minutes is not worth its memory, nor a line in the log a second.
+        await write_if_room(client, self._keys, fill)
 
 
 def ask_latency(pipe: Any, keys: Keys, now: float, window_s: float = WINDOW_S) -> None:

@@ -21,9 +21,10 @@ local taken = ARGV[4] == 'take' or level >= math.min(tokens, burst)
 if taken then
   level = level - tokens
 end
+-- Before it is written anew: a script that begins by freeing memory is not refused at the server's limit.
+redis.call('DEL', KEYS[1])
 if level >= burst then
   level = burst
-  redis.call('DEL', KEYS[1])
 else
   redis.call('HSET', KEYS[1], 'level', string.format('%.17g', level), 'at', string.format('%.6f', now))
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.min((burst - level) / rate, 8640000) * 1000 + 1000))

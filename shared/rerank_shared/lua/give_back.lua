@@ -1,6 +1,7 @@
 -- Lets jobs that were taken wait again. Returns the tags of messages of other queues, which are left as they are.
 --
 -- ARGV[3]...  delivery tags
+write_at_any_limit()
 local others = {}
 for i = 3, #ARGV do
   local tag = ARGV[i]

@@ -11,6 +11,13 @@ for i, class in ipairs(CLASSES) do
   BELL[class], WAITING[class] = KEYS[4 * i + 5], KEYS[4 * i + 6]
   SERVED[class], ORDER[class] = KEYS[4 * i + 7], KEYS[4 * i + 8]
 end
+local LIFETIMES = KEYS[17]
+
+-- What must be done at the server's memory limit too begins with this: there a script's first write is refused if it may
+-- need memory, and later ones never are.
+local function write_at_any_limit()
+  redis.call('HDEL', HOLDERS, '')
+end
 
 -- The server's clock, so that no worker's can end a lease.
 local function now_s()
@@ -20,6 +27,11 @@ end
 
 local function exact(number)
   return string.format('%.17g', number)
+end
+
+local function end_key(key)
+  redis.call('UNLINK', key)
+  redis.call('ZREM', LIFETIMES, key)
 end
 
 -- Lets a job wait, and rings.

@@ -2,6 +2,8 @@
 --
 -- KEYS[1]     sorted set: Keys.leases
 -- ARGV[1]...  delivery tags
+-- The first write needs no memory, so that the others are not refused at the server's memory limit.
+redis.call('ZREM', KEYS[1], '')
 local now = redis.call('TIME')
 local lost = 0
 for _, tag in ipairs(ARGV) do

@@ -1,8 +1,9 @@
--- Ends the leases that have run out: their jobs wait again, or are set aside as poison at their last allowed death.
--- Returns the tags of messages of other queues, which are left as they are, and the records of jobs set aside.
+-- Ends the leases that have run out: their jobs wait again, or are set aside as poison at their last allowed death. Ends
+-- keys whose time is over, and records of jobs that are too old. Returns the tags of messages of other queues, which are
+-- left as they are, and the records of jobs set aside.
 --
 -- ARGV[3]  a lease's life-time, seconds
--- ARGV[4]  leases to look at, at most
+-- ARGV[4]  leases, keys and records to look at, at most
 -- ARGV[5]  deaths at which a job is set aside
 -- ARGV[6]  life-time of a count of deaths, seconds
 -- ARGV[7]  life-time of a record, seconds
@@ -13,7 +14,7 @@ local function drop(job_ids)
   for _, job_id in ipairs(job_ids) do
     redis.call('HDEL', DEAD, job_id)
     redis.call('ZREM', DEAD_INDEX, job_id)
-    redis.call('DEL', TEXT .. job_id)
+    end_key(TEXT .. job_id)
   end
 end
 
@@ -21,14 +22,12 @@ local function set_aside(job_id, class, raw, deaths, holder)
   local record = cmsgpack.pack({1, 'dead', {job_id, QUEUE[class], raw, deaths, holder, exact(now)}})
   redis.call('HSET', DEAD, job_id, record)
   redis.call('ZADD', DEAD_INDEX, exact(now), job_id)
-  redis.call('EXPIRE', DEAD, ARGV[7])
-  redis.call('EXPIRE', DEAD_INDEX, ARGV[7])
-  -- Its text must last as long as it does; a text without a life-time has no need of one.
-  local left = redis.call('TTL', TEXT .. job_id)
-  if left >= 0 and left < tonumber(ARGV[7]) then
-    redis.call('EXPIRE', TEXT .. job_id, ARGV[7])
+  -- Its text goes with it, neither sooner nor later.
+  redis.call('ZREM', LIFETIMES, TEXT .. job_id)
+  -- Earlier releases gave all three a life-time.
+  for _, key in ipairs({TEXT .. job_id, DEAD, DEAD_INDEX}) do
+    redis.call('PERSIST', key)
   end
-  drop(redis.call('ZRANGEBYSCORE', DEAD_INDEX, '-inf', exact(now - ARGV[7])))
   local surplus = redis.call('ZCARD', DEAD_INDEX) - ARGV[8]
   if surplus > 0 then
     drop(redis.call('ZRANGE', DEAD_INDEX, 0, surplus - 1))
@@ -36,6 +35,11 @@ local function set_aside(job_id, class, raw, deaths, holder)
   return record
 end
 
+write_at_any_limit()
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', LIFETIMES, '-inf', exact(now), 'LIMIT', 0, ARGV[4])) do
+  end_key(key)
+end
+drop(redis.call('ZRANGEBYSCORE', DEAD_INDEX, '-inf', exact(now - ARGV[7]), 'LIMIT', 0, ARGV[4]))
 local others, dead = {}, {}
 local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', exact(now - ARGV[3]), 'LIMIT', 0, ARGV[4])
 for _, tag in ipairs(overdue) do

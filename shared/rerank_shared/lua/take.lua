@@ -97,6 +97,7 @@ local function take(job)
   return {QUEUE[job.class], raw, deaths}
 end
 
+write_at_any_limit()
 local found = {}
 for i = 7, #ARGV do
   found[ARGV[i]] = candidate(ARGV[i])

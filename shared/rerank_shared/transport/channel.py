@@ -14,6 +14,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from queue import Empty
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +23,9 @@ from typing import Any
 from kombu.transport import redis
 from kombu.utils.json import dumps, loads
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
 
-from rerank_shared import wire
+from rerank_shared import at_any_limit, wire
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.messages import DeadLetter
 from rerank_shared.transport.poller import FleetPoller
@@ -62,6 +65,9 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         self.scripts = QueueScripts(self.keys)
         #: Tags that were taken and not delivered yet.
         self.taken: set[str] = set()
+        #: Tags that left the broker's books with their jobs' outcomes, and that nobody has acknowledged here yet.
+        #: Whoever writes outcomes puts its own set here.
+        self.settled: set[str] = set()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
         self._classes: dict[str, JobClass] = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}
@@ -176,7 +182,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             if item.startswith(b"{"):
                 self._file(queue, item)
             elif not self._may_take():
-                self.plain_client.rpush(self.keys.queue_list(job_class), item)
+                bell = self.keys.queue_list(job_class)
+                at_any_limit.write(self.plain_client, self.keys, lambda words: words.rpush(bell, item))
         # Without an answer too: the bell may have been lost with whoever heard it.
         if not self._may_take() or not self.take():
             raise Empty
@@ -189,9 +196,36 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         """Put a plain sender's message in its place, as if it had been sent through this transport."""
         try:
             message = loads(item.decode())
-            self._put(queue, message)
+            urgency = read_urgency(message.get("headers") or {}, time.time())
+            write_urgency(message, urgency)
+            tag = message["properties"]["delivery_tag"]
+            self.scripts.file(self.plain_client, self._classes[queue], tag, dumps(message), urgency)
         except (ValueError, KeyError, TypeError) as error:
             log.error("not a message, dropped queue=%s bytes=%d error=%r", queue, len(item), error)
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """As kombu's, on a full server too, where a worker that starts shall drain it."""
+        if queue not in self._classes:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+            return
+        member = self.sep.join([routing_key or "", pattern or "", queue])
+        tables = [prefix % (exchange,) for prefix in (self.keyprefix_queue, self.keyprefix_binding_permanent)]
+
+        def fill(words: Any) -> None:
+            for table in tables:
+                words.sadd(f"{self.global_keyprefix}{table}", member)
+
+        at_any_limit.write(self.plain_client, self.keys, fill)
+
+    @cached_property
+    def _refresh_binding(self) -> Any:
+        # The first write needs no memory, so that the others are not refused at the server's memory limit.
+        return self._create_client().register_script("redis.call('SREM', KEYS[1], '')" + redis.REFRESH_BINDING)
+
+    def _refresh_bindings(self, queues: list[str]) -> None:
+        # Those of broadcasts alone, which need no bindings to be delivered; there will be room again.
+        with suppress(OutOfMemoryError):
+            super()._refresh_bindings(queues)
 
     def _get(self, queue: str) -> dict[str, Any]:
         if (job_class := self._classes.get(queue)) is None:
@@ -205,11 +239,16 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
 
     def _size(self, queue: str) -> int:
-        size = int(super()._size(queue))
-        if (job_class := self._classes.get(queue)) is not None:
-            # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
-            size = max(size, int(self.plain_client.hlen(self.keys.waiting(job_class))))
-        return size
+        # kombu asks in a transaction, which a full server refuses whatever is in it.
+        pipe = self.plain_client.pipeline(transaction=False)
+        for priority in self.priority_steps:
+            pipe.llen(f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}")
+        if (job_class := self._classes.get(queue)) is None:
+            return sum(pipe.execute())
+        # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
+        pipe.hlen(self.keys.waiting(job_class))
+        *bells, waiting = pipe.execute()
+        return int(max(sum(bells), waiting))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         return {**super()._connparams(asynchronous), **self.connection_options}

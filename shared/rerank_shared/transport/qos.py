@@ -7,6 +7,7 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
+from rerank_shared import at_any_limit
 from rerank_shared.transport.leases import settle
 
 
@@ -57,12 +58,15 @@ class FleetQoS(redis.QoS):  # type: ignore[misc]
             super().restore_by_tag(tag, client, leftmost)
 
     def settle(self, tag: str) -> None:
-        """Remove a message from the broker's books, and its deaths."""
+        """Remove a message from the broker's books, and its deaths, unless that was done with its job's outcome."""
+        if tag in self.channel.settled:
+            self.channel.settled.discard(tag)
+            return
         message = self._delivered.get(tag)
         again = message is not None and (message.delivery_info or {}).get("redelivered")
-        pipe = self.channel.plain_client.pipeline()
-        settle(pipe, self.channel.keys, tag, _job_id(message, tag) if again else None)
-        pipe.execute()
+        keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
+        # Not a transaction, which a full server refuses whatever is in it.
+        at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
 
 
 def _job_id(message: Any, tag: str) -> str:

@@ -6,7 +6,7 @@ Their keys are those of Keys, in the order that `lua/queue.lua` reads; some are 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -24,25 +24,25 @@ class Script:
 
     def __init__(self, *files: str) -> None:
         self.text = "\n".join(_LUA.joinpath(name).read_text() for name in files)
-        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, client: Any, keys: list[str], *args: Any) -> Any:
+    def __call__(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> Any:
         """Run it now."""
         try:
-            return client.evalsha(self._sha, len(keys), *keys, *args)
+            return client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return client.eval(self.text, len(keys), *keys, *args)
 
     async def on(self, client: Any, keys: list[str], *args: Any) -> Any:
         """Run it now, on an asyncio client."""
         try:
-            return await client.evalsha(self._sha, len(keys), *keys, *args)
+            return await client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return await client.eval(self.text, len(keys), *keys, *args)
 
 
-PUT, TAKE, GIVE_BACK, SWEEP, PURGE = (
-    Script("queue.lua", f"{name}.lua") for name in ("put", "take", "give_back", "sweep", "purge")
+PUT, FILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
+    Script("queue.lua", f"{name}.lua") for name in ("put", "file", "take", "give_back", "finish", "sweep", "purge")
 )
 RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
 #: Not of the queue: what API keys spend at the gateway.
@@ -66,6 +66,7 @@ class QueueScripts:
         self._keys += [keys.dead, keys.dead_index, keys.deaths(""), keys.text("")]
         for name in JOB_CLASSES:
             self._keys += [keys.queue_list(name), keys.waiting(name), keys.served(name), keys.order(name, "")]
+        self._keys.append(keys.lifetimes)
         self._queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
 
     def put_command(self, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
@@ -77,6 +78,10 @@ class QueueScripts:
         """Put a message on the queue. Again with the same tag changes nothing while it waits."""
         args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
         self._run(PUT, client, *args)
+
+    def file(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
+        """Put a message on the queue that a plain sender had put on the server, even if that is full by now."""
+        self._run(FILE, client, job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
 
     def take(
         self,
@@ -96,8 +101,12 @@ class QueueScripts:
         """Let taken jobs wait again; returns the tags of messages of queues that are not the fleet's."""
         return [tag.decode() for tag in self._run(GIVE_BACK, client, *tags)]
 
+    def finish(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> bool:
+        """End a job; `keys` and `args` are those of lua/finish.lua. Returns whether its lease was still held."""
+        return bool(FINISH(client, [*self._keys, *keys], *self._queues, *args))
+
     def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> tuple[list[str], list[bytes]]:
-        """End the leases that have run out.
+        """End the leases that have run out, and what `Keys.lifetimes` says is over.
 
         Returns the tags of messages of queues that are not the fleet's, and the records of jobs that were set aside.
         """

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -14,12 +15,13 @@ import redis
 from rerank_ops.server import EmbeddedServer
 from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
 from rerank_producer.outlook import ask_load
-from rerank_shared import fleet
+from rerank_shared import at_any_limit, fleet
+from rerank_shared.backend import Completion, Record
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.settings import load_settings
-from rerank_shared.transport.leases import renew_leases, settle
+from rerank_shared.transport.leases import renew_leases
 from rerank_shared.transport.scripts import QueueScripts
 from rerank_shared.transport.urgency_headers import Urgency
 
@@ -78,20 +80,19 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
     def sweep() -> None:
         scripts.sweep(client, lease_s=60.0, limit=100, max_deaths=3)
 
-    def acknowledge() -> None:
-        pipe = client.pipeline()
-        settle(pipe, keys, "some")
-        pipe.execute()
+    def finish() -> None:
+        record = Record(b"outcome", 60, lasting=True, reply_to="caller")
+        Completion(keys, "job", entry="an entry", tag="some").run(client, record)
 
     # Scripts are loaded by their first call.
-    for act in (put, take, take_nothing, sweep):
+    for act in (put, take, take_nothing, sweep, finish):
         act()
     found = {
         "put": count(put),
         "take": count(take),
         "take, nothing there": count(take_nothing),
         "sweep": count(sweep),
-        "acknowledged": count(acknowledge),
+        "finished": count(finish),
     }
     # One more in a pipeline of two transactions' ends, and so on, changes nothing that is told: a tenth does.
     for name, commands in found.items():
@@ -107,10 +108,11 @@ def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis
     now = time.time()
 
     def beat() -> None:
-        pipe = client.pipeline(transaction=False)
-        fleet.announce(pipe, keys, artefact, now)
-        fleet.beat(pipe, keys, heartbeat, now)
-        pipe.execute()
+        def fill(pipe: Any) -> None:
+            fleet.announce(pipe, keys, artefact, now)
+            fleet.beat(pipe, keys, heartbeat, now)
+
+        at_any_limit.write(client, keys, fill)
 
     def renew() -> None:
         renew_leases(client, keys, ["tag"])
@@ -121,7 +123,7 @@ def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis
         pipe.execute()
 
     client.zadd(keys.leases, {"tag": now})
-    assert count(beat) == operation("heartbeat").commands
+    assert count(beat) == operation("heartbeat").commands + operation("heartbeat").calls
     assert count(ask) == operation("load asked").commands
     # Beside the renewal a busy process asks whether its callers still listen.
     assert count(renew) == operation("leases renewed").commands + operation("leases renewed").calls - 1

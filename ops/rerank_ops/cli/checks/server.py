@@ -1,4 +1,4 @@
-"""The server: that it answers and is new enough, how fast it is, and whether it would throw the queue away."""
+"""The server: that it answers and is new enough, how fast it is, and whether a restart loses the queue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from rerank_ops.cli.checks.finding import Finding
+from rerank_ops.cli.checks.memory import check_memory
 from rerank_ops.server import find_server, is_given, unsuitable
 from rerank_shared.access import find_lacks, worst
 from rerank_shared.connections import connect, masked_url, outages_told
@@ -18,7 +19,6 @@ from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 
 _PINGS = 20
-_MEMORY_FIX = "set maxmemory-policy to noeviction (or volatile-lru, which takes cached scores only)"
 
 
 def check_server(settings: Settings) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def _look(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("server", "ok", f"{_product(told)} {where}")
     yield _access(client, settings)
-    yield _eviction(told)
+    yield from check_memory(told)
     yield _persistence(told, _save_points(client))
 
 
@@ -79,15 +79,6 @@ def _product(told: dict[str, Any]) -> str:
     if valkey := told.get("valkey_version"):
         return f"Valkey {valkey}"
     return f"Redis {told.get('redis_version', 'of unknown version')}"
-
-
-def _eviction(told: dict[str, Any]) -> Finding:
-    policy = str(told.get("maxmemory_policy", "unknown"))
-    limit = int(told.get("maxmemory", 0))
-    ceiling = f"maxmemory {limit / 1e6:,.0f} MB" if limit else "no maxmemory"
-    if policy.startswith("allkeys-"):
-        return Finding("eviction", "warn", f"{policy} with {ceiling}: a full server throws jobs away", _MEMORY_FIX)
-    return Finding("eviction", "ok", f"{policy} with {ceiling}")
 
 
 def _persistence(told: dict[str, Any], save_points: str | None) -> Finding:

@@ -1,0 +1,41 @@
+"""Writes on a server that has reached its memory limit: those that must be done are done there too, those that can be
+missed are left out without a word.
+
+Redis refuses there each command that may need memory, one by one. It never stops a script that has written already, and
+so the commands go as one script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import redis
+
+from rerank_shared.keys import Keys
+
+_LUA = resources.files("rerank_shared").joinpath("lua/at_any_limit.lua").read_text()
+#: Sent whole each time, since a pipeline can't ask whether the server knows it; so without its comments.
+_SCRIPT = "\n".join(line for line in _LUA.splitlines() if not line.startswith("--"))
+
+
+#: Gives pipelines that are filled and never run; it connects to nothing.
+_NOWHERE = redis.Redis()
+
+
+def write(pipe: Any, keys: Keys, fill: Callable[[Any], None]) -> Any:
+    """Run the commands that `fill` queues as one step that no memory limit refuses; on a client or a pipeline."""
+    return _run(pipe, keys, fill, "all")
+
+
+def write_if_room(pipe: Any, keys: Keys, fill: Callable[[Any], None]) -> Any:
+    """Run the commands that `fill` queues; at the memory limit they are left out, and nobody is told."""
+    return _run(pipe, keys, fill, "some")
+
+
+def _run(pipe: Any, keys: Keys, fill: Callable[[Any], None], which: str) -> Any:
+    fill(noted := _NOWHERE.pipeline(transaction=False))
+    commands = [args for args, _ in noted.command_stack]
+    words = [word for args in commands for word in (len(args), *args)]
+    return pipe.eval(_SCRIPT, 1, keys.holders, which, *words) if words else None
