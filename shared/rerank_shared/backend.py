@@ -44,7 +44,7 @@ class FleetBackend(RedisBackend):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        prefix: str = self.app.conf.result_backend_transport_options.get("global_keyprefix", "")
+        prefix: str = self.app.conf.get("result_backend_transport_options", {}).get("global_keyprefix", "")
         self._keys = Keys(prefix.removesuffix(":"))
 
     def _store_result(

@@ -84,8 +84,8 @@ class _FleetConsumer(Consumer):
         """Answer a task that no worker of the fleet has."""
         name, queue = (message.headers or {}).get("task"), (message.delivery_info or {}).get("routing_key")
         told = (
-            f"{name!r}: workers of the fleet run {TASK_NAME!r} alone, and queue {queue!r} is theirs. Send tasks of your "
-            "own to another, such as Celery's default, and run a Celery worker of your own on it (docs/celery.md)."
+            f"{name!r}: workers of the fleet run {TASK_NAME!r} alone, and queue {queue!r} is theirs. Send your own "
+            "tasks to another, such as Celery's default, and run a Celery worker of your own on it (docs/celery.md)."
         )
         self._refuse(message, NotRegistered(told))
 

@@ -58,7 +58,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.QoS = FleetQoS if self.ack_emulation else JobQoS
         self.holder = self.holder or f"{socket.gethostname()}-{os.getpid()}"
-        namespace, colon, _ = self.global_keyprefix.rpartition(":")
+        namespace = self.global_keyprefix.removesuffix(":")
         self.keys = Keys(namespace)
         self.scripts = QueueScripts(self.keys)
         self._unanswered: set[str] = set()

@@ -20,11 +20,18 @@ class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
 
         kombu counts a BRPOP that found nothing as an event, and so would hardly ever look for them.
         """
+        self._looked = False
         try:
             super().get(callback, timeout)
         except Empty:
-            self.maybe_restore_messages()
+            if not self._looked:
+                self.maybe_restore_messages()
             raise
+
+    def maybe_restore_messages(self) -> None:
+        """As kombu's."""
+        self._looked = True
+        super().maybe_restore_messages()
 
     def _pause_brpop(self, channel: Any, fileno: int) -> None:
         """Keep listening where jobs are consumed."""
