@@ -103,6 +103,8 @@ def _outcomes(name: str, suite: Suite, root: Path, *, control: bool) -> dict[str
         "addopts=",
     ]
     environ = os.environ | {"CONFORMANCE_OUTCOMES": str(path), "CONFORMANCE_CONTROL": "1" if control else ""}
+    # Some tests start `celery` by its name.
+    environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath)))
     with log.open("w") as output:
         command = [sys.executable, "-m", "pytest", *plugins, *options, *suite.paths]
         status = subprocess.run(command, cwd=root, env=environ, stdout=output, stderr=subprocess.STDOUT, check=False)

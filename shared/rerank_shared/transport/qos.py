@@ -76,13 +76,15 @@ class FleetQoS(JobQoS, redis.QoS):  # type: ignore[misc]
     """Keeps kombu's books as well, of the messages of other queues that are not acknowledged yet."""
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
-        """End leases that have run out, of any worker, where jobs are consumed; as kombu's for other queues.
+        """End leases that have run out, of any worker, where jobs are consumed; as kombu's where other queues are.
 
         Called about once a second; kombu looks at each `interval`-th call.
         """
-        if self.channel.consumed_classes:
+        jobs = len(self.channel.consumed_classes)
+        if jobs:
             self.channel.sweep(num or 100)
-        super().restore_visible(start=start, num=num, interval=interval)
+        if not jobs or len(self.channel.active_queues) > jobs:
+            super().restore_visible(start=start, num=num, interval=interval)
 
 
 def _job_id(message: Any, tag: str) -> str:
