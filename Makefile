@@ -17,7 +17,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint test test-clients test-export test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
+.PHONY: help install lock audit demo check lint test test-clients test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -86,6 +86,9 @@ $(COHERE)/.installed: $(LOCKS)/cohere.txt $(COHERE_LIST) pyproject.toml
 test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks against a real gateway, in environments of their own.
 	$(CLIENTS)/bin/pytest -n 2 --dist loadgroup -m clients
 	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
+
+test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. Ten minutes.
+	$(BIN)/python -m rerank_ops.conformance $(CONTROL:%=--control) $(SUITES)
 
 test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
 	PATH="$$($(BIN)/python -c 'from rerank_ops.server import find_server; print(find_server("").path.parent)'):$$PATH" \

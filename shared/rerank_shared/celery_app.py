@@ -6,10 +6,9 @@ Import-safe anywhere: it opens no connection and imports neither onnxruntime nor
 from __future__ import annotations
 
 from celery import Celery
-from kombu import Exchange, Queue
 
 from rerank_shared.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
-from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 from rerank_shared.transport import fleet_broker_url
 
@@ -26,7 +25,7 @@ def make_celery(settings: Settings, *, results: bool = True) -> Celery:
     keys = Keys(settings.namespace)
     app = Celery("rerank_fleet", broker=fleet_broker_url(settings), set_as_current=False)
     app.conf.update(
-        **_queue_settings(keys),
+        **_message_settings(),
         **_delivery_settings(settings),
         **_result_settings(settings, keys, results=results),
         broker_transport_options=_transport_options(settings, keys),
@@ -42,13 +41,9 @@ def make_celery(settings: Settings, *, results: bool = True) -> Celery:
     return app
 
 
-def _queue_settings(keys: Keys) -> dict[str, object]:
-    # One plain list a class, so that its length is one LLEN; priority steps would make several.
-    queues = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in map(keys.queue, JOB_CLASSES)]
+def _message_settings() -> dict[str, object]:
+    # No queues: the fleet names its own wherever it sends or consumes, and tasks of users go to Celery's default.
     return {
-        "task_queues": queues,
-        "task_default_queue": keys.queue("interactive"),
-        "task_create_missing_queues": False,
         # msgpack carries the job's bytes as they are; pickle is never accepted, json is for foreign tools.
         "task_serializer": "msgpack",
         "accept_content": ["msgpack", "json"],
@@ -99,15 +94,11 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
     url = url_of(settings)
     return {
         "global_keyprefix": keys.prefix,
-        # One bell a class; which job is next is chosen in the queue's own script.
-        "queue_order_strategy": "priority",
-        "priority_steps": [0],
         "bulk_share": settings.bulk_share,
         "max_deaths": settings.max_deaths,
         # Jobs of a dead worker come back after this long, or as soon as it is known to be dead: look every second.
-        "visibility_timeout": settings.redelivery_s,
+        "lease_s": settings.redelivery_s,
         "unacked_restore_interval": 1,
-        "unacked_restore_throttle": 1,
         "unacked_restore_limit": 100,
         # Far above the second that a consumer blocks for, and short enough to notice a server that hangs.
         "socket_timeout": COMMAND_TIMEOUT_S,

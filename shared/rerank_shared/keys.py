@@ -39,7 +39,8 @@ class Keys:
         return self.prefix + self.queue(job_class)
 
     def waiting(self, job_class: JobClass) -> str:
-        """Hash, delivery tag -> message; the queue; until consumed. Jobs that no worker has taken."""
+        """Hash, delivery tag -> `deliveries|message`; the queue; until consumed. Jobs that no worker has taken, and how
+        often each was taken before."""
         return f"{self.prefix}waiting:{job_class}"
 
     def order(self, job_class: JobClass, tenant: str) -> str:
@@ -59,16 +60,16 @@ class Keys:
 
     @property
     def unacked(self) -> str:
-        """Hash, delivery tag -> [message, exchange, routing key]; the queue; until acknowledged. Jobs that workers have
-        taken and not finished."""
-        return f"{self.prefix}unacked"
+        """Hash, delivery tag -> `class|deliveries|message`; the queue; until acknowledged. Jobs that workers have taken
+        and not finished. kombu keeps books of its own, `unacked` and `unacked_index`, for every other queue."""
+        return f"{self.prefix}unacked:jobs"
 
     @property
     def leases(self) -> str:
         """Sorted set, member = delivery tag, score = when it was taken, by the server's clock; the queue; until
         acknowledged. A worker renews the score while it holds the job, so that only a dead worker's jobs are delivered
         again."""
-        return f"{self.prefix}unacked_index"
+        return f"{self.prefix}leases"
 
     @property
     def holders(self) -> str:

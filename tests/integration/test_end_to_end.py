@@ -285,6 +285,6 @@ def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> No
         for key in fleet.client.scan_iter(f"{fleet.keys.prefix}*")
         if fleet.client.ttl(key) == -1
     }
-    bounded = {"models", "workers", "cache", "unacked", "unacked_index", "holders", "ledger:interactive"}
+    bounded = {"models", "workers", "cache", "unacked:jobs", "leases", "holders", "ledger:interactive"}
     queue = {"jobs.interactive", "waiting:interactive", "order:interactive:", "served:interactive", "fair"}
     assert {key for key in lasting - bounded if not key.startswith("_kombu.binding")} <= queue

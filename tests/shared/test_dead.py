@@ -82,7 +82,7 @@ def test_what_is_dropped_leaves_nothing(queue: Queueing) -> None:
 
 def test_a_message_that_is_no_job_of_ours_is_listed_and_not_sent_again(queue: Queueing) -> None:
     queue.send("foreign")
-    victim = queue.receiver(holder="v", max_deaths=1, visibility_timeout=-1.0)
+    victim = queue.receiver(holder="v", max_deaths=1, lease_s=-1.0)
     victim.take()
     victim.channel.qos.restore_visible()
     assert [letter.job_id for letter in dead.list_dead(queue.client, queue.keys)] == ["foreign"]

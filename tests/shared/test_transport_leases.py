@@ -40,7 +40,7 @@ def die_of(queue: Queueing, times: int, **options: Any) -> None:
 def test_a_lease_that_is_renewed_is_kept_and_any_other_runs_out(queue: Queueing) -> None:
     queue.send("kept", due_at=1.0)
     queue.send("lost", due_at=2.0)
-    receiver = queue.receiver(visibility_timeout=100.0)
+    receiver = queue.receiver(lease_s=100.0)
     receiver.take(2)
     kept, lost = (message.delivery_tag for message in receiver.messages)
     for tag in (kept, lost):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from kombu import Connection, Consumer, Producer
 from rerank_shared.celery_app import make_celery
 from rerank_shared.connections import broker_url, connect
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 
 PATIENCE_S = 20.0
@@ -84,13 +85,20 @@ class Queueing:
             )
 
     def receiver(
-        self, *, classes: tuple[JobClass, ...] = JOB_CLASSES, no_ack: bool = False, **options: Any
+        self,
+        *,
+        classes: tuple[JobClass, ...] = JOB_CLASSES,
+        no_ack: bool = False,
+        on_poison: Callable[[DeadLetter], None] | None = None,
+        **options: Any,
     ) -> Receiver:
         """Open a consumer; `options` are the transport's."""
         transport_options = self.app.conf.broker_transport_options | options
         connection = self.app.connection_for_read().clone(transport_options=transport_options)
         self._opened.append(connection)
-        return Receiver(connection, self.app, self.keys, classes, no_ack)
+        receiver = Receiver(connection, self.app, self.keys, classes, no_ack)
+        receiver.channel.on_poison = on_poison
+        return receiver
 
     def lasting(self) -> set[str]:
         """Keys of this namespace without a life-time, but for kombu's bindings of queues."""

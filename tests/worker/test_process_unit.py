@@ -49,9 +49,8 @@ class TestBuilding:
 
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
-        options = app.conf.broker_transport_options
-        assert options["holder"] == "worker"
-        assert callable(options["on_poison"])
+        assert app.conf.broker_transport_options["holder"] == "worker"
+        assert callable(app.conf.worker_consumer.on_poison)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds threads to cores")

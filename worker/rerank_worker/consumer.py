@@ -1,5 +1,6 @@
 """Celery's consumer, changed where a lost server or a message that can't be opened would cost a caller its answer.
 
+- A task that is not the fleet's is answered with where it belongs; Celery logs its arguments, documents too.
 - A message of a refused content type (pickle above all) still carries its id and its reply channel in its headers, so
   whoever sent it is told; Celery only logs and drops it.
 - A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30, and told of once, not each time.
@@ -15,30 +16,34 @@ from functools import partial
 from typing import Any
 
 from celery.app.task import Context
+from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
+from rerank_shared.celery_app import TASK_NAME
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import RefusedContent
-from rerank_shared.keys import Keys
+from rerank_shared.messages import DeadLetter
 from rerank_shared.outage import outage_of
-from rerank_shared.transport.leases import settle
 from rerank_worker import metrics
 from rerank_worker.door import Door
 from rerank_worker.server_wait import ServerWait
 
 log = logging.getLogger(__name__)
+OnPoison = Callable[[DeadLetter], None]
 
 
-def consumer_of(keys: Keys, door: Door, server: ServerWait) -> type[Consumer]:
-    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `door`."""
-    return type("FleetConsumer", (_FleetConsumer,), {"keys": keys, "door": door, "server": server})
+def consumer_of(door: Door, server: ServerWait, on_poison: OnPoison) -> type[Consumer]:
+    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `door`, and
+    `on_poison` is called once for each that is set aside here."""
+    attributes = {"door": door, "server": server, "on_poison": staticmethod(on_poison)}
+    return type("FleetConsumer", (_FleetConsumer,), attributes)
 
 
 class _FleetConsumer(Consumer):
-    keys: Keys
     door: Door
     server: ServerWait
+    on_poison: OnPoison
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """As Celery's; the door knows of a message before a thread does."""
@@ -75,18 +80,30 @@ class _FleetConsumer(Consumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Answer a message whose body is broken; it is never opened again."""
-        self._refuse(message, exc)
+        self._refuse_content(message, exc)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Answer a message of a refused content type; its body is never opened."""
-        self._refuse(message, exc)
+        self._refuse_content(message, exc)
 
-    def _refuse(self, message: Any, exc: Exception) -> None:
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Answer a task that no worker of the fleet has."""
+        name, queue = (message.headers or {}).get("task"), (message.delivery_info or {}).get("routing_key")
+        told = (
+            f"{name!r}: workers of the fleet run {TASK_NAME!r} alone, and queue {queue!r} is theirs. Send your own "
+            "tasks to another, such as Celery's default, and run a Celery worker of your own on it (docs/celery.md)."
+        )
+        self._refuse(message, NotRegistered(told))
+
+    def _refuse_content(self, message: Any, exc: Exception) -> None:
+        told = f"content type {message.content_type!r} is not opened here; send msgpack ({exc})"
+        self._refuse(message, RefusedContent(told))
+
+    def _refuse(self, message: Any, error: Exception) -> None:
         job_id = (message.headers or {}).get("id")
         metrics.MESSAGES_REFUSED.inc()
-        log.error("message refused id=%s content_type=%s error=%s", job_id, message.content_type, exc)
+        log.error("message refused id=%s error=%s", job_id, error)
         if job_id:
-            error = RefusedContent(f"content type {message.content_type!r} is not opened here; send msgpack ({exc})")
             request = Context(id=job_id, reply_to=(message.properties or {}).get("reply_to"))
             self.app.backend.mark_as_failure(job_id, error, request=request)
         message.ack()
@@ -102,7 +119,7 @@ class _FleetConsumer(Consumer):
             return
         try:
             pipe = self.app.backend.client.pipeline(transaction=False)
-            settle(pipe, self.keys, message.delivery_tag, (message.headers or {}).get("id"))
+            message.channel.settle_on(pipe, message)
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("acknowledgement lost, the job will be delivered again: redis %s", outage_of(error).says)

@@ -24,7 +24,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
-from rerank_shared.keys import JobClass, Keys
+from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.outage import outage_of
 from rerank_shared.transport.urgency_headers import Urgency, read_urgency
 from rerank_worker.intake import Intake
@@ -52,7 +52,7 @@ class Door:
     def __init__(self, intake: Intake, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time) -> None:
         self._intake = intake
         self._scorer = scorer
-        self._bulk = keys.queue("bulk")
+        self._classes: dict[str, JobClass] = {keys.queue(job_class): job_class for job_class in JOB_CLASSES}
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
@@ -80,11 +80,18 @@ class Door:
     def took(self, message: Any) -> None:
         """Note a message that was delivered, before any thread works on it."""
         queue = (message.delivery_info or {}).get("routing_key")
+        if (job_class := self._classes.get(str(queue))) is None:
+            # A task of another queue is no work for the engine.
+            return
         urgency = read_urgency(message.headers or {}, self._wall_clock())
         job_id = (message.headers or {}).get("id")
-        held = _Held(message, job_id, urgency, "bulk" if queue == self._bulk else "interactive")
+        held = _Held(message, job_id, urgency, job_class)
         with self._lock:
             self._held[message.delivery_tag] = held
+
+    def tags(self) -> list[str]:
+        """Return the delivery tags of all that the process holds."""
+        return [job.message.delivery_tag for job in self._still_held()]
 
     @contextmanager
     def inside(self, tag: str | None) -> Iterator[Callable[[], None]]:
@@ -151,7 +158,7 @@ class Door:
 
 
 class DoorStep(bootsteps.StartStopStep):
-    """Puts the door before the consumer's channel, at each connection anew."""
+    """Puts the door before the consumer's channel, and tells it whom to tell of poison; at each connection anew."""
 
     requires = (Tasks,)
 
@@ -161,6 +168,7 @@ class DoorStep(bootsteps.StartStopStep):
         channel = c.task_consumer.channel
         channel.settled = door.settled
         within_prefetch = channel.qos.can_consume
+        channel.on_poison = c.on_poison
         channel.qos.can_consume = lambda: within_prefetch() and door.is_open()
         door.attach(partial(c.hub.call_soon, partial(_fetch, door, channel, within_prefetch)))
 

@@ -7,7 +7,7 @@ worker's jobs come back soon) without a long job being run twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ from rerank_shared.transport.leases import renew_leases
 class Leases:
     """The delivery tags of the jobs in hand. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Callable[[], Iterable[str]] = tuple) -> None:
+        """`waiting` gives the tags of those that were delivered and that no thread works on yet; more do no harm."""
+        self._waiting = waiting
         self._lock = threading.Lock()
         self._tags: set[str] = set()
 
@@ -39,6 +41,6 @@ class Leases:
     def renew(self, pipe: Any, keys: Keys) -> None:
         """Queue the renewal of all held leases on a pipeline, by the server's clock."""
         with self._lock:
-            tags = tuple(self._tags)
-        if tags:
+            tags = set(self._tags)
+        if tags := tags.union(self._waiting()):
             renew_leases(pipe, keys, tags)

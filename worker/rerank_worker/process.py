@@ -151,13 +151,13 @@ def build(
     clock = ServerClock()
     intake = Intake(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
     door = Door(intake, scorer, keys, clock.epoch)
-    client, leases = connect(settings), Leases()
+    client, leases = connect(settings), Leases(door.tags)
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
     answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
-    app.conf.worker_consumer = consumer_of(keys, door, server or ServerWait(settings))
-    app.conf.broker_transport_options |= {"holder": name, "on_poison": partial(answer_poisoned, app, keys)}
+    app.conf.worker_consumer = consumer_of(door, server or ServerWait(settings), partial(answer_poisoned, app, keys))
+    app.conf.broker_transport_options |= {"holder": name}
     app.steps["consumer"].add(DoorStep)
     register(app, answerer, leases, door.inside, settings, door.settled.add)
     heartbeat = Heartbeat(

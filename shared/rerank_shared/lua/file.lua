@@ -2,5 +2,5 @@
 --
 -- ARGV[3]...ARGV[8]  as put.lua
 write_at_any_limit()
-place(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
+place(ARGV[3], ARGV[4], 0, ARGV[5], ARGV[6], ARGV[7], ARGV[8])
 return 1

@@ -1,16 +1,14 @@
--- Lets jobs that were taken wait again. Returns the tags of messages of other queues, which are left as they are.
+-- Lets jobs that were taken wait again; a tag that is on no record any more stays away.
 --
 -- ARGV[3]...  delivery tags
 write_at_any_limit()
-local others = {}
 for i = 3, #ARGV do
   local tag = ARGV[i]
   local entry = redis.call('HGET', UNACKED, tag)
-  local raw, class = read_taken(entry or '')
-  if raw and settle(tag) then
-    place_again(class, tag, raw, headers_of(raw))
-  elseif entry then
-    others[#others + 1] = tag
+  if entry then
+    local class, deliveries, raw = read_taken(entry)
+    settle(tag)
+    place_again(class, tag, deliveries, raw, headers_of(raw))
   end
 end
-return others
+return 1

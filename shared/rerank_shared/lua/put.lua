@@ -6,5 +6,5 @@
 -- ARGV[6]  due_at, epoch seconds
 -- ARGV[7]  tokens, a whole number
 -- ARGV[8]  tenant
-place(ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
+place(ARGV[3], ARGV[4], 0, ARGV[5], ARGV[6], ARGV[7], ARGV[8])
 return 1

@@ -34,9 +34,9 @@ local function end_key(key)
   redis.call('ZREM', LIFETIMES, key)
 end
 
--- Lets a job wait, and rings.
-local function place(class, tag, raw, due_at, tokens, tenant)
-  redis.call('HSET', WAITING[class], tag, raw)
+-- Lets a job wait that was taken so many times before, and rings.
+local function place(class, tag, deliveries, raw, due_at, tokens, tenant)
+  redis.call('HSET', WAITING[class], tag, deliveries .. '|' .. raw)
   redis.call('ZADD', ORDER[class] .. tenant, due_at, tag .. '|' .. tokens)
   redis.call('ZADD', SERVED[class], 'NX', redis.call('HGET', FAIR, 'line:' .. class) or 0, tenant)
   redis.call('PERSIST', SERVED[class])
@@ -44,14 +44,15 @@ local function place(class, tag, raw, due_at, tokens, tenant)
   redis.call('LPUSH', BELL[class], tag)
 end
 
--- The message of an entry of UNACKED and its class; nil for a message of a queue that is not ours.
+-- How often a waiting job was taken before, and its message; older releases wrote the message alone.
+local function read_waiting(entry)
+  local deliveries, raw = string.match(entry, '^(%d+)|(.*)$')
+  return tonumber(deliveries or 0), raw or entry
+end
+
+-- Class, deliveries and message of a job that was taken.
 local function read_taken(entry)
-  local raw, queue = string.match(entry, '^%[(.*), "[^"]*", "([^"]*)"%]$')
-  for _, class in ipairs(CLASSES) do
-    if QUEUE[class] == queue then
-      return raw, class
-    end
-  end
+  return string.match(entry, '^(%a+)|(%d+)|(.*)$')
 end
 
 -- A message's headers; empty for one that cjson can't read, which JSON of other makers may be.
@@ -71,10 +72,8 @@ local function settle(tag)
   return redis.call('HDEL', UNACKED, tag) == 1
 end
 
--- Lets a job that was taken wait again, where it was. A key of JSON can't stand inside a string of it, where quotes are
--- escaped, so the replacement changes flags alone.
-local function place_again(class, tag, raw, headers)
+-- Lets a job that was taken wait again, where it was.
+local function place_again(class, tag, deliveries, raw, headers)
   local due_at, tokens = tonumber(headers.due_at) or now_s(), tonumber(headers.tokens) or 1
-  raw = string.gsub(raw, '"redelivered": false', '"redelivered": true')
-  place(class, tag, raw, exact(due_at), string.format('%.0f', tokens), text_or(headers.tenant, ''))
+  place(class, tag, deliveries, raw, exact(due_at), string.format('%.0f', tokens), text_or(headers.tenant, ''))
 end

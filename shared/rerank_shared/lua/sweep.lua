@@ -1,6 +1,5 @@
 -- Ends the leases that have run out: their jobs wait again, or are set aside as poison at their last allowed death. Ends
--- keys whose time is over, and records of jobs that are too old. Returns the tags of messages of other queues, which are
--- left as they are, and the records of jobs set aside.
+-- keys whose time is over, and records of jobs that are too old. Returns the records of jobs set aside.
 --
 -- ARGV[3]  a lease's life-time, seconds
 -- ARGV[4]  leases, keys and records to look at, at most
@@ -40,12 +39,12 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', LIFETIMES, '-inf', exact(now), 
   end_key(key)
 end
 drop(redis.call('ZRANGEBYSCORE', DEAD_INDEX, '-inf', exact(now - ARGV[7]), 'LIMIT', 0, ARGV[4]))
-local others, dead = {}, {}
+local dead = {}
 local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', exact(now - ARGV[3]), 'LIMIT', 0, ARGV[4])
 for _, tag in ipairs(overdue) do
   local entry = redis.call('HGET', UNACKED, tag)
-  local raw, class = read_taken(entry or '')
-  if raw then
+  if entry then
+    local class, deliveries, raw = read_taken(entry)
     local holder = redis.call('HGET', HOLDERS, tag) or ''
     local headers = headers_of(raw)
     local job_id = text_or(headers.id, tag)
@@ -55,12 +54,10 @@ for _, tag in ipairs(overdue) do
     if deaths >= tonumber(ARGV[5]) then
       dead[#dead + 1] = set_aside(job_id, class, raw, deaths, holder)
     else
-      place_again(class, tag, raw, headers)
+      place_again(class, tag, deliveries, raw, headers)
     end
-  elseif entry then
-    others[#others + 1] = tag
   else
     settle(tag)
   end
 end
-return {others, dead}
+return dead

@@ -1,5 +1,5 @@
--- Takes the next job by the rules of scheduling/fairness.py, under a lease. Returns its queue, its message and how often
--- a lease of it has run out; nothing if none waits, or none that may be taken.
+-- Takes the next job by the rules of scheduling/fairness.py, under a lease. Returns its queue, its message, how often it
+-- was taken before and how often a lease of it has run out; nothing if none waits, or none that may be taken.
 --
 -- ARGV[3]  worker that takes it
 -- ARGV[4]  only if due before this, epoch seconds; '' for any
@@ -84,17 +84,17 @@ local function forget()
 end
 
 local function take(job)
-  local raw = redis.call('HGET', WAITING[job.class], job.tag)
+  local deliveries, raw = read_waiting(redis.call('HGET', WAITING[job.class], job.tag))
   redis.call('HDEL', WAITING[job.class], job.tag)
   redis.call('ZREM', ORDER[job.class] .. job.tenant, job.member)
-  redis.call('HSET', UNACKED, job.tag, '[' .. raw .. ', "", "' .. QUEUE[job.class] .. '"]')
+  redis.call('HSET', UNACKED, job.tag, job.class .. '|' .. (deliveries + 1) .. '|' .. raw)
   redis.call('ZADD', LEASES, exact(now_s()), job.tag)
   redis.call('HSET', HOLDERS, job.tag, ARGV[3])
   local deaths = 0
-  if string.find(raw, '"redelivered": true', 1, true) then
+  if deliveries > 0 then
     deaths = tonumber(redis.call('GET', DEATHS .. text_or(headers_of(raw).id, job.tag)) or 0)
   end
-  return {QUEUE[job.class], raw, deaths}
+  return {QUEUE[job.class], raw, deliveries, deaths}
 end
 
 write_at_any_limit()

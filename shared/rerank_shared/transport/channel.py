@@ -1,4 +1,4 @@
-"""kombu's Redis transport with the fleet's queue in it.
+"""kombu's Redis transport with the fleet's queue in it. Every other queue stays kombu's, its books and time-outs too.
 
 kombu pops a message from a list and then writes down who has it; a process killed in between loses the job. Here the
 list that consumers block on is a bell only. Whoever hears it, or has waited for a second, runs a script that chooses
@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
@@ -28,8 +29,9 @@ from redis.exceptions import OutOfMemoryError
 from rerank_shared import at_any_limit, wire
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.messages import DeadLetter
+from rerank_shared.transport.leases import settle
 from rerank_shared.transport.poller import FleetPoller
-from rerank_shared.transport.qos import FleetQoS
+from rerank_shared.transport.qos import FleetQoS, JobQoS
 from rerank_shared.transport.scripts import QueueScripts, Taken
 from rerank_shared.transport.urgency_headers import read_urgency, write_urgency
 
@@ -37,13 +39,17 @@ log = logging.getLogger(__name__)
 
 
 class FleetChannel(redis.Channel):  # type: ignore[misc]
-    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the five attributes below."""
+    """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the five attributes below.
+
+    The queue is that of the namespace which `global_keyprefix` spells; under a prefix that doesn't end in ":", which is
+    none, there is no queue of the fleet, and all are kombu's.
+    """
 
     QoS = FleetQoS
     from_transport_options = (
         *redis.Channel.from_transport_options,
         "holder",
-        "on_poison",
+        "lease_s",
         "bulk_share",
         "max_deaths",
         "connection_options",
@@ -51,26 +57,31 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     #: Name of the worker that takes jobs here; host and process id if nobody says.
     holder: str = ""
-    #: Called once for each job that this channel's sweep sets aside, by whoever consumes.
-    on_poison: Callable[[DeadLetter], None] | None = None
+    #: How long a job may be held without its lease being renewed; other queues have kombu's `visibility_timeout`.
+    lease_s: float = 6.0
     bulk_share: float = 0.05
     max_deaths: int = 3
     #: What connections are made with beside the rest of kombu's options; kombu reads only some of redis-py's.
     connection_options: Mapping[str, Any] = MappingProxyType({})
+    #: Called once for each job that this channel's sweep sets aside; whoever consumes sets it. Not an option, since
+    #: tools are sent the options as JSON.
+    on_poison: Callable[[DeadLetter], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.QoS = FleetQoS if self.ack_emulation else JobQoS
         self.holder = self.holder or f"{socket.gethostname()}-{os.getpid()}"
-        self.keys = Keys(self.global_keyprefix.removesuffix(":"))
+        namespace = self.global_keyprefix.removesuffix(":")
+        self.keys = Keys(namespace)
         self.scripts = QueueScripts(self.keys)
-        #: Tags that were taken and not delivered yet.
-        self.taken: set[str] = set()
         #: Tags that left the broker's books with their jobs' outcomes, and that nobody has acknowledged here yet.
         #: Whoever writes outcomes puts its own set here.
         self.settled: set[str] = set()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
-        self._classes: dict[str, JobClass] = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}
+        self._classes: dict[str, JobClass] = {}
+        if namespace and self.global_keyprefix == self.keys.prefix:
+            self._classes = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}
 
     @property
     def plain_client(self) -> Redis:
@@ -79,27 +90,37 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             self._plain = Redis(connection_pool=self.pool)
         return self._plain
 
+    @property
+    def consumed_classes(self) -> list[JobClass]:
+        """The classes of jobs that are consumed here."""
+        return [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
+
     def take(self, before: float | None = None) -> bool:
         """Take one job without a bell and deliver it; returns whether there was one.
 
         With `before` (epoch seconds) only one that is due earlier. For the thread that consumes; the prefetch limit is
         the caller's business.
         """
-        classes = [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
-        if not classes or (found := self._take(classes, before)) is None:
+        if not (classes := self.consumed_classes) or (found := self._take(classes, before)) is None:
             return False
         self.connection._deliver(self._open(found, found.queue in self._unanswered), found.queue)
         return True
 
-    def sweep(self, limit: int) -> list[str]:
-        """End leases that have run out, and tell of jobs set aside; returns tags that are not the fleet's affair."""
-        others, records = self.scripts.sweep(
-            self.plain_client, lease_s=self.visibility_timeout, limit=limit, max_deaths=self.max_deaths
-        )
+    def sweep(self, limit: int) -> None:
+        """End leases that have run out, and tell of jobs set aside."""
+        records = self.scripts.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
         for letter in map(wire.decode_dead, records):
             log.error("job set aside as poison id=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.holder)
             self._tell(letter)
-        return others
+
+    def settle_on(self, pipe: Any, message: Any) -> None:
+        """Queue on a pipeline what acknowledges a message of this channel, which may have lost its own connection."""
+        tag = message.delivery_tag
+        if tag in self.qos.jobs:
+            settle(pipe, self.keys, tag, (message.headers or {}).get("id"))
+        else:
+            pipe.zrem(self.global_keyprefix + self.unacked_index_key, tag)
+            pipe.hdel(self.global_keyprefix + self.unacked_key, tag)
 
     def _tell(self, letter: DeadLetter) -> None:
         if self.on_poison is None:
@@ -122,7 +143,6 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         """As kombu's."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack and queue in self._classes:
-            self.taken.discard(message.delivery_tag)
             self.qos.settle(message.delivery_tag)
         return message
 
@@ -138,13 +158,12 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     def _open(self, taken: Taken, settled: bool) -> dict[str, Any]:
         payload: dict[str, Any] = loads(taken.message.decode())
-        if taken.deaths:
-            payload["properties"]["delivery_info"]["redelivered"] = True
+        again = taken.deliveries > 0
+        payload["properties"]["delivery_info"]["redelivered"] = payload["headers"]["redelivered"] = again
         tag = payload["properties"]["delivery_tag"]
+        self.qos.jobs.add(tag)
         if settled:
             self.qos.settle(tag)
-        else:
-            self.taken.add(tag)
         return payload
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
@@ -174,11 +193,11 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def _hear(self, answer: Any) -> bool:
         """Do what a BRPOP's answer asks for; raises Empty, as kombu wants it, where that is nothing."""
         if answer is not None:
-            queue, item = answer[0].decode(), answer[1]
+            key, item = bytes_to_str(answer[0]), answer[1]
+            queue = key.rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
             if (job_class := self._classes.get(queue)) is None:
-                self.connection._deliver(loads(item.decode()), queue)
-                return True
+                return self._deliver_other(key, queue, item)
             if item.startswith(b"{"):
                 self._file(queue, item)
             elif not self._may_take():
@@ -189,6 +208,15 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             raise Empty
         return True
 
+    def _deliver_other(self, key: str, queue: str, item: bytes) -> bool:
+        if self.consumed_classes and not self._may_take():
+            # Asked for together with bells, which must not be sat on; where it was, it is next again.
+            with self.conn_or_acquire() as client:
+                client.rpush(key, item)
+            raise Empty
+        self.connection._deliver(loads(bytes_to_str(item)), queue)
+        return True
+
     def _may_take(self) -> bool:
         return not self._closing and bool(self.qos.can_consume())
 
@@ -196,6 +224,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         """Put a plain sender's message in its place, as if it had been sent through this transport."""
         try:
             message = loads(item.decode())
+            # Whoever takes it opens this: it must fail here, not there.
+            dict(message["properties"]["delivery_info"])
             urgency = read_urgency(message.get("headers") or {}, time.time())
             write_urgency(message, urgency)
             tag = message["properties"]["delivery_tag"]
@@ -236,7 +266,10 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return self._open(taken, settled=False)
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:
-        self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
+        if message.delivery_tag in self.qos.jobs:
+            self.qos.give_back([message.delivery_tag])
+        else:
+            super()._restore(message, leftmost)
 
     def _size(self, queue: str) -> int:
         # kombu asks in a transaction, which a full server refuses whatever is in it.
@@ -259,7 +292,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def _purge(self, queue: str) -> int:
         if (job_class := self._classes.get(queue)) is None:
             return int(super()._purge(queue))
-        return self.scripts.purge(self.plain_client, job_class)
+        # Plain senders' messages of some priority lie in lists of their own until they are popped.
+        return self.scripts.purge(self.plain_client, job_class) + int(super()._purge(queue))
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         if queue in self._classes:

@@ -1,7 +1,7 @@
 """The poller of the fleet's channels: a consumer that may take no more hands its bell on, and an idle one sweeps.
 
-kombu leaves a reply unread until there is room again, since the reply may be a message. Here it is a bell, and to sit
-on it would let a job wait although another worker is idle.
+kombu leaves a reply unread until there is room again, since the reply may be a message. Where jobs are consumed it is a
+bell, and to sit on it would let a job wait although another worker is idle.
 """
 
 from __future__ import annotations
@@ -13,25 +13,34 @@ from kombu.transport import redis
 
 
 class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
-    """Reads every answer to BRPOP, room or not; the channel rings again for what it can't take."""
+    """Reads every answer to BRPOP where jobs are consumed, room or not; the channel puts back what it can't take."""
 
     def get(self, callback: Any, timeout: float | None = None) -> None:
         """Handle one event, for consumers without an event loop; without one, end leases that have run out.
 
         kombu counts a BRPOP that found nothing as an event, and so would hardly ever look for them.
         """
+        self._looked = False
         try:
             super().get(callback, timeout)
         except Empty:
-            self.maybe_restore_messages()
+            if not self._looked:
+                self.maybe_restore_messages()
             raise
 
+    def maybe_restore_messages(self) -> None:
+        """As kombu's."""
+        self._looked = True
+        super().maybe_restore_messages()
+
     def _pause_brpop(self, channel: Any, fileno: int) -> None:
-        """Keep listening."""
+        """Keep listening where jobs are consumed."""
+        if not channel.consumed_classes:
+            super()._pause_brpop(channel, fileno)
 
     def on_readable(self, fileno: int) -> Any:
         """Handle a connection that has something to say."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
-        if kind == "BRPOP" and channel._in_poll:
+        if kind == "BRPOP" and channel._in_poll and channel.consumed_classes:
             return channel.handlers[kind]()
         return super().on_readable(fileno)

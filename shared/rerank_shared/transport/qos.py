@@ -1,4 +1,7 @@
-"""What a channel holds. A job is on record from the moment it is taken, so only its end is written here."""
+"""What a channel holds. A job is on record from the moment it is taken, so only its end is written here.
+
+Messages of queues that are not the fleet's go kombu's way, in kombu's books.
+"""
 
 from __future__ import annotations
 
@@ -11,62 +14,81 @@ from rerank_shared import at_any_limit
 from rerank_shared.transport.leases import settle
 
 
-class FleetQoS(redis.QoS):  # type: ignore[misc]
-    """Keeps the books of one channel. Messages of queues that are not the fleet's stay kombu's affair."""
+class JobQoS(virtual.QoS):  # type: ignore[misc]
+    """Keeps the books of the jobs that one channel holds, and none of other messages: `ack_emulation=False`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Delivery tags of the jobs in hand. Any thread may acknowledge.
+        self.jobs: set[str] = set()
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message as delivered; only one that was not taken by script is written to the broker's books."""
-        if delivery_tag in self.channel.taken:
-            self.channel.taken.discard(delivery_tag)
+        """Note a message as delivered."""
+        if delivery_tag in self.jobs:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Remove a message from the books of channel and broker."""
-        self.settle(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+        if delivery_tag in self.jobs:
+            self.settle(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Remove a message from the books; with `requeue` it waits again, where it was."""
+        if delivery_tag not in self.jobs:
+            super().reject(delivery_tag, requeue=requeue)
+            return
         if requeue:
-            self.restore_by_tag(delivery_tag)
+            self.give_back([delivery_tag])
         else:
             self.settle(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Let a message wait again."""
-        self._restore((tag,), client, leftmost)
-
-    def restore_unacked(self, client: Any = None) -> None:
-        """Let everything that this channel holds wait again, in one step."""
+    def restore_unacked(self, *client: Any) -> Any:
+        """Let everything that this channel holds wait again; the jobs in one step."""
         self._flush()
-        if self._delivered:
-            self._restore(tuple(self._delivered), client)
-        self._delivered.clear()
-
-    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:
-        """End leases that have run out, of any worker; called about once a second."""
-        self._vrestore_count += 1
-        if (self._vrestore_count - 1) % (interval or 1) == 0:
-            for tag in self.channel.sweep(num or 100):
-                super().restore_by_tag(tag)
-
-    def _restore(self, tags: Iterable[str], client: Any, leftmost: bool = False) -> None:
-        for tag in self.channel.scripts.give_back(self.channel.plain_client, tags):
-            super().restore_by_tag(tag, client, leftmost)
+        if jobs := self.jobs & self._delivered.keys():
+            self.give_back(jobs)
+            for tag in jobs:
+                self._delivered.pop(tag, None)
+        return super().restore_unacked(*client)
 
     def settle(self, tag: str) -> None:
-        """Remove a message from the broker's books, and its deaths, unless that was done with its job's outcome."""
+        """Remove a job from the broker's books, and its deaths, unless that was done with its outcome."""
         if tag in self.channel.settled:
             self.channel.settled.discard(tag)
-            return
-        message = self._delivered.get(tag)
-        again = message is not None and (message.delivery_info or {}).get("redelivered")
-        keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
-        # Not a transaction, which a full server refuses whatever is in it.
-        at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
+        else:
+            message = self._delivered.get(tag)
+            again = message is not None and (message.delivery_info or {}).get("redelivered")
+            keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
+            # Not a transaction, which a full server refuses whatever is in it.
+            at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
+        self.jobs.discard(tag)
+
+    def give_back(self, tags: Iterable[str]) -> None:
+        """Let jobs wait again, in one step."""
+        tags = tuple(tags)
+        self.channel.scripts.give_back(self.channel.plain_client, tags)
+        self.jobs.difference_update(tags)
+
+
+class FleetQoS(JobQoS, redis.QoS):  # type: ignore[misc]
+    """Keeps kombu's books as well, of the messages of other queues that are not acknowledged yet."""
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
+        """End leases that have run out, of any worker, where jobs are consumed; as kombu's where other queues are.
+
+        Called about once a second; kombu looks at each `interval`-th call.
+        """
+        jobs = len(self.channel.consumed_classes)
+        if jobs:
+            self.channel.sweep(num or 100)
+        if not jobs or len(self.channel.active_queues) > jobs:
+            super().restore_visible(start=start, num=num, interval=interval)
 
 
 def _job_id(message: Any, tag: str) -> str:

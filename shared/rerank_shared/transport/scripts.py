@@ -51,10 +51,12 @@ BUCKET = Script("bucket.lua")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A job as it was taken: its queue, its message as JSON, and how often a lease of it has run out."""
+    """A job as it was taken: its queue, its message as JSON, how often it was taken before, and how many of those
+    leases ran out."""
 
     queue: str
     message: bytes
+    deliveries: int
     deaths: int
 
 
@@ -95,23 +97,23 @@ class QueueScripts:
         """Take the next job of these classes for `holder`, if it is due before `before` (epoch seconds)."""
         limit = "" if before is None else repr(before)
         found = self._run(TAKE, client, holder, limit, repr(bulk_share), FAIR_TTL_S, *classes)
-        return None if found is None else Taken(found[0].decode(), found[1], int(found[2]))
+        return None if found is None else Taken(found[0].decode(), found[1], int(found[2]), int(found[3]))
 
-    def give_back(self, client: Any, tags: Iterable[str]) -> list[str]:
-        """Let taken jobs wait again; returns the tags of messages of queues that are not the fleet's."""
-        return [tag.decode() for tag in self._run(GIVE_BACK, client, *tags)]
+    def give_back(self, client: Any, tags: Iterable[str]) -> None:
+        """Let taken jobs wait again."""
+        self._run(GIVE_BACK, client, *tags)
 
     def finish(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> bool:
         """End a job; `keys` and `args` are those of lua/finish.lua. Returns whether its lease was still held."""
         return bool(FINISH(client, [*self._keys, *keys], *self._queues, *args))
 
-    def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> tuple[list[str], list[bytes]]:
+    def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> list[bytes]:
         """End the leases that have run out, and what `Keys.lifetimes` says is over.
 
-        Returns the tags of messages of queues that are not the fleet's, and the records of jobs that were set aside.
+        Returns the records of jobs that were set aside.
         """
-        others, dead = self._run(SWEEP, client, lease_s, limit, max_deaths, DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX)
-        return [tag.decode() for tag in others], dead
+        dead: list[bytes] = self._run(SWEEP, client, lease_s, limit, max_deaths, DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX)
+        return dead
 
     def purge(self, client: Any, job_class: JobClass) -> int:
         """Drop all waiting jobs of a class; returns how many."""

@@ -30,14 +30,9 @@ def read_urgency(headers: dict[str, Any], now: float) -> Urgency:
 
 
 def write_urgency(message: dict[str, Any], urgency: Urgency) -> None:
-    """Put urgency into a message of kombu's, so that its place can be found again from the message alone.
-
-    Also puts in the flags that say whether it was delivered before, so that the scripts only need to change them.
-    """
+    """Put urgency into a message of kombu's, so that its place can be found again from the message alone."""
     headers = message["headers"] = dict(message.get("headers") or {})
     headers |= {"due_at": urgency.due_at, "tokens": urgency.tokens, "tenant": urgency.tenant}
-    delivery = message["properties"]["delivery_info"]
-    delivery["redelivered"] = headers["redelivered"] = bool(delivery.get("redelivered"))
 
 
 def _number(value: Any, default: float) -> float:

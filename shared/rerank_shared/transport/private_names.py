@@ -1,0 +1,38 @@
+"""The private names of kombu and Celery that this package touches, and what for; a test asks whether they still exist.
+
+All of `kombu.transport.redis` but its URLs and options is private in effect, so pyproject.toml keeps kombu and Celery
+below their next minor versions. An upgrade begins here: read what these have become, then `make test-kombu`.
+
+The channel puts the fleet's queue in the place of kombu's lists by overriding
+
+- `kombu.transport.redis.Channel._put`: a job is placed by script, with its urgency
+- `kombu.transport.redis.Channel._get`: a job is taken by script, for `basic_get`
+- `kombu.transport.redis.Channel._brpop_read`: the answer of a blocking pop is a bell
+- `kombu.transport.redis.Channel._restore`: a job is given back by script
+- `kombu.transport.redis.Channel._size`: the length of the fleet's queue
+- `kombu.transport.redis.Channel._has_queue`: whether it is there
+- `kombu.transport.redis.Channel._purge`: emptying it
+- `kombu.transport.redis.Channel._delete`: deleting it empties it
+
+and needs, for that,
+
+- `kombu.transport.redis.Channel._active_queues`: which of its queues are consumed
+- `kombu.transport.redis.Channel._queue_cycle`: the turn of queues goes on after an answer
+- `kombu.transport.redis.Channel._in_poll`: the connection that waits for a bell, None once it was read
+- `kombu.transport.redis.Channel._flush_brpop_reauth`: what kombu does when that connection is idle
+- `kombu.transport.redis.Channel._closing`: whoever closes takes no more
+- `kombu.transport.redis.Channel._disconnect_pools`: closing leaves no connection behind
+- `kombu.transport.virtual.base.Transport._deliver`: hands a message to its consumer
+
+The poller and the books of a channel touch
+
+- `kombu.transport.redis.MultiChannelPoller._fd_to_chan`: whose connection has something to say
+- `kombu.transport.redis.MultiChannelPoller._pause_brpop`: a bell is read, room or not
+- `kombu.transport.virtual.base.QoS._delivered`: what is in hand
+- `kombu.transport.virtual.base.QoS._flush`: without what was acknowledged
+
+The result backend overrides
+
+- `celery.backends.base.Backend._get_result_meta`: a record as Celery makes it
+- `celery.backends.base.KeyValueStoreBackend._store_result`: storing, announcing and completing in one trip
+"""

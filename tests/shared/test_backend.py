@@ -1,0 +1,69 @@
+"""How long results last, the fleet's and those of other tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery, states
+from celery.app.task import Context
+from redis import Redis
+
+from rerank_shared.backend import Completion
+from rerank_shared.celery_app import make_celery
+from rerank_shared.connections import connect
+from rerank_shared.keys import Keys
+from rerank_shared.settings import Settings
+
+# Celery stores by a command that redis-py 8.1 warns of.
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
+OURS, PLAIN = "fleet", "plain"
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    with make_celery(settings) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("whose", [OURS, PLAIN])
+@pytest.mark.parametrize(
+    ("options", "state", "expected_s"),
+    [
+        ({"result_expires": 50}, states.SUCCESS, 50),
+        ({"result_expires": 50, "result_failure_expires": 500}, states.SUCCESS, 50),
+        ({"result_expires": 50, "result_failure_expires": 500}, states.FAILURE, 500),
+        ({"result_expires": 0}, states.SUCCESS, -1),
+        ({"result_expires": 50, "result_failure_expires": 0}, states.FAILURE, -1),
+    ],
+)
+def test_life_time(
+    app: Celery, settings: Settings, whose: str, options: dict[str, Any], state: str, expected_s: int
+) -> None:
+    keys = Keys(settings.namespace)
+    app.conf.update(options)
+    request = (
+        Context(id="job", completion=Completion(keys, "job"))
+        if whose == OURS
+        else Context(id="job", reply_to="somebody")
+    )
+    app.backend.store_result("job", ValueError("no") if state == states.FAILURE else 1, state, request=request)
+    with connect(settings) as client:
+        assert expected_s - 20 <= life_s(client, keys) <= expected_s
+        client.delete(keys.result("job"), keys.lifetimes)
+
+
+def life_s(client: Redis, keys: Keys) -> float:
+    """Seconds that the result is kept, -1 without end: the fleet's own by the book of life-times, since no full server
+    may evict them, others by Redis'."""
+    ends_at: Any = client.zscore(keys.lifetimes, keys.result("job"))
+    return float(client.ttl(keys.result("job"))) if ends_at is None else ends_at - time.time()
+
+
+def test_a_plain_task_that_succeeded_stays_so(app: Celery) -> None:
+    """As with Celery's own backend: a lost worker's late failure does not overwrite the result."""
+    app.backend.store_result("job", 1, states.SUCCESS, request=Context(id="job"))
+    app.backend.store_result("job", ValueError("late"), states.FAILURE, request=Context(id="job"))
+    assert app.AsyncResult("job").get(timeout=5) == 1
