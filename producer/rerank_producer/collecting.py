@@ -1,7 +1,7 @@
 """Collects the answer to a request that was submitted, in this process or another.
 
-The request's text is not at hand here, so a job that was lost can't be sent again; the broker still delivers it again
-when a worker dies.
+The request's text is not at hand here, so a job that the server has forgotten can't be sent again: that is told as soon
+as it is seen. The broker still delivers a job again when its worker dies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rerank_producer.patience import Patience
 from rerank_producer.port import Port
 from rerank_producer.response import build_response, stage_timings
 from rerank_producer.scored import agree, combine
-from rerank_producer.waiting import Awaited, Wait
+from rerank_producer.waiting import Awaited, LedgerEntry, Wait
 from rerank_shared import wire
 from rerank_shared.errors import JobLost, RerankError
 from rerank_shared.keys import Keys
@@ -105,7 +105,8 @@ async def _outcome(
         patience = Patience(clock.monotonic(), deadline.at)
         # The record may have come between reading it and being subscribed.
         patience.line_restored(clock.monotonic())
-        awaited = Awaited(waiters[0], patience)
+        entry = LedgerEntry(keys.ledger(plan.job_class), plan.entry, plan.deadline_at) if plan.entry else None
+        awaited = Awaited(waiters[0], patience, entry)
         shortfall = await Wait(port, keys, clock, deadline, [awaited]).finish()
         return awaited.outcome, shortfall
     finally:

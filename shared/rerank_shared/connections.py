@@ -6,6 +6,7 @@ seconds before it tells. Here a command fails fast, and the caller, who knows th
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,9 +67,25 @@ def _from_url(client: Any, settings: Settings, retry: Any, timeout_s: float | No
             socket_timeout=timeout_s or COMMAND_TIMEOUT_S,
             retry=retry,
             health_check_interval=0,
+            **_SILENT,
         )
     except ValueError as error:
         raise ConfigurationError(f"RERANK_REDIS_URL: {error}") from None
+
+
+def _silent() -> dict[str, Any]:
+    """Return the options by which redis-py sends no more than is needed when it connects: each thing that it says of
+    itself or asks for is a round trip. Their names differ between its releases."""
+    known = inspect.signature(redis.Redis.__init__).parameters
+    options: dict[str, Any] = dict.fromkeys({"driver_info"} & known.keys() or {"lib_name", "lib_version"})
+    if "maint_notifications_config" in known:
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return options
+
+
+_SILENT = _silent()
 
 
 def redis_url(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from rerank_producer.clock import Clock, Deadline
 from rerank_producer.patience import Patience
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import drive
-from rerank_producer.waiting import Awaited, ServerLost, Wait
+from rerank_producer.waiting import Awaited, LedgerEntry, ServerLost, Wait
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
@@ -25,11 +25,9 @@ from rerank_shared.errors import (
 )
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
-from rerank_shared.settings import Settings
-from support.jobs import make_job
 
 JOB = "a"
-JOB_SENT = make_job(Settings.model_construct(), "q", ["d"])
+ENTRY = LedgerEntry("ledger", "member", 1_003.0)
 
 
 class Memory:
@@ -44,6 +42,7 @@ class Memory:
         self.remembers = True
         self.looks: list[float] = []
         self.sent: list[float] = []
+        self.texts = 0
         self.events: list[tuple[float, Callable[[], None]]] = []
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
@@ -58,10 +57,11 @@ class Memory:
     async def count_free(self) -> int:
         return self.free
 
-    async def send_again(self) -> None:
+    async def send_again(self, text_lost: bool) -> None:
         if self.away:
             raise QueueUnavailable("away")
         self.sent.append(self.now)
+        self.texts += text_lost
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         end = self.now + wait_s
@@ -94,7 +94,7 @@ def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0) -> Outcome
     deadline = Deadline.after(deadline_s, clock)
     patience = Patience(0.0, deadline.at)
     port: Any = memory
-    awaited = Awaited(waiter, patience, JOB_SENT, memory.send_again)
+    awaited = Awaited(waiter, patience, ENTRY, memory.send_again)
     shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
     if shortfall is not None:
         raise shortfall
@@ -207,7 +207,7 @@ class TestSeveralJobs:
         for number in range(count):
             waiter = Waiter(f"job-{number}", signal)
             pending.add(waiter)
-            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), JOB_SENT, memory.send_again))
+            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), ENTRY, memory.send_again))
         port: Any = memory
         wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_free)
         return awaited, drive(wait.finish())
