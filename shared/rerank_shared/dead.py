@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,11 +88,17 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     urgency = due_at(deadline_at=deadline_at, entered_at=now, aging_s=settings.aging_s)
     job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency)
     tag, message = _message_again(opened.letter, job)
+    submitted = client.get(keys.request(job_id))
     pipe = client.pipeline()
     put = QueueScripts(keys).put_command(job.job_class, tag, message, _urgency(job))
     pipe.eval(*put)
     pipe.zrem(keys.ledger(old.job_class), ledger_member(old))
     pipe.zadd(keys.ledger(job.job_class), {ledger_member(job): deadline_at})
+    if submitted is not None:
+        # Who collects it must know it by its new entry, and wait for its new deadline.
+        plan = replace(wire.decode_submitted(submitted), entry=ledger_member(job), deadline_at=deadline_at)
+        life_s = math.ceil(patience_ms / 1000 + settings.result_ttl_s)
+        pipe.set(keys.request(job_id), wire.encode_submitted(plan), ex=life_s)
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
     _forget(pipe, keys, job_id)
     pipe.execute()
