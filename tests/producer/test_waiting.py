@@ -18,6 +18,7 @@ from rerank_producer.waiting import Awaited, LedgerEntry, ServerLost, Wait
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
+    JobLost,
     Overloaded,
     QueueUnavailable,
     RerankError,
@@ -270,6 +271,65 @@ class TestSeveralJobs:
         awaited, shortfall = self.finish(memory, pending, 1, late_s=0.3)
         assert (shortfall, memory.sent, memory.now) == (None, [], 0.3)
         assert awaited[0].outcome is not None
+
+
+class TestLostTexts:
+    """A worker did not find the text of a job that this client still has."""
+
+    def answers(self, pending: Pending, memory: Memory, count: int) -> None:
+        for number in range(count):
+            at = 0.1 * (number + 1)
+            memory.events.append((at, lambda: pending.deliver(failed(JOB, JobLost("its text is gone")))))
+
+    def test_are_sent_again_at_once(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 1)
+        memory.events.append((0.3, lambda: pending.deliver(record(JOB))))
+        assert wait_for(memory, waiter).job_id == JOB
+        assert (memory.sent, memory.texts) == ([0.1], 1)
+
+    def test_are_given_up_after_some_times(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 4)
+        with pytest.raises(JobLost, match="its text is gone"):
+            wait_for(memory, waiter)
+        assert memory.texts == 3
+
+    def test_are_sent_when_the_server_is_back(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 1)
+        memory.events += [
+            (0.05, lambda: setattr(memory, "away", True)),
+            (0.4, lambda: setattr(memory, "away", False)),
+            (0.4, lambda: setattr(memory, "record", failed(JOB, JobLost("its text is gone")))),
+            (0.9, lambda: pending.deliver(record(JOB))),
+        ]
+        assert wait_for(memory, waiter).job_id == JOB
+        assert memory.sent == [0.5]
+
+
+class TestForgottenJobs:
+    """A job whose text is not at hand."""
+
+    def collect(self, memory: Memory, waiter: Waiter, until: float) -> RerankError | None:
+        clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
+        deadline = Deadline.after(3_600.0, clock)
+        awaited = Awaited(waiter, Patience(0.0, deadline.at), LedgerEntry("ledger", "member", until))
+        port: Any = memory
+        return drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
+
+    def test_are_told_at_the_next_look(self, waiter: Waiter) -> None:
+        memory = Memory(workers=1)
+        memory.events.append((700.2, lambda: setattr(memory, "remembers", False)))
+        with pytest.raises(JobLost, match="job a is gone"):
+            self.collect(memory, waiter, 4_600.0)
+        assert memory.now < 702.2
+
+    def test_are_not_told_from_those_whose_deadline_passes(self, waiter: Waiter) -> None:
+        """Others take an entry out of the ledger when they think that its deadline has passed."""
+        memory = Memory(workers=1)
+        memory.remembers = False
+        assert isinstance(self.collect(memory, waiter, 1_000.1), DeadlineExceeded)
 
 
 def test_flow_that_suspends_without_a_loop_is_a_bug_that_is_told() -> None:
