@@ -48,6 +48,10 @@ class LedgerEntry:
         """Return a job's."""
         return cls(keys.ledger(job.job_class), ledger_member(job), job.deadline_at)
 
+    def missed(self, now: float) -> bool:
+        """Whether it means something that the ledger lacks it, at `now` (epoch seconds)."""
+        return now < self.until - _EDGE_S
+
 
 @dataclass(slots=True)
 class Awaited:
@@ -174,21 +178,12 @@ class Wait:
         """Look for the record; a job that is neither answered nor in the ledger is lost: it is sent again, or given up
         where its text is not at hand."""
         waiter, entry = awaited.waiter, awaited.entry
-
-        def fill(pipe: Any) -> None:
-            # In this order: a job is on record before it leaves the ledger.
-            if entry is not None:
-                pipe.zscore(entry.key, entry.member)
-            pipe.get(self.keys.result(waiter.job_id))
-
-        *known, record = await self.port.pipeline(fill)
+        lost, record = await whereabouts(self.port, self.keys, waiter.job_id, entry)
         if record is not None:
             waiter.resolve(wire.decode_record(record)[1])
-        elif entry is None or known != [None]:
-            return
-        elif awaited.send_again is not None:
+        elif lost and awaited.send_again is not None:
             await awaited.send_again(False)
-        elif self.clock.epoch() < entry.until - _EDGE_S:
+        elif lost and entry is not None and entry.missed(self.clock.epoch()):
             waiter.resolve(forgotten(waiter.job_id))
 
     async def _give_up(self, open_: Sequence[Awaited]) -> RerankError | None:
@@ -217,6 +212,19 @@ class Wait:
             return None
         waited_s = self.clock.monotonic() - self.deadline.started
         return DeadlineExceeded(f"job {job_id} was not answered within {waited_s:.1f} s: {_advice(workers)}")
+
+
+async def whereabouts(port: Port, keys: Keys, job_id: str, entry: LedgerEntry | None) -> tuple[bool, bytes | None]:
+    """Return whether a job is neither unanswered nor answered, and its record if it is answered."""
+
+    def fill(pipe: Any) -> None:
+        # In this order: a job is on record before it leaves the ledger.
+        if entry is not None:
+            pipe.zscore(entry.key, entry.member)
+        pipe.get(keys.result(job_id))
+
+    *known, record = await port.pipeline(fill)
+    return known == [None] and record is None, record
 
 
 def forgotten(job_id: str) -> JobLost:

@@ -96,6 +96,8 @@ def test_a_job_whose_answer_has_expired_is_not_waited_for(start_fleet: StartFlee
         wait_until(lambda: fleet.client.delete(fleet.keys.result(handle.job_id)), "it was answered long ago")
         with ThreadPoolExecutor(1) as pool, pytest.raises(JobLost, match="RERANK_RESULT_TTL_S"):
             pool.submit(client.collect, handle).result(timeout=BOUND_S)
+        with pytest.raises(JobLost, match="RERANK_RESULT_TTL_S"):
+            client.status(handle)
 
 
 def test_a_job_that_waits_is_waited_for_though_its_record_was_evicted(
