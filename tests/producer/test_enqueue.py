@@ -67,7 +67,8 @@ def test_a_server_that_refuses_a_job_keeps_nothing_of_it(
     with RerankClient(changed) as client:
         # Connects, and finds the server as it was.
         client.rerank("q", texts(2), deadline_ms=50)
-        admin.delete(*left(admin, settings))
+        for name in left(admin, settings):
+            admin.delete(name)
         refuse(admin)
         for _ in range(3):
             with pytest.raises(QueueUnavailable):
@@ -93,6 +94,7 @@ def test_all_parts_of_a_request_are_there_or_none(settings: Settings, admin: red
     port = BlockingPort(settings)
     admin.set(keys.flight(b"b"), b"somebody's")
     admin.set(keys.result("a"), b"old")
+    admin.zadd(keys.ledger("interactive"), {"over": 1.0})
     drive(port.enqueue(Enqueue(jobs, None, kept, [keys.result("a")])))
     assert admin.hlen(keys.waiting("interactive")) == admin.llen(keys.queue_list("interactive")) == 3
     unanswered: Any = admin.zrange(keys.ledger("interactive"), 0, -1, withscores=True)

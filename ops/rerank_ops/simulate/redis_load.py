@@ -56,7 +56,7 @@ OPERATIONS = (
     Operation("take, nothing there", "process second", 1, 11, 620, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 2, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
     Operation("look", "request", 5, 0, 300, 32, "producer/rerank_producer/looking.py"),
-    Operation("enqueue", "request", 1, 0, 600, 4, "producer/rerank_producer/enqueue.py"),
+    Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("job enqueued", "job", 0, 9, 1_300, 0, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/transport/channel.py"),
     Operation("take", "job", 1, 24, 620, 1_600, "shared/rerank_shared/lua/take.lua"),

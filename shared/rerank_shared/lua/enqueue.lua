@@ -31,6 +31,8 @@ for i = 0, jobs - 1 do
     place(class, tag, raw, due_at, tokens, tenant)
   end
 end
+-- Where somebody is always idle nobody reads the ledger, and what was never answered would stay.
+redis.call('ZREMRANGEBYSCORE', KEYS[17], '-inf', exact(now_s()))
 for i = 18 + strings, #KEYS do
   redis.call('DEL', KEYS[i])
 end
