@@ -1,6 +1,6 @@
 """The outside world of the asyncio client: native connections and one task that listens, for one event loop.
 
-No request takes a thread, but for the moment in which Celery enqueues its job. When its loop ends as `asyncio.run()`
+No request takes a thread; cancelling one does, for Celery blocks. When its loop ends as `asyncio.run()`
 ends one, the task closes all connections, so that nothing is left behind even without `close()`.
 """
 
@@ -20,15 +20,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from rerank_producer.background import Background
-from rerank_producer.enqueue import Publisher
+from rerank_producer.enqueue import Enqueue
 from rerank_producer.listening import WAKE, Listener
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S
-from rerank_shared import cache
+from rerank_producer.revoking import Revoker
+from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.connections import OUTAGES, connect_async, most_connections, outages_told
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Job, Score
+from rerank_shared.messages import Score
 from rerank_shared.settings import Settings
+from rerank_shared.transport.scripts import ENQUEUE
 
 log = logging.getLogger(__name__)
 #: redis-py raises when its pool of 100 connections is used up; more requests at once than this take turns.
@@ -64,11 +66,11 @@ class AsyncPort:
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
         self._background = background
-        keys = Keys(settings.namespace)
-        self.reply_to = keys.reply(uuid.uuid4().hex)
+        self._keys = Keys(settings.namespace)
+        self.reply_to = self._keys.reply(uuid.uuid4().hex)
         self._redis = connect_async(settings, timeout_s=TIMEOUT_S)
         self._turns = asyncio.Semaphore(most_connections(settings, _CONNECTIONS))
-        self._counter = cache.LookupCounter(keys)
+        self._counter = LookupCounter(self._keys)
         self._pending = Pending()
         self._settled, self._needed = asyncio.Event(), asyncio.Event()
         self._line_redis = connect_async(settings, timeout_s=TIMEOUT_S)
@@ -92,10 +94,14 @@ class AsyncPort:
         """Whether another one must be made for this loop."""
         return self._task.done() or self._task.cancelling() > 0
 
-    async def lookup(self, digests: Sequence[bytes]) -> list[Score | None]:
+    async def lookup(
+        self, digests: Sequence[bytes], fill: Callable[[Any], None]
+    ) -> tuple[list[Score | None], list[Any]]:
         async with self._turns:
             with outages_told(self._settings, "looking scores up"):
-                return await cache.lookup_async(self._redis, self._counter, digests)
+                pipe, lookup = self._redis.pipeline(transaction=False), Lookup(self._counter, digests)
+                needed = lookup.add_to(pipe, fill)
+                return lookup.read(await pipe.execute(raise_on_error=False), needed)
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         async with self._turns:
@@ -104,8 +110,11 @@ class AsyncPort:
                 fill(pipe)
                 return await pipe.execute()
 
-    async def publish(self, job: Job, reply_to: str | None) -> None:
-        await asyncio.wrap_future(self._background.submit(Publisher.publish, job, reply_to))
+    async def enqueue(self, enqueue: Enqueue) -> None:
+        async with self._turns:
+            with outages_told(self._settings, f"enqueuing job {enqueue.jobs[0].job_id}"):
+                keys, args = enqueue.call(self._keys)
+                await ENQUEUE.on(self._redis, keys, *args)
 
     async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
         signal = asyncio.Event()
@@ -133,10 +142,10 @@ class AsyncPort:
             self._pending.remove(waiter)
 
     async def revoke(self, job_id: str) -> None:
-        await asyncio.wrap_future(self._background.submit(Publisher.revoke, job_id))
+        await asyncio.wrap_future(self._background.submit(Revoker.revoke, job_id))
 
     def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
-        self._background.submit(Publisher.withdraw, job_ids, fill).add_done_callback(_log_failure)
+        self._background.submit(Revoker.withdraw, job_ids, fill).add_done_callback(_log_failure)
 
     async def aclose(self) -> None:
         """End the listener and close all connections; waiting calls run into their deadlines."""

@@ -1,11 +1,14 @@
 """Which artefact the fleet serves under a model's name, asked for rarely: the cache key of every pair depends on it.
 
-The server is asked for its time with it. An answer is remembered for some seconds; should the fleet change meanwhile,
-the worker's answer names its own artefact, and the flow notices (`scored.agree`).
+The server is asked for its time with it. An answer is remembered for some seconds, and then asked for again beside the
+look-up that it is needed for. Should the fleet change meanwhile, the worker's answer names its own artefact, and the
+flow notices (`scored.agree`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,22 +34,54 @@ class ArtefactBook:
 
         Raises UnknownModel if it serves others only, QueueUnavailable if it can't be asked.
         """
-        known = self._known.get(model)
-        if known is not None and self.clock.monotonic() < known[1]:
-            return known[0]
-        now, asked_at = self.clock.epoch(), self.clock.monotonic()
+        question = self.question(model)
+        if question.fresh:
+            return question.known
+        return question.read(iter(await port.pipeline(question.ask)))
 
-        def fill(pipe: Any) -> None:
-            ask_artefact(pipe, self.keys, model, now)
-            pipe.time()
+    def question(self, model: str) -> ArtefactQuestion:
+        """Return what is to be asked for a request for `model`."""
+        known, until = self._known.get(model, (None, -math.inf))
+        return ArtefactQuestion(self, model, known, self.clock.monotonic() < until)
 
-        *values, time = await port.pipeline(fill)
-        self.clock.synchronise(time, asked_at)
-        artefact = read_artefact(values, model)
-        if artefact is not None:
+    def learn(self, model: str, artefact: Artefact | None) -> None:
+        """Remember what the server answered."""
+        if artefact is None:
+            self.forget(model)
+        else:
             self._known[model] = (artefact, self.clock.monotonic() + REMEMBERED_S)
-        return artefact
 
     def forget(self, model: str) -> None:
         """Ask again next time."""
         self._known.pop(model, None)
+
+
+@dataclass(slots=True)
+class ArtefactQuestion:
+    """What is asked beside other things, in one round trip, unless it is `fresh`: what the fleet serves, and the time.
+
+    `known` is what it served when it was last asked, None if it never was.
+    """
+
+    book: ArtefactBook
+    model: str
+    known: Artefact | None
+    fresh: bool
+    _asked_at: float = 0.0
+
+    def ask(self, pipe: Any) -> None:
+        """Queue it on a pipeline."""
+        if not self.fresh:
+            self._asked_at = self.book.clock.monotonic()
+            ask_artefact(pipe, self.book.keys, self.model, self.book.clock.epoch())
+            pipe.time()
+
+    def read(self, answers: Iterator[Any]) -> Artefact | None:
+        """Take its answers, and return the artefact. Raises UnknownModel."""
+        if self.fresh:
+            return self.known
+        values, time = [next(answers), next(answers)], next(answers)
+        self.book.clock.synchronise(time, self._asked_at)
+        artefact = read_artefact(values, self.model)
+        self.book.learn(self.model, artefact)
+        return artefact

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer.clock import Clock, Deadline
-from rerank_producer.flights import Claims
-from rerank_producer.outlook import FleetBook
+from rerank_producer.enqueue import Enqueue, Kept
+from rerank_producer.flights import claims_of
+from rerank_producer.outlook import FleetBook, Prospects
 from rerank_producer.parcels import Parcel, make_parcels
 from rerank_producer.patience import Patience
 from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
 from rerank_producer.preparation import Prepared
-from rerank_producer.waiting import Awaited, Wait
+from rerank_producer.waiting import Awaited, LedgerEntry, Wait
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
@@ -68,24 +69,25 @@ class Asking:
         partial: bool,
         shards: int | None = None,
         beside: Mapping[str, float] | None = None,
+        seen: Prospects | None = None,
     ) -> Asked:
         """Send the misses and wait for their outcomes, and for the jobs `beside` until the epoch second of each.
+
+        `seen` is how the fleet was just now, if it was asked.
 
         Raises Overloaded or DeadlineExceeded before anything is sent, QueueUnavailable, and what a worker answered.
         """
         others = beside or {}
         parcels = []
         if prepared.plan.misses:
-            parcels = await self.parcels(port, prepared, deadline, partial=partial, shards=shards)
+            parcels = await self.parcels(port, prepared, deadline, partial=partial, shards=shards, seen=seen)
         started = self.clock.monotonic()
         ids = [parcel.job.job_id for parcel in parcels]
         waiters: Sequence[Waiter] = ()
         try:
-            # First, because it tells at once if the server is away, where the reply channel would try for a while.
-            await port.pipeline(lambda pipe: self._announce(parcels, prepared, pipe))
             waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
-            for parcel in parcels:
-                await port.publish(parcel.job, port.reply_to)
+            if parcels:
+                await self._send(port, parcels, self._claims(parcels, prepared))
             enqueue_ms = (self.clock.monotonic() - started) * 1000
             ours = [self._ours(port, *pair, deadline) for pair in zip(parcels, waiters, strict=False)]
             theirs = [self._theirs(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
@@ -99,38 +101,58 @@ class Asking:
             port.forget(waiters)
 
     async def parcels(
-        self, port: Port, prepared: Prepared, deadline: Deadline, *, partial: bool, shards: int | None
+        self,
+        port: Port,
+        prepared: Prepared,
+        deadline: Deadline,
+        *,
+        partial: bool,
+        shards: int | None,
+        seen: Prospects | None = None,
     ) -> list[Parcel]:
         """Return what is to be sent for the misses. Raises Overloaded, DeadlineTooShort, QueueUnavailable."""
         if (late_s := self.clock.monotonic() - deadline.at) >= 0:
             raise DeadlineTooShort(
                 f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
-        prospects = await self.book.get(port, prepared.plan.model)
+        if seen is None:
+            prospects = await self.book.get(port, prepared.plan.model)
+        else:
+            prospects = await self.book.whole(port, seen)
         now = self.clock.epoch()
         return make_parcels(prepared, self.settings, now, prospects, partial=partial, shards=shards)
 
-    def _announce(self, parcels: Sequence[Parcel], prepared: Prepared, pipe: Any) -> None:
+    async def _send(
+        self, port: Port, parcels: Sequence[Parcel], claims: Sequence[Kept] = (), forgotten: Sequence[str] = ()
+    ) -> None:
+        kept = [each for parcel in parcels for each in parcel.kept(self.keys)]
+        await port.enqueue(Enqueue([parcel.job for parcel in parcels], port.reply_to, [*kept, *claims], forgotten))
+
+    def _claims(self, parcels: Sequence[Parcel], prepared: Prepared) -> list[Kept]:
+        claims: list[Kept] = []
         for parcel in parcels:
-            parcel.add_to(pipe, self.keys)
             if self.settings.single_flight and prepared.digests and parcel.late_after_s is not None:
                 digests = [prepared.digests[prepared.plan.misses[place]] for place in parcel.part]
-                Claims.add_to(pipe, self.keys, parcel.job, digests, parcel.late_after_s)
+                claims += claims_of(self.keys, parcel.job, digests, parcel.late_after_s)
+        return claims
 
     def _withdraw(self, parcels: Sequence[Parcel], pipe: Any) -> None:
         for parcel in parcels:
             parcel.remove_from(pipe, self.keys)
 
     def _ours(self, port: Port, parcel: Parcel, waiter: Waiter, deadline: Deadline) -> Awaited:
-        async def send_again() -> None:
+        async def send_again(text_lost: bool) -> None:
             nonlocal parcel
             parcel = parcel.again()
-            await port.pipeline(lambda pipe: parcel.add_to(pipe, self.keys))
-            await port.publish(parcel.job, port.reply_to)
+            if text_lost:
+                parcel = parcel.inline()
+            # The record that its text was lost would be taken for the answer.
+            await self._send(port, [parcel], forgotten=[self.keys.result(waiter.job_id)] if text_lost else [])
 
         sent_at = self.clock.monotonic()
         late_at = math.inf if parcel.late_after_s is None else sent_at + parcel.late_after_s
-        return Awaited(waiter, Patience(sent_at, deadline.at, late_at), parcel.job, send_again)
+        entry = LedgerEntry.of(self.keys, parcel.job)
+        return Awaited(waiter, Patience(sent_at, deadline.at, late_at), entry, send_again)
 
     def _theirs(self, waiter: Waiter, until: float, deadline: Deadline) -> Awaited:
         now = self.clock.monotonic()

@@ -1,4 +1,4 @@
-"""The few threads in which the asyncio client lets Celery, which blocks, send and cancel jobs.
+"""The few threads in which the asyncio client lets Celery, which blocks, cancel jobs.
 
 All event loops of a process share them. They are made on first use, and again after `close()`.
 """
@@ -10,36 +10,36 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Concatenate, ParamSpec
 
-from rerank_producer.enqueue import Publisher
+from rerank_producer.revoking import Revoker
 from rerank_shared.settings import Settings
 
 P = ParamSpec("P")
 
-#: Enqueuing takes about 2 ms, most of it under the GIL: more threads would not send more.
-_THREADS = 4
+#: Cancelling takes about 2 ms, most of it under the GIL: more threads would not cancel more.
+_THREADS = 2
 
 
 class Background:
-    """A publisher with threads of its own."""
+    """A revoker with threads of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self._publisher = Publisher(settings)
+        self._revoker = Revoker(settings)
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
 
     def submit(
-        self, method: Callable[Concatenate[Publisher, P], None], *args: P.args, **kwargs: P.kwargs
+        self, method: Callable[Concatenate[Revoker, P], None], *args: P.args, **kwargs: P.kwargs
     ) -> Future[None]:
-        """Call a method of the publisher in one of the threads."""
+        """Call a method of the revoker in one of the threads."""
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="rerank-publish")
-            return self._executor.submit(method, self._publisher, *args, **kwargs)
+                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="rerank-revoke")
+            return self._executor.submit(method, self._revoker, *args, **kwargs)
 
     def close(self) -> None:
-        """Finish what was submitted, end the threads and close the publisher. Blocks until that is done."""
+        """Finish what was submitted, end the threads and close the revoker. Blocks until that is done."""
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown()
-        self._publisher.close()
+        self._revoker.close()

@@ -15,16 +15,18 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from rerank_producer.enqueue import Publisher
+from rerank_producer.enqueue import Enqueue
 from rerank_producer.listening import WAKE, Listener
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S, drive
-from rerank_shared import cache
+from rerank_producer.revoking import Revoker
+from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.connections import connect, most_connections, outages_told
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Job, Score
+from rerank_shared.messages import Score
 from rerank_shared.settings import Settings
+from rerank_shared.transport.scripts import ENQUEUE
 
 #: redis-py raises when its pool of 100 connections is used up; more threads than this take turns.
 _CONNECTIONS = 64
@@ -58,12 +60,12 @@ class BlockingPort:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        keys = Keys(settings.namespace)
-        self.reply_to = keys.reply(uuid.uuid4().hex)
+        self._keys = Keys(settings.namespace)
+        self.reply_to = self._keys.reply(uuid.uuid4().hex)
         self._redis = connect(settings, timeout_s=TIMEOUT_S)
         self._turns = threading.Semaphore(most_connections(settings, _CONNECTIONS))
-        self._counter = cache.LookupCounter(keys)
-        self._publisher = Publisher(settings)
+        self._counter = LookupCounter(self._keys)
+        self._revoker = Revoker(settings)
         self._pending = Pending()
         self._settled = threading.Event()
         self._line_redis: Any = connect(settings, timeout_s=TIMEOUT_S)
@@ -81,9 +83,13 @@ class BlockingPort:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    async def lookup(self, digests: Sequence[bytes]) -> list[Score | None]:
+    async def lookup(
+        self, digests: Sequence[bytes], fill: Callable[[Any], None]
+    ) -> tuple[list[Score | None], list[Any]]:
         with self._turns, outages_told(self._settings, "looking scores up"):
-            return cache.lookup(self._redis, self._counter, digests)
+            pipe, lookup = self._redis.pipeline(transaction=False), Lookup(self._counter, digests)
+            needed = lookup.add_to(pipe, fill)
+            return lookup.read(pipe.execute(raise_on_error=False), needed)
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         with self._turns, outages_told(self._settings, "handling a request"):
@@ -91,8 +97,10 @@ class BlockingPort:
             fill(pipe)
             return pipe.execute()
 
-    async def publish(self, job: Job, reply_to: str | None) -> None:
-        self._publisher.publish(job, reply_to)
+    async def enqueue(self, enqueue: Enqueue) -> None:
+        with self._turns, outages_told(self._settings, f"enqueuing job {enqueue.jobs[0].job_id}"):
+            keys, args = enqueue.call(self._keys)
+            ENQUEUE(self._redis, keys, *args)
 
     async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
         signal = threading.Event()
@@ -120,7 +128,7 @@ class BlockingPort:
             self._pending.remove(waiter)
 
     async def revoke(self, job_id: str) -> None:
-        self._publisher.revoke(job_id)
+        self._revoker.revoke(job_id)
 
     def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
         """Never called: a thread is not cancelled."""
@@ -133,7 +141,7 @@ class BlockingPort:
             self._say_goodbye()
         if self._thread is not None:
             self._thread.join(2 * TIMEOUT_S)
-        self._publisher.close()
+        self._revoker.close()
         self._line_redis.close()
         self._redis.close()
 

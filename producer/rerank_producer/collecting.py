@@ -1,7 +1,7 @@
 """Collects the answer to a request that was submitted, in this process or another.
 
-The request's text is not at hand here, so a job that was lost can't be sent again; the broker still delivers it again
-when a worker dies.
+The request's text is not at hand here, so a job that the server has forgotten can't be sent again: that is told as soon
+as it is seen. The broker still delivers a job again when its worker dies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rerank_producer.patience import Patience
 from rerank_producer.port import Port
 from rerank_producer.response import build_response, stage_timings
 from rerank_producer.scored import agree, combine
-from rerank_producer.waiting import Awaited, Wait
+from rerank_producer.waiting import Awaited, LedgerEntry, Wait, forgotten, whereabouts
 from rerank_shared import wire
 from rerank_shared.errors import JobLost, RerankError
 from rerank_shared.keys import Keys
@@ -54,6 +54,11 @@ async def collect(
 async def status(port: Port, keys: Keys, clock: Clock, job_id: str) -> JobStatus:
     """Return how a submitted request stands; see RerankClient.status."""
     plan, record = await _read(port, keys, clock, job_id)
+    entry = _entry(keys, plan)
+    if record is None and entry is not None and entry.missed(clock.epoch()):
+        lost, record = await whereabouts(port, keys, job_id, entry)
+        if lost:
+            raise forgotten(job_id)
     return JobStatus(
         job_id=plan.job_id,
         state=_state(plan, record, clock.epoch()),
@@ -70,6 +75,10 @@ def _state(plan: Submitted, record: bytes | None, now: float) -> JobState:
     if record is not None:
         return "failed" if isinstance(wire.decode_record(record)[1], RerankError) else "done"
     return "waiting" if now < plan.deadline_at else "late"
+
+
+def _entry(keys: Keys, plan: Submitted) -> LedgerEntry | None:
+    return LedgerEntry(keys.ledger(plan.job_class), plan.entry, plan.deadline_at) if plan.entry else None
 
 
 async def _read(port: Port, keys: Keys, clock: Clock, job_id: str) -> tuple[Submitted, bytes | None]:
@@ -105,7 +114,7 @@ async def _outcome(
         patience = Patience(clock.monotonic(), deadline.at)
         # The record may have come between reading it and being subscribed.
         patience.line_restored(clock.monotonic())
-        awaited = Awaited(waiters[0], patience)
+        awaited = Awaited(waiters[0], patience, _entry(keys, plan))
         shortfall = await Wait(port, keys, clock, deadline, [awaited]).finish()
         return awaited.outcome, shortfall
     finally:

@@ -1,108 +1,58 @@
-"""Puts jobs on the queue through Celery, and takes them back. Blocking; threads may share one publisher.
+"""What puts the jobs of a request on the queue: one call of a script, so that all of it is there or nothing.
 
-It keeps its connections in pools of its own: those of Celery are one set for all apps of a process, with one limit
-that each app sets anew, and a forked child would find its parent's sockets in them.
+A job is its message, its text where that is large, its entry in the ledger, and the bell; a submitted request also has
+its record, and a pair that others may wait for its claim.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from functools import cached_property
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
-from celery.app.amqp import AMQP
-from kombu.pools import ProducerPool
-
-from rerank_producer.port import TIMEOUT_S
-from rerank_shared import wire
-from rerank_shared.celery_app import TASK_NAME, make_celery
-from rerank_shared.connections import outages_told
+from rerank_producer.envelope import seal, urgency_of
 from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job
-from rerank_shared.settings import Settings
+from rerank_shared.transport.scripts import QueueScripts
 
 
-class _OwnPool(AMQP):  # type: ignore[misc]
-    @cached_property
-    def producer_pool(self) -> ProducerPool:
-        limit = self.app.conf.broker_pool_limit
-        return ProducerPool(self.app.connection_for_write().Pool(limit=limit), limit=limit)
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A string that is kept beside a job for `life_ms`.
+
+    It ends as lifetimes.py has it, so that no full server may evict it. A `claim` is Redis' to end or evict, and one
+    that is there stays as it is.
+    """
+
+    key: str | bytes
+    value: bytes
+    life_ms: int
+    claim: bool = False
 
 
-class Publisher:
-    """A client's way to the queue. Celery is set up on first use, so that cached requests never pay for it."""
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Jobs of one request, at least one, that are announced on `reply_to`, with what is `kept` beside them.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._keys = Keys(settings.namespace)
-        self._lock = threading.Lock()
-        self._made: Celery | None = None
+    `forgotten` are the keys of results that stand in their way.
+    """
 
-    def publish(self, job: Job, reply_to: str | None) -> None:
-        """Put a job on the queue of its class; its answer is announced on `reply_to`.
+    jobs: Sequence[Job]
+    reply_to: str | None
+    kept: Sequence[Kept] = ()
+    forgotten: Sequence[str] = ()
 
-        Raises QueueUnavailable. With `reply_to` None, Celery puts in an id of its own on which nobody listens.
-        """
-        with outages_told(self._settings, f"enqueuing job {job.job_id}"):
-            self._app().send_task(
-                TASK_NAME,
-                args=(wire.encode_job(job),),
-                task_id=job.job_id,
-                queue=self._keys.queue(job.job_class),
-                reply_to=reply_to,
-                # By these the queue orders it, without opening it.
-                headers={"due_at": job.due_at, "tokens": job.tokens, "tenant": job.tenant},
-                # What a request says is nobody's business in events and logs, and costs time to spell.
-                argsrepr="(job,)",
-                kwargsrepr="{}",
-                add_to_parent=False,
-            )
-
-    def revoke(self, job_id: str) -> None:
-        """Tell all workers to drop a job; those that start later don't hear of it. Raises QueueUnavailable."""
-        self.withdraw([job_id], lambda pipe: None)
-
-    def withdraw(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
-        """Revoke jobs, and run the commands that `fill` queues on a pipeline. Raises QueueUnavailable."""
-        if not job_ids:
-            return
-        app = self._app()
-        doing = f"cancelling job {', '.join(job_ids)}"
-        with outages_told(self._settings, doing), app.amqp.producer_pool.acquire(True) as producer:
-            app.control.revoke(list(job_ids), connection=producer.connection)
-            pipe = producer.connection.default_channel.plain_client.pipeline(transaction=False)
-            fill(pipe)
-            pipe.execute()
-
-    def close(self) -> None:
-        """Close all connections; the publisher opens new ones when it is used again."""
-        with self._lock:
-            app, self._made = self._made, None
-        if app is not None:
-            app.amqp.producer_pool.force_close_all()
-            app.amqp.producer_pool.connections.force_close_all()
-            app.close()
-
-    def _app(self) -> Celery:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
-
-    def _make(self) -> Celery:
-        app = make_celery(self._settings, results=False)
-        app.amqp_cls = _OwnPool
-        app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
-        # A client reads nothing that may take long, and has a deadline of its own.
-        app.conf.broker_transport_options |= {
-            "socket_timeout": TIMEOUT_S,
-            "socket_connect_timeout": TIMEOUT_S,
-            # For the first connection, which kombu would try to make for six seconds.
-            "max_retries": 1,
-            "interval_start": 0,
-        }
-        # Threads that race for these would each make their own.
-        _ = app.amqp.producer_pool, app.amqp.send_task_message
-        return app
+    def call(self, keys: Keys) -> tuple[list[Any], list[Any]]:
+        """Return the keys and the arguments of scripts.ENQUEUE. Each call makes messages of their own."""
+        first = self.jobs[0]
+        args: list[Any] = [first.job_class, first.tenant, repr(first.due_at), repr(first.deadline_at)]
+        args += [len(self.jobs), len(self.kept)]
+        for job in self.jobs:
+            tag = str(uuid.uuid4())
+            args += [tag, seal(keys, job, tag, self.reply_to), urgency_of(job).tokens, ledger_member(job)]
+        for each in self.kept:
+            args += [each.value, each.life_ms, "claim" if each.claim else ""]
+        names = [keys.ledger(first.job_class), *(each.key for each in self.kept), *self.forgotten]
+        return QueueScripts(keys).call(names, args)

@@ -7,25 +7,26 @@ touches the queue; one whose deadline has passed, or that would miss it, is neve
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer.artefacts import ArtefactBook
 from rerank_producer.asking import Asked, Asking
 from rerank_producer.clock import Clock, Deadline
+from rerank_producer.enqueue import Enqueue, Kept
 from rerank_producer.flights import Claims
 from rerank_producer.fusion import FirstStage, with_ranks
+from rerank_producer.looking import Looking, Sight
+from rerank_producer.parcels import Parcel
 from rerank_producer.port import Port
 from rerank_producer.preparation import (
     Prepared,
-    check_tokenizer,
-    effective_max_length,
     only_misses,
     parse,
     prepare,
+    ttl_s,
     wait_ms,
     with_hits,
     with_misses,
@@ -36,15 +37,13 @@ from rerank_producer.response import build_response, model_info, stage_timings
 from rerank_producer.scored import Scored, agree, combine
 from rerank_shared import wire
 from rerank_shared.catalogue import name_of
-from rerank_shared.digest import pair_digests
-from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
+from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.ledger import ledger_member
 from rerank_shared.lifetimes import end, keep
-from rerank_shared.messages import Artefact, Score, Submitted, cache_tenant
+from rerank_shared.messages import Submitted
 from rerank_shared.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -64,11 +63,13 @@ class Flow:
     keys: Keys = field(init=False)
     artefacts: ArtefactBook = field(init=False)
     asking: Asking = field(init=False)
+    looking: Looking = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
         self.asking = Asking(self.settings, self.keys, self.clock)
         self.artefacts = ArtefactBook(self.keys, self.clock)
+        self.looking = Looking(self.settings, self.keys, self.artefacts, self.asking.book)
 
     async def rerank(
         self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
@@ -77,11 +78,11 @@ class Flow:
         with metrics.watched(options["job_class"]) as watch:
             request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
-            prepared = await self._prepare(port, request, deadline, spent)
+            sight, prepared = await self._prepare(port, request, deadline, spent)
             scored, shortfall = None, None
             if prepared.plan.misses:
                 try:
-                    prepared, scored, shortfall = await self._score(port, prepared, deadline, spent, partial)
+                    prepared, scored, shortfall = await self._score(port, prepared, sight, deadline, spent, partial)
                 except (DeadlineExceeded, Overloaded) as error:
                     shortfall = error
             watch.response = with_ranks(self._respond(prepared, scored, deadline, spent), request.documents)
@@ -98,33 +99,37 @@ class Flow:
         with metrics.watched(options["job_class"]):
             request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
-            prepared = await self._prepare(port, request, deadline, _Spent())
-            plan = prepared.plan
-            parcel = None
-            if plan.misses:
+            sight, prepared = await self._prepare(port, request, deadline, _Spent())
+            if prepared.plan.misses:
                 # One job: whoever collects it, in another process, knows it by the id of the request.
-                (parcel,) = await self.asking.parcels(port, prepared, deadline, partial=True, shards=1)
-            until = max(plan.deadline_at, self.clock.epoch()) + self.settings.result_ttl_s
+                (parcel,) = await self.asking.parcels(
+                    port, prepared, deadline, partial=True, shards=1, seen=sight.prospects
+                )
+                await self._send(port, prepared.plan, parcel)
+            else:
+                kept = self._record(prepared.plan)
+                until = self.clock.epoch() + kept.life_ms / 1000
+                await port.pipeline(lambda pipe: keep(pipe, self.keys, str(kept.key), kept.value, until))
+            return prepared.plan.job_id
 
-            def fill(pipe: Any) -> None:
-                keep(pipe, self.keys, self.keys.request(plan.job_id), wire.encode_submitted(plan), until)
-                if parcel is not None:
-                    parcel.add_to(pipe, self.keys)
+    async def _send(self, port: Port, plan: Submitted, parcel: Parcel) -> None:
+        record = self._record(replace(plan, entry=ledger_member(parcel.job)))
 
-            def withdraw(pipe: Any) -> None:
-                end(pipe, self.keys, self.keys.request(plan.job_id))
-                if parcel is not None:
-                    parcel.remove_from(pipe, self.keys)
+        def withdraw(pipe: Any) -> None:
+            end(pipe, self.keys, str(record.key))
+            parcel.remove_from(pipe, self.keys)
 
-            try:
-                await port.pipeline(fill)
-                if parcel is not None:
-                    await port.publish(parcel.job, None)
-            except asyncio.CancelledError:
-                # Nobody was told its id.
-                port.withdraw_soon([plan.job_id], withdraw)
-                raise
-            return plan.job_id
+        try:
+            await port.enqueue(Enqueue([parcel.job], None, [*parcel.kept(self.keys), record]))
+        except asyncio.CancelledError:
+            # Nobody was told its id.
+            port.withdraw_soon([plan.job_id], withdraw)
+            raise
+
+    def _record(self, plan: Submitted) -> Kept:
+        wait_s = max(0.0, plan.deadline_at - self.clock.epoch())
+        life_s = ttl_s(wait_s + self.settings.result_ttl_s)
+        return Kept(self.keys.request(plan.job_id), wire.encode_submitted(plan), life_s * 1000)
 
     async def model_info(self, port: Port, model: str | None) -> ModelInfo:
         """Return what the fleet serves under a model's name; see RerankClient.model_info."""
@@ -134,56 +139,32 @@ class Flow:
     def _deadline(self, request: RerankRequest) -> Deadline:
         return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)
 
-    async def _prepare(self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent) -> Prepared:
+    async def _prepare(
+        self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent
+    ) -> tuple[Sight, Prepared]:
         model = name_of(request.model or self.settings.model)
         started = self.clock.monotonic()
-        artefact: Artefact | None = None
-        max_length = request.max_length
-        scores: list[Score | None] | None = None
-        digests: list[bytes] | None = None
-        if request.documents:
-            try:
-                artefact = await self.artefacts.get(port, model)
-                check_tokenizer(request, artefact)
-                max_length = effective_max_length(request, self.settings, artefact)
-                if artefact is not None and max_length is not None and self.settings.cache:
-                    digests = pair_digests(
-                        artefact,
-                        max_length,
-                        request.query,
-                        request.contents(),
-                        cache_tenant=cache_tenant(request.cache_scope, request.tenant),
-                    )
-                    scores = await self._found(port, digests)
-            except QueueUnavailable as error:
-                # A cache that can't be read is a miss. If the server is really away, enqueuing will say so.
-                log.debug("look-up failed error=%r", error)
+        sight = await self.looking.look(port, request, model)
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
-        return prepare(
+        return sight, prepare(
             request,
             model=model,
-            artefact=artefact,
-            max_length=max_length,
-            scores=scores,
+            artefact=sight.artefact,
+            max_length=sight.max_length,
+            scores=sight.scores,
             submitted_at=self.clock.epoch(),
             deadline_at=deadline.epoch_at(self.clock),
-            digests=digests,
+            digests=sight.digests,
         )
 
-    async def _found(self, port: Port, digests: list[bytes]) -> list[Score | None]:
-        scores = await port.lookup(digests)
-        hits = len(scores) - scores.count(None)
-        metrics.observe_lookup(hits, len(scores) - hits)
-        return scores
-
     async def _score(
-        self, port: Port, prepared: Prepared, deadline: Deadline, spent: _Spent, partial: bool
+        self, port: Port, prepared: Prepared, sight: Sight, deadline: Deadline, spent: _Spent, partial: bool
     ) -> tuple[Prepared, Scored | None, RerankError | None]:
         """Return what was scored of the misses, why it is not all, and what it was scored for: the request itself, or,
         where the fleet's model has changed since the look-up or between two parts, the request as a whole once more."""
-        claims = await self._claims(port, prepared, deadline)
+        claims = self._claims(sight, prepared.plan)
         mine = without_misses(prepared, claims.by_index)
-        asked = await self.asking.ask(port, mine, deadline, partial=partial, beside=claims.jobs)
+        asked = await self.asking.ask(port, mine, deadline, partial=partial, beside=claims.jobs, seen=sight.prospects)
         if claims.by_index and asked.shortfall is None:
             mine, asked = await self._land(port, mine, asked, list(claims.by_index), deadline, partial)
         spent.enqueue_ms += asked.enqueue_ms
@@ -203,7 +184,8 @@ class Flow:
     ) -> tuple[Prepared, Asked]:
         """Take the scores of pairs that were left to other requests from the cache, and send what did not get there."""
         assert mine.digests is not None
-        scores = await self._found(port, [mine.digests[index] for index in others])
+        scores, _ = await port.lookup([mine.digests[index] for index in others], lambda pipe: None)
+        metrics.observe_lookup(len(scores) - scores.count(None), scores.count(None))
         found = {index: score for index, score in zip(others, scores, strict=True) if score is not None}
         mine = with_hits(mine, found)
         missing = [index for index in others if index not in found]
@@ -212,12 +194,10 @@ class Flow:
         more = await self.asking.ask(port, only_misses(mine, missing), deadline, partial=partial)
         return with_misses(mine, missing), asked.then(more, len(mine.plan.misses))
 
-    async def _claims(self, port: Port, prepared: Prepared, deadline: Deadline) -> Claims:
-        plan, digests = prepared.plan, prepared.digests
-        if not self.settings.single_flight or digests is None:
-            return Claims({})
-        now = self.clock.epoch()
-        return await Claims.read(port, self.keys, digests, plan.misses, now=now, deadline_at=plan.deadline_at)
+    def _claims(self, sight: Sight, plan: Submitted) -> Claims:
+        found = {index: sight.flights[index] for index in plan.misses} if sight.flights else {}
+        claims = {index: value for index, value in found.items() if value is not None}
+        return Claims.of(claims, now=self.clock.epoch(), deadline_at=plan.deadline_at)
 
     def _respond(self, prepared: Prepared, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
         timings = stage_timings(scored)

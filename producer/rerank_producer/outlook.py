@@ -1,12 +1,15 @@
 """What a client knows of the fleet before it sends: how many processes are idle, what waits, and what running costs.
 
-How many processes live and how many jobs are unanswered is asked for each request, in one round trip; what waits before
-whom, which is long where much waits, is remembered for a moment.
+How many processes live and how many jobs are unanswered is asked for each request, in a round trip that asks for other
+things too. What waits before whom, which is long where much waits, is read only where nobody is idle, and remembered
+for a moment.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer.clock import Clock
@@ -55,40 +58,68 @@ class FleetBook:
 
     keys: Keys
     clock: Clock
-    _known: dict[str, tuple[CostParameters | None, tuple[Entry, ...], float]] = field(default_factory=dict)
+    _costs: dict[str, tuple[CostParameters | None, float]] = field(default_factory=dict)
+    _entries: tuple[tuple[Entry, ...], float] = ((), -math.inf)
 
     async def get(self, port: Port, model: str) -> Prospects:
         """Return the prospects of a request for `model`. Raises QueueUnavailable."""
-        known = self._known.get(model)
-        if known is not None and self.clock.monotonic() < known[2]:
-            workers, *counts = await port.pipeline(lambda pipe: ask_load(pipe, self.keys, self.clock.epoch()))
-            # What was remembered of a fleet that was idle is worth nothing once it is busy.
-            if sum(counts) <= 2 * len(known[1]):
-                return Prospects(workers, sum(counts), known[0], known[1])
-        return await self._read(port, model)
+        question = self.question(model)
+        return await self.whole(port, question.read(iter(await port.pipeline(question.ask))))
 
-    async def _read(self, port: Port, model: str) -> Prospects:
-        now = self.clock.epoch()
+    def question(self, model: str) -> LoadQuestion:
+        """Return what is to be asked for a request for `model`."""
+        cost, until = self._costs.get(model, (None, -math.inf))
+        return LoadQuestion(self, model, cost, self.clock.monotonic() < until)
 
-        def fill(pipe: Any) -> None:
-            ask_load(pipe, self.keys, now)
-            pipe.hgetall(self.keys.cost(model))
-            ask_entries(pipe, self.keys, now)
+    async def whole(self, port: Port, seen: Prospects) -> Prospects:
+        """Return prospects with what waits before a request, which is nothing where somebody is idle. Raises
+        QueueUnavailable."""
+        if seen.idle > 0 or seen.unanswered == 0:
+            return seen
+        entries, until = self._entries
+        # What was remembered of a fleet that was idle is worth nothing once it is busy.
+        if self.clock.monotonic() >= until or seen.unanswered > 2 * len(entries):
+            now = self.clock.epoch()
+            entries = tuple(read_entries(await port.pipeline(lambda pipe: ask_entries(pipe, self.keys, now))))
+            self._entries = entries, self.clock.monotonic() + REMEMBERED_S
+        return replace(seen, entries=entries)
 
-        workers, *answers = await port.pipeline(fill)
-        counts, (costs, *told) = answers[: len(JOB_CLASSES)], answers[len(JOB_CLASSES) :]
-        cost, entries = typical(read_costs(costs)), tuple(read_entries(told))
-        if len(self._known) >= _MODELS:
+    def learn(self, model: str, costs: Any) -> CostParameters | None:
+        """Remember what running costs, as the server answered it."""
+        cost = typical(read_costs(costs))
+        if len(self._costs) >= _MODELS:
             # Names are the callers' to choose, until workers have announced theirs.
-            self._known.clear()
-        self._known[model] = cost, entries, self.clock.monotonic() + REMEMBERED_S
-        return Prospects(workers, sum(counts), cost, entries)
+            self._costs.clear()
+        self._costs[model] = cost, self.clock.monotonic() + REMEMBERED_S
+        return cost
 
     async def free(self, port: Port) -> int:
         """Return how many more processes live than jobs are unanswered, now. Raises QueueUnavailable."""
         workers, *unanswered = await port.pipeline(lambda pipe: ask_load(pipe, self.keys, self.clock.epoch()))
         free: int = workers - sum(unanswered)
         return free
+
+
+@dataclass(frozen=True, slots=True)
+class LoadQuestion:
+    """What is asked of the fleet beside other things: its load, and its cost unless that is `fresh`."""
+
+    book: FleetBook
+    model: str
+    cost: CostParameters | None
+    fresh: bool
+
+    def ask(self, pipe: Any) -> None:
+        """Queue it on a pipeline."""
+        ask_load(pipe, self.book.keys, self.book.clock.epoch())
+        if not self.fresh:
+            pipe.hgetall(self.book.keys.cost(self.model))
+
+    def read(self, answers: Iterator[Any]) -> Prospects:
+        """Take its answers; `entries` are not among them, see FleetBook.whole."""
+        workers, unanswered = next(answers), sum(next(answers) for _ in JOB_CLASSES)
+        cost = self.cost if self.fresh else self.book.learn(self.model, next(answers))
+        return Prospects(workers, unanswered, cost)
 
 
 def told_alive(workers: int) -> str:

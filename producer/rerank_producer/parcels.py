@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rerank_producer.enqueue import Kept
 from rerank_producer.outlook import Prospects, told_alive
 from rerank_producer.preparation import Prepared, ttl_s
 from rerank_shared import wire
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
-from rerank_shared.lifetimes import end, keep
+from rerank_shared.lifetimes import end
 from rerank_shared.messages import Job
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
@@ -44,11 +45,9 @@ class Parcel:
     part: tuple[int, ...]
     late_after_s: float | None = None
 
-    def add_to(self, pipe: Any, keys: Keys) -> None:
-        """Queue on a Redis pipeline all that must be there before the envelope is sent; may be repeated."""
-        if self.text is not None:
-            keep(pipe, keys, keys.text(self.job.job_id), self.text, self.job.enqueued_at + self.ttl_s)
-        pipe.zadd(keys.ledger(self.job.job_class), {ledger_member(self.job): self.job.deadline_at})
+    def kept(self, keys: Keys) -> list[Kept]:
+        """Return what must be there when a worker opens the envelope."""
+        return [] if self.text is None else [Kept(keys.text(self.job.job_id), self.text, self.ttl_s * 1000)]
 
     def remove_from(self, pipe: Any, keys: Keys) -> None:
         """Queue on a Redis pipeline that all this goes again, for a job that nobody wants."""
@@ -59,6 +58,12 @@ class Parcel:
     def again(self) -> Parcel:
         """Return the same parcel for the next attempt."""
         return replace(self, job=replace(self.job, attempt=self.job.attempt + 1))
+
+    def inline(self) -> Parcel:
+        """Return the same parcel with its text in the envelope, however large: apart from it, it was lost."""
+        if self.text is None:
+            return self
+        return replace(self, job=replace(self.job, documents=wire.decode_texts(self.text)), text=None)
 
 
 def make_parcels(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from rerank_producer.enqueue import Enqueue
 from rerank_producer.pending import Waiter
 from rerank_shared.errors import InternalError
-from rerank_shared.messages import Job, Score
+from rerank_shared.messages import Score
 
 T = TypeVar("T")
 
@@ -26,14 +27,17 @@ class Port(Protocol):
     def reply_to(self) -> str:
         """The channel on which this client hears of its jobs."""
 
-    async def lookup(self, digests: Sequence[bytes]) -> list[Score | None]:
-        """Return the cached score of each digest, and count hits and misses."""
+    async def lookup(
+        self, digests: Sequence[bytes], fill: Callable[[Any], None]
+    ) -> tuple[list[Score | None], list[Any]]:
+        """Return the cached score of each digest, counted as hits and misses, and the answers to the commands that
+        `fill` queues; one round trip."""
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         """Return the answers to the commands that `fill` queues; one round trip."""
 
-    async def publish(self, job: Job, reply_to: str | None) -> None:
-        """Put a job on the queue."""
+    async def enqueue(self, enqueue: Enqueue) -> None:
+        """Put jobs on the queue, all or none; one round trip."""
 
     async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
         """Return waiters that hear of jobs from now on, also on a channel of its own where `channels` names one; they
@@ -49,7 +53,7 @@ class Port(Protocol):
         """Tell all workers to drop a job."""
 
     def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
-        """Do the same in the background for jobs that may not have been published yet, and run the commands that `fill`
+        """Do the same in the background for jobs that may not have been enqueued, and run the commands that `fill`
         queues, for a caller that is being cancelled."""
 
 

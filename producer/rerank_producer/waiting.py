@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rerank_producer.clock import Clock, Deadline
@@ -16,11 +17,16 @@ from rerank_producer.patience import Act, Patience
 from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
 from rerank_shared import wire
-from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
+from rerank_shared.errors import DeadlineExceeded, JobLost, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job, Outcome
 
+#: How often a job is sent again whose text was lost; with its text in its envelope once is enough, unless a copy that
+#: was sent before answers late.
+_TEXTS_MOST = 3
+#: Clients take entries out of the ledger at their end, each by what it knows of the server's clock.
+_EDGE_S = 0.25
 #: What ends a part of a request without spoiling the others.
 _SHORTFALLS = (DeadlineExceeded, Overloaded)
 
@@ -29,17 +35,46 @@ class ServerLost(QueueUnavailable):
     """The server went away while a job that it had taken was waited for. A partial answer is still an answer then."""
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """Where an unanswered job stands in the ledger, and until when (epoch seconds)."""
+
+    key: str
+    member: str
+    until: float
+
+    @classmethod
+    def of(cls, keys: Keys, job: Job) -> LedgerEntry:
+        """Return a job's."""
+        return cls(keys.ledger(job.job_class), ledger_member(job), job.deadline_at)
+
+    def missed(self, now: float) -> bool:
+        """Whether it means something that the ledger lacks it, at `now` (epoch seconds)."""
+        return now < self.until - _EDGE_S
+
+
 @dataclass(slots=True)
 class Awaited:
-    """One job that is waited for. `job` and `send_again` None mean that it can only be looked for; `ours` False, that
-    it is another request's, whose failure is not ours and which is given up alone."""
+    """One job that is waited for.
+
+    `send_again` sends it once more, with its text in its envelope if that was lost elsewhere; None means that its text
+    is not at hand. `entry` None means that nobody can tell whether the server still knows of it. `ours` False means
+    that it is another request's, whose failure is not ours and which is given up alone.
+    """
 
     waiter: Waiter
     patience: Patience
-    job: Job | None = None
-    send_again: Callable[[], Awaitable[None]] | None = None
+    entry: LedgerEntry | None = None
+    send_again: Callable[[bool], Awaitable[None]] | None = None
     ours: bool = True
     given_up: bool = False
+    texts_sent: int = 0
+
+    @property
+    def text_lost(self) -> bool:
+        """Whether a worker did not find its text, which is still at hand."""
+        lost = isinstance(self.waiter.answer, JobLost)
+        return lost and self.send_again is not None and self.texts_sent < _TEXTS_MOST
 
     @property
     def over(self) -> bool:
@@ -72,6 +107,9 @@ class Wait:
         that a worker answered, at once.
         """
         while True:
+            for each in self.awaited:
+                if each.text_lost:
+                    await self._despite_outages(partial(self._send_text, each))
             open_ = [each for each in self.awaited if not each.over]
             self._raise_errors()
             if not open_:
@@ -106,9 +144,9 @@ class Wait:
         act = patience.act(self.clock.monotonic())
         match act:
             case Act.CHECK:
-                await self._despite_outages(lambda: self._look(awaited))
+                await self._despite_outages(partial(self._look, awaited))
             case Act.HEDGE:
-                await self._despite_outages(lambda: self._hedge(awaited))
+                await self._despite_outages(partial(self._hedge, awaited))
         return act
 
     async def _hedge(self, awaited: Awaited) -> None:
@@ -119,7 +157,14 @@ class Wait:
         mine = sum(each.ours and not each.over for each in self.awaited)
         if await self.free() + mine > 0:
             awaited.patience.hedged()
-            await awaited.send_again()
+            await awaited.send_again(False)
+
+    async def _send_text(self, awaited: Awaited) -> None:
+        assert awaited.send_again is not None
+        # Before it is sent, or the answer to that might be taken for a second one.
+        awaited.waiter.answer = None
+        awaited.texts_sent += 1
+        await awaited.send_again(True)
 
     async def _despite_outages(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -130,19 +175,16 @@ class Wait:
             self._outage = None
 
     async def _look(self, awaited: Awaited) -> None:
-        """Look for the record; a job that is neither answered nor in the ledger is lost, and is sent again."""
-        waiter, job = awaited.waiter, awaited.job
-
-        def fill(pipe: Any) -> None:
-            pipe.get(self.keys.result(waiter.job_id))
-            if job is not None:
-                pipe.zscore(self.keys.ledger(job.job_class), ledger_member(job))
-
-        record, *known = await self.port.pipeline(fill)
+        """Look for the record; a job that is neither answered nor in the ledger is lost: it is sent again, or given up
+        where its text is not at hand."""
+        waiter, entry = awaited.waiter, awaited.entry
+        lost, record = await whereabouts(self.port, self.keys, waiter.job_id, entry)
         if record is not None:
             waiter.resolve(wire.decode_record(record)[1])
-        elif known == [None] and awaited.send_again is not None:
-            await awaited.send_again()
+        elif lost and awaited.send_again is not None:
+            await awaited.send_again(False)
+        elif lost and entry is not None and entry.missed(self.clock.epoch()):
+            waiter.resolve(forgotten(waiter.job_id))
 
     async def _give_up(self, open_: Sequence[Awaited]) -> RerankError | None:
         """Look once more for all that is open; returns why something is still missing."""
@@ -170,6 +212,27 @@ class Wait:
             return None
         waited_s = self.clock.monotonic() - self.deadline.started
         return DeadlineExceeded(f"job {job_id} was not answered within {waited_s:.1f} s: {_advice(workers)}")
+
+
+async def whereabouts(port: Port, keys: Keys, job_id: str, entry: LedgerEntry | None) -> tuple[bool, bytes | None]:
+    """Return whether a job is neither unanswered nor answered, and its record if it is answered."""
+
+    def fill(pipe: Any) -> None:
+        # In this order: a job is on record before it leaves the ledger.
+        if entry is not None:
+            pipe.zscore(entry.key, entry.member)
+        pipe.get(keys.result(job_id))
+
+    *known, record = await port.pipeline(fill)
+    return known == [None] and record is None, record
+
+
+def forgotten(job_id: str) -> JobLost:
+    """Return the error of a submitted job that is neither unanswered nor answered."""
+    return JobLost(
+        f"job {job_id} is gone: the server was emptied, lost it in a restart or evicted it, or its answer was kept "
+        "RERANK_RESULT_TTL_S and has expired; submit the request again"
+    )
 
 
 def _advice(workers: int) -> str:

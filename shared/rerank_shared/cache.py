@@ -6,7 +6,7 @@ the result. A cache that can't be read is a miss, never an error: only the queue
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
@@ -74,20 +74,33 @@ class LookupCounter:
         return scores
 
 
-def lookup(client: Any, counter: LookupCounter, digests: Sequence[bytes]) -> list[Score | None]:
-    """Return the cached score of each digest, None for a miss; one round trip."""
-    pipe = client.pipeline(transaction=False)
-    pipe.mget([counter.keys.score(digest) for digest in digests])
-    counter.add_to(pipe)
-    return counter.read(pipe.execute()[0])
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One round trip that looks scores up and asks other things beside; written for both kinds of pipeline."""
 
+    counter: LookupCounter
+    digests: Sequence[bytes]
 
-async def lookup_async(client: Any, counter: LookupCounter, digests: Sequence[bytes]) -> list[Score | None]:
-    """As `lookup`, on an asyncio client."""
-    pipe = client.pipeline(transaction=False)
-    pipe.mget([counter.keys.score(digest) for digest in digests])
-    counter.add_to(pipe)
-    return counter.read((await pipe.execute())[0])
+    def add_to(self, pipe: Any, fill: Callable[[Any], None]) -> int:
+        """Queue the look-up, what `fill` queues, and the counts of earlier ones; returns how many `read` needs."""
+        if self.digests:
+            pipe.mget([self.counter.keys.score(digest) for digest in self.digests])
+        fill(pipe)
+        needed = len(pipe)
+        self.counter.add_to(pipe)
+        return needed
+
+    def read(self, answers: list[Any], needed: int) -> tuple[list[Score | None], list[Any]]:
+        """Return the score of each digest, None for a miss, and the answers to what was asked beside.
+
+        Takes what `execute(raise_on_error=False)` gave and raises the first error in it, but for the counts: a server
+        that is full refuses those and still reads.
+        """
+        found = answers[:needed]
+        for answer in found:
+            if isinstance(answer, Exception):
+                raise answer
+        return (self.counter.read(found[0]), found[1:]) if self.digests else ([], found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ seconds before it tells. Here a command fails fast, and the caller, who knows th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -78,12 +79,28 @@ def _pool(
         "socket_connect_timeout": wait_s or CONNECT_TIMEOUT_S,
         "socket_timeout": wait_s or COMMAND_TIMEOUT_S,
         "health_check_interval": 0,
+        **_SILENT,
     }
     arguments = {**defaults, **url.connection_kwargs(), "connection_class": classes[url.scheme], "retry": retry}
     if url.max_connections is None:
         return pools[0](**arguments)
     # A plain pool would raise when all are in use; who bounds it means that others wait.
     return pools[1](max_connections=url.max_connections, timeout=arguments["socket_timeout"], **arguments)
+
+
+def _silent() -> dict[str, Any]:
+    """Return the options by which redis-py sends no more than is needed when it connects: each thing that it says of
+    itself or asks for is a round trip. Their names differ between its releases."""
+    known = inspect.signature(redis.Redis.__init__).parameters
+    options: dict[str, Any] = dict.fromkeys({"driver_info"} & known.keys() or {"lib_name", "lib_version"})
+    if "maint_notifications_config" in known:
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return options
+
+
+_SILENT = _silent()
 
 
 def url_of(settings: Settings) -> RedisUrl:

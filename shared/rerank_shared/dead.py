@@ -18,7 +18,7 @@ from rerank_shared import wire
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
 from rerank_shared.ledger import ledger_member
-from rerank_shared.lifetimes import end
+from rerank_shared.lifetimes import end, keep
 from rerank_shared.messages import DeadLetter, Job
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
@@ -88,11 +88,17 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     urgency = due_at(deadline_at=deadline_at, entered_at=now, aging_s=settings.aging_s)
     job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency)
     tag, message = _message_again(opened.letter, job)
+    submitted = client.get(keys.request(job_id))
     pipe = client.pipeline()
     put = QueueScripts(keys).put_command(job.job_class, tag, message, _urgency(job))
     pipe.eval(*put)
     pipe.zrem(keys.ledger(old.job_class), ledger_member(old))
     pipe.zadd(keys.ledger(job.job_class), {ledger_member(job): deadline_at})
+    if submitted is not None:
+        # Who collects it must know it by its new entry, and wait for its new deadline.
+        plan = replace(wire.decode_submitted(submitted), entry=ledger_member(job), deadline_at=deadline_at)
+        until = deadline_at + settings.result_ttl_s
+        keep(pipe, keys, keys.request(job_id), wire.encode_submitted(plan), until)
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
     if old.documents is None:
         # It went with the record; from now on it ends by itself, should the queue be emptied.

@@ -148,6 +148,7 @@ class Submitted:
     """A request that was submitted for later collection: all that is needed to build its response without its text.
 
     `misses[i]` is the index in the request of the job's i-th document; `hits` are the scores found in the cache.
+    `entry` is the job's entry in the ledger, '' where there is no job or an older release wrote this.
     """
 
     job_id: str
@@ -161,3 +162,4 @@ class Submitted:
     deadline_at: float
     artefact: Artefact | None
     tenant: str = ""
+    entry: str = ""

@@ -23,6 +23,7 @@ from rerank_shared.errors import (
     JobRevoked,
     MalformedMessage,
     Overloaded,
+    QueueUnavailable,
     RerankError,
     UnsupportedVersion,
 )
@@ -241,7 +242,7 @@ def encode_submitted(request: Submitted) -> bytes:
     artefact = None if request.artefact is None else _artefact_fields(request.artefact)
     fields = [
         request.job_id, request.job_class, request.model, request.ids, hits, request.misses, request.top_n,
-        request.submitted_at, request.deadline_at, artefact, request.tenant,
+        request.submitted_at, request.deadline_at, artefact, request.tenant, request.entry,
     ]  # fmt: skip
     return _pack("submitted", fields)
 
@@ -251,6 +252,7 @@ def decode_submitted(data: bytes) -> Submitted:
 
     def build(fields: list[Any]) -> Submitted:
         job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *later = fields
+        tenant, entry, *_ = (*later, "", "")
         return Submitted(
             job_id=as_text(job_id),
             job_class=as_job_class(job_class),
@@ -265,7 +267,8 @@ def decode_submitted(data: bytes) -> Submitted:
             submitted_at=as_finite(submitted_at),
             deadline_at=as_finite(deadline_at),
             artefact=None if artefact is None else _artefact(artefact),
-            tenant=as_text(later[0]) if later else "",
+            tenant=as_text(tenant),
+            entry=as_text(entry),
         )
 
     return _unpack("submitted", data, build)
@@ -330,6 +333,8 @@ def _error(status: str, result: Any) -> RerankError:
         return JobRevoked("the job was cancelled before it was scored")
     if name == Overloaded.__name__ and isinstance(parts, list):
         return _overloaded(parts)
+    if name == QueueUnavailable.__name__ and isinstance(parts, list):
+        return QueueUnavailable(*map(str, parts[:2]))
     if known := next((cls for cls in BY_CODE.values() if cls.__name__ == name), None):
         return known(message)
     return InternalError(f"a worker failed with {name or status}: {message}")

@@ -21,7 +21,7 @@ from rerank_shared.backend import Completion
 from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.connections import connect
 from rerank_shared.errors import ScoringFailed
-from rerank_shared.keys import Keys
+from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
 from rerank_shared.settings import Settings, load_settings
@@ -82,6 +82,7 @@ def main() -> None:
 
     worker_ready.connect(lambda **_: announce(client, settings), weak=False)
     options = ["--pool=threads", "--concurrency=8", "--without-gossip", "--without-mingle", "--loglevel=WARNING"]
+    options.append("--queues=" + ",".join(map(keys.queue, JOB_CLASSES)))
     app.worker_main(["worker", *options])
 
 

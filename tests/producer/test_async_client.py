@@ -14,7 +14,8 @@ from producer.conftest import Echo
 from producer.echo_worker import announce, logit, score
 from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient
-from rerank_producer.enqueue import Publisher
+from rerank_producer.aio import AsyncPort
+from rerank_producer.enqueue import Enqueue
 from rerank_shared import wire
 from rerank_shared.connections import connect
 from rerank_shared.errors import DeadlineExceeded, JobRevoked, ScoringFailed
@@ -103,14 +104,18 @@ async def test_cancelling_at_any_moment_leaves_the_client_sound_and_no_work_behi
 async def test_submitting_that_is_cancelled_leaves_nothing_that_nobody_knows_of(
     async_client: AsyncRerankClient, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = threading.Event()
-    monkeypatch.setattr(Publisher, "publish", lambda *_: published.wait(10))
-    task = asyncio.create_task(async_client.submit("q", texts(2)))
-    await until(lambda: echo.client.zcard(echo.keys.ledger("interactive")), "the job is announced")
+    enqueue = AsyncPort.enqueue
+
+    async def unheard(port: AsyncPort, what: Enqueue) -> None:
+        await enqueue(port, what)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AsyncPort, "enqueue", unheard)
+    task = asyncio.create_task(async_client.submit("silent", texts(2), deadline_ms=60_000))
+    await until(lambda: echo.client.zcard(echo.keys.ledger("interactive")), "the job is enqueued")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    published.set()
     await until(lambda: not echo.client.zcard(echo.keys.ledger("interactive")), "it counts as work no longer")
     assert not echo.client.keys(echo.keys.request("*"))
 

@@ -12,12 +12,10 @@ import pytest
 
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer.enqueue import Publisher
 from rerank_shared.connections import connect
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
-from support.jobs import make_job
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -104,7 +102,6 @@ def test_every_call_says_that_there_is_no_server(url: str) -> None:
             lambda: client.submit("q", ["a"]),
             lambda: client.collect("a"),
             lambda: client.cancel("a"),
-            lambda: Publisher(settings).publish(make_job(settings, "q", ["a"]), None),
         ]
         for call in calls:
             with pytest.raises(QueueUnavailable, match="rerank-fleet server"):

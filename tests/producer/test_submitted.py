@@ -17,6 +17,7 @@ from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient, Document, RerankClient, RerankHandle
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, ScoringFailed
 from rerank_shared.settings import to_environ
+from support.lifetimes import life_s
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -96,7 +97,7 @@ def test_nothing_to_run_needs_no_worker(client: RerankClient, echo: Echo) -> Non
         response = client.collect(handle)
         assert (response.complete, len(response.results)) == (True, count)
         assert echo.seen(handle.job_id) == []
-        assert 0 < echo.client.ttl(echo.keys.request(handle.job_id)) <= 30 + echo.settings.result_ttl_s
+        assert 0 < life_s(echo.client, echo.keys, echo.keys.request(handle.job_id)) <= 30 + echo.settings.result_ttl_s
 
 
 def test_incomplete_answers_are_errors_unless_asked_for(client: RerankClient) -> None:

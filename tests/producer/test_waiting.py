@@ -14,10 +14,11 @@ from rerank_producer.clock import Clock, Deadline
 from rerank_producer.patience import Patience
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import drive
-from rerank_producer.waiting import Awaited, ServerLost, Wait
+from rerank_producer.waiting import Awaited, LedgerEntry, ServerLost, Wait
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
+    JobLost,
     Overloaded,
     QueueUnavailable,
     RerankError,
@@ -25,11 +26,9 @@ from rerank_shared.errors import (
 )
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Outcome
-from rerank_shared.settings import Settings
-from support.jobs import make_job
 
 JOB = "a"
-JOB_SENT = make_job(Settings.model_construct(), "q", ["d"])
+ENTRY = LedgerEntry("ledger", "member", 1_003.0)
 
 
 class Memory:
@@ -44,6 +43,7 @@ class Memory:
         self.remembers = True
         self.looks: list[float] = []
         self.sent: list[float] = []
+        self.texts = 0
         self.events: list[tuple[float, Callable[[], None]]] = []
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
@@ -58,10 +58,11 @@ class Memory:
     async def count_free(self) -> int:
         return self.free
 
-    async def send_again(self) -> None:
+    async def send_again(self, text_lost: bool) -> None:
         if self.away:
             raise QueueUnavailable("away")
         self.sent.append(self.now)
+        self.texts += text_lost
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         end = self.now + wait_s
@@ -94,7 +95,7 @@ def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0) -> Outcome
     deadline = Deadline.after(deadline_s, clock)
     patience = Patience(0.0, deadline.at)
     port: Any = memory
-    awaited = Awaited(waiter, patience, JOB_SENT, memory.send_again)
+    awaited = Awaited(waiter, patience, ENTRY, memory.send_again)
     shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
     if shortfall is not None:
         raise shortfall
@@ -207,7 +208,7 @@ class TestSeveralJobs:
         for number in range(count):
             waiter = Waiter(f"job-{number}", signal)
             pending.add(waiter)
-            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), JOB_SENT, memory.send_again))
+            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), ENTRY, memory.send_again))
         port: Any = memory
         wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_free)
         return awaited, drive(wait.finish())
@@ -270,6 +271,65 @@ class TestSeveralJobs:
         awaited, shortfall = self.finish(memory, pending, 1, late_s=0.3)
         assert (shortfall, memory.sent, memory.now) == (None, [], 0.3)
         assert awaited[0].outcome is not None
+
+
+class TestLostTexts:
+    """A worker did not find the text of a job that this client still has."""
+
+    def answers(self, pending: Pending, memory: Memory, count: int) -> None:
+        for number in range(count):
+            at = 0.1 * (number + 1)
+            memory.events.append((at, lambda: pending.deliver(failed(JOB, JobLost("its text is gone")))))
+
+    def test_are_sent_again_at_once(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 1)
+        memory.events.append((0.3, lambda: pending.deliver(record(JOB))))
+        assert wait_for(memory, waiter).job_id == JOB
+        assert (memory.sent, memory.texts) == ([0.1], 1)
+
+    def test_are_given_up_after_some_times(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 4)
+        with pytest.raises(JobLost, match="its text is gone"):
+            wait_for(memory, waiter)
+        assert memory.texts == 3
+
+    def test_are_sent_when_the_server_is_back(self, waiter: Waiter, pending: Pending) -> None:
+        memory = Memory()
+        self.answers(pending, memory, 1)
+        memory.events += [
+            (0.05, lambda: setattr(memory, "away", True)),
+            (0.4, lambda: setattr(memory, "away", False)),
+            (0.4, lambda: setattr(memory, "record", failed(JOB, JobLost("its text is gone")))),
+            (0.9, lambda: pending.deliver(record(JOB))),
+        ]
+        assert wait_for(memory, waiter).job_id == JOB
+        assert memory.sent == [0.5]
+
+
+class TestForgottenJobs:
+    """A job whose text is not at hand."""
+
+    def collect(self, memory: Memory, waiter: Waiter, until: float) -> RerankError | None:
+        clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
+        deadline = Deadline.after(3_600.0, clock)
+        awaited = Awaited(waiter, Patience(0.0, deadline.at), LedgerEntry("ledger", "member", until))
+        port: Any = memory
+        return drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
+
+    def test_are_told_at_the_next_look(self, waiter: Waiter) -> None:
+        memory = Memory(workers=1)
+        memory.events.append((700.2, lambda: setattr(memory, "remembers", False)))
+        with pytest.raises(JobLost, match="job a is gone"):
+            self.collect(memory, waiter, 4_600.0)
+        assert memory.now < 702.2
+
+    def test_are_not_told_from_those_whose_deadline_passes(self, waiter: Waiter) -> None:
+        """Others take an entry out of the ledger when they think that its deadline has passed."""
+        memory = Memory(workers=1)
+        memory.remembers = False
+        assert isinstance(self.collect(memory, waiter, 1_000.1), DeadlineExceeded)
 
 
 def test_flow_that_suspends_without_a_loop_is_a_bug_that_is_told() -> None:

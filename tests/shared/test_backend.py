@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery import Celery, states
 from celery.app.task import Context
-from redis import Redis
 
 from rerank_shared.backend import Completion
 from rerank_shared.celery_app import make_celery
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
+from support.lifetimes import life_s
 
 # Celery stores by a command that redis-py 8.1 warns of.
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
@@ -51,15 +50,8 @@ def test_life_time(
     )
     app.backend.store_result("job", ValueError("no") if state == states.FAILURE else 1, state, request=request)
     with connect(settings) as client:
-        assert expected_s - 20 <= life_s(client, keys) <= expected_s
+        assert expected_s - 20 <= life_s(client, keys, keys.result("job")) <= expected_s
         client.delete(keys.result("job"), keys.lifetimes)
-
-
-def life_s(client: Redis, keys: Keys) -> float:
-    """Seconds that the result is kept, -1 without end: the fleet's own by the book of life-times, since no full server
-    may evict them, others by Redis'."""
-    ends_at: Any = client.zscore(keys.lifetimes, keys.result("job"))
-    return float(client.ttl(keys.result("job"))) if ends_at is None else ends_at - time.time()
 
 
 def test_a_plain_task_that_succeeded_stays_so(app: Celery) -> None:

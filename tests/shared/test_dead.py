@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from rerank_shared import dead, wire
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.ledger import ledger_member
+from rerank_shared.messages import Submitted
 from rerank_shared.settings import Settings
 from support.dying import set_aside
+from support.lifetimes import life_s
 from support.queueing import Queueing, queueing
 
 pytestmark = pytest.mark.integration
@@ -70,6 +73,19 @@ def test_a_retry_waits_again_as_a_new_attempt(queue: Queueing, job_class: str) -
     assert queue.client.zrange(ledger, 0, -1) == [ledger_member(job).encode()]
     message.ack()
     assert queue.lasting() == {ledger}
+
+
+def test_who_submitted_a_job_waits_for_its_retry(queue: Queueing) -> None:
+    """By its new entry in the ledger, until its new deadline."""
+    old, now = set_aside(queue), time.time()
+    key = queue.keys.request(old.job_id)
+    plan = Submitted(old.job_id, "interactive", old.model, (None,), {}, (0,), None, 1.0, 2.0, None, "", "old entry")
+    queue.client.set(key, wire.encode_submitted(plan), ex=5)
+    job = dead.retry(queue.client, queue.keys, queue.settings, old.job_id, now)
+    record = queue.client.get(key)
+    assert isinstance(record, bytes)
+    assert wire.decode_submitted(record) == replace(plan, entry=ledger_member(job), deadline_at=job.deadline_at)
+    assert life_s(queue.client, queue.keys, key) > queue.settings.result_ttl_s
 
 
 def test_what_is_dropped_leaves_nothing(queue: Queueing) -> None:

@@ -46,12 +46,13 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "holders": lambda keys: keys.holders,
     "dead": lambda keys: keys.dead,
     "dead_index": lambda keys: keys.dead_index,
+    "lifetimes": lambda keys: keys.lifetimes,
     "ledger interactive": lambda keys: keys.ledger("interactive"),
     "ledger bulk": lambda keys: keys.ledger("bulk"),
 }
 #: Arguments made of what keys are made of, since only those could make one kind look like another.
 PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "cost", "a"]
-PIECES += ["deaths", "order:bulk"]
+PIECES += ["deaths", "order:bulk", "lifetimes", "leases", "jobs"]
 arguments = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(max_size=8)
 places = st.tuples(st.sampled_from(sorted(WITH_TEXT)), arguments) | st.tuples(
     st.sampled_from(sorted(WITHOUT)), st.just("")

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from rerank_ops.server import EmbeddedServer
 from rerank_shared import at_any_limit
 from rerank_shared.backend import Completion
-from rerank_shared.cache import LookupCounter, ScoreWrites, lookup
+from rerank_shared.cache import Lookup, LookupCounter, ScoreWrites
 from rerank_shared.celery_app import make_celery
 from rerank_shared.dead import drop, list_dead, retry
 from rerank_shared.messages import DeadLetter, Score
@@ -132,7 +132,9 @@ def test_what_is_cached_is_found_though_nobody_can_count_it(queue: Queueing) -> 
     pipe.execute()
     fill(queue)
     for _ in range(2):
-        assert lookup(queue.client, counter, [b"d" * 16, b"e" * 16]) == [score, None]
+        ask, pipe = Lookup(counter, [b"d" * 16, b"e" * 16]), queue.client.pipeline(transaction=False)
+        needed = ask.add_to(pipe, lambda _: None)
+        assert ask.read(pipe.execute(raise_on_error=False), needed) == ([score, None], [])
     assert not queue.client.exists(queue.keys.cache_counters)
     pipe = queue.client.pipeline(transaction=False)
     ScoreWrites({b"e" * 16: score}, 60).add_to(pipe, queue.keys)

@@ -81,6 +81,7 @@ submitted = st.builds(
     hits=st.dictionaries(st.integers(0, 1000), scores, max_size=3),
     misses=st.lists(counts, max_size=3).map(tuple),
     top_n=st.none() | counts, submitted_at=times, deadline_at=times, artefact=st.none() | artefacts,
+    tenant=texts, entry=texts,
 )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ MAX_CLIENTS = 10_000
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One exchange with the server: `commands` come in one round trip, `calls` are made by a script among them, `keys`
-    by MGET. `bytes_in` and `bytes_out` leave out the text of pairs."""
+    by MGET. Without commands it is a part of an exchange that stands for itself. `bytes_in` and `bytes_out` leave out
+    the text of pairs."""
 
     name: str
     per: Per
@@ -42,7 +43,8 @@ class Operation:
     @property
     def cost(self) -> float:
         """Server time of one, in plain commands."""
-        return 1.0 + PIPELINED * (self.commands - 1) + SCRIPTED * self.calls
+        exchange = 1.0 + PIPELINED * (self.commands - 1) if self.commands else 0.0
+        return exchange + SCRIPTED * self.calls
 
 
 #: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.8 kB in and 0.3 kB out.
@@ -53,10 +55,9 @@ OPERATIONS = (
     Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/transport/channel.py"),
     Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
-    Operation("look-up", "request", 2, 0, 60, 20, "shared/rerank_shared/cache.py"),
-    Operation("load asked", "request", 3, 0, 240, 12, "producer/rerank_producer/outlook.py"),
-    Operation("ledger entry", "request", 1, 0, 140, 4, "producer/rerank_producer/parcels.py"),
-    Operation("put", "job", 1, 7, 2_200, 4, "shared/rerank_shared/lua/put.lua"),
+    Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/looking.py"),
+    Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
+    Operation("job enqueued", "job", 0, 9, 1_300, 0, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/transport/channel.py"),
     Operation("take", "job", 1, 27, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
     Operation("finished", "job", 1, 10, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
@@ -64,8 +65,8 @@ OPERATIONS = (
 #: Only processes that do nothing poll in vain; only those that hold a job renew leases and learn.
 _IDLE_ONLY, _BUSY_ONLY = {"bell polled", "take, nothing there"}, {"leases renewed", "cost shared"}
 #: Connections: BRPOP, broadcast, commands of the broker, result backend, presence and one spare of a process; of a
-#: client its reply channel, its pool and Celery's.
-CONNECTIONS, CLIENT_CONNECTIONS = 6, 6
+#: client its reply channel and its pool.
+CONNECTIONS, CLIENT_CONNECTIONS = 6, 4
 #: Bytes of a look-up's key and its answer, of a score written, and of a score in an answer.
 _KEY_IN, _KEY_OUT, _WRITE_IN, _SCORE_OUT = 70, 13, 90, 24
 #: A client reads the ledger this often at most, and a broadcast is so long.
@@ -193,8 +194,7 @@ def _commands(processes: int, rps: float, jobs: float, shape: Shape) -> dict[str
         else:
             group = f"{operation.per}s"
         groups[group] += operation.cost * _rate(operation, processes, rps, jobs, shape)
-    # All jobs of a request enter the ledger in one pipeline.
-    groups["requests"] += rps * (KEY * shape.pairs + PIPELINED * (jobs - 1))
+    groups["requests"] += rps * KEY * shape.pairs
     groups["jobs"] += rps * SCRIPTED * shape.pairs
     return groups
 

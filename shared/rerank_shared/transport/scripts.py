@@ -20,29 +20,40 @@ _LUA = resources.files("rerank_shared").joinpath("lua")
 
 
 class Script:
-    """A script's text, called by its hash where the server knows it."""
+    """A script's text, called by its hash once a server has been told it."""
 
     def __init__(self, *files: str) -> None:
         self.text = "\n".join(_LUA.joinpath(name).read_text() for name in files)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        # Asking a server that can't know it would be a round trip in vain, where a process needs it soonest.
+        self._told = False
 
     def __call__(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> Any:
         """Run it now."""
-        try:
-            return client.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return client.eval(self.text, len(keys), *keys, *args)
+        if self._told:
+            try:
+                return client.evalsha(self.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                pass
+        answer = client.eval(self.text, len(keys), *keys, *args)
+        self._told = True
+        return answer
 
-    async def on(self, client: Any, keys: list[str], *args: Any) -> Any:
+    async def on(self, client: Any, keys: list[Any], *args: Any) -> Any:
         """Run it now, on an asyncio client."""
-        try:
-            return await client.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await client.eval(self.text, len(keys), *keys, *args)
+        if self._told:
+            try:
+                return await client.evalsha(self.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                pass
+        answer = await client.eval(self.text, len(keys), *keys, *args)
+        self._told = True
+        return answer
 
 
-PUT, FILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
-    Script("queue.lua", f"{name}.lua") for name in ("put", "file", "take", "give_back", "finish", "sweep", "purge")
+ENQUEUE, PUT, FILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
+    Script("queue.lua", f"{name}.lua")
+    for name in ("enqueue", "put", "file", "take", "give_back", "finish", "sweep", "purge")
 )
 RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
 #: Not of the queue: what API keys spend at the gateway.
@@ -70,6 +81,10 @@ class QueueScripts:
             self._keys += [keys.queue_list(name), keys.waiting(name), keys.served(name), keys.order(name, "")]
         self._keys.append(keys.lifetimes)
         self._queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
+
+    def call(self, more_keys: Iterable[Any], args: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the keys and the arguments of one of these scripts, for whoever runs it on a client of any kind."""
+        return [*self._keys, *more_keys], [*self._queues, *args]
 
     def put_command(self, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
         """Return the arguments of EVAL that put a message on the queue, for a pipeline."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +13,18 @@ import redis
 
 from rerank_ops.server import EmbeddedServer
 from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
+from rerank_producer.enqueue import Enqueue
 from rerank_producer.outlook import ask_load
 from rerank_shared import at_any_limit, fleet
 from rerank_shared.backend import Completion, Record
+from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.settings import load_settings
 from rerank_shared.transport.leases import renew_leases
-from rerank_shared.transport.scripts import QueueScripts
-from rerank_shared.transport.urgency_headers import Urgency
+from rerank_shared.transport.scripts import ENQUEUE, QueueScripts
+from support.jobs import make_job
 
 SHAPE, LIMITS = Shape(request_s=0.775, jobs=1.0), Limits()
 ROOT = Path(__file__).parents[3]
@@ -60,14 +61,15 @@ def count(client: redis.Redis) -> Count:
 
 @pytest.mark.integration
 def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.Redis, count: Count) -> None:
-    keys = Keys("counted")
+    settings = load_settings(namespace="counted")
+    keys = Keys(settings.namespace)
     scripts = QueueScripts(keys)
     now = time.time()
 
-    def put() -> None:
-        tag = uuid.uuid4().hex
-        message = '{"headers": {}, "properties": {"delivery_tag": "' + tag + '"}}'
-        scripts.put(client, "interactive", tag, message, Urgency(now + 1, 10, ""))
+    def enqueue(jobs: int = 1) -> None:
+        made = [make_job(settings, "q", ["d"], due_at=now + 1, tokens=10) for _ in range(jobs)]
+        names, args = Enqueue(made, "somebody").call(keys)
+        ENQUEUE(client, names, *args)
 
     def take() -> None:
         taken = scripts.take(client, ["interactive", "bulk"], holder="w", before=None, bulk_share=0.05)
@@ -85,14 +87,16 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
         Completion(keys, "job", entry="an entry", tag="some").run(client, record)
 
     # Scripts are loaded by their first call.
-    for act in (put, take, take_nothing, sweep, finish):
+    for act in (enqueue, take, take_nothing, sweep, finish):
         act()
+    once = count(enqueue)
     found = {
-        "put": count(put),
         "take": count(take),
         "take, nothing there": count(take_nothing),
         "sweep": count(sweep),
         "finished": count(finish),
+        "job enqueued": (count(lambda: enqueue(3)) - once) // 2,
+        "enqueue": once - operation("job enqueued").calls,
     }
     # One more in a pipeline of two transactions' ends, and so on, changes nothing that is told: a tenth does.
     for name, commands in found.items():
@@ -117,14 +121,14 @@ def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis
     def renew() -> None:
         renew_leases(client, keys, ["tag"])
 
-    def ask() -> None:
-        pipe = client.pipeline(transaction=False)
-        ask_load(pipe, keys, now)
+    def look() -> None:
+        pipe, counter = client.pipeline(transaction=False), LookupCounter(keys, hits=1)
+        Lookup(counter, [b"digest"]).add_to(pipe, lambda pipe: ask_load(pipe, keys, now))
         pipe.execute()
 
     client.zadd(keys.leases, {"tag": now})
     assert count(beat) == operation("heartbeat").commands + operation("heartbeat").calls
-    assert count(ask) == operation("load asked").commands
+    assert count(look) == operation("look").commands + operation("look").calls
     # Beside the renewal a busy process asks whether its callers still listen.
     assert count(renew) == operation("leases renewed").commands + operation("leases renewed").calls - 1
 

@@ -1,0 +1,41 @@
+-- Puts the jobs of one request on the queue with all that belongs to them, in one step: a server that is full refuses
+-- the first write and with it the whole.
+--
+-- KEYS[18]     sorted set: Keys.ledger of the class
+-- KEYS[19]...  the strings to keep, then the results to forget
+-- ARGV[3]  class
+-- ARGV[4]  tenant
+-- ARGV[5]  due_at, epoch seconds
+-- ARGV[6]  deadline, epoch seconds
+-- ARGV[7]  how many jobs
+-- ARGV[8]  how many strings
+-- ARGV[9]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the ledger
+-- then of each string: value, life-time in milliseconds, 'claim' to leave one that is there, and for Redis to end, or ''
+local LEDGER, KEYS_BEFORE = KEYS[18], 18
+local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
+local at = 9 + 4 * jobs
+for i = 1, strings do
+  local key, value, life_ms, kind = KEYS[KEYS_BEFORE + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  if kind == 'claim' then
+    redis.call('SET', key, value, 'NX', 'PX', life_ms)
+  else
+    redis.call('ZADD', LIFETIMES, exact(now_s() + life_ms / 1000), key)
+    redis.call('SET', key, value)
+  end
+  at = at + 3
+end
+for i = 0, jobs - 1 do
+  local tag, raw, tokens, member = ARGV[9 + 4 * i], ARGV[10 + 4 * i], ARGV[11 + 4 * i], ARGV[12 + 4 * i]
+  redis.call('ZADD', LEDGER, deadline_at, member)
+  -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
+  if redis.call('HEXISTS', UNACKED, tag) == 0 then
+    place(class, tag, 0, raw, due_at, tokens, tenant)
+  end
+end
+-- Where somebody is always idle nobody reads the ledger, and what was never answered would stay.
+redis.call('ZREMRANGEBYSCORE', LEDGER, '-inf', exact(now_s()))
+for i = KEYS_BEFORE + 1 + strings, #KEYS do
+  end_key(KEYS[i])
+end
+return jobs
