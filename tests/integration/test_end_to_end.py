@@ -19,6 +19,7 @@ from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.schemas import Document
 from rerank_shared.settings import Settings, to_environ
 from support.fleet import TestFleet
+from support.golden import TOLERANCE
 from support.jobs import BERLIN_DOCUMENTS, BERLIN_QUERY, celery_of, passages
 
 pytestmark = pytest.mark.integration
@@ -42,8 +43,8 @@ def test_request_is_scored_sorted_and_told_in_full(client: RerankClient, setting
     first, second = response.results
     assert (first.index, first.id) == (1, None)
     assert (second.index, second.id, second.metadata) == (0, "ny", {"page": 7})
-    assert first.logit == pytest.approx(9.4506, abs=0.2)
-    assert second.logit == pytest.approx(-11.1605, abs=0.2)
+    assert first.logit == pytest.approx(9.4506, abs=TOLERANCE)
+    assert second.logit == pytest.approx(-11.1605, abs=TOLERANCE)
     assert first.logit is not None
     assert first.relevance_score == pytest.approx(sigmoid(first.logit))
     assert (first.tokens, first.truncated, first.cached, first.scored) == (34, False, False, True)

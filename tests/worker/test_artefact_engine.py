@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_shared.catalogue import ModelFiles, load_files
+from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.precision import PLANS, PlanName, PrecisionName
 from rerank_shared.settings import Settings
@@ -33,6 +34,8 @@ LENGTHS = (40, 4, 200, 5, 17, MAX_LENGTH, 18, 96, 33)
 ORDERS = st.lists(st.integers(0, len(LENGTHS) - 1), min_size=1, max_size=12)
 #: A score may move by this much with its company, by precision: rounding, and the step of int8 where a run has one.
 DRIFT: dict[PrecisionName, float] = {"fp32": 1e-4, "int8": 0.03, "int8-static": 1e-3}
+#: How far 8 bits are from full precision. Weights have 7 of them where a CPU's products would overflow.
+NEAR = 0.06 if host_features().saturates else 0.03
 Logits = npt.NDArray[np.float32]
 Open = Callable[[PrecisionName, PlanName], Engine]
 
@@ -82,7 +85,7 @@ class TestPlans:
     @pytest.mark.parametrize("plan", PLANS)
     @pytest.mark.parametrize("precision", ["int8", "int8-static"])
     def test_8_bits_stay_near_it(self, precision: PrecisionName, plan: PlanName, engine: Open) -> None:
-        assert score(engine(precision, plan), pairs()) == pytest.approx(expected(), abs=DRIFT["int8"])
+        assert score(engine(precision, plan), pairs()) == pytest.approx(expected(), abs=NEAR)
 
     @pytest.mark.parametrize("precision", CPU_PRECISIONS)
     @pytest.mark.parametrize("plan", TOGETHER)

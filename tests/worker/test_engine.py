@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,8 +22,8 @@ from rerank_shared.precision import PlanName
 from rerank_shared.settings import Settings
 from rerank_worker.engine import PlainEngine, RunShape, artefact_of, precision_of
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+from support.golden import GOLDEN, TOLERANCE
 
-GOLDEN = tomllib.loads(Path(__file__).with_name("golden_scores.toml").read_text(encoding="utf-8"))
 #: Dynamic int8 takes one scale for a whole padded batch, so a score moves with its batch-mates by up to this.
 BUCKETS_DRIFT = 1.2
 TEXT = "how many people live in berlin and which of its museums are famous for paintings of the city itself"
@@ -78,7 +77,7 @@ class TestGoldenScores:
         assert pair.tokens == row["tokens"]
         (logit,) = score("single", [pair])
         for expected in (row["int8"], row.get("published_fp32", row["int8"])):
-            assert logit == pytest.approx(expected, abs=GOLDEN["tolerance"])
+            assert logit == pytest.approx(expected, abs=TOLERANCE)
 
 
 class TestSingle:
