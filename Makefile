@@ -21,7 +21,8 @@ PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-# An environment of this checkout with the versions of a lock: $(call environment,FOLDER,LOCK,EXTRAS AND REQUIREMENTS).
+# An environment of this checkout with the versions of a lock: $(call environment,FOLDER,LOCK,$(WANTED)), whose commas
+# would end an argument that they stood in.
 # setuptools comes from the lock too: a build in isolation would take the newest. Its warning is of every editable install.
 define environment
 	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
@@ -67,17 +68,19 @@ lint: $(STAMP)   ## Mend what the linter and formatter can.
 test: check      ## Checks, then the whole suite against a real server and the real model.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+EXPORT_WANTED := '.[dev,export]'
 $(EXPORT)/.installed: $(LOCKS)/export.txt pyproject.toml
 	@test -x $(EXPORT)/bin/python || $(PYTHON) -m venv $(EXPORT)
 	$(EXPORT)/bin/python $(PIP_INSTALL) $(TORCH_INDEX:%=--index-url %) $$(grep '^torch==' $< | cut -d ' ' -f 1)
-	$(call environment,$(EXPORT),export,'.[dev,export]')
+	$(call environment,$(EXPORT),export,$(EXPORT_WANTED))
 
 test-export: $(EXPORT)/.installed  ## The tests of the export that need torch, in an environment of their own.
 	$(EXPORT)/bin/pytest -n 2 --dist loadgroup -m export
 
 CLIENTS_LISTS := tests/clients/requirements.txt tests/integrations/requirements.txt
+CLIENTS_WANTED := '.[dev,haystack,langchain,llama-index]' $(CLIENTS_LISTS:%=--requirement %)
 $(CLIENTS)/.installed: $(LOCKS)/clients.txt $(CLIENTS_LISTS) pyproject.toml
-	$(call environment,$(CLIENTS),clients,'.[dev,haystack,langchain,llama-index]' $(CLIENTS_LISTS:%=--requirement %))
+	$(call environment,$(CLIENTS),clients,$(CLIENTS_WANTED))
 
 COHERE_LIST := tests/clients/requirements-cohere.txt
 $(COHERE)/.installed: $(LOCKS)/cohere.txt $(COHERE_LIST) pyproject.toml

@@ -6,9 +6,11 @@ Messages of queues that are not the fleet's go kombu's way, in kombu's books.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from kombu.transport import redis, virtual
+from redis.exceptions import OutOfMemoryError
 
 from rerank_shared import at_any_limit
 from rerank_shared.transport.leases import settle
@@ -88,7 +90,9 @@ class FleetQoS(JobQoS, redis.QoS):  # type: ignore[misc]
         if jobs:
             self.channel.sweep(num or 100)
         if not jobs or len(self.channel.active_queues) > jobs:
-            super().restore_visible(start=start, num=num, interval=interval)
+            # kombu writes a lock first, which a full server refuses; there will be room again.
+            with suppress(OutOfMemoryError):
+                super().restore_visible(start=start, num=num, interval=interval)
 
 
 def _job_id(message: Any, tag: str) -> str:
