@@ -94,7 +94,7 @@ def test_while_open_requests_end_others_are_not_left_hanging(
     fleet = start_fleet()
     gateway = start_gateway(processes=processes).wait_ready()
     with gateway.client() as http, ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(http.post, "/v2/rerank", json={"query": "which rooms?", "documents": passages(600)})
+        pending = pool.submit(http.post, "/v2/rerank", json={"query": "which rooms?", "documents": passages(150)})
         wait_until(lambda: fleet.held_jobs() > 0, "the worker has it")
         gateway.process.send_signal(signal.SIGTERM)
         address = httpx.URL(gateway.url)
