@@ -18,7 +18,7 @@ from support.fleet import TestFleet
 from support.jobs import BERLIN_DOCUMENTS, BERLIN_QUERY, celery_of, make_job, send, send_payload
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
-ANSWER_S = 10.0
+ANSWER_S = 30.0
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Receiver:

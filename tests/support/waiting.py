@@ -10,7 +10,7 @@ T = TypeVar("T")
 POLL_S = 0.02
 
 
-def wait_until(condition: Callable[[], T], what: str, bound_s: float = 20.0) -> T:
+def wait_until(condition: Callable[[], T], what: str, bound_s: float = 60.0) -> T:
     """Return the first true value of `condition`; fails after `bound_s`, far above what a busy machine needs."""
     end = time.monotonic() + bound_s
     while not (value := condition()):
