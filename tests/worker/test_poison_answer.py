@@ -28,7 +28,9 @@ def test_its_caller_is_told_and_its_work_forgotten(settings: Settings) -> None:
         client.zadd(keys.ledger("interactive"), {ledger_member(job): job.deadline_at})
         result = send(app, settings, job)
         (message,) = client.hvals(keys.waiting("interactive"))
-        letter = DeadLetter(job.job_id, "jobs.interactive", message.decode(), 3, "worker-1", time.time())
+        letter = DeadLetter(
+            job.job_id, "jobs.interactive", message.partition(b"|")[2].decode(), 3, "worker-1", time.time()
+        )
         with make_celery(settings) as worker:
             answer_poisoned(worker, keys, letter)
         record = client.get(keys.result(job.job_id))
