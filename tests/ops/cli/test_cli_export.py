@@ -36,6 +36,7 @@ def test_wrong_usage_is_refused(arguments: list[str], told: str, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.timeout(600)
 def test_the_real_model_is_exported_and_served(tmp_path: Path) -> None:
     arguments = [Settings().model, str(tmp_path / "out"), "--precision", "int8", "--plans", "single"]
     run = CliRunner().invoke(app, arguments)
