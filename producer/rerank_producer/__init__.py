@@ -28,13 +28,14 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings
 from rerank_shared.version import __version__
 
 __all__ = [
     "AsyncRerankClient",
+    "CacheScope",
     "Candidate",
     "ConfigurationError",
     "DeadlineExceeded",

@@ -13,6 +13,10 @@ The channel puts the fleet's queue in the place of kombu's lists by overriding
 - `kombu.transport.redis.Channel._has_queue`: whether it is there
 - `kombu.transport.redis.Channel._purge`: emptying it
 - `kombu.transport.redis.Channel._delete`: deleting it empties it
+- `kombu.transport.redis.Channel._queue_bind`: a worker that starts on a full server is bound all the same
+- `kombu.transport.redis.Channel._refresh_binding`: so are its bindings kept
+- `kombu.transport.redis.Channel._refresh_bindings`: or left for when there is room
+- `kombu.transport.redis.Channel._connparams`: connections have the options of the fleet's URL
 
 and needs, for that,
 
@@ -20,6 +24,8 @@ and needs, for that,
 - `kombu.transport.redis.Channel._queue_cycle`: the turn of queues goes on after an answer
 - `kombu.transport.redis.Channel._in_poll`: the connection that waits for a bell, None once it was read
 - `kombu.transport.redis.Channel._flush_brpop_reauth`: what kombu does when that connection is idle
+- `kombu.transport.redis.Channel._q_for_pri`: the lists that a queue of priorities lies in
+- `kombu.transport.redis.Channel._create_client`: a client that is not in use
 - `kombu.transport.redis.Channel._closing`: whoever closes takes no more
 - `kombu.transport.redis.Channel._disconnect_pools`: closing leaves no connection behind
 - `kombu.transport.virtual.base.Transport._deliver`: hands a message to its consumer
@@ -34,5 +40,7 @@ The poller and the books of a channel touch
 The result backend overrides
 
 - `celery.backends.base.Backend._get_result_meta`: a record as Celery makes it
+- `celery.backends.redis.RedisBackend._params_from_url`: the fleet's own reading of the URL
+- `celery.backends.redis.RedisBackend._ConnectionPool`: one that waits, where the URL bounds connections
 - `celery.backends.base.KeyValueStoreBackend._store_result`: storing, announcing and completing in one trip
 """
