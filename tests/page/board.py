@@ -107,9 +107,15 @@ class Board:
         return found
 
     def code(self, name: str) -> str:
-        """Choose a tab of code and return what it holds."""
+        """Choose a tab of code and return what it holds, unfolded meanwhile; it is folded afterwards."""
         self.page.get_by_role("tab", name=name).click()
-        return self.page.locator("#code-panel").inner_text()
+        fold = self.page.locator(".fold:visible")
+        if fold.count() and fold.get_attribute("aria-expanded") == "false":
+            fold.click()
+        code = self.page.locator("#code-panel").inner_text()
+        if fold.count():
+            fold.click()
+        return code
 
     def until(self, script: str) -> None:
         """Wait until an expression is true. The page's policy forbids what Playwright's own wait does with text."""

@@ -94,6 +94,7 @@ def test_no_line_is_cut(board: Board, pixels: int) -> None:
             assert board.page.locator(".fold:visible").count() == 0
             continue
         low = board.page.locator("#code-panel").bounding_box()
+        folded = board.page.locator("#code-panel").inner_text().rstrip()
         button = board.page.get_by_role("button", name="Show all")
         assert "lines" in button.inner_text()
         button.click()
@@ -101,6 +102,9 @@ def test_no_line_is_cut(board: Board, pixels: int) -> None:
         assert low
         assert high
         assert low["height"] < 400 < high["height"]
+        # What is hidden is not laid out: that would take seconds at each keystroke.
+        assert whole.startswith(folded)
+        assert folded.count("\n") < 16
         assert board.page.locator("#code-panel").inner_text() == whole
         board.page.get_by_role("button", name="Show less").click()
 
@@ -192,7 +196,9 @@ def test_copy_works_where_a_browser_has_no_clipboard(shown: TestGateway, open_pa
     board.page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     board.open(shown.url)
     board.page.evaluate("document.addEventListener('copy', () => { window.copied = String(getSelection()); })")
+    board.ask("q", [f"candidate {number}" for number in range(40)])
     code = board.code("curl")
+    assert "candidate 39" in code
     board.page.get_by_role("button", name="Copy").click()
     board.until("window.copied !== undefined")
     assert board.page.evaluate("window.copied") == code

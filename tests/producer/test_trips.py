@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from producer.conftest import Echo
+from producer.conftest import Echo, serve_echo
 from producer.echo_worker import announce, score
 from producer.test_sync_client import texts
 from rerank_ops.server import EmbeddedServer
@@ -25,6 +26,13 @@ pytestmark = pytest.mark.integration
 FIRST, WARM, CACHED = 8, 3, 1
 #: Connecting and subscribing, which the first request that waits does.
 _LISTENING = 2
+
+
+@pytest.fixture(scope="module")
+def echo(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Echo]:
+    """A fleet of these tests alone: a job that another test left unanswered costs each request one more look."""
+    settings = load_settings(redis_url=server.url, namespace=f"trips-{os.getpid()}")
+    yield from serve_echo(settings, tmp_path_factory.mktemp("echo") / "worker.log")
 
 
 @pytest.fixture

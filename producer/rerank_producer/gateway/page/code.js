@@ -7,7 +7,8 @@ const FOLDED = 16;
 let chosen = 0;
 let unfolded = false;
 
-/** Show the tabs in a place; `tabs` are `{name, code}`. The chosen one stays chosen when they are shown anew. */
+/** Show the tabs in a place; `tabs` are `{name, code}`, of which only the chosen one's code is read. It stays chosen when
+ * they are shown anew. */
 export function showCode(place, tabs) {
   chosen = Math.min(chosen, tabs.length - 1);
   if (place.querySelector("pre") && place.querySelectorAll("[role=tab]").length === tabs.length) return update(place, tabs);
@@ -41,28 +42,36 @@ function choose(place, at) {
   }
   const panel = place.querySelector("pre");
   panel.setAttribute("aria-labelledby", `tab-${at}`);
-  panel.firstChild.textContent = place.tabs[at].code;
-  const lines = place.tabs[at].code.split("\n").length;
+  const { code } = place.tabs[at];
+  const lines = code.split("\n");
+  const long = lines.length > FOLDED + 2;
+  const folded = long && !unfolded;
+  // Laying out thousands of hidden lines at each keystroke takes seconds.
+  panel.firstChild.textContent = folded ? lines.slice(0, FOLDED).join("\n") : code;
   const fold = place.querySelector(".fold");
-  panel.classList.toggle("folded", lines > FOLDED + 2 && !unfolded);
-  fold.hidden = lines <= FOLDED + 2;
-  fold.textContent = unfolded ? "Show less" : `Show all ${whole(lines)} lines`;
+  panel.classList.toggle("folded", folded);
+  fold.hidden = !long;
+  fold.textContent = unfolded ? "Show less" : `Show all ${whole(lines.length)} lines`;
   fold.setAttribute("aria-expanded", String(unfolded));
 }
 
 async function copied(place, button, said) {
-  const done = await write(place.tabs[chosen].code, place.querySelector("pre"));
+  const done = await write(place);
   button.textContent = done ? "Copied" : "Press Ctrl C";
   said.textContent = done ? `${place.tabs[chosen].name} copied` : "selected: press Ctrl C to copy";
   setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, 1600);
 }
 
-async function write(text, panel) {
+async function write(place) {
+  const { code } = place.tabs[chosen];
+  const panel = place.querySelector("pre");
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(code);
     return true;
   } catch {
-    // Over plain HTTP a browser has no clipboard but this one.
+    // Over plain HTTP a browser has no clipboard but this one, which takes what is shown.
+    unfolded = true;
+    choose(place, chosen);
     const selection = getSelection();
     selection.selectAllChildren(panel);
     const done = document.execCommand("copy");

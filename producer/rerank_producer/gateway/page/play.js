@@ -75,7 +75,7 @@ function changed(event) {
   clearTimeout(typing);
   if (event.target.id === "query") note("query", "");
   if (event.target.id === "candidates") understand();
-  showSnippets();
+  else showSnippets();
   // What is being asked stays to be seen; its answer is compared with what is typed when it comes.
   if (running) return;
   if (last) markStale();
@@ -226,6 +226,6 @@ function showSnippets() {
     partial: partial(),
     model: servedModel,
   });
-  if (last?.request === JSON.stringify(asked)) tabs.push({ name: "Answer", code: JSON.stringify(last.answer, null, 1) });
+  if (last?.request === JSON.stringify(asked)) tabs.push({ name: "Answer", get code() { return JSON.stringify(last.answer, null, 1); } });
   showCode($("code"), tabs);
 }

@@ -8,16 +8,17 @@ const ARGUMENT_BYTES = 100_000;
 const STAND_IN = "rerank-v3.5";
 const JINA_MODEL = "jina-reranker-v2-base-multilingual";
 
-/** Return `[{name, code}]` of a request to the gateway at `origin`; `model` is what the fleet serves. */
+/** Return `[{name, code}]` of a request to the gateway at `origin`; `model` is what the fleet serves. Code is written when
+ * it is read. */
 export function snippets(request, { origin, keyed, partial, model }) {
   const at = { request, origin: origin.replace(/\/+$/, ""), keyed, partial, model };
   return [
-    { name: "curl", code: curl(at) },
-    { name: "Python", code: python(at) },
-    { name: "Cohere SDK", code: cohere(at) },
-    { name: "Jina", code: jina(at) },
-    { name: "TEI", code: tei(at) },
-    { name: "Application", code: application(at) },
+    { name: "curl", get code() { return curl(at); } },
+    { name: "Python", get code() { return python(at); } },
+    { name: "Cohere SDK", get code() { return cohere(at); } },
+    { name: "Jina", get code() { return jina(at); } },
+    { name: "TEI", get code() { return tei(at); } },
+    { name: "Application", get code() { return application(at); } },
   ];
 }
 
