@@ -77,6 +77,26 @@ def test_a_server_that_refuses_a_job_keeps_nothing_of_it(
     assert left(admin, settings) == set()
 
 
+@pytest.mark.parametrize("command", ["set", "zadd", "hset", "persist", "lpush", "zremrangebyscore"])
+def test_a_job_is_withdrawn_where_a_command_of_its_script_is_forbidden(
+    settings: Settings, admin: redis.Redis, command: str
+) -> None:
+    announce(admin, settings)
+    with RerankClient(settings.model_copy(update={"inline_bytes": 0, "single_flight": True})) as client:
+        client.rerank("q", texts(2), deadline_ms=50)
+        for name in (*left(admin, settings), Keys(settings.namespace).lifetimes):
+            admin.delete(name)
+        rules = {"enabled": True, "nopass": True, "keys": "*", "channels": "*"}
+        admin.acl_setuser("default", commands=["+@all", f"-{command}"], **rules)
+        with pytest.raises(QueueUnavailable) as caught:
+            client.submit("q", texts(3))
+        admin.acl_setuser("default", commands=["+@all"], **rules)
+    assert caught.value.reason == "permission"
+    # The tenant's place in the line is nobody's work.
+    assert {name for name in left(admin, settings) if ":served:" not in name} == set()
+    assert admin.zcard(Keys(settings.namespace).lifetimes) == 0
+
+
 def test_a_server_that_is_full_still_tells_what_is_cached(settings: Settings, admin: redis.Redis) -> None:
     """The counts of earlier look-ups, which it refuses, are no reason to take what is cached for a miss."""
     announce(admin, settings)

@@ -1,5 +1,5 @@
--- Puts the jobs of one request on the queue with all that belongs to them, in one step: a server that is full refuses
--- the first write and with it the whole.
+-- Puts the jobs of one request on the queue with all that belongs to them, in one step. A server that is full refuses
+-- the first write and with it the whole; what was written before another refusal is withdrawn.
 --
 -- KEYS[18]     sorted set: Keys.ledger of the class
 -- KEYS[19]...  the strings to keep, then the results to forget
@@ -14,28 +14,61 @@
 local LEDGER, KEYS_BEFORE = KEYS[18], 18
 local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
-local at = 9 + 4 * jobs
-for i = 1, strings do
-  local key, value, life_ms, kind = KEYS[KEYS_BEFORE + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  if kind == 'claim' then
-    redis.call('SET', key, value, 'NX', 'PX', life_ms)
-  else
-    redis.call('ZADD', LIFETIMES, exact(now_s() + life_ms / 1000), key)
-    redis.call('SET', key, value)
-  end
-  at = at + 3
-end
-for i = 0, jobs - 1 do
-  local tag, raw, tokens, member = ARGV[9 + 4 * i], ARGV[10 + 4 * i], ARGV[11 + 4 * i], ARGV[12 + 4 * i]
-  redis.call('ZADD', LEDGER, deadline_at, member)
-  -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
-  if redis.call('HEXISTS', UNACKED, tag) == 0 then
-    place(class, tag, 0, raw, due_at, tokens, tenant)
+local written = {}
+
+local function keep()
+  local at = 9 + 4 * jobs
+  for i = 1, strings do
+    local key, value, life_ms, kind = KEYS[KEYS_BEFORE + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    if kind ~= 'claim' then
+      table.insert(written, key)
+      redis.call('ZADD', LIFETIMES, exact(now_s() + life_ms / 1000), key)
+      redis.call('SET', key, value)
+    elseif redis.call('SET', key, value, 'NX', 'PX', life_ms) then
+      table.insert(written, key)
+    end
+    at = at + 3
   end
 end
--- Where somebody is always idle nobody reads the ledger, and what was never answered would stay.
-redis.call('ZREMRANGEBYSCORE', LEDGER, '-inf', exact(now_s()))
-for i = KEYS_BEFORE + 1 + strings, #KEYS do
-  end_key(KEYS[i])
+
+local function job(i)
+  return ARGV[9 + 4 * i], ARGV[10 + 4 * i], ARGV[11 + 4 * i], ARGV[12 + 4 * i]
+end
+
+local function enqueue()
+  for i = 0, jobs - 1 do
+    local tag, raw, tokens, member = job(i)
+    redis.call('ZADD', LEDGER, deadline_at, member)
+    -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
+    if redis.call('HEXISTS', UNACKED, tag) == 0 then
+      place(class, tag, 0, raw, due_at, tokens, tenant)
+    end
+  end
+  -- Where somebody is always idle nobody reads the ledger, and what was never answered would stay.
+  redis.call('ZREMRANGEBYSCORE', LEDGER, '-inf', exact(now_s()))
+  for i = KEYS_BEFORE + 1 + strings, #KEYS do
+    end_key(KEYS[i])
+  end
+end
+
+-- A user who may run scripts may still be forbidden one of their commands.
+local function withdraw()
+  for i = 0, jobs - 1 do
+    local tag, _, tokens, member = job(i)
+    redis.pcall('ZREM', LEDGER, member)
+    redis.pcall('HDEL', WAITING[class], tag)
+    redis.pcall('LREM', BELL[class], 1, tag)
+    redis.pcall('ZREM', ORDER[class] .. tenant, tag .. '|' .. tokens)
+  end
+  for _, key in ipairs(written) do
+    redis.pcall('UNLINK', key)
+    redis.pcall('ZREM', LIFETIMES, key)
+  end
+end
+
+local done, refusal = pcall(function() keep() enqueue() end)
+if not done then
+  withdraw()
+  return type(refusal) == 'table' and refusal or redis.error_reply(refusal)
 end
 return jobs
