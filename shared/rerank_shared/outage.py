@@ -32,8 +32,8 @@ OutageKind = Literal[
 LASTING: frozenset[OutageKind] = frozenset({"tls", "credentials", "permission", "database", "cluster"})
 #: redis-py puts the command before the reply, and the command may hold anything.
 _BEFORE_REPLY = "of pipeline caused error: "
-#: Up to 6.2 a script's error is told inside one of the script's own.
-_SCRIPT = re.compile(r"Error running script .*?: ?-?(?=[A-Z]{3,} )")
+#: Up to 6.2 a script's error is told inside one of the script's own, or, where the script passes it on, after its line.
+_SCRIPT = re.compile(r"(?:Error running script .*?: ?|(?:@user_script: ?\d+: ?)+)-?(?=[A-Z]{3,} )")
 _COMMAND = re.compile(r"run the '([a-z|_-]+)' command")
 
 _REMEDIES: dict[OutageKind, str] = {

@@ -46,7 +46,6 @@ def test_a_fleet_of_one_model_answers_for_every_name(name: str) -> None:
 @pytest.mark.parametrize("name", [*HOSTED, *ODD[1:]])
 def test_so_does_one_that_serves_another_than_the_gateway_s(name: str) -> None:
     assert DEFAULT.named(name, ALIASED) == Named(OTHER, in_place_of=name)
-    assert DEFAULT.named(None, ALIASED) == Named(OTHER, in_place_of=OWN)
     assert Naming("file:/srv/bge", (ANY,)).named(name, ALIASED) == Named("file:/srv/bge", in_place_of=name)
 
 
@@ -69,8 +68,16 @@ def test_of_several_models_none_is_meant_by_another_name(name: str) -> None:
 def test_a_strict_gateway_says_what_to_set(name: str) -> None:
     with pytest.raises(UnknownModel, match=r"RERANK_GATEWAY_STAND_IN_FOR .* \* for all$"):
         STRICT.named(name, ONE)
-    with pytest.raises(UnknownModel, match=f"^model: '{OWN}' is not served by this fleet, which serves BAAI.*m3. Send"):
-        STRICT.named(None, {OTHER: OTHER})
+
+
+@pytest.mark.parametrize("naming", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_name_is_the_only_model_that_is_served(naming: Naming, name: str | None) -> None:
+    assert naming.named(name, ALIASED) == Named(OTHER)
+    with pytest.raises(
+        UnknownModel, match=f"^model: '{OWN}' is not served by this fleet, which serves BAAI.*, b. Send"
+    ):
+        naming.named(name, {OTHER: OTHER, "b": "b"})
 
 
 def test_listed_names_are_those_that_are_stood_in_for() -> None:

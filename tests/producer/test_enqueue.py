@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,8 +55,14 @@ def fill(admin: redis.Redis) -> None:
     admin.config_set("maxmemory", 1)
 
 
+def forbid(admin: redis.Redis, command: str) -> None:
+    """Forbid a command, or a category of them, and nothing else."""
+    commands = ["+@all", f"-{command}"] if command else ["+@all"]
+    admin.acl_setuser("default", enabled=True, nopass=True, keys="*", channels="*", commands=commands)
+
+
 def forbid_scripts(admin: redis.Redis) -> None:
-    admin.acl_setuser("default", enabled=True, nopass=True, keys="*", channels="*", commands=["+@all", "-@scripting"])
+    forbid(admin, "@scripting")
 
 
 @pytest.mark.parametrize("refuse", [fill, forbid_scripts], ids=["full", "forbidden"])
@@ -86,15 +93,36 @@ def test_a_job_is_withdrawn_where_a_command_of_its_script_is_forbidden(
         client.rerank("q", texts(2), deadline_ms=50)
         for name in (*left(admin, settings), Keys(settings.namespace).lifetimes):
             admin.delete(name)
-        rules = {"enabled": True, "nopass": True, "keys": "*", "channels": "*"}
-        admin.acl_setuser("default", commands=["+@all", f"-{command}"], **rules)
+        forbid(admin, command)
         with pytest.raises(QueueUnavailable) as caught:
             client.submit("q", texts(3))
-        admin.acl_setuser("default", commands=["+@all"], **rules)
+        forbid(admin, "")
     assert caught.value.reason == "permission"
     # The tenant's place in the line is nobody's work.
     assert {name for name in left(admin, settings) if ":served:" not in name} == set()
     assert admin.zcard(Keys(settings.namespace).lifetimes) == 0
+
+
+@pytest.mark.parametrize("forbidden", ["", "set", "zadd", "hset", "persist", "lpush", "zremrangebyscore"])
+def test_a_refused_send_again_leaves_the_job_that_waits(settings: Settings, admin: redis.Redis, forbidden: str) -> None:
+    """As that of a late job, which has its text and its entry in the ledger. Nothing forbidden: the server is full."""
+    keys = Keys(settings.namespace)
+    job = make_job(settings, "q", ["d"], deadline_at=2e9)
+    kept = [Kept(keys.text(job.job_id), b"text", 60_000)]
+    sends = [Enqueue([each], "r", kept) for each in (job, replace(job, attempt=2))]
+    port = BlockingPort(settings)
+    drive(port.enqueue(sends[0]))
+    before = {name: admin.dump(name) for name in left(admin, settings)}
+    if forbidden:
+        forbid(admin, forbidden)
+    else:
+        fill(admin)
+    with pytest.raises(QueueUnavailable):
+        drive(port.enqueue(sends[1]))
+    forbid(admin, "")
+    assert len(before) == 6
+    assert {name: admin.dump(name) for name in left(admin, settings)} == before
+    port.close()
 
 
 def test_a_server_that_is_full_still_tells_what_is_cached(settings: Settings, admin: redis.Redis) -> None:

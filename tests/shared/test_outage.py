@@ -102,6 +102,7 @@ def test_missing_database_is_told(server: EmbeddedServer, admin: Any) -> None:
         # As Redis 6.2 tells an error inside a script.
         ("Error running script (call to f_ab): @user_script:1: @user_script: 1: -OOM command", "out_of_memory"),
         ("Error running script (call to f_ab): @user_script:1: -READONLY You can't write", "read_only"),
+        ("@user_script: 60: -OOM command not allowed when used memory > 'maxmemory'.", "out_of_memory"),
         ("BUSY Redis is busy running a script. You can only call SCRIPT KILL", "loading"),
         ("unknown command 'XYZ', with args beginning with: 'OOM WRONGPASS'", "refused"),
     ],

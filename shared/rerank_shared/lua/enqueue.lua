@@ -14,18 +14,21 @@
 local LEDGER, KEYS_BEFORE = KEYS[18], 18
 local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
-local written = {}
+-- What this call made: a job that is sent again has the text and the ledger entry of the one that waits or runs.
+local made_keys, made_members, made_jobs = {}, {}, {}
 
 local function keep()
   local at = 9 + 4 * jobs
   for i = 1, strings do
     local key, value, life_ms, kind = KEYS[KEYS_BEFORE + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    if kind ~= 'claim' then
-      table.insert(written, key)
+    if redis.call('EXISTS', key) == 0 then
+      table.insert(made_keys, key)
+    end
+    if kind == 'claim' then
+      redis.call('SET', key, value, 'NX', 'PX', life_ms)
+    else
       redis.call('ZADD', LIFETIMES, exact(now_s() + life_ms / 1000), key)
       redis.call('SET', key, value)
-    elseif redis.call('SET', key, value, 'NX', 'PX', life_ms) then
-      table.insert(written, key)
     end
     at = at + 3
   end
@@ -38,9 +41,12 @@ end
 local function enqueue()
   for i = 0, jobs - 1 do
     local tag, raw, tokens, member = job(i)
-    redis.call('ZADD', LEDGER, deadline_at, member)
+    if redis.call('ZADD', LEDGER, deadline_at, member) == 1 then
+      table.insert(made_members, member)
+    end
     -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
-    if redis.call('HEXISTS', UNACKED, tag) == 0 then
+    if redis.call('HEXISTS', UNACKED, tag) == 0 and redis.call('HEXISTS', WAITING[class], tag) == 0 then
+      table.insert(made_jobs, i)
       place(class, tag, 0, raw, due_at, tokens, tenant)
     end
   end
@@ -53,14 +59,16 @@ end
 
 -- A user who may run scripts may still be forbidden one of their commands.
 local function withdraw()
-  for i = 0, jobs - 1 do
-    local tag, _, tokens, member = job(i)
+  for _, member in ipairs(made_members) do
     redis.pcall('ZREM', LEDGER, member)
+  end
+  for _, i in ipairs(made_jobs) do
+    local tag, _, tokens = job(i)
     redis.pcall('HDEL', WAITING[class], tag)
     redis.pcall('LREM', BELL[class], 1, tag)
     redis.pcall('ZREM', ORDER[class] .. tenant, tag .. '|' .. tokens)
   end
-  for _, key in ipairs(written) do
+  for _, key in ipairs(made_keys) do
     redis.pcall('UNLINK', key)
     redis.pcall('ZREM', LIFETIMES, key)
   end

@@ -37,7 +37,7 @@ class Naming:
     stand_in_for: tuple[str, ...]
 
     def named(self, name: str | None, served: Names) -> Named:
-        """Return the model for the name in a request, None or empty for the gateway's own.
+        """Return the model for the name in a request. None or empty is the gateway's own, or the only one that is served.
 
         Where nobody has said what is served, it is the request that finds out. Raises UnknownModel.
         """
@@ -48,6 +48,8 @@ class Naming:
         if meant is not None:
             return Named(meant)
         substitute = self._substitute(served)
+        if not name and substitute is not None:
+            return Named(substitute)
         if substitute is None or not (self._matches(wanted) or (ANY in self.stand_in_for and _only(served))):
             raise UnknownModel(self._refusal(wanted, served))
         return Named(substitute, in_place_of=wanted)
@@ -60,7 +62,7 @@ class Naming:
 
     def _refusal(self, wanted: str, served: Names) -> str:
         several = _only(served) is None
-        none = " or none" if self.own in served else ""
+        none = "" if self._substitute(served) is None else " or none"
         return (
             f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(sorted(served))}. Send one "
             f"of these names{none}; or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names that its "
