@@ -52,8 +52,12 @@ audit: $(STAMP)  ## Ask for known vulnerabilities of what is installed.
 	@$(BIN)/python -m rerank_ops.audit
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(UPGRADE) --no-annotate --custom-compile-command 'make lock'
+# Not the stamp: what pyproject.toml asks for since may be what the lock does not allow yet.
+$(BIN)/uv:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCKS)/dev.txt uv
 lock: UPGRADE ?= --upgrade
-lock: $(STAMP)   ## Lock the newest versions that pyproject.toml allows; UPGRADE= keeps those that still fit.
+lock: | $(BIN)/uv  ## Lock the newest versions that pyproject.toml allows; UPGRADE= keeps those that still fit.
 	$(COMPILE) --extra dev pyproject.toml --output-file $(LOCKS)/dev.txt
 	grep '^torch==' $(PEERS_LIST) | $(COMPILE) --extra dev --extra export pyproject.toml - --output-file $(LOCKS)/export.txt
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
@@ -94,8 +98,8 @@ test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport
 	$(BIN)/python -m rerank_ops.conformance $(CONTROL:%=--control) $(SUITES)
 
 test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
-	PATH="$$($(BIN)/python -c 'from rerank_ops.server import find_server; print(find_server("").path.parent)'):$$PATH" \
-	  $(BIN)/pytest -n 2 --dist loadgroup -m 'integration or faults' $(or $(TESTS),tests/faults tests/integration tests/shared tests/producer tests/worker)
+	@valkey=$$($(BIN)/python -c 'from rerank_ops.server import find_server; print(find_server("").path.parent)') && \
+	  PATH="$$valkey:$$PATH" $(BIN)/pytest -n 2 --dist loadgroup -m 'integration or faults' $(or $(TESTS),tests/faults tests/integration tests/shared tests/producer tests/worker)
 
 test-newest: $(STAMP)  ## The suite with the newest release of everything, made anew each time: what the next `make lock` would bring.
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(NEWEST)

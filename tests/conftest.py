@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from rerank_ops.server import EmbeddedServer, find_server
+from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet
 from support.gateway import TestGateway
@@ -26,7 +27,10 @@ StartGateway = Callable[..., TestGateway]
 
 def pytest_report_header() -> str:
     """Name the server that the tests run on: it is whichever this machine has."""
-    found = find_server()
+    try:
+        found = find_server()
+    except ConfigurationError as error:
+        return f"server: {error.message}"
     return f"server: {found.path.name} {found.version} of {found.origin}"
 
 
@@ -49,7 +53,7 @@ def _own_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_signals() -> Iterator[None]:
-    """Signals mean to a test, and to the processes that it starts, what they mean by default.
+    """Signals mean to the processes that a test starts what they mean by default: those that are caught here do.
 
     `nohup` ignores SIGHUP for all that it starts, a shell SIGINT for what it runs in the background.
     """
@@ -59,7 +63,8 @@ def _own_signals() -> Iterator[None]:
         if signum == signal.SIGINT:
             signal.signal(signum, signal.default_int_handler)
         else:
-            signal.signal(signum, signal.SIG_DFL)
+            # Not the default, which would end this process where the caller asked that nothing does.
+            signal.signal(signum, lambda *_: None)
     yield
     for signum in ignored:
         signal.signal(signum, signal.SIG_IGN)

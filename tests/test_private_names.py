@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,10 +19,10 @@ from rerank_shared.transport import private_names
 ROOT = Path(__file__).parents[1]
 SOURCES = [
     path
-    for package in ("shared/rerank_shared", "producer/rerank_producer", "worker/rerank_worker")
+    for package in ("shared/rerank_shared", "producer/rerank_producer", "worker/rerank_worker", "ops/rerank_ops")
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
-THEIRS = ("kombu", "celery", "billiard", "vine", "redis")
+THEIRS = ("kombu", "celery", "billiard", "vine", "redis", "prometheus_client")
 LISTED = re.findall(r"^- `([\w.]+)`", private_names.__doc__ or "", re.MULTILINE)
 #: Python's own, which no release of a package can take away.
 STANDARD = {"_exit", "_replace", "_asdict", "_name_"}
@@ -39,7 +39,9 @@ def find(name: str) -> bool:
         *path, last = parts[end:]
         for part in path:
             owner = getattr(owner, part)
-        return hasattr(owner, last) or any(f"self.{last} = " in source_of(each) for each in inspect.getmro(owner)[:-1])
+        return hasattr(owner, last) or any(
+            re.search(rf"self\.{last}(?:: [^=\n]+)? = ", source_of(each)) for each in inspect.getmro(owner)[:-1]
+        )
     return False
 
 
@@ -60,22 +62,50 @@ def given_names(tree: ast.AST) -> set[str]:
     return found
 
 
+def names_of_classes(trees: Iterable[ast.AST]) -> dict[str, set[str]]:
+    """Return what each class of ours gives its instances, what its bases of ours give included."""
+    classes: dict[str, list[ast.ClassDef]] = {}
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append(node)
+
+    def given(name: str) -> set[str]:
+        found: set[str] = set()
+        for node in classes.get(name, ()):
+            found |= given_names(node)
+            for base in node.bases:
+                last = ast.unparse(base).partition("[")[0].rpartition(".")[2]
+                found |= given(last) if last != name else set()
+        return found
+
+    return {name: given(name) for name in classes}
+
+
 def touched() -> Iterator[str]:
-    """Private names that are asked of something, in files that use those packages: of `self` where no file of ours
-    gives them, of anything else where the same file doesn't."""
+    """Private names that are asked of something, in files that use those packages: of `self` where neither the class
+    nor a base of ours gives them, of anything else where the same file doesn't."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
-    ours = set().union(*map(given_names, trees.values()))
+    classes = names_of_classes(trees.values())
     for path, tree in trees.items():
         if not re.search(
             rf"^\s*(?:from|import) (?:{'|'.join(THEIRS)})\b", path.read_text(encoding="utf-8"), re.MULTILINE
         ):
             continue
         here = given_names(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in STANDARD:
-                of_self = isinstance(node.value, ast.Name) and node.value.id == "self"
-                if node.attr not in (ours if of_self else here):
+        for owner, node in attributes(tree):
+            if is_private(node.attr) and node.attr not in STANDARD:
+                of_self = owner and isinstance(node.value, ast.Name) and node.value.id == "self"
+                if node.attr not in (classes[owner] if of_self else here):
                     yield node.attr
+
+
+def attributes(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.Attribute]]:
+    """Yield every attribute that is asked for, with the name of the innermost class around it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Attribute):
+            yield owner, node
+        yield from attributes(node, node.name if isinstance(node, ast.ClassDef) else owner)
 
 
 def source_of(owner: type) -> str:

@@ -67,7 +67,10 @@ RequestsFile = Annotated[
         exists=True,
         dir_okay=False,
         rich_help_panel=_FILE,
-        help="JSONL: on each line query, documents and, if need be, top_n, max_length, deadline_ms, class, model.",
+        help=(
+            "JSONL: on each line query, documents and, if need be, top_n, max_length, deadline_ms, class, model, "
+            "tenant, cache_scope."
+        ),
     ),
 ]
 AnswersFile = Annotated[

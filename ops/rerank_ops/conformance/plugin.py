@@ -1,7 +1,7 @@
 """pytest's side of it: the fleet's classes where kombu's and Celery's tests look for theirs, and the outcomes.
 
 Loaded by `-p` before any test module is, so that what those import by name is the fleet's already. Told by environment:
-CONFORMANCE_CONTROL (leave their classes), CONFORMANCE_OUTCOMES (the folder to write the outcomes to).
+CONFORMANCE_CONTROL (leave their classes), CONFORMANCE_OUTCOMES (the file to write the outcomes to).
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ def pytest_runtest_logreport(report: Any) -> None:
     if report.when == "call" or report.failed or report.skipped:
         failed = report.failed or _outcomes.get(report.nodeid) == "failed"
         _outcomes[report.nodeid] = "failed" if failed else str(report.outcome)
+
+
+def pytest_collectreport(report: Any) -> None:
+    """Keep that a file could not be imported: none of its tests is told otherwise."""
+    if report.failed:
+        _outcomes[report.nodeid] = "failed"
 
 
 def pytest_sessionfinish(session: Any) -> None:

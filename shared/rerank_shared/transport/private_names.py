@@ -1,4 +1,4 @@
-"""The private names of kombu and Celery that this package touches, and what for; a test asks whether they still exist.
+"""The private names of others that the fleet touches, and what for; a test asks whether they still exist.
 
 All of `kombu.transport.redis` but its URLs and options is private in effect, so pyproject.toml keeps kombu and Celery
 below their next minor versions. An upgrade begins here: read what these have become, then `make test-kombu`.
@@ -43,4 +43,8 @@ The result backend overrides
 - `celery.backends.redis.RedisBackend._params_from_url`: the fleet's own reading of the URL
 - `celery.backends.redis.RedisBackend._ConnectionPool`: one that waits, where the URL bounds connections
 - `celery.backends.base.KeyValueStoreBackend._store_result`: storing, announcing and completing in one trip
+
+The client's metrics need, where their module is imported again,
+
+- `prometheus_client.registry.CollectorRegistry._names_to_collectors`: the metric that was made under a name
 """

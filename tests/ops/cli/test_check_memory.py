@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from rerank_ops.cli.checks.finding import Finding
-from rerank_ops.cli.checks.memory import TYPICAL_JOB_BYTES, check_memory
+from rerank_ops.cli.checks.memory import CACHED_SCORE_BYTES, TYPICAL_JOB_BYTES, check_memory
 from rerank_producer import RerankClient
+from rerank_shared.cache import ScoreWrites
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.messages import Score
 from rerank_shared.settings import Settings
 from support.full_server import BINARIES, fill_up, small_server
 
@@ -54,20 +55,45 @@ def test_a_server_without_a_limit_has_no_room_to_tell() -> None:
     assert "no maxmemory" in findings["eviction"].message
 
 
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "allkeys-lru"])
+def test_without_a_limit_the_risk_is_the_machine_s_memory(policy: str) -> None:
+    finding = found(policy, limit=0)["eviction"]
+    assert "until the machine has no memory left" in finding.message
+    assert "set maxmemory" in str(finding.fix)
+
+
 @pytest.mark.parametrize(
-    ("policy", "used", "spaces", "status"),
+    ("policy", "used", "expiring", "status", "room"),
     [
-        ("noeviction", 50 * MEGABYTE, {}, "ok"),
-        ("noeviction", 90 * MEGABYTE, {"db0": {"keys": 9, "expires": 9}}, "warn"),
-        ("noeviction", 100 * MEGABYTE, {"db0": {"keys": 9, "expires": 9}}, "fail"),
-        ("volatile-lru", 100 * MEGABYTE, {"db0": {"keys": 9, "expires": 9}}, "ok"),
-        ("volatile-lru", 100 * MEGABYTE, {"db0": {"keys": 9, "expires": 0}}, "fail"),
+        ("noeviction", 50 * MEGABYTE, 0, "ok", 50 * MEGABYTE),
+        ("noeviction", 90 * MEGABYTE, 500_000, "warn", 10 * MEGABYTE),
+        ("noeviction", 100 * MEGABYTE, 500_000, "fail", 0),
+        ("volatile-lru", 100 * MEGABYTE, 500_000, "ok", 500_000 * CACHED_SCORE_BYTES),
+        ("volatile-lru", 100 * MEGABYTE, 10_000, "warn", 10_000 * CACHED_SCORE_BYTES),
+        # A worker writes a handful of them all the time.
+        ("volatile-lru", 100 * MEGABYTE, 9, "fail", 0),
+        ("volatile-lru", 100 * MEGABYTE, 0, "fail", 0),
     ],
 )
-def test_the_room_is_told_in_jobs(policy: str, used: int, spaces: Mapping[str, Any], status: str) -> None:
-    finding = found(policy, used=used, **spaces)["memory"]
+def test_the_room_is_told_in_jobs(policy: str, used: int, expiring: int, status: str, room: int) -> None:
+    finding = found(policy, used=used, db0={"keys": expiring + 9, "expires": expiring})["memory"]
     assert finding.status == status
-    assert f"room for {(100 * MEGABYTE - used) // TYPICAL_JOB_BYTES:,} jobs" in finding.message
+    assert f"for {room // TYPICAL_JOB_BYTES:,} jobs" in finding.message
+    assert ("cached scores" in finding.message) == (policy != "noeviction" and expiring > 0)
+
+
+@pytest.mark.integration
+def test_a_cached_score_takes_what_it_is_said_to_take(settings: Settings) -> None:
+    keys = Keys(settings.namespace)
+    with connect(settings) as client:
+        pipe = client.pipeline(transaction=False)
+        writes = {bytes([number]) * 16: Score(1.0, 20, truncated=False) for number in range(200)}
+        ScoreWrites(writes, 60).add_to(pipe, keys)
+        pipe.execute()
+        taken = [int(client.memory_usage(name) or 0) for name in client.scan_iter(f"{keys.prefix}*")]
+    # The entry among those that have a life-time is not counted to a key.
+    assert len(taken) >= 200
+    assert sum(taken) / len(taken) == pytest.approx(CACHED_SCORE_BYTES, rel=0.3)
 
 
 @pytest.mark.integration

@@ -175,6 +175,9 @@ def test_a_replica_fails() -> None:
         code, report = doctor(RERANK_REDIS_URL=own.url)
     assert code == 1
     assert "is a read-only replica" in report["access"]["message"]
+    # It can be read all the same.
+    assert report["workers"]["message"].startswith("none alive")
+    assert report["backlog"]["message"] == "nothing waits"
 
 
 def test_a_url_that_can_not_be_used_fails_with_its_option() -> None:

@@ -9,6 +9,8 @@ from rerank_ops.cli.checks.finding import Finding
 
 #: What one job of 50 passages of 400 characters takes on the server: text, message, places in queue and ledger.
 TYPICAL_JOB_BYTES = 25_000
+#: What a cached score takes on the server: of what has a life-time there, nearly all are these.
+CACHED_SCORE_BYTES = 120
 _CROWDED = 0.8
 _POLICY_FIX = "set maxmemory-policy to volatile-lru, which takes cached scores alone, or to noeviction"
 _ROOM_FIX = "start more workers; raise maxmemory; or empty the cache with `rerank-fleet cache clear`"
@@ -31,15 +33,16 @@ def check_memory(told: Mapping[str, Any]) -> Iterator[Finding]:
     policy, limit = str(told.get("maxmemory_policy", "unknown")), int(told.get("maxmemory", 0))
     yield _eviction(policy, limit, int(told.get("evicted_keys", 0)))
     if limit:
-        yield _room(policy, limit, int(told.get("used_memory", 0)), has_evictable=_has_evictable(told))
+        evictable_bytes = 0 if policy == "noeviction" else CACHED_SCORE_BYTES * _expiring(told)
+        yield _room(limit, int(told.get("used_memory", 0)), evictable_bytes)
 
 
 def _eviction(policy: str, limit: int, evicted: int) -> Finding:
     named = f"{policy} with {f'maxmemory {_megabytes(limit)}' if limit else 'no maxmemory'}"
-    if policy in _SAFE:
-        if limit:
-            return Finding("eviction", "ok", f"{named}: {_SAFE[policy]}")
+    if not limit:
         return Finding("eviction", "ok", f"{named}: it grows until the machine has no memory left", _LIMIT_FIX)
+    if policy in _SAFE:
+        return Finding("eviction", "ok", f"{named}: {_SAFE[policy]}")
     if policy in _SO_SO:
         return Finding("eviction", "warn", f"{named}: {_SO_SO[policy]}", _POLICY_FIX)
     so_far = f"; {evicted:,} keys so far" if evicted else ""
@@ -47,22 +50,22 @@ def _eviction(policy: str, limit: int, evicted: int) -> Finding:
     return Finding("eviction", "warn", message, _POLICY_FIX)
 
 
-def _room(policy: str, limit: int, used: int, *, has_evictable: bool) -> Finding:
-    left = max(0, limit - used)
-    jobs = left // TYPICAL_JOB_BYTES
-    message = f"{_megabytes(used)} of {_megabytes(limit)} used; room for {jobs:,} jobs of 50 passages"
-    if policy != "noeviction" and has_evictable:
-        return Finding("memory", "ok", f"{message}, and more in place of cached scores")
+def _room(limit: int, used: int, evictable_bytes: int) -> Finding:
+    kept = max(0, used - evictable_bytes)
+    jobs = max(0, limit - kept) // TYPICAL_JOB_BYTES
+    instead = " with that of cached scores" if evictable_bytes else ""
+    message = f"{_megabytes(used)} of {_megabytes(limit)} used; room{instead} for {jobs:,} jobs of 50 passages"
     if jobs == 0:
         return Finding("memory", "fail", f"{message}: new jobs are refused", _ROOM_FIX)
-    if used > _CROWDED * limit:
+    if kept > _CROWDED * limit:
         return Finding("memory", "warn", message, _ROOM_FIX)
     return Finding("memory", "ok", message)
 
 
-def _has_evictable(told: Mapping[str, Any]) -> bool:
+def _expiring(told: Mapping[str, Any]) -> int:
+    """Return how many keys of all databases have a life-time."""
     spaces = (space for name, space in told.items() if name.startswith("db") and isinstance(space, Mapping))
-    return any(space.get("expires", 0) for space in spaces)
+    return sum(int(space.get("expires", 0)) for space in spaces)
 
 
 def _megabytes(size: int) -> str:
