@@ -16,7 +16,7 @@ from typing import Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, ResponseError
 
 from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
 from rerank_shared.connections import CONNECTIONS
@@ -107,6 +107,10 @@ class FleetBackend(RedisBackend):
         # The rest of Celery's defaults says where the server is.
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
         return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Try again after a refusal too, as of a server that became a replica."""
+        return isinstance(exc, ResponseError) or super().exception_safe_to_retry(exc)
 
     def _store_result(
         self,

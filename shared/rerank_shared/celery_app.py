@@ -69,6 +69,8 @@ def _delivery_settings(settings: Settings) -> dict[str, object]:
         "worker_enable_prefetch_count_reduction": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A refusal passes as an outage does: a replica is promoted, a permission given back, a script ends.
+        "broker_channel_error_retry": True,
         "worker_log_format": "%(asctime)s %(levelname)s %(processName)s %(message)s",
         "worker_redirect_stdouts": False,
     }
@@ -80,7 +82,7 @@ def _result_settings(settings: Settings, keys: Keys, *, results: bool) -> dict[s
         "result_backend_transport_options": {"global_keyprefix": keys.prefix},
         "result_expires": settings.result_ttl_s,
         "task_ignore_result": False,
-        # Redis may be away for a moment when a job ends; its scores were paid for, so try for about 20 s.
+        # Redis may be away for a moment when a job ends; its scores were paid for, so try for ten seconds on average.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 24,
         "result_backend_base_sleep_between_retries_ms": 20,

@@ -5,6 +5,7 @@ All files of a model come from the commit that its weights came from, even when 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,8 @@ from rerank_shared.errors import ConfigurationError, ModelUnavailable
 from rerank_shared.exported import refuse_outside
 from rerank_shared.external_data import external_data_names
 
+log = logging.getLogger(__name__)
+
 
 def fetch(
     repo: str, revision: str | None, models: Sequence[str], tokenizer: str, configs: Sequence[str]
@@ -30,7 +33,7 @@ def fetch(
     model keeps weights in come to lie beside it.
 
     Raises ConfigurationError for what can't be a repository, ModelUnavailable if a file does not exist or the hub
-    can't be reached. A config that can't be had is passed over.
+    can't be reached. A config that can't be had is passed over; that nobody could say whether it exists is logged.
     """
     try:
         name, model_path = _fetch_first(repo, revision, models)
@@ -43,6 +46,16 @@ def fetch(
     _, tokenizer_path = _fetch_first(repo, commit, [tokenizer])
     for config in configs:
         if try_to_load_from_cache(repo, config, revision=commit) is None and not _fetch_if_there(repo, commit, config):
+            log.warning(
+                "the hub can't be asked for a model's %s source=hf:%s: a host that has it may cut, prompt or activate "
+                "otherwise. Fetch it once with `hf download %s %s --revision %s`, or copy the cache of a host that has "
+                "asked",
+                config,
+                repo,
+                repo,
+                config,
+                commit,
+            )
             break
     return model_path, tokenizer_path
 

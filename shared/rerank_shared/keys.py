@@ -204,3 +204,5 @@ LATENCY_SLOT_S = 10
 LATENCY_TTL_S = 600
 DEAD_TTL_S = 7 * 86_400
 DEAD_MAX = 1_000
+#: Keys of `Keys.lifetimes` that one sweep ends: more than a process makes between two of its sweeps.
+ENDED_PER_SWEEP = 2_000

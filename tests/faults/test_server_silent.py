@@ -9,13 +9,16 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import redis
 
 from conftest import StartFleet
 from rerank_ops.server import EmbeddedServer
@@ -169,6 +172,61 @@ def test_replica_is_waited_for_until_it_is_promoted(
     admin.replicaof("NO", "ONE")
     wait_until(lambda: fleet.state().workers, "the worker has connected", bound_s=60)
     assert "redis answers" in fleet.log()
+
+
+def make_replica(admin: Any) -> None:
+    admin.replicaof("127.0.0.1", 1)
+
+
+def promote(admin: Any) -> None:
+    admin.replicaof("NO", "ONE")
+
+
+def forbid_scripts(admin: Any) -> None:
+    admin.execute_command("ACL", "SETUSER", "few", "-@scripting")
+
+
+def forbid_one_command(admin: Any) -> None:
+    """One that nothing tries beforehand; the scripts that take jobs need it."""
+    admin.execute_command("ACL", "SETUSER", "few", "-zrange", "-zrangebyscore", "-zpopmin", "-rpop")
+
+
+def permit(admin: Any) -> None:
+    admin.execute_command("ACL", "SETUSER", "few", "+@all")
+
+
+def be_busy(admin: Any) -> None:
+    """Run a script that takes longer than the server allows without a word to others."""
+    admin.config_set("busy-reply-threshold", 100)
+    with suppress(redis.RedisError):
+        admin.eval("local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 4 do end", 0)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "mend"),
+    [(make_replica, promote), (forbid_scripts, permit), (forbid_one_command, permit), (be_busy, permit)],
+    ids=["replica", "scripts", "one_command", "busy"],
+)
+def test_a_worker_that_runs_outlasts_a_refusal(
+    start_fleet: StartFleet,
+    server: EmbeddedServer,
+    settings: Settings,
+    admin: Any,
+    refuse: Callable[[Any], None],
+    mend: Callable[[Any], None],
+) -> None:
+    fleet = living(start_fleet, redis_url=restricted(server, admin, "~*", "&*", "+@all"))
+    wait_until(lambda: "ready" in fleet.log(), "the worker consumes", bound_s=60)
+    before = len(fleet.log().splitlines())
+    refuse(admin)
+    time.sleep(3)
+    mend(admin)
+    with RerankClient(settings) as client:
+        assert client.rerank("which rooms?", passages(3), deadline_ms=60_000).complete
+    assert len(fleet.processes) == 1
+    assert fleet.processes[0].poll() is None
+    assert "Traceback" not in fleet.log()
+    assert len(fleet.log().splitlines()) - before <= 20
 
 
 def test_entries_of_killed_workers_go(start_fleet: StartFleet, settings: Settings, admin: Any) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.model_config import CONFIG_FILES
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 OLD_SHA = "f" * 40
@@ -35,13 +36,18 @@ for source in sys.argv[1:]:
 
 
 def load_in_a_process(*sources: str, **environ: str) -> list[list[Any]]:
-    """Load models where the hub's variables are set, since its library reads them when it is imported."""
+    """Return what is found of models where the hub's variables are set."""
+    return [json.loads(line) for line in run_loads(*sources, **environ).stdout.splitlines()]
+
+
+def run_loads(*sources: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Load models in a process of their own, since the hub's library reads its variables when it is imported."""
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_offline"))}
     command = [sys.executable, "-c", LOADS, *sources]
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
     run = subprocess.run(command, env=clean | quiet | environ, capture_output=True, text=True, check=False, timeout=40)
     assert run.returncode == 0, run.stderr
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return run
 
 
 def write_snapshot(cache: Path, repo: str, sha: str, files: dict[str, str], ref: str | None = None) -> None:
@@ -79,6 +85,22 @@ def test_the_hub_s_cache_is_enough(tmp_path: Path) -> None:
         assert missing[0] == "ModelUnavailable"
         assert what in missing[1]
         assert "hf download" in missing[1]
+
+
+def test_a_config_that_nobody_could_ask_for_is_told(tmp_path: Path) -> None:
+    """A host that could ask may have it, and score otherwise."""
+    files = {"onnx/model.onnx": "main", "tokenizer.json": "{}", "config.json": '{"model_type": "bert"}'}
+    write_snapshot(tmp_path, "org/name", SHA, files, ref="main")
+    environ = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
+    told = run_loads("hf:org/name", **environ).stderr
+    first = next(name for name in CONFIG_FILES if name not in files)
+    assert f"the hub can't be asked for a model's {first} source=hf:org/name: " in told
+    assert f"`hf download org/name {first} --revision {SHA}`" in told
+    absent = tmp_path / "models--org--name" / ".no_exist" / SHA
+    absent.mkdir(parents=True)
+    for name in CONFIG_FILES:
+        (absent / name).touch()
+    assert "the hub can't be asked" not in run_loads("hf:org/name", **environ).stderr
 
 
 def test_a_cache_without_its_branch_says_which_commit_it_has(tmp_path: Path) -> None:

@@ -100,6 +100,15 @@ def test_a_sweep_ends_what_is_over_and_nothing_else(queue: Queueing) -> None:
     assert queue.lasting() == set()
 
 
+def test_a_sweep_keeps_up_with_many_short_jobs(queue: Queueing) -> None:
+    now, pipe = queue.client.time()[0], queue.client.pipeline()
+    for number in range(500):
+        keep(pipe, queue.keys, queue.keys.result(str(number)), b"outcome", now - 1)
+    pipe.execute()
+    sweep(queue.receiver())
+    assert queue.lasting() == set()
+
+
 def test_deaths_are_forgotten_once_a_job_is_done(queue: Queueing) -> None:
     queue.send("unlucky")
     die_of(queue, 2, max_deaths=3)

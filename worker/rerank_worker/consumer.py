@@ -19,6 +19,7 @@ from celery.app.task import Context
 from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from redis import ResponseError
 
 from rerank_shared.celery_app import TASK_NAME
 from rerank_shared.connections import OUTAGES_AND_REFUSALS
@@ -62,10 +63,12 @@ class _FleetConsumer(Consumer):
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Give the connection up, but not the jobs that were taken on it."""
+        """Give the connection up, but not the jobs that were taken on it; after a refusal, rest before the next."""
         if self.task_consumer is not None:
             self.task_consumer.channel.do_restore = False
         super().on_connection_error_after_connected(exc)
+        if isinstance(exc, ResponseError):
+            self.server.rest(maybe_shutdown)
 
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Acknowledge or reject soon, by other means if the message's own channel has been closed by then."""

@@ -49,13 +49,17 @@ class ServerWait:
         pause_s = _FIRST_PAUSE_S
         while (told := self._look()) is not None and told[0].kind != "out_of_memory":
             self._tell(told)
-            end = time.monotonic() + pause_s
-            while time.monotonic() < end:
-                stop_if_asked()
-                self.sleep(_STEP_S)
+            self.rest(stop_if_asked, pause_s)
             pause_s = min(_LONGEST_PAUSE_S, 1.5 * pause_s)
-            stop_if_asked()
         self._tell(told)
+
+    def rest(self, stop_if_asked: Callable[[], None], pause_s: float = _LONGEST_PAUSE_S) -> None:
+        """Return after a pause, during which `stop_if_asked` is called as in `wait`."""
+        end = time.monotonic() + pause_s
+        while time.monotonic() < end:
+            stop_if_asked()
+            self.sleep(_STEP_S)
+        stop_if_asked()
 
     def _look(self) -> tuple[Outage, str] | None:
         """Return what is wrong, with words for it."""

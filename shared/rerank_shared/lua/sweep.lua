@@ -2,11 +2,12 @@
 -- keys whose time is over, and records of jobs that are too old. Returns the records of jobs set aside.
 --
 -- ARGV[3]  a lease's life-time, seconds
--- ARGV[4]  leases, keys and records to look at, at most
+-- ARGV[4]  leases and records to look at, at most
 -- ARGV[5]  deaths at which a job is set aside
 -- ARGV[6]  life-time of a count of deaths, seconds
 -- ARGV[7]  life-time of a record, seconds
 -- ARGV[8]  records to keep, at most
+-- ARGV[9]  keys to end, at most
 local now = now_s()
 
 local function drop(job_ids)
@@ -35,7 +36,7 @@ local function set_aside(job_id, class, raw, deaths, holder)
 end
 
 write_at_any_limit()
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', LIFETIMES, '-inf', exact(now), 'LIMIT', 0, ARGV[4])) do
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', LIFETIMES, '-inf', exact(now), 'LIMIT', 0, ARGV[9])) do
   end_key(key)
 end
 drop(redis.call('ZRANGEBYSCORE', DEAD_INDEX, '-inf', exact(now - ARGV[7]), 'LIMIT', 0, ARGV[4]))

@@ -6,10 +6,16 @@ bell, and to sit on it would let a job wait although another worker is idle.
 
 from __future__ import annotations
 
+import logging
 from queue import Empty
 from typing import Any
 
 from kombu.transport import redis
+from redis import ResponseError
+
+from rerank_shared.outage import outage_of
+
+log = logging.getLogger(__name__)
 
 
 class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
@@ -29,9 +35,12 @@ class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
             raise
 
     def maybe_restore_messages(self) -> None:
-        """As kombu's."""
+        """As kombu's, but a refusal is left to the next look: an event loop would log a trace of each."""
         self._looked = True
-        super().maybe_restore_messages()
+        try:
+            super().maybe_restore_messages()
+        except ResponseError as error:
+            log.debug("leases not swept: redis %s", outage_of(error).says)
 
     def _pause_brpop(self, channel: Any, fileno: int) -> None:
         """Keep listening where jobs are consumed."""

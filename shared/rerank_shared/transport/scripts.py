@@ -13,7 +13,16 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S, DEATHS_TTL_S, FAIR_TTL_S, JOB_CLASSES, JobClass, Keys
+from rerank_shared.keys import (
+    DEAD_MAX,
+    DEAD_TTL_S,
+    DEATHS_TTL_S,
+    ENDED_PER_SWEEP,
+    FAIR_TTL_S,
+    JOB_CLASSES,
+    JobClass,
+    Keys,
+)
 from rerank_shared.transport.urgency_headers import Urgency
 
 _LUA = resources.files("rerank_shared").joinpath("lua")
@@ -127,7 +136,8 @@ class QueueScripts:
 
         Returns the records of jobs that were set aside.
         """
-        dead: list[bytes] = self._run(SWEEP, client, lease_s, limit, max_deaths, DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX)
+        life = DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX, ENDED_PER_SWEEP
+        dead: list[bytes] = self._run(SWEEP, client, lease_s, limit, max_deaths, *life)
         return dead
 
     def purge(self, client: Any, job_class: JobClass) -> int:
