@@ -142,6 +142,8 @@ def test_more_tokens_a_document_than_the_model_reads_are_not_paid(guarded: Guard
 
 
 def test_pairs_of_many_queries_are_paid_together_or_not_at_all(guarded: Guarded) -> None:
+    # A full bucket lets anything go, and leaves a debt.
+    guarded.post("thrifty", body={"query": "q", "documents": ["what a thrifty key has scored first"]})
     before = left(guarded)
     queries = [f"query {number} of those that nobody can pay" for number in range(40)]
     pairs = {"queries": queries, "documents": ["word " * 2_000] * 40}

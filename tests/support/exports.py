@@ -19,6 +19,7 @@ from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs
 from rerank_ops.export.graph.draft import OPSET
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.catalogue import load_files
+from rerank_shared.cpu import host_features
 from rerank_shared.digest import file_digest
 from rerank_shared.manifest import Manifest, Origin, Quality, write_manifest
 from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
@@ -84,14 +85,15 @@ def random_body(seed: int = 0) -> Body:
 def write_export(
     directory: Path, precision: PrecisionName = "fp32", plans: Sequence[PlanName] = PLANS, seed: int = 0
 ) -> Path:
-    """Write an exported model that passed its gate, and return its directory."""
+    """Write an exported model that passed its gate, for this kind of CPU, and return its directory."""
     directory.mkdir(parents=True)
     shutil.copy(load_files(Settings().model).tokenizer_path, directory / "tokenizer.json")
     config = {"model_type": "bert", "max_position_embeddings": MAX_LENGTH}
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     calibration = [(pair.ids, pair.type_ids) for pair in pairs_of(range(16, 200, 12))]
     body = random_body(seed)
-    save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration), plans))
+    weight_bits = 7 if host_features().saturates else 8
+    save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration, weight_bits), plans))
     manifest = Manifest(
         model=f"tests/random-{seed}",
         source=Origin(kind="directory", name="random", digest="0" * 64),
