@@ -67,6 +67,8 @@ class Outage:
         """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
         if tls and self in (_NO_TLS, _SILENT):
             return _SPEAKS_NONE
+        if self == _NO_REDIS:
+            return "Set RERANK_REDIS_URL to a Redis server."
         hint = (f"{_SPEAKS_NONE} {_ASKS_CLIENTS}" if tls else _SPEAKS_TLS) if self == _CLOSED else ""
         return hint + _REMEDIES[self.kind]
 
@@ -76,6 +78,7 @@ _SILENT = Outage("silent", "does not answer in time")
 _SPEAKS_NONE = "If the server does not speak TLS, RERANK_REDIS_URL starts with redis://, not rediss://."
 _ASKS_CLIENTS = "If it asks for a client certificate, set ssl_certfile and ssl_keyfile in RERANK_REDIS_URL. "
 _SPEAKS_TLS = "If it speaks TLS, RERANK_REDIS_URL starts with rediss://. "
+_NO_REDIS = Outage("refused", "answers in a way that Redis does not")
 _NO_TLS = Outage("tls", "does not speak TLS on this port")
 
 
@@ -93,6 +96,8 @@ def outage_of(error: BaseException) -> Outage:
     for each in chain:
         if isinstance(each, OSError) and (found := _system(each)) is not None:
             return found
+    if any(isinstance(each, redis.InvalidResponse) for each in chain):
+        return _NO_REDIS
     if any(isinstance(each, redis.ConnectionError) for each in chain):
         return _CLOSED
     return Outage("refused", f"can't be used ({type(error).__name__})")

@@ -14,7 +14,7 @@ from rerank_shared import wire
 from rerank_shared.backend import Completion
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.celery_app import TASK_NAME
-from rerank_shared.connections import OUTAGES
+from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.errors import RerankError
 from rerank_shared.messages import Job, Outcome, Score
 from rerank_shared.outage import outage_of
@@ -50,7 +50,7 @@ def register(
                 return _answer(self.request, job, waits)
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
-            except OUTAGES as error:
+            except OUTAGES_AND_REFUSALS as error:
                 raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
             except RerankError as error:
                 metrics.JOBS.labels(job.job_class, error.code).inc()
@@ -63,7 +63,7 @@ def register(
     # Celery drops what was revoked before a thread had it, without a word to the task.
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
-        with suppress(*OUTAGES, RerankError):
+        with suppress(*OUTAGES_AND_REFUSALS, RerankError):
             completion_of(wire.decode_job(request.args[0]), None).run(answerer.client)
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
