@@ -113,7 +113,8 @@ OPTIONS: dict[str, _Option] = {
 def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
     """Return the options that a URL's query gives, by redis-py's names. Raises ConfigurationError."""
     found: dict[str, Any] = {}
-    for written, text in parse_qsl(query, keep_blank_values=True):
+    # A plus is one before the ? as well; parse_qsl would make a space of it, as forms have it.
+    for written, text in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         name = _ALIASES.get(written, written)
         if (option := OPTIONS.get(name)) is None or scheme not in option.schemes:
             # A password with a & in it, written as it is, would end here.

@@ -47,6 +47,19 @@ def test_database_user_and_password_stand_in_either_place(text: str, expected: d
     assert RedisUrl.parse(text).connection_kwargs() == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://a+b:c+%2B%20d@h",
+        "redis://h?username=a+b&password=c+%2B%20d",
+        "redis://a+b:c+%2B%20d@h?username=a+b&password=c+%2B%20d",
+    ],
+)
+def test_a_plus_is_a_plus_in_either_place(text: str) -> None:
+    url = RedisUrl.parse(text)
+    assert (url.username, url.password) == ("a+b", "c++ d")
+
+
 #: A value that each option may have, and what redis-py gets for it.
 GOOD: dict[str, tuple[str, object]] = {
     "db": ("3", 3),
