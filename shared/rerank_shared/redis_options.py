@@ -37,7 +37,7 @@ def refused(why: str) -> ConfigurationError:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """`read` raises ValueError, KeyError or AttributeError for what is not `allowed`."""
+    """`read` raises ValueError or KeyError for what is not `allowed`."""
 
     read: Callable[[str], Any]
     allowed: str
