@@ -26,7 +26,7 @@ from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S
 from rerank_producer.revoking import Revoker
 from rerank_shared.cache import Lookup, LookupCounter
-from rerank_shared.connections import OUTAGES, connect_async, most_connections, outages_told
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect_async, most_connections, outages_told
 from rerank_shared.keys import Keys
 from rerank_shared.messages import Score
 from rerank_shared.settings import Settings
@@ -164,7 +164,7 @@ class AsyncPort:
     async def _say_goodbye(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
         self._counter.add_to(pipe)
-        with contextlib.suppress(*OUTAGES):
+        with contextlib.suppress(*OUTAGES_AND_REFUSALS):
             await pipe.execute()
 
     async def _subscribed(self, waiters: Sequence[Waiter]) -> None:

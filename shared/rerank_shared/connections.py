@@ -47,8 +47,9 @@ OUTAGES: tuple[type[BaseException], ...] = (
     OperationalError,
     OSError,
 )
-#: The same for who only wants to try again later: a full server or a replica answers, but with a refusal.
-OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.ResponseError)
+#: The same for who only wants to try again later: a full server or a replica answers, but with a refusal. One without
+#: the database does so while redis-py connects, and what is no Redis may answer anything.
+OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.ResponseError, redis.InvalidResponse)
 _ALL: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 
 

@@ -66,15 +66,19 @@ class Outage:
     def remedy(self, *, tls: bool) -> str:
         """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
         if tls and self in (_NO_TLS, _SILENT):
-            return "If the server does not speak TLS, RERANK_REDIS_URL starts with redis://, not rediss://."
-        hint = (_ASKS_CLIENTS if tls else _SPEAKS_TLS) if self == _CLOSED else ""
+            return _SPEAKS_NONE
+        if self == _NO_REDIS:
+            return "Set RERANK_REDIS_URL to a Redis server."
+        hint = (f"{_SPEAKS_NONE} {_ASKS_CLIENTS}" if tls else _SPEAKS_TLS) if self == _CLOSED else ""
         return hint + _REMEDIES[self.kind]
 
 
 _CLOSED = Outage("unreachable", "can't be reached: it closed the connection")
 _SILENT = Outage("silent", "does not answer in time")
+_SPEAKS_NONE = "If the server does not speak TLS, RERANK_REDIS_URL starts with redis://, not rediss://."
 _ASKS_CLIENTS = "If it asks for a client certificate, set ssl_certfile and ssl_keyfile in RERANK_REDIS_URL. "
 _SPEAKS_TLS = "If it speaks TLS, RERANK_REDIS_URL starts with rediss://. "
+_NO_REDIS = Outage("refused", "answers in a way that Redis does not")
 _NO_TLS = Outage("tls", "does not speak TLS on this port")
 
 
@@ -92,6 +96,8 @@ def outage_of(error: BaseException) -> Outage:
     for each in chain:
         if isinstance(each, OSError) and (found := _system(each)) is not None:
             return found
+    if any(isinstance(each, redis.InvalidResponse) for each in chain):
+        return _NO_REDIS
     if any(isinstance(each, redis.ConnectionError) for each in chain):
         return _CLOSED
     return Outage("refused", f"can't be used ({type(error).__name__})")
@@ -138,8 +144,11 @@ def _forbidden(text: str) -> str:
 def _tls(error: ssl.SSLError) -> Outage:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Outage("tls", f"has a certificate that is not trusted here: {error.verify_message.rstrip('.')}")
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        # No setting need be wrong: a server that has maxclients, or a proxy without its server, ends the handshake so.
+        return _CLOSED
     reason = getattr(error, "reason", None) or "unknown reason"
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return _NO_TLS
     return Outage("tls", f"can't agree on TLS with this client: {reason.replace('_', ' ').lower()}")
 

@@ -6,7 +6,6 @@ They are those that redis-py reads from a URL, less those by which the fleet wou
 
 from __future__ import annotations
 
-import math
 import re
 import ssl
 from collections.abc import Callable
@@ -22,6 +21,9 @@ _ALIASES = {"virtual_host": "db"}
 _BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _REQUIREMENTS = {name: name for name in ("required", "optional", "none")}
 _REQUIREMENTS |= {f"cert_{name}": name for name in _REQUIREMENTS}
+#: The bounds end far above what anybody needs, and below what a socket or the server can't read or memory can't hold.
+_DAY_S = 86_400
+_MOST_DB, _MOST_READ_BYTES, _MOST_CONNECTIONS = 999_999_999, 16 * 1024 * 1024, 100_000
 _TLS_VERSIONS = {
     **{version.name.lower(): version for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)},
     **{str(int(version)): version for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)},
@@ -35,7 +37,7 @@ def refused(why: str) -> ConfigurationError:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """`read` raises ValueError, KeyError or AttributeError for what is not `allowed`."""
+    """`read` raises ValueError or KeyError for what is not `allowed`."""
 
     read: Callable[[str], Any]
     allowed: str
@@ -43,9 +45,9 @@ class _Option:
     secret: bool = False
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if (value := int(text)) < least:
+        if not least <= (value := int(text)) <= most:
             raise ValueError(text)
         return value
 
@@ -53,7 +55,7 @@ def _whole(least: int) -> Callable[[str], int]:
 
 
 def _seconds(text: str) -> float:
-    if not 0 < (value := float(text)) < math.inf:
+    if not 0 < (value := float(text)) <= _DAY_S:
         raise ValueError(text)
     return value
 
@@ -71,7 +73,7 @@ def _verify_flags(text: str) -> list[ssl.VerifyFlags]:
 _TCP: tuple[Scheme, ...] = ("redis", "rediss")
 _TLS: tuple[Scheme, ...] = ("rediss",)
 _BOOLEAN = "true or false"
-_SECONDS = "seconds above 0"
+_SECONDS = f"seconds above 0, {_DAY_S} at most"
 _FLAGS = "names of ssl.VerifyFlags with commas between them"
 _PATH, _SECRET = "a path", "any text"
 
@@ -81,17 +83,17 @@ def _boolean(text: str) -> bool:
 
 
 OPTIONS: dict[str, _Option] = {
-    "db": _Option(_whole(0), "a number from 0"),
+    "db": _Option(_whole(0, _MOST_DB), f"a number from 0 to {_MOST_DB}"),
     "username": _Option(str, _SECRET),
     "password": _Option(str, _SECRET, secret=True),
     "protocol": _Option(lambda text: {"2": 2, "3": 3}[text], "2 or 3"),
     "socket_timeout": _Option(_seconds, _SECONDS),
     "socket_connect_timeout": _Option(_seconds, _SECONDS),
     "socket_keepalive": _Option(_boolean, _BOOLEAN, _TCP),
-    "socket_read_size": _Option(_whole(1), "bytes, from 1"),
+    "socket_read_size": _Option(_whole(1, _MOST_READ_BYTES), f"bytes, from 1 to {_MOST_READ_BYTES}"),
     "retry_on_timeout": _Option(_boolean, _BOOLEAN),
-    "health_check_interval": _Option(_whole(0), "whole seconds from 0"),
-    "max_connections": _Option(_whole(1), "a number from 1"),
+    "health_check_interval": _Option(_whole(0, _DAY_S), f"whole seconds from 0 to {_DAY_S}"),
+    "max_connections": _Option(_whole(1, _MOST_CONNECTIONS), f"a number from 1 to {_MOST_CONNECTIONS}"),
     "client_name": _Option(_client_name, "printable ASCII without spaces"),
     "ssl_cert_reqs": _Option(lambda text: _REQUIREMENTS[text.lower()], "required, optional or none", _TLS),
     "ssl_ca_certs": _Option(str, _PATH, _TLS),
@@ -111,7 +113,8 @@ OPTIONS: dict[str, _Option] = {
 def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
     """Return the options that a URL's query gives, by redis-py's names. Raises ConfigurationError."""
     found: dict[str, Any] = {}
-    for written, text in parse_qsl(query, keep_blank_values=True):
+    # A plus is one before the ? as well; parse_qsl would make a space of it, as forms have it.
+    for written, text in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         name = _ALIASES.get(written, written)
         if (option := OPTIONS.get(name)) is None or scheme not in option.schemes:
             # A password with a & in it, written as it is, would end here.

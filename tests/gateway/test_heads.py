@@ -169,6 +169,32 @@ def test_a_body_that_nobody_reads_any_more_can_not_hold_a_connection(start_gatew
         assert read(connection).startswith(b"HTTP/1.1 405")
 
 
+def test_the_body_of_a_request_that_was_sent_before_the_answer_to_another_is_not_cut(
+    start_gateway: StartGateway,
+) -> None:
+    gateway = start_gateway(head_timeout_s=0.3)
+    head = b"POST /v2/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+    with connected(gateway) as connection:
+        connection.sendall(head + b"[]" + head + b"[")
+        assert answered(connection).startswith(b"HTTP/1.1 400")
+        # The subject of the test is that nothing happens in a time longer than the limit.
+        time.sleep(0.9)
+        connection.sendall(b"]")
+        assert answered(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_nobody_reads_of_a_request_sent_early_can_not_hold_a_connection_either(
+    start_gateway: StartGateway,
+) -> None:
+    gateway = start_gateway(head_timeout_s=0.3)
+    with connected(gateway) as connection:
+        early = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        connection.sendall(FIRST + b"\r\n" + early)
+        answer = read(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 405" in answer
+
+
 def test_an_answer_that_is_under_way_is_not_cut_by_what_was_sent_too_early(start_gateway: StartGateway) -> None:
     gateway = start_gateway(head_timeout_s=0.2)
     with gateway.client() as http:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from producer.echo_worker import announce
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.connections import connect
@@ -50,6 +52,20 @@ async def test_asyncio_client_with_old_connections_as_well(server: EmbeddedServe
         server.restart()
         assert not (await client.rerank("q", ["a"], deadline_ms=100)).complete
         assert queued(settings) in (1, 2)
+
+
+async def test_a_refused_farewell_does_not_keep_an_asyncio_client_open(
+    server: EmbeddedServer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = AsyncRerankClient(settings)
+    with connect(settings) as admin:
+        announce(admin, settings)
+        await client.rerank("q", ["a"], deadline_ms=100)
+        admin.execute_command("ACL", "SETUSER", "default", "-@scripting")
+        await client.close()
+        gc.collect()
+        assert "never retrieved" not in caplog.text
+        await asyncio.to_thread(wait_until, lambda: len(admin.client_list()) == 1, "its connections are closed")
 
 
 async def test_job_that_the_server_forgot_is_sent_again_when_it_is_back(

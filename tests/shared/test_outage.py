@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -109,6 +110,19 @@ def test_missing_database_is_told(server: EmbeddedServer, admin: Any) -> None:
 )  # fmt: skip
 def test_replies_without_a_class_of_their_own(text: str, kind: OutageKind) -> None:
     assert outage_of(redis.ResponseError(text)).kind == kind
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol"),
+        ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "TLS/SSL connection has been closed (EOF)"),
+        ssl.SSLSyscallError(ssl.SSL_ERROR_SYSCALL, "Some I/O error occurred"),
+    ],
+)
+def test_a_lost_tls_connection_is_no_wrong_setting(error: ssl.SSLError) -> None:
+    found = outage_of(error)
+    assert (found.kind, found.lasts) == ("unreachable", False)
 
 
 def test_document_can_not_choose_the_words() -> None:

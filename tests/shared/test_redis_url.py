@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def test_a_url_says_where_and_who() -> None:
 )  # fmt: skip
 def test_database_user_and_password_stand_in_either_place(text: str, expected: dict[str, object]) -> None:
     assert RedisUrl.parse(text).connection_kwargs() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://a+b:c+%2B%20d@h",
+        "redis://h?username=a+b&password=c+%2B%20d",
+        "redis://a+b:c+%2B%20d@h?username=a+b&password=c+%2B%20d",
+    ],
+)
+def test_a_plus_is_a_plus_in_either_place(text: str) -> None:
+    url = RedisUrl.parse(text)
+    assert (url.username, url.password) == ("a+b", "c++ d")
 
 
 #: A value that each option may have, and what redis-py gets for it.
@@ -91,11 +105,21 @@ BAD = {
     "ssl_include_verify_flags": "VERIFY_NOTHING",
     "ssl_exclude_verify_flags": "",
 }
+#: The most that each number may be, and more than that: a socket can't take it, memory can't hold it.
+LARGEST = {
+    "db": ("999999999", "1000000000"),
+    "socket_timeout": ("86400", "1e10"),
+    "socket_connect_timeout": ("86400", "86400.1"),
+    "socket_read_size": ("16777216", "99999999999999999999"),
+    "health_check_interval": ("86400", "1" + 400 * "0"),
+    "max_connections": ("100000", "100001"),
+}
 
 
 def test_every_option_is_tried_here() -> None:
     assert GOOD.keys() == OPTIONS.keys()
     assert BAD.keys() < OPTIONS.keys()
+    assert LARGEST.keys() < OPTIONS.keys()
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -113,6 +137,21 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(name: str) -> None:
         load_settings(redis_url=f"rediss://h?{name}={BAD[name]}")
     assert name in told.value.message
     assert OPTIONS[name].allowed in told.value.message
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_a_number_that_is_too_large_is_refused_with_the_most_that_is_allowed(name: str) -> None:
+    most, more = LARGEST[name]
+    RedisUrl.parse(f"redis://h?{name}={most}")
+    with pytest.raises(ConfigurationError) as told:
+        load_settings(redis_url=f"redis://h?{name}={more}")
+    assert name in told.value.message
+    assert most in told.value.message
+
+
+def test_the_longest_time_is_one_that_a_socket_takes() -> None:
+    with socket.socket() as tried:
+        tried.settimeout(float(LARGEST["socket_timeout"][0]))
 
 
 @pytest.mark.parametrize(

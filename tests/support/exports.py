@@ -92,14 +92,16 @@ def write_export(
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     calibration = [(pair.ids, pair.type_ids) for pair in pairs_of(range(16, 200, 12))]
     body = random_body(seed)
-    weight_bits = 7 if host_features().saturates else 8
-    save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration, weight_bits), plans))
+    reduced_range = host_features().saturates
+    arithmetic = arithmetic_of(precision, body, calibration, weight_bits=7 if reduced_range else 8)
+    save_graphs(directory, build_graphs(body, arithmetic, plans))
     manifest = Manifest(
         model=f"tests/random-{seed}",
         source=Origin(kind="directory", name="random", digest="0" * 64),
         family="bert",
         surgery=True,
         precision=precision,
+        reduced_range=reduced_range,
         opset=OPSET,
         versions={},
         max_length=MAX_LENGTH,

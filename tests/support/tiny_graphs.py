@@ -28,11 +28,14 @@ def write_tiny(
     mask: int | None = None,
     weights: type[np.generic] = np.float32,
     flat: bool = False,
+    labels: int = 1,
     extra_output: bool = False,
     nan: bool = False,
     data_file: str | None = None,
 ) -> Path:
     """Write the graph and return its path; with every option its logit is the same, but where it ends in NaN.
+
+    With `labels` each pair has it as often, and the graph does not say how often.
 
     Logits lie between -6 and 6 or so, one a pair by its ids' mean embedding.
     """
@@ -42,14 +45,17 @@ def write_tiny(
     # A classifier's two labels whose difference is the logit.
     if ending == "softmax of two":
         head = np.concatenate([np.zeros_like(head), head], axis=1)
+    head = np.repeat(head, labels, axis=1)
     tensors = {"table": random.normal(size=(_VOCABULARY, _WIDTH)), "head": head}
     types = {"input_ids": ids, "attention_mask": mask or ids, "token_type_ids": ids}
+    axes = ["batch"] if flat else ["batch", "labels" if labels > 1 else 1]
     graph = helper.make_graph(
         [
             helper.make_node("Gather", ["table", "input_ids"], ["tokens"]),
             helper.make_node("ReduceMean", ["tokens"], ["mean"], axes=[1], keepdims=0),
             helper.make_node("MatMul", ["mean", "head"], ["raw"]),
-            helper.make_node("Cast", ["raw"], ["scores"], to=TensorProto.FLOAT),
+            *([helper.make_node("Compress", ["raw", "kept"], ["some"], axis=1)] if labels > 1 else []),
+            helper.make_node("Cast", ["some" if labels > 1 else "raw"], ["scores"], to=TensorProto.FLOAT),
             *_end(ending, flat=flat),
         ],
         "tiny",
@@ -57,12 +63,15 @@ def write_tiny(
         [
             *([helper.make_tensor_value_info("mean", helper.np_dtype_to_tensor_dtype(np.dtype(weights)), ["batch", 4])]
               if extra_output else []),
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch"] if flat else ["batch", 1]),
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes),
         ],
         [numpy_helper.from_array(array.astype(weights), name) for name, array in tensors.items()],
     )  # fmt: skip
     if ending == "softmax of two":
         graph.initializer.append(numpy_helper.from_array(np.array([1]), "second"))
+    if labels > 1:
+        # Nobody can tell without running it how many a Compress keeps.
+        graph.initializer.append(numpy_helper.from_array(np.ones(labels, dtype=np.bool_), "kept"))
     if flat:
         graph.initializer.append(numpy_helper.from_array(np.array([1]), "labels_axis"))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)

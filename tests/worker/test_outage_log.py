@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 
@@ -33,6 +34,32 @@ def test_an_outage_among_the_arguments_becomes_words() -> None:
     assert tell_outages_in_words(made)
     assert "bread" not in made.getMessage()
     assert "can't be reached" in made.getMessage()
+
+
+def test_a_refusal_among_the_arguments_becomes_words() -> None:
+    refusal = redis.ResponseError("Command # 1 (SET k bread city market) of pipeline caused error: OOM command")
+    made = record("celery.worker", "lost (%r)", refusal)
+    assert tell_outages_in_words(made)
+    assert made.getMessage() == "lost ('has reached its memory limit (maxmemory) and takes no more')"
+
+
+def test_an_error_of_the_disk_is_told_as_one() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    made = record("rerank_worker.engine.packed", "weights not packed error=%r", full)
+    assert tell_outages_in_words(made)
+    assert made.getMessage() == "weights not packed error=OSError(28, 'No space left on device')"
+    made = record("rerank_worker.engine.packed", "weights not packed", error=full)
+    assert tell_outages_in_words(made)
+    told = logging.Formatter().format(made)
+    assert told.startswith("weights not packed\nTraceback")
+    assert "redis" not in told
+
+
+@pytest.mark.parametrize("name", ["celery.worker.consumer.consumer", "kombu.asynchronous.hub"])
+def test_a_lost_socket_of_celery_is_an_outage(name: str) -> None:
+    made = record(name, "lost", error=ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
+    assert tell_outages_in_words(made)
+    assert logging.Formatter().format(made) == "lost: redis can't be reached: Connection refused"
 
 
 def test_what_is_said_of_each_job_at_each_try_is_left_out() -> None:

@@ -59,6 +59,14 @@ def test_a_softmax_over_one_label_is_no_score(tmp_path: Path) -> None:
         PlainEngine(write_tiny(tmp_path / "model.onnx", "softmax of one"))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_classifier_whose_labels_have_no_fixed_number_is_told(tmp_path: Path, count: int) -> None:
+    engine = PlainEngine(write_tiny(tmp_path / "model.onnx", labels=2))
+    told = rf"'logits' has shape \[{count}, 2\] for a batch of {count}: a reranker has one logit a pair"
+    with pytest.raises(ConfigurationError, match=told):
+        engine.score(PAIRS[:1] * count)
+
+
 def test_an_input_of_another_kind_is_told(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "model.onnx", mask=TensorProto.INT16)
     with pytest.raises(ConfigurationError, match=r"takes attention_mask \(tensor\(int16\)\)"):

@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 
+from rerank_ops.server import EmbeddedServer
 from rerank_shared import wire
 from rerank_shared.catalogue import load_files
 from rerank_shared.celery_app import TASK_NAME, make_celery
@@ -67,6 +68,14 @@ def test_job_whose_text_can_not_be_read_now_goes_back() -> None:
 def test_second_delivery_goes_back_while_nobody_can_say_whether_it_was_answered() -> None:
     with worker_of(AWAY) as (app, _), pytest.raises(Reject) as rejected:
         run(app, make_job(AWAY, "q", ["d"], attempt=2))
+    assert rejected.value.requeue is True
+
+
+@pytest.mark.integration
+def test_job_goes_back_while_the_server_refuses_to_be_connected_to(server: EmbeddedServer) -> None:
+    lacking = load_settings(redis_url=f"{server.url}?db=99", namespace="away")
+    with worker_of(lacking) as (app, _), pytest.raises(Reject, match="has no such database") as rejected:
+        run(app, make_job(lacking, "q", ["d"], attempt=2))
     assert rejected.value.requeue is True
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from rerank_shared.catalogue import load_files
-from rerank_shared.errors import ModelDamaged
+from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import Settings
 from rerank_worker.engine import PlainEngine
@@ -102,6 +102,13 @@ def test_a_damaged_graph_is_told_before_it_takes_jobs(tmp_path: Path) -> None:
     engine = PlainEngine(write_tiny(tmp_path / "model.onnx", nan=True))
     with pytest.raises(ModelDamaged, match="gives nan"):
         warm_up(engine, TOKENIZER, Pace(), 64, budget_tokens=64)
+
+
+def test_a_classifier_is_told_as_one_and_not_as_damaged(tmp_path: Path) -> None:
+    engine = PlainEngine(write_tiny(tmp_path / "model.onnx", labels=2))
+    with pytest.raises(ConfigurationError, match=r"^the model's output 'logits' has shape \[1, 2\]") as caught:
+        warm_up(engine, TOKENIZER, Pace(), 64, budget_tokens=64)
+    assert not isinstance(caught.value, ModelDamaged)
 
 
 def test_the_length_that_still_runs_is_told(tmp_path: Path) -> None:

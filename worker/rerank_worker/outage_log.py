@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import logging
 
-from rerank_shared.connections import OUTAGES
+import redis
+from kombu.exceptions import OperationalError
+
 from rerank_shared.outage import outage_of
 
 #: Says of each job in hand, at each try, that its result could not be stored yet.
 _REPEATS = "celery.backends.base"
+#: Whose OSError is that of a socket to Redis. A worker's own may be of its disk, and keeps its trace.
+_CONNECTING = ("celery.", "kombu.")
 
 
 def tell_outages_in_words(record: logging.LogRecord) -> bool:
     """Take traces and redis-py's own text out of a record; returns whether it is to be logged at all."""
     error = record.exc_info[1] if record.exc_info else None
-    is_outage = isinstance(error, (*OUTAGES,))
+    is_outage = isinstance(error, redis.ConnectionError | redis.TimeoutError | OperationalError) or (
+        isinstance(error, OSError) and record.name.startswith(_CONNECTING)
+    )
     if is_outage and record.name == _REPEATS and record.levelno < logging.ERROR:
         return False
     if isinstance(record.args, tuple):
@@ -30,4 +36,4 @@ def tell_outages_in_words(record: logging.LogRecord) -> bool:
 
 
 def _in_words(arg: object) -> object:
-    return outage_of(arg).says if isinstance(arg, OUTAGES) else arg
+    return outage_of(arg).says if isinstance(arg, redis.RedisError | OperationalError) else arg

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rerank_shared.access import find_lacks, worst
-from rerank_shared.connections import OUTAGES, connect, told_of
+from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, told_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
 from rerank_shared.outage import Outage, outage_of
@@ -70,7 +70,7 @@ class ServerWait:
             if lack is None:
                 return None
             outage, doing = lack.outage, f"a worker tried to {lack.needs}"
-        except OUTAGES as error:
+        except OUTAGES_AND_REFUSALS as error:
             outage = outage_of(error)
         return outage, told_of(outage, self.settings, doing)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rerank_shared.errors import ModelDamaged
+from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_worker.engine import Engine
 from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import PairTokenizer
@@ -35,8 +35,8 @@ def warm_up(
     """Run pairs of doubling length until one takes long or has `max_length`; returns the seconds it took.
 
     `together`: pairs share a run, so each length is run in the largest batch that the plan allows, as a device wants
-    it; else in one pair. Raises ModelDamaged if the model can't run or gives no numbers: it must not take jobs that it
-    would fail.
+    it; else in one pair. A model must not take jobs that it would fail. Raises ConfigurationError if it is no reranker,
+    ModelDamaged if it can't run or gives no numbers.
     """
     started = time.perf_counter()
     scored = 0
@@ -47,6 +47,9 @@ def warm_up(
         begun = time.perf_counter()
         try:
             logits = engine.score([pairs[i] for i in run])
+        except ConfigurationError:
+            # No cross-encoder, which its first run shows.
+            raise
         except Exception as error:
             # onnxruntime's exceptions share no base class below Exception.
             raise _damaged(f"can't score plain English text of {pair.tokens} tokens: {error}", scored) from None

@@ -101,9 +101,12 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Give what is left of an answered request as long as a head: nobody reads it any more."""
+        """Give what is left of an answered request as long as a head: nobody reads it any more.
+
+        A client that does not wait for answers may be sending the body of the next request, whose turn it is now.
+        """
         super().on_response_complete()
-        if not self._reading_head and not self.transport.is_closing():
+        if not self._reading_head and not self._answering() and not self.transport.is_closing():
             self._stop_timer()
             self._start_timer()
 

@@ -44,8 +44,14 @@ class Signature:
         return {name: values[name].astype(dtype, copy=False) for name, dtype in self.inputs.items()}
 
     def logits(self, scores: Any, pairs: int) -> Floats:
-        """Return the logit of each pair, shape [pairs], of what the graph gave for them."""
-        flat: Floats = np.asarray(scores, dtype=np.float32).reshape(pairs)
+        """Return the logit of each pair, shape [pairs], of what the graph gave for them.
+
+        Raises ConfigurationError where that is more than one a pair: a graph need not say how many labels it has.
+        """
+        found = np.asarray(scores, dtype=np.float32)
+        if found.size != pairs:
+            raise _not_one_logit(self.output, f"{list(found.shape)} for a batch of {pairs}")
+        flat: Floats = found.reshape(pairs)
         return log_odds(flat) if self.gives_probability else flat
 
 
@@ -64,7 +70,7 @@ def signature_of(session: Any, path: Path) -> Signature:
     # A flat output has the batch's axis alone.
     labels = shape[-1] if len(shape or ()) > 1 else None
     if isinstance(labels, int) and labels != 1:
-        raise ConfigurationError(f"the model's output {output!r} has shape {shape}: a reranker has one logit a pair")
+        raise _not_one_logit(output, str(shape))
     ending = read_outline(path).ending(output)
     if ending is not None and ending.op_type == "Softmax" and not ending.picked:
         raise ConfigurationError(
@@ -72,6 +78,10 @@ def signature_of(session: Any, path: Path) -> Signature:
             "without the softmax"
         )
     return Signature({name: _DTYPES[kind] for name, kind in inputs.items()}, output, ending is not None)
+
+
+def _not_one_logit(output: str, shape: str) -> ConfigurationError:
+    return ConfigurationError(f"the model's output {output!r} has shape {shape}: a reranker has one logit a pair")
 
 
 def log_odds(probabilities: Floats) -> Floats:

@@ -37,7 +37,7 @@ class Naming:
     stand_in_for: tuple[str, ...]
 
     def named(self, name: str | None, served: Names) -> Named:
-        """Return the model for the name in a request. None or empty is the gateway's own, or the only one that is served.
+        """Return the model for the name in a request; none is the gateway's own, or the only one that is served.
 
         Where nobody has said what is served, it is the request that finds out. Raises UnknownModel.
         """
