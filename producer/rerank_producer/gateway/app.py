@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 
 from rerank_producer.gateway import dialect, health, jobs, live_routes, pages
 from rerank_producer.gateway.apis.paths import RERANK_PATHS, RerankPath
-from rerank_producer.gateway.apis.undecided import UNDECIDED
+from rerank_producer.gateway.apis.stand_in import UNDECIDED
 from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.drain import told_of_signals
 from rerank_producer.gateway.gateway import Gateway

@@ -8,7 +8,7 @@ from typing import Any
 
 from rerank_producer.gateway import dialect
 from rerank_producer.gateway.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY
-from rerank_producer.gateway.apis.undecided import UNDECIDED
+from rerank_producer.gateway.apis.stand_in import UNDECIDED
 from rerank_producer.gateway.ask import Api
 
 #: From a decoded body and the header that names an API to the API.

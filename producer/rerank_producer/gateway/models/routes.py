@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rerank_producer.gateway.apis.fleet import FLEET
-from rerank_producer.gateway.apis.told import MODELS
+from rerank_producer.gateway.apis.stand_in import MODELS
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.headers import printable
 from rerank_producer.gateway.openapi import Described
