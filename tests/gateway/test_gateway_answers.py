@@ -196,7 +196,7 @@ def test_no_such_path_is_told_in_json(fronted: FrontedFleet) -> None:
     for method, path, status in (("GET", "/v3/rerank", 404), ("GET", "/v2/rerank", 405), ("POST", "/healthz", 405)):
         answer = fronted.http.request(method, path)
         assert answer.status_code == status
-        assert answer.json()["message"] == answer.json()["detail"] == answer.json()["error"]
+        assert answer.json()["message"] == answer.json()["detail"] == answer.json()["error"]["message"]
 
 
 def test_a_wrong_method_is_told_with_all_that_are_right(fronted: FrontedFleet) -> None:

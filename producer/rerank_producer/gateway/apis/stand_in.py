@@ -17,8 +17,8 @@ from rerank_producer.gateway.ask import Problem
 from rerank_shared.errors import InternalError
 
 
-class UndecidedError(BaseModel):
-    """An error, under the names of several APIs."""
+class PlainError(BaseModel):
+    """An error, under the names of several APIs; each of them holds a text."""
 
     message: str
     detail: str
@@ -44,9 +44,11 @@ class StandIn:
         return problem.status, self.body(problem)
 
 
-def _undecided(problem: Problem) -> dict[str, Any]:
-    return dict.fromkeys(UndecidedError.model_fields, problem.message)
+def _plain(problem: Problem) -> dict[str, Any]:
+    return dict.fromkeys(PlainError.model_fields, problem.message)
 
 
-MODELS = StandIn("models", ToldError, told)
-UNDECIDED = StandIn("undecided", UndecidedError, _undecided)
+#: Where clients of Text Embeddings Inference are not expected.
+TOLD = StandIn("told", ToldError, told)
+#: Where they are.
+PLAIN = StandIn("plain", PlainError, _plain)
