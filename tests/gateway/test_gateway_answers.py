@@ -274,11 +274,11 @@ def test_nobody_is_sent_to_another_host(fronted: FrontedFleet, path: str) -> Non
 def test_the_document_describes_all_paths(fronted: FrontedFleet) -> None:
     document = fronted.http.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v2/rerank", "/v1/v2/rerank", "/v1/rerank", "/rerank", "/api/rerank", "/reranking", "/v1/reranking",
-        "/ranking", "/v1/ranking", "/api/v1/services/rerank/text-rerank/text-rerank", "/score", "/v1/score",
-        "/similarity", "/fleet/rerank", "/fleet/state", "/fleet/live", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/models",
-        "/v1/models/{model_id}", "/v1/cluster/auth", "/info", "/meta", "/healthz", "/readyz", "/health", "/ping",
-        "/.well-known/ready", "/.well-known/live",
+        "/v2/rerank", "/v1/v2/rerank", "/v1/rerank", "/v1/v1/rerank", "/rerank", "/api/rerank", "/reranking",
+        "/v1/reranking", "/ranking", "/v1/ranking", "/api/v1/services/rerank/text-rerank/text-rerank", "/score",
+        "/v1/score", "/similarity", "/fleet/rerank", "/fleet/state", "/fleet/live", "/v1/jobs", "/v1/jobs/{job_id}",
+        "/v1/models", "/v1/models/{model_id}", "/v1/cluster/auth", "/info", "/meta", "/healthz", "/readyz", "/health",
+        "/ping", "/.well-known/ready", "/.well-known/live",
     }  # fmt: skip
     shared = document["paths"]["/v1/rerank"]["post"]["parameters"]
     assert [each["schema"]["enum"] for each in shared if each["name"] == "X-Rerank-Api"] == [

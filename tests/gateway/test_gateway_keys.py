@@ -77,7 +77,7 @@ def refused(guarded: Guarded, path: str) -> list[dict[str, Any]]:
     return [answer.json() for answer in answers]
 
 
-@pytest.mark.parametrize("path", ["/v1/rerank", "/v1/reranking", "/reranking", "/api/rerank"])
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v1/v1/rerank", "/v1/reranking", "/reranking", "/api/rerank"])
 def test_a_body_that_is_not_read_is_refused_as_one_that_is(guarded: Guarded, path: str) -> None:
     read = guarded.post("shop", path, GOOD | {"query": 5})
     assert read.status_code == 400

@@ -40,6 +40,7 @@ RERANK_PATHS = (
     RerankPath.of("/v2/rerank", "Rerank as Cohere v2", COHERE_V2),
     RerankPath.of("/v1/v2/rerank", "Where a Cohere client of v2 goes whose base URL ends in /v1", COHERE_V2),
     RerankPath.shared("/v1/rerank", "Rerank as Cohere v1, Jina, Voyage, vLLM and others, told apart by the body"),
+    RerankPath.shared("/v1/v1/rerank", "Where one goes that adds v1 itself to a base URL that ends in it"),
     RerankPath.shared(
         "/rerank",
         "Rerank as Text Embeddings Inference, or as at /v1/rerank where the body has `documents`",
