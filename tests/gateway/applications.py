@@ -90,6 +90,7 @@ APPLICATIONS = {
     "Dify, LocalAI": Application(HOST, then("/rerank"), {**ASKED, "top_n": None}, reads={"usage": some}),
     "Dify, GPUStack": Application(HOST, then("/v1/rerank"), BEST),
     "Dify, Jina": Application(V1, then("/rerank"), {**JINA, "return_documents": False}, error="detail"),
+    "Dify, Azure AI Studio": Application(f"{V1}/rerank", as_typed, ASKED),
     "Dify, Text Embedding Inference": Application(
         HOST, then("/rerank"), {**TEI, "return_text": True}, BARE, {"0.text": DOCUMENTS[1]}, error="error"
     ),
@@ -155,6 +156,7 @@ APPLICATIONS = {
     "Continue, voyage": Application(f"{V1}/", joined("rerank"), ASKED, DATA),
     "Continue, cohere": Application(f"{V1}/", joined("rerank"), ASKED),
     "Continue, vllm": Application(f"{V1}/", joined("rerank"), ASKED, headers=TWICE),
+    "Continue, openai-adapters": Application(f"{V1}/", joined("rerank"), {**ASKED, "top_k": 3}, headers=TWICE),
     "Continue, huggingface-tei": Application(
         HOST,
         joined("rerank"),
@@ -167,6 +169,9 @@ APPLICATIONS = {
     ),
     "LibreChat, webSearch.jinaApiUrl, JINA_API_URL": Application(f"{V1}/rerank", as_typed, TEXTS, reads=BEST_TEXT),
     "Haystack, JinaRanker": Application(f"{V1}/rerank", as_typed, BEST, reads={"model": some, **TOKENS}),
+    "Haystack, HuggingFaceTEIRanker": Application(
+        HOST, joined("/rerank"), {**TEI, "raw_scores": False}, BARE, error="error"
+    ),
     "Haystack, NvidiaRanker": Application(V1, then("/ranking"), {"model": OWN, **NVIDIA}, RANKINGS),
 }
 #: Its answer is read in the order of its documents.
