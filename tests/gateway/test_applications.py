@@ -1,142 +1,21 @@
 """Requests as applications send them, replayed over real HTTP, and the fields that they read of the answers.
 
-Each is written down from the application's own source, with a name of a model as its users type it. Those whose own
-client library can be installed are run as they are in tests/clients.
+Those whose own client library can be installed are run as they are in tests/clients.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.applications import APPLICATIONS, COHERE, DOCUMENTS, OWN, QUERY, WEAVIATE, Application
 from support.gateway import FrontedFleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
-
-OWN = "bge-reranker-v2-m3"
-QUERY = "Which of the planets is the largest?"
-DOCUMENTS = ["Bread is baked at night.", "Jupiter is the largest planet.", "Saturn is a planet with rings."]
-COHERE = {"query": QUERY, "documents": DOCUMENTS}
-TEI = {"query": QUERY, "texts": DOCUMENTS}
-NVIDIA = {"query": {"text": QUERY}, "passages": [{"text": text} for text in DOCUMENTS]}
-BEARER = {"authorization": "Bearer any"}
-
-Ranking = tuple[str, str, str]
-RESULTS: Ranking = ("results", "index", "relevance_score")
-DATA: Ranking = ("data", "index", "relevance_score")
-BARE: Ranking = ("", "index", "score")
-RANKINGS: Ranking = ("rankings", "index", "logit")
-
-
-@dataclass(frozen=True)
-class Application:
-    """A request; where it looks for the ranking, what else it reads, and where for what went wrong."""
-
-    path: str
-    body: dict[str, Any]
-    ranking: Ranking = RESULTS
-    reads: dict[str, Any] = field(default_factory=dict)
-    error: str = "message"
-    headers: dict[str, str] = field(default_factory=lambda: BEARER)
-
-
-def some(value: Any) -> bool:
-    return bool(value)
-
-
-BEST_TEXT = {"results.0.document.text": DOCUMENTS[1]}
-TOKENS = {"usage.total_tokens": some}
-APPLICATIONS = {
-    "Open WebUI": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": 3}),
-    "Dify, OpenAI-API-compatible": Application(
-        "/v1/rerank", {"model": OWN, **COHERE, "top_n": None, "return_documents": True}, reads=BEST_TEXT
-    ),
-    "Dify, LocalAI": Application("/rerank", {"model": OWN, **COHERE, "top_n": None}, reads={"usage": some}),
-    "Dify, GPUStack": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": 3}),
-    "Dify, Jina": Application(
-        "/v1/rerank", {"model": "jina-reranker-v2-base-multilingual", **COHERE, "top_n": 3}, error="detail"
-    ),
-    "Dify, Text Embeddings Inference": Application("/rerank", {**TEI, "return_text": True}, BARE, error="error"),
-    "Dify and MaxKB, Xinference": Application(
-        "/v1/rerank",
-        {"model": OWN, **COHERE, "top_n": None, "max_chunks_per_doc": None, "return_documents": True}
-        | {"return_len": None, "kwargs": "{}"},
-        reads=BEST_TEXT,
-        error="detail",
-    ),
-    "Dify, Ollama": Application("/api/rerank", {"model": OWN, **COHERE}),
-    "RAGFlow, Xinference": Application(
-        "/v1/rerank", {"model": OWN, **COHERE, "return_documents": "true", "return_len": "true"}, reads=TOKENS
-    ),
-    "RAGFlow, LocalAI and OpenAI-compatible": Application(
-        "/rerank", {"model": OWN, **COHERE, "top_n": 3}, reads=TOKENS
-    ),
-    "RAGFlow, GPUStack, New API, SiliconFlow, vLLM": Application(
-        "/v1/rerank", {"model": OWN, **COHERE, "top_n": 3, "return_documents": False}, reads=TOKENS
-    ),
-    "RAGFlow, HuggingFace": Application(
-        "/rerank", {**TEI, "raw_scores": False, "truncate": True}, BARE, error="error", headers={}
-    ),
-    "RAGFlow, NVIDIA": Application(
-        "/v1/reranking", {"model": "nv-rerank-qa-mistral-4b:1", **NVIDIA, "truncate": "END", "top_n": 3}, RANKINGS
-    ),
-    "llama.cpp's clients": Application("/reranking", {"model": OWN, **COHERE, "top_n": 3}, error="error.message"),
-    "llama.cpp's clients, /v1": Application("/v1/reranking", {"model": OWN, **COHERE}, reads=TOKENS),
-    "MaxKB, vLLM": Application("/v2/rerank", {"model": OWN, **COHERE}, reads=BEST_TEXT),
-    "MaxKB, vLLM, a base that ends in /v1": Application("/v1/v2/rerank", {"model": OWN, **COHERE}, reads=BEST_TEXT),
-    "MaxKB, SiliconFlow": Application(
-        "/v1/rerank", {"model": OWN, **COHERE, "top_n": 3, "return_documents": True}, reads=BEST_TEXT
-    ),
-    "FastGPT": Application("/v1/rerank", {"model": OWN, **COHERE}, reads={"meta.tokens.input_tokens": some}),
-    "Cherry Studio": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": 3}),
-    "Cherry Studio, Voyage": Application("/v1/rerank", {"model": OWN, **COHERE, "top_k": 3}, DATA, error="detail"),
-    "Cherry Studio, Text Embeddings Inference": Application(
-        "/v1/rerank", {**TEI, "return_text": True}, BARE, error="error"
-    ),
-    "LightRAG, cohere and jina": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": 3}),
-    "LightRAG of 2025": Application("/v1/rerank", {"model": OWN, **COHERE, "top_k": 3}),
-    "LightRAG, aliyun": Application(
-        "/v1/rerank",
-        {"model": OWN, "input": COHERE, "parameters": {"top_n": 3, "return_documents": True}},
-        ("output.results", "index", "relevance_score"),
-    ),
-    "Milvus, vLLM and Cohere": Application("/rerank", COHERE, headers={"authorization": "bearer any"}),
-    "Milvus, Text Embeddings Inference": Application("/rerank", TEI, BARE, error="error"),
-    "Weaviate, reranker-cohere": Application(
-        "/v2/rerank", {"model": OWN, **COHERE, "return_documents": False}, reads={"results.0.document": None}
-    ),
-    "Elasticsearch and OpenSearch": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": None}),
-    "langchain4j, Cohere": Application(
-        "/v1/rerank", {"model": OWN, **COHERE}, reads={"meta.billed_units.search_units": 1}
-    ),
-    "langchain4j, Jina": Application("/v1/rerank", {"model": OWN, **COHERE, "return_documents": False}, reads=TOKENS),
-    "Vercel AI SDK, cohere": Application("/v2/rerank", {"model": OWN, **COHERE}, reads={"id": some, "meta": some}),
-    "Vercel AI SDK, voyage": Application("/v1/rerank", {"model": OWN, **COHERE}, DATA, TOKENS, error="detail"),
-    "Vercel AI SDK, togetherai": Application(
-        "/v1/rerank",
-        {"model": OWN, **COHERE, "return_documents": False},
-        reads={"usage.completion_tokens": 0, "usage.prompt_tokens": some, "model": some, "object": "rerank"},
-        error="error.message",
-    ),
-    "Continue, voyage": Application("/v1/rerank", {"model": OWN, **COHERE}, DATA),
-    "Continue, vLLM and Cohere": Application("/v1/rerank", {"model": OWN, **COHERE}),
-    "Continue, Text Embeddings Inference": Application(
-        "/rerank",
-        {**TEI, "return_text": False, "raw_scores": False, "truncation_direction": "Right"},
-        BARE,
-        error="error",
-    ),
-    "Infinity's clients": Application(
-        "/rerank", {"model": OWN, **COHERE, "raw_scores": False}, reads={"object": "rerank", "id": some, **TOKENS}
-    ),
-    "LibreChat": Application(
-        "/v1/rerank", {"model": OWN, **COHERE, "top_n": 3, "return_documents": True}, reads=BEST_TEXT
-    ),
-    "Haystack, Jina": Application("/v1/rerank", {"model": OWN, **COHERE, "top_n": 3}, reads={"model": some, **TOKENS}),
-    "Haystack, NVIDIA": Application("/v1/ranking", {"model": OWN, **NVIDIA}, RANKINGS),
-}
+PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
 ALL = pytest.mark.parametrize("sent", APPLICATIONS.values(), ids=APPLICATIONS)
 
 
@@ -158,6 +37,35 @@ def ranked(fronted: FrontedFleet, *, logits: bool = False) -> list[tuple[int, fl
     response = fronted.client.rerank(QUERY, DOCUMENTS, deadline_ms=60_000)
     assert response.results[0].index == 1
     return [(result.index, result.logit if logits else result.relevance_score) for result in response.results]
+
+
+def told() -> dict[str, tuple[set[str], str]]:
+    """What docs/clients.md tells people to type, and how that is known: by application and name."""
+    rows: dict[str, tuple[set[str], str]] = {}
+    application = ""
+    for row in re.findall(r"^\|(.*)\|$", PAGE.partition("## Applications")[2], re.MULTILINE)[2:]:
+        first, box, typed, known = (cell.strip() for cell in row.split("|"))
+        application = first or application
+        names = box.partition(": ")[0].replace("`", "").split(", ")
+        rows |= {f"{application}, {name}": (set(re.findall(r"`(.+?)`", typed)), known) for name in names}
+    return rows
+
+
+def replayed() -> dict[str, set[str]]:
+    """What is typed in the tests, by application and name."""
+    typed: dict[str, set[str]] = {}
+    for title, sent in (APPLICATIONS | {"Weaviate, reranker-transformers": WEAVIATE}).items():
+        application, *names = re.sub(r" \(.*\)$", "", title).split(", ")
+        for name in names:
+            typed.setdefault(f"{application}, {name}", set()).add(sent.typed)
+    return typed
+
+
+def test_people_are_told_to_type_what_is_replayed() -> None:
+    rows, typed = told(), replayed()
+    assert typed == {name: rows[name][0] for name in typed}
+    assert [name for name, (_, known) in rows.items() if known == "replayed" and name not in typed] == []
+    assert {known for _, known in rows.values()} <= {"replayed", "run", "read"}
 
 
 @ALL
@@ -192,6 +100,12 @@ def test_it_is_told_the_model_that_answered(fronted: FrontedFleet, sent: Applica
         assert warning.startswith(f"{sent.body['model']!r} is not served here: ")
 
 
+@pytest.mark.parametrize("path", ["/v1/v1/rerank", "/v1/v2/rerank"])
+def test_a_version_that_is_added_to_one_that_was_typed_does_no_harm(fronted: FrontedFleet, path: str) -> None:
+    rows = fronted.http.post(path, json=COHERE).json()["results"]
+    assert [(row["index"], row["relevance_score"]) for row in rows] == ranked(fronted)
+
+
 class TestBeforeTheyRank:
     """What applications ask before they add a server."""
 
@@ -216,12 +130,11 @@ class TestBeforeTheyRank:
         for path in ("/.well-known/live", "/.well-known/ready"):
             assert fronted.http.get(path).is_success
         assert fronted.http.get("/meta").json()["model"] == fronted.client.model_info().name
-        body = {"query": QUERY, "property": "body", "documents": DOCUMENTS}
-        scores = fronted.http.post("/rerank", json=body).json()["scores"]
+        scores = post(fronted, WEAVIATE, WEAVIATE.body)[1]["scores"]
         assert [row["document"] for row in scores] == DOCUMENTS
         assert [row["score"] for row in scores] == [score for _, score in sorted(ranked(fronted))]
-        answer = fronted.http.post("/rerank", json={**body, "documents": []})
-        assert (answer.status_code, "empty" in answer.json()["error"]) == (400, True)
+        status, content = post(fronted, WEAVIATE, WEAVIATE.body | {"documents": []})
+        assert (status, "empty" in content["error"]) == (400, True)
 
     @pytest.mark.parametrize(
         "path", ["/healthz", "/readyz", "/health", "/ping", "/.well-known/ready", "/.well-known/live"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -63,6 +64,30 @@ def test_one_key_in_two_headers_is_one_key(guarded: Guarded) -> None:
     answer = guarded.post("shop", **{"x-api-key": guarded.keys["news"]})
     assert answer.status_code == 401
     assert "more than one API key" in answer.json()["message"]
+
+
+def refused(guarded: Guarded, path: str) -> list[dict[str, Any]]:
+    """Errors that are told before a body is read."""
+    answers = [
+        guarded.post(None, path),
+        guarded.post("small", path, GOOD | {"query": "long " * 1_000}),
+        guarded.post("shop", path, **{"content-encoding": "gzip"}),
+    ]
+    assert [answer.status_code for answer in answers] == [401, 413, 415]
+    return [answer.json() for answer in answers]
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v1/v1/rerank", "/v1/reranking", "/reranking", "/api/rerank"])
+def test_a_body_that_is_not_read_is_refused_as_one_that_is(guarded: Guarded, path: str) -> None:
+    read = guarded.post("shop", path, GOOD | {"query": 5})
+    assert read.status_code == 400
+    for content in [read.json(), *refused(guarded, path)]:
+        assert content["message"] == content["detail"] == content["error"]["message"]
+
+
+def test_where_clients_of_tei_ask_an_error_is_a_text(guarded: Guarded) -> None:
+    for content in refused(guarded, "/rerank"):
+        assert content["message"] == content["detail"] == content["error"]
 
 
 def test_a_key_needs_neither_a_known_name_nor_a_page_of_the_gateway(guarded: Guarded) -> None:

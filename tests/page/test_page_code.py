@@ -63,8 +63,20 @@ def test_jina_s_shape_asks_for_the_same(board: Board) -> None:
 def test_tei_s_shape_asks_for_the_same(board: Board) -> None:
     order = [row.index for row in board.rerank()]
     answer = json.loads(run("sh", "-c", board.code("TEI")))
-    # It has no top n.
-    assert [result["index"] for result in answer][:5] == order
+    assert [result["index"] for result in answer] == order
+
+
+@pytest.mark.parametrize("name", ["Jina", "TEI"])
+def test_what_a_shape_has_no_field_for_is_said(board: Board, name: str) -> None:
+    assert "#" not in board.code(name).partition("curl")[0]
+    board.page.select_option("#class", "bulk")
+    board.option("max-length", "64")
+    said, command = re.findall(r"^# .*$", board.code(name), re.MULTILINE), board.code(name)
+    assert ["classes" in line and "bulk" in line for line in said] == [True, False]
+    assert ["max_length" in line and "64 tokens" in line for line in said] == [False, True]
+    # Shells that take comments for commands look for the end of a quotation.
+    assert not any("'" in line for line in said)
+    assert json.loads(run("sh", "-c", command))
 
 
 def test_an_application_finds_what_it_is_told(board: Board, shown: TestGateway) -> None:

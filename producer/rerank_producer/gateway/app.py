@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 
 from rerank_producer.gateway import dialect, health, jobs, live_routes, pages
 from rerank_producer.gateway.apis.paths import RERANK_PATHS, RerankPath
-from rerank_producer.gateway.apis.undecided import UNDECIDED
+from rerank_producer.gateway.apis.stand_in import TOLD
 from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.drain import told_of_signals
 from rerank_producer.gateway.gateway import Gateway
@@ -106,7 +106,7 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if "Allow" in headers:
         headers["Allow"] = _methods(request)
-    return exchange.refuse(UNDECIDED, Problem(error.status_code, "not_found", message, headers=headers))
+    return exchange.refuse(TOLD, Problem(error.status_code, "not_found", message, headers=headers))
 
 
 def _methods(request: Request) -> str:

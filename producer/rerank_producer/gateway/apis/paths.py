@@ -8,7 +8,7 @@ from typing import Any
 
 from rerank_producer.gateway import dialect
 from rerank_producer.gateway.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY
-from rerank_producer.gateway.apis.undecided import UNDECIDED
+from rerank_producer.gateway.apis.stand_in import PLAIN, TOLD
 from rerank_producer.gateway.ask import Api
 
 #: From a decoded body and the header that names an API to the API.
@@ -31,19 +31,21 @@ class RerankPath:
         return cls(path, summary, (api,), api)
 
     @classmethod
-    def shared(cls, path: str, summary: str, choose: Choose = dialect.choose) -> RerankPath:
+    def shared(cls, path: str, summary: str, choose: Choose = dialect.choose, default: Api = TOLD) -> RerankPath:
         """Return a path of many."""
-        return cls(path, summary, dialect.SHARED, UNDECIDED, choose)
+        return cls(path, summary, dialect.SHARED, default, choose)
 
 
 RERANK_PATHS = (
     RerankPath.of("/v2/rerank", "Rerank as Cohere v2", COHERE_V2),
     RerankPath.of("/v1/v2/rerank", "Where a Cohere client of v2 goes whose base URL ends in /v1", COHERE_V2),
     RerankPath.shared("/v1/rerank", "Rerank as Cohere v1, Jina, Voyage, vLLM and others, told apart by the body"),
+    RerankPath.shared("/v1/v1/rerank", "Where one goes that adds v1 itself to a base URL that ends in it"),
     RerankPath.shared(
         "/rerank",
         "Rerank as Text Embeddings Inference, or as at /v1/rerank where the body has `documents`",
         dialect.choose_unversioned,
+        PLAIN,
     ),
     RerankPath.shared("/api/rerank", "As /v1/rerank, where some look for it behind Ollama's base URL"),
     RerankPath.shared("/v1/reranking", "As /v1/rerank, by a name that llama.cpp has too"),

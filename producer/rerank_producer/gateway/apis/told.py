@@ -6,12 +6,11 @@ OpenAI has it.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import BaseModel
 
 from rerank_producer.gateway.ask import Problem
-from rerank_shared.errors import InternalError
 
 _TYPES = {
     400: "BadRequestError",
@@ -50,23 +49,3 @@ def error_info(problem: Problem) -> dict[str, Any]:
 def told(problem: Problem) -> dict[str, Any]:
     """Return the body of an error for whoever reads it."""
     return {"message": problem.message, "detail": problem.message, "error": error_info(problem)}
-
-
-class Models:
-    """Stands for the API of paths that describe a model: they take no body, and their errors are read by anybody."""
-
-    name: str = "models"
-    request: type[BaseModel] = BaseModel
-    response: type[BaseModel] = BaseModel
-    error: type[BaseModel] = ToldError
-
-    def parse(self, body: Any) -> NoReturn:
-        """Not to be called: there is no body."""
-        raise InternalError("a body was read where none is taken")
-
-    def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
-        """Return status and body of an error."""
-        return problem.status, told(problem)
-
-
-MODELS = Models()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rerank_producer.gateway.apis.fleet import FLEET
-from rerank_producer.gateway.apis.told import MODELS
+from rerank_producer.gateway.apis.stand_in import TOLD
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.headers import printable
 from rerank_producer.gateway.openapi import Described
@@ -54,12 +54,12 @@ def add_to(app: FastAPI, described: Described) -> None:
     app.add_api_route(
         # Names have slashes.
         "/v1/models/{model_id:path}",
-        served(MODELS, _model),
+        served(TOLD, _model),
         methods=["GET"],
         summary="The model that answers for a name",
         operation_id="model",
         response_class=Response,
-        responses=described.answers({200: [ModelView]}, [MODELS.error], (401, 403, 404, 500, 503)),
+        responses=described.answers({200: [ModelView]}, [TOLD.error], (401, 403, 404, 500, 503)),
         openapi_extra={
             "parameters": [
                 {"name": "model_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}

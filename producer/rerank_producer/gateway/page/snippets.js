@@ -28,15 +28,26 @@ function curl({ request, ...at }) {
 
 function jina({ request, ...at }) {
   const { query, top_n } = request;
-  return post("/v1/rerank", { model: JINA_MODEL, query, documents: request.documents.map(textOf), top_n }, { ...at, ...terms(request) });
+  const content = { model: JINA_MODEL, query, documents: request.documents.map(textOf), top_n };
+  return [...lacks("Jina", request), post("/v1/rerank", content, { ...at, ...terms(request) })].join("\n");
 }
 
 function tei({ request, ...at }) {
-  return post("/rerank", { query: request.query, texts: request.documents.map(textOf) }, { ...at, ...terms(request) });
+  const { query, top_n } = request;
+  const content = { query, texts: request.documents.map(textOf), top_n };
+  return [...lacks("TEI", request), post("/rerank", content, { ...at, ...terms(request) })].join("\n");
 }
 
 /** What other APIs have no field for goes as a header. */
 const terms = (request) => ({ deadlineMs: request.deadline_ms });
+
+/** Or not at all: then it is said. No apostrophes: some shells take a pasted comment for a command. */
+function lacks(api, request) {
+  const lines = [];
+  if (request.class) lines.push(`# The API of ${api} has no classes: this is asked as interactive, not as ${request.class}.`);
+  if (request.max_length) lines.push(`# The API of ${api} has no max_length: pairs are cut where the model ends, not after ${request.max_length} tokens.`);
+  return lines;
+}
 
 /** What to type into which box of an application that lets its reranker's address be changed. */
 function application({ origin, keyed, model }) {
@@ -107,7 +118,7 @@ function cohere({ request, origin, keyed, partial, model }) {
     `    base_url=${JSON.stringify(origin)},`,
     ")",
     "response = client.rerank(",
-    ...(request.class ? [`    # Cohere's API has no classes: this is asked as interactive, not as ${request.class}.`] : []),
+    ...lacks("Cohere", { class: request.class }).map((line) => `    ${line}`),
     ...spelled,
     ")",
     "for result in response.results:",
