@@ -15,7 +15,8 @@ from rerank_shared.outage import outage_of
 
 #: Says of each job in hand, at each try, that its result could not be stored yet.
 _REPEATS = "celery.backends.base"
-#: Whose OSError is that of a socket to Redis. A worker's own may be of its disk, and keeps its trace.
+#: Whose OSError is that of a socket to Redis, and to whom a refusal is an outage. A worker's own OSError may be of its
+#: disk, and a refusal a fault of its own: those keep their traces.
 _CONNECTING = ("celery.", "kombu.")
 
 
@@ -23,7 +24,7 @@ def tell_outages_in_words(record: logging.LogRecord) -> bool:
     """Take traces and redis-py's own text out of a record; returns whether it is to be logged at all."""
     error = record.exc_info[1] if record.exc_info else None
     is_outage = isinstance(error, redis.ConnectionError | redis.TimeoutError | OperationalError) or (
-        isinstance(error, OSError) and record.name.startswith(_CONNECTING)
+        isinstance(error, OSError | redis.RedisError) and record.name.startswith(_CONNECTING)
     )
     if is_outage and record.name == _REPEATS and record.levelno < logging.ERROR:
         return False
