@@ -43,6 +43,18 @@ def test_a_refusal_among_the_arguments_becomes_words() -> None:
     assert made.getMessage() == "lost ('has reached its memory limit (maxmemory) and takes no more')"
 
 
+@pytest.mark.parametrize("name", ["celery.worker.consumer.consumer", "kombu.transport.redis"])
+def test_a_trace_of_a_refusal_becomes_words_where_celery_meets_it(name: str) -> None:
+    refusal = redis.exceptions.NoPermissionError("NOPERM this user has no permissions to run the 'evalsha' command")
+    made = record(name, "will retry", error=refusal)
+    assert tell_outages_in_words(made)
+    assert made.exc_info is None
+    assert "does not permit" in made.getMessage()
+    own = record("rerank_worker.scorer", "a fault", error=refusal)
+    assert tell_outages_in_words(own)
+    assert own.exc_info is not None
+
+
 def test_an_error_of_the_disk_is_told_as_one() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     made = record("rerank_worker.engine.packed", "weights not packed error=%r", full)
