@@ -71,12 +71,12 @@ def test_parts_of_a_request_are_sent_together(trips: Trips, settings: Settings) 
     keys = Keys(settings.namespace)
     with connect(settings) as server:
         announce(server, settings)
-        fleet.share_cost(server, keys, [settings.model], "p|h", CostParameters(0.1, 0.0, 0.0))
+        fleet.share_cost(server, keys, [settings.model], "p|h", CostParameters(9.0, 0.0, 0.0))
         server.zadd(keys.workers, {f"worker-{number}": time.time() + 60 for number in range(3)})
-        with RerankClient(through(trips, settings)) as client:
+        with RerankClient(through(trips, settings, refuse=False)) as client:
             client.rerank("q", texts(4), deadline_ms=0)
             # Look, send, and look once more at the deadline.
-            assert trips.during(lambda: client.rerank("q", texts(4), deadline_ms=150)) == 3 + _LISTENING
+            assert trips.during(lambda: client.rerank("q", texts(4), deadline_ms=400)) == 3 + _LISTENING
             assert server.hlen(keys.waiting("interactive")) == 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ from rerank_shared.messages import Outcome
 
 JOB = "a"
 ENTRY = LedgerEntry("ledger", "member", 1_003.0)
+#: README's promise of how soon a caller hears that the server has forgotten its job.
+FORGOTTEN_WITHIN_S = 2.0
 
 
 class Memory:
@@ -90,12 +93,13 @@ class _Commands:
         self._log.append("zscore")
 
 
-def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0) -> Outcome:
+def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, *, has_text: bool = True) -> Outcome:
     clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
     deadline = Deadline.after(deadline_s, clock)
     patience = Patience(0.0, deadline.at)
     port: Any = memory
-    awaited = Awaited(waiter, patience, ENTRY, memory.send_again)
+    entry = replace(ENTRY, until=998.0 + deadline_s)
+    awaited = Awaited(waiter, patience, entry, memory.send_again if has_text else None)
     shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
     if shortfall is not None:
         raise shortfall
@@ -145,6 +149,15 @@ def test_a_job_that_the_server_has_forgotten_is_sent_again(waiter: Waiter) -> No
     with pytest.raises(DeadlineExceeded):
         wait_for(memory, waiter)
     assert memory.sent == [1.5]
+
+
+@pytest.mark.parametrize("at_s", [0.01, 0.9, 60.2])
+def test_a_forgotten_job_that_can_not_be_sent_again_is_told_as_lost(waiter: Waiter, at_s: float) -> None:
+    memory = Memory(workers=1)
+    memory.events = [(at_s, lambda: setattr(memory, "remembers", False))]
+    with pytest.raises(JobLost):
+        wait_for(memory, waiter, deadline_s=3_600.0, has_text=False)
+    assert memory.now <= at_s + FORGOTTEN_WITHIN_S
 
 
 def test_restored_line_looks_first_and_sends_only_if_nothing_is_there(waiter: Waiter, pending: Pending) -> None:
