@@ -16,8 +16,10 @@ from rerank_ops.cli.checks.host import check_cpu
 from rerank_ops.server import EmbeddedServer
 from rerank_shared.connections import connect
 from rerank_shared.cpu import CpuFeatures, choose_precision, host_features
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings, to_environ
 from support.artefacts import MODEL, write_artefact
+from support.full_server import BINARIES, fill_up, small_server
 
 Report = dict[str, dict[str, Any]]
 
@@ -47,7 +49,7 @@ def test_a_server_that_evicts_jobs_is_warned_of() -> None:
         code, report = doctor(RERANK_REDIS_URL=own.url)
     assert code == 0
     assert report["eviction"]["status"] == "warn"
-    assert "noeviction" in report["eviction"]["fix"]
+    assert "maxmemory-policy to volatile-lru" in report["eviction"]["fix"]
     assert report["persistence"]["status"] == "ok"
     assert report["workers"]["status"] == "warn"
     assert "rerank-fleet worker" in report["workers"]["fix"]
@@ -175,7 +177,17 @@ def test_a_replica_fails() -> None:
         code, report = doctor(RERANK_REDIS_URL=own.url)
     assert code == 1
     assert "is a read-only replica" in report["access"]["message"]
-    # It can be read all the same.
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("binary", BINARIES)
+def test_a_full_server_still_says_who_works(binary: str) -> None:
+    with small_server(binary) as own:
+        with connect(load_settings(redis_url=own.url)) as admin:
+            fill_up(admin, Keys("rerank"))
+        code, report = doctor(RERANK_REDIS_URL=own.url)
+    assert code == 1
+    assert report["memory"]["status"] == "fail"
     assert report["workers"]["message"].startswith("none alive")
     assert report["backlog"]["message"] == "nothing waits"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rerank_ops.cli.checks.finding import Finding
+from rerank_ops.cli.checks.finding import Finding, Status
 
 #: What one job of 50 passages of 400 characters takes on the server: text, message, places in queue and ledger.
 TYPICAL_JOB_BYTES = 25_000
@@ -40,7 +40,9 @@ def check_memory(told: Mapping[str, Any]) -> Iterator[Finding]:
 def _eviction(policy: str, limit: int, evicted: int) -> Finding:
     named = f"{policy} with {f'maxmemory {_megabytes(limit)}' if limit else 'no maxmemory'}"
     if not limit:
-        return Finding("eviction", "ok", f"{named}: it grows until the machine has no memory left", _LIMIT_FIX)
+        # The policy waits for a limit, and somebody may set one.
+        status: Status = "ok" if policy in _SAFE else "warn"
+        return Finding("eviction", status, f"{named}: it grows until the machine has no memory left", _LIMIT_FIX)
     if policy in _SAFE:
         return Finding("eviction", "ok", f"{named}: {_SAFE[policy]}")
     if policy in _SO_SO:
