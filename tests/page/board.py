@@ -53,6 +53,8 @@ class Board:
           const place = document.querySelector(field);
           place.value = text;
           place.dispatchEvent(new InputEvent("input", { bubbles: true, inputType: "insertFromPaste" }));
+          // It is drawn 120 ms later, which may move the button that a pointer is on its way to.
+          return new Promise((drawn) => setTimeout(drawn, 150));
         }"""
         self.page.evaluate(script, [field, text])
 
