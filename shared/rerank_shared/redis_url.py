@@ -138,9 +138,9 @@ def _socket_path(parts: SplitResult) -> str:
 
 
 def _path_db(path: str) -> int | None:
-    if path in ("", "/"):
+    if not path.strip("/"):
         return None
-    if re.fullmatch(r"/[0-9]{1,9}/?", path) is None:
+    if re.fullmatch(r"/+[0-9]{1,9}/*", path) is None:
         raise refused(
             f"what follows host and port is no database; allowed is a number, as in redis://host:6379/0, and {_ENCODED}"
         )

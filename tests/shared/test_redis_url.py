@@ -33,6 +33,8 @@ def test_a_url_says_where_and_who() -> None:
     [
         ("redis://", {"host": "localhost", "port": 6379, "db": 0}),
         ("redis://h", {"host": "h", "port": 6379, "db": 0}),
+        # As redis-py and Celery read it.
+        ("redis://h//1/", {"host": "h", "port": 6379, "db": 1}),
         ("redis://[::1]:7/2", {"host": "::1", "port": 7, "db": 2}),
         ("redis://h/?db=3", {"host": "h", "port": 6379, "db": 3}),
         ("redis://h/3?db=3", {"host": "h", "port": 6379, "db": 3}),

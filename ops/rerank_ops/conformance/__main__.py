@@ -40,15 +40,13 @@ SUITES = {
     "kombu-unit": Suite("kombu", ("t/unit/transport/test_redis.py",), processes=1),
     "celery": Suite(
         "celery",
-        (
-            "t/unit/backends/test_redis.py",
-            *(
-                f"t/integration/test_{name}.py"
-                for name in ("tasks", "inspect", "redis_backend", "group_chains", "worker", "connection_recovery")
-            ),
+        tuple(
+            f"t/integration/test_{name}.py"
+            for name in ("tasks", "inspect", "redis_backend", "group_chains", "worker", "connection_recovery")
         ),
         processes=2,
     ),
+    "celery-unit": Suite("celery", ("t/unit/backends/test_redis.py",), processes=1),
     "canvas": Suite("celery", ("t/integration/test_canvas.py",), processes=2),
 }
 

@@ -272,11 +272,15 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             super()._restore(message, leftmost)
 
     def _size(self, queue: str) -> int:
-        # kombu asks in a transaction, which a full server refuses whatever is in it.
+        job_class = self._classes.get(queue)
+        if job_class is None:
+            # kombu asks in a transaction, which a full server refuses whatever is in it.
+            with suppress(OutOfMemoryError):
+                return int(super()._size(queue))
         pipe = self.plain_client.pipeline(transaction=False)
         for priority in self.priority_steps:
             pipe.llen(f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}")
-        if (job_class := self._classes.get(queue)) is None:
+        if job_class is None:
             return sum(pipe.execute())
         # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
         pipe.hlen(self.keys.waiting(job_class))
