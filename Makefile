@@ -94,7 +94,7 @@ test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks
 	$(CLIENTS)/bin/pytest -n 2 --dist loadgroup -m clients
 	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
 
-test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. Ten minutes.
+test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
 	$(BIN)/python -m rerank_ops.conformance $(CONTROL:%=--control) $(SUITES)
 
 test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
