@@ -41,7 +41,7 @@ def test_submitted_job_outlives_its_caller(start_fleet: StartFleet, settings: Se
     """Nobody listens live to a submitted job, so nobody's leaving abandons it."""
     fleet = start_fleet()
     with RerankClient(settings) as client:
-        handle = client.submit("which rooms?", passages(500), deadline_ms=90_000)
+        handle = client.submit("which rooms?", passages(300), deadline_ms=600_000)
         wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
     with RerankClient(settings) as another:
         assert another.collect(str(handle)).complete
