@@ -219,6 +219,7 @@ def test_a_worker_that_runs_outlasts_a_refusal(
     wait_until(lambda: "ready" in fleet.log(), "the worker consumes", bound_s=60)
     before = len(fleet.log().splitlines())
     refuse(admin)
+    # Long enough for a worker that does not wait to die of it, or to fill its log.
     time.sleep(3)
     mend(admin)
     with RerankClient(settings) as client:
