@@ -12,10 +12,13 @@ from support.waiting import wait_until
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 
+@pytest.mark.timeout(300)
 def test_no_job_is_lost_and_none_waits_for_redelivery(start_fleet: StartFleet, settings: Settings) -> None:
     fleet = start_fleet()
     with celery_of(settings) as app:
-        results = [send(app, settings, make_job(settings, "which rooms?", passages(100))) for _ in range(8)]
+        results = [
+            send(app, settings, make_job(settings, "which rooms?", passages(100), deadline_at=2e9)) for _ in range(8)
+        ]
         wait_until(lambda: fleet.held_jobs() > 1, "the worker holds jobs")
         fleet.processes[0].terminate()
         assert fleet.processes[0].wait(timeout=settings.grace_s) == 0
@@ -25,4 +28,4 @@ def test_no_job_is_lost_and_none_waits_for_redelivery(start_fleet: StartFleet, s
         assert answered < len(results)
         assert fleet.state().workers == ()
         fleet.start(1, wait=False)
-        assert all(result.get(timeout=60)["complete"] for result in results)
+        assert all(result.get(timeout=200)["complete"] for result in results)

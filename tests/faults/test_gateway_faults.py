@@ -102,7 +102,7 @@ def test_more_than_may_be_open_are_told_to_come_again(start_fleet: StartFleet, s
     gateway = start_gateway(max_open=1).wait_ready()
     with gateway.client() as http, ThreadPoolExecutor(1) as pool:
         body = {"query": "which rooms?", "documents": passages(200)}
-        pending = pool.submit(http.post, "/v2/rerank", json=body)
+        pending = pool.submit(http.post, "/v2/rerank", json=body, headers={"x-rerank-deadline-ms": "60000"})
         wait_until(lambda: fleet.held_jobs() > 0, "one is open")
         with gateway.client() as other:
             answer = other.post("/v2/rerank", json={"query": "q", "documents": ["d"]})

@@ -270,6 +270,7 @@ def test_many_candidates_are_folded(board: Board) -> None:
     board.page.get_by_role("button", name="Show 1,450 more").click()
     assert board.page.locator("ol.before li").count() == 1_500
     board.option("top-n", "60")
+    board.option("deadline", "60000")
     rows = board.rerank()
     assert len(rows) == 50
     board.page.locator("#ranking").get_by_role("button", name="Show").click()

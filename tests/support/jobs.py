@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from celery.result import AsyncResult
 
+from rerank_producer import RerankClient, RerankResponse
 from rerank_shared import wire
 from rerank_shared.celery_app import TASK_NAME, make_celery
 from rerank_shared.keys import Keys
@@ -73,3 +74,19 @@ def passages(count: int, words: int = 60, mark: str = "") -> list[str]:
     sentence = "the old house by the river has many rooms and in each of them somebody reads a book about far places"
     text = " ".join((sentence.split() * (1 + words // 20))[:words])
     return [f"passage {number} of {mark}: {text}" for number in range(count)]
+
+
+def rerank_in_part(
+    client: RerankClient, query: str, documents: Callable[[], Sequence[str]], deadline_ms: int
+) -> RerankResponse:
+    """Return an answer that some documents are scored in, and some are not.
+
+    A slow or busy machine scores none in a time in which a fast one scores all: the deadline doubles until one is.
+    """
+    for _ in range(5):
+        response = client.rerank(query, documents(), deadline_ms=deadline_ms)
+        assert not response.complete
+        if any(result.scored for result in response.results):
+            return response
+        deadline_ms *= 2
+    raise AssertionError(f"nothing is scored in {deadline_ms / 2000:.0f} s")
