@@ -149,6 +149,8 @@ class AsyncPort:
 
     async def aclose(self) -> None:
         """End the listener and close all connections; waiting calls run into their deadlines."""
+        # Python 3.11 loses a cancellation that comes in the moment when `wait_for`, by which redis-py sends, is done.
+        self._listener.closing = True
         self._task.cancel()
         await asyncio.wait([self._task])
 

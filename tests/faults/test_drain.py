@@ -19,7 +19,7 @@ def test_no_job_is_lost_and_none_waits_for_redelivery(start_fleet: StartFleet, s
         results = [
             send(app, settings, make_job(settings, "which rooms?", passages(100), deadline_at=2e9)) for _ in range(8)
         ]
-        wait_until(lambda: fleet.held_jobs() > 1, "the worker holds jobs")
+        wait_until(lambda: fleet.held_jobs() > 0, "the worker holds one or more")
         fleet.processes[0].terminate()
         assert fleet.processes[0].wait(timeout=settings.grace_s) == 0
         answered = sum(result.ready() for result in results)

@@ -115,7 +115,7 @@ def test_restart_of_the_server_costs_few_lines_and_no_trace(
     fleet = living(start_fleet)
     with RerankClient(settings) as client, ThreadPoolExecutor(8) as pool:
         pending = [pool.submit(client.rerank, f"room {n}?", passages(60), deadline_ms=90_000) for n in range(8)]
-        wait_until(lambda: fleet.held_jobs() > 1, "the worker holds jobs")
+        wait_until(lambda: fleet.held_jobs() > 0, "the worker holds one or more")
         before = len(fleet.log().splitlines())
         server.kill()
         wait_until(lambda: "redis is away" in fleet.log(), "the worker notices")

@@ -22,7 +22,8 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import GATEWAY_PREFIX, Settings, bare_environ, to_environ
 
 START_S = 60.0
-STOP_S = 40.0
+#: Far above the grace of a gateway: on a machine that has no processor to spare a process takes long to end.
+STOP_S = 90.0
 _POLL_S = 0.02
 #: As the gateway says it, and uvicorn of others.
 _URL = re.compile(r"(?:listening url=|running on )(http://\S+:[1-9]\d*)")
@@ -36,6 +37,7 @@ class Served:
         self.log_path = log
         self._name = log.stem
         with log.open("wb") as out:
+            environ = {**environ, "PYTHONFAULTHANDLER": "1"}
             self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
         try:
             self.url = self._wait_for_url()
@@ -66,15 +68,17 @@ class Served:
         pin(self.pid, core)
 
     def stop(self) -> int:
-        """End it in order; returns its exit status. Raises TimeoutExpired if it had to be killed."""
+        """End it in order; returns its exit status. Raises TimeoutError, with the end of its log, if it had to be
+        killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            # By a signal at which Python says what its threads are at.
+            self.process.send_signal(signal.SIGABRT)
             self.process.wait()
-            raise
+            raise TimeoutError(f"{self._name} did not end within {STOP_S:g} s; {self._log_end()}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +93,10 @@ class Served:
             if found := _URL.search(self.log_path.read_text(errors="replace")):
                 return found[1]
             time.sleep(_POLL_S)
-        tail = " | ".join(self.log_path.read_text(errors="replace").splitlines()[-5:])
-        raise ConfigurationError(f"{self._name} did not listen within {START_S:g} s; its log ends: {tail}")
+        raise ConfigurationError(f"{self._name} did not listen within {START_S:g} s; {self._log_end(5)}")
+
+    def _log_end(self, lines: int = 40) -> str:
+        return f"its log ends: {' | '.join(self.log_path.read_text(errors='replace').splitlines()[-lines:])}"
 
 
 def served_gateway(settings: Settings, log: Path) -> Served:
