@@ -26,7 +26,7 @@ from rerank_producer import RerankClient
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.controls import node_name
+from rerank_worker.consume.remote_control import node_name
 from support.fleet import TestFleet
 from support.jobs import passages
 from support.waiting import wait_until

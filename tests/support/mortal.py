@@ -16,8 +16,8 @@ from typing import Any
 from rerank_shared.backend import FleetBackend
 from rerank_shared.transport.channel import FleetChannel
 from rerank_worker import process
-from rerank_worker.answer import Answerer
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.handler import Answerer
 
 MOMENTS = ("taken", "before-run", "mid-batch", "scored", "answered")
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.messages import Score
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
-from rerank_worker.ticket import Ticket
+from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 
 PATIENCE_S = 10.0

@@ -15,8 +15,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerank_shared.settings import Settings
-from rerank_worker.restart import RestartPolicy
-from rerank_worker.supervisor import Supervisor
+from rerank_worker.supervisor.backoff import RestartPolicy
+from rerank_worker.supervisor.supervisor import Supervisor
 from support.waiting import wait_until
 
 QUICK = RestartPolicy(first_s=0.01, longest_s=0.05)
@@ -58,7 +58,7 @@ note("orphaned", True)
 # A nursery whose workers are the children above. `mode` is theirs, or what becomes of the nursery itself.
 NURSERY = """
 import json, os, signal, socket, sys, threading, time
-from rerank_worker.forking import serve
+from rerank_worker.supervisor.forkserver import serve
 directory, mode, fd = sys.argv[1:]
 def there(name):
     return os.path.exists(os.path.join(directory, name))
@@ -94,7 +94,7 @@ NURSERY += f"    exec({CHILD!r})\n"
 PROGRAM = """
 import logging, signal, sys
 from rerank_shared.settings import load_settings
-from rerank_worker.supervisor import Supervisor
+from rerank_worker.supervisor.supervisor import Supervisor
 signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 sys.exit(Supervisor(load_settings(), 2, command=sys.argv[1:], settle_s=0.05).run())
@@ -102,8 +102,8 @@ sys.exit(Supervisor(load_settings(), 2, command=sys.argv[1:], settle_s=0.05).run
 
 COUNTING_CHILD = """
 import os, signal, sys
-from rerank_worker.counting import Counter, count_in
-from rerank_worker.counts_memory import own_counts
+from rerank_worker.counting.collectors import Counter, count_in
+from rerank_worker.counting.memory import own_counts
 jobs = Counter("jobs", "Jobs.")
 count_in(own_counts(os.environ))
 jobs.inc(5)

@@ -11,10 +11,10 @@ from rerank_shared.errors import Overloaded
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import CostModel, CostParameters
 from rerank_shared.settings import load_settings
-from rerank_worker.answer import _admit
-from rerank_worker.batcher import Batcher
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.handler import _admit
 from support.jobs import make_job
 from support.scoring import SmallEngine, digest, pair
 

@@ -14,7 +14,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.precision import PlanName
 from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
-from rerank_worker.batcher import Batch, Batcher, Candidate, Wait
+from rerank_worker.batching.batcher import Batch, Batcher, Candidate, Wait
 
 BUDGET = 100
 PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])

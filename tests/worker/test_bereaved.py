@@ -12,8 +12,8 @@ import pytest
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.bereaved import expire_leases_soon
-from rerank_worker.supervisor import Supervisor
+from rerank_worker.supervisor.release_leases import expire_leases_soon
+from rerank_worker.supervisor.supervisor import Supervisor
 from support.supervised import QUICK, Children, poll_until
 from support.waiting import wait_until
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from rerank_worker.cores import (
+from rerank_worker.supervisor.cores import (
     affinity,
     available_cores,
     cpu_quota,

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rerank_worker import counting
-from rerank_worker.counting import Counter, Histogram, count_in
-from rerank_worker.counts import BLOCK_BYTES, Counts
-from rerank_worker.counts_memory import CountsMemory, own_counts
+from rerank_worker.counting import collectors as counting
+from rerank_worker.counting.block import BLOCK_BYTES, Counts
+from rerank_worker.counting.collectors import Counter, Histogram, count_in
+from rerank_worker.counting.memory import CountsMemory, own_counts
 
 keys = st.binary(min_size=1, max_size=40)
 additions = st.lists(st.tuples(keys, st.integers(0, 1_000)), max_size=60)
@@ -160,8 +160,8 @@ def test_a_memory_that_is_gone_is_told() -> None:
 
 KILLED = """
 import os, sys
-from rerank_worker.counting import Counter, count_in
-from rerank_worker.counts_memory import own_counts
+from rerank_worker.counting.collectors import Counter, count_in
+from rerank_worker.counting.memory import own_counts
 count_in(own_counts(os.environ))
 kinds, number = Counter("kinds", "Kinds.", ["number"]), 0
 while True:

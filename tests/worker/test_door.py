@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from rerank_shared.keys import JobClass, Keys
-from rerank_worker.batcher import Batcher
-from rerank_worker.door import Door
-from rerank_worker.intake import Intake
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.backpressure import Intake
+from rerank_worker.consume.gate import Door
 from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair
 from support.waiting import wait_until
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.scheduling.cost import CostParameters, Work
-from rerank_worker.intake import Intake
+from rerank_worker.consume.backpressure import Intake
 
 #: A pair of 100 tokens takes 10 ms.
 COST = CostParameters(0.0, 1e-4, 0.0)

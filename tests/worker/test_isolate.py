@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_worker.isolate import score_isolated
+from rerank_worker.batching.bisect import score_isolated
 
 
 class Runs:

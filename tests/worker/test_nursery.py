@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.forked import EX_UNKNOWN, Nursery, can_fork
-from rerank_worker.slot import Launch
-from rerank_worker.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
-from rerank_worker.wakeup import Wakeup
+from rerank_worker.supervisor.child import Launch
+from rerank_worker.supervisor.forkserver_client import EX_UNKNOWN, Nursery, can_fork
+from rerank_worker.supervisor.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
+from rerank_worker.supervisor.wakeup import Wakeup
 from support.supervised import QUICK, Children, lives, poll_until, roll_all
 from support.waiting import wait_until
 
@@ -168,7 +168,10 @@ class TestDeath:
         assert len(children.noted("nursery")) == 1
 
     def test_its_status_is_told(self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level("INFO", "rerank_worker.supervisor"), supervised("crash", processes=1) as supervisor:
+        with (
+            caplog.at_level("INFO", "rerank_worker.supervisor.supervisor"),
+            supervised("crash", processes=1) as supervisor,
+        ):
             poll_until(supervisor, lambda: supervisor.restarts >= 4, "four deaths")
         deaths = [record.getMessage() for record in caplog.records if "worker died" in record.getMessage()]
         assert all(" code=3 " in death for death in deaths)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from rerank_shared.settings import load_settings
-from rerank_worker.forked import can_fork
-from rerank_worker.supervisor import EX_OK
+from rerank_worker.supervisor.forkserver_client import can_fork
+from rerank_worker.supervisor.supervisor import EX_OK
 from support.supervised import Children, lives
 from support.waiting import wait_until
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not can_fork(load_settings()), reason="processes
 PROGRAM = """
 import ctypes, logging, sys
 from rerank_shared.settings import load_settings
-from rerank_worker.supervisor import Supervisor
+from rerank_worker.supervisor.supervisor import Supervisor
 from support.supervised import QUICK, Children
 from pathlib import Path
 directory, mode, inherits = sys.argv[1:]

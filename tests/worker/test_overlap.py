@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank_worker.batcher import Batcher
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, digest, pair
 

@@ -7,8 +7,8 @@ import pytest
 from rerank_shared.precision import PlanName
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import load_settings
-from rerank_worker.pace import Pace
-from rerank_worker.plan_work import PlanWork
+from rerank_worker.batching.plan_work import PlanWork
+from rerank_worker.batching.run_cost import Pace
 
 
 @pytest.mark.parametrize(

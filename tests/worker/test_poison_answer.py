@@ -16,7 +16,7 @@ from rerank_shared.messages import DeadLetter
 from rerank_shared.settings import Settings
 from rerank_shared.wire import decode_record
 from rerank_worker import metrics
-from rerank_worker.poison import answer_poisoned
+from rerank_worker.consume.dead_letters import answer_poisoned
 from support.jobs import celery_of, make_job, send
 
 pytestmark = pytest.mark.integration

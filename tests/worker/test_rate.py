@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.scheduling.cost import CostParameters, Work
-from rerank_worker.pace import Pace
-from rerank_worker.rate import BatchSize, TokenRate
+from rerank_worker.batching.rate import BatchSize, TokenRate
+from rerank_worker.batching.run_cost import Pace
 
 runs = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0.001, 100)), min_size=1, max_size=20)
 CPU = CostParameters(1e-3, 5e-5, 5e-8)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_worker.restart import Backoff, RestartPolicy
+from rerank_worker.supervisor.backoff import Backoff, RestartPolicy
 
 
 class Clock:

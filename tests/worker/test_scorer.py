@@ -19,10 +19,10 @@ import pytest
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.precision import PlanName
 from rerank_shared.scheduling.cost import Work
-from rerank_worker.batcher import Batcher
-from rerank_worker.pace import Pace
-from rerank_worker.plan_work import PlanWork
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.plan_work import PlanWork
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, Bench, SmallEngine, digest, expected, pair
 

@@ -13,7 +13,7 @@ from rerank_ops.server import EmbeddedServer
 from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import load_settings
-from rerank_worker.server_wait import ServerWait
+from rerank_worker.consume.server_wait import ServerWait
 
 pytestmark = pytest.mark.integration
 

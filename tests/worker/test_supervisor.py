@@ -19,9 +19,9 @@ import pytest
 
 from rerank_shared.errors import ConfigurationError, InternalError
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.restart import RestartPolicy
-from rerank_worker.slot import Launch
-from rerank_worker.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
+from rerank_worker.supervisor.backoff import RestartPolicy
+from rerank_worker.supervisor.child import Launch
+from rerank_worker.supervisor.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
 from support.supervised import (
     CHILD,
     COUNTING_CHILD,
@@ -162,7 +162,7 @@ class TestDeath:
         self, settings: Settings, children: Children, caplog: pytest.LogCaptureFixture
     ) -> None:
         with (
-            caplog.at_level("INFO", "rerank_worker.supervisor"),
+            caplog.at_level("INFO", "rerank_worker.supervisor.supervisor"),
             Supervisor(settings, 1, command=children.command("crash"), policy=QUICK) as supervisor,
         ):
             poll_until(supervisor, lambda: supervisor.restarts >= 4, "four deaths")

@@ -21,13 +21,13 @@ from rerank_shared.ledger import ledger_member
 from rerank_shared.messages import Job
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.token_ids import TokenIds
-from rerank_worker.answer import Answerer
-from rerank_worker.batcher import Batcher
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.handler import Answerer
+from rerank_worker.consume.leases import Leases
+from rerank_worker.consume.task import register
 from rerank_worker.engine import artefact_of, open_engine
-from rerank_worker.leases import Leases
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
-from rerank_worker.tasks import register
 from rerank_worker.tokenizing import PairTokenizer
 from support.jobs import make_job
 

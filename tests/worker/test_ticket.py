@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rerank_shared.errors import ScoringFailed
 from rerank_shared.messages import Score
-from rerank_worker.ticket import Ticket
+from rerank_worker.batching.pending_job import Ticket
 
 
 def ticket(documents: int) -> Ticket:

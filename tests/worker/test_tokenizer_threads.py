@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rerank_shared.settings import load_settings
-from rerank_worker.slot import Launch
+from rerank_worker.supervisor.child import Launch
 
 SCRIPT = """
 import os

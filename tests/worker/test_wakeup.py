@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rerank_worker.wakeup import Wakeup, caught_signals
+from rerank_worker.supervisor.wakeup import Wakeup, caught_signals
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import Settings
+from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import PlainEngine
-from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
 from support.tiny_graphs import write_tiny

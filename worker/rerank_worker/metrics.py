@@ -5,7 +5,7 @@ Buckets follow the nature of the thing: powers of two for sizes, a ladder of 1.5
 
 from __future__ import annotations
 
-from rerank_worker.counting import Counter, Histogram
+from rerank_worker.counting.collectors import Counter, Histogram
 
 SIZE_BUCKETS = tuple(float(2**n) for n in range(15))
 RATIO_BUCKETS = tuple(round(0.01 * 1.5**n, 6) for n in range(18))

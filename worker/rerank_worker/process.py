@@ -36,13 +36,22 @@ from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.profile import differences
 from rerank_shared.server_clock import ServerClock
 from rerank_shared.settings import Settings, load_settings, profile_of
-from rerank_worker.answer import Answerer
-from rerank_worker.batcher import Batcher
-from rerank_worker.consumer import consumer_of
-from rerank_worker.controls import node_name
-from rerank_worker.counting import count_in
-from rerank_worker.counts_memory import own_counts
-from rerank_worker.door import Door, DoorStep
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.plan_work import PlanWork
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.backpressure import Intake
+from rerank_worker.consume.consumer import consumer_of
+from rerank_worker.consume.dead_letters import answer_poisoned
+from rerank_worker.consume.gate import Door, DoorStep
+from rerank_worker.consume.handler import Answerer
+from rerank_worker.consume.leases import Leases
+from rerank_worker.consume.outage_log import tell_outages_in_words
+from rerank_worker.consume.remote_control import node_name
+from rerank_worker.consume.server_wait import ServerWait
+from rerank_worker.consume.task import register
+from rerank_worker.counting.collectors import count_in
+from rerank_worker.counting.memory import own_counts
 from rerank_worker.engine import (
     Engine,
     PackedWeights,
@@ -52,16 +61,7 @@ from rerank_worker.engine import (
     open_engine,
     providers_for,
 )
-from rerank_worker.intake import Intake
-from rerank_worker.leases import Leases
-from rerank_worker.outage_log import tell_outages_in_words
-from rerank_worker.pace import Pace
-from rerank_worker.plan_work import PlanWork
-from rerank_worker.poison import answer_poisoned
-from rerank_worker.presence import Presence
-from rerank_worker.scorer import Scorer
-from rerank_worker.server_wait import ServerWait
-from rerank_worker.tasks import register
+from rerank_worker.heartbeat import Presence
 from rerank_worker.tokenizing import PairTokenizer
 from rerank_worker.warmup import warm_up
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import Engine
-from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import PairTokenizer
 
 log = logging.getLogger(__name__)

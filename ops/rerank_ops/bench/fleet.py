@@ -29,8 +29,8 @@ from rerank_shared.catalogue import load_files
 from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
 from rerank_shared.settings import load_settings
-from rerank_worker.cores import available_cores
 from rerank_worker.engine import open_engine
+from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 OUTPUT = Path("build/bench/fleet.json")

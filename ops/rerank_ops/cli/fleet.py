@@ -17,8 +17,8 @@ from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
-from rerank_worker.fleet_metrics import FleetCollector
-from rerank_worker.supervisor import Supervisor
+from rerank_worker.supervisor.fleet_metrics import FleetCollector
+from rerank_worker.supervisor.supervisor import Supervisor
 
 
 def run_workers(settings: Settings, processes: int | None) -> int:

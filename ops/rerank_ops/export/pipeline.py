@@ -34,8 +34,8 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
 from rerank_shared.model_config import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
 from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
-from rerank_worker.cores import available_cores
 from rerank_worker.engine.whole import run_engine
+from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 Tell = Callable[[str], None]

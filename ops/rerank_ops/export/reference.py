@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_ops.export.plain import load_classifier
-from rerank_worker.cores import available_cores
 from rerank_worker.engine.session import open_session
 from rerank_worker.engine.signature import signature_of
+from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair
 
 #: The logit of each pair, shape [pairs].

@@ -19,7 +19,7 @@ from rerank_ops.simulate.policy import Policy
 from rerank_ops.simulate.process import Process
 from rerank_ops.simulate.queue import Queue
 from rerank_ops.simulate.spec import FleetSpec
-from rerank_worker.intake import Intake
+from rerank_worker.consume.backpressure import Intake
 
 
 @dataclass(slots=True)

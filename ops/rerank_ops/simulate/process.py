@@ -15,7 +15,7 @@ from rerank_ops.simulate.runs import split_runs
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.urgency import due_at
-from rerank_worker.batcher import Batch, Batcher, Candidate
+from rerank_worker.batching.batcher import Batch, Batcher, Candidate
 
 if TYPE_CHECKING:
     from rerank_ops.simulate.fleet import Fleet

@@ -49,8 +49,8 @@ class Operation:
 
 #: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.8 kB in and 0.3 kB out.
 OPERATIONS = (
-    Operation("heartbeat", "process second", 1, 7, 1_000, 40, "worker/rerank_worker/presence.py"),
-    Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/presence.py"),
+    Operation("heartbeat", "process second", 1, 7, 1_000, 40, "worker/rerank_worker/heartbeat.py"),
+    Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/heartbeat.py"),
     Operation("cost shared", "process second", 1, 2, 220, 10, "shared/rerank_shared/fleet.py"),
     Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/transport/channel.py"),
     Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),

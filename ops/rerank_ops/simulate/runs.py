@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rerank_worker.plan_work import PlanWork
+from rerank_worker.batching.plan_work import PlanWork
 
 
 def split_runs(work: PlanWork, lengths: Sequence[int]) -> list[int]:

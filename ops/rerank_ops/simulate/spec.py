@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
-from rerank_worker.plan_work import PlanWork
+from rerank_worker.batching.plan_work import PlanWork
 
 
 @dataclass(frozen=True, slots=True)

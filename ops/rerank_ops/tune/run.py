@@ -24,8 +24,8 @@ from rerank_shared.cpu import cpu_name, host_features
 from rerank_shared.exported import PROVIDERS, check_here
 from rerank_shared.precision import PrecisionName
 from rerank_shared.settings import Settings
-from rerank_worker.cores import available_cores
 from rerank_worker.engine import artefact_of, precision_of
+from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
 
 #: Share of the time that the curves have, and of that what a first round may take; the rest is for processes.

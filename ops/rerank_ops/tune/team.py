@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, bare_environ, to_environ
-from rerank_worker.cores import available_cores, pinnable_cores, spread
+from rerank_worker.supervisor.cores import available_cores, pinnable_cores, spread
 from rerank_worker.tokenizing import EncodedPair
 
 #: More processes than this would measure the patience of a large machine's owner.

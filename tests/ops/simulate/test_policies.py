@@ -15,7 +15,7 @@ from rerank_ops.simulate.workload import Mix, Request, draw
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_worker.plan_work import PlanWork
+from rerank_worker.batching.plan_work import PlanWork
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)
 ALONE = Policy(shard=False, refuse=False)

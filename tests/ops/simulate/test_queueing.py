@@ -17,7 +17,7 @@ from rerank_ops.simulate.run import Simulation, simulate
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Mix, Request, draw
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_worker.plan_work import PlanWork
+from rerank_worker.batching.plan_work import PlanWork
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)
 PLAIN = Policy(order="fifo", shard=False, refuse=False, intake=False)

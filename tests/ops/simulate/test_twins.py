@@ -24,9 +24,10 @@ from rerank_shared.ledger import Entry
 from rerank_shared.precision import PlanName
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker import answer, door
+from rerank_worker.batching.plan_work import PlanWork
+from rerank_worker.consume import gate as door
+from rerank_worker.consume import handler as answer
 from rerank_worker.engine import RunShape
-from rerank_worker.plan_work import PlanWork
 
 COST = CostParameters(0.0, 1.0, 0.0)
 PLANS: tuple[PlanName, ...] = ("single", "buckets", "ragged", "packs")

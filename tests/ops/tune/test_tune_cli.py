@@ -22,7 +22,7 @@ from rerank_shared.catalogue import load_files
 from rerank_shared.cpu import cpu_name
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.cores import available_cores
+from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 PAIR = EncodedPair(np.array([101, 102]), np.array([0, 0]), truncated=False)

@@ -23,7 +23,7 @@ from rerank_ops.bench.record import Figure
 from rerank_ops.local_fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import load_settings
-from rerank_worker.cores import affinity
+from rerank_worker.supervisor.cores import affinity
 
 PROCESSES = 8
 MB_PER_PROCESS = 60

@@ -28,7 +28,7 @@ from rich.table import Table
 from rerank_ops.bench.engine.place import counter
 from rerank_ops.bench.engine.runners.ours import MAX_LENGTH, open_ours, score_pairs
 from rerank_ops.bench.engine.texts import build_requests, own_texts
-from rerank_worker.cores import affinity
+from rerank_worker.supervisor.cores import affinity
 
 By = Literal["operator", "node"]
 K, REQUESTS = 50, 2

@@ -15,7 +15,7 @@ from rerank_ops.bench.served import Served, served_gateway
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_ops.server import EmbeddedServer
 from rerank_shared.settings import load_settings
-from rerank_worker.cores import available_cores
+from rerank_worker.supervisor.cores import available_cores
 
 #: What a client of Cohere's sends; the fleet's own model stands in for it.
 PATH, MODEL = "/v2/rerank", "rerank-v3.5"

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rerank_ops.cli.checks.finding import Finding
 from rerank_shared.cpu import CpuFeatures, choose_precision, int8_note
 from rerank_shared.settings import Settings
-from rerank_worker.cores import available_cores, cpu_quota
+from rerank_worker.supervisor.cores import available_cores, cpu_quota
 
 _PACKAGES = (
     "celery", "kombu", "redis", "hiredis", "pydantic", "msgpack", "onnxruntime", "onnxruntime-gpu", "tokenizers",

@@ -12,10 +12,10 @@ from rerank_ops.bench.engine.child import Arguments, Score, serve
 from rerank_shared.catalogue import load_files
 from rerank_shared.precision import PLANS, PlanName
 from rerank_shared.settings import load_settings
+from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import Engine, PackedWeights, RunShape, open_engine
 from rerank_worker.engine.runs import SHARED_ROWS
 from rerank_worker.engine.whole import run_engine
-from rerank_worker.pace import Pace
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
 

@@ -26,12 +26,12 @@ from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
 from rerank_worker import metrics
-from rerank_worker.batcher import Batch, Batcher, Candidate
+from rerank_worker.batching.batcher import Batch, Batcher, Candidate
+from rerank_worker.batching.bisect import score_isolated
+from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.rate import BatchSize
+from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import Engine, runs_at_once, starter
-from rerank_worker.isolate import score_isolated
-from rerank_worker.pace import Pace
-from rerank_worker.rate import BatchSize
-from rerank_worker.ticket import Ticket
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)

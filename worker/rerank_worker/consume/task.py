@@ -21,8 +21,8 @@ from rerank_shared.messages import Job, Outcome, Score
 from rerank_shared.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
-from rerank_worker.answer import Abandoned, Answerer, Drained
-from rerank_worker.leases import Leases
+from rerank_worker.consume.handler import Abandoned, Answerer, Drained
+from rerank_worker.consume.leases import Leases
 
 #: Told a message's delivery tag while it is worked on; gives what is to be called once its pairs wait.
 Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]

@@ -22,8 +22,8 @@ from rerank_shared.messages import Artefact, Job, Outcome, Score, Stages
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_worker import metrics
-from rerank_worker.scorer import Scorer
-from rerank_worker.ticket import Ticket
+from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import PairTokenizer
 
 #: Time kept for the way back: one round trip to Redis and the caller's wake-up; and for each document what packing,

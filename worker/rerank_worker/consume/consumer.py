@@ -27,8 +27,8 @@ from rerank_shared.errors import RefusedContent
 from rerank_shared.messages import DeadLetter
 from rerank_shared.outage import outage_of
 from rerank_worker import metrics
-from rerank_worker.door import Door
-from rerank_worker.server_wait import ServerWait
+from rerank_worker.consume.gate import Door
+from rerank_worker.consume.server_wait import ServerWait
 
 log = logging.getLogger(__name__)
 OnPoison = Callable[[DeadLetter], None]

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rerank_shared.settings import PREFIX, Settings, to_environ
-from rerank_worker.counts_memory import FD_VARIABLE, PLACE_VARIABLE
-from rerank_worker.forked import Nursery
-from rerank_worker.restart import Backoff
+from rerank_worker.counting.memory import FD_VARIABLE, PLACE_VARIABLE
+from rerank_worker.supervisor.backoff import Backoff
+from rerank_worker.supervisor.forkserver_client import Nursery
 
 WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
 # Heartbeat keys and Celery node names hold the host's name, which must not need quoting there.

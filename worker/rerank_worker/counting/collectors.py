@@ -1,6 +1,6 @@
 """Counters and histograms of a worker process, used as those of prometheus_client are.
 
-They count in memory. Under a supervisor that serves /metrics it is the supervisor's (rerank_worker.counts_memory), so
+They count in memory. Under a supervisor that serves /metrics it is the supervisor's (rerank_worker.counting.memory), so
 what was counted outlives the process. prometheus_client itself would count in sparse files, and on a full disk a write
 to one ends the process by SIGBUS.
 """
@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from rerank_worker.counts import BLOCK_BYTES, Counts
+from rerank_worker.counting.block import BLOCK_BYTES, Counts
 
 _here = Counts(bytearray(BLOCK_BYTES))
 _unlabelled: list[_Metric] = []

@@ -18,7 +18,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rerank_worker.counts import BLOCK_BYTES, Counts
+from rerank_worker.counting.block import BLOCK_BYTES, Counts
 
 #: What a worker process learns by its environment: a descriptor, and which block of it is its own.
 FD_VARIABLE = "FLEET_COUNTS_FD"

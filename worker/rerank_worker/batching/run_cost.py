@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rerank_shared.scheduling.cost import CostModel, CostParameters
-from rerank_worker.plan_work import PlanWork
-from rerank_worker.rate import TokenRate
+from rerank_worker.batching.plan_work import PlanWork
+from rerank_worker.batching.rate import TokenRate
 
 #: Of a question and a passage.
 _USUAL_TOKENS = 128

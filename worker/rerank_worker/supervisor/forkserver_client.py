@@ -1,6 +1,6 @@
 """Worker processes that are forked from a nursery, as the supervisor sees them: what Popen is to all others.
 
-The nursery (rerank_worker.nursery) is their parent and reaps them; signals go by pidfd, which never meets another
+The nursery (rerank_worker.supervisor.forkserver_main) is their parent and reaps them; signals go by pidfd, which never meets another
 process. A nursery may be killed at any time: its processes go on, their ends are seen by pidfd, and the next one is
 forked from a new nursery. Nothing here blocks on one that is loading its model.
 """
@@ -20,11 +20,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from rerank_shared.settings import Settings
-from rerank_worker.forking import EX_CANT_FORK, MESSAGE_BYTES
-from rerank_worker.wakeup import Wakeup
+from rerank_worker.supervisor.forkserver import EX_CANT_FORK, MESSAGE_BYTES
+from rerank_worker.supervisor.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
-NURSERY_COMMAND = (sys.executable, "-m", "rerank_worker.nursery")
+NURSERY_COMMAND = (sys.executable, "-m", "rerank_worker.supervisor.forkserver_main")
 #: Status of a process that had no parent left to say how it ended.
 EX_UNKNOWN = 255
 _CLOSE_S = 5.0

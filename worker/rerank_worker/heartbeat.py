@@ -19,10 +19,10 @@ from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.outage import outage_of
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.server_clock import ServerClock
-from rerank_worker.controls import dead_controls
-from rerank_worker.leases import Leases
-from rerank_worker.pace import Pace
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.leases import Leases
+from rerank_worker.consume.remote_control import dead_controls
 
 log = logging.getLogger(__name__)
 #: A client that reconnects is unsubscribed for a moment; only one that stays away has left.

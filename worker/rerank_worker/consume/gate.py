@@ -27,8 +27,8 @@ from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.outage import outage_of
 from rerank_shared.transport.urgency_headers import Urgency, read_urgency
-from rerank_worker.intake import Intake
-from rerank_worker.scorer import Scorer
+from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.backpressure import Intake
 
 log = logging.getLogger(__name__)
 #: A full process asks for something more urgent no more often than this, however short its batches are.

@@ -2,7 +2,7 @@
 
 A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
 No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
-Where it can be, processes are forked from a nursery, which loads the model once (rerank_worker.nursery).
+Where it can be, processes are forked from a nursery, which loads the model once (rerank_worker.supervisor.forkserver_main).
 Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
 """
 
@@ -23,15 +23,15 @@ from prometheus_client.registry import Collector
 
 from rerank_shared.errors import InternalError
 from rerank_shared.settings import Settings
-from rerank_worker.bereaved import expire_leases_soon
-from rerank_worker.cores import available_cores, pinnable_cores, spread
-from rerank_worker.counts_memory import CountsMemory
-from rerank_worker.forked import NURSERY_COMMAND, Nursery, can_fork
-from rerank_worker.forking import EX_CANT_FORK
-from rerank_worker.metrics_endpoint import MetricsEndpoint, SupervisorCollector
-from rerank_worker.restart import Backoff, RestartPolicy
-from rerank_worker.slot import WORKER_COMMAND, Launch, Slot
-from rerank_worker.wakeup import Wakeup, caught_signals
+from rerank_worker.counting.memory import CountsMemory
+from rerank_worker.supervisor.backoff import Backoff, RestartPolicy
+from rerank_worker.supervisor.child import WORKER_COMMAND, Launch, Slot
+from rerank_worker.supervisor.cores import available_cores, pinnable_cores, spread
+from rerank_worker.supervisor.forkserver import EX_CANT_FORK
+from rerank_worker.supervisor.forkserver_client import NURSERY_COMMAND, Nursery, can_fork
+from rerank_worker.supervisor.metrics_endpoint import MetricsEndpoint, SupervisorCollector
+from rerank_worker.supervisor.release_leases import expire_leases_soon
+from rerank_worker.supervisor.wakeup import Wakeup, caught_signals
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Pending jobs become runs: which pairs run next, the thread that runs them, what runs cost."""

@@ -1,0 +1,1 @@
+"""What a worker process counts, in memory that its supervisor reads."""
