@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 
 #: Its token id (29,145) lies beyond the poison model's embedding table; all ids of plainer words lie within.

@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 
 from models import POISON_WORD, write_poison_model
-from rerank_shared.catalogue import load_files
-from rerank_shared.precision import PlanName
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.precision import PlanName
 from rerank_worker.batching.bisect import score_isolated
 from rerank_worker.engine import PlainEngine, RunShape
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rerank_shared.transport import private_names
+from rerank_shared.queue.transport import private_names
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rerank_ops.server import ensure_server
-from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.supervisor import Supervisor

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from rerank_ops.embedded import EmbeddedServer
 from rerank_ops.server_binary import OLDEST, ServerBinary, find_server
-from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import ServerUnavailable
+from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
 
 __all__ = ["EmbeddedServer", "ServerBinary", "check_server", "ensure_server", "find_server", "is_given", "unsuitable"]

@@ -4,6 +4,7 @@ from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient
 from rerank_producer.fusion import Candidate, Documents, fuse
 from rerank_producer.handles import JobState, JobStatus, RerankHandle
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -29,7 +30,6 @@ from rerank_shared.errors import (
     WireError,
 )
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings
 from rerank_shared.version import __version__
 

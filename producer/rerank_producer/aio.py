@@ -26,11 +26,11 @@ from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import TIMEOUT_S
 from rerank_producer.revoking import Revoker
 from rerank_shared.cache import Lookup, LookupCounter
-from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect_async, most_connections, outages_told
+from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Score
+from rerank_shared.queue.scripts import ENQUEUE
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect_async, most_connections, outages_told
 from rerank_shared.settings import Settings
-from rerank_shared.transport.scripts import ENQUEUE
 
 log = logging.getLogger(__name__)
 #: redis-py raises when its pool of 100 connections is used up; more requests at once than this take turns.

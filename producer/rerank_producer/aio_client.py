@@ -16,8 +16,8 @@ from rerank_producer.flow import Flow
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 
 

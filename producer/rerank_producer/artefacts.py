@@ -14,9 +14,9 @@ from typing import Any
 
 from rerank_producer.clock import Clock
 from rerank_producer.port import Port
+from rerank_shared.contract.messages import Artefact
 from rerank_shared.fleet import ask_artefact, read_artefact
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact
 
 REMEMBERED_S = 5.0
 

@@ -22,9 +22,9 @@ from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
 from rerank_producer.preparation import Prepared
 from rerank_producer.waiting import Awaited, LedgerEntry, Wait
+from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Outcome
 from rerank_shared.settings import Settings
 
 

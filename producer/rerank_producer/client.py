@@ -12,9 +12,9 @@ from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.per_process import PerProcess
 from rerank_producer.port import drive
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings, load_settings
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rerank_shared.server_clock import ServerClock
+from rerank_shared.redis.server_clock import ServerClock
 
 
 def _ignore(_answer: tuple[int, int], _asked_at: float) -> None:

@@ -17,11 +17,11 @@ from rerank_producer.port import Port
 from rerank_producer.response import build_response, stage_timings
 from rerank_producer.scored import agree, combine
 from rerank_producer.waiting import Awaited, LedgerEntry, Wait, forgotten, whereabouts
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Outcome, Submitted
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import JobLost, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Outcome, Submitted
-from rerank_shared.schemas import RerankResponse
 
 
 async def collect(

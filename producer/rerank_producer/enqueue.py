@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer.envelope import seal, urgency_of
+from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
-from rerank_shared.transport.scripts import QueueScripts
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.scripts import QueueScripts
 
 
 @dataclass(frozen=True, slots=True)

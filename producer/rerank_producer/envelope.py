@@ -14,11 +14,11 @@ from typing import Any
 from kombu.serialization import dumps as serialize
 from kombu.utils.json import dumps
 
-from rerank_shared import wire
-from rerank_shared.celery_app import TASK_NAME
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Job
-from rerank_shared.transport.urgency_headers import Urgency, write_urgency
+from rerank_shared.queue.celery_app import TASK_NAME
+from rerank_shared.queue.urgency_headers import Urgency, write_urgency
 
 #: What a request says is nobody's business in events and logs.
 _REPRS = {"argsrepr": "(job,)", "kwargsrepr": "{}"}

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rerank_producer.enqueue import Kept
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Claim, Job
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Claim, Job
 
 #: Claims that end sooner are not worth waiting for, nor writing.
 _LEAST_S = 0.005

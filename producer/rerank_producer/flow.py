@@ -35,14 +35,14 @@ from rerank_producer.preparation import (
 )
 from rerank_producer.response import build_response, model_info, stage_timings
 from rerank_producer.scored import Scored, agree, combine
-from rerank_shared import wire
-from rerank_shared.catalogue import name_of
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Submitted
+from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.lifetimes import end, keep
-from rerank_shared.messages import Submitted
-from rerank_shared.schemas import ModelInfo, RerankRequest, RerankResponse
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
 
 

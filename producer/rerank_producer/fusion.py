@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rerank_shared.contract.schemas import Document, RerankResponse
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Document, RerankResponse
-from rerank_shared.token_ids import Content
 
 Documents = Sequence[str | Mapping[str, Any] | Document]
 #: The constant of the paper, where results hardly change between 20 and 100.

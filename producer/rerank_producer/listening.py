@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import redis
 
 from rerank_producer.pending import Pending, Signal
-from rerank_shared.connections import OUTAGES
-from rerank_shared.outage import outage_of
+from rerank_shared.redis.connections import OUTAGES
+from rerank_shared.redis.outage import outage_of
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from rerank_producer.artefacts import ArtefactBook
 from rerank_producer.outlook import FleetBook, Prospects
 from rerank_producer.port import Port
 from rerank_producer.preparation import check_tokenizer, effective_max_length
-from rerank_shared.digest import pair_digests
+from rerank_shared.contract.digest import pair_digests
+from rerank_shared.contract.messages import Artefact, Score, cache_tenant
+from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Score, cache_tenant
-from rerank_shared.schemas import RerankRequest
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

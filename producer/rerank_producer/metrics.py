@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from prometheus_client import REGISTRY, Counter, Histogram
 
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, QueueUnavailable, RerankError
 from rerank_shared.keys import JOB_CLASSES
-from rerank_shared.schemas import RerankResponse
 
 #: From 1 ms to a minute, each half as long again as the one before.
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))

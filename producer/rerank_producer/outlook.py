@@ -16,7 +16,7 @@ from rerank_producer.clock import Clock
 from rerank_producer.port import Port
 from rerank_shared.fleet import read_costs, typical
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.ledger import Entry, ask_entries, read_entries, total
+from rerank_shared.queue.backlog import Entry, ask_entries, read_entries, total
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 REMEMBERED_S = 0.25

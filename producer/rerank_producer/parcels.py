@@ -13,19 +13,19 @@ from typing import Any
 from rerank_producer.enqueue import Kept
 from rerank_producer.outlook import Prospects, told_alive
 from rerank_producer.preparation import Prepared, ttl_s
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.estimate import estimate_lengths
+from rerank_shared.contract.messages import Job
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.lifetimes import end
-from rerank_shared.messages import Job
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.lifetimes import end
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.sharding import shard_count, split
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import Content
-from rerank_shared.work import estimate_lengths
 
 #: What lies between the end of a run and its answer here, when nothing is wrong: the queue, the way back, a busy core.
 _HAND_OFF_S = 0.1

@@ -11,9 +11,9 @@ import threading
 from collections import Counter
 from typing import Protocol
 
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import MalformedMessage, RerankError
-from rerank_shared.messages import Outcome
 
 log = logging.getLogger(__name__)
 Answer = Outcome | RerankError

@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from rerank_producer.enqueue import Enqueue
 from rerank_producer.pending import Waiter
+from rerank_shared.contract.messages import Score
 from rerank_shared.errors import InternalError
-from rerank_shared.messages import Score
 
 T = TypeVar("T")
 

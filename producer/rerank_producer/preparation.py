@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rerank_shared.contract.messages import Artefact, Score, Submitted
+from rerank_shared.contract.schemas import Document, RerankRequest, parse_request
+from rerank_shared.contract.token_ids import Content, refuse_foreign
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.messages import Artefact, Score, Submitted
-from rerank_shared.schemas import Document, RerankRequest, parse_request
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import Content, refuse_foreign
 
 #: Redis refuses life-times that overflow; nobody waits longer than this.
 _TTL_MAX_S = 366 * 86_400

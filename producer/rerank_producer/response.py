@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rerank_producer.scored import Scored
-from rerank_shared.activation import ACTIVATIONS
+from rerank_shared.contract.activation import ACTIVATIONS
+from rerank_shared.contract.messages import Artefact, Score, Stages, Submitted
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import UnsupportedVersion
-from rerank_shared.messages import Artefact, Score, Stages, Submitted
-from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
 #: One validation of the whole list takes half the time of one a result.
 _RESULTS = TypeAdapter(list[Result])

@@ -16,8 +16,8 @@ from celery.app.amqp import AMQP
 from kombu.pools import ProducerPool
 
 from rerank_producer.port import TIMEOUT_S
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import outages_told
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import outages_told
 from rerank_shared.settings import Settings
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from rerank_producer.preparation import same_scores
+from rerank_shared.contract.messages import Artefact, Outcome, Score, Stages
 from rerank_shared.errors import MalformedMessage
-from rerank_shared.messages import Artefact, Outcome, Score, Stages
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from rerank_producer.outlook import told_alive
 from rerank_producer.patience import Act, Patience
 from rerank_producer.pending import Waiter
 from rerank_producer.port import Port
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job, Outcome
 from rerank_shared.errors import DeadlineExceeded, JobLost, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job, Outcome
+from rerank_shared.queue.backlog import ledger_member
 
 #: How often a job is sent again whose text was lost; with its text in its envelope once is enough, unless a copy that
 #: was sent before answers late.

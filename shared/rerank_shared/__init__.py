@@ -3,6 +3,7 @@
 Imports nothing else of Rerank Fleet, and neither onnxruntime nor a model.
 """
 
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankRequest, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -28,7 +29,6 @@ from rerank_shared.errors import (
     WireError,
 )
 from rerank_shared.keys import JobClass
-from rerank_shared.schemas import Document, ModelInfo, RerankRequest, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.version import __version__
 

@@ -12,10 +12,10 @@ from importlib import resources
 from itertools import islice
 from typing import Any
 
-from rerank_shared import wire
-from rerank_shared.at_any_limit import write_if_room
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Score
+from rerank_shared.redis.at_any_limit import write_if_room
 
 #: A script call blocks the server; a thousand writes take it about 2 ms.
 WRITES_PER_CALL = 1_000

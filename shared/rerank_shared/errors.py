@@ -116,7 +116,7 @@ class JobPoisoned(RerankError):
 class QueueUnavailable(RerankError):
     """Redis can't be reached, refuses, or was lost in mid-request and did not come back before the deadline.
 
-    `reason` is the kind of an Outage (`rerank_shared.outage`): unreachable, silent, tls, credentials, permission,
+    `reason` is the kind of an Outage (`rerank_shared.redis.outage`): unreachable, silent, tls, credentials, permission,
     database, cluster, read_only, out_of_memory, loading or refused.
     """
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.errors import UnknownModel
 from rerank_shared.keys import (
     ARTEFACT_TTL_S,
@@ -20,9 +21,8 @@ from rerank_shared.keys import (
     JobClass,
     Keys,
 )
-from rerank_shared.ledger import ask_entries, read_entries, total
-from rerank_shared.lifetimes import end, keep
-from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.queue.backlog import ask_entries, read_entries, total
+from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 

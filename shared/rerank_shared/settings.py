@@ -16,9 +16,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rerank_shared.errors import ConfigurationError, UnknownSetting
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.profile import Profile, read_profile
-from rerank_shared.redis_url import RedisUrl
+from rerank_shared.redis.url import RedisUrl
 
 PREFIX = "RERANK_"
 #: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).

@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import serialization
 
 from conftest import StartFleet
-from rerank_shared import wire
+from rerank_shared.contract import wire
 from rerank_shared.errors import InvalidRequest, MalformedMessage, RefusedContent, UnknownModel, UnsupportedVersion
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet

@@ -11,9 +11,9 @@ import pytest
 from conftest import StartFleet, StartGateway
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.connections import connect
 from rerank_shared.errors import JobLost
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.jobs import passages
 from support.waiting import wait_until

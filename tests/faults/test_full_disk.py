@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rerank_producer import RerankClient
-from rerank_shared.connections import connect
-from rerank_shared.dead import list_dead
 from rerank_shared.keys import Keys
+from rerank_shared.queue.dead_letters import list_dead
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.commands import COMMAND
 from support.fleet import alive

@@ -14,8 +14,8 @@ import pytest
 
 from conftest import StartFleet, StartGateway
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
 from support.gateway import TestGateway

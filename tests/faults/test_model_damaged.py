@@ -9,7 +9,7 @@ import pytest
 
 from conftest import StartFleet
 from models import write_poison_model
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.errors import UnknownModel
-from rerank_shared.manifest import Quality
+from rerank_shared.models.manifest import Quality
 from rerank_shared.settings import Settings
 from support.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
 from support.fleet import TestFleet

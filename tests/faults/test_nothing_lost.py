@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from rerank_shared.connections import broker_url
-from rerank_shared.dead import list_dead
+from rerank_shared.queue.dead_letters import list_dead
+from rerank_shared.redis.connections import broker_url
 from rerank_shared.settings import Settings, load_settings, to_environ
 from support.queueing import Queueing, queueing
 from support.waiting import wait_until
@@ -28,10 +28,10 @@ CONSUMER = """
 import os, signal, sys
 from kombu import Connection, Consumer
 from kombu.transport import redis
-from rerank_shared.connections import broker_url
+from rerank_shared.redis.connections import broker_url
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.settings import load_settings
-from rerank_shared.transport.channel import FleetChannel
+from rerank_shared.queue.transport.channel import FleetChannel
 from support.queueing import Queueing
 transport, place = sys.argv[1:]
 def die(*_, **__):

@@ -23,8 +23,8 @@ import redis
 from conftest import StartFleet
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import RerankClient
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.consume.remote_control import node_name
 from support.fleet import TestFleet

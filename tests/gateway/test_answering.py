@@ -19,9 +19,9 @@ from rerank_producer.gateway.latency import Latencies
 from rerank_producer.gateway.models.naming import Named
 from rerank_producer.gateway.rate import Bill, Meter
 from rerank_producer.gateway.terms import terms_of
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys
-from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.settings import Settings, load_settings
 
 ASK = Ask("q", ["d"])

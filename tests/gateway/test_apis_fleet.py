@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rerank_producer.gateway.apis import FLEET, fleet
 from rerank_producer.gateway.ask import Problem
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import RerankResponse
 from support.answers import JSON, LOGITS, answer, parse, render
 
 BODY: dict[str, Any] = {"query": "q", "documents": ["a", {"text": "b", "id": "B", "metadata": {"n": 1}}]}

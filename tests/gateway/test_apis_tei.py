@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rerank_producer.gateway.apis import TEI
 from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.problems import problem_of
-from rerank_shared.activation import sigmoid
+from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.body import decode_json, read_body
 from rerank_producer.gateway.refused import ClientGone, Refused
-from rerank_shared.schemas import encodable
+from rerank_shared.contract.schemas import encodable
 from support.answers import JSON
 from support.waiting import wait_until
 

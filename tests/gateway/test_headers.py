@@ -19,7 +19,7 @@ from rerank_producer.gateway.headers import (
     tei_headers,
 )
 from rerank_producer.gateway.refused import Refused
-from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
 _SAFE = set(string.ascii_letters + string.digits + "._-")
 

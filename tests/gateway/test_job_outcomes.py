@@ -8,8 +8,8 @@ import pytest
 
 from rerank_producer.gateway.jobs import outcome
 from rerank_producer.handles import JobState, JobStatus
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, RerankError, ScoringFailed, WireError
-from rerank_shared.schemas import ModelInfo, RerankResponse, Timings, Usage
 
 RESPONSE = RerankResponse(
     id="job", results=[], complete=True, model=ModelInfo(name="m"), timings=Timings(), usage=Usage()

@@ -21,11 +21,11 @@ from rerank_producer.gateway.ask import Ask, Problem
 from rerank_producer.gateway.keyring import ApiKey
 from rerank_producer.gateway.rate import Meter, estimated_tokens
 from rerank_producer.gateway.refused import Refused
-from rerank_shared.connections import connect, connect_async
+from rerank_shared.contract.estimate import SPECIAL_TOKENS
 from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect, connect_async
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.work import SPECIAL_TOKENS
 
 pytestmark = pytest.mark.integration
 

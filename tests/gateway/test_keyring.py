@@ -21,8 +21,8 @@ from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.keyfile import new_key, parse, without
 from rerank_producer.gateway.keyring import ApiKey, Keyring
 from rerank_producer.gateway.refused import Refused
+from rerank_shared.contract.schemas import parse_request
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.schemas import parse_request
 
 TODAY = date(2026, 11, 3)
 DIGEST = hashlib.sha256(b"secret").hexdigest()

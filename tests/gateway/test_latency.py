@@ -23,9 +23,9 @@ from rerank_producer.gateway.latency import (
     quantiles_of,
     read_latency,
 )
-from rerank_shared.connections import connect_async
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
-from rerank_shared.server_clock import ServerClock
+from rerank_shared.redis.connections import connect_async
+from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.settings import Settings
 
 NOW = 1_800_000_004.0

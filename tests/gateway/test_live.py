@@ -20,12 +20,12 @@ from rerank_producer.gateway.latency import Latencies, Latency, Quantiles
 from rerank_producer.gateway.live import Live
 from rerank_producer.gateway.refused import Refused
 from rerank_shared import fleet
-from rerank_shared.connections import connect
+from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import Backlog, FleetState
 from rerank_shared.keys import LATENCY_SLOT_S, JobClass, Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Heartbeat
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings
 from support.jobs import make_job, passages

@@ -16,10 +16,10 @@ from rerank_ops.server import EmbeddedServer
 from rerank_producer.gateway.models.naming import Naming
 from rerank_producer.gateway.models.served import REMEMBERED_S, ServedModels
 from rerank_shared import fleet
-from rerank_shared.connections import connect, connect_async
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.redis.connections import connect, connect_async
 from rerank_shared.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import StartFleet
 from rerank_producer import RerankClient
-from rerank_shared.catalogue import load_files
-from rerank_shared.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
 from rerank_worker.engine import PackedWeights, RunShape, open_engine
 from support.exports import QUERY, SENTENCE, tokenizer, write_export
 

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 
 from conftest import StartFleet
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.activation import sigmoid
-from rerank_shared.catalogue import load_files
+from rerank_shared.contract.activation import sigmoid
+from rerank_shared.contract.schemas import Document
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
-from rerank_shared.schemas import Document
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, to_environ
 from support.fleet import TestFleet
 from support.golden import TOLERANCE

@@ -10,8 +10,8 @@ from celery.result import AsyncResult
 
 from conftest import StartFleet
 from rerank_producer import RerankClient
-from rerank_shared import wire
-from rerank_shared.messages import Job
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job, passages, send_payload
 from support.waiting import wait_until

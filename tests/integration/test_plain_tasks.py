@@ -12,9 +12,9 @@ import pytest
 from celery import Celery
 from celery.exceptions import NotRegistered
 
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings, to_environ
 from support.fleet import TestFleet
 from support.waiting import wait_until

@@ -14,8 +14,8 @@ import redis
 from conftest import StartFleet
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import RerankClient
+from rerank_shared.queue.scripts import FINISH, TAKE
 from rerank_shared.settings import Settings
-from rerank_shared.transport.scripts import FINISH, TAKE
 from support.jobs import passages
 
 pytestmark = pytest.mark.integration

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from rerank_ops.server import EmbeddedServer, check_server, ensure_server, find_server, unsuitable
 from rerank_ops.server_binary import ServerBinary
-from rerank_shared.connections import connect
 from rerank_shared.errors import QueueUnavailable, ServerUnavailable
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.waiting import wait_until
 

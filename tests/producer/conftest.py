@@ -16,12 +16,12 @@ import pytest
 from producer import echo_worker
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared import wire
 from rerank_shared.cache import ScoreWrites
-from rerank_shared.connections import connect
-from rerank_shared.digest import pair_digests
+from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pair_digests
+from rerank_shared.contract.messages import Job, Score
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Job, Score
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.waiting import wait_until
 

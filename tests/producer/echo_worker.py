@@ -16,16 +16,17 @@ from typing import Any
 from celery.exceptions import Ignore
 from celery.signals import worker_ready
 
-from rerank_shared import fleet, wire
-from rerank_shared.backend import Completion
-from rerank_shared.celery_app import TASK_NAME, make_celery
-from rerank_shared.connections import connect
+from rerank_shared import fleet
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ScoringFailed
 from rerank_shared.keys import JOB_CLASSES, Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
+from rerank_shared.queue.backend import Completion
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.celery_app import TASK_NAME, make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.token_ids import Content
 
 GATE_S = 30
 

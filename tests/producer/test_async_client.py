@@ -16,9 +16,9 @@ from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient
 from rerank_producer.aio import AsyncPort, _AsyncLine
 from rerank_producer.enqueue import Enqueue
-from rerank_shared import wire
-from rerank_shared.connections import connect
+from rerank_shared.contract import wire
 from rerank_shared.errors import DeadlineExceeded, JobRevoked, ScoringFailed
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.waiting import wait_until
 

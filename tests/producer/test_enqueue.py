@@ -16,12 +16,12 @@ from rerank_producer import RerankClient
 from rerank_producer.blocking import BlockingPort
 from rerank_producer.enqueue import Enqueue, Kept
 from rerank_producer.port import drive
-from rerank_shared.connections import connect
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_shared.transport.scripts import ENQUEUE, QueueScripts
 from support.jobs import make_job
 from support.lifetimes import life_s
 

@@ -14,11 +14,11 @@ from rerank_producer.blocking import BlockingPort
 from rerank_producer.enqueue import Enqueue
 from rerank_producer.envelope import seal, urgency_of
 from rerank_producer.port import drive
-from rerank_shared import wire
-from rerank_shared.celery_app import TASK_NAME, make_celery
+from rerank_shared.contract import wire
 from rerank_shared.keys import Keys
+from rerank_shared.queue.celery_app import TASK_NAME, make_celery
+from rerank_shared.queue.urgency_headers import read_urgency
 from rerank_shared.settings import Settings
-from rerank_shared.transport.urgency_headers import read_urgency
 from support.jobs import celery_of, make_job
 from support.queueing import queueing
 

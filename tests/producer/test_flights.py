@@ -11,10 +11,11 @@ import pytest
 from producer.conftest import Echo
 from producer.echo_worker import artefact_of, score
 from rerank_producer import RerankClient
-from rerank_shared import fleet, wire
-from rerank_shared.digest import pair_digests
+from rerank_shared import fleet
+from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pair_digests
+from rerank_shared.contract.messages import Claim
 from rerank_shared.keys import CacheScope
-from rerank_shared.messages import Claim
 from rerank_shared.scheduling.cost import CostParameters
 from support.waiting import wait_until
 

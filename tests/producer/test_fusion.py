@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_producer.fusion import Candidate, Documents, FirstStage, fuse
+from rerank_shared.contract.schemas import Document
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Document
 
 IDS = st.integers(0, 12).map(lambda number: f"d{number}")
 LISTS = st.lists(st.lists(IDS, max_size=10), max_size=5)

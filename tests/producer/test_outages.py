@@ -14,9 +14,9 @@ import pytest
 from producer.echo_worker import announce
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.connections import connect
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.waiting import wait_until
 

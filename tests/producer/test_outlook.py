@@ -13,10 +13,10 @@ from rerank_producer.blocking import BlockingPort
 from rerank_producer.clock import Clock
 from rerank_producer.outlook import REMEMBERED_S, FleetBook, Prospects
 from rerank_producer.port import drive
-from rerank_shared.connections import connect
+from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 
 pytestmark = pytest.mark.integration

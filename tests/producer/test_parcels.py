@@ -13,14 +13,14 @@ from producer.test_preparation import KNOWN, SETTINGS, prepared_of
 from rerank_producer.outlook import Prospects
 from rerank_producer.parcels import Parcel, make_parcels
 from rerank_producer.preparation import Prepared
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.estimate import estimate_lengths
+from rerank_shared.contract.messages import Score
+from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import Overloaded
-from rerank_shared.ledger import Entry, ledger_member, read_entry
-from rerank_shared.messages import Score
+from rerank_shared.queue.backlog import Entry, ledger_member, read_entry
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.token_ids import TokenIds
-from rerank_shared.work import estimate_lengths
 
 NOW = 1_000.0
 #: A millisecond a token.

@@ -11,9 +11,9 @@ import pytest
 
 from producer.echo_worker import artefact_of, score
 from rerank_producer.pending import Pending, Waiter
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import JobRevoked, RerankError, ScoringFailed
-from rerank_shared.messages import Outcome
 from rerank_shared.settings import load_settings
 
 

@@ -21,8 +21,8 @@ from rerank_producer.preparation import (
     wait_ms,
     without_hits,
 )
+from rerank_shared.contract.messages import Artefact, Score
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.messages import Artefact, Score
 from rerank_shared.settings import Settings, load_settings
 
 # Made without the environment, which tests are cut off from only while they run.

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from producer.echo_worker import artefact_of
 from rerank_producer.response import build_response
 from rerank_producer.scored import Scored
-from rerank_shared.activation import sigmoid
+from rerank_shared.contract.activation import sigmoid
+from rerank_shared.contract.messages import Artefact, Score, Stages, Submitted
+from rerank_shared.contract.schemas import RerankResponse, Timings
 from rerank_shared.errors import UnsupportedVersion
-from rerank_shared.messages import Artefact, Score, Stages, Submitted
-from rerank_shared.schemas import RerankResponse, Timings
 from rerank_shared.settings import Settings
 
 ARTEFACT = artefact_of(Settings.model_construct())

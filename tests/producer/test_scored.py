@@ -8,8 +8,8 @@ import pytest
 
 from producer.test_response import ARTEFACT
 from rerank_producer.scored import agree, combine
+from rerank_shared.contract.messages import Outcome, Score, Stages
 from rerank_shared.errors import MalformedMessage
-from rerank_shared.messages import Outcome, Score, Stages
 
 
 def score(logit: float) -> Score:

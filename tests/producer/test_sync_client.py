@@ -13,7 +13,7 @@ import pytest
 from producer.conftest import Echo
 from producer.echo_worker import announce, artefact_of, logit, score
 from rerank_producer import Document, RerankClient
-from rerank_shared.connections import connect
+from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -26,9 +26,9 @@ from rerank_shared.errors import (
     UnknownModel,
 )
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.token_ids import TokenIds
 from support.lifetimes import life_s
 from support.waiting import wait_until
 

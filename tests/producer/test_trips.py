@@ -16,8 +16,8 @@ from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.outlook import REMEMBERED_S
 from rerank_shared import fleet
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
 from support.trips import Trips, counted

@@ -16,6 +16,7 @@ from rerank_producer.patience import Patience
 from rerank_producer.pending import Pending, Waiter
 from rerank_producer.port import drive
 from rerank_producer.waiting import Awaited, LedgerEntry, ServerLost, Wait
+from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
@@ -26,7 +27,6 @@ from rerank_shared.errors import (
     ScoringFailed,
 )
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Outcome
 
 JOB = "a"
 ENTRY = LedgerEntry("ledger", "member", 1_003.0)

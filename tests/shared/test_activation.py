@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerank_shared.activation import ACTIVATIONS, identity, sigmoid
+from rerank_shared.contract.activation import ACTIVATIONS, identity, sigmoid
 
 logits = st.floats(-1e4, 1e4, allow_nan=False)
 

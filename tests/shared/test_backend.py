@@ -9,10 +9,10 @@ import pytest
 from celery import Celery, states
 from celery.app.task import Context
 
-from rerank_shared.backend import Completion
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.queue.backend import Completion
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.lifetimes import life_s
 

@@ -9,10 +9,10 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared import wire
 from rerank_shared.cache import STORE_SCORES, LookupCounter, ScoreWrites
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Score
 
 KEYS = Keys("fleet")
 digests = st.binary(min_size=16, max_size=16)

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from rerank_shared.cpu import (
+from rerank_shared.models.cpu import (
     CpuFeatures,
     Feature,
     choose_precision,

@@ -9,10 +9,11 @@ from dataclasses import replace
 import msgpack
 import pytest
 
-from rerank_shared import dead, wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Submitted
 from rerank_shared.errors import JobLost, MalformedMessage
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Submitted
+from rerank_shared.queue import dead_letters as dead
+from rerank_shared.queue.backlog import ledger_member
 from rerank_shared.settings import Settings
 from support.dying import set_aside
 from support.lifetimes import life_s

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerank_shared.digest import DIGEST_BYTES, file_digest, pair_digests
-from rerank_shared.messages import Artefact
-from rerank_shared.token_ids import Content, TokenIds
+from rerank_shared.contract.digest import DIGEST_BYTES, file_digest, pair_digests
+from rerank_shared.contract.messages import Artefact
+from rerank_shared.contract.token_ids import Content, TokenIds
 
 ARTEFACT = Artefact(
     model="org/name",

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from rerank_shared.catalogue import configured_files, load_files
-from rerank_shared.cpu import CpuFeatures
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
-from rerank_shared.exported import broken_bounds, check_here, weights_digest
-from rerank_shared.manifest import Bounds, CollectionQuality, Manifest, read_manifest
+from rerank_shared.models.catalogue import configured_files, load_files
+from rerank_shared.models.cpu import CpuFeatures
+from rerank_shared.models.exported import broken_bounds, check_here, weights_digest
+from rerank_shared.models.manifest import Bounds, CollectionQuality, Manifest, read_manifest
 from rerank_shared.settings import load_settings
 from support.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
 

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_shared.catalogue import load_files
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
-from rerank_shared.external_data import external_data_names
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.external_data import external_data_names
 
 
 def write_onnx(path: Path, *, location: str | None, tensors: int = 2) -> Path:

@@ -10,7 +10,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared import fleet, wire
+from rerank_shared import fleet
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.errors import UnknownModel
 from rerank_shared.fleet import (
     STATE_ANSWERS,
@@ -24,7 +26,6 @@ from rerank_shared.fleet import (
     typical,
 )
 from rerank_shared.keys import ARTEFACT_TTL_S, COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, JobClass, Keys
-from rerank_shared.messages import Artefact, Heartbeat
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 KEYS = Keys("fleet")

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.model_config import CONFIG_FILES
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.config_files import CONFIG_FILES
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 OLD_SHA = "f" * 40
 
 LOADS = """
 import json, sys
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.errors import RerankError
 for source in sys.argv[1:]:
     try:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from rerank_shared.catalogue import load_files
-from rerank_shared.onnx_outline import BFLOAT16, FLOAT, FLOAT16, Outline, read_outline, scores_output
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT, FLOAT16, Outline, read_outline, scores_output
 from rerank_shared.settings import Settings
 from support.tiny_graphs import Ending, write_tiny
 

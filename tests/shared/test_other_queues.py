@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from kombu import Connection, Consumer, Producer, Queue
 
-from rerank_shared.connections import connect
+from rerank_shared.queue.transport import fleet_broker_url
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_shared.transport import fleet_broker_url
 from support.queueing import Queueing, queueing
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ import redis
 from kombu.exceptions import OperationalError
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect, outages_told
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.outage import Outage, OutageKind, outage_of
+from rerank_shared.redis.connections import connect, outages_told
+from rerank_shared.redis.outage import Outage, OutageKind, outage_of
 from rerank_shared.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_shared.precision import PLANS, PRECISION, PRECISIONS, PlanName, PrecisionName, score_precision
+from rerank_shared.models.precision import PLANS, PRECISION, PRECISIONS, PlanName, PrecisionName, score_precision
 
 
 def test_every_name_is_described() -> None:

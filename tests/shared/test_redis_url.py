@@ -11,8 +11,8 @@ from kombu import Connection
 
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.redis_options import OPTIONS
-from rerank_shared.redis_url import RedisUrl
+from rerank_shared.redis.options import OPTIONS
+from rerank_shared.redis.url import RedisUrl
 from rerank_shared.settings import load_settings
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rerank_shared.contract.schemas import Document, RerankRequest, parse_request
+from rerank_shared.contract.token_ids import ID_MAX, TokenIds
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Document, RerankRequest, parse_request
-from rerank_shared.token_ids import ID_MAX, TokenIds
 
 SECRET = "the caller's own words, which no message repeats " * 50
 DECLARED = {"tokenizer_digest": "ab" * 32}

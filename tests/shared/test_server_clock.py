@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_shared.server_clock import ServerClock
+from rerank_shared.redis.server_clock import ServerClock
 
 
 class Times:

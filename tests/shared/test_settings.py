@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from rerank_shared.connections import masked_url
 from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.redis.connections import masked_url
 from rerank_shared.settings import DEFAULT_REDIS_URL, PREFIX, Settings, load_settings, refuse_unknown, to_environ
 
 EMPTY_PROFILE = Path(__file__).with_name("empty_profile.toml")

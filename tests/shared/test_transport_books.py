@@ -9,8 +9,8 @@ import pytest
 from kombu import Producer
 from kombu.exceptions import ChannelError
 
+from rerank_shared.queue.leases import settle
 from rerank_shared.settings import Settings
-from rerank_shared.transport.leases import settle
 from support.queueing import Queueing, queueing, send_plain
 
 pytestmark = pytest.mark.integration

@@ -10,14 +10,14 @@ from celery.app.task import Context
 from kombu.exceptions import OperationalError
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared import at_any_limit
-from rerank_shared.backend import Completion
 from rerank_shared.cache import Lookup, LookupCounter, ScoreWrites
-from rerank_shared.celery_app import make_celery
-from rerank_shared.dead import drop, list_dead, retry
-from rerank_shared.messages import DeadLetter, Score
+from rerank_shared.contract.messages import DeadLetter, Score
+from rerank_shared.queue.backend import Completion
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.queue.dead_letters import drop, list_dead, retry
+from rerank_shared.queue.leases import expire_leases, renew_leases
+from rerank_shared.redis import at_any_limit
 from rerank_shared.settings import Settings
-from rerank_shared.transport.leases import expire_leases, renew_leases
 from support.dying import set_aside
 from support.full_server import BINARIES, fill_up, small_server
 from support.queueing import Queueing, queueing, send_plain

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rerank_shared.dead import list_dead
+from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S
-from rerank_shared.lifetimes import end, keep
-from rerank_shared.messages import DeadLetter
+from rerank_shared.queue.dead_letters import list_dead
+from rerank_shared.queue.leases import expire_leases, renew_leases
+from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
-from rerank_shared.transport.leases import expire_leases, renew_leases
 from support.queueing import Queueing, Receiver, queueing
 
 pytestmark = pytest.mark.integration

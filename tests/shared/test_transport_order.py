@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.urgency_headers import Urgency
+from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.fairness import FairShare
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.transport.scripts import QueueScripts
-from rerank_shared.transport.urgency_headers import Urgency
 from support.queueing import Queueing, queueing
 
 pytestmark = pytest.mark.integration

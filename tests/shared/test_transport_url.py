@@ -6,10 +6,10 @@ import pytest
 import redis
 from kombu import Connection
 
-from rerank_shared.celery_app import make_celery
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.queue.transport import fleet_broker_url
+from rerank_shared.queue.transport.channel import FleetTransport
 from rerank_shared.settings import load_settings
-from rerank_shared.transport import fleet_broker_url
-from rerank_shared.transport.channel import FleetTransport
 
 
 @pytest.mark.parametrize(

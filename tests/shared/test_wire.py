@@ -15,8 +15,9 @@ from celery.exceptions import TaskRevokedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared import wire
-from rerank_shared.celery_app import make_celery
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.contract.token_ids import ID_MAX, TokenIds
 from rerank_shared.errors import (
     BY_CODE,
     InternalError,
@@ -28,10 +29,9 @@ from rerank_shared.errors import (
     WireError,
 )
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
-from rerank_shared.token_ids import ID_MAX, TokenIds
 
 texts = st.text(max_size=20)
 counts = st.integers(0, 2**31)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.token_ids import Content, TokenIds
-from rerank_shared.work import SPECIAL_TOKENS, estimate_lengths
+from rerank_shared.contract.estimate import SPECIAL_TOKENS, estimate_lengths
+from rerank_shared.contract.token_ids import Content, TokenIds
 
 texts = st.text(max_size=200)
 limits = st.none() | st.integers(8, 600)

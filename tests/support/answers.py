@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rerank_producer.gateway.ask import Answer, Api, Ask, Parsed
-from rerank_shared.activation import sigmoid
+from rerank_shared.contract.activation import sigmoid
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
 #: Tokens of every pair, so that sums can be told at a glance.
 PAIR_TOKENS = 10

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from models import write_poison_model
-from rerank_shared.digest import file_digest
-from rerank_shared.manifest import Manifest, Origin, Quality, write_manifest
+from rerank_shared.contract.digest import file_digest
+from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manifest
 from rerank_worker.tokenizing import PairTokenizer
 
 MODEL = "tests/tiny-reranker"

@@ -6,11 +6,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from rerank_shared import wire
-from rerank_shared.celery_app import TASK_NAME
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
-from rerank_shared.transport.leases import expire_leases
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.celery_app import TASK_NAME
+from rerank_shared.queue.leases import expire_leases
 from support.jobs import make_job
 from support.queueing import Queueing
 

@@ -18,11 +18,11 @@ from rerank_ops.export.graph.body import Body, Dense, Embeddings, Floats, Layer,
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.draft import OPSET
 from rerank_ops.export.graph.store import save_graphs
-from rerank_shared.catalogue import load_files
-from rerank_shared.cpu import host_features
-from rerank_shared.digest import file_digest
-from rerank_shared.manifest import Manifest, Origin, Quality, write_manifest
-from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_shared.contract.digest import file_digest
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manifest
+from rerank_shared.models.precision import PLANS, PRECISION, PlanName, PrecisionName
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from rerank_ops.server import EmbeddedServer, ServerBinary, find_server
-from rerank_shared import at_any_limit
 from rerank_shared.keys import Keys
+from rerank_shared.redis import at_any_limit
 
 LIMIT_BYTES = 6_000_000
 #: Whatever is installed of the two: what a server does at its limit differs from make to make.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from rerank_shared.cpu import host_features
+from rerank_shared.models.cpu import host_features
 
 GOLDEN = tomllib.loads((Path(__file__).parents[1] / "worker" / "golden_scores.toml").read_text(encoding="utf-8"))
 #: In logits.

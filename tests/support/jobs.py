@@ -12,12 +12,12 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from rerank_producer import RerankClient, RerankResponse
-from rerank_shared import wire
-from rerank_shared.celery_app import TASK_NAME, make_celery
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Job
+from rerank_shared.queue.celery_app import TASK_NAME, make_celery
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import Content
 
 #: The published fp32 logits of cross-encoder/ms-marco-MiniLM-L-12-v2 for these two are 9.4506 and -11.1605.
 BERLIN_QUERY = "How many people live in Berlin?"

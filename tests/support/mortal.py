@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rerank_shared.backend import FleetBackend
-from rerank_shared.transport.channel import FleetChannel
+from rerank_shared.queue.backend import FleetBackend
+from rerank_shared.queue.transport.channel import FleetChannel
 from rerank_worker import process
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import Answerer

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 
 settings = load_settings()

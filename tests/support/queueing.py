@@ -9,10 +9,10 @@ from typing import Any
 from celery import Celery
 from kombu import Connection, Consumer, Producer
 
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import broker_url, connect
+from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.messages import DeadLetter
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import broker_url, connect
 from rerank_shared.settings import Settings
 
 PATIENCE_S = 60.0

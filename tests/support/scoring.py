@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.messages import Score
+from rerank_shared.contract.messages import Score
 from rerank_worker.batching.pending_job import Ticket
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer

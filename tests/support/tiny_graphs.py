@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 
 Ending = Literal["logit", "sigmoid", "sigmoid behind a cast", "softmax of two", "softmax of one"]

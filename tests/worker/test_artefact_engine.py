@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank_shared.catalogue import ModelFiles, load_files
-from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, ModelDamaged
-from rerank_shared.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
 from rerank_shared.settings import Settings
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape, artefact_of, open_engine
 from rerank_worker.engine.layouts import LAYOUTS
@@ -136,7 +136,7 @@ class TestSingle:
         """In another order, so that what a session keeps of earlier runs would show."""
         code = (
             "import sys; sys.path[:0] = ['tests']\n"
-            "from rerank_shared.catalogue import load_files\n"
+            "from rerank_shared.models.catalogue import load_files\n"
             "from rerank_worker.engine import open_engine\n"
             "from support.exports import pairs_of\n"
             f"engine = open_engine(load_files('file:{exports / precision}'))\n"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
 from rerank_worker.batching.batcher import Batch, Batcher, Candidate, Wait

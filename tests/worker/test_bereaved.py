@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.release_leases import expire_leases_soon
 from rerank_worker.supervisor.supervisor import Supervisor

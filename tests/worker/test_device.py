@@ -13,7 +13,7 @@ import pytest
 
 from rerank_ops.export.graph.build import TAIL_FILE, graph_file
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape, runs_at_once, starter
 from rerank_worker.engine.providers import ON_CPU, Providers
 from rerank_worker.tokenizing import EncodedPair

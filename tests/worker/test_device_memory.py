@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_worker.engine.device_buffers import Buffer
 from rerank_worker.engine.device_shapes import device_feeds, round_pairs, round_tokens
 from support.exports import pairs_of

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from rerank_shared.catalogue import ModelFiles, load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
-from rerank_shared.precision import PlanName
+from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.precision import PlanName
 from rerank_shared.settings import Settings
 from rerank_worker.engine import PlainEngine, RunShape, artefact_of, precision_of
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer

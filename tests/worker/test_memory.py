@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from support.exports import write_export
 
 #: What a second burst may add, in MB; one run of 512 tokens needs about 4 MB for its attention alone.
@@ -18,7 +18,7 @@ BURSTS = """
 import random, sys
 sys.path[:0] = ["tests"]
 import psutil
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_worker.engine import RunShape, open_engine
 from support.exports import pairs_of
 engine = open_engine(load_files(sys.argv[1]), RunShape(sys.argv[2], pairs=4, tokens=2_048))

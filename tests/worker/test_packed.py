@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from rerank_shared.catalogue import ModelFiles, load_files
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import PackedWeights, RunShape, open_engine, packed
 from rerank_worker.tokenizing import EncodedPair
@@ -29,7 +29,7 @@ OPEN = """
 import resource, sys
 sys.path[:0] = ["tests"]
 from pathlib import Path
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_worker.engine import PackedWeights, open_engine
 from support.exports import pairs_of
 files, weights, pairs = load_files(sys.argv[1]), PackedWeights(Path(sys.argv[2])), pairs_of([40, 8, 100, 17])

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from packaging.version import Version
 
-from rerank_shared.cpu import host_features
+from rerank_shared.models.cpu import host_features
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import PackedWeights, packed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.plan_work import PlanWork

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
+from rerank_shared.contract.messages import DeadLetter
+from rerank_shared.contract.wire import decode_record
 from rerank_shared.errors import JobPoisoned
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import DeadLetter
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_shared.wire import decode_record
 from rerank_worker import metrics
 from rerank_worker.consume.dead_letters import answer_poisoned
 from support.jobs import celery_of, make_job, send

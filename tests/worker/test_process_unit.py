@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 from rerank_shared.fleet import cost_field, read_costs, share_cost
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker import process

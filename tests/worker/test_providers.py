@@ -8,9 +8,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import DeviceName, Settings, load_settings
 from rerank_worker.engine import open_engine, providers_for
 from rerank_worker.engine.providers import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import RunShape
 

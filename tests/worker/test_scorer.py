@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import Work
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.plan_work import PlanWork

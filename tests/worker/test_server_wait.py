@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from rerank_worker.consume.server_wait import ServerWait
 

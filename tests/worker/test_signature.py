@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from rerank_shared.activation import sigmoid
+from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import ConfigurationError
 from rerank_worker.engine import PlainEngine, RunShape, precision_of
 from rerank_worker.engine.signature import log_odds

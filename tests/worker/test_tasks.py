@@ -11,16 +11,16 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from rerank_ops.server import EmbeddedServer
-from rerank_shared import wire
-from rerank_shared.catalogue import load_files
-from rerank_shared.celery_app import TASK_NAME, make_celery
-from rerank_shared.connections import connect
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job
+from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.celery_app import TASK_NAME, make_celery
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.token_ids import TokenIds
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank_shared.contract.messages import Score
 from rerank_shared.errors import ScoringFailed
-from rerank_shared.messages import Score
 from rerank_worker.batching.pending_job import Ticket
 
 

@@ -14,7 +14,7 @@ from rerank_worker.supervisor.child import Launch
 
 SCRIPT = """
 import os
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import PairTokenizer
 before, environ = len(os.listdir("/proc/self/task")), dict(os.environ)

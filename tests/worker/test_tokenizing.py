@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from rerank_shared.catalogue import load_files
+from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import ConfigurationError, InvalidRequest, ModelDamaged
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import TokenIds
 from rerank_worker import metrics
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer, longest_first
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import Settings
 from rerank_worker.batching.run_cost import Pace

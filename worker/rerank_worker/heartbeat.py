@@ -11,14 +11,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rerank_shared import at_any_limit, fleet
-from rerank_shared.connections import OUTAGES_AND_REFUSALS
+from rerank_shared import fleet
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
-from rerank_shared.messages import Artefact, Heartbeat
-from rerank_shared.outage import outage_of
+from rerank_shared.redis import at_any_limit
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.redis.outage import outage_of
+from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_shared.server_clock import ServerClock
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.leases import Leases

@@ -25,16 +25,16 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
-from rerank_shared.catalogue import configured_files, name_of
-from rerank_shared.celery_app import make_celery
-from rerank_shared.connections import connect
-from rerank_shared.cpu import cpu_name, host_features
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.exported import check_here
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
-from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.models.catalogue import configured_files, name_of
+from rerank_shared.models.cpu import cpu_name, host_features
+from rerank_shared.models.exported import check_here
 from rerank_shared.profile import differences
-from rerank_shared.server_clock import ServerClock
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.redis.connections import connect
+from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.plan_work import PlanWork

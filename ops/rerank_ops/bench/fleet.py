@@ -25,9 +25,9 @@ from rerank_ops.demo.questions import stdlib_questions
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.cache import clear
-from rerank_shared.catalogue import load_files
-from rerank_shared.connections import connect
 from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import open_engine
 from rerank_worker.supervisor.cores import available_cores

@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from rerank_ops.tune.sample import Sample, shipped_sample
-from rerank_shared.catalogue import ModelFiles, load_files
-from rerank_shared.cpu import cpu_name
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.manifest import Manifest
-from rerank_shared.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.cpu import cpu_name
+from rerank_shared.models.manifest import Manifest
+from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
 from rerank_shared.settings import DeviceName
 from rerank_worker.engine import ArtefactEngine, DeviceEngine, Providers, RunShape
 from rerank_worker.engine.providers import choose, cuda_trouble, with_cuda_graphs

@@ -12,8 +12,8 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared import cache as scores
 from rerank_shared.cache import CacheStats
-from rerank_shared.connections import connect, outages_told
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect, outages_told
 
 cache = typer.Typer(name="cache", help="Look at the score cache, or empty it.", no_args_is_help=True)
 

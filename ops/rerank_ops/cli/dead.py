@@ -13,13 +13,13 @@ from rich.table import Table
 
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
-from rerank_shared import dead as letters
-from rerank_shared.connections import connect, outages_told
-from rerank_shared.dead import Opened
+from rerank_shared.contract.messages import DeadLetter
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.messages import DeadLetter
-from rerank_shared.token_ids import Content
+from rerank_shared.queue import dead_letters as letters
+from rerank_shared.queue.dead_letters import Opened
+from rerank_shared.redis.connections import connect, outages_told
 
 dead = typer.Typer(
     name="dead", help="Look at jobs that killed their workers, send them again, or drop them.", no_args_is_help=True

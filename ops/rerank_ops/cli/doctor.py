@@ -22,8 +22,8 @@ from rerank_ops.cli.effective import EffectiveSetting, effective_settings
 from rerank_ops.cli.extras import GATEWAY, missing
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_producer.gateway.settings import GatewaySettings, load_gateway_settings
-from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.models.cpu import host_features
 from rerank_shared.settings import Settings
 
 _CORRECT = "correct it; then run this again for all else"

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rerank_shared.contract.schemas import Document
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Document
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from rerank_shared.connections import masked_url
+from rerank_shared.redis.connections import masked_url
 from rerank_shared.settings import Settings, profile_of
 
 Origin = Literal["argument", "environment", "profile", "default"]

@@ -15,10 +15,10 @@ from rerank_ops.cli.cache import memory_text
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import settings_from
 from rerank_ops.export.missing import require_export
-from rerank_shared.cpu import choose_precision, host_features, refuse_reason
-from rerank_shared.exported import bounds_of
-from rerank_shared.manifest import Manifest
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.cpu import choose_precision, host_features, refuse_reason
+from rerank_shared.models.exported import bounds_of
+from rerank_shared.models.manifest import Manifest
+from rerank_shared.models.precision import PLANS, PlanName
 
 if TYPE_CHECKING:
     from rerank_ops.export.pipeline import Wanted

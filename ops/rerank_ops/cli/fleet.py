@@ -11,11 +11,11 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
 from rerank_ops.local_fleet import local_fleet
 from rerank_ops.server import check_server, is_given
-from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect, masked_url, outages_told
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.supervisor import Supervisor

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer import AsyncRerankClient
+from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
 from rerank_shared.errors import InvalidRequest, RerankError
-from rerank_shared.schemas import RerankRequest, RerankResponse, parse_request
 
 #: Requests read ahead of the oldest unanswered one, as a multiple of those in flight.
 _WINDOW = 4

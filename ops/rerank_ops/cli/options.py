@@ -10,7 +10,7 @@ import typer
 
 from rerank_ops.cli.console import err
 from rerank_shared.errors import ConfigurationError, QueueUnavailable
-from rerank_shared.outage import LASTING
+from rerank_shared.redis.outage import LASTING
 from rerank_shared.settings import Settings, load_settings
 
 #: As worker processes end where starting again can't help.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from rerank_shared.schemas import Document, RerankResponse, Result
+from rerank_shared.contract.schemas import Document, RerankResponse, Result
 
 #: Below this a score in four decimals would be all zeros.
 _SMALLEST_FIXED = 0.00005

@@ -16,8 +16,8 @@ from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_ops.cli.ranking import ranking_table, summary
 from rerank_ops.cli.request_file import rerank_file
 from rerank_producer import RerankClient
+from rerank_shared.contract.schemas import MIN_LENGTH, Document, RerankResponse
 from rerank_shared.errors import DeadlineExceeded
-from rerank_shared.schemas import MIN_LENGTH, Document, RerankResponse
 from rerank_shared.settings import Settings
 
 _FILE = "Many requests from a file"

@@ -13,10 +13,10 @@ from pathlib import Path
 from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, masked_url, url_of
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect, masked_url, url_of
 from rerank_shared.settings import Settings
 
 _HOSTS = ("127.0.0.1", "localhost")

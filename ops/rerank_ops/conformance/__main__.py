@@ -17,8 +17,8 @@ from pathlib import Path
 
 from rerank_ops.conformance.judge import Verdict, judge, read_expected
 from rerank_ops.conformance.sources import fetch_tests
-from rerank_shared.celery_app import make_celery
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.settings import load_settings
 
 DIRECTORY = Path("build/conformance")

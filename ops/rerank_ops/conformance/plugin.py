@@ -17,10 +17,10 @@ import kombu
 import kombu.transport.redis
 
 from rerank_ops.embedded import EmbeddedServer
-from rerank_shared.backend import FleetBackend
-from rerank_shared.transport.channel import FleetChannel, FleetTransport
-from rerank_shared.transport.poller import FleetPoller
-from rerank_shared.transport.qos import FleetQoS
+from rerank_shared.queue.backend import FleetBackend
+from rerank_shared.queue.transport.channel import FleetChannel, FleetTransport
+from rerank_shared.queue.transport.poller import FleetPoller
+from rerank_shared.queue.transport.qos import FleetQoS
 
 #: What kombu's tests use where they use a prefix, and a namespace in its place: there, queues of the fleet may be.
 _THEIR_PREFIX, _NAMESPACE_PREFIX = "_prefixed_", "conformance:"

@@ -12,7 +12,7 @@ import numpy as np
 from rerank_ops.demo.first_stage import Candidate
 from rerank_ops.demo.questions import Question
 from rerank_producer import AsyncRerankClient
-from rerank_shared.schemas import Document, RerankResponse
+from rerank_shared.contract.schemas import Document, RerankResponse
 
 #: The demo measures a fleet, not a deadline; on one slow core the last question waits for all others.
 DEADLINE_MS = 300_000

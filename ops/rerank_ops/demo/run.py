@@ -23,9 +23,9 @@ from rerank_ops.demo.report import Batches, DemoResult, show
 from rerank_ops.local_fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient
 from rerank_shared.cache import clear
-from rerank_shared.connections import connect
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 
 #: Candidates of each question that the fleet reranks.

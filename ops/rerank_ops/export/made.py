@@ -13,7 +13,7 @@ from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.opened import Opened
 from rerank_ops.export.plain import MODEL_FILE, plain_files
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import PlanName, PrecisionName
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape
 from rerank_worker.tokenizing import EncodedPair
 

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.onnx_outline import Ending, Node, Outline, scores_output
+from rerank_shared.models.onnx_outline import Ending, Node, Outline, scores_output
 from rerank_worker.engine.signature import INPUTS
 
 _ONE_LOGIT = "a reranker has one logit a pair"

@@ -20,7 +20,7 @@ from rerank_ops.export.onnx_config import derive_config
 from rerank_ops.export.onnx_view import OnnxView, attribute
 from rerank_ops.export.weights import Tensor, Weights
 from rerank_shared.errors import ConfigurationError, ModelDamaged
-from rerank_shared.exported import refuse_outside
+from rerank_shared.models.exported import refuse_outside
 
 #: bert.encoder.layer.0.output.dense.bias; not onnx::MatMul_302 or /bert/Constant_output_0.
 _STATE_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(weight|bias)")

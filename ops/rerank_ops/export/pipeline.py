@@ -28,12 +28,12 @@ from rerank_ops.export.tokenizer import write_tokenizer
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
 from rerank_ops.quality.gate import measure
-from rerank_shared.cpu import host_features
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
-from rerank_shared.model_config import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
-from rerank_shared.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
+from rerank_shared.models.precision import PLANS, PRECISION, PlanName, PrecisionName
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer

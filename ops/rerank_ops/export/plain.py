@@ -18,7 +18,7 @@ import onnx
 
 from rerank_ops.export.missing import export_extra
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.precision import PrecisionName
 
 MODEL_FILE, DATA_FILE = "model.onnx", "weights.bin"
 _TASK = "text-classification"

@@ -20,13 +20,13 @@ from rerank_ops.export.family import check_family
 from rerank_ops.export.graph.architecture import refuses
 from rerank_ops.export.modular import MODULES_FILE, module_folders
 from rerank_ops.export.plain import check_traceable
-from rerank_shared.catalogue import CATALOGUE, activation_found, load_files
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
-from rerank_shared.exported import TOKENIZER_FILE, weights_digest
-from rerank_shared.external_data import external_data_names
-from rerank_shared.manifest import MANIFEST_FILE, Origin
-from rerank_shared.model_config import CONFIG_FILES, activation_of, max_length_of, prompt_of, read_config
+from rerank_shared.models.catalogue import CATALOGUE, activation_found, load_files
+from rerank_shared.models.config_files import CONFIG_FILES, activation_of, max_length_of, prompt_of, read_config
+from rerank_shared.models.exported import TOKENIZER_FILE, weights_digest
+from rerank_shared.models.external_data import external_data_names
+from rerank_shared.models.manifest import MANIFEST_FILE, Origin
 from rerank_worker.tokenizing import PairTokenizer
 
 #: int8 files follow: their weights are de-quantised where there is nothing better.
@@ -121,7 +121,7 @@ def _local(location: str, file: str) -> Source:
 
 def _hub(location: str, file: str) -> Source:
     try:
-        from rerank_shared import hub
+        from rerank_shared.models import hub
     except ImportError:
         raise ModelUnavailable("models from the hub need huggingface-hub: pip install 'rerank-fleet[worker]'") from None
     repo, _, revision = location.partition("@")

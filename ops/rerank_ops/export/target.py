@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.manifest import MANIFEST_FILE
+from rerank_shared.models.manifest import MANIFEST_FILE
 
 
 def check_target(directory: Path, *, force: bool) -> None:

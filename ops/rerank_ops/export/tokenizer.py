@@ -9,8 +9,8 @@ from rerank_ops.export.missing import export_extra
 from rerank_ops.export.plain import first_line
 from rerank_ops.export.source import Source
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.exported import TOKENIZER_FILE
-from rerank_shared.model_config import read_config
+from rerank_shared.models.config_files import read_config
+from rerank_shared.models.exported import TOKENIZER_FILE
 
 
 def write_tokenizer(source: Source, directory: Path) -> Path:

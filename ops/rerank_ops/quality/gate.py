@@ -15,9 +15,9 @@ from rerank_ops.quality.collection import Collection
 from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.errors import InternalError
-from rerank_shared.exported import broken_bounds
-from rerank_shared.manifest import Bounds, CollectionQuality, Quality
-from rerank_shared.precision import PlanName, PrecisionName
+from rerank_shared.models.exported import broken_bounds
+from rerank_shared.models.manifest import Bounds, CollectionQuality, Quality
+from rerank_shared.models.precision import PlanName, PrecisionName
 
 
 def measure(

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from rerank_ops.marked import replace_part
-from rerank_shared.manifest import Manifest, Quality, read_manifest
+from rerank_shared.models.manifest import Manifest, Quality, read_manifest
 
 PART = "engine-quality"
 

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rerank_shared.manifest import CollectionQuality, Quality
-from rerank_shared.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.manifest import CollectionQuality, Quality
+from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
 
 
 def quality_report(quality: Quality, precision: PrecisionName) -> RenderableType:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rerank_ops.tune.sample import Sample
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_worker.engine import RunShape
 from rerank_worker.tokenizing import EncodedPair
 

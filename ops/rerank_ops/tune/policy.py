@@ -15,7 +15,7 @@ import numpy as np
 from rerank_ops.tune.grid import SETTING, Curve
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team
-from rerank_shared.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
 from rerank_shared.settings import Settings
 
 #: How much faster something must be to be taken, by the median and by the lower quartile of the rounds: noise gives

@@ -12,7 +12,7 @@ from rerank_ops.tune.grid import Curve
 from rerank_ops.tune.policy import Choice
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 
 @dataclass(frozen=True, slots=True)

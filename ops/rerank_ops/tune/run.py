@@ -19,10 +19,10 @@ from rerank_ops.tune.result import Tuning
 from rerank_ops.tune.rounds import Series, Timing, measure
 from rerank_ops.tune.sample import Sample
 from rerank_ops.tune.team import measure_teams, teams_for
-from rerank_shared.catalogue import ModelFiles, configured_files
-from rerank_shared.cpu import cpu_name, host_features
-from rerank_shared.exported import PROVIDERS, check_here
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.catalogue import ModelFiles, configured_files
+from rerank_shared.models.cpu import cpu_name, host_features
+from rerank_shared.models.exported import PROVIDERS, check_here
+from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import Settings
 from rerank_worker.engine import artefact_of, precision_of
 from rerank_worker.supervisor.cores import available_cores

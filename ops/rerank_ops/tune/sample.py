@@ -18,8 +18,8 @@ import numpy as np
 
 from rerank_ops.cli.lines import parse_line
 from rerank_ops.quality.pairs import frozen_pairs
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ConfigurationError, InvalidRequest
-from rerank_shared.token_ids import Content
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 #: Enough for the longest batch of short pairs.

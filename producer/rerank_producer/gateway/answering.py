@@ -22,8 +22,8 @@ from rerank_producer.gateway.rate import Bill, Meter
 from rerank_producer.gateway.refused import Refused
 from rerank_producer.gateway.terms import Terms
 from rerank_producer.handles import RerankHandle
+from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
-from rerank_shared.schemas import MIN_LENGTH, RerankResponse
 
 log = logging.getLogger(__name__)
 #: Asks of one request that are open at once.

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.schemas import RerankResponse
 
 
 @dataclass(frozen=True, slots=True)

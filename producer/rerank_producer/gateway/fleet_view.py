@@ -12,9 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from rerank_producer.gateway.latency import WINDOW_S, Latency
+from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet import FleetState
 from rerank_shared.keys import JobClass
-from rerank_shared.messages import Heartbeat
 
 CACHE_WINDOW_S = 60
 

@@ -23,9 +23,9 @@ from rerank_producer.gateway.readiness import Readiness
 from rerank_producer.gateway.refused import Refused
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_producer.port import TIMEOUT_S
-from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect_async
 from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect_async
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from rerank_producer.gateway.refused import Refused
 from rerank_producer.gateway.serve import Exchange, served
 from rerank_producer.gateway.terms import terms_of
 from rerank_producer.handles import JobState, JobStatus
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import DeadlineExceeded, JobLost, QueueUnavailable, RerankError, WireError
-from rerank_shared.schemas import RerankResponse
 
 #: A longer wait than this runs into the time-outs of proxies.
 WAIT_MAX_MS = 30_000.0

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer.metrics import k_bucket
-from rerank_shared.at_any_limit import write_if_room
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
-from rerank_shared.server_clock import ServerClock
+from rerank_shared.redis.at_any_limit import write_if_room
+from rerank_shared.redis.server_clock import ServerClock
 
 WINDOW_S = 300
 #: What "now" means for a rate.

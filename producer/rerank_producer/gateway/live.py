@@ -23,11 +23,11 @@ from rerank_producer.gateway.fleet_view import CACHE_WINDOW_S, CacheView, FleetV
 from rerank_producer.gateway.latency import Latencies, ask_latency, read_latency
 from rerank_producer.gateway.refused import Refused
 from rerank_shared import fleet
-from rerank_shared.catalogue import name_of
-from rerank_shared.connections import connect_async
 from rerank_shared.errors import QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.outage import outage_of
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect_async
+from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

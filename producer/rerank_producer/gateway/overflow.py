@@ -20,8 +20,8 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from rerank_producer.gateway.ask import Ask
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage, encodable
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage, encodable
 
 #: Ten thousand results, the most that Cohere takes, are 0.7 MB.
 _ANSWER_BYTES = 4 * 1024 * 1024

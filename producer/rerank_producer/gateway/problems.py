@@ -22,7 +22,7 @@ from rerank_shared.errors import (
     UnknownModel,
     WireError,
 )
-from rerank_shared.outage import LASTING
+from rerank_shared.redis.outage import LASTING
 
 #: Told with the error's own message, which was written for callers.
 _TOLD: dict[type[RerankError], int] = {

@@ -18,13 +18,13 @@ from typing import Any, Literal
 from rerank_producer.gateway.ask import Ask, Problem
 from rerank_producer.gateway.keyfile import ApiKey
 from rerank_producer.gateway.refused import Refused
-from rerank_shared.connections import most_connections, outages_told
+from rerank_shared.contract.estimate import estimate_lengths
+from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys
+from rerank_shared.queue.scripts import BUCKET
+from rerank_shared.redis.connections import most_connections, outages_told
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import Content, TokenIds
-from rerank_shared.transport.scripts import BUCKET
-from rerank_shared.work import estimate_lengths
 
 log = logging.getLogger(__name__)
 #: After these nothing was computed, and nothing will be.

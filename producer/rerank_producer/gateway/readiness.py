@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rerank_shared.connections import outages_told
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.outage import LASTING
+from rerank_shared.redis.connections import outages_told
+from rerank_shared.redis.outage import LASTING
 from rerank_shared.settings import Settings
 
 _REMEMBERED_S = 0.25

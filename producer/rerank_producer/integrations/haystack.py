@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.integrations.options import FleetOptions, missing
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.keys import JobClass
-from rerank_shared.schemas import RerankResponse
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from rerank_producer.integrations.options import FleetOptions, missing, told
-from rerank_shared.schemas import RerankResponse
+from rerank_shared.contract.schemas import RerankResponse
 
 try:
     from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from pydantic import Field
 
 from rerank_producer.integrations.options import FleetOptions, missing, told
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import RerankResponse
 
 try:
     from llama_index.core.callbacks import CBEventType, EventPayload

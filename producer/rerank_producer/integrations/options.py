@@ -13,9 +13,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
 from rerank_shared.errors import ConfigurationError, RerankError
 from rerank_shared.keys import JobClass
-from rerank_shared.schemas import MIN_LENGTH, RerankResponse
 from rerank_shared.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from rerank_ops.bench.gpu import QUICK_RUN_PAIRS, main
-from rerank_shared.precision import PLANS
+from rerank_shared.models.precision import PLANS
 from rerank_worker.engine.providers import CUDA_PROVIDER
 from support.exports import write_export
 

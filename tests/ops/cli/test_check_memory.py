@@ -10,9 +10,9 @@ from rerank_ops.cli.checks.finding import Finding
 from rerank_ops.cli.checks.memory import CACHED_SCORE_BYTES, TYPICAL_JOB_BYTES, check_memory
 from rerank_producer import RerankClient
 from rerank_shared.cache import ScoreWrites
-from rerank_shared.connections import connect
+from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Score
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.full_server import BINARIES, fill_up, small_server
 

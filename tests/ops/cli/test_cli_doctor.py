@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from rerank_ops.cli.app import app
 from rerank_ops.cli.checks.host import check_cpu
 from rerank_ops.server import EmbeddedServer
-from rerank_shared.connections import connect
-from rerank_shared.cpu import CpuFeatures, choose_precision, host_features
 from rerank_shared.keys import Keys
+from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings, to_environ
 from support.artefacts import MODEL, write_artefact
 from support.full_server import BINARIES, fill_up, small_server

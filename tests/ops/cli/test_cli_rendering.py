@@ -9,7 +9,7 @@ from rerank_ops.cli.lines import Tally
 from rerank_ops.cli.ranking import ranking_table, score_text, summary
 from rerank_ops.cli.request_file import report
 from rerank_shared.cache import CacheStats
-from rerank_shared.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 
 
 def response(*results: Result) -> RerankResponse:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rerank_ops.cli.checks.model import check_device, gpu_advice
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, load_settings
 
 GPU = {"plan": "buckets", "run_tokens": 16_384, "budget_tokens": 65_536, "processes": 1}

@@ -14,7 +14,7 @@ from rerank_ops.export.graph.arithmetic import Full
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
 from rerank_worker.engine import ArtefactEngine, RunShape
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_toy

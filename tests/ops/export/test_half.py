@@ -19,7 +19,7 @@ from rerank_ops.export.graph.body import Body
 from rerank_ops.export.graph.build import TAIL_FILE, build_graphs, graph_file
 from rerank_ops.export.graph.layout import MASKED
 from rerank_ops.export.graph.store import save_graphs
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape
 from rerank_worker.engine.device_shapes import device_feeds
 from rerank_worker.engine.providers import ON_CPU

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rerank_ops.export.graph.architecture import SURGERY
-from rerank_shared.model_config import CONFIG_FILES, DEFAULT_MAX_LENGTH
+from rerank_shared.models.config_files import CONFIG_FILES, DEFAULT_MAX_LENGTH
 
 PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
 

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 from rerank_ops.export.onnx_scores import keep_logits
 from rerank_ops.export.onnx_weights import load_onnx
 from rerank_ops.export.pipeline import Wanted, export
-from rerank_shared.catalogue import ModelFiles, load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_worker.engine import artefact_of, open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer

@@ -16,8 +16,8 @@ from rerank_ops.export.full_precision import to_fp32
 from rerank_ops.export.onnx_weights import from_onnx, load_onnx, weights_of
 from rerank_ops.export.plain import export_plain, quantise_plain
 from rerank_ops.export.reference import onnx_reference
-from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import PairTokenizer
 from support.toy_models import FAMILIES

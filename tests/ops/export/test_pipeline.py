@@ -15,10 +15,10 @@ from rerank_ops.export.made import Made
 from rerank_ops.export.pipeline import Wanted, export
 from rerank_ops.export.plain import export_plain
 from rerank_ops.export.target import unfinished
-from rerank_shared.catalogue import load_files
 from rerank_shared.errors import ConfigurationError, ModelRefused
-from rerank_shared.manifest import Bounds, check_files, read_manifest
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.manifest import Bounds, check_files, read_manifest
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_worker.engine import RunShape, open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer

@@ -21,9 +21,9 @@ from rerank_ops.export.plain import (
     plain_files,
 )
 from rerank_ops.export.reference import onnx_reference, torch_reference
-from rerank_shared.cpu import host_features
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.precision import PrecisionName
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from support.toy_models import (
     FAMILIES,

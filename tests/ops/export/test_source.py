@@ -21,10 +21,10 @@ from rerank_ops.export.pipeline import Wanted, export
 from rerank_ops.export.plain import load_classifier
 from rerank_ops.export.source import resolve
 from rerank_ops.export.tokenizer import write_tokenizer
-from rerank_shared import hub
-from rerank_shared.catalogue import load_files
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
+from rerank_shared.models import hub
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 
 CONFIG = {
@@ -255,8 +255,8 @@ def test_an_exported_model_is_not_exported_again(model: Path) -> None:
 
 
 def test_names_of_files_are_in_step_with_the_catalogue() -> None:
-    from rerank_shared.catalogue import model_file_names
-    from rerank_shared.cpu import CpuFeatures
+    from rerank_shared.models.catalogue import model_file_names
+    from rerank_shared.models.cpu import CpuFeatures
 
     hosts = [
         CpuFeatures("x86_64", frozenset({"avx2", "avx512_vnni"})),

@@ -18,7 +18,7 @@ from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_ops.quality.report import quality_report
 from rerank_shared.errors import InternalError
-from rerank_shared.manifest import Bounds, Quality
+from rerank_shared.models.manifest import Bounds, Quality
 from support.collections import write_collection
 
 PAIRS = [(f"query {i % 7}", f"document {i} " + "word " * (i % 40)) for i in range(120)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rerank_ops.quality.page import main, render
-from rerank_shared.manifest import CollectionQuality, Manifest, Origin, Quality, write_manifest
+from rerank_shared.models.manifest import CollectionQuality, Manifest, Origin, Quality, write_manifest
 
 FOUND = CollectionQuality(
     name="cacm", queries=52, ndcg_10=0.45, ndcg_10_fp32=0.451, mrr_10=0.6, mrr_10_fp32=0.61, spearman=0.9991

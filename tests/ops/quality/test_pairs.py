@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rerank_ops.quality.freeze import main
 from rerank_ops.quality.pairs import PAIRS_FILE, frozen_pairs
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import PairTokenizer
 

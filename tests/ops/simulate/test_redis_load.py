@@ -15,15 +15,16 @@ from rerank_ops.server import EmbeddedServer
 from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
 from rerank_producer.enqueue import Enqueue
 from rerank_producer.outlook import ask_load
-from rerank_shared import at_any_limit, fleet
-from rerank_shared.backend import Completion, Record
+from rerank_shared import fleet
 from rerank_shared.cache import Lookup, LookupCounter
-from rerank_shared.connections import connect
+from rerank_shared.contract.messages import Artefact, Heartbeat
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Heartbeat
+from rerank_shared.queue.backend import Completion, Record
+from rerank_shared.queue.leases import renew_leases
+from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
+from rerank_shared.redis import at_any_limit
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
-from rerank_shared.transport.leases import renew_leases
-from rerank_shared.transport.scripts import ENQUEUE, QueueScripts
 from support.jobs import make_job
 
 SHAPE, LIMITS = Shape(request_s=0.775, jobs=1.0), Limits()

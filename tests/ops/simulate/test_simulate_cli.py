@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from rerank_ops.cli.app import app
 from rerank_ops.cli.workload_options import DEFAULT_COST, candidates, choices, cost_of, cost_text
 from rerank_shared import fleet
-from rerank_shared.connections import connect
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
 

@@ -20,8 +20,8 @@ from rerank_ops.simulate.workload import Mix, Request, lengths
 from rerank_producer.outlook import REMEMBERED_S, Prospects
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.ledger import Entry
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
+from rerank_shared.queue.backlog import Entry
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.plan_work import PlanWork

@@ -11,7 +11,7 @@ from rerank_ops.tune.grid import CURVES, SIZES, Cell
 from rerank_ops.tune.policy import choose
 from rerank_ops.tune.result import Tuning
 from rerank_ops.tune.rounds import Series
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 pytest.importorskip("matplotlib")
 

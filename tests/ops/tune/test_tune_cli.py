@@ -18,9 +18,9 @@ from rerank_ops.cli.app import app
 from rerank_ops.tune.bars import bar
 from rerank_ops.tune.sample import PAIRS, file_sample
 from rerank_ops.tune.team import measure_teams
-from rerank_shared.catalogue import load_files
-from rerank_shared.cpu import cpu_name
 from rerank_shared.errors import ConfigurationError, InvalidRequest
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.cpu import cpu_name
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer

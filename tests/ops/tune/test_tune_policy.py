@@ -10,7 +10,7 @@ from rerank_ops.tune.grid import CURVES, SETTING, SIZES, Cell
 from rerank_ops.tune.policy import Choice, Ratio, choose, choose_plan, default
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team, teams_for
-from rerank_shared.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import PlanName, PrecisionName
 
 #: What a round's neighbours make of a time: four rounds, the same for all points, as interleaving gives them.
 NOISE = (1.0, 1.04, 0.97, 1.01)

@@ -17,9 +17,9 @@ from rerank_ops.cli.app import app
 from rerank_ops.cli.effective import effective_settings
 from rerank_ops.tune.policy import Choice
 from rerank_ops.tune.profile_file import profile_text, write_profile
-from rerank_shared.catalogue import configured_files
-from rerank_shared.cpu import cpu_name
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.catalogue import configured_files
+from rerank_shared.models.cpu import cpu_name
 from rerank_shared.profile import Profile, differences
 from rerank_shared.settings import Settings, load_settings, profile_of, to_environ
 from rerank_worker import process

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.fairness import ClassShare
 

@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rerank_shared.contract.messages import Score
 from rerank_shared.errors import RerankError
-from rerank_shared.messages import Score
 
 #: Why a job left before it was scored. `drained`: this process is stopping, so another one shall do it.
 DropReason = Literal["expired", "revoked", "abandoned", "drained"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import Settings
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rerank_shared.contract.messages import Score
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.keys import JobClass
-from rerank_shared.messages import Score
 from rerank_shared.scheduling.admission import Outlook
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at

@@ -21,11 +21,11 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from redis import ResponseError
 
-from rerank_shared.celery_app import TASK_NAME
-from rerank_shared.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.errors import RefusedContent
-from rerank_shared.messages import DeadLetter
-from rerank_shared.outage import outage_of
+from rerank_shared.queue.celery_app import TASK_NAME
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.redis.outage import outage_of
 from rerank_worker import metrics
 from rerank_worker.consume.gate import Door
 from rerank_worker.consume.server_wait import ServerWait

@@ -5,12 +5,12 @@ from __future__ import annotations
 from celery import Celery
 from celery.app.task import Context
 
-from rerank_shared.backend import Completion
-from rerank_shared.dead import job_of, reply_to
+from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.errors import JobPoisoned, WireError
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import DeadLetter
+from rerank_shared.queue.backend import Completion
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.dead_letters import job_of, reply_to
 from rerank_worker import metrics
 
 

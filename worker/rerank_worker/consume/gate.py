@@ -23,10 +23,10 @@ from celery import bootsteps
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
-from rerank_shared.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.outage import outage_of
-from rerank_shared.transport.urgency_headers import Urgency, read_urgency
+from rerank_shared.queue.urgency_headers import Urgency, read_urgency
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.redis.outage import outage_of
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Intake
 

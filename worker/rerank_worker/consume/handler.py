@@ -14,13 +14,13 @@ from typing import Any
 
 import redis
 
-from rerank_shared import wire
-from rerank_shared.digest import pair_digests
+from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pair_digests
+from rerank_shared.contract.messages import Artefact, Job, Outcome, Score, Stages
+from rerank_shared.contract.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, Overloaded, UnknownModel
 from rerank_shared.keys import Keys
-from rerank_shared.messages import Artefact, Job, Outcome, Score, Stages
 from rerank_shared.scheduling.admission import Outlook
-from rerank_shared.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_worker import metrics
 from rerank_worker.batching.pending_job import Ticket
 from rerank_worker.batching.scorer import Scorer

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rerank_shared.keys import Keys
-from rerank_shared.transport.leases import renew_leases
+from rerank_shared.queue.leases import renew_leases
 
 
 class Leases:

@@ -11,7 +11,7 @@ import logging
 import redis
 from kombu.exceptions import OperationalError
 
-from rerank_shared.outage import outage_of
+from rerank_shared.redis.outage import outage_of
 
 #: Says of each job in hand, at each try, that its result could not be stored yet.
 _REPEATS = "celery.backends.base"

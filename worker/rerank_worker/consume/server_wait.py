@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rerank_shared.access import find_lacks, worst
-from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect, told_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
-from rerank_shared.outage import Outage, outage_of
+from rerank_shared.redis.access import find_lacks, worst
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect, told_of
+from rerank_shared.redis.outage import Outage, outage_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

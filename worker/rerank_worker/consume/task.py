@@ -11,14 +11,14 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 from celery.signals import task_revoked
 
-from rerank_shared import wire
-from rerank_shared.backend import Completion
 from rerank_shared.cache import ScoreWrites
-from rerank_shared.celery_app import TASK_NAME
-from rerank_shared.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job, Outcome, Score
 from rerank_shared.errors import RerankError
-from rerank_shared.messages import Job, Outcome, Score
-from rerank_shared.outage import outage_of
+from rerank_shared.queue.backend import Completion
+from rerank_shared.queue.celery_app import TASK_NAME
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
 from rerank_worker.consume.handler import Abandoned, Answerer, Drained

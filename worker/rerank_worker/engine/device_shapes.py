@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_worker.engine.layouts import LAYOUTS, Feeds
 from rerank_worker.tokenizing import EncodedPair
 

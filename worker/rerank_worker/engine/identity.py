@@ -5,11 +5,11 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from rerank_shared.catalogue import ModelFiles
-from rerank_shared.messages import Artefact
-from rerank_shared.model_config import DEFAULT_MAX_LENGTH
-from rerank_shared.onnx_outline import BFLOAT16, FLOAT16, read_outline
-from rerank_shared.precision import PlanName, PrecisionName, score_precision
+from rerank_shared.contract.messages import Artefact
+from rerank_shared.models.catalogue import ModelFiles
+from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH
+from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT16, read_outline
+from rerank_shared.models.precision import PlanName, PrecisionName, score_precision
 from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 
 #: Operators that only a quantised graph has, by the name that stands in the file.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_worker.tokenizing import EncodedPair
 
 Feeds = dict[str, npt.NDArray[Any]]

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.catalogue import ModelFiles
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.catalogue import ModelFiles
 from rerank_worker.engine.device import DeviceEngine
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.engine.packed import PackedWeights

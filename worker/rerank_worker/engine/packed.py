@@ -23,9 +23,9 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from rerank_shared.cpu import cpu_name, host_features
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
+from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.settings import Settings
 from rerank_worker.engine.layouts import Feeds
 from rerank_worker.engine.session import open_session, session_options

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from rerank_shared.cpu import host_features, refuse_reason
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.cpu import host_features, refuse_reason
+from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import DeviceName, Settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 from rerank_shared.settings import Settings
 
 #: Pairs whose last rows share one run of the tail, see tail.py; also how often the scorer looks at deadlines.

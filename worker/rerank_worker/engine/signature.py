@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.onnx_outline import read_outline, scores_output
+from rerank_shared.models.onnx_outline import read_outline, scores_output
 
 Floats = npt.NDArray[np.float32]
 INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 
-from rerank_shared.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.keys import Keys
-from rerank_shared.outage import outage_of
+from rerank_shared.queue.leases import expire_leases
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
-from rerank_shared.transport.leases import expire_leases
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0

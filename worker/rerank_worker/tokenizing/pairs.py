@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from rerank_shared.catalogue import ModelFiles
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.token_ids import Content
+from rerank_shared.models.catalogue import ModelFiles
 from rerank_worker import metrics
 from rerank_worker.tokenizing.cache import TokenCache, key_of
 from rerank_worker.tokenizing.joining import Joiner

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import InvalidRequest, ModelDamaged
-from rerank_shared.token_ids import TokenIds
 from rerank_worker.tokenizing.tokens import Tokens
 
 #: A document beyond this many characters a token is first encoded by its head only: no common text has longer words.

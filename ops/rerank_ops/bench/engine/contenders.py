@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rerank_shared.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import PlanName, PrecisionName
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
 #: Pairs a run of our plans other than single, whose runs share nothing but the tail.

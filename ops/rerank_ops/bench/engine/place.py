@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from rerank_ops.bench.engine.children import child_environment
 from rerank_ops.bench.engine.prepare import READY, STATUS_FILE, STEPS
 from rerank_ops.bench.engine.texts import Count
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_worker.supervisor.cores import affinity
 
 OUTPUT = Path("build/bench/engine.json")

@@ -18,7 +18,7 @@ from rerank_ops.bench.gateway.place import Place, cohere
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import Query
 from rerank_ops.bench.served import Served
-from rerank_shared.catalogue import load_files
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import bare_environ
 
 #: Two cores run a request in half a second to a second, so three rounds take them some 17 minutes.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from rerank_ops.cli.checks.finding import Finding
-from rerank_shared.cpu import CpuFeatures, choose_precision, int8_note
+from rerank_shared.models.cpu import CpuFeatures, choose_precision, int8_note
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.cores import available_cores, cpu_quota
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rerank_ops.cli.checks.finding import Finding
 from rerank_ops.cli.extras import WORKER, WORKER_HINT, missing
-from rerank_shared.catalogue import CATALOGUE, ModelFiles, configured_files
-from rerank_shared.cpu import host_features
 from rerank_shared.errors import RerankError
-from rerank_shared.exported import bounds_of, check_here, refusal
-from rerank_shared.manifest import Manifest
+from rerank_shared.models.catalogue import CATALOGUE, ModelFiles, configured_files
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.exported import bounds_of, check_here, refusal
+from rerank_shared.models.manifest import Manifest
 from rerank_shared.settings import Settings
 
 _QUERY = "what does a reranker do?"

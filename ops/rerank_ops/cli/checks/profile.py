@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rerank_ops.cli.checks.finding import Finding
-from rerank_shared.catalogue import configured_files
-from rerank_shared.cpu import cpu_name
 from rerank_shared.errors import RerankError
+from rerank_shared.models.catalogue import configured_files
+from rerank_shared.models.cpu import cpu_name
 from rerank_shared.profile import differences
 from rerank_shared.settings import Settings, profile_of
 

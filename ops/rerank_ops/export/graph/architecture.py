@@ -18,7 +18,7 @@ from rerank_ops.export.graph.modern import build_modern_encoder, build_modern_ta
 from rerank_ops.export.graph.modern_body import FAMILY as MODERN
 from rerank_ops.export.graph.modern_body import ModernBody, read_modern, refuses_modern
 from rerank_ops.export.graph.tail import build_tail
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 AnyBody = Body | ModernBody | DebertaBody
 #: Families whose graphs are built here, by their model_type; all others are exported as they are.

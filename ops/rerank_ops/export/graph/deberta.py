@@ -17,7 +17,7 @@ from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.encoder import feed_forward, finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
 from rerank_ops.export.graph.tail import finish_tail
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 
 def build_deberta_encoder(body: DebertaBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:

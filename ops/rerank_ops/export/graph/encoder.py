@@ -17,7 +17,7 @@ from rerank_ops.export.graph.arithmetic import Arithmetic
 from rerank_ops.export.graph.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 
 def build_encoder(body: Body, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:

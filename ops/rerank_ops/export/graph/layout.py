@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rerank_ops.export.graph.body import Floats
 from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 #: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,
 #: and it stays finite in 16-bit ones.

@@ -18,7 +18,7 @@ from rerank_ops.export.graph.encoder import finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
 from rerank_ops.export.graph.modern_body import ModernBody, ModernLayer
 from rerank_ops.export.graph.tail import finish_tail
-from rerank_shared.precision import PlanName
+from rerank_shared.models.precision import PlanName
 
 
 def build_modern_encoder(body: ModernBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from typing import Any
 from rerank_ops.export.graph.body import Body, Embeddings, Floats, Function, Layer, Step
 from rerank_ops.export.graph.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.model_config import first_position
+from rerank_shared.models.config_files import first_position
 
 _ACTIVATIONS: dict[str, Function] = {
     "gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",

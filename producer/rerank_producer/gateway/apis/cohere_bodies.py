@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
 
 from rerank_producer.gateway.apis.validation import Body, Documents, TopN
-from rerank_shared.schemas import Text
+from rerank_shared.contract.schemas import Text
 
 _QUESTION = "What is the capital of the United States?"
 _CITIES: list[JsonValue] = [

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
 
 _DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expected"
 

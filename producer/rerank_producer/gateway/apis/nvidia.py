@@ -13,8 +13,8 @@ from rerank_producer.gateway.apis.ranked import raw, rows, total_tokens
 from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import Body, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Text
 
 
 class NvidiaRequest(Body):

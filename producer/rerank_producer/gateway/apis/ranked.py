@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rerank_shared.activation import sigmoid
-from rerank_shared.schemas import RerankResponse, Result
+from rerank_shared.contract.activation import sigmoid
+from rerank_shared.contract.schemas import RerankResponse, Result
 
 #: The index of a document, and the score to write.
 Row = tuple[int, float]

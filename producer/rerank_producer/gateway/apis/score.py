@@ -16,8 +16,8 @@ from rerank_producer.gateway.apis.ranked import raw, relevance, rows, total_toke
 from rerank_producer.gateway.apis.told import ErrorInfo, error_info
 from rerank_producer.gateway.apis.validation import Body, Texts, pair_length, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Text
 
 #: In the order in which they are looked for.
 _NAMES = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))

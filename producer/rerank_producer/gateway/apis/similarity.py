@@ -16,8 +16,8 @@ from rerank_producer.gateway.apis.ranked import probability, rows
 from rerank_producer.gateway.apis.tei import EMPTY_STATUS, TEI, TeiError
 from rerank_producer.gateway.apis.validation import Body, Texts, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Text
 
 _EMPTY = "`sentences` cannot be empty"
 _EXAMPLE: dict[str, Any] = {

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from rerank_producer.gateway.apis.ranked import probability, raw, rows
 from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest, JobPoisoned, Overloaded, QueueUnavailable, ScoringFailed, UnknownModel
-from rerank_shared.schemas import Text
 
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
 _EMPTY = "`texts` cannot be empty"

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from rerank_shared.contract.schemas import MIN_LENGTH, Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import MIN_LENGTH, Text
 
 
 def _no_flag(value: Any) -> Any:

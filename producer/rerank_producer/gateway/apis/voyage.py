@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rerank_producer.gateway.apis.ranked import rows, total_tokens
 from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Text
 
 
 class VoyageRequest(Body):

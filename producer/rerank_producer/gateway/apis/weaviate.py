@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rerank_producer.gateway.apis.ranked import rows
 from rerank_producer.gateway.apis.validation import Body, Texts, read
 from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.schemas import Text
 
 
 class WeaviateRequest(Body):

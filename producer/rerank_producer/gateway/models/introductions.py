@@ -19,7 +19,7 @@ from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.openapi import Described
 from rerank_producer.gateway.refused import Refused
 from rerank_producer.gateway.serve import Exchange, served
-from rerank_shared.schemas import ModelInfo
+from rerank_shared.contract.schemas import ModelInfo
 
 CLUSTER_AUTH = "/v1/cluster/auth"
 #: What configs of models call a label that has no name.

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer.gateway.models.naming import Named, Names, Naming
-from rerank_shared import wire
-from rerank_shared.connections import outages_told
+from rerank_shared.contract import wire
 from rerank_shared.errors import QueueUnavailable, WireError
 from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import outages_told
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

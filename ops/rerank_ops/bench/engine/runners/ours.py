@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rerank_ops.bench.engine.child import Arguments, Score, serve
-from rerank_shared.catalogue import load_files
-from rerank_shared.precision import PLANS, PlanName
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.precision import PLANS, PlanName
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import Engine, PackedWeights, RunShape, open_engine

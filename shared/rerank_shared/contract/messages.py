@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.token_ids import Content
 
 
 def cache_tenant(scope: CacheScope, tenant: str) -> str | None:

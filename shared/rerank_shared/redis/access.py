@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from rerank_shared.keys import Keys
-from rerank_shared.outage import Outage, outage_of
+from rerank_shared.redis.outage import Outage, outage_of
 
 #: Its first command frees memory, so that a server at its limit lets a script of a fleet go on.
 _SCRIPT = """

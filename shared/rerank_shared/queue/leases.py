@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rerank_shared.keys import Keys
-from rerank_shared.transport.scripts import EXPIRE, RENEW
+from rerank_shared.queue.scripts import EXPIRE, RENEW
 
 
 def renew_leases(pipe: Any, keys: Keys, tags: Iterable[str]) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 from kombu.transport import redis, virtual
 from redis.exceptions import OutOfMemoryError
 
-from rerank_shared import at_any_limit
-from rerank_shared.transport.leases import settle
+from rerank_shared.queue.leases import settle
+from rerank_shared.redis import at_any_limit
 
 
 class JobQoS(virtual.QoS):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import redis
 from redis import ResponseError
 
-from rerank_shared.outage import outage_of
+from rerank_shared.redis.outage import outage_of
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.messages import Job
 from rerank_shared.scheduling.cost import Work
 
 _SINCE = re.compile(r"\|@([0-9]+\.[0-9]{3})$")

@@ -26,14 +26,15 @@ from kombu.utils.json import dumps, loads
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from rerank_shared import at_any_limit, wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.messages import DeadLetter
-from rerank_shared.transport.leases import settle
-from rerank_shared.transport.poller import FleetPoller
-from rerank_shared.transport.qos import FleetQoS, JobQoS
-from rerank_shared.transport.scripts import QueueScripts, Taken
-from rerank_shared.transport.urgency_headers import read_urgency, write_urgency
+from rerank_shared.queue.leases import settle
+from rerank_shared.queue.scripts import QueueScripts, Taken
+from rerank_shared.queue.transport.poller import FleetPoller
+from rerank_shared.queue.transport.qos import FleetQoS, JobQoS
+from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
+from rerank_shared.redis import at_any_limit
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from rerank_shared.contract.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, JobClass
-from rerank_shared.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from rerank_shared.token_ids import Content
+from rerank_shared.contract.token_ids import Content
 
 #: English text in BERT's WordPiece vocabulary; code and other scripts give more tokens a character.
 CHARS_PER_TOKEN = 4.0

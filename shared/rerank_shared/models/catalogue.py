@@ -16,13 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rerank_shared.cpu import CpuFeatures, host_features
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
-from rerank_shared.exported import TOKENIZER_FILE, bounds_of, open_exported, refuse_outside, weights_digest
-from rerank_shared.external_data import external_data_names
-from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest
-from rerank_shared.model_config import (
+from rerank_shared.models.config_files import (
     CONFIG_FILES,
     DEFAULT_MAX_LENGTH,
     SENTENCE_TRANSFORMERS_FILE,
@@ -31,7 +27,11 @@ from rerank_shared.model_config import (
     prompt_of,
     read_config,
 )
-from rerank_shared.onnx_outline import read_outline, scores_output
+from rerank_shared.models.cpu import CpuFeatures, host_features
+from rerank_shared.models.exported import TOKENIZER_FILE, bounds_of, open_exported, refuse_outside, weights_digest
+from rerank_shared.models.external_data import external_data_names
+from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest
+from rerank_shared.models.onnx_outline import read_outline, scores_output
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -264,7 +264,7 @@ def _package_directory(location: str) -> Path:
 
 def _locate_hub(location: str, file: str) -> tuple[Path, Path]:
     try:
-        from rerank_shared import hub
+        from rerank_shared.models import hub
     except ImportError:
         raise ModelUnavailable("models from the hub need huggingface-hub: pip install 'rerank-fleet[worker]'") from None
     repo, _, revision = location.partition("@")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from celery import Celery
 
-from rerank_shared.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from rerank_shared.keys import Keys
+from rerank_shared.queue.transport import fleet_broker_url
+from rerank_shared.redis.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, url_of
 from rerank_shared.settings import Settings
-from rerank_shared.transport import fleet_broker_url
 
 TASK_NAME = "rerank.score"
-BACKEND = "rerank_shared.backend:FleetBackend"
+BACKEND = "rerank_shared.queue.backend:FleetBackend"
 
 
 def make_celery(settings: Settings, *, results: bool = True) -> Celery:

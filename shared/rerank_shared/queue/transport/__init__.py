@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from rerank_shared.connections import broker_url
+from rerank_shared.redis.connections import broker_url
 from rerank_shared.settings import Settings
 
-_TRANSPORT = "rerank_shared.transport.channel:FleetTransport"
+_TRANSPORT = "rerank_shared.queue.transport.channel:FleetTransport"
 _SCHEMES = {"redis": "rerank", "rediss": "reranks", "redis+socket": "rerank+socket"}
 
 TRANSPORT_ALIASES |= {"rerank": _TRANSPORT, "reranks": _TRANSPORT}

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
-from rerank_shared.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import PlanName, PrecisionName
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from rerank_shared.messages import Artefact
-from rerank_shared.token_ids import Content
+from rerank_shared.contract.messages import Artefact
+from rerank_shared.contract.token_ids import Content
 
 DIGEST_BYTES = 16
 _LENGTH_BYTES = 8

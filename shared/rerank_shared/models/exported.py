@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rerank_shared.cpu import CpuFeatures, refuse_reason
-from rerank_shared.digest import file_digest
+from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
-from rerank_shared.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
-from rerank_shared.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.cpu import CpuFeatures, refuse_reason
+from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
+from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,17 +14,17 @@ from typing import Any
 
 from kombu.serialization import dumps, loads
 
-from rerank_shared import wire
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import DeadLetter, Job
+from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.lifetimes import end, keep
-from rerank_shared.messages import DeadLetter, Job
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.lifetimes import end, keep
+from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.urgency_headers import Urgency, write_urgency
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
-from rerank_shared.token_ids import Content
-from rerank_shared.transport.scripts import QueueScripts
-from rerank_shared.transport.urgency_headers import Urgency, write_urgency
 
 _ACCEPT = ("application/x-msgpack", "application/json")
 

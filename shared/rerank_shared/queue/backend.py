@@ -19,12 +19,12 @@ from celery.backends.redis import RedisBackend
 from redis import BlockingConnectionPool, ResponseError
 
 from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
-from rerank_shared.connections import CONNECTIONS
+from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
-from rerank_shared.ledger import ledger_member
-from rerank_shared.messages import Job
-from rerank_shared.redis_url import RedisUrl
-from rerank_shared.transport.scripts import QueueScripts
+from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.redis.connections import CONNECTIONS
+from rerank_shared.redis.url import RedisUrl
 
 
 @dataclass(frozen=True, slots=True)

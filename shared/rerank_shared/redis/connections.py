@@ -19,8 +19,8 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.outage import Outage, outage_of
-from rerank_shared.redis_url import RedisUrl
+from rerank_shared.redis.outage import Outage, outage_of
+from rerank_shared.redis.url import RedisUrl
 from rerank_shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0

@@ -20,8 +20,8 @@ from huggingface_hub.errors import (
 )
 
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
-from rerank_shared.exported import refuse_outside
-from rerank_shared.external_data import external_data_names
+from rerank_shared.models.exported import refuse_outside
+from rerank_shared.models.external_data import external_data_names
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from rerank_shared.keys import (
     JobClass,
     Keys,
 )
-from rerank_shared.transport.urgency_headers import Urgency
+from rerank_shared.queue.urgency_headers import Urgency
 
 _LUA = resources.files("rerank_shared").joinpath("lua")
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from rerank_shared.precision import PrecisionName
+from rerank_shared.models.precision import PrecisionName
 
 Feature = Literal[
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "avx512_bf16", "dotprod", "i8mm", "bf16"

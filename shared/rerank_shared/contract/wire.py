@@ -16,7 +16,19 @@ from typing import Any, TypeVar, cast
 
 import msgpack
 
-from rerank_shared.checked import as_cache_scope, as_finite, as_job_class, as_list, as_text, as_whole
+from rerank_shared.contract.checked import as_cache_scope, as_finite, as_job_class, as_list, as_text, as_whole
+from rerank_shared.contract.messages import (
+    Artefact,
+    Claim,
+    DeadLetter,
+    Heartbeat,
+    Job,
+    Outcome,
+    Score,
+    Stages,
+    Submitted,
+)
+from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import (
     BY_CODE,
     InternalError,
@@ -27,9 +39,7 @@ from rerank_shared.errors import (
     RerankError,
     UnsupportedVersion,
 )
-from rerank_shared.messages import Artefact, Claim, DeadLetter, Heartbeat, Job, Outcome, Score, Stages, Submitted
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_shared.token_ids import Content, TokenIds
 
 VERSION = 1
 #: Documents as token ids, msgpack's bin beside its str; in jobs and claim checks that hold one.

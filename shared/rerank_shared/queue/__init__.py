@@ -1,0 +1,1 @@
+"""The queue in Redis: its scripts, its books, and how Celery reaches it."""
