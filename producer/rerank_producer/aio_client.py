@@ -8,14 +8,14 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Self
 
-from rerank_producer.aio import AsyncPort
-from rerank_producer.background import Background
+from rerank_producer._dispatch.collect import collect, status
+from rerank_producer._dispatch.pipeline import Flow
+from rerank_producer._io.aio import AsyncPort
+from rerank_producer._io.cancel_threads import Background
+from rerank_producer._io.per_process import PerProcess
 from rerank_producer.client import effective_settings, request_options
-from rerank_producer.collecting import collect, status
-from rerank_producer.flow import Flow
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
-from rerank_producer.per_process import PerProcess
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.settings import Settings

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from rerank_producer.blocking import BlockingPort
-from rerank_producer.collecting import collect, status
-from rerank_producer.flow import Flow
+from rerank_producer._dispatch.collect import collect, status
+from rerank_producer._dispatch.pipeline import Flow
+from rerank_producer._io.blocking import BlockingPort
+from rerank_producer._io.per_process import PerProcess
+from rerank_producer._io.port import drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
-from rerank_producer.per_process import PerProcess
-from rerank_producer.port import drive
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope, JobClass

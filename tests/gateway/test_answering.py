@@ -14,11 +14,11 @@ import pytest
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.ask import Ask
-from rerank_producer.gateway.latency import Latencies
+from rerank_producer.gateway.apis.ask import Ask
+from rerank_producer.gateway.auth.rate import Bill, Meter
+from rerank_producer.gateway.auth.terms import terms_of
 from rerank_producer.gateway.models.naming import Named
-from rerank_producer.gateway.rate import Bill, Meter
-from rerank_producer.gateway.terms import terms_of
+from rerank_producer.gateway.watch.latency import Latencies
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rerank_producer.gateway.apis import COHERE_V1, COHERE_V2
-from rerank_producer.gateway.ask import Problem
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from rerank_producer.gateway import apis
-from rerank_producer.gateway.ask import Api, Problem
+from rerank_producer.gateway.apis.ask import Api, Problem
 from support.answers import JSON, answer, parse
 
 APIS: list[Api] = [getattr(apis, name) for name in apis.__all__]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_producer.gateway.apis import FLEET, fleet
-from rerank_producer.gateway.ask import Problem
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
 from support.answers import JSON, LOGITS, answer, parse, render

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_producer.gateway.apis import SCORE
+from rerank_producer.gateway.apis.ask import Answer, Parsed, Problem
 from rerank_producer.gateway.apis.score import Score
-from rerank_producer.gateway.ask import Answer, Parsed, Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.answers import JSON, PAIR_TOKENS, answer, parse, texts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from rerank_producer.gateway.apis import SIMILARITY
-from rerank_producer.gateway.ask import Problem
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.answers import JSON, parse, render

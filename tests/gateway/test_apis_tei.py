@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_producer.gateway.apis import TEI
-from rerank_producer.gateway.ask import Problem
-from rerank_producer.gateway.problems import problem_of
+from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.http.problems import problem_of
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import (
     DeadlineExceeded,

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.ask import Problem
-from rerank_producer.gateway.body import decode_json, read_body
-from rerank_producer.gateway.refused import ClientGone, Refused
+from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.http.body import decode_json, read_body
+from rerank_producer.gateway.http.refused import ClientGone, Refused
 from rerank_shared.contract.schemas import encodable
 from support.answers import JSON
 from support.waiting import wait_until

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from rerank_producer.gateway.apis import COHERE_V1, DASHSCOPE, EITHER, JINA, NVIDIA, TEI, VOYAGE, WEAVIATE
-from rerank_producer.gateway.ask import Api
-from rerank_producer.gateway.dialect import NAMED, SHARED, choose, choose_unversioned
+from rerank_producer.gateway.apis.ask import Api
+from rerank_producer.gateway.apis.dialect import NAMED, SHARED, choose, choose_unversioned
 from rerank_shared.errors import InvalidRequest
 from support.answers import JSON
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rerank_producer.gateway.keyfile import new_key
+from rerank_producer.gateway.auth.keyfile import new_key
 from support.gateway import FrontedFleet, TestGateway
 from support.waiting import wait_until
 

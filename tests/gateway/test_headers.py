@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.ask import Answer, Ask, Problem
-from rerank_producer.gateway.headers import (
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
+from rerank_producer.gateway.http.headers import (
     answer_headers,
     deadline_ms,
     printable,
@@ -18,7 +18,7 @@ from rerank_producer.gateway.headers import (
     takes_partial,
     tei_headers,
 )
-from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.http.refused import Refused
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 
 _SAFE = set(string.ascii_letters + string.digits + "._-")

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import StartGateway
 from rerank_ops.server import EmbeddedServer
-from rerank_producer.gateway.heads import MAX_HEAD_BYTES, MAX_HEADER_LINES
+from rerank_producer.gateway.http.heads import MAX_HEAD_BYTES, MAX_HEADER_LINES
 from rerank_shared.settings import load_settings
 from support.gateway import TestGateway
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rerank_producer.gateway.jobs import outcome
+from rerank_producer.gateway.routes.jobs import outcome
 from rerank_producer.handles import JobState, JobStatus
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, RerankError, ScoringFailed, WireError

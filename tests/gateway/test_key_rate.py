@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.ask import Ask, Problem
-from rerank_producer.gateway.keyring import ApiKey
-from rerank_producer.gateway.rate import Meter, estimated_tokens
-from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.apis.ask import Ask, Problem
+from rerank_producer.gateway.auth.keyring import ApiKey
+from rerank_producer.gateway.auth.rate import Meter, estimated_tokens
+from rerank_producer.gateway.http.refused import Refused
 from rerank_shared.contract.estimate import SPECIAL_TOKENS
 from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys

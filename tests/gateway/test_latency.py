@@ -12,7 +12,7 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.latency import (
+from rerank_producer.gateway.watch.latency import (
     WINDOW_S,
     Latencies,
     Quantiles,

@@ -14,11 +14,11 @@ import redis
 
 from conftest import StartFleet, StartGateway
 from rerank_ops.server import EmbeddedServer
-from rerank_producer.gateway import live as live_module
-from rerank_producer.gateway.fleet_view import CacheView, FleetView, view_of
-from rerank_producer.gateway.latency import Latencies, Latency, Quantiles
-from rerank_producer.gateway.live import Live
-from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.watch import live as live_module
+from rerank_producer.gateway.watch.fleet_view import CacheView, FleetView, view_of
+from rerank_producer.gateway.watch.latency import Latencies, Latency, Quantiles
+from rerank_producer.gateway.watch.live import Live
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable

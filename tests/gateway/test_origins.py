@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.origins import Visitors
-from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.http.origins import Visitors
+from rerank_producer.gateway.http.refused import Refused
 from rerank_producer.gateway.settings import load_gateway_settings
 
 

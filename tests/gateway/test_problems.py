@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_producer.gateway.ask import Problem
-from rerank_producer.gateway.problems import problem_of
-from rerank_producer.gateway.refused import ClientGone, Refused
+from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.http.problems import problem_of
+from rerank_producer.gateway.http.refused import ClientGone, Refused
 from rerank_shared import errors
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_producer.gateway.ask import Ask
-from rerank_producer.gateway.keyring import ApiKey
-from rerank_producer.gateway.terms import terms_of
+from rerank_producer.gateway.apis.ask import Ask
+from rerank_producer.gateway.auth.keyring import ApiKey
+from rerank_producer.gateway.auth.terms import terms_of
 from rerank_shared.keys import CacheScope
 from rerank_shared.settings import Settings, load_settings
 

@@ -11,7 +11,7 @@ from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
 from rerank_ops.server import EmbeddedServer
-from rerank_producer.gateway.keyfile import new_key
+from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
 from support.gateway import TestGateway

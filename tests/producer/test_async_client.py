@@ -14,8 +14,8 @@ from producer.conftest import Echo
 from producer.echo_worker import announce, logit, score
 from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient
-from rerank_producer.aio import AsyncPort, _AsyncLine
-from rerank_producer.enqueue import Enqueue
+from rerank_producer._io.aio import AsyncPort, _AsyncLine
+from rerank_producer._io.enqueue import Enqueue
 from rerank_shared.contract import wire
 from rerank_shared.errors import DeadlineExceeded, JobRevoked, ScoringFailed
 from rerank_shared.redis.connections import connect

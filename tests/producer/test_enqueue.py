@@ -13,9 +13,9 @@ from producer.echo_worker import announce
 from producer.test_sync_client import texts
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import RerankClient
-from rerank_producer.blocking import BlockingPort
-from rerank_producer.enqueue import Enqueue, Kept
-from rerank_producer.port import drive
+from rerank_producer._io.blocking import BlockingPort
+from rerank_producer._io.enqueue import Enqueue, Kept
+from rerank_producer._io.port import drive
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import ledger_member

@@ -10,10 +10,10 @@ from celery.result import AsyncResult
 
 from producer.conftest import Echo
 from producer.echo_worker import logit
-from rerank_producer.blocking import BlockingPort
-from rerank_producer.enqueue import Enqueue
-from rerank_producer.envelope import seal, urgency_of
-from rerank_producer.port import drive
+from rerank_producer._io.blocking import BlockingPort
+from rerank_producer._io.enqueue import Enqueue
+from rerank_producer._io.envelope import seal, urgency_of
+from rerank_producer._io.port import drive
 from rerank_shared.contract import wire
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import TASK_NAME, make_celery

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from producer.conftest import Echo
-from rerank_producer.per_process import PerProcess
+from rerank_producer._io.per_process import PerProcess
 from rerank_shared.settings import to_environ
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from producer.test_pending import record
-from rerank_producer.listening import WAKE, Listener
-from rerank_producer.pending import Pending, Waiter
-from rerank_producer.port import drive
+from rerank_producer._io.listener import WAKE, Listener
+from rerank_producer._io.pending import Pending, Waiter
+from rerank_producer._io.port import drive
 
 REPLY = "reply"
 

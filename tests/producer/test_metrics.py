@@ -13,7 +13,7 @@ from producer.conftest import Echo
 from producer.echo_worker import score
 from producer.test_sync_client import texts
 from rerank_producer import RerankClient, metrics
-from rerank_producer.waiting import ServerLost
+from rerank_producer._dispatch.wait import ServerLost
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,

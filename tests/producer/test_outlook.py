@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 import redis
 
-from rerank_producer.blocking import BlockingPort
-from rerank_producer.clock import Clock
-from rerank_producer.outlook import REMEMBERED_S, FleetBook, Prospects
-from rerank_producer.port import drive
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetBook, Prospects
+from rerank_producer._io.blocking import BlockingPort
+from rerank_producer._io.clock import Clock
+from rerank_producer._io.port import drive
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import ledger_member

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.test_preparation import KNOWN, SETTINGS, prepared_of
-from rerank_producer.outlook import Prospects
-from rerank_producer.parcels import Parcel, make_parcels
-from rerank_producer.preparation import Prepared
+from rerank_producer._dispatch.fleet_load import Prospects
+from rerank_producer._dispatch.shards import Parcel, make_parcels
+from rerank_producer._request.plan import Prepared
 from rerank_shared.contract import wire
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.messages import Score

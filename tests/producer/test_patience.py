@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.patience import Act, Patience
+from rerank_producer._dispatch.hedging import Act, Patience
 
 Log = list[tuple[float, Act]]
 

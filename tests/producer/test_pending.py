@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from producer.echo_worker import artefact_of, score
-from rerank_producer.pending import Pending, Waiter
+from rerank_producer._io.pending import Pending, Waiter
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import JobRevoked, RerankError, ScoringFailed

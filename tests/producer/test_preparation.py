@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.echo_worker import artefact_of
-from rerank_producer.preparation import (
+from rerank_producer._request.plan import (
     Prepared,
     check_tokenizer,
     effective_max_length,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.echo_worker import artefact_of
-from rerank_producer.response import build_response
-from rerank_producer.scored import Scored
+from rerank_producer._request.merge import Scored
+from rerank_producer._request.response import build_response
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.messages import Artefact, Score, Stages, Submitted
 from rerank_shared.contract.schemas import RerankResponse, Timings

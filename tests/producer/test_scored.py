@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from producer.test_response import ARTEFACT
-from rerank_producer.scored import agree, combine
+from rerank_producer._request.merge import agree, combine
 from rerank_shared.contract.messages import Outcome, Score, Stages
 from rerank_shared.errors import MalformedMessage
 

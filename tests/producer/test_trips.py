@@ -14,7 +14,7 @@ from producer.echo_worker import announce, score
 from producer.test_sync_client import texts
 from rerank_ops.server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer.outlook import REMEMBERED_S
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S
 from rerank_shared import fleet
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
@@ -105,8 +105,8 @@ def test_another_database_costs_one_more_for_each_connection(settings: Settings,
 def test_what_was_remembered_is_asked_for_beside_the_next_look(
     echo: Echo, trips: Trips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rerank_producer.artefacts.REMEMBERED_S", 0.0)
-    monkeypatch.setattr("rerank_producer.outlook.REMEMBERED_S", 0.0)
+    monkeypatch.setattr("rerank_producer._dispatch.served_models.REMEMBERED_S", 0.0)
+    monkeypatch.setattr("rerank_producer._dispatch.fleet_load.REMEMBERED_S", 0.0)
     assert REMEMBERED_S > 0
     with RerankClient(through(trips, echo.settings)) as client:
         client.rerank("q", texts(3), partial=False)

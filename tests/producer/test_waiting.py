@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from producer.test_pending import failed, record
-from rerank_producer.clock import Clock, Deadline
-from rerank_producer.patience import Patience
-from rerank_producer.pending import Pending, Waiter
-from rerank_producer.port import drive
-from rerank_producer.waiting import Awaited, LedgerEntry, ServerLost, Wait
+from rerank_producer._dispatch.hedging import Patience
+from rerank_producer._dispatch.wait import Awaited, LedgerEntry, ServerLost, Wait
+from rerank_producer._io.clock import Clock, Deadline
+from rerank_producer._io.pending import Pending, Waiter
+from rerank_producer._io.port import drive
 from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import (
     DeadlineExceeded,

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.ask import Answer, Api, Ask, Parsed
+from rerank_producer.gateway.apis.ask import Answer, Api, Ask, Parsed
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import InvalidRequest

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rerank_producer import RerankClient
-from rerank_producer.gateway.keyfile import new_key
+from rerank_producer.gateway.auth.keyfile import new_key
 from support.gateway import TestGateway
 
 #: One process of a parallel run has them all, so that there is one gateway.

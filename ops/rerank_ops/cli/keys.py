@@ -18,7 +18,7 @@ from rich.table import Table
 
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson
-from rerank_producer.gateway.keyfile import ApiKey, new_key, parse, without
+from rerank_producer.gateway.auth.keyfile import ApiKey, new_key, parse, without
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope
 

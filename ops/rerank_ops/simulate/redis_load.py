@@ -55,7 +55,7 @@ OPERATIONS = (
     Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/queue/transport/channel.py"),
     Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
-    Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/looking.py"),
+    Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/_dispatch/lookup.py"),
     Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("job enqueued", "job", 0, 9, 1_300, 0, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/queue/transport/channel.py"),

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.gateway.ask import Answer, Ask, Problem
-from rerank_producer.gateway.latency import Latencies
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
+from rerank_producer.gateway.auth.rate import Bill, Meter
+from rerank_producer.gateway.auth.terms import Terms
+from rerank_producer.gateway.http.refused import Refused
 from rerank_producer.gateway.models.naming import Named, shown
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
-from rerank_producer.gateway.rate import Bill, Meter
-from rerank_producer.gateway.refused import Refused
-from rerank_producer.gateway.terms import Terms
+from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.handles import RerankHandle
 from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable

@@ -13,17 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from rerank_producer.gateway import dialect, health, jobs, live_routes, pages
+from rerank_producer.gateway.apis import dialect
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_producer.gateway.apis.paths import RERANK_PATHS, RerankPath
 from rerank_producer.gateway.apis.stand_in import TOLD
-from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.drain import told_of_signals
 from rerank_producer.gateway.gateway import Gateway
+from rerank_producer.gateway.http.paths import PlainPaths
 from rerank_producer.gateway.models import introductions
 from rerank_producer.gateway.models import routes as models
-from rerank_producer.gateway.openapi import REFUSALS, TERMS, Described, Header
-from rerank_producer.gateway.paths import PlainPaths
-from rerank_producer.gateway.serve import Exchange, served_rerank
+from rerank_producer.gateway.routes import health, jobs, live_routes, pages
+from rerank_producer.gateway.routes.exchange import Exchange, served_rerank
+from rerank_producer.gateway.routes.openapi import REFUSALS, TERMS, Described, Header
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
 

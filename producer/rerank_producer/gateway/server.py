@@ -19,7 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from rerank_producer.gateway.app import create_app
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.heads import BoundedHttp
+from rerank_producer.gateway.http.heads import BoundedHttp
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings

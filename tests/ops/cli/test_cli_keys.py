@@ -14,9 +14,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from rerank_ops.cli.keys import create
-from rerank_producer.gateway.keyfile import parse
-from rerank_producer.gateway.keyring import ApiKey, Keyring
-from rerank_producer.gateway.refused import Refused
+from rerank_producer.gateway.auth.keyfile import parse
+from rerank_producer.gateway.auth.keyring import ApiKey, Keyring
+from rerank_producer.gateway.http.refused import Refused
 from support.commands import COMMAND, CommandLine
 
 pytestmark = pytest.mark.xdist_group("cli")

@@ -13,8 +13,8 @@ import redis
 
 from rerank_ops.server import EmbeddedServer
 from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
-from rerank_producer.enqueue import Enqueue
-from rerank_producer.outlook import ask_load
+from rerank_producer._dispatch.fleet_load import ask_load
+from rerank_producer._io.enqueue import Enqueue
 from rerank_shared import fleet
 from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.contract.messages import Artefact, Heartbeat

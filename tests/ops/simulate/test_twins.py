@@ -17,7 +17,7 @@ from rerank_ops.simulate.run import Simulation
 from rerank_ops.simulate.runs import split_runs
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Mix, Request, lengths
-from rerank_producer.outlook import REMEMBERED_S, Prospects
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S, Prospects
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import PlanName

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.cohere_bodies import (
     CohereRequest,
     CohereV1Request,
@@ -25,7 +26,6 @@ from rerank_producer.gateway.apis.documents import Document, text_of
 from rerank_producer.gateway.apis.ranked import cached_tokens, raw, relevance, rows, total_tokens
 from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import pair_length, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.errors import InvalidRequest
 
 _DOCUMENTS_PER_UNIT = 100

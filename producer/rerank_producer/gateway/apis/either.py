@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.cohere import COHERE_V1, CohereV1Parsed
 from rerank_producer.gateway.apis.cohere_bodies import CohereV1Request, CohereV1Response
 from rerank_producer.gateway.apis.told import ToldError
 from rerank_producer.gateway.apis.voyage import VoyageResult
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 
 
 class EitherResponse(CohereV1Response):

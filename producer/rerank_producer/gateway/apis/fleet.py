@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from rerank_producer.gateway.ask import Answer, Ask, Problem
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
 from rerank_shared.errors import InvalidRequest
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.documents import query_of, required_text
 from rerank_producer.gateway.apis.ranked import rows, total_tokens
 from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

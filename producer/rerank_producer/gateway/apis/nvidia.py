@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.documents import query_of, required_text
 from rerank_producer.gateway.apis.ranked import raw, rows, total_tokens
 from rerank_producer.gateway.apis.told import ToldError, told
 from rerank_producer.gateway.apis.validation import Body, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

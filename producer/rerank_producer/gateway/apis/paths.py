@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_producer.gateway import dialect
-from rerank_producer.gateway.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY
+from rerank_producer.gateway.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY, dialect
+from rerank_producer.gateway.apis.ask import Api
 from rerank_producer.gateway.apis.stand_in import PLAIN, TOLD
-from rerank_producer.gateway.ask import Api
 
 #: From a decoded body and the header that names an API to the API.
 Choose = Callable[[Any, str | None], Api]

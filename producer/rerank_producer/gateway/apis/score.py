@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.ranked import raw, relevance, rows, total_tokens
 from rerank_producer.gateway.apis.told import ErrorInfo, error_info
 from rerank_producer.gateway.apis.validation import Body, Texts, pair_length, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.ranked import probability, rows
 from rerank_producer.gateway.apis.tei import EMPTY_STATUS, TEI, TeiError
 from rerank_producer.gateway.apis.validation import Body, Texts, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_producer.gateway.apis.told import ToldError, told
-from rerank_producer.gateway.ask import Problem
 from rerank_shared.errors import InternalError
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.ranked import probability, raw, rows
 from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest, JobPoisoned, Overloaded, QueueUnavailable, ScoringFailed, UnknownModel
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rerank_producer.gateway.ask import Problem
+from rerank_producer.gateway.apis.ask import Problem
 
 _TYPES = {
     400: "BadRequestError",

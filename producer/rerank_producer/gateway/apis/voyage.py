@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.ranked import rows, total_tokens
 from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

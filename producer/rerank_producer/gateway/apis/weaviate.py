@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.ranked import rows
 from rerank_producer.gateway.apis.validation import Body, Texts, read
-from rerank_producer.gateway.ask import Answer, Ask, Problem
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rerank_producer.gateway.apis.ask import Problem
 from rerank_producer.gateway.apis.tei import TEI
 from rerank_producer.gateway.apis.weaviate import WEAVIATE
-from rerank_producer.gateway.ask import Problem
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.openapi import Described
-from rerank_producer.gateway.refused import Refused
-from rerank_producer.gateway.serve import Exchange, served
+from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.routes.exchange import Exchange, served
+from rerank_producer.gateway.routes.openapi import Described
 from rerank_shared.contract.schemas import ModelInfo
 
 CLUSTER_AUTH = "/v1/cluster/auth"

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from rerank_producer.gateway.apis.fleet import FLEET
 from rerank_producer.gateway.apis.stand_in import TOLD
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.headers import printable
-from rerank_producer.gateway.openapi import Described
-from rerank_producer.gateway.serve import Exchange, served
+from rerank_producer.gateway.http.headers import printable
+from rerank_producer.gateway.routes.exchange import Exchange, served
+from rerank_producer.gateway.routes.openapi import Described
 
 
 class ModelView(BaseModel):

@@ -1,0 +1,1 @@
+"""What a request needs of the outside world, for threads and for event loops."""

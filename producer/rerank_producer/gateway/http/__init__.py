@@ -1,0 +1,1 @@
+"""HTTP before and behind the APIs: bytes, heads, bodies, origins, problems."""

@@ -1,0 +1,103 @@
+"""Headers of requests and answers: the id, the terms a caller sets, the time of each stage, the fate of the pairs."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+
+from rerank_producer.gateway.apis.ask import Answer, Problem
+from rerank_producer.gateway.http.refused import Refused
+
+REQUEST_ID = "x-request-id"
+DEADLINE = "x-rerank-deadline-ms"
+PARTIAL = "x-rerank-partial"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_UNSAFE = re.compile(r"[^\x21-\x7e]+")
+_STAGES = ("cache", "enqueue", "queue", "tokenize", "batch", "run")
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """Return the caller's own id where it is harmless in logs and headers, else a new one."""
+    given = headers.get(REQUEST_ID, "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def deadline_ms(headers: Mapping[str, str]) -> float | None:
+    """Return the deadline that the caller sets, milliseconds from now, None where it sets none. Raises Refused."""
+    given = headers.get(DEADLINE)
+    if given is None:
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise _wrong(DEADLINE, "milliseconds from now expected, as a number above 0")
+    return value
+
+
+def takes_partial(headers: Mapping[str, str]) -> bool:
+    """Return whether the caller takes what is scored in time; so it is unless it says no. Raises Refused."""
+    given = headers.get(PARTIAL, "true").strip().lower()
+    if given not in ("true", "false", "1", "0"):
+        raise _wrong(PARTIAL, "true or false expected")
+    return given in ("true", "1")
+
+
+def answer_headers(answers: Sequence[Answer], total_ms: float) -> dict[str, str]:
+    """Return what an answer's headers tell: stages (the longest of several asks), and pairs by their fate."""
+    responses = [answer.response for answer in answers]
+    results = [result for response in responses for result in response.results]
+    stages = {name: max((getattr(each.timings, f"{name}_ms") for each in responses), default=0.0) for name in _STAGES}
+    timing = ", ".join(f"{name};dur={spent_ms:.3f}" for name, spent_ms in (*stages.items(), ("total", total_ms)))
+    headers = {
+        "server-timing": timing,
+        "x-rerank-complete": _flag(all(response.complete for response in responses)),
+        "x-rerank-cached": str(sum(response.usage.pairs_cached for response in responses)),
+        "x-rerank-truncated": str(sum(result.truncated for result in results)),
+    }
+    if responses:
+        headers["x-rerank-model"] = printable(responses[0].model.name)
+    if upstream := next((answer.upstream for answer in answers if answer.upstream), None):
+        headers["x-rerank-overflow"] = printable(upstream)
+    # The last ask knows best what is left.
+    return headers | dict(answers[-1].limits) if answers else headers
+
+
+def tei_headers(answers: Sequence[Answer], total_ms: float) -> dict[str, str]:
+    """Return the same times by the names of Text Embeddings Inference, in whole milliseconds."""
+    timings = [answer.response.timings for answer in answers]
+    texts = [text for answer in answers for each in answer.ask.documents for text in (answer.ask.query, each)]
+    return {
+        "x-compute-type": "cpu",
+        "x-compute-time": f"{total_ms:.0f}",
+        "x-compute-characters": str(sum(map(len, texts))),
+        "x-compute-tokens": str(sum(answer.response.usage.tokens for answer in answers)),
+        "x-total-time": f"{total_ms:.0f}",
+        "x-tokenization-time": f"{max((each.tokenize_ms for each in timings), default=0.0):.0f}",
+        "x-queue-time": f"{max((each.queue_ms + each.batch_ms for each in timings), default=0.0):.0f}",
+        "x-inference-time": f"{max((each.run_ms for each in timings), default=0.0):.0f}",
+    }
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """Return the headers of an error."""
+    headers = dict(problem.headers)
+    if problem.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
+    return headers
+
+
+def printable(text: str) -> str:
+    """Return text as a header can carry it: what is no visible ASCII becomes a question mark."""
+    return _UNSAFE.sub("?", text)[:256]
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _wrong(header: str, expected: str) -> Refused:
+    return Refused(Problem(400, "invalid_request", f"header {header}: {expected}"))

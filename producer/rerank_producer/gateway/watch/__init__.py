@@ -1,0 +1,1 @@
+"""The gateway watches the fleet: state, live view, latency, readiness."""

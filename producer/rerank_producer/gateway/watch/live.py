@@ -1,0 +1,230 @@
+"""The fleet, live: one look at Redis a second however many watch, none while nobody does; and once a second the counts
+of request durations go to Redis, whether anybody watches or not.
+
+All listeners share the latest frame; who is slow misses some, and nobody makes another wait. An outage of Redis is a
+frame like any other. Nothing here tells where Redis is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import redis
+from pydantic_core import to_json
+
+from rerank_producer._io.aio import set_within
+from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
+from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
+from rerank_shared import fleet
+from rerank_shared.errors import QueueUnavailable, RerankError
+from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect_async
+from rerank_shared.redis.outage import outage_of
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+#: What a response that carries the stream says of itself; proxies must not hold frames back.
+STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_INTERVAL_S = 1.0
+_KEEP_ALIVE_S = 10.0
+#: A server that does not answer is told of within a few frames.
+_TIMEOUT_S = 1.5
+_HELLO = b"retry: 2000\n\n"
+_ALIVE = b": alive\n\n"
+_AWAY = "the gateway can't reach its Redis server; it tries again every second"
+_ENDING = "this gateway process is ending"
+
+
+class Live:
+    """One gateway process's view of the fleet. Made anywhere, used in one event loop, closed from anywhere in it."""
+
+    def __init__(self, settings: Settings, latencies: Latencies, *, max_listeners: int = 50) -> None:
+        self._reader = _Reader(settings, latencies)
+        self._latencies = latencies
+        latencies.on_pending = self._ensure_running
+        self._max_listeners = max_listeners
+        self._listeners: set[asyncio.Event] = set()
+        self._frame = b""
+        self._framed_at = float("-inf")
+        self._closed = False
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """How many watch."""
+        return len(self._listeners)
+
+    async def state(self) -> FleetView:
+        """Return the fleet as it is, at most a second old. Raises QueueUnavailable."""
+        if self._closed:
+            raise QueueUnavailable(_ENDING)
+        # Whose end closes the connection.
+        self._ensure_running()
+        try:
+            return await self._reader.read()
+        except (redis.RedisError, OSError) as error:
+            raise QueueUnavailable(_AWAY, outage_of(error).kind) from None
+
+    def stream(self, watches: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Return frames as server-sent events, until `watches` says no before one or this is closed. Raises Refused
+        beyond the limit of listeners."""
+        if self._closed or len(self._listeners) >= self._max_listeners:
+            message = f"{len(self._listeners)} pages watch the fleet through this gateway process, its limit"
+            message = _ENDING if self._closed else message
+            raise Refused(Problem(503, "overloaded", message, retryable=True, retry_after_s=10.0))
+        return self._frames(watches)
+
+    async def _frames(self, watches: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        news = asyncio.Event()
+        self._listeners.add(news)
+        try:
+            self._ensure_running()
+            yield _HELLO
+            if time.monotonic() - self._framed_at < 2 * _INTERVAL_S:
+                yield self._frame
+            else:
+                self._wake.set()
+            while not self._closed:
+                told = await set_within(news, _KEEP_ALIVE_S)
+                news.clear()
+                if self._closed or not await watches():
+                    return
+                yield self._frame if told else _ALIVE
+        finally:
+            self._listeners.discard(news)
+
+    def close(self) -> None:
+        """End all streams and the task behind them; a signal handler may call it."""
+        self._closed = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
+
+    async def aclose(self) -> None:
+        """As `close`, and wait until connections are closed."""
+        self.close()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _tell(self) -> None:
+        self._wake.set()
+        for news in self._listeners:
+            news.set()
+
+    def _ensure_running(self) -> None:
+        if self._task is None and not self._closed:
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._run(), name="rerank-live")
+
+    async def _run(self) -> None:
+        try:
+            while not self._closed:
+                await self._turn()
+                await set_within(self._wake, _INTERVAL_S)
+                self._wake.clear()
+        finally:
+            await self._reader.aclose()
+
+    async def _turn(self) -> None:
+        watched = bool(self._listeners)
+        if not watched and not self._latencies.pending:
+            return
+        try:
+            await self._reader.flush()
+            event = (await self._reader.read()).model_dump(by_alias=True) if watched else None
+        except (redis.RedisError, OSError) as error:
+            log.debug("fleet not read: redis %s", outage_of(error).says)
+            event = _told(QueueUnavailable(_AWAY))
+        except RerankError as error:
+            event = _told(error)
+        except Exception:
+            # Losing this task would freeze every page without a word.
+            log.exception("fleet not read, this is a bug")
+            event = _told(RerankError("the state of the fleet could not be read"))
+        if event is not None:
+            self._frame = b"data: " + to_json(event) + b"\n\n"
+            self._framed_at = time.monotonic()
+            for news in self._listeners:
+                news.set()
+
+
+class _Reader:
+    """Reads the view, at most once an interval; its connection is made when it is first used."""
+
+    def __init__(self, settings: Settings, latencies: Latencies) -> None:
+        self._settings = settings
+        self._keys = Keys(settings.namespace)
+        self._model = name_of(settings.model)
+        self._latencies = latencies
+        self._clock = latencies.clock
+        self._client: Any = None
+        self._turn: asyncio.Lock | None = None
+        self._synchronised = False
+        self._lookups: deque[tuple[float, int, int]] = deque()
+        self._latest: FleetView | None = None
+        self._read_at = float("-inf")
+
+    async def flush(self) -> None:
+        await self._latencies.flush(self._connected())
+
+    async def read(self) -> FleetView:
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            if self._latest is None or time.monotonic() - self._read_at >= 0.9 * _INTERVAL_S:
+                self._latest = None
+                self._latest = await self._read()
+                self._read_at = time.monotonic()
+            return self._latest
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    def _connected(self) -> Any:
+        self._client = self._client or connect_async(self._settings, timeout_s=_TIMEOUT_S)
+        return self._client
+
+    async def _read(self) -> FleetView:
+        client = self._connected()
+        if not self._synchronised:
+            asked_at = self._clock.monotonic()
+            self._clock.synchronise(await client.time(), asked_at)
+            self._synchronised = True
+        now, asked_at = self._clock.epoch(), self._clock.monotonic()
+        pipe = client.pipeline(transaction=False)
+        pipe.time()
+        pipe.hmget(self._keys.cache_counters, "hits", "misses")
+        fleet.ask_state(pipe, self._keys, self._model, now)
+        ask_latency(pipe, self._keys, now)
+        server_time, counters, *answers = await pipe.execute()
+        self._clock.synchronise(server_time, asked_at)
+        of_state, of_latency = answers[: fleet.STATE_ANSWERS], answers[fleet.STATE_ANSWERS :]
+        names = fleet.heartbeat_keys(self._keys, of_state)
+        state = fleet.state_of(of_state, await client.mget(names) if names else [])
+        return view_of(state, self._model, self._cache(counters), read_latency(of_latency, now), now)
+
+    def _cache(self, counters: Sequence[bytes | None]) -> CacheView:
+        now, (hits, misses) = time.monotonic(), (int(value or 0) for value in counters)
+        known = self._lookups
+        if known and (hits < known[-1][1] or misses < known[-1][2]):
+            # `cache clear` starts the counters again.
+            known.clear()
+        known.append((now, hits, misses))
+        while known[0][0] < now - CACHE_WINDOW_S:
+            known.popleft()
+        found, lookups = hits - known[0][1], hits - known[0][1] + misses - known[0][2]
+        return CacheView(lookups=lookups, hit_rate=found / lookups if lookups else None)
+
+
+def _told(error: RerankError) -> dict[str, Any]:
+    return {"status": "error", "error": {"code": error.code, "message": str(error)}}
