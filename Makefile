@@ -98,7 +98,7 @@ test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport
 	$(BIN)/python -m rerank_ops.conformance $(CONTROL:%=--control) $(SUITES)
 
 test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
-	@valkey=$$($(BIN)/python -c 'from rerank_ops.server import find_server; print(find_server("").path.parent)') && \
+	@valkey=$$($(BIN)/python -c 'from rerank_ops.local.redis_server import find_server; print(find_server("").path.parent)') && \
 	  PATH="$$valkey:$$PATH" $(BIN)/pytest -n 2 --dist loadgroup -m 'integration or faults' $(or $(TESTS),tests/faults tests/integration tests/shared tests/producer tests/worker)
 
 test-newest: $(STAMP)  ## The suite with the newest release of everything, made anew each time: what the next `make lock` would bring.

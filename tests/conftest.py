@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from rerank_ops.server import EmbeddedServer, find_server
+from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet

@@ -71,8 +71,8 @@ def test_files_are_small_and_say_what_they_are(package: str, path: Path) -> None
     "modules",
     [
         "rerank_producer, rerank_shared",
-        "rerank_shared.queue.backend, rerank_shared.cache, rerank_shared.models.catalogue, rerank_shared.queue.celery_app, "
-        "rerank_shared.redis.connections, rerank_shared.fleet, rerank_shared.contract.wire",
+        "rerank_shared.queue.backend, rerank_shared.cache, rerank_shared.models.catalogue, "
+        "rerank_shared.queue.celery_app, rerank_shared.redis.connections, rerank_shared.fleet, rerank_shared.contract.wire",
     ],
 )
 def test_an_app_server_loads_no_model_runtime(modules: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared.models.catalogue import name_of
 from rerank_shared.settings import load_settings

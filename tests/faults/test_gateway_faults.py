@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from conftest import StartFleet, StartGateway
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient, RerankHandle
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable
 from rerank_shared.settings import Settings, load_settings

@@ -21,7 +21,7 @@ import pytest
 import redis
 
 from conftest import StartFleet
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect

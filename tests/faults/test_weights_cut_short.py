@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings, load_settings
 from support.exports import write_export

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conftest import StartGateway
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.http.heads import MAX_HEAD_BYTES, MAX_HEADER_LINES
 from rerank_shared.settings import load_settings
 from support.gateway import TestGateway

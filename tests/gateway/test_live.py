@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from conftest import StartFleet, StartGateway
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.http.refused import Refused
 from rerank_producer.gateway.watch import live as live_module
 from rerank_producer.gateway.watch.fleet_view import CacheView, FleetView, view_of

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.models.naming import Naming
 from rerank_producer.gateway.models.served import REMEMBERED_S, ServedModels
 from rerank_shared import fleet

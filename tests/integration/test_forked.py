@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.process import load

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.fleet_metrics import FleetCollector

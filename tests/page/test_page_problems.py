@@ -10,7 +10,7 @@ import pytest
 from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings

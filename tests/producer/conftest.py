@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from producer import echo_worker
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract import wire

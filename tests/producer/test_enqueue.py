@@ -11,7 +11,7 @@ import redis
 
 from producer.echo_worker import announce
 from producer.test_sync_client import texts
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.enqueue import Enqueue, Kept

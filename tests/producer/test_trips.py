@@ -12,7 +12,7 @@ import pytest
 from producer.conftest import Echo, serve_echo
 from producer.echo_worker import announce, score
 from producer.test_sync_client import texts
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer._dispatch.fleet_load import REMEMBERED_S
 from rerank_shared import fleet

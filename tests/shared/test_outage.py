@@ -11,7 +11,7 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.redis.outage import Outage, OutageKind, outage_of

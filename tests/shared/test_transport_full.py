@@ -9,7 +9,7 @@ import redis
 from celery.app.task import Context
 from kombu.exceptions import OperationalError
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.cache import Lookup, LookupCounter, ScoreWrites
 from rerank_shared.contract.messages import DeadLetter, Score
 from rerank_shared.queue.backend import Completion

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.scripts import QueueScripts
 from rerank_shared.queue.urgency_headers import Urgency

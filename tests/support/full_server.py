@@ -11,7 +11,7 @@ from shutil import which
 import pytest
 import redis
 
-from rerank_ops.server import EmbeddedServer, ServerBinary, find_server
+from rerank_ops.local.redis_server import EmbeddedServer, ServerBinary, find_server
 from rerank_shared.keys import Keys
 from rerank_shared.redis import at_any_limit
 

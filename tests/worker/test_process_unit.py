@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 from rerank_shared.fleet import cost_field, read_costs, share_cost
 from rerank_shared.keys import Keys

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
 from rerank_shared.contract.token_ids import TokenIds

@@ -22,7 +22,7 @@ from rerank_ops.bench.record import Figure, report
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.questions import stdlib_questions
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.cache import clear
 from rerank_shared.keys import Keys

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from rerank_ops.bench.served import served_gateway
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_shared.settings import bare_environ, load_settings
 
 ENDLESS = "/fleet/live"

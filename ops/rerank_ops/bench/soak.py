@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rerank_ops.bench.scheduling.load import Questions
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient
 from rerank_shared.errors import RerankError
 from rerank_shared.settings import load_settings

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
-from rerank_ops.local_fleet import local_fleet
-from rerank_ops.server import check_server, is_given
+from rerank_ops.local.fleet import local_fleet
+from rerank_ops.local.redis_server import check_server, is_given
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys

@@ -16,7 +16,7 @@ import celery.backends.redis
 import kombu
 import kombu.transport.redis
 
-from rerank_ops.embedded import EmbeddedServer
+from rerank_ops.local.embedded_redis import EmbeddedServer
 from rerank_shared.queue.backend import FleetBackend
 from rerank_shared.queue.transport.channel import FleetChannel, FleetTransport
 from rerank_shared.queue.transport.poller import FleetPoller

@@ -20,7 +20,7 @@ from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.passes import Answer, Pass, Task, run_pass
 from rerank_ops.demo.questions import Question, qrels, stdlib_questions
 from rerank_ops.demo.report import Batches, DemoResult, show
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient
 from rerank_shared.cache import clear
 from rerank_shared.errors import ConfigurationError

@@ -1,6 +1,7 @@
 """The callers: cache, admission at the door, parts for idle processes, and a deadline at which they take what is there.
 
-Decided as the real client does, by the same functions on the same figures; `rerank_producer._dispatch.shards` is its twin.
+Decided as the real client does, by the same functions on the same figures; `rerank_producer._dispatch.shards` is its
+twin.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.artefacts import FAILED, write_artefact

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
 from rerank_producer._dispatch.fleet_load import ask_load
 from rerank_producer._io.enqueue import Enqueue

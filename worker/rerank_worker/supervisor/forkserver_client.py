@@ -1,6 +1,6 @@
 """Worker processes that are forked from a nursery, as the supervisor sees them: what Popen is to all others.
 
-The nursery (rerank_worker.supervisor.forkserver_main) is their parent and reaps them; signals go by pidfd, which never meets another
+The nursery (forkserver_main.py) is their parent and reaps them; signals go by pidfd, which never meets another
 process. A nursery may be killed at any time: its processes go on, their ends are seen by pidfd, and the next one is
 forked from a new nursery. Nothing here blocks on one that is loading its model.
 """

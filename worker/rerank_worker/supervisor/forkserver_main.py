@@ -1,6 +1,6 @@
 """Loads tokenizer, engine and modules once, warm, and forks worker processes, which share that memory until they write.
 
-It is their parent and reaps them; rerank_worker.supervisor.forkserver says how the supervisor hears of them. To make them children of
+It is their parent and reaps them; forkserver.py says how the supervisor hears of them. To make them children of
 the supervisor would take a raw clone, of which libc knows nothing; to let it inherit them when the nursery dies would
 let it inherit all orphans of the program around it. Connections, threads and the Celery app are made after the fork.
 Killed, it leaves its workers running; with nobody left to command, it ends after the last of them.

@@ -2,7 +2,7 @@
 
 A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
 No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
-Where it can be, processes are forked from a nursery, which loads the model once (rerank_worker.supervisor.forkserver_main).
+Where it can be, processes are forked from a nursery, which loads the model once (forkserver_main.py).
 Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
 """
 

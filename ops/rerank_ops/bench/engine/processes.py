@@ -20,7 +20,7 @@ from rerank_ops.bench.engine.contenders import OURS
 from rerank_ops.bench.engine.place import BenchModel, Place
 from rerank_ops.bench.engine.texts import Request
 from rerank_ops.bench.record import Figure
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import load_settings
 from rerank_worker.supervisor.cores import affinity

@@ -12,8 +12,8 @@ from pathlib import Path
 from rerank_ops.bench.gateway.connection import post
 from rerank_ops.bench.scheduling.load import Query, Questions
 from rerank_ops.bench.served import Served, served_gateway
-from rerank_ops.local_fleet import LocalFleet, local_fleet
-from rerank_ops.server import EmbeddedServer
+from rerank_ops.local.fleet import LocalFleet, local_fleet
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.settings import load_settings
 from rerank_worker.supervisor.cores import available_cores
 

@@ -13,7 +13,7 @@ from functools import partial
 from rerank_ops.bench.fleet import clear_cache, timed_ms
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import PROCESSES, Arrival, Query, Questions, latency_ms, play
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings
 

@@ -7,7 +7,7 @@ import time
 
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import Query, Questions
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings
 

@@ -20,7 +20,7 @@ from rerank_ops.bench.scheduling.load import (
     play,
     poisson,
 )
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_shared.settings import Settings
 
 ROUNDS = 5

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.questions import stdlib_questions
-from rerank_ops.local_fleet import local_fleet
+from rerank_ops.local.fleet import local_fleet
 from rerank_producer import AsyncRerankClient
 from rerank_shared.settings import Settings, load_settings
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import PROCESSES, Arrival, Questions, latency_ms, play, poisson
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_ops.simulate.policy import Policy
 from rerank_ops.simulate.report import percentile
 from rerank_ops.simulate.run import simulate

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from rerank_ops.bench.record import Figure
 from rerank_ops.bench.scheduling.load import PROCESSES, Questions, latency_ms, play, poisson
-from rerank_ops.local_fleet import LocalFleet, local_fleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_shared.settings import Settings
 
 ROUNDS = 5

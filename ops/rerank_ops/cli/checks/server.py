@@ -11,7 +11,7 @@ import redis
 
 from rerank_ops.cli.checks.finding import Finding
 from rerank_ops.cli.checks.memory import check_memory
-from rerank_ops.server import find_server, is_given, unsuitable
+from rerank_ops.local.redis_server import find_server, is_given, unsuitable
 from rerank_shared.errors import ConfigurationError, QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.redis.access import find_lacks, worst

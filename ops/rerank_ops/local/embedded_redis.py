@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from rerank_ops.server_binary import ServerBinary, find_server
+from rerank_ops.local.redis_binary import ServerBinary, find_server
 from rerank_shared.errors import ServerUnavailable
 
 START_S = 10.0

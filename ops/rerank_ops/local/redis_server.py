@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import redis
 from pydantic import SecretStr
 
-from rerank_ops.embedded import EmbeddedServer
-from rerank_ops.server_binary import OLDEST, ServerBinary, find_server
+from rerank_ops.local.embedded_redis import EmbeddedServer
+from rerank_ops.local.redis_binary import OLDEST, ServerBinary, find_server
 from rerank_shared.errors import ServerUnavailable
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings

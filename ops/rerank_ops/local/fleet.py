@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rerank_ops.server import ensure_server
+from rerank_ops.local.redis_server import ensure_server
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
