@@ -12,10 +12,12 @@ NEWEST ?= .venv-newest
 LOWEST ?= .venv-lowest
 #: Every version that the verbs install, by `make lock`: releases of others reach nobody unasked.
 LOCKS  := ops/locks
+#: What the developers run is not installed: $(DEV).audit.
+DEV     = PYTHONPATH=$(CURDIR)/ops/dev $(BIN)/python -m rerank_dev
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 #: A load at which policies differ, for the docs.
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
-PEERS_LIST := ops/rerank_ops/bench/engine/requirements-peers.txt
+PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
 .PHONY: help install lock audit demo check lint test test-clients test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
 help:            ## List the verbs.
@@ -49,7 +51,7 @@ check: $(STAMP)  ## Lint, format check, types; writes nothing.
 	$(BIN)/mypy
 
 audit: $(STAMP)  ## Ask for known vulnerabilities of what is installed.
-	@$(BIN)/python -m rerank_ops.audit
+	@$(DEV).audit
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(UPGRADE) --no-annotate --custom-compile-command 'make lock'
 # Not the stamp: what pyproject.toml asks for since may be what the lock does not allow yet.
@@ -95,7 +97,7 @@ test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks
 	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
 
 test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
-	$(BIN)/python -m rerank_ops.conformance $(CONTROL:%=--control) $(SUITES)
+	$(DEV).conformance $(CONTROL:%=--control) $(SUITES)
 
 test-valkey: $(STAMP)  ## The tests of integration and faults on the Valkey of the wheel, where `make test` finds another server on the PATH.
 	@valkey=$$($(BIN)/python -c 'from rerank_ops.local.redis_server import find_server; print(find_server("").path.parent)') && \
@@ -113,27 +115,27 @@ test-lowest: $(STAMP)  ## The suite with the lowest releases that pyproject.toml
 	$(LOWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
 
 bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json. Some ten minutes.
-	$(BIN)/python -m rerank_ops.bench.fleet
+	$(DEV).bench.fleet
 
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
-	$(BIN)/python -m rerank_ops.bench.scheduling $(BEFORE:%=--before %) $(PARTS)
+	$(DEV).bench.scheduling $(BEFORE:%=--before %) $(PARTS)
 	@mkdir -p build/bench
 	@for command in "simulate --compare edf,slack,fifo,edf+no-shard,edf+no-refuse,edf+no-intake $(SIMULATED)" redis-load; do \
 	  file=build/bench/$${command%% *}.txt; \
 	  { echo "$$ rerank-fleet $$command"; COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet $$command; } > $$file || exit 1; \
 	done
-	$(BIN)/python -m rerank_ops.bench.render docs/scheduling.md --figures build/bench/scheduling.json \
+	$(DEV).bench.render docs/scheduling.md --figures build/bench/scheduling.json \
 	  --output simulate=build/bench/simulate.txt --output redis-load=build/bench/redis-load.txt
 
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
-	$(BIN)/python -m rerank_ops.bench.gateway $(PARTS)
-	$(BIN)/python -m rerank_ops.bench.gateway.render docs/gateway.md
+	$(DEV).bench.gateway $(PARTS)
+	$(DEV).bench.gateway.render docs/gateway.md
 
 fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, against a real one. Four minutes at most.
-	$(BIN)/python -m rerank_ops.bench.fuzz $(FUZZ)
+	$(DEV).bench.fuzz $(FUZZ)
 
 soak: $(STAMP)   ## Kill workers under load and account for every request. About two minutes.
-	$(BIN)/python -m rerank_ops.bench.soak $(SOAK)
+	$(DEV).bench.soak $(SOAK)
 
 # The models of the race are made in there, ours with the export and its evaluation.
 $(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
@@ -144,9 +146,9 @@ $(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
 bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment. Some minutes and gigabytes.
 
 bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
-	$(BIN)/python -m rerank_ops.bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
-	$(BIN)/python -m rerank_ops.bench.engine.render docs/engine.md
-	$(PEERS)/bin/python -m rerank_ops.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
+	$(DEV).bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
+	$(DEV).bench.engine.render docs/engine.md
+	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
 	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,7 +22,7 @@ LOCKS = {
         ("dev", "haystack", "langchain", "llama-index"),
         ("tests/clients/requirements.txt", "tests/integrations/requirements.txt"),
     ),
-    "peers": (("export-onnx",), ("ops/rerank_ops/bench/engine/requirements-peers.txt",)),
+    "peers": (("export-onnx",), ("ops/dev/rerank_dev/bench/engine/requirements-peers.txt",)),
     "cohere": (("dev",), ("tests/clients/requirements-cohere.txt",)),
 }
 PYTHONS = ("3.11", "3.12", "3.13")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from rerank_ops.bench.served import Served, gateway_environ
+from rerank_dev.bench.served import Served, gateway_environ
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings
 from support.commands import COMMAND

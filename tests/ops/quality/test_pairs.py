@@ -8,7 +8,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from rerank_ops.quality.freeze import main
+from rerank_dev.freeze_pairs import main
 from rerank_ops.quality.pairs import PAIRS_FILE, frozen_pairs
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings

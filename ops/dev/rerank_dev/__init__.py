@@ -1,0 +1,1 @@
+"""What the developers run and users do not install: benchmarks, the conformance suites, and tables for the docs."""

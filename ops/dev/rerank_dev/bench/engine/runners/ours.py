@@ -1,0 +1,67 @@
+"""Our engine, opened as a worker opens it: warmed up over its lengths, pairs sorted by length, split as it asks.
+
+`open_ours` is the one place of this benchmark that knows how an engine is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rerank_dev.bench.engine.child import Arguments, Score, serve
+from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.settings import load_settings
+from rerank_worker.batching.run_cost import Pace
+from rerank_worker.engine import Engine, PackedWeights, RunShape, open_engine
+from rerank_worker.engine.runs import SHARED_ROWS
+from rerank_worker.engine.whole import run_engine
+from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+from rerank_worker.warmup import warm_up
+
+MAX_LENGTH = 512
+#: As a worker's batches are bounded.
+BUDGET_TOKENS = 2048
+
+
+def open_ours(directory: Path, plan: str, pairs: int = SHARED_ROWS) -> tuple[PairTokenizer, Engine]:
+    """Open the model of a directory under a plan, with at most so many pairs a run.
+
+    Whether it passed its quality gate does not matter to speed: the head of one of the models is random.
+    """
+    files = load_files(f"file:{directory}", unsafe=True)
+    packed = PackedWeights.of(load_settings(packed_dir=str(directory.parent / "packed")), files.model_digest)
+    engine = open_engine(files, RunShape(_named(plan), pairs=pairs), packed=packed)
+    return PairTokenizer.of(files), engine
+
+
+def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
+    """Return the logit of each pair, in order, run as the scorer runs a batch."""
+    logits: list[float] = run_engine(engine, pairs).tolist()
+    return logits
+
+
+def load(arguments: Arguments) -> Score:
+    """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
+    plan = arguments.options["plan"]
+    tokenizer, engine = open_ours(arguments.directory, plan)
+    warm_up(engine, tokenizer, Pace(), MAX_LENGTH, BUDGET_TOKENS)
+    engines = {0: engine, SHARED_ROWS: engine}
+
+    def score(query: str, documents: list[str], batch_size: int) -> list[float]:
+        if batch_size not in engines:
+            _, engines[batch_size] = open_ours(arguments.directory, plan, batch_size)
+        return score_pairs(engines[batch_size], tokenizer.encode(query, documents, MAX_LENGTH))
+
+    return score
+
+
+def _named(plan: str) -> PlanName:
+    for name in PLANS:
+        if name == plan:
+            return name
+    raise ValueError(f"no plan {plan!r}; there are {', '.join(PLANS)}")
+
+
+if __name__ == "__main__":
+    serve(load, ["onnxruntime", "tokenizers", "numpy"])

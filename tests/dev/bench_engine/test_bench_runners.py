@@ -1,0 +1,50 @@
+"""Our own runners: scores come back in the order of the documents, and bare products are what they claim."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rerank_dev.bench.engine.runners.gemm import product, rate
+from rerank_dev.bench.engine.runners.ours import score_pairs
+from rerank_worker.tokenizing import EncodedPair
+
+
+def pair(tokens: int) -> EncodedPair:
+    ids = np.full(tokens, tokens, dtype=np.int64)
+    return EncodedPair(ids=ids, type_ids=np.zeros(tokens, dtype=np.int64), truncated=False)
+
+
+class LengthEngine:
+    """Scores a pair by its length, two a run."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[int]] = []
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        return [range(start, min(start + 2, len(pairs))) for start in range(0, len(pairs), 2)]
+
+    def score(self, pairs: Sequence[EncodedPair]) -> npt.NDArray[np.float32]:
+        self.ran.append([pair.tokens for pair in pairs])
+        return np.array([pair.tokens for pair in pairs], dtype=np.float32)
+
+
+def test_pairs_run_by_length_and_come_back_in_order() -> None:
+    engine = LengthEngine()
+    assert score_pairs(engine, [pair(9), pair(3), pair(7), pair(5), pair(1)]) == [9, 3, 7, 5, 1]
+    assert engine.ran == [[1, 3], [5, 7], [9]]
+
+
+def test_the_int8_product_is_of_unsigned_activations() -> None:
+    session = product("int8", 8, 4)
+    random = np.random.default_rng(0)
+    weights = random.integers(-127, 128, (8, 4)).astype(np.int32)
+    x = np.arange(16, dtype=np.uint8).reshape(2, 8)
+    (found,) = session.run(None, {"x": x})
+    assert np.array_equal(found, (x.astype(np.int32) - 128) @ weights)
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp32"])
+def test_a_rate_is_a_positive_number(kind: str) -> None:
+    assert rate(product(kind, 16, 16), kind, 4, 16, 16) > 0
