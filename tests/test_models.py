@@ -11,7 +11,7 @@ import pytest
 from models import POISON_WORD, write_poison_model
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import PlanName
-from rerank_worker.batching.bisect import score_isolated
+from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.engine import PlainEngine, RunShape
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
@@ -57,5 +57,5 @@ def test_it_spoils_a_padded_batch_and_isolation_saves_the_others(poison: Path) -
     engine = PlainEngine(poison / "model.onnx", RunShape("buckets"))
     with pytest.raises(Exception, match=OUT_OF_BOUNDS):
         engine.score(pairs)
-    found = list(score_isolated(lambda part: engine.score(part).tolist(), pairs))
+    found = list(score_bisected(lambda part: engine.score(part).tolist(), pairs))
     assert [isinstance(logit, Exception) for _, logit in found] == [n == 4 for n in range(8)]

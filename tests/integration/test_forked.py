@@ -45,7 +45,7 @@ def fleet(settings: Settings) -> Iterator[LocalFleet]:
         yield fleet
 
 
-def nursery_of(fleet: LocalFleet) -> psutil.Process:
+def forkserver_of(fleet: LocalFleet) -> psutil.Process:
     (parent,) = {psutil.Process(pid).ppid() for pid in fleet.supervisor.pids()}
     return psutil.Process(parent)
 
@@ -68,7 +68,7 @@ def direct(settings: Settings, requests: Sequence[Sequence[str]]) -> list[list[f
 def test_scores_of_all_processes_under_load_are_a_fresh_engine_s_to_the_bit(served: Settings) -> None:
     requests = texts(REQUESTS)
     with local_fleet(served, PROCESSES) as fleet, celery_of(served) as app:
-        assert nursery_of(fleet).num_threads() == 1
+        assert forkserver_of(fleet).num_threads() == 1
         jobs = [make_job(served, QUERY, documents) for documents in requests]
         answers = [result.get(timeout=90) for result in [send(app, served, job) for job in jobs]]
     assert len({answer["worker"] for answer in answers}) == PROCESSES
@@ -85,13 +85,13 @@ def test_the_model_is_loaded_once_and_its_memory_shared(fleet: LocalFleet) -> No
         assert sum(part.shared_dirty for part in maps) > sum(part.private_dirty for part in maps)
 
 
-def test_processes_go_on_when_the_nursery_is_killed_and_one_that_dies_then_is_replaced(fleet: LocalFleet) -> None:
+def test_processes_go_on_when_the_forkserver_is_killed_and_one_that_dies_then_is_replaced(fleet: LocalFleet) -> None:
     supervisor = fleet.supervisor
     with RerankClient(fleet.settings) as client:
         handles = [client.submit(QUERY, passages(40), deadline_ms=90_000) for _ in range(12)]
-        nursery, before = nursery_of(fleet), supervisor.pids()
-        nursery.send_signal(signal.SIGKILL)
-        wait_until(lambda: not nursery.is_running(), "the nursery is reaped")
+        forkserver, before = forkserver_of(fleet), supervisor.pids()
+        forkserver.send_signal(signal.SIGKILL)
+        wait_until(lambda: not forkserver.is_running(), "the fork server is reaped")
         assert supervisor.pids() == before
         psutil.Process(before[0]).send_signal(signal.SIGKILL)
         assert all(client.collect(handle).complete for handle in handles)

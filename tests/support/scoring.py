@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.contract.messages import Score
-from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
@@ -76,14 +76,14 @@ class Bench:
 
     def submit(
         self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
-    ) -> Ticket:
+    ) -> PendingJob:
         pairs = [pair(name, tokens) for name in names]
         return self.scorer.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
 
-    def finish(self, ticket: Ticket) -> Ticket:
-        assert ticket.wait(PATIENCE_S)
-        self.scorer.release(ticket)
-        return ticket
+    def finish(self, pending: PendingJob) -> PendingJob:
+        assert pending.wait(PATIENCE_S)
+        self.scorer.release(pending)
+        return pending
 
     def assert_empty(self) -> None:
         """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""

@@ -55,23 +55,23 @@ while os.read(int(os.environ["FLEET_PARENT_FD"]), 1):
 note("orphaned", True)
 """
 
-# A nursery whose workers are the children above. `mode` is theirs, or what becomes of the nursery itself.
-NURSERY = """
+# A fork server whose workers are the children above. `mode` is theirs, or what becomes of the fork server itself.
+FORKSERVER = """
 import json, os, signal, socket, sys, threading, time
 from rerank_worker.supervisor.forkserver import serve
 directory, mode, fd = sys.argv[1:]
 def there(name):
     return os.path.exists(os.path.join(directory, name))
-with open(os.path.join(directory, f"{os.getpid()}.nursery"), "w"):
+with open(os.path.join(directory, f"{os.getpid()}.forkserver"), "w"):
     pass
-if mode == "nursery-dies" and not there("well"):
+if mode == "forkserver-dies" and not there("well"):
     sys.exit(3)
-if mode == "nursery-refuses":
+if mode == "forkserver-refuses":
     sys.exit(78)
-if mode == "nursery-loads":
+if mode == "forkserver-loads":
     while not there("loaded"):
         time.sleep(0.01)
-if mode == "nursery-threads":
+if mode == "forkserver-threads":
     threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
 def fork_and_die():
     parent, pid = os.getpid(), fork()
@@ -80,7 +80,7 @@ def fork_and_die():
     while os.getppid() == parent:
         time.sleep(0.001)
     return pid
-if mode == "nursery-dies-forking" and not there("well"):
+if mode == "forkserver-dies-forking" and not there("well"):
     open(os.path.join(directory, "well"), "w").close()
     fork, os.fork = os.fork, fork_and_die
 with socket.socket(fileno=int(fd)) as commands:
@@ -88,7 +88,7 @@ with socket.socket(fileno=int(fd)) as commands:
 if is_worker:
     sys.argv = ["child", directory, mode]
 """
-NURSERY += f"    exec({CHILD!r})\n"
+FORKSERVER += f"    exec({CHILD!r})\n"
 
 # A program around a supervisor, for signals. SIGINT is ignored in children of a shell's background job.
 PROGRAM = """
@@ -127,8 +127,8 @@ class Children:
     def command(self, mode: str = "good") -> list[str]:
         return [sys.executable, "-S", "-c", CHILD, str(self.directory), mode]
 
-    def nursery(self, mode: str = "good") -> list[str]:
-        return [sys.executable, "-c", NURSERY, str(self.directory), mode]
+    def forkserver(self, mode: str = "good") -> list[str]:
+        return [sys.executable, "-c", FORKSERVER, str(self.directory), mode]
 
     def started(self) -> dict[int, dict[str, str]]:
         return {pid: json.loads(self._path(pid, "started").read_text()) for pid in self.noted("started")}

@@ -51,16 +51,16 @@ class TestScorer:
         pace = Pace()
         batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=pace.cost.predict_s)
         scorer = Scorer(engine, batcher, pace, revoked=lambda _: False, clock=lambda: now[0])
-        ticket = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
+        pending = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
         scorer.start()
-        assert ticket.wait(PATIENCE_S)
-        scorer.release(ticket)
-        return ticket
+        assert pending.wait(PATIENCE_S)
+        scorer.release(pending)
+        return pending
 
     def test_keeps_two_runs_under_way(self, now: list[float]) -> None:
         engine = Ahead()
-        ticket = self.score(engine, [1, 2, 3, 4, 5], now)
-        assert [score.logit for score in ticket.scores] == [1.0, 2.0, 3.0, 4.0, 5.0]
+        pending = self.score(engine, [1, 2, 3, 4, 5], now)
+        assert [score.logit for score in pending.scores] == [1.0, 2.0, 3.0, 4.0, 5.0]
         assert engine.events == [
             "start [1, 2]", "start [3, 4]", "finish [1, 2]", "start [5]", "finish [3, 4]", "finish [5]",
         ]  # fmt: skip
@@ -74,14 +74,14 @@ class TestScorer:
             return begun(pairs)
 
         engine.start = slow  # type: ignore[method-assign]
-        ticket = self.score(engine, [1, 2, 3, 4, 5], now, left_s=7.0)
-        assert ticket.dropped == "expired"
+        pending = self.score(engine, [1, 2, 3, 4, 5], now, left_s=7.0)
+        assert pending.dropped == "expired"
         assert [event for event in engine.events if event.startswith("start")] == ["start [1, 2]", "start [3, 4]"]
 
     def test_finds_the_guilty_pair_of_a_run(self, now: list[float]) -> None:
         engine = Ahead(guilty=3)
-        ticket = self.score(engine, [1, 2, 3, 4], now)
-        assert "document 2" in str(ticket.error)
+        pending = self.score(engine, [1, 2, 3, 4], now)
+        assert "document 2" in str(pending.error)
         # The run that was begun is not run again as a whole, but its halves are.
         assert Counter(engine.events)["finish [3, 4]"] == 1
         assert "finish [3]" in engine.events

@@ -40,12 +40,12 @@ class TestBuilding:
     def test_it_announces_what_pairs_are_cut_to(self, max_length: int | None, limit: int) -> None:
         """No server is needed until it consumes; the address is one where nobody listens."""
         settings = load_settings(max_length=max_length, budget_tokens=512, redis_url="redis://127.0.0.1:1/0")
-        _, presence = process.build(settings, "worker", 3)
-        assert presence.artefact.max_length == limit
-        assert (presence.heartbeat.worker_id, presence.heartbeat.core) == ("worker", 3)
-        assert presence.heartbeat.tokens_per_s > 0
-        assert presence.heartbeat.pid == os.getpid()
-        assert presence.pace.cost.parameters is not None
+        _, heartbeats = process.build(settings, "worker", 3)
+        assert heartbeats.artefact.max_length == limit
+        assert (heartbeats.heartbeat.worker_id, heartbeats.heartbeat.core) == ("worker", 3)
+        assert heartbeats.heartbeat.tokens_per_s > 0
+        assert heartbeats.heartbeat.pid == os.getpid()
+        assert heartbeats.pace.cost.parameters is not None
 
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
@@ -109,18 +109,18 @@ def test_a_full_server_does_not_end_a_worker_s_presence(caplog: pytest.LogCaptur
     """Heartbeats are written there too; else the worker would seem dead, and its jobs be run twice."""
     with EmbeddedServer.start() as server:
         settings = load_settings(redis_url=server.url, budget_tokens=512, redelivery_s=0.5)
-        _, presence = process.build(settings, "worker", None)
+        _, heartbeats = process.build(settings, "worker", None)
         client = connect(settings)
         client.config_set("maxmemory", 1)
-        presence.start()
-        wait_until(lambda: client.exists(presence.keys.worker("worker")), "a heartbeat")
-        before = client.zscore(presence.keys.workers, "worker")
-        wait_until(lambda: client.zscore(presence.keys.workers, "worker") != before, "the next one")
+        heartbeats.start()
+        wait_until(lambda: client.exists(heartbeats.keys.worker("worker")), "a heartbeat")
+        before = client.zscore(heartbeats.keys.workers, "worker")
+        wait_until(lambda: client.zscore(heartbeats.keys.workers, "worker") != before, "the next one")
         assert "redis" not in caplog.text
-        presence.stop()
-        assert not client.exists(presence.keys.worker("worker"))
+        heartbeats.stop()
+        assert not client.exists(heartbeats.keys.worker("worker"))
         client.close()
-        presence.client.close()
+        heartbeats.client.close()
 
 
 class TestCosts:
@@ -129,36 +129,38 @@ class TestCosts:
         return load_settings(**(settings.model_dump(exclude_none=True) | {"budget_tokens": 512}))
 
     def test_are_shared_by_model_precision_and_host(self, settings: Settings) -> None:
-        _, presence = process.build(settings, "worker", None)
-        known = presence.pace.cost.parameters
-        presence.beat()
+        _, heartbeats = process.build(settings, "worker", None)
+        known = heartbeats.pace.cost.parameters
+        heartbeats.beat()
         with connect(settings) as client:
-            found = read_costs(client.hgetall(presence.keys.cost(presence.artefact.model)))
-            field = cost_field(presence.artefact.precision, presence.heartbeat.host)
+            found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.artefact.model)))
+            field = cost_field(heartbeats.artefact.precision, heartbeats.heartbeat.host)
             assert found == {field: known}
-            client.delete(presence.keys.cost(presence.artefact.model))
-            presence.beat()
-            assert not client.exists(presence.keys.cost(presence.artefact.model)), "written though nothing was learned"
-            presence.pace.observe([100], 1.0)
-            presence.beat()
-            assert client.exists(presence.keys.cost(presence.artefact.model))
-        presence.client.close()
+            client.delete(heartbeats.keys.cost(heartbeats.artefact.model))
+            heartbeats.beat()
+            assert not client.exists(heartbeats.keys.cost(heartbeats.artefact.model)), (
+                "written though nothing was learned"
+            )
+            heartbeats.pace.observe([100], 1.0)
+            heartbeats.beat()
+            assert client.exists(heartbeats.keys.cost(heartbeats.artefact.model))
+        heartbeats.client.close()
 
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
-        _, presence = process.build(settings, "worker", None)
-        keys, field = presence.keys, cost_field(presence.artefact.precision, presence.heartbeat.host)
-        before = presence.pace.cost.predict_s(Work.pair(100))
+        _, heartbeats = process.build(settings, "worker", None)
+        keys, field = heartbeats.keys, cost_field(heartbeats.artefact.precision, heartbeats.heartbeat.host)
+        before = heartbeats.pace.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
-            share_cost(client, keys, [presence.artefact.model], cost_field("fp64", "elsewhere"), slow)
-            presence._ask_server()
-            assert presence.pace.cost.predict_s(Work.pair(100)) == before
-            share_cost(client, keys, [presence.artefact.model], field, slow)
-            presence._ask_server()
-            assert presence.pace.cost.predict_s(Work.pair(100)) != before
-            client.hset(keys.cost(presence.artefact.model), field, b"garbled")
-            presence._ask_server()
-        presence.client.close()
+            share_cost(client, keys, [heartbeats.artefact.model], cost_field("fp64", "elsewhere"), slow)
+            heartbeats._ask_server()
+            assert heartbeats.pace.cost.predict_s(Work.pair(100)) == before
+            share_cost(client, keys, [heartbeats.artefact.model], field, slow)
+            heartbeats._ask_server()
+            assert heartbeats.pace.cost.predict_s(Work.pair(100)) != before
+            client.hset(keys.cost(heartbeats.artefact.model), field, b"garbled")
+            heartbeats._ask_server()
+        heartbeats.client.close()
 
 
 def test_a_scrape_of_a_server_that_refuses_says_so() -> None:

@@ -61,13 +61,13 @@ PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"
 def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     work = bench(padded=padded)
     names = [7, 3, 9, 3, 1, 12, 11, 2, 40, 41, 42, 43, 44]
-    ticket = work.finish(work.submit("job", names))
-    assert ticket.scores == [expected(name) for name in names]
-    assert (ticket.dropped, ticket.error) == (None, None)
-    assert ticket.first_run_at is not None
+    pending = work.finish(work.submit("job", names))
+    assert pending.scores == [expected(name) for name in names]
+    assert (pending.dropped, pending.error) == (None, None)
+    assert pending.first_run_at is not None
     # Equal documents of one job run once; a batch holds ten pairs.
     assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
-    assert ticket.batch_pairs == [10, 2]
+    assert pending.batch_pairs == [10, 2]
     assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
     assert work.pace.rate.tokens_per_s > 0
     work.assert_empty()
@@ -75,8 +75,8 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
 
 def test_a_job_without_documents_ends_at_once() -> None:
     work = bench()
-    ticket = work.finish(work.submit("job", []))
-    assert (ticket.scores, ticket.dropped, ticket.error) == ([], None, None)
+    pending = work.finish(work.submit("job", []))
+    assert (pending.scores, pending.dropped, pending.error) == ([], None, None)
     work.assert_empty()
 
 
@@ -85,10 +85,10 @@ def test_equal_pairs_run_once_and_answer_every_job(padded: bool) -> None:
     work = bench(padded=padded, gate=False)
     blocker = work.submit("blocker", [1_000])
     work.engine.wait_until_running()
-    tickets = [work.submit("a", [1, 2]), work.submit("b", [2, 3]), work.submit("c", [3, 1])]
+    pending_jobs = [work.submit("a", [1, 2]), work.submit("b", [2, 3]), work.submit("c", [3, 1])]
     work.engine.gate.set()
-    for ticket, names in zip(tickets, ([1, 2], [2, 3], [3, 1]), strict=True):
-        assert work.finish(ticket).scores == [expected(name) for name in names]
+    for pending, names in zip(pending_jobs, ([1, 2], [2, 3], [3, 1]), strict=True):
+        assert work.finish(pending).scores == [expected(name) for name in names]
     work.finish(blocker)
     assert sorted(name for run in work.engine.ran for name in run) == [1, 2, 3, 1_000]
     work.assert_empty()
@@ -124,9 +124,9 @@ def test_a_job_knows_when_its_first_batch_began() -> None:
     now = [100.0]
     engine = SmallEngine(during_run=lambda: now.__setitem__(0, now[0] + 5.0))
     work = bench(engine=engine, budget=10, clock=lambda: now[0])
-    ticket = work.finish(work.submit("job", [1, 2, 3]))
-    assert (ticket.entered, ticket.first_run_at) == (100.0, 100.0)
-    assert ticket.batch_pairs == [1, 1, 1]
+    pending = work.finish(work.submit("job", [1, 2, 3]))
+    assert (pending.entered, pending.first_run_at) == (100.0, 100.0)
+    assert pending.batch_pairs == [1, 1, 1]
     assert work.pace.rate.tokens_per_s == pytest.approx(10 / 5.0)
 
 
@@ -140,8 +140,8 @@ def test_a_pair_may_run_again_after_it_was_answered() -> None:
 class TestDropping:
     def test_expired_before_its_run(self) -> None:
         work = bench()
-        ticket = work.finish(work.submit("job", [1, 2], left_s=-1.0))
-        assert (ticket.dropped, ticket.scores) == ("expired", [None, None])
+        pending = work.finish(work.submit("job", [1, 2], left_s=-1.0))
+        assert (pending.dropped, pending.scores) == ("expired", [None, None])
         assert work.engine.ran == []
         work.assert_empty()
 
@@ -161,10 +161,10 @@ class TestDropping:
         work = bench(gate=False)
         blocker = work.submit("blocker", [1_000])
         work.engine.wait_until_running()
-        ticket, other = work.submit("unwanted", [1]), work.submit("wanted", [2])
+        pending, other = work.submit("unwanted", [1]), work.submit("wanted", [2])
         work.revoked.add("unwanted")
         work.engine.gate.set()
-        assert work.finish(ticket).dropped == "revoked"
+        assert work.finish(pending).dropped == "revoked"
         assert work.finish(other).scores == [expected(2)]
         work.finish(blocker)
         assert work.engine.ran == [[1_000], [2]]
@@ -193,11 +193,11 @@ class TestDropping:
         work = bench(gate=False)
         blocker = work.submit("blocker", [1_000])
         work.engine.wait_until_running()
-        ticket = work.submit("job", [1])
+        pending = work.submit("job", [1])
         assert work.scorer.held() == (2, 20)
-        work.scorer.release(ticket)
+        work.scorer.release(pending)
         assert work.scorer.held() == (1, 10)
-        assert (ticket.dropped, ticket.open) == ("expired", False)
+        assert (pending.dropped, pending.open) == ("expired", False)
         work.engine.gate.set()
         work.finish(blocker)
         work.assert_empty()
@@ -214,7 +214,7 @@ class TestDropping:
         work.scorer.abandon({"reply:a"})
         work.engine.gate.set()
         assert work.finish(wanted).scores == [expected(3), expected(1)]
-        assert [work.finish(ticket).dropped for ticket in dropped] == ["revoked", "abandoned"]
+        assert [work.finish(pending).dropped for pending in dropped] == ["revoked", "abandoned"]
         work.finish(blocker)
         assert 2 not in [name for run in work.engine.ran for name in run]
         work.assert_empty()
@@ -232,8 +232,8 @@ class TestDraining:
         assert late.wait(0)
         work.engine.gate.set()
         assert work.finish(running).scores == [expected(1), expected(2)]
-        for ticket in (waiting, half, late):
-            assert work.finish(ticket).dropped == "drained"
+        for pending in (waiting, half, late):
+            assert work.finish(pending).dropped == "drained"
         assert work.engine.ran == [[1], [2]]
         assert work.scorer.held() == (0, 0)
         assert (work.scorer._wanting, work.scorer._pairs) == ({}, {})
@@ -247,10 +247,10 @@ class TestDraining:
 
     def test_a_job_that_waits_for_company_is_given_back_at_once(self) -> None:
         work = bench(max_wait_s=FAR_S)
-        ticket = work.submit("job", [1])
+        pending = work.submit("job", [1])
         assert work.weighed.wait(PATIENCE_S)
         work.scorer.drain()
-        assert work.finish(ticket).dropped == "drained"
+        assert work.finish(pending).dropped == "drained"
 
 
 class TestFailing:
@@ -261,12 +261,12 @@ class TestFailing:
         blocker = work.submit("blocker", [1_000])
         work.engine.wait_until_running()
         names = {"a": [1, 2, 3], "b": [4, 66], "c": [5], "d": [66, 6], "e": [7]}
-        tickets = {job_id: work.submit(job_id, wanted) for job_id, wanted in names.items()}
+        pending_jobs = {job_id: work.submit(job_id, wanted) for job_id, wanted in names.items()}
         work.engine.gate.set()
         for job_id in "ace":
-            assert work.finish(tickets[job_id]).scores == [expected(name) for name in names[job_id]]
+            assert work.finish(pending_jobs[job_id]).scores == [expected(name) for name in names[job_id]]
         for job_id, index in (("b", 1), ("d", 0)):
-            error = work.finish(tickets[job_id]).error
+            error = work.finish(pending_jobs[job_id]).error
             assert type(error) is ScoringFailed
             assert f"document {index} " in error.message
             assert "out of data bounds" in error.message
@@ -319,16 +319,16 @@ class TestFailing:
                 return super().score(pairs)[: max(1, len(pairs) - 1)]
 
         work = bench(padded=True, engine=Forgetful(padded=True))
-        ticket = work.finish(work.submit("job", [1, 2, 3]))
-        assert type(ticket.error) is InternalError
+        pending = work.finish(work.submit("job", [1, 2, 3]))
+        assert type(pending.error) is InternalError
         work.assert_empty()
 
 
 def test_a_deadline_as_far_as_a_float_goes_is_a_deadline() -> None:
     work = bench(max_wait_s=1e300, budget=20, gate=True)
-    ticket = work.submit("job", [1], left_s=1e301)
+    pending = work.submit("job", [1], left_s=1e301)
     full = work.submit("company", [2], left_s=1e301)
-    assert work.finish(ticket).scores == [expected(1)]
+    assert work.finish(pending).scores == [expected(1)]
     assert work.finish(full).scores == [expected(2)]
 
 
@@ -350,17 +350,17 @@ def test_many_threads_with_overlapping_jobs_leave_nothing_behind(padded: bool) -
             tokens = {name: 5 + name % 20 for name in names}
             pairs = [pair(name, tokens[name]) for name in names]
             reply_to = f"reply:{seed}"
-            ticket = work.scorer.submit(job_id, list(map(digest, names)), pairs, work.clock() + left_s, reply_to)
+            pending = work.scorer.submit(job_id, list(map(digest, names)), pairs, work.clock() + left_s, reply_to)
             if chance.random() < 0.05:
                 work.scorer.abandon({reply_to})
-            ticket.wait(PATIENCE_S if left_s == FAR_S else 0.0)
-            work.scorer.release(ticket)
-            assert not ticket.open
-            found = list(ticket.scores)
+            pending.wait(PATIENCE_S if left_s == FAR_S else 0.0)
+            work.scorer.release(pending)
+            assert not pending.open
+            found = list(pending.scores)
             assert all(s in (None, expected(n, tokens[n])) for n, s in zip(names, found, strict=True))
-            if ticket.dropped is None and ticket.error is None:
+            if pending.dropped is None and pending.error is None:
                 assert None not in found
-            assert (ticket.error is None) or 13 in names
+            assert (pending.error is None) or 13 in names
             ended += 1
         return ended
 

@@ -1,7 +1,7 @@
-"""The worker's presence in Redis: its artefact, its heartbeat, what running costs it, the leases it holds, and whether
-its callers still live.
+"""The heartbeat: tells Redis, once a second or more often, that this worker process lives and what it serves.
 
-One thread, one pipeline a second or more often. An outage is logged once and waited out; scoring does not depend on it.
+One thread sends one pipeline: the scoring identity, the heartbeat, the cost of runs, the renewed leases. It also learns
+which callers are gone, and drops their jobs. An outage is logged once and waited out; scoring does not depend on it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _RENEWALS = 4
 
 
 @dataclass(slots=True)
-class Presence:
-    """Announces one worker process until it is stopped."""
+class Heartbeats:
+    """Sends the heartbeats of one worker process until it is stopped. `away`: the last one could not be sent."""
 
     client: Any
     keys: Keys
@@ -46,7 +46,6 @@ class Presence:
     redelivery_s: float
     alias: str | None = None
     clock: ServerClock = field(default_factory=ServerClock)
-    #: Whether the last heartbeat could not be sent.
     away: bool = False
     _shared_cost: CostParameters | None = None
     _absent_since: dict[str, float] = field(default_factory=dict)
@@ -54,36 +53,36 @@ class Presence:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start announcing."""
+        """Start the thread."""
         self._ask_server()
         self._forget_the_dead()
-        self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
         self._thread.start()
 
     def _ask_server(self) -> None:
-        """Learn the server's time, and begin with what runs cost the last process of this model, precision and host;
-        nothing has run yet."""
+        """Read the server's time, and adopt the run cost that an earlier process of this model, precision and host
+        shared."""
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
             found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.artefact.model)))
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("neither time nor costs read: redis %s", outage_of(error).says)
+            log.warning("server time and run cost not read: redis %s", outage_of(error).says)
             return
         except WireError as error:
-            log.warning("costs of another release left alone error=%s", error)
+            log.warning("run cost ignored: written by another release error=%s", error)
             return
         if (prior := found.get(self._cost_field)) is not None:
             self.pace.adopt(prior)
 
     def _forget_the_dead(self) -> None:
-        """Remove what kombu keeps of workers that were killed, or it grows with each death."""
+        """Remove the entries that kombu keeps of killed workers; they would grow with each death."""
         try:
             gone = dead_controls(self.client, self.keys, self.clock.epoch(), self.heartbeat.worker_id)
             if gone:
                 self.client.srem(self.keys.control_bindings, *gone)
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("entries of dead workers left: redis %s", outage_of(error).says)
+            log.warning("entries of dead workers not removed: redis %s", outage_of(error).says)
 
     @property
     def _cost_field(self) -> str:
@@ -94,7 +93,7 @@ class Presence:
         return {self.artefact.model, self.alias or self.artefact.model}
 
     def stop(self) -> None:
-        """Say farewell and stop."""
+        """Stop the thread, and deregister the worker so that nobody counts on it."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -103,7 +102,7 @@ class Presence:
             fleet.retire(pipe, self.keys, self.heartbeat.worker_id)
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("farewell not said: redis %s", outage_of(error).says)
+            log.warning("worker not deregistered: redis %s", outage_of(error).says)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -119,7 +118,7 @@ class Presence:
             self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
     def beat(self) -> None:
-        """Announce once: artefact, heartbeat, cost, leases; and drop the jobs whose callers have gone."""
+        """Send one heartbeat, and drop the jobs whose callers are gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
         jobs, tokens = self.scorer.held()
         beat = replace(

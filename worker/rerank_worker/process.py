@@ -1,8 +1,8 @@
 """One worker process: it loads a model, warms it up, and consumes until it is told to stop.
 
-Started by the supervisor as `python -m rerank_worker.process`, or forked from a nursery that has loaded and warmed the
-model; connections and threads are made after that in either case. Its settings come from the environment.
-Exit status 78 means that starting again can't help: settings or model are wrong.
+The supervisor starts it as `python -m rerank_worker.process`, or has the fork server fork it with a warm model. In
+either case connections and threads come after that. Its settings come from the environment. Exit status 78 means that
+starting again can't help: settings or model are wrong.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.plan_work import PlanWork
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer
-from rerank_worker.consume.backpressure import Intake
+from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.consumer import consumer_of
-from rerank_worker.consume.dead_letters import answer_poisoned
-from rerank_worker.consume.gate import Door, DoorStep
+from rerank_worker.consume.dead_letters import answer_dead_letter
+from rerank_worker.consume.gate import Gate, GateStep
 from rerank_worker.consume.handler import Answerer
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.outage_log import tell_outages_in_words
@@ -61,7 +61,7 @@ from rerank_worker.engine import (
     open_engine,
     providers_for,
 )
-from rerank_worker.heartbeat import Presence
+from rerank_worker.heartbeat import Heartbeats
 from rerank_worker.tokenizing import PairTokenizer
 from rerank_worker.warmup import warm_up
 
@@ -100,12 +100,12 @@ def work(settings: Settings, model: Model | None, started: float) -> int:
         # Before a model is loaded for nothing.
         server = ServerWait(settings)
         server.refuse()
-        app, presence = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model, server)
+        app, heartbeats = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model, server)
     except ConfigurationError as error:
         return refuse(error)
     if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
         threading.Thread(target=_end_with_parent, args=(int(fd), settings.grace_s), daemon=True).start()
-    return _consume(app, presence, settings, started)
+    return _consume(app, heartbeats, settings, started)
 
 
 def refuse(error: ConfigurationError) -> int:
@@ -139,7 +139,7 @@ def load(settings: Settings) -> Model:
 
 def build(
     settings: Settings, name: str, core: int | None, model: Model | None = None, server: ServerWait | None = None
-) -> tuple[Celery, Presence]:
+) -> tuple[Celery, Heartbeats]:
     """Wire the parts of a worker together, around `model` or one that is loaded now; nothing is consumed yet.
 
     Raises ConfigurationError as `load` does.
@@ -149,17 +149,17 @@ def build(
     artefact = model.artefact
     scorer = _scorer(model, settings)
     clock = ServerClock()
-    intake = Intake(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
-    door = Door(intake, scorer, keys, clock.epoch)
-    client, leases = connect(settings), Leases(door.tags)
+    backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
+    gate = Gate(backpressure, scorer, keys, clock.epoch)
+    client, leases = connect(settings), Leases(gate.tags)
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
     answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
-    app.conf.worker_consumer = consumer_of(door, server or ServerWait(settings), partial(answer_poisoned, app, keys))
+    app.conf.worker_consumer = consumer_of(gate, server or ServerWait(settings), partial(answer_dead_letter, app, keys))
     app.conf.broker_transport_options |= {"holder": name}
-    app.steps["consumer"].add(DoorStep)
-    register(app, answerer, leases, door.inside, settings, door.settled.add)
+    app.steps["consumer"].add(GateStep)
+    register(app, answerer, leases, gate.inside, settings, gate.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
         model=artefact.model,
@@ -174,10 +174,10 @@ def build(
     scorer.start()
     # Of its own, since it is what notices that the server is away: it may wait no longer than for one heartbeat.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
-    presence = Presence(
+    heartbeats = Heartbeats(
         announcing, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
     )
-    return app, presence
+    return app, heartbeats
 
 
 def _scorer(model: Model, settings: Settings) -> Scorer:
@@ -194,27 +194,27 @@ def _scorer(model: Model, settings: Settings) -> Scorer:
     return Scorer(model.engine, batcher, model.pace, revoked=revoked, aging_s=settings.aging_s)
 
 
-def _consume(app: Celery, presence: Presence, settings: Settings, started: float) -> int:
-    keys = presence.keys
+def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: float) -> int:
+    keys = heartbeats.keys
 
     def ready(**_: Any) -> None:
         # Celery turns these on at start-up and repeats, at each lost connection, one about a setting that is set here.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-        presence.start()
-        name, model = presence.heartbeat.worker_id, presence.artefact.model
+        heartbeats.start()
+        name, model = heartbeats.heartbeat.worker_id, heartbeats.artefact.model
         log.info("worker ready name=%s model=%s seconds=%.2f", name, model, time.perf_counter() - started)
 
     def stopping(**_: Any) -> None:
-        log.info("worker draining name=%s", presence.heartbeat.worker_id)
-        presence.scorer.drain()
-        threading.Thread(target=_leave_if_away, args=(presence, settings.grace_s), daemon=True).start()
+        log.info("worker draining name=%s", heartbeats.heartbeat.worker_id)
+        heartbeats.scorer.drain()
+        threading.Thread(target=_leave_if_away, args=(heartbeats, settings.grace_s), daemon=True).start()
 
     worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(stopping, weak=False)
     worker = app.Worker(
         pool="threads",
         concurrency=settings.concurrency,
-        hostname=node_name(presence.heartbeat.worker_id),
+        hostname=node_name(heartbeats.heartbeat.worker_id),
         queues=[keys.queue(job_class) for job_class in JOB_CLASSES],
         loglevel=settings.log_level,
         quiet=True,
@@ -223,7 +223,7 @@ def _consume(app: Celery, presence: Presence, settings: Settings, started: float
         without_heartbeat=True,
     )
     worker.start()
-    presence.stop()
+    heartbeats.stop()
     return int(worker.exitcode or 0)
 
 
@@ -235,7 +235,7 @@ def set_up_logging(settings: Settings) -> None:
     # Two lines a job at INFO, and a trace for each job that goes back at a drain; metrics carry the rate.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
-    # Of each job in hand when the server stays away longer than results are kept; Presence has told of the outage.
+    # Of each job in hand when the server stays away longer than results are kept; Heartbeats has told of the outage.
     warnings.filterwarnings("ignore", "Exception raised outside body: BackendStoreError", RuntimeWarning)
     # Celery warns root because of pickle, which this fleet never opens; containers often run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -275,12 +275,12 @@ def _end_with_parent(fd: int, grace_s: float) -> None:
     os._exit(1)
 
 
-def _leave_if_away(presence: Presence, grace_s: float) -> None:
+def _leave_if_away(heartbeats: Heartbeats, grace_s: float) -> None:
     """End this process shortly before its grace does, if it can't end because the server is away: its jobs are under
     leases, and what it has scored can be told to nobody."""
     time.sleep(_OF_GRACE * grace_s)
-    if presence.away:
-        log.warning("redis is away, leaving jobs to their leases jobs=%d", presence.scorer.held()[0])
+    if heartbeats.away:
+        log.warning("redis is away, leaving jobs to their leases jobs=%d", heartbeats.scorer.held()[0])
         logging.shutdown()
         os._exit(0)
 

@@ -19,7 +19,7 @@ from rerank_ops.simulate.policy import Policy
 from rerank_ops.simulate.process import Process
 from rerank_ops.simulate.queue import Queue
 from rerank_ops.simulate.spec import FleetSpec
-from rerank_worker.consume.backpressure import Intake
+from rerank_worker.consume.backpressure import Backpressure
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Fleet:
         self.queue = Queue(self.bulk_share)
         self._backlog = backlog
         self._answer = answer
-        self.intake = Intake(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
+        self.intake = Backpressure(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
         # Asked for each pair, and there are few lengths.
         self.pair_work = cache(spec.work.pair)
         self.pair_s = cache(lambda tokens: spec.cost.predict_s(spec.work.pair(tokens)))

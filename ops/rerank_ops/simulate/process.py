@@ -78,13 +78,13 @@ class Process:
             self._accept(job)
 
     def _ask(self, _: None) -> None:
-        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Door.ask`."""
+        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Gate.ask`."""
         fleet, now = self._fleet, self._fleet.loop.now
         if not fleet.queue.waiting or self._is_full() or now < self._ask_at or self._has_room():
             return
         self._ask_at = now + ASK_EVERY_S
         here = dict.fromkeys(JOB_CLASSES, inf)
-        # As in the door: what runs with all its pairs is about to end.
+        # As in the gate: what runs with all its pairs is about to end.
         for job in set(self._jobs.values()):
             here[job.call.request.job_class] = min(here[job.call.request.job_class], job.due_at)
         # Anything interactive is more urgent than bulk.

@@ -25,7 +25,7 @@ from rerank_shared.queue.backlog import Entry
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.plan_work import PlanWork
-from rerank_worker.consume import gate as door
+from rerank_worker.consume import gate
 from rerank_worker.consume import handler as answer
 from rerank_worker.engine import RunShape
 
@@ -87,7 +87,7 @@ def test_defaults_are_those_of_the_fleet() -> None:
     assert spec.reply_margin_s == answer.REPLY_MARGIN_S
     assert spec.reply_margin_per_pair_s == answer.REPLY_MARGIN_PER_DOCUMENT_S
     assert spec.remembered_s == REMEMBERED_S
-    assert door._ASK_EVERY_S == ASK_EVERY_S
+    assert gate._ASK_EVERY_S == ASK_EVERY_S
 
 
 def test_settings_in_force_are_simulated(monkeypatch: pytest.MonkeyPatch) -> None:

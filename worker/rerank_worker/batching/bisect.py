@@ -8,7 +8,7 @@ from typing import TypeVar
 P = TypeVar("P")
 
 
-def score_isolated(
+def score_bisected(
     score: Callable[[Sequence[P]], Sequence[float]], pairs: Sequence[P]
 ) -> Iterator[tuple[P, float | Exception]]:
     """Yield each pair with its logit, or with the exception that it alone raises.
@@ -22,8 +22,8 @@ def score_isolated(
             yield pairs[0], error
             return
         middle = len(pairs) // 2
-        yield from score_isolated(score, pairs[:middle])
-        yield from score_isolated(score, pairs[middle:])
+        yield from score_bisected(score, pairs[:middle])
+        yield from score_bisected(score, pairs[middle:])
         return
     for pair, logit in zip(pairs, logits, strict=True):
         yield pair, float(logit)

@@ -1,6 +1,6 @@
-"""One job inside a worker process: what is still wanted of it, what has been scored, and why it ended.
+"""One job inside a worker process: which pairs are scored, which are still wanted, and why it ended.
 
-A ticket is written by the scoring thread and awaited by the pool thread that took the job. Its owner's lock guards it.
+The scoring thread writes a pending job; the pool thread that took the job awaits it. The scorer's lock guards it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ DropReason = Literal["expired", "revoked", "abandoned", "drained"]
 
 
 @dataclass(slots=True)
-class Ticket:
-    """A job's state. `deadline` is on the process's monotonic clock; `reply_to` None means nobody listens live; `begun`
-    of its pairs have begun to run."""
+class PendingJob:
+    """A job's state.
+
+    `deadline`: seconds on the process's monotonic clock. `reply_to`: the caller's reply channel, None if the job was
+    submitted for later. `begun`: pairs that have begun to run.
+    """
 
     job_id: str
     deadline: float
@@ -52,7 +55,7 @@ class Ticket:
         return not self._ended.is_set()
 
     def resolve(self, index: int, score: Score) -> None:
-        """Record a pair's score; the last one ends the ticket."""
+        """Record a pair's score; the last score ends the job."""
         if self.scores[index] is None:
             self.scores[index] = score
             self.unscored -= 1
@@ -72,5 +75,5 @@ class Ticket:
             self._ended.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until the ticket has ended; False if the time is over first."""
+        """Block until the job has ended; return False if the time is over first."""
         return self._ended.wait(min(max(0.0, timeout_s), threading.TIMEOUT_MAX))

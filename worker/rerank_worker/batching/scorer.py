@@ -27,15 +27,15 @@ from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
 from rerank_worker import metrics
 from rerank_worker.batching.batcher import Batch, Batcher, Candidate
-from rerank_worker.batching.bisect import score_isolated
-from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.bisect import score_bisected
+from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.engine import Engine, runs_at_once, starter
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
-Wanting = list[tuple[Ticket, int]]
+Wanting = list[tuple[PendingJob, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Run:
 
 
 class Scorer:
-    """Owns the engine, the batcher and the tickets of one worker process."""
+    """Owns the engine, the batcher and the pending_jobs of one worker process."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Scorer:
         self._added = threading.Condition(self._lock)
         self._pairs: dict[bytes, EncodedPair] = {}
         self._wanting: dict[bytes, Wanting] = {}
-        self._open: dict[int, Ticket] = {}
+        self._open: dict[int, PendingJob] = {}
         self._sequence = 0
         self._draining = False
         self._last_finished = -math.inf
@@ -100,7 +100,7 @@ class Scorer:
         *,
         job_class: JobClass = "interactive",
         admit: Callable[[Outlook], None] | None = None,
-    ) -> Ticket:
+    ) -> PendingJob:
         """Let a job's pairs wait for their batches.
 
         `deadline` is on this scorer's clock. `admit` is told the job's prospects before it waits; what it raises is
@@ -109,7 +109,7 @@ class Scorer:
         now = self.clock()
         # Its age counts from here: the queue gave it out by age already, and by tenant, which would be undone.
         due = due_at(deadline_at=deadline, entered_at=now, aging_s=self._aging_s)
-        ticket = Ticket(
+        pending = PendingJob(
             job_id=job_id,
             deadline=deadline,
             reply_to=reply_to,
@@ -120,23 +120,23 @@ class Scorer:
         )
         with self._lock:
             if self._draining:
-                ticket.drop("drained")
-                return ticket
+                pending.drop("drained")
+                return pending
             if admit is not None and pairs:
                 admit(self._outlook(pairs, job_class, due, deadline - now))
-            self._open[id(ticket)] = ticket
+            self._open[id(pending)] = pending
             for index, digest in enumerate(digests):
-                self._add(ticket, index, digest, pairs[index], due, job_class)
+                self._add(pending, index, digest, pairs[index], due, job_class)
             self._added.notify()
-        return ticket
+        return pending
 
-    def release(self, ticket: Ticket) -> None:
-        """Tell that nobody waits for `ticket` any more, whatever state it is in; what it has is kept in it."""
+    def release(self, pending: PendingJob) -> None:
+        """Tell that nobody waits for `pending` any more, whatever state it is in; what it has is kept in it."""
         with self._lock:
-            ticket.drop("expired")
-            self._open.pop(id(ticket), None)
-        if ticket.dropped is not None:
-            metrics.JOBS_DROPPED.labels(ticket.dropped).inc()
+            pending.drop("expired")
+            self._open.pop(id(pending), None)
+        if pending.dropped is not None:
+            metrics.JOBS_DROPPED.labels(pending.dropped).inc()
 
     def drain(self) -> None:
         """Finish the batch in progress, give all other jobs back, and accept nothing more."""
@@ -152,7 +152,7 @@ class Scorer:
     def held(self) -> tuple[int, int]:
         """Return the number of jobs held and the tokens of their pairs."""
         with self._lock:
-            return len(self._open), sum(ticket.tokens for ticket in self._open.values())
+            return len(self._open), sum(pending.tokens for pending in self._open.values())
 
     @property
     def waiting(self) -> Work:
@@ -162,19 +162,19 @@ class Scorer:
     def waiting_jobs(self) -> set[str]:
         """Return the ids of the jobs that have pairs which have not begun to run."""
         with self._lock:
-            return {ticket.job_id for ticket in self._open.values() if ticket.waits}
+            return {pending.job_id for pending in self._open.values() if pending.waits}
 
     def abandon(self, reply_channels: set[str]) -> None:
         """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
         with self._lock:
-            for ticket in self._open.values():
-                if ticket.reply_to in reply_channels:
-                    ticket.drop("abandoned")
+            for pending in self._open.values():
+                if pending.reply_to in reply_channels:
+                    pending.drop("abandoned")
 
     def reply_channels(self) -> set[str]:
         """Return the reply channels that open jobs wait on."""
         with self._lock:
-            return {ticket.reply_to for ticket in self._open.values() if ticket.reply_to is not None}
+            return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
     def _outlook(self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float) -> Outlook:
         """Return the prospects of a job that would come now; its own pairs may be among those that wait already."""
@@ -183,15 +183,15 @@ class Scorer:
         return Outlook(running_s + ahead_s, sum(self._pace.pair_s(pair.tokens) for pair in pairs), left_s)
 
     def _add(
-        self, ticket: Ticket, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass
+        self, pending: PendingJob, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass
     ) -> None:
         wanting = self._wanting.setdefault(digest, [])
         if wanting:
             metrics.PAIRS_JOINED.inc()
-        wanting.append((ticket, index))
+        wanting.append((pending, index))
         self._pairs.setdefault(digest, pair)
         self._sequence += 1
-        candidate = Candidate(digest, pair.tokens, due_at, ticket.deadline, ticket.entered, self._sequence, job_class)
+        candidate = Candidate(digest, pair.tokens, due_at, pending.deadline, pending.entered, self._sequence, job_class)
         self._batcher.add(candidate)
 
     def _loop(self) -> None:
@@ -208,8 +208,8 @@ class Scorer:
         with self._lock:
             while True:
                 if self._draining:
-                    for ticket in self._open.values():
-                        ticket.drop("drained")
+                    for pending in self._open.values():
+                        pending.drop("drained")
                 decision = self._batcher.next(self.clock())
                 self.on_less()
                 if isinstance(decision, Batch):
@@ -243,12 +243,12 @@ class Scorer:
         now = self.clock()
         with self._lock:
             wanting = self._wanting.get(candidate.digest, [])
-            for ticket, _ in wanting:
-                if now >= ticket.deadline:
-                    ticket.drop("expired")
-                elif self._revoked(ticket.job_id):
-                    ticket.drop("revoked")
-            if any(ticket.open for ticket, _ in wanting):
+            for pending, _ in wanting:
+                if now >= pending.deadline:
+                    pending.drop("expired")
+                elif self._revoked(pending.job_id):
+                    pending.drop("revoked")
+            if any(pending.open for pending, _ in wanting):
                 return True
             self._forget(candidate.digest)
             return False
@@ -258,8 +258,8 @@ class Scorer:
         message = f"a batch broke in the worker, which is a bug: {error!r}"
         with self._lock:
             for candidate in batch.candidates:
-                for ticket, _ in self._wanting.get(candidate.digest, []):
-                    ticket.fail(InternalError(message))
+                for pending, _ in self._wanting.get(candidate.digest, []):
+                    pending.fail(InternalError(message))
                 self._forget(candidate.digest)
 
     def _forget(self, digest: bytes) -> None:
@@ -275,13 +275,13 @@ class Scorer:
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
         now = self.clock()
         with self._lock:
-            wanting = [ticket for c in candidates for ticket, _ in self._wanting[c.digest]]
-            for ticket in wanting:
-                ticket.begun += 1
-            for ticket in {id(ticket): ticket for ticket in wanting}.values():
-                ticket.batch_pairs.append(len(candidates))
-                if ticket.first_run_at is None:
-                    ticket.first_run_at = now
+            wanting = [pending for c in candidates for pending, _ in self._wanting[c.digest]]
+            for pending in wanting:
+                pending.begun += 1
+            for pending in {id(pending): pending for pending in wanting}.values():
+                pending.batch_pairs.append(len(candidates))
+                if pending.first_run_at is None:
+                    pending.first_run_at = now
 
     def _start(self, candidates: Sequence[Candidate]) -> _Run:
         begun = self.clock()
@@ -295,7 +295,7 @@ class Scorer:
             return logits
 
         failed = False
-        for candidate, logit in score_isolated(score, run.candidates):
+        for candidate, logit in score_bisected(score, run.candidates):
             self._deliver(candidate, logit)
             failed = failed or isinstance(logit, Exception)
         # Of two runs under way, the second one's time begins where the first one's ends.
@@ -314,12 +314,12 @@ class Scorer:
             self._forget(candidate.digest)
             if isinstance(logit, float) and math.isfinite(logit):
                 score = Score(logit, pair.tokens, pair.truncated)
-                for ticket, index in wanting:
-                    ticket.resolve(index, score)
+                for pending, index in wanting:
+                    pending.resolve(index, score)
                 metrics.PAIRS_RUN.inc()
                 return
-            for ticket, index in wanting:
-                ticket.fail(_failure(index, logit))
+            for pending, index in wanting:
+                pending.fail(_failure(index, logit))
         metrics.PAIRS_FAILED.inc()
         log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
 

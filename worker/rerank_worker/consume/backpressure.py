@@ -1,7 +1,8 @@
-"""When a worker process takes another job: while little waits in it, so that what waits is there for whoever is free.
+"""Backpressure: a worker process takes another job only while little work waits in it.
 
-What runs does not count, since the next job shall be there when it ends. Jobs that were taken and not tokenized yet
-count with their sender's estimate. Pure: no thread, no clock, no queue.
+Work that waits in the queue instead is free for any idle process. The batch that runs does not count, so that the next
+job is there when the batch ends. Jobs that are taken but not tokenized count with their sender's estimate. Pure: no
+thread, no clock, no queue.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from dataclasses import dataclass
 
 from rerank_shared.scheduling.cost import Work
 
-#: An estimate in tokens says nothing of how many pairs they are; a passage and a question have about so many.
+#: An estimate counts tokens, not pairs. A question and a passage together have about so many.
 _PAIR_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """Holds at most `lookahead_s` of waiting work, by prediction, and never more than one batch."""
+class Backpressure:
+    """Bounds waiting work to `lookahead_s` predicted seconds, and to `budget_tokens`, one batch."""
 
     lookahead_s: float
     budget_tokens: int
     predict_s: Callable[[Work], float]
 
     def open(self, waiting: Work, untokenized: int) -> bool:
-        """Whether to take a job: `waiting` is the batcher's work, `untokenized` the estimated tokens on their way."""
+        """Return whether to take a job. `waiting`: work in the batcher; `untokenized`: tokens of taken jobs."""
         if waiting.tokens + untokenized >= self.budget_tokens:
             return False
         coming = Work(untokenized / _PAIR_TOKENS, untokenized, untokenized * _PAIR_TOKENS)

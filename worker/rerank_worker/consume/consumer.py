@@ -27,31 +27,31 @@ from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_worker import metrics
-from rerank_worker.consume.gate import Door
+from rerank_worker.consume.gate import Gate
 from rerank_worker.consume.server_wait import ServerWait
 
 log = logging.getLogger(__name__)
 OnPoison = Callable[[DeadLetter], None]
 
 
-def consumer_of(door: Door, server: ServerWait, on_poison: OnPoison) -> type[Consumer]:
-    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `door`, and
+def consumer_of(gate: Gate, server: ServerWait, on_poison: OnPoison) -> type[Consumer]:
+    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `gate`, and
     `on_poison` is called once for each that is set aside here."""
-    attributes = {"door": door, "server": server, "on_poison": staticmethod(on_poison)}
+    attributes = {"gate": gate, "server": server, "on_poison": staticmethod(on_poison)}
     return type("FleetConsumer", (_FleetConsumer,), attributes)
 
 
 class _FleetConsumer(Consumer):
-    door: Door
+    gate: Gate
     server: ServerWait
     on_poison: OnPoison
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
-        """As Celery's; the door knows of a message before a thread does."""
+        """As Celery's; the gate knows of a message before a thread does."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> Any:
-            self.door.took(message)
+            self.gate.took(message)
             return handle(message)
 
         return on_task_received
@@ -114,9 +114,9 @@ class _FleetConsumer(Consumer):
     def _settle_alone(self, message: Any, late: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
         lease, which nobody renews any more, runs out."""
-        self.door.forget(message.delivery_tag)
-        if message.delivery_tag in self.door.settled:
-            self.door.settled.discard(message.delivery_tag)
+        self.gate.forget(message.delivery_tag)
+        if message.delivery_tag in self.gate.settled:
+            self.gate.settled.discard(message.delivery_tag)
             return
         if options.get("requeue") or True in late:
             return

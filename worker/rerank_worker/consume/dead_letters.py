@@ -14,7 +14,7 @@ from rerank_shared.queue.dead_letters import job_of, reply_to
 from rerank_worker import metrics
 
 
-def answer_poisoned(app: Celery, keys: Keys, letter: DeadLetter) -> None:
+def answer_dead_letter(app: Celery, keys: Keys, letter: DeadLetter) -> None:
     """Record the job as failed, tell whoever listens, and let it count as work no longer. Raises what Redis raises."""
     error = JobPoisoned(
         f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.holder} "

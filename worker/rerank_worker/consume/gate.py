@@ -1,10 +1,9 @@
-"""Where jobs come in: the intake's decision, asked by Celery's consumer each time before it takes one.
+"""The gate: decides whether this process takes another job, each time Celery's consumer could take one.
 
-The consumer's event loop is woken when less waits than before and it would find room. While the process is full it
-still asks, once a batch, for one job that is more urgent than all it has waiting, so that a long job in hand locks no
-urgent one out. Urgency is compared as the queue counts it: here a job's age begins anew, and all that waits in the
-queue would seem more urgent. It asks before the last run of the batch: sooner, it would take what another process might
-be free for before.
+A full process shuts the gate; the gate wakes the consumer's event loop when it would open again. Once a batch, a full
+process still takes one job if that job is more urgent than every job waiting here, so that a long job never locks an
+urgent one out. Urgency is the queue's own figure, because a job's age begins anew in a process. The gate asks just
+before the last run of a batch: earlier, it would take a job that another process may soon be free for.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from rerank_shared.queue.urgency_headers import Urgency, read_urgency
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_worker.batching.scorer import Scorer
-from rerank_worker.consume.backpressure import Intake
+from rerank_worker.consume.backpressure import Backpressure
 
 log = logging.getLogger(__name__)
 #: A full process asks for something more urgent no more often than this, however short its batches are.
@@ -36,26 +35,28 @@ _ASK_EVERY_S = 0.06
 
 
 @dataclass(slots=True)
-class _Held:
-    """A message that is not acknowledged yet; `coming` until its pairs wait."""
+class _Delivered:
+    """A message that is not acknowledged yet; `untokenized` until its pairs wait."""
 
     message: Any
     job_id: str | None
     urgency: Urgency
     job_class: JobClass
-    coming: bool = True
+    untokenized: bool = True
 
 
-class Door:
-    """Knows what the process holds, and wakes the consumer. Thread-safe."""
+class Gate:
+    """Tracks the jobs this process holds, and wakes the consumer when there is room. Thread-safe."""
 
-    def __init__(self, intake: Intake, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time) -> None:
-        self._intake = intake
+    def __init__(
+        self, backpressure: Backpressure, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._backpressure = backpressure
         self._scorer = scorer
         self._classes: dict[str, JobClass] = {keys.queue(job_class): job_class for job_class in JOB_CLASSES}
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._delivered: dict[str, _Delivered] = {}
         self._shut = False
         self._ending = False
         self._ask_at = 0.0
@@ -65,7 +66,7 @@ class Door:
         scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
-        """Whether the process takes another job; once it said no, it wakes the consumer when that may have changed."""
+        """Return whether the process takes another job. After a no, the gate wakes the consumer when it may."""
         # Noted before the question, or the answer to it might change unnoticed.
         self._shut = True
         if self._scorer.draining or not self._has_room():
@@ -74,33 +75,33 @@ class Door:
         return True
 
     def _has_room(self) -> bool:
-        untokenized = sum(job.urgency.tokens for job in self._still_held() if job.coming)
-        return self._intake.open(self._scorer.waiting, untokenized)
+        untokenized = sum(job.urgency.tokens for job in self._unacknowledged() if job.untokenized)
+        return self._backpressure.open(self._scorer.waiting, untokenized)
 
     def took(self, message: Any) -> None:
-        """Note a message that was delivered, before any thread works on it."""
+        """Record a delivered message, before any thread works on it."""
         queue = (message.delivery_info or {}).get("routing_key")
         if (job_class := self._classes.get(str(queue))) is None:
             # A task of another queue is no work for the engine.
             return
         urgency = read_urgency(message.headers or {}, self._wall_clock())
         job_id = (message.headers or {}).get("id")
-        held = _Held(message, job_id, urgency, job_class)
+        delivered = _Delivered(message, job_id, urgency, job_class)
         with self._lock:
-            self._held[message.delivery_tag] = held
+            self._delivered[message.delivery_tag] = delivered
 
     def tags(self) -> list[str]:
-        """Return the delivery tags of all that the process holds."""
-        return [job.message.delivery_tag for job in self._still_held()]
+        """Return the delivery tags of every message the process holds."""
+        return [job.message.delivery_tag for job in self._unacknowledged()]
 
     @contextmanager
     def inside(self, tag: str | None) -> Iterator[Callable[[], None]]:
-        """Work on a delivered message inside the block; what it gives is to be called once the message's pairs wait."""
+        """Hold a delivered message for the block. Yields what to call once the message's pairs wait in the batcher."""
 
         def waits() -> None:
             with self._lock:
-                if (held := self._held.get(tag or "")) is not None:
-                    held.coming = False
+                if (delivered := self._delivered.get(tag or "")) is not None:
+                    delivered.untokenized = False
             self.look()
 
         try:
@@ -109,79 +110,79 @@ class Door:
             self.forget(tag or "")
 
     def forget(self, tag: str) -> None:
-        """Note that a message has been dealt with."""
+        """Drop a message that has been dealt with."""
         with self._lock:
-            self._held.pop(tag, None)
+            self._delivered.pop(tag, None)
         self.look()
 
     def look(self) -> None:
-        """Wake the consumer if it was told that the process is full, and it no longer is; from any thread, and never
-        blocking."""
+        """Wake the consumer if the gate was shut and would open now. Any thread may call it; it never blocks."""
         wake = self._wake
-        # A round of the event loop costs more than the question whether it would find the door open.
+        # A round of the event loop costs more than the question whether it would find the gate open.
         if self._shut and wake is not None and self._has_room():
             wake()
 
     def ending(self) -> None:
-        """Take note that a batch is about to end, so that it is time to ask; from any thread, and never blocking."""
+        """Record that a batch is about to end, and wake the consumer to ask. Any thread may call it, never blocks."""
         self._ending, wake = True, self._wake
         if self._shut and wake is not None and self._scorer.clock() >= self._ask_at:
             wake()
 
     def attach(self, wake: Callable[[], object] | None) -> None:
-        """Say what wakes the consumer, None while it is not connected."""
+        """Set the function that wakes the consumer; None while the consumer is not connected."""
         self._wake = wake
 
     def ask(self) -> dict[JobClass, float] | None:
-        """Return before when (epoch seconds) a job must be due, by class, to be more urgent than all that waits here.
+        """Return by class the due time (epoch seconds) that a job must beat to be more urgent than every job here.
 
-        Any interactive one is where only bulk waits. None: don't ask now.
+        Any interactive job beats waiting bulk jobs. Returns None when it is not time to ask.
         """
         now = self._scorer.clock()
         if self._scorer.draining or not self._ending or now < self._ask_at:
             return None
         self._ending, self._ask_at = False, now + _ASK_EVERY_S
         first: dict[JobClass, float] = {}
-        held = [(job, job.coming) for job in self._still_held()]
-        # Asked after that: what is coming no longer has entered. What runs with all its pairs is about to end.
+        delivered = [(job, job.untokenized) for job in self._unacknowledged()]
+        # Read after the line above: a job that was tokenized in between is in the batcher now.
+        # A job whose pairs all run is about to end.
         waiting = self._scorer.waiting_jobs()
-        for job, coming in held:
-            if coming or job.job_id in waiting:
+        for job, untokenized in delivered:
+            if untokenized or job.job_id in waiting:
                 first[job.job_class] = min(job.urgency.due_at, first.get(job.job_class, math.inf))
         return first if "interactive" in first else {"interactive": math.inf, **first}
 
-    def _still_held(self) -> list[_Held]:
+    def _unacknowledged(self) -> list[_Delivered]:
         with self._lock:
             # A message that was refused or revoked is acknowledged, and no thread ever works on it.
-            self._held = {tag: job for tag, job in self._held.items() if not job.message.acknowledged}
-            return list(self._held.values())
+            self._delivered = {tag: job for tag, job in self._delivered.items() if not job.message.acknowledged}
+            return list(self._delivered.values())
 
 
-class DoorStep(bootsteps.StartStopStep):
-    """Puts the door before the consumer's channel, and tells it whom to tell of poison; at each connection anew."""
+class GateStep(bootsteps.StartStopStep):
+    """Installs the gate and the dead-letter callback on the consumer's channel, at each connection."""
 
     requires = (Tasks,)
 
     def start(self, c: Consumer) -> None:
-        """Stand in for the channel's own answer to whether it may consume, which goes on bounding how many."""
-        door: Door = c.door
+        """Wrap the channel's `can_consume`: the prefetch limit still bounds how many messages are held."""
+        gate: Gate = c.gate
         channel = c.task_consumer.channel
-        channel.settled = door.settled
+        channel.settled = gate.settled
         within_prefetch = channel.qos.can_consume
         channel.on_poison = c.on_poison
-        channel.qos.can_consume = lambda: within_prefetch() and door.is_open()
-        door.attach(partial(c.hub.call_soon, partial(_fetch, door, channel, within_prefetch)))
+        channel.qos.can_consume = lambda: within_prefetch() and gate.is_open()
+        gate.attach(partial(c.hub.call_soon, partial(_fetch, gate, channel, within_prefetch)))
 
     def stop(self, c: Consumer) -> None:
-        """Leave the consumer alone."""
-        c.door.attach(None)
+        """Detach the gate from the consumer."""
+        c.gate.attach(None)
 
     terminate = shutdown = stop
 
 
-def _fetch(door: Door, channel: Any, within_prefetch: Callable[[], bool]) -> None:
-    """Take one urgent job if the process is full; if it is not, the event loop takes what there is by itself."""
-    if channel.closed or door.is_open() or not within_prefetch() or (before := door.ask()) is None:
+def _fetch(gate: Gate, channel: Any, within_prefetch: Callable[[], bool]) -> None:
+    """Take one urgent job while the process is full. When it is not full, the event loop takes jobs by itself."""
+    if channel.closed or gate.is_open() or not within_prefetch() or (before := gate.ask()) is None:
         return
     try:
         if before["interactive"] < math.inf:
@@ -191,5 +192,5 @@ def _fetch(door: Door, channel: Any, within_prefetch: Callable[[], bool]) -> Non
         elif "bulk" in before:
             channel.take(before=before["bulk"])
     except OUTAGES_AND_REFUSALS as error:
-        # What is lost the event loop is about to find out, and connects again.
-        log.warning("asked in vain for something more urgent: redis %s", outage_of(error).says)
+        # The event loop is about to notice the lost connection, and connects again.
+        log.warning("gate could not fetch a more urgent job: redis %s", outage_of(error).says)

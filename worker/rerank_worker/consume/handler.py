@@ -22,7 +22,7 @@ from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobR
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.admission import Outlook
 from rerank_worker import metrics
-from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import PairTokenizer
 
@@ -86,7 +86,7 @@ class Answerer:
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)
-        ticket = self.scorer.submit(
+        pending = self.scorer.submit(
             job.job_id,
             digests,
             pairs,
@@ -96,14 +96,14 @@ class Answerer:
             admit=partial(_admit, job) if self.refuse else None,
         )
         on_waiting()
-        ticket.wait(deadline - self.clock())
-        self.scorer.release(ticket)
-        self._raise_if_unanswered(ticket)
-        return self._answer(job, ticket, arrived, tokenized)
+        pending.wait(deadline - self.clock())
+        self.scorer.release(pending)
+        self._raise_if_unanswered(pending)
+        return self._answer(job, pending, arrived, tokenized)
 
-    def _answer(self, job: Job, ticket: Ticket, arrived: float, tokenized: float) -> Answer:
+    def _answer(self, job: Job, pending: PendingJob, arrived: float, tokenized: float) -> Answer:
         now = self.clock()
-        first_run_at = ticket.first_run_at or now
+        first_run_at = pending.first_run_at or now
         stages = Stages(
             queue_ms=max(0.0, (self.wall_clock() - job.enqueued_at - (now - arrived)) * 1000),
             tokenize_ms=(tokenized - arrived) * 1000,
@@ -112,13 +112,13 @@ class Answerer:
         )
         outcome = Outcome(
             job_id=job.job_id,
-            scores=tuple(ticket.scores),
+            scores=tuple(pending.scores),
             artefact=self.artefact,
             worker=self.worker,
             stages=stages,
-            batch_pairs=tuple(ticket.batch_pairs),
+            batch_pairs=tuple(pending.batch_pairs),
         )
-        scored = zip(ticket.digests, ticket.scores, strict=True)
+        scored = zip(pending.digests, pending.scores, strict=True)
         return Answer(outcome, {digest: score for digest, score in scored if score is not None})
 
     def _check(self, job: Job) -> int:
@@ -142,17 +142,17 @@ class Answerer:
             raise JobLost(f"the text of job {job.job_id} is gone: it expired or was evicted before a worker read it")
         return wire.decode_texts(data)
 
-    def _raise_if_unanswered(self, ticket: Ticket) -> None:
-        if ticket.error is not None:
-            raise ticket.error
-        if ticket.dropped == "drained":
+    def _raise_if_unanswered(self, pending: PendingJob) -> None:
+        if pending.error is not None:
+            raise pending.error
+        if pending.dropped == "drained":
             raise Drained
-        if ticket.dropped == "abandoned":
+        if pending.dropped == "abandoned":
             raise Abandoned
-        if ticket.dropped == "revoked":
-            raise JobRevoked(f"job {ticket.job_id} was cancelled before it was scored")
-        if ticket.dropped == "expired" and ticket.unscored == len(ticket.scores):
-            raise DeadlineExceeded(f"no document of job {ticket.job_id} was scored before its deadline")
+        if pending.dropped == "revoked":
+            raise JobRevoked(f"job {pending.job_id} was cancelled before it was scored")
+        if pending.dropped == "expired" and pending.unscored == len(pending.scores):
+            raise DeadlineExceeded(f"no document of job {pending.job_id} was scored before its deadline")
 
 
 def _admit(job: Job, outlook: Outlook) -> None:

@@ -1,6 +1,6 @@
 """How Celery, kombu and redis-py may speak of an outage in a worker's log: in words, in one line, and not each time.
 
-Presence and the wait for the server tell of each outage once. What else is logged of it would be a trace for each job
+Heartbeats and the wait for the server tell of each outage once. What else is logged of it would be a trace for each job
 in hand and each try, with the command that failed in it.
 """
 

@@ -1,6 +1,6 @@
 """One worker process's place in a fleet: how its process is started, and what is known of the one that runs there.
 
-A process is forked from a nursery where there is one, else a fresh interpreter; never a fork of this one, with its
+A process is forked from a fork server where there is one, else a fresh interpreter; never a fork of this one, with its
 threads. When to start, stop or replace it is the supervisor's decision.
 """
 
@@ -21,7 +21,7 @@ from typing import Protocol
 from rerank_shared.settings import PREFIX, Settings, to_environ
 from rerank_worker.counting.memory import FD_VARIABLE, PLACE_VARIABLE
 from rerank_worker.supervisor.backoff import Backoff
-from rerank_worker.supervisor.forkserver_client import Nursery
+from rerank_worker.supervisor.forkserver_client import ForkServer
 
 WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
 # Heartbeat keys and Celery node names hold the host's name, which must not need quoting there.
@@ -74,7 +74,7 @@ class WorkerProcess(Protocol):
         """End it without its consent."""
 
 
-class Slot:
+class Child:
     """One place, and the process that runs there, if one does."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Slot:
         launch: Launch,
         backoff: Backoff,
         on_exit: Callable[[], None],
-        nursery: Nursery | None = None,
+        forkserver: ForkServer | None = None,
     ) -> None:
         """`on_exit` is called on another thread whenever a process here has ended."""
         self.index = index
@@ -99,7 +99,7 @@ class Slot:
         self.kill_at: float | None = None
         self._launch = launch
         self._on_exit = on_exit
-        self._nursery = nursery
+        self._forkserver = forkserver
         self._process: WorkerProcess | None = None
         self._is_new = False
 
@@ -110,7 +110,7 @@ class Slot:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process here; None where there is none, and while the nursery has not forked it yet."""
+        """The id of the process here; None where there is none, and while the fork server has not forked it yet."""
         return None if self._process is None else self._process.pid
 
     def start(self, now: float) -> None:
@@ -143,7 +143,7 @@ class Slot:
     def reap(self) -> tuple[int | None, int] | None:
         """Return (pid, exit code) of a process that has ended, once; the place is empty from then on.
 
-        No pid: the nursery died, or was refused, before it forked.
+        No pid: the fork server died, or was refused, before it forked.
         """
         if self._process is None or (code := self._process.poll()) is None:
             return None
@@ -159,7 +159,7 @@ class Slot:
         }
 
     def _fork(self) -> WorkerProcess | None:
-        return None if self._nursery is None else self._nursery.fork(self._variables())
+        return None if self._forkserver is None else self._forkserver.fork(self._variables())
 
     def _spawn(self) -> WorkerProcess:
         process = subprocess.Popen(

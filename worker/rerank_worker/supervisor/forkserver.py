@@ -1,9 +1,9 @@
-"""Forks worker processes on command: the nursery's end of its conversation with the supervisor.
+"""The fork server's protocol: forks a worker process for each command of the supervisor.
 
-A command is one message, which carries variables for the new process and a socket to answer on. There the new process
-itself says its id and sends a pidfd, and later the nursery, its parent, says how it ended. So the supervisor hears of
-every process, even of one whose nursery was killed in that moment: the socket then closes without a status.
-Standard library only. Forks nothing while there is a second thread, whose locks the child would inherit for ever.
+A command is one message with variables for the new process and a socket for answers. On that socket the new process
+sends its id and a pidfd; later the fork server, its parent, sends its exit status. So the supervisor hears of every
+process, even if the fork server is killed in that moment: the socket then closes without a status.
+Standard library only. It refuses to fork while a second thread exists: the child would inherit that thread's locks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-#: Status of a nursery whose memory no process can share: there are threads, or a device.
+#: Status of a fork server whose memory no process can share: there are threads, or a device.
 EX_CANT_FORK = 69
 #: Status of a worker that the system did not let be forked.
 EX_OSERR = 71
@@ -80,7 +80,7 @@ def _receive(commands: socket.socket) -> tuple[dict[str, str], socket.socket] | 
 def _fork(answers: socket.socket) -> int | None:
     """Return the child's id, 0 in the child, None where the system refuses."""
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
-        log.error("nursery can't fork threads=%d", threads)
+        log.error("fork server can't fork threads=%d", threads)
         sys.exit(EX_CANT_FORK)
     try:
         return os.fork()
@@ -91,7 +91,7 @@ def _fork(answers: socket.socket) -> int | None:
 
 
 def _leave(siblings: dict[int, _Child]) -> None:
-    """Let go, in a child, of what belongs to the others: their sockets must close when the nursery dies."""
+    """Let go, in a child, of what belongs to the others: their sockets must close when the fork server dies."""
     for pidfd, sibling in siblings.items():
         os.close(pidfd)
         sibling.answers.close()

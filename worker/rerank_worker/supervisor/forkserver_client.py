@@ -1,8 +1,8 @@
-"""Worker processes that are forked from a nursery, as the supervisor sees them: what Popen is to all others.
+"""The supervisor's side of the fork server: starts it, asks it to fork, and watches each forked worker as Popen would.
 
-The nursery (forkserver_main.py) is their parent and reaps them; signals go by pidfd, which never meets another
-process. A nursery may be killed at any time: its processes go on, their ends are seen by pidfd, and the next one is
-forked from a new nursery. Nothing here blocks on one that is loading its model.
+The fork server (forkserver_main.py) is their parent and reaps them; signals go by pidfd, which never meets another
+process. A fork server may be killed at any time: its processes go on, their ends are seen by pidfd, and the next one is
+forked from a new fork server. Nothing here blocks on one that is loading its model.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rerank_worker.supervisor.forkserver import EX_CANT_FORK, MESSAGE_BYTES
 from rerank_worker.supervisor.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
-NURSERY_COMMAND = (sys.executable, "-m", "rerank_worker.supervisor.forkserver_main")
+FORKSERVER_COMMAND = (sys.executable, "-m", "rerank_worker.supervisor.forkserver_main")
 #: Status of a process that had no parent left to say how it ended.
 EX_UNKNOWN = 255
 _CLOSE_S = 5.0
 
 
 def can_fork(settings: Settings) -> bool:
-    """Whether workers with these settings may be forked on this system; the nursery itself may still find it can't."""
+    """Return whether this system can fork workers with these settings. The fork server may still find that it can't."""
     if (
         not settings.preload
         or sys.platform != "linux"
@@ -52,7 +52,7 @@ def can_fork(settings: Settings) -> bool:
 
 @dataclass(slots=True)
 class _Generation:
-    """One nursery process, its socket for commands, and whether any of its workers was heard of."""
+    """One fork server process and its command socket. `served`: one of its workers has said its id."""
 
     process: subprocess.Popen[bytes]
     commands: socket.socket
@@ -60,8 +60,8 @@ class _Generation:
     served: bool = False
 
 
-class Nursery:
-    """Starts nursery processes when one is needed, and has workers forked. Used from one thread."""
+class ForkServer:
+    """Starts fork servers when one is needed, and has them fork workers. Used from one thread."""
 
     def __init__(
         self, command: Sequence[str], environ: Mapping[str, str], inherited_fds: Sequence[int], wakeup: Wakeup
@@ -75,8 +75,8 @@ class Nursery:
         self._generations: list[_Generation] = []
         self._can_fork = True
 
-    def fork(self, variables: Mapping[str, str]) -> Forked | None:
-        """Have a worker forked, from the running nursery or a new one; None where the nursery found that it can't.
+    def fork(self, variables: Mapping[str, str]) -> ForkedWorker | None:
+        """Have the running fork server, or a new one, fork a worker; None where the fork server found that it can't.
 
         Returns at once, with a process whose id is not known yet. Raises OSError when the system refuses.
         """
@@ -93,28 +93,28 @@ class Nursery:
                 # It died just now. The wait before the next attempt is the supervisor's to choose.
                 self._current = None
                 raise
-        return Forked(ours, generation, self._wakeup)
+        return ForkedWorker(ours, generation, self._wakeup)
 
     def renew(self) -> None:
-        """Have all later workers forked from a new nursery; the old one ends after the last of its own."""
+        """Have all later workers forked from a new fork server; the old one ends after the last of its own."""
         if self._current is not None:
             self._current.commands.close()
             self._current = None
 
     def tend(self) -> None:
-        """Reap nurseries that have ended."""
+        """Reap fork servers that have ended."""
         for generation in list(self._generations):
             if (code := generation.process.poll()) is not None:
                 self._forget(generation)
                 if code == EX_CANT_FORK:
                     self._can_fork = False
-                    log.warning("workers share no memory, each is started afresh; see the nursery's words above")
+                    log.warning("workers share no memory: the fork server can't fork, see its message above")
                 else:
                     level = logging.INFO if code in (0, -signal.SIGTERM) else logging.WARNING
-                    log.log(level, "nursery ended pid=%d code=%d", generation.process.pid, code)
+                    log.log(level, "fork server ended pid=%d code=%d", generation.process.pid, code)
 
     def close(self) -> None:
-        """End all nurseries; their workers, should there be any left, go on."""
+        """End all fork servers; their workers, should there be any left, go on."""
         for generation in list(self._generations):
             generation.process.terminate()
             try:
@@ -142,7 +142,7 @@ class Nursery:
             on_error.pop_all()
         self._wakeup.watch(generation.pidfd)
         self._generations.append(generation)
-        log.info("nursery started pid=%d", process.pid)
+        log.info("fork server started pid=%d", process.pid)
         return generation
 
     def _forget(self, generation: _Generation) -> None:
@@ -154,8 +154,8 @@ class Nursery:
             self._current = None
 
 
-class Forked:
-    """A worker process that a nursery was told to fork."""
+class ForkedWorker:
+    """A worker process that a fork server was told to fork."""
 
     def __init__(self, answers: socket.socket, generation: _Generation, wakeup: Wakeup) -> None:
         #: None until the process has said it.
@@ -183,7 +183,7 @@ class Forked:
             elif message:
                 self._end(int(message.split()[1]))
             elif self._pidfd is None:
-                # There never was a process: it ended as the nursery did, which is as good as dead.
+                # There never was a process: it ended as the fork server did, which is as good as dead.
                 self._end(self._generation.process.wait())
             else:
                 self._watch(self._pidfd)

@@ -1,9 +1,9 @@
-"""Loads tokenizer, engine and modules once, warm, and forks worker processes, which share that memory until they write.
+"""The fork server's program: loads and warms the model once, then forks workers that share its memory.
 
-It is their parent and reaps them; forkserver.py says how the supervisor hears of them. To make them children of
-the supervisor would take a raw clone, of which libc knows nothing; to let it inherit them when the nursery dies would
-let it inherit all orphans of the program around it. Connections, threads and the Celery app are made after the fork.
-Killed, it leaves its workers running; with nobody left to command, it ends after the last of them.
+The fork server is the workers' parent and reaps them; forkserver.py says how the supervisor hears of them. Connections,
+threads and the Celery app are made after the fork. If the fork server is killed, its workers go on. When the supervisor
+is gone, the fork server ends after its last worker. Workers are not children of the supervisor: that would take a raw
+clone, unknown to libc, or a supervisor that inherits every orphan of the program around it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 def main() -> int:
     """Serve until the supervisor has gone or wants no more; returns the exit status, in forked processes theirs."""
     started = time.perf_counter()
-    call_process("rerank-nursery")
+    call_process("rerank-forksrv")
     with socket.socket(fileno=int(sys.argv[1])) as commands:
         try:
             settings = load_settings()
             set_up_logging(settings)
             if settings.device != "cpu" and CUDA_PROVIDER in onnxruntime.get_available_providers():
                 # Asking whether there is a GPU wakes it, and what is awake there survives no fork.
-                log.warning("nursery can't fork with CUDA; where models run on the CPU, set RERANK_DEVICE=cpu")
+                log.warning("fork server can't fork with CUDA; where models run on the CPU, set RERANK_DEVICE=cpu")
                 return EX_CANT_FORK
             gc.disable()
             model = load(settings)
@@ -44,7 +44,7 @@ def main() -> int:
         # A collection in a worker would write to every object, and so copy every page.
         gc.collect()
         gc.freeze()
-        log.info("nursery ready seconds=%.2f", time.perf_counter() - started)
+        log.info("fork server ready seconds=%.2f", time.perf_counter() - started)
         is_worker = serve(commands)
     if not is_worker:
         return 0

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
 
 
-def expire_leases_soon(settings: Settings, worker_id: str) -> None:
+def release_leases_soon(settings: Settings, worker_id: str) -> None:
     """End the leases that a dead worker process held, on a thread of its own."""
     threading.Thread(target=_expire, args=(settings, worker_id), name=f"expire-{worker_id}", daemon=True).start()
 

@@ -2,7 +2,7 @@
 
 A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
 No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
-Where it can be, processes are forked from a nursery, which loads the model once (forkserver_main.py).
+Where it can be, processes are forked from a fork server, which loads the model once (forkserver_main.py).
 Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
 """
 
@@ -25,12 +25,12 @@ from rerank_shared.errors import InternalError
 from rerank_shared.settings import Settings
 from rerank_worker.counting.memory import CountsMemory
 from rerank_worker.supervisor.backoff import Backoff, RestartPolicy
-from rerank_worker.supervisor.child import WORKER_COMMAND, Launch, Slot
+from rerank_worker.supervisor.child import WORKER_COMMAND, Child, Launch
 from rerank_worker.supervisor.cores import available_cores, pinnable_cores, spread
 from rerank_worker.supervisor.forkserver import EX_CANT_FORK
-from rerank_worker.supervisor.forkserver_client import NURSERY_COMMAND, Nursery, can_fork
+from rerank_worker.supervisor.forkserver_client import FORKSERVER_COMMAND, ForkServer, can_fork
 from rerank_worker.supervisor.metrics_endpoint import MetricsEndpoint, SupervisorCollector
-from rerank_worker.supervisor.release_leases import expire_leases_soon
+from rerank_worker.supervisor.release_leases import release_leases_soon
 from rerank_worker.supervisor.wakeup import Wakeup, caught_signals
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Supervisor:
         cores: Sequence[int] | None = None,
         *,
         command: Sequence[str] = WORKER_COMMAND,
-        nursery_command: Sequence[str] | None = None,
+        forkserver_command: Sequence[str] | None = None,
         collectors: Sequence[Collector] = (),
         counted: bool = False,
         policy: RestartPolicy | None = None,
@@ -63,9 +63,9 @@ class Supervisor:
     ) -> None:
         """`processes`, and `cores` to pin them to, are chosen from settings and machine where they are not given.
 
-        `command` starts one worker; `nursery_command`, where settings and system let it, a process that forks them all.
-        A `command` of one's own has no nursery unless one is given. `collectors` speak on /metrics beside the workers;
-        `counted` has `counts` say without it what the workers counted.
+        `command` starts one worker. `forkserver_command` starts the fork server, where settings and system allow one; a
+        `command` of one's own has none unless it is given. `collectors` add to /metrics. `counted` fills `counts`
+        without /metrics.
         `settle_s` is how long every process must have run before a rolling restart takes the next: longer than a worker
         takes to load its model.
         """
@@ -75,19 +75,19 @@ class Supervisor:
         self._pins = spread(count, pinnable)
         self._settings = settings
         self._command = tuple(command)
-        # For one process alone a nursery would take more memory than it shares.
-        default = NURSERY_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
-        self._nursery_command = (nursery_command or default) if can_fork(settings) else None
+        # For one process alone a fork server would take more memory than it shares.
+        default = FORKSERVER_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
+        self._forkserver_command = (forkserver_command or default) if can_fork(settings) else None
         self._collectors = tuple(collectors)
         self._counted = counted or settings.metrics_port != 0
         self._policy = policy or RestartPolicy()
         self._settle_s = settle_s
-        self._slots: list[Slot] = []
-        self._to_roll: deque[Slot] = deque()
+        self._children: list[Child] = []
+        self._to_roll: deque[Child] = deque()
         self._requests: deque[Callable[[], None]] = deque()
         self._resources = ExitStack()
         self._wakeup: Wakeup | None = None
-        self._nursery: Nursery | None = None
+        self._forkserver: ForkServer | None = None
         self._draining = self._interrupted = self._finished = False
         self._exit_code = EX_OK
         #: Deaths that nobody asked for, each followed by a restart.
@@ -124,10 +124,10 @@ class Supervisor:
             self._wakeup.sleep(self._sleep_s(timeout_s))
             while self._requests:
                 self._requests.popleft()()
-            if self._nursery is not None:
-                self._nursery.tend()
-            for slot in self._slots:
-                self._tend(slot)
+            if self._forkserver is not None:
+                self._forkserver.tend()
+            for child in self._children:
+                self._tend(child)
             self._roll_next()
             if self._draining and not self._occupied():
                 self._finished = True
@@ -152,13 +152,13 @@ class Supervisor:
         self._request(self._roll)
 
     def pids(self) -> list[int]:
-        """Return the ids of the processes that run; one that the nursery is still to fork has none."""
-        return [pid for slot in self._slots if (pid := slot.pid) is not None]
+        """Return the ids of the processes that run; one that the fork server is still to fork has none."""
+        return [pid for child in self._children if (pid := child.pid) is not None]
 
     @property
     def processes(self) -> int:
         """How many processes there are to be."""
-        return len(self._slots)
+        return len(self._children)
 
     def __enter__(self) -> Self:
         self.start()
@@ -183,19 +183,19 @@ class Supervisor:
             wakeup = self._wakeup = Wakeup()
             resources.callback(wakeup.close)
             launch = Launch(self._settings, self._command, pipe[0], self.counts.fd if self.counts else None)
-            if self._nursery_command is not None:
+            if self._forkserver_command is not None:
                 environ = launch.environ(os.environ)
-                self._nursery = Nursery(self._nursery_command, environ, launch.inherited_fds, wakeup)
-                resources.callback(self._nursery.close)
+                self._forkserver = ForkServer(self._forkserver_command, environ, launch.inherited_fds, wakeup)
+                resources.callback(self._forkserver.close)
             for index, core in enumerate(self._pins):
                 backoff = Backoff(self._policy, time.monotonic)
-                self._slots.append(Slot(index, core, launch, backoff, wakeup.wake, self._nursery))
+                self._children.append(Child(index, core, launch, backoff, wakeup.wake, self._forkserver))
             self._resources = resources.pop_all()
         return wakeup
 
     def _start_all(self) -> None:
-        for slot in self._slots:
-            self._start(slot)
+        for child in self._children:
+            self._start(child)
 
     def _finish(self) -> int:
         while (code := self.poll(None)) is None:
@@ -203,7 +203,7 @@ class Supervisor:
         return code
 
     def _occupied(self) -> int:
-        return sum(slot.occupied for slot in self._slots)
+        return sum(child.occupied for child in self._children)
 
     def _request(self, action: Callable[[], None]) -> None:
         self._requests.append(action)
@@ -213,96 +213,96 @@ class Supervisor:
     def _sleep_s(self, timeout_s: float | None) -> float | None:
         """Return how long to sleep: until the next time that is due, and at most `timeout_s`."""
         due = self._roll_at()
-        for slot in self._slots:
-            if slot.occupied:
-                due = min(due, math.inf if slot.kill_at is None else slot.kill_at)
+        for child in self._children:
+            if child.occupied:
+                due = min(due, math.inf if child.kill_at is None else child.kill_at)
             elif not self._draining:
-                due = min(due, slot.start_at)
+                due = min(due, child.start_at)
         most = math.inf if timeout_s is None else timeout_s
         sleep_s = min(most, max(0.0, due - time.monotonic()))
         return None if sleep_s == math.inf else sleep_s
 
-    def _tend(self, slot: Slot) -> None:
-        if (ended := slot.reap()) is not None:
-            self._on_exit(slot, *ended)
-        self._tell_started(slot)
+    def _tend(self, child: Child) -> None:
+        if (ended := child.reap()) is not None:
+            self._on_exit(child, *ended)
+        self._tell_started(child)
         now = time.monotonic()
-        if not slot.occupied:
-            if not self._draining and now >= slot.start_at:
-                self._start(slot)
-        elif slot.kill_at is not None and now >= slot.kill_at:
-            log.warning("worker killed name=%s pid=%s", slot.name, slot.pid)
-            slot.kill()
-            slot.kill_at = math.inf
+        if not child.occupied:
+            if not self._draining and now >= child.start_at:
+                self._start(child)
+        elif child.kill_at is not None and now >= child.kill_at:
+            log.warning("worker killed name=%s pid=%s", child.name, child.pid)
+            child.kill()
+            child.kill_at = math.inf
             if self._draining:
                 self._exit_code = self._exit_code or EX_KILLED
 
-    def _start(self, slot: Slot) -> None:
+    def _start(self, child: Child) -> None:
         try:
-            slot.start(time.monotonic())
+            child.start(time.monotonic())
         except OSError as error:
-            slot.start_at = time.monotonic() + slot.backoff.died()
-            log.error("worker not started slot=%d error=%r", slot.index, error)
+            child.start_at = time.monotonic() + child.backoff.died()
+            log.error("worker not started child=%d error=%r", child.index, error)
         else:
-            self._tell_started(slot)
+            self._tell_started(child)
 
-    def _tell_started(self, slot: Slot) -> None:
-        if (pid := slot.new_pid()) is not None:
-            core = "any" if slot.core is None else slot.core
-            log.info("worker started name=%s pid=%d core=%s", slot.name, pid, core)
+    def _tell_started(self, child: Child) -> None:
+        if (pid := child.new_pid()) is not None:
+            core = "any" if child.core is None else child.core
+            log.info("worker started name=%s pid=%d core=%s", child.name, pid, core)
 
-    def _on_exit(self, slot: Slot, pid: int | None, code: int) -> None:
-        told = f"name={slot.name} pid={pid} code={code} lived_s={time.monotonic() - slot.started_at:.1f}"
+    def _on_exit(self, child: Child, pid: int | None, code: int) -> None:
+        told = f"name={child.name} pid={pid} code={code} lived_s={time.monotonic() - child.started_at:.1f}"
         if code == EX_CONFIG:
             log.error("worker refused %s", told)
             self._exit_code = EX_CONFIG
             self._drain()
-        elif self._draining or slot.kill_at is not None or (pid is None and code == EX_CANT_FORK):
+        elif self._draining or child.kill_at is not None or (pid is None and code == EX_CANT_FORK):
             log.info("worker ended %s", told)
-            slot.start_at = time.monotonic()
+            child.start_at = time.monotonic()
         else:
-            wait_s = slot.backoff.died()
-            slot.start_at = time.monotonic() + wait_s
+            wait_s = child.backoff.died()
+            child.start_at = time.monotonic() + wait_s
             self.restarts += 1
             log.warning("worker died %s restart_in_s=%g", told, wait_s)
             if code == -signal.SIGBUS:
                 self._on_lost_file()
             if code < 0:
-                expire_leases_soon(self._settings, slot.name)
+                release_leases_soon(self._settings, child.name)
 
     def _on_lost_file(self) -> None:
-        """Have what a worker maps opened anew, and checked, by those that come; the nursery still maps what it lost."""
+        """Renew the fork server after a worker lost a mapped file: the old one still maps it."""
         log.error("a file that the worker had mapped was cut short or can't be read: look after the model and its disk")
-        if self._nursery is not None:
-            self._nursery.renew()
+        if self._forkserver is not None:
+            self._forkserver.renew()
 
     def _drain(self) -> None:
         if self._draining:
             return
         self._draining = True
         log.info("draining workers=%d grace_s=%g", self._occupied(), self._settings.grace_s)
-        for slot in self._slots:
-            slot.retire(time.monotonic() + self._settings.grace_s)
+        for child in self._children:
+            child.retire(time.monotonic() + self._settings.grace_s)
 
     def _kill(self) -> None:
         self._draining = True
-        for slot in self._slots:
-            slot.kill_at = time.monotonic()
+        for child in self._children:
+            child.kill_at = time.monotonic()
 
     def _roll(self) -> None:
-        log.info("rolling restart workers=%d", len(self._slots))
-        if self._nursery is not None:
+        log.info("rolling restart workers=%d", len(self._children))
+        if self._forkserver is not None:
             # What it has loaded is what shall be replaced.
-            self._nursery.renew()
-        self._to_roll = deque(self._slots)
+            self._forkserver.renew()
+        self._to_roll = deque(self._children)
 
     def _roll_at(self) -> float:
         """Return when the next process may be replaced: never while one is missing or on its way out."""
         if self._draining or not self._to_roll:
             return math.inf
-        if any(slot.pid is None or slot.kill_at is not None for slot in self._slots):
+        if any(child.pid is None or child.kill_at is not None for child in self._children):
             return math.inf
-        return max(slot.started_at for slot in self._slots) + self._settle_s
+        return max(child.started_at for child in self._children) + self._settle_s
 
     def _roll_next(self) -> None:
         if (now := time.monotonic()) >= self._roll_at():

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import ScoringFailed
-from rerank_worker.batching.pending_job import Ticket
+from rerank_worker.batching.pending_job import PendingJob
 
 
-def ticket(documents: int) -> Ticket:
+def pending(documents: int) -> PendingJob:
     digests = tuple(bytes([i]) for i in range(documents))
-    return Ticket("job", 1.0, None, [None] * documents, digests, 0.0, 10 * documents)
+    return PendingJob("job", 1.0, None, [None] * documents, digests, 0.0, 10 * documents)
 
 
 def score(logit: float) -> Score:
@@ -23,7 +23,7 @@ def score(logit: float) -> Score:
 
 
 def test_the_last_score_ends_it() -> None:
-    waiting = ticket(3)
+    waiting = pending(3)
     for index in (2, 0):
         waiting.resolve(index, score(index))
         assert waiting.open
@@ -37,7 +37,7 @@ def test_the_last_score_ends_it() -> None:
 
 @given(st.lists(st.integers(0, 4), max_size=12))
 def test_a_document_counts_once(indices: list[int]) -> None:
-    waiting = ticket(5)
+    waiting = pending(5)
     for index in indices:
         waiting.resolve(index, score(index))
     assert waiting.unscored == 5 - len(set(indices)) == waiting.scores.count(None)
@@ -45,30 +45,30 @@ def test_a_document_counts_once(indices: list[int]) -> None:
 
 
 def test_the_first_score_of_a_document_stays() -> None:
-    waiting = ticket(2)
+    waiting = pending(2)
     waiting.resolve(0, score(1.0))
     waiting.resolve(0, score(2.0))
     assert waiting.scores == [score(1.0), None]
 
 
 def test_a_job_without_documents_has_ended() -> None:
-    assert not ticket(0).open
-    assert ticket(0).wait(0)
+    assert not pending(0).open
+    assert pending(0).wait(0)
 
 
 def test_the_first_end_holds() -> None:
-    dropped = ticket(1)
+    dropped = pending(1)
     dropped.drop("revoked")
     dropped.drop("expired")
     dropped.fail(ScoringFailed("late"))
     assert (dropped.dropped, dropped.error) == ("revoked", None)
-    failed = ticket(1)
+    failed = pending(1)
     error = ScoringFailed("first")
     failed.fail(error)
     failed.fail(ScoringFailed("second"))
     failed.drop("drained")
     assert (failed.dropped, failed.error) == (None, error)
-    scored = ticket(1)
+    scored = pending(1)
     scored.resolve(0, score(1.0))
     scored.drop("expired")
     scored.fail(ScoringFailed("late"))
@@ -77,7 +77,7 @@ def test_the_first_end_holds() -> None:
 
 def test_scores_that_come_after_the_end_are_kept() -> None:
     """They were paid for, and the cache takes them."""
-    waiting = ticket(2)
+    waiting = pending(2)
     waiting.drop("expired")
     waiting.resolve(1, score(1.0))
     assert waiting.scores == [None, score(1.0)]
@@ -87,7 +87,7 @@ def test_scores_that_come_after_the_end_are_kept() -> None:
 @pytest.mark.parametrize("timeout_s", [-5.0, 0.0, 1e300])
 def test_any_time_may_be_waited(timeout_s: float) -> None:
     """A deadline comes from outside and may be as far away as a float goes."""
-    waiting = ticket(1)
+    waiting = pending(1)
     if timeout_s > 0:
         threading.Timer(0.01, waiting.drop, ["expired"]).start()
     assert waiting.wait(timeout_s) == (timeout_s > 0)

@@ -1,4 +1,4 @@
-"""The door between queue and scorer: it closes and opens with what waits, wakes whoever it turned away, and asks only
+"""The gate between queue and scorer: it closes and opens with what waits, wakes whoever it turned away, and asks only
 for what is more urgent than all it has."""
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rerank_shared.keys import JobClass, Keys
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer
-from rerank_worker.consume.backpressure import Intake
-from rerank_worker.consume.gate import Door
+from rerank_worker.consume.backpressure import Backpressure
+from rerank_worker.consume.gate import Gate
 from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair
 from support.waiting import wait_until
 
-KEYS = Keys("door")
+KEYS = Keys("gate")
 BUDGET = 100
 EPOCH = 5_000.0
 
 
 @dataclass
 class Message:
-    """What the door looks at in a message of kombu's."""
+    """What the gate looks at in a message of kombu's."""
 
     delivery_tag: str
     tokens: int
@@ -45,7 +45,7 @@ class Message:
 
 
 class Hall:
-    """A door before a scorer whose engine stands still until it is told to run; a pair has ten tokens."""
+    """A gate before a scorer whose engine stands still until it is told to run; a pair has ten tokens."""
 
     def __init__(self) -> None:
         self.engine, self.now = SmallEngine(), [100.0]
@@ -54,10 +54,10 @@ class Hall:
         self.scorer = Scorer(
             self.engine, batcher, pace, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
-        intake = Intake(FAR_S, BUDGET, pace.cost.predict_s)
-        self.door = Door(intake, self.scorer, KEYS, wall_clock=lambda: EPOCH)
+        backpressure = Backpressure(FAR_S, BUDGET, pace.cost.predict_s)
+        self.gate = Gate(backpressure, self.scorer, KEYS, wall_clock=lambda: EPOCH)
         self.woken = threading.Semaphore(0)
-        self.door.attach(self.woken.release)
+        self.gate.attach(self.woken.release)
         self.scorer.start()
         self._names = iter(range(1, 1_000))
 
@@ -77,14 +77,14 @@ class Hall:
     def hold(self, tag: str, *, due_at: float, job_class: JobClass = "interactive") -> Message:
         """Let a message be delivered."""
         message = Message(tag, 5, due_at, job_class)
-        self.door.took(message)
+        self.gate.took(message)
         return message
 
     def ask(self) -> dict[JobClass, float] | None:
         """Ask at a moment at which a batch ends."""
         self.now[0] += 1.0
-        self.door.ending()
-        return self.door.ask()
+        self.gate.ending()
+        return self.gate.ask()
 
     def run(self, pairs: int = 1) -> None:
         """Let the engine begin a batch that then stands still, so that what comes next waits."""
@@ -102,69 +102,69 @@ def hall() -> Iterator[Hall]:
 
 
 def test_what_runs_does_not_close_it(hall: Hall) -> None:
-    assert hall.door.is_open()
+    assert hall.gate.is_open()
     hall.run(pairs=10)
-    assert hall.door.is_open()
+    assert hall.gate.is_open()
     hall.submit(9)
-    assert hall.door.is_open()
+    assert hall.gate.is_open()
     hall.submit(1)
-    assert not hall.door.is_open()
+    assert not hall.gate.is_open()
 
 
 def test_whoever_was_turned_away_is_woken_when_a_batch_has_left(hall: Hall) -> None:
     hall.run()
     hall.submit(10)
-    assert not hall.door.is_open()
+    assert not hall.gate.is_open()
     hall.engine.gate.set()
     assert hall.woken.acquire(timeout=PATIENCE_S)
-    wait_until(hall.door.is_open, "the door to open")
+    wait_until(hall.gate.is_open, "the gate to open")
 
 
 def test_nobody_is_woken_who_was_not_turned_away(hall: Hall) -> None:
     hall.engine.gate.set()
-    assert hall.door.is_open()
+    assert hall.gate.is_open()
     assert hall.submit(5).wait(PATIENCE_S)
     assert not hall.woken.acquire(blocking=False)
 
 
 class TestOnTheirWay:
     def test_jobs_count_until_their_pairs_wait(self, hall: Hall) -> None:
-        hall.door.took(Message("a", 60))
-        assert hall.door.is_open()
-        hall.door.took(Message("b", 60))
-        with hall.door.inside("b") as waits:
-            assert not hall.door.is_open()
+        hall.gate.took(Message("a", 60))
+        assert hall.gate.is_open()
+        hall.gate.took(Message("b", 60))
+        with hall.gate.inside("b") as waits:
+            assert not hall.gate.is_open()
             waits()
             assert hall.woken.acquire(timeout=PATIENCE_S)
-            assert hall.door.is_open()
+            assert hall.gate.is_open()
 
     def test_one_that_ends_without_ever_waiting_counts_no_longer(self, hall: Hall) -> None:
-        hall.door.took(Message("a", 200))
-        with hall.door.inside("a"):
-            assert not hall.door.is_open()
+        hall.gate.took(Message("a", 200))
+        with hall.gate.inside("a"):
+            assert not hall.gate.is_open()
         assert hall.woken.acquire(timeout=PATIENCE_S)
-        assert hall.door.is_open()
+        assert hall.gate.is_open()
 
     def test_one_that_was_refused_counts_no_longer(self, hall: Hall) -> None:
         message = Message("a", 200)
-        hall.door.took(message)
-        assert not hall.door.is_open()
+        hall.gate.took(message)
+        assert not hall.gate.is_open()
         message.acknowledged = True
-        assert hall.door.is_open()
+        assert hall.gate.is_open()
 
     def test_one_that_nobody_knows_changes_nothing(self, hall: Hall) -> None:
-        hall.door.took(Message("a", 200))
-        assert not hall.door.is_open()
+        hall.gate.took(Message("a", 200))
+        assert not hall.gate.is_open()
         for tag in ("other", None):
-            with hall.door.inside(tag) as waits:
+            with hall.gate.inside(tag) as waits:
                 waits()
         assert not hall.woken.acquire(blocking=False)
 
     def test_a_plain_sender_s_message_is_a_small_job(self, hall: Hall) -> None:
         message = Message("a", 200)
         message.headers = {}
-        hall.door.took(message)
-        assert hall.door.is_open()
+        hall.gate.took(message)
+        assert hall.gate.is_open()
 
 
 class TestAsking:
@@ -181,14 +181,14 @@ class TestAsking:
     def test_a_job_that_was_dealt_with_is_held_no_longer(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 30.0)
         hall.hold("b", due_at=EPOCH + 20.0)
-        with hall.door.inside("b"):
+        with hall.gate.inside("b"):
             assert hall.ask() == {"interactive": EPOCH + 20.0}
         assert hall.ask() == {"interactive": EPOCH + 30.0}
 
     def test_a_job_counts_until_its_last_pairs_run(self, hall: Hall) -> None:
         hall.run()
         hall.hold("a", due_at=EPOCH + 20.0)
-        with hall.door.inside("a") as waits:
+        with hall.gate.inside("a") as waits:
             hall.submit(5, job_id="job a")
             waits()
             assert hall.ask() == {"interactive": EPOCH + 20.0}
@@ -205,42 +205,42 @@ class TestAsking:
         """Or all that was sent before now would seem more urgent, and a process would empty the queue into itself."""
         hall.run()
         hall.hold("a", due_at=EPOCH - 3.0)
-        with hall.door.inside("a") as waits:
+        with hall.gate.inside("a") as waits:
             hall.submit(10, job_id="job a")
             waits()
             assert hall.ask() == {"interactive": EPOCH - 3.0}
 
     def test_only_before_a_batch_ends_and_not_more_often_than_needed(self, hall: Hall) -> None:
-        assert hall.door.ask() is None
-        hall.door.ending()
-        assert hall.door.ask() is not None
-        hall.door.ending()
-        assert hall.door.ask() is None
+        assert hall.gate.ask() is None
+        hall.gate.ending()
+        assert hall.gate.ask() is not None
+        hall.gate.ending()
+        assert hall.gate.ask() is None
         hall.now[0] += 1.0
-        assert hall.door.ask() is not None
+        assert hall.gate.ask() is not None
         hall.now[0] += 1.0
-        assert hall.door.ask() is None
+        assert hall.gate.ask() is None
 
     def test_a_batch_of_many_runs_asks_before_its_last(self, hall: Hall) -> None:
         hall.run(pairs=5)
-        assert hall.door.ask() is None
+        assert hall.gate.ask() is None
         hall.submit(10)
-        assert not hall.door.is_open()
+        assert not hall.gate.is_open()
         hall.engine.gate.set()
         assert hall.woken.acquire(timeout=PATIENCE_S)
 
 
 def test_a_draining_process_takes_nothing(hall: Hall) -> None:
-    assert hall.door.is_open()
+    assert hall.gate.is_open()
     hall.scorer.drain()
-    assert not hall.door.is_open()
-    assert hall.door.ask() is None
+    assert not hall.gate.is_open()
+    assert hall.gate.ask() is None
 
 
 def test_a_consumer_that_is_not_connected_is_not_woken(hall: Hall) -> None:
-    hall.door.took(Message("a", 200))
-    assert not hall.door.is_open()
-    hall.door.attach(None)
-    with hall.door.inside("a") as waits:
+    hall.gate.took(Message("a", 200))
+    assert not hall.gate.is_open()
+    hall.gate.attach(None)
+    with hall.gate.inside("a") as waits:
         waits()
     assert not hall.woken.acquire(blocking=False)

@@ -16,7 +16,7 @@ from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
-from rerank_worker.consume.dead_letters import answer_poisoned
+from rerank_worker.consume.dead_letters import answer_dead_letter
 from support.jobs import celery_of, make_job, send
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def test_its_caller_is_told_and_its_work_forgotten(settings: Settings) -> None:
             job.job_id, "jobs.interactive", message.partition(b"|")[2].decode(), 3, "worker-1", time.time()
         )
         with make_celery(settings) as worker:
-            answer_poisoned(worker, keys, letter)
+            answer_dead_letter(worker, keys, letter)
         record = client.get(keys.result(job.job_id))
         job_id, outcome = decode_record(record)
         assert job_id == job.job_id
@@ -48,7 +48,7 @@ def test_one_that_can_t_be_opened_is_answered_all_the_same(settings: Settings) -
     envelope = {"body": "!", "content-type": "application/x-msgpack", "content-encoding": "binary"}
     letter = DeadLetter("broken", "jobs.interactive", json.dumps(envelope), 3, "worker-1", time.time())
     with make_celery(settings) as app, connect(settings) as client:
-        answer_poisoned(app, keys, letter)
+        answer_dead_letter(app, keys, letter)
         _, outcome = decode_record(client.get(keys.result("broken")))
     assert type(outcome) is JobPoisoned
 
@@ -62,5 +62,5 @@ def test_its_caller_is_told_before_it_is_counted(settings: Settings, monkeypatch
     letter = DeadLetter("counted", "jobs.interactive", json.dumps({"body": "!"}), 3, "worker-1", time.time())
     with make_celery(settings) as app, connect(settings) as client:
         with pytest.raises(MemoryError):
-            answer_poisoned(app, keys, letter)
+            answer_dead_letter(app, keys, letter)
         assert client.get(keys.result("counted")) is not None

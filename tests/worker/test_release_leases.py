@@ -12,7 +12,7 @@ import pytest
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.supervisor.release_leases import expire_leases_soon
+from rerank_worker.supervisor.release_leases import release_leases_soon
 from rerank_worker.supervisor.supervisor import Supervisor
 from support.supervised import QUICK, Children, poll_until
 from support.waiting import wait_until
@@ -47,5 +47,5 @@ def test_a_child_that_was_told_to_end_keeps_its_leases(settings: Settings, tmp_p
 
 def test_without_a_server_it_is_said_and_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    expire_leases_soon(load_settings(redis_url="unix:///nowhere/redis.sock"), "worker-1")
+    release_leases_soon(load_settings(redis_url="unix:///nowhere/redis.sock"), "worker-1")
     wait_until(lambda: "leases left to run out name=worker-1" in caplog.text, "the line in the log")

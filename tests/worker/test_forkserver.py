@@ -1,4 +1,4 @@
-"""Workers that are forked: the supervisor keeps all its promises, and outlives whatever happens to the nursery."""
+"""Workers that are forked: the supervisor keeps all its promises, and outlives whatever happens to the fork server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.child import Launch
-from rerank_worker.supervisor.forkserver_client import EX_UNKNOWN, Nursery, can_fork
+from rerank_worker.supervisor.forkserver_client import EX_UNKNOWN, ForkServer, can_fork
 from rerank_worker.supervisor.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
 from rerank_worker.supervisor.wakeup import Wakeup
 from support.supervised import QUICK, Children, lives, poll_until, roll_all
@@ -44,7 +44,7 @@ def supervised(settings: Settings, children: Children) -> Start:
         return Supervisor(
             processes=processes,
             command=children.command(command),
-            nursery_command=children.nursery(mode),
+            forkserver_command=children.forkserver(mode),
             **given,
         )
 
@@ -65,7 +65,7 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: C
     wait_until(lambda: not any(map(lives, children.started())), "all children end")
 
 
-def nursery_of(supervisor: Supervisor) -> psutil.Process:
+def forkserver_of(supervisor: Supervisor) -> psutil.Process:
     """Return the parent of all processes of a supervisor."""
     parents = {psutil.Process(pid).ppid() for pid in supervisor.pids()}
     assert len(parents) == 1
@@ -88,17 +88,17 @@ class TestStart:
             poll_until(supervisor, lambda: len(supervisor.pids()) == 3 == len(children.started()), "three children")
             pids = supervisor.pids()
             environs = [children.started()[pid] for pid in pids]
-            assert nursery_of(supervisor).ppid() == os.getpid()
+            assert forkserver_of(supervisor).ppid() == os.getpid()
             assert [os.getpgid(pid) for pid in pids] == pids
         assert [environ["FLEET_WORKER_CORE"] for environ in environs] == ["4", "9", "11"]
         assert len({environ["FLEET_WORKER_NAME"] for environ in environs}) == 3
         assert all(environ["OMP_NUM_THREADS"] == "1" for environ in environs)
         assert children.noted("drained") == set(pids)
 
-    def test_a_child_keeps_no_descriptor_of_the_others_or_of_the_nursery(
+    def test_a_child_keeps_no_descriptor_of_the_others_or_of_the_forkserver(
         self, children: Children, supervised: Start
     ) -> None:
-        """One that did would hide the nursery's death from the supervisor."""
+        """One that did would hide the fork server's death from the supervisor."""
         with supervised(processes=3) as supervisor:
             poll_until_started(supervisor, children, 3)
             last = supervisor.pids()[2]
@@ -119,7 +119,7 @@ class TestStart:
             assert len(supervisor.pids()) == 2
             assert {psutil.Process(pid).ppid() for pid in supervisor.pids()} == {os.getpid()}
             poll_until_started(supervisor, children, 2)
-        assert not children.noted("nursery")
+        assert not children.noted("forkserver")
 
     def test_the_runtime_reports_nothing_to_its_makers_unless_the_operator_says_so(self) -> None:
         """It does so from a thread, with which nothing can be forked."""
@@ -134,10 +134,10 @@ class TestStart:
         monkeypatch.setattr(os, "pidfd_open", refuse)
         assert not can_fork(load_settings())
 
-    def test_a_nursery_with_threads_forks_nothing_and_each_is_started_afresh(
+    def test_a_forkserver_with_threads_forks_nothing_and_each_is_started_afresh(
         self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level("INFO", "rerank_worker"), supervised("nursery-threads") as supervisor:
+        with caplog.at_level("INFO", "rerank_worker"), supervised("forkserver-threads") as supervisor:
             poll_until(supervisor, lambda: len(supervisor.pids()) == 2, "two children")
             assert {psutil.Process(pid).ppid() for pid in supervisor.pids()} == {os.getpid()}
             poll_until_started(supervisor, children, 2)
@@ -145,27 +145,27 @@ class TestStart:
             poll_until_started(supervisor, children, 3)
             # That it could not fork is nobody's death.
             assert supervisor.restarts == 1
-        assert len(children.noted("nursery")) == 1
-        assert caplog.text.count("each is started afresh") == 1
+        assert len(children.noted("forkserver")) == 1
+        assert caplog.text.count("workers share no memory") == 1
 
 
 class TestDeath:
-    def test_one_that_is_killed_is_replaced_from_the_same_nursery(
+    def test_one_that_is_killed_is_replaced_from_the_same_forkserver(
         self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level("INFO", "rerank_worker"), supervised() as supervisor:
             poll_until_started(supervisor, children, 2)
             victim, other = supervisor.pids()
-            nursery = nursery_of(supervisor)
+            forkserver = forkserver_of(supervisor)
             os.kill(victim, signal.SIGKILL)
             while supervisor.restarts == 0:
                 supervisor.poll(None)  # would sleep for ever if nothing woke it
             poll_until_started(supervisor, children, 3)
             assert other in supervisor.pids()
             assert victim not in supervisor.pids()
-            assert nursery_of(supervisor) == nursery
+            assert forkserver_of(supervisor) == forkserver
         assert f"pid={victim} code=-9 " in caplog.text
-        assert len(children.noted("nursery")) == 1
+        assert len(children.noted("forkserver")) == 1
 
     def test_its_status_is_told(self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture) -> None:
         with (
@@ -184,34 +184,34 @@ class TestDeath:
         assert supervisor.restarts == 0
         assert supervisor.stop() == EX_CONFIG
 
-    def test_a_nursery_that_refuses_ends_all_with_78(self, children: Children, supervised: Start) -> None:
-        supervisor = supervised("nursery-refuses")
+    def test_a_forkserver_that_refuses_ends_all_with_78(self, children: Children, supervised: Start) -> None:
+        supervisor = supervised("forkserver-refuses")
         supervisor.start()
         wait_until(lambda: supervisor.poll(0.01) is not None, "the end")
         assert supervisor.stop() == EX_CONFIG
         assert not children.started()
 
-    def test_a_nursery_that_dies_before_it_forks_is_started_again_but_ever_later(
+    def test_a_forkserver_that_dies_before_it_forks_is_started_again_but_ever_later(
         self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level("INFO", "rerank_worker"), supervised("nursery-dies", processes=1) as supervisor:
+        with caplog.at_level("INFO", "rerank_worker"), supervised("forkserver-dies", processes=1) as supervisor:
             poll_until(supervisor, lambda: supervisor.restarts == 3, "three deaths")
             (children.directory / "well").touch()
             poll_until_started(supervisor, children, 1)
-        assert "nursery ended pid=" in caplog.text
+        assert "fork server ended pid=" in caplog.text
         deaths = [record.getMessage() for record in caplog.records if "worker died" in record.getMessage()]
         assert [float(death.rpartition("=")[2]) for death in deaths[:3]] == [0.01, 0.02, 0.04]
         assert all("pid=None code=3 " in death for death in deaths)
 
 
-class TestNurseryKilled:
+class TestForkServerKilled:
     def test_its_processes_go_on_and_later_ones_come_from_another(
         self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level("INFO", "rerank_worker"), supervised(processes=3) as supervisor:
             poll_until_started(supervisor, children, 3)
             before = supervisor.pids()
-            first = nursery_of(supervisor)
+            first = forkserver_of(supervisor)
             first.kill()
             poll_until(supervisor, lambda: not first.is_running(), "it is reaped")
             assert supervisor.pids() == before
@@ -222,9 +222,9 @@ class TestNurseryKilled:
             poll_until_started(supervisor, children, 4)
             assert set(before[1:]) < set(supervisor.pids())
             assert supervisor.restarts == 1
-        assert f"nursery ended pid={first.pid} code=-9" in caplog.text
+        assert f"fork server ended pid={first.pid} code=-9" in caplog.text
         assert f"pid={before[0]} code={EX_UNKNOWN} " in caplog.text
-        assert len(children.noted("nursery")) == 2
+        assert len(children.noted("forkserver")) == 2
         assert children.noted("drained") == set(children.started()) - {before[0]}
 
     def test_its_processes_drain_and_are_waited_for(self, children: Children, supervised: Start) -> None:
@@ -232,7 +232,7 @@ class TestNurseryKilled:
         supervisor.start()
         poll_until_started(supervisor, children, 2)
         pids = set(supervisor.pids())
-        nursery_of(supervisor).kill()
+        forkserver_of(supervisor).kill()
         assert supervisor.stop() == EX_OK
         assert children.noted("drained") == pids
         assert not any(map(lives, pids))
@@ -241,27 +241,27 @@ class TestNurseryKilled:
         supervisor = supervised("stubborn", settings=load_settings(grace_s=0.5))
         supervisor.start()
         poll_until_started(supervisor, children, 2)
-        nursery_of(supervisor).kill()
+        forkserver_of(supervisor).kill()
         assert supervisor.stop() == EX_KILLED
         assert len(children.told()) == 2
 
     def test_while_it_loads_another_is_started(self, children: Children, supervised: Start) -> None:
-        with supervised("nursery-loads") as supervisor:
-            poll_until(supervisor, lambda: children.noted("nursery"), "a nursery")
-            (pid,) = children.noted("nursery")
+        with supervised("forkserver-loads") as supervisor:
+            poll_until(supervisor, lambda: children.noted("forkserver"), "a fork server")
+            (pid,) = children.noted("forkserver")
             os.kill(pid, signal.SIGKILL)
-            poll_until(supervisor, lambda: len(children.noted("nursery")) == 2, "another nursery")
+            poll_until(supervisor, lambda: len(children.noted("forkserver")) == 2, "another fork server")
             assert supervisor.pids() == []
             (children.directory / "loaded").touch()
             poll_until_started(supervisor, children, 2)
 
     def test_while_it_forks_nobody_is_lost(self, children: Children, supervised: Start) -> None:
         """The process that was just made is met although its parent could not tell of it; the other one is replaced."""
-        with supervised("nursery-dies-forking") as supervisor:
+        with supervised("forkserver-dies-forking") as supervisor:
             poll_until_started(supervisor, children, 2)
             parents = {psutil.Process(pid).ppid() for pid in supervisor.pids()}
             assert len(parents) == 2
-            assert len(children.noted("nursery")) == 2
+            assert len(children.noted("forkserver")) == 2
             assert set(supervisor.pids()) == set(children.started())
             assert supervisor.restarts == 1
 
@@ -283,19 +283,19 @@ class TestStop:
         assert supervisor.stop() == EX_KILLED
 
     @pytest.mark.parametrize(("how", "status"), [("drain", EX_OK), ("kill", EX_KILLED)])
-    def test_a_nursery_that_still_loads_is_not_waited_for(
+    def test_a_forkserver_that_still_loads_is_not_waited_for(
         self, children: Children, supervised: Start, how: str, status: int
     ) -> None:
-        supervisor = supervised("nursery-loads", settings=load_settings(grace_s=3600))
+        supervisor = supervised("forkserver-loads", settings=load_settings(grace_s=3600))
         supervisor.start()
-        poll_until(supervisor, lambda: children.noted("nursery"), "a nursery")
+        poll_until(supervisor, lambda: children.noted("forkserver"), "a fork server")
         getattr(supervisor, how)()
         wait_until(lambda: supervisor.poll(0.01) is not None, "the end")
         assert supervisor.stop() == status
         assert not children.started()
 
-    def test_while_a_nursery_loads_the_supervisor_sleeps(self, children: Children, supervised: Start) -> None:
-        with supervised("nursery-loads") as supervisor:
+    def test_while_a_forkserver_loads_the_supervisor_sleeps(self, children: Children, supervised: Start) -> None:
+        with supervised("forkserver-loads") as supervisor:
             supervisor.poll()
             assert supervisor._sleep_s(None) is None
 
@@ -303,16 +303,18 @@ class TestStop:
     def test_a_process_that_is_told_to_end_before_it_lives_ends_as_soon_as_it_does(
         self, children: Children, signum: signal.Signals
     ) -> None:
-        """The nursery is not ended for it where it has others to tell of."""
+        """The fork server is not ended for it where it has others to tell of."""
         pipe, wakeup = os.pipe(), Wakeup()
-        nursery = Nursery(children.nursery(), os.environ | {"FLEET_PARENT_FD": str(pipe[0])}, [pipe[0]], wakeup)
-        first = nursery.fork({})
+        forkserver = ForkServer(
+            children.forkserver(), os.environ | {"FLEET_PARENT_FD": str(pipe[0])}, [pipe[0]], wakeup
+        )
+        first = forkserver.fork({})
         assert first is not None
         wait_until(lambda: first.poll() is None and first.pid, "a process")
         parent = psutil.Process(first.pid).parent()
         assert parent is not None
         parent.suspend()
-        second = nursery.fork({})
+        second = forkserver.fork({})
         assert second is not None
         second.send_signal(signum)
         parent.resume()
@@ -321,29 +323,29 @@ class TestStop:
         assert second.poll() in (-signum, 0)
         first.kill()
         assert wait_until(first.poll, "the end of the other") == -signal.SIGKILL
-        nursery.close()
+        forkserver.close()
         wakeup.close()
         for fd in pipe:
             os.close(fd)
 
 
 class TestRoll:
-    def test_all_are_replaced_one_by_one_from_a_nursery_that_loads_anew(
+    def test_all_are_replaced_one_by_one_from_a_forkserver_that_loads_anew(
         self, children: Children, supervised: Start
     ) -> None:
         with supervised(processes=3) as supervisor:
             poll_until_started(supervisor, children, 3)
-            old = nursery_of(supervisor)
+            old = forkserver_of(supervisor)
             before, fewest = roll_all(supervisor, children)
             assert fewest >= 2
             assert not before & set(supervisor.pids())
             assert supervisor.restarts == 0
-            assert nursery_of(supervisor) != old
-            poll_until(supervisor, lambda: not old.is_running(), "the old nursery ends")
+            assert forkserver_of(supervisor) != old
+            poll_until(supervisor, lambda: not old.is_running(), "the old fork server ends")
         assert children.noted("drained") >= before
-        assert len(children.noted("nursery")) == 2
+        assert len(children.noted("forkserver")) == 2
 
-    def test_statuses_of_the_old_nursery_s_processes_are_still_told(
+    def test_statuses_of_the_old_forkserver_s_processes_are_still_told(
         self, children: Children, supervised: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level("INFO", "rerank_worker"), supervised(settle_s=3600) as supervisor:
@@ -354,4 +356,4 @@ class TestRoll:
             os.kill(victim, signal.SIGKILL)
             poll_until_started(supervisor, children, 3)
         assert f"pid={victim} code=-9 " in caplog.text
-        assert len(children.noted("nursery")) == 2
+        assert len(children.noted("forkserver")) == 2

@@ -21,7 +21,7 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not can_fork(load_settings()), reason="processes are forked on Linux only")
 
-# PR_SET_CHILD_SUBREAPER makes it what process 1 of a container is: the heir of a nursery's children.
+# PR_SET_CHILD_SUBREAPER makes it what process 1 of a container is: the heir of a fork server's children.
 PROGRAM = """
 import ctypes, logging, sys
 from rerank_shared.settings import load_settings
@@ -35,7 +35,7 @@ logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 children = Children(Path(directory))
 sys.exit(
     Supervisor(
-        load_settings(), 2, command=children.command(), nursery_command=children.nursery(mode), policy=QUICK
+        load_settings(), 2, command=children.command(), forkserver_command=children.forkserver(mode), policy=QUICK
     ).run()
 )
 """
@@ -76,7 +76,7 @@ def test_a_signal_drains_all(program: Any, children: Children) -> None:
     assert children.noted("drained") == set(children.started())
     assert sorted(line.split(" name=")[0].split(" pid=")[0] for line in log.splitlines()) == [
         "draining workers=2 grace_s=20",
-        "nursery started",
+        "fork server started",
         *["worker ended"] * 2,
         *["worker started"] * 2,
     ]
@@ -85,18 +85,18 @@ def test_a_signal_drains_all(program: Any, children: Children) -> None:
 @pytest.mark.parametrize("mode", ["good", "stubborn"])
 def test_nothing_outlives_a_killed_supervisor(program: Any, children: Children, mode: str) -> None:
     process = program(mode=mode)
-    (nursery,) = children.noted("nursery")
+    (forkserver,) = children.noted("forkserver")
     process.kill()
     wait_until(lambda: children.noted("orphaned") == set(children.started()), "both children noticed")
-    wait_until(lambda: not any(map(lives, [*children.started(), nursery])), "all ended")
+    wait_until(lambda: not any(map(lives, [*children.started(), forkserver])), "all ended")
 
 
 def test_where_the_supervisor_inherits_orphans_it_reaps_them_and_knows_their_status(
     program: Any, children: Children
 ) -> None:
     process = program("inherits")
-    (nursery,) = children.noted("nursery")
-    os.kill(nursery, signal.SIGKILL)
+    (forkserver,) = children.noted("forkserver")
+    os.kill(forkserver, signal.SIGKILL)
     before = children.started()
     victim = min(before)
     wait_until(lambda: psutil.Process(victim).ppid() == process.pid, "it is inherited")
