@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from rerank_producer._dispatch.collect import collect, status
-from rerank_producer._dispatch.pipeline import Flow
+from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.per_process import PerProcess
@@ -29,7 +29,7 @@ class AsyncRerankClient:
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
-        self._flow = Flow(self.settings)
+        self._pipeline = RequestPipeline(self.settings)
         self._loops = PerProcess(lambda: _Loops(self.settings))
 
     async def rerank(
@@ -54,7 +54,7 @@ class AsyncRerankClient:
         options = request_options(
             top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
         )
-        return await self._flow.rerank(self._loops.get().port(), query, given, options, partial=partial)
+        return await self._pipeline.rerank(self._loops.get().port(), query, given, options, partial=partial)
 
     async def submit(
         self,
@@ -77,7 +77,7 @@ class AsyncRerankClient:
         options = request_options(
             top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
         )
-        return RerankHandle(await self._flow.submit(self._loops.get().port(), query, given, options))
+        return RerankHandle(await self._pipeline.submit(self._loops.get().port(), query, given, options))
 
     async def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
@@ -86,16 +86,16 @@ class AsyncRerankClient:
 
         A caller that is cancelled leaves the request as it is, to be collected later.
         """
-        port, keys, clock = self._loops.get().port(), self._flow.keys, self._flow.clock
+        port, keys, clock = self._loops.get().port(), self._pipeline.keys, self._pipeline.clock
         return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return how a submitted request stands; see RerankClient.status."""
-        return await status(self._loops.get().port(), self._flow.keys, self._flow.clock, str(handle))
+        return await status(self._loops.get().port(), self._pipeline.keys, self._pipeline.clock, str(handle))
 
     async def model_info(self, model: str | None = None) -> ModelInfo:
         """Return what the fleet serves under a model's name; see RerankClient.model_info."""
-        return await self._flow.model_info(self._loops.get().port(), model)
+        return await self._pipeline.model_info(self._loops.get().port(), model)
 
     async def cancel(self, handle: RerankHandle | str) -> None:
         """Tell all live workers to drop a job; see RerankClient.cancel."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from rerank_producer._dispatch.collect import collect, status
-from rerank_producer._dispatch.pipeline import Flow
+from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import drive
@@ -27,7 +27,7 @@ class RerankClient:
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
-        self._flow = Flow(self.settings)
+        self._pipeline = RequestPipeline(self.settings)
         self._port = PerProcess(lambda: BlockingPort(self.settings))
 
     def rerank(
@@ -70,7 +70,7 @@ class RerankClient:
         options = request_options(
             top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
         )
-        return drive(self._flow.rerank(self._port.get(), query, given, options, partial=partial))
+        return drive(self._pipeline.rerank(self._port.get(), query, given, options, partial=partial))
 
     def submit(
         self,
@@ -98,7 +98,7 @@ class RerankClient:
         options = request_options(
             top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
         )
-        return RerankHandle(drive(self._flow.submit(self._port.get(), query, given, options)))
+        return RerankHandle(drive(self._pipeline.submit(self._port.get(), query, given, options)))
 
     def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
@@ -113,7 +113,7 @@ class RerankClient:
         worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
-        keys, clock = self._flow.keys, self._flow.clock
+        keys, clock = self._pipeline.keys, self._pipeline.clock
         return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
@@ -121,7 +121,7 @@ class RerankClient:
 
         Raises JobLost if nothing is known of it, QueueUnavailable; WireError where another release wrote it.
         """
-        return drive(status(self._port.get(), self._flow.keys, self._flow.clock, str(handle)))
+        return drive(status(self._port.get(), self._pipeline.keys, self._pipeline.clock, str(handle)))
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """Return what the fleet serves under a model's name, by default that of the settings; remembered for seconds.
@@ -129,7 +129,7 @@ class RerankClient:
         While no worker has announced itself all but the name is None. Raises UnknownModel, QueueUnavailable; WireError
         where another release has announced it.
         """
-        return drive(self._flow.model_info(self._port.get(), model))
+        return drive(self._pipeline.model_info(self._port.get(), model))
 
     def cancel(self, handle: RerankHandle | str) -> None:
         """Tell all live workers to drop a job; who waits for it gets JobRevoked. Raises QueueUnavailable.

@@ -4,9 +4,9 @@ name for metrics, logs and other languages.
 RerankError
 ├── InvalidRequest            the request itself is wrong; sending it again cannot help
 │   └── UnknownModel          no worker serves the model that was asked for
-├── Overloaded                refused at the door: the fleet could not have answered before the deadline
+├── Overloaded                refused by admission: the fleet could not have answered before the deadline
 ├── DeadlineExceeded          the answer did not come in time
-│   └── DeadlineTooShort      refused at the door: an idle fleet could not have kept it either
+│   └── DeadlineTooShort      refused by admission: an idle fleet could not have kept it either
 ├── JobRevoked                the job was cancelled before it was scored
 ├── JobLost                   the job's text or record is gone, so it can't be answered any more
 ├── ScoringFailed             the model could not score a pair of this request

@@ -1,6 +1,6 @@
-"""What the fleet says of itself in Redis: artefacts served, workers alive, work waiting, seconds until it is done.
+"""The fleet's state in Redis: models served, workers alive, the backlog, and the seconds until it is done.
 
-Workers write (announce, beat, share_cost), anyone reads.
+Workers write it (announce, beat, share_cost); clients, gateways and commands read it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import UnknownModel
 from rerank_shared.keys import (
-    ARTEFACT_TTL_S,
     COST_TTL_S,
     HEARTBEAT_TTL_S,
+    IDENTITY_TTL_S,
     JOB_CLASSES,
     JobClass,
     Keys,
 )
-from rerank_shared.queue.backlog import ask_entries, read_entries, total
+from rerank_shared.queue.backlog import ask_backlog, read_backlog, total
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 
-def announce(pipe: Any, keys: Keys, artefact: Artefact, now: float, alias: str | None = None) -> None:
-    """Queue the announcement of a served artefact on a pipeline; `now` is epoch seconds.
+def announce(pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, alias: str | None = None) -> None:
+    """Queue on a pipeline the announcement of the scoring identity that a worker serves; `now` is epoch seconds.
 
     `alias` is a second name that requests may ask for it by: what the operator's settings call it.
     """
-    for name in {artefact.model, alias or artefact.model}:
-        pipe.set(keys.artefact(name), wire.encode_artefact(artefact), ex=ARTEFACT_TTL_S)
-        pipe.zadd(keys.models, {name: now + ARTEFACT_TTL_S})
+    for name in {identity.model, alias or identity.model}:
+        pipe.set(keys.identity(name), wire.encode_identity(identity), ex=IDENTITY_TTL_S)
+        pipe.zadd(keys.models, {name: now + IDENTITY_TTL_S})
 
 
 def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
@@ -45,14 +45,14 @@ def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
 
 
 def share_cost(pipe: Any, keys: Keys, names: Iterable[str], field: str, parameters: CostParameters) -> None:
-    """Queue on a pipeline what running costs, under each name of the model; `field` is `cost_field` of who measured."""
+    """Queue on a pipeline the measured cost under each name of the model; `field` is the `cost_field` of the worker."""
     for name in names:
         pipe.hset(keys.cost(name), field, wire.encode_cost(parameters))
         pipe.expire(keys.cost(name), COST_TTL_S)
 
 
 def cost_field(precision: str, host: str) -> str:
-    """Return whose measurement of a model's cost it is: processes of one host and precision share one."""
+    """Return the field of a measured cost: processes of one host and precision share one."""
     return f"{precision}|{host}"
 
 
@@ -62,47 +62,48 @@ def read_costs(record: Mapping[bytes, bytes]) -> dict[str, CostParameters]:
 
 
 def typical(costs: Mapping[str, CostParameters]) -> CostParameters | None:
-    """Return the parameters of the middle one by seconds a token, None without any: a fleet's hosts may differ."""
+    """Return the cost of the median host by seconds a token, None without any: a fleet's hosts may differ."""
     ordered = sorted(costs.values(), key=lambda cost: cost.token_s)
     return ordered[len(ordered) // 2] if ordered else None
 
 
-def retire(pipe: Any, keys: Keys, worker_id: str) -> None:
-    """Queue a worker's farewell on a pipeline, so that nobody waits for its heartbeat to run out."""
+def deregister(pipe: Any, keys: Keys, worker_id: str) -> None:
+    """Queue on a pipeline the end of a worker's heartbeat, which would otherwise count until it runs out."""
     end(pipe, keys, keys.worker(worker_id))
     pipe.zrem(keys.workers, worker_id)
 
 
-def read_artefact(values: list[Any], model: str) -> Artefact | None:
-    """Return the artefact served under `model` from the answers to `ask_artefact`, None if nothing is announced, or if
-    a full server has evicted the announcement, which its workers soon repeat.
+def read_identity(values: list[Any], model: str) -> ScoringIdentity | None:
+    """Return the identity served under `model` from the answers to `ask_identity`; None if no model is announced.
+
+    None too if a full server has evicted the announcement, which the workers soon repeat.
 
     Raises UnknownModel when the fleet serves other models and not this one.
     """
     record, served = values
     if record is not None:
-        return wire.decode_artefact(record)
+        return wire.decode_identity(record)
     if served and model.encode() not in served:
         names = ", ".join(sorted(name.decode() for name in served))
         raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {names}; ask for one of these")
     return None
 
 
-def ask_artefact(pipe: Any, keys: Keys, model: str, now: float) -> None:
-    """Queue on a pipeline the two questions that `read_artefact` reads the answers of."""
-    pipe.get(keys.artefact(model))
+def ask_identity(pipe: Any, keys: Keys, model: str, now: float) -> None:
+    """Queue on a pipeline the two commands whose answers `read_identity` reads."""
+    pipe.get(keys.identity(model))
     pipe.zrangebyscore(keys.models, now, "+inf")
 
 
-#: What `ask_state` queues: workers, cost, the length of each queue, and two questions to each class's ledger.
+#: The answers to `ask_state`: workers, cost, the length of each queue, and two for the backlog of each class.
 STATE_ANSWERS = 2 + 3 * len(JOB_CLASSES)
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Work of one class that is not answered yet. `queued_jobs` lie on the queue; the rest of `jobs` is held.
+    """The backlog of one class. `queued_jobs` of its `jobs` wait on the queue; workers have the others.
 
-    `oldest_at` is when the job that has waited longest was enqueued, in epoch seconds; None without one that says so.
+    `oldest_at` is when the oldest job was enqueued, in epoch seconds; None where no job says so.
     """
 
     jobs: int
@@ -111,7 +112,7 @@ class Backlog:
     oldest_at: float | None = None
 
     def oldest_age_s(self, now: float) -> float | None:
-        """Return how long the oldest job has waited, None without any."""
+        """Return the age of the oldest job in seconds, None without any."""
         return None if self.oldest_at is None else max(0.0, now - self.oldest_at)
 
     @property
@@ -121,13 +122,13 @@ class Backlog:
 
     @property
     def held_jobs(self) -> int:
-        """Jobs that worker processes have taken and not answered."""
+        """Jobs that workers have taken and not answered."""
         return max(0, self.jobs - self.queued_jobs)
 
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """The fleet at one moment. `cost` is what running costs one process, None while none has measured it."""
+    """The fleet at one moment. `cost` is that of one process, None while no worker has measured it."""
 
     workers: tuple[Heartbeat, ...]
     backlog: dict[JobClass, Backlog]
@@ -135,16 +136,16 @@ class FleetState:
 
     @property
     def tokens_per_s(self) -> float:
-        """Measured rate of all live processes together."""
+        """Measured tokens a second of all live processes together."""
         return sum(worker.tokens_per_s for worker in self.workers)
 
     @property
     def predicted_drain_s(self) -> float:
-        """Seconds until everything that waits is done. With no process alive: what one would need; inf if unknown."""
+        """Seconds until the backlog is done; with no process alive, by one process. inf while the cost is unknown."""
         return self.drain_s(*JOB_CLASSES)
 
     def drain_s(self, *job_classes: JobClass) -> float:
-        """Return the same for the work of these classes alone."""
+        """Return the same for the backlog of these classes alone."""
         work = sum((self.backlog[job_class].work for job_class in job_classes), Work())
         if work == Work():
             return 0.0
@@ -157,18 +158,18 @@ def ask_state(pipe: Any, keys: Keys, model: str, now: float) -> None:
     pipe.hgetall(keys.cost(model))
     for job_class in JOB_CLASSES:
         pipe.llen(keys.queue_list(job_class))
-    ask_entries(pipe, keys, now)
+    ask_backlog(pipe, keys, now)
 
 
 def heartbeat_keys(keys: Keys, answers: Sequence[Any]) -> list[str]:
-    """Return what the second round trip reads, by MGET, from the answers to `ask_state`; nothing if nobody lives."""
+    """Return the keys that the second round trip reads by MGET; `answers` are those to `ask_state`."""
     return [keys.worker(name.decode()) for name in answers[0]]
 
 
 def state_of(answers: Sequence[Any], records: Iterable[bytes | None]) -> FleetState:
     """Return the state from the answers to `ask_state` and the records under `heartbeat_keys`."""
     _, costs, *rest = answers
-    entries = read_entries(list(rest[len(JOB_CLASSES) :]))
+    entries = read_backlog(list(rest[len(JOB_CLASSES) :]))
     backlog: dict[JobClass, Backlog] = {}
     for job_class, queued in zip(JOB_CLASSES, rest, strict=False):
         mine = [entry for entry in entries if entry.job_class == job_class]
@@ -179,7 +180,7 @@ def state_of(answers: Sequence[Any], records: Iterable[bytes | None]) -> FleetSt
 
 
 def read_state(client: Any, keys: Keys, model: str, now: float) -> FleetState:
-    """Ask Redis for the state of the fleet; two round trips, linear in the jobs that wait."""
+    """Read the state of the fleet: two round trips, linear in the size of the backlog."""
     pipe = client.pipeline(transaction=False)
     ask_state(pipe, keys, model, now)
     answers = pipe.execute()

@@ -1,9 +1,9 @@
 """The only place that spells a Redis key. Each method names the key's type, its owner and its life-time.
 
-Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever. Those
-with a life-time in Redis may be evicted by a full server, and nothing is lost with them: scores are computed again, the
-rest is written anew. What a job needs has none: it belongs to a queue, which is deleted when it is empty, or it stands
-in `lifetimes`, by which every sweep of the queue ends it.
+Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever. A
+full server may evict the keys that have a life-time in Redis; nothing is lost with them, since scores are computed
+again and the others are written again. The keys that a job needs have no life-time in Redis: they belong to a queue,
+which is deleted when it is empty, or they stand in `lifetimes`, by which every sweep of the queue ends them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 JobClass = Literal["interactive", "bulk"]
 JOB_CLASSES: tuple[JobClass, ...] = ("interactive", "bulk")
-#: Who may find a cached score: whoever asks the fleet for the same pair, or its own tenant alone.
+#: Who may read a cached score: every caller that asks for the same pair, or its own tenant alone.
 CacheScope = Literal["fleet", "tenant"]
 CACHE_SCOPES: tuple[CacheScope, ...] = ("fleet", "tenant")
 
@@ -34,13 +34,13 @@ class Keys:
         return f"jobs.{job_class}"
 
     def queue_list(self, job_class: JobClass) -> str:
-        """List; the queue; until consumed. `queue()` as it stands in Redis: the bell, one element a waiting job, on
-        which consumers block. A plain Celery sender puts whole messages here; the consumer that pops one files it."""
+        """List; the queue; until consumed. `queue()` as it stands in Redis: wake-ups, one a waiting job, on which
+        consumers block. A plain Celery sender puts whole messages here; the consumer that pops one files it."""
         return self.prefix + self.queue(job_class)
 
     def waiting(self, job_class: JobClass) -> str:
-        """Hash, delivery tag -> `deliveries|message`; the queue; until consumed. Jobs that no worker has taken, and how
-        often each was taken before."""
+        """Hash, delivery tag -> `deliveries|message`; the queue; until consumed. Waiting jobs, and how often each was
+        taken before."""
         return f"{self.prefix}waiting:{job_class}"
 
     def order(self, job_class: JobClass, tenant: str) -> str:
@@ -48,8 +48,8 @@ class Keys:
         return f"{self.prefix}order:{job_class}:{tenant}"
 
     def served(self, job_class: JobClass) -> str:
-        """Sorted set, member = tenant, score = tokens served; the queue; `FAIR_TTL_S` after the last job was taken. Who
-        has jobs waiting is in it."""
+        """Sorted set, member = tenant, score = tokens served; the queue; `FAIR_TTL_S` after the last job was taken.
+        Every tenant with waiting jobs is in it."""
         return f"{self.prefix}served:{job_class}"
 
     @property
@@ -72,7 +72,7 @@ class Keys:
         return f"{self.prefix}leases"
 
     @property
-    def holders(self) -> str:
+    def lease_owners(self) -> str:
         """Hash, delivery tag -> id of the worker that took it; the queue; until acknowledged."""
         return f"{self.prefix}holders"
 
@@ -83,7 +83,7 @@ class Keys:
     @property
     def dead(self) -> str:
         """Hash, job id -> its record; the queue; until a sweep finds it older than `DEAD_TTL_S`, or more than
-        `DEAD_MAX`. Jobs set aside as poison."""
+        `DEAD_MAX`. The dead letters."""
         return f"{self.prefix}dead"
 
     @property
@@ -92,16 +92,15 @@ class Keys:
         return f"{self.prefix}dead_index"
 
     def result(self, job_id: str) -> str:
-        """String; the worker; `result_ttl_s`, by `lifetimes`. A job's outcome. Also the channel on which it is
-        announced."""
+        """String; the worker; `result_ttl_s`, by `lifetimes`. A job's outcome. Also the channel that announces it."""
         return f"{self.prefix}celery-task-meta-{job_id}"
 
     def reply(self, client_id: str) -> str:
-        """Channel, no key; a client process; while it is subscribed. Outcomes of that client's jobs."""
+        """Channel, no key; a client process; while it is subscribed. The outcomes of that client's jobs."""
         return f"{self.prefix}reply:{client_id}"
 
     def is_reply(self, channel: str | None) -> bool:
-        """Whether a message's `reply_to` is such a channel; plain Celery callers send one of their own that is not."""
+        """Whether a message's `reply_to` is such a channel; that of a plain Celery caller is not."""
         return channel is not None and channel.startswith(self.reply(""))
 
     def text(self, job_id: str) -> str:
@@ -116,11 +115,11 @@ class Keys:
 
     @property
     def lifetimes(self) -> str:
-        """Sorted set, member = a key, score = when it ends, by the server's clock; who writes the key; until then."""
+        """Sorted set, member = a key, score = when it ends, by the server's clock; the key's writer; until then."""
         return f"{self.prefix}lifetimes"
 
-    def ledger(self, job_class: JobClass) -> str:
-        """Sorted set, member by `ledger_member`, score = when it stops counting; clients add, workers remove."""
+    def backlog(self, job_class: JobClass) -> str:
+        """Sorted set, member by `backlog_member`, score = when it stops counting; clients add, workers remove."""
         return f"{self.prefix}ledger:{job_class}"
 
     def score(self, digest: bytes) -> bytes:
@@ -143,7 +142,7 @@ class Keys:
 
     def bucket(self, key_id: str) -> str:
         """Hash level, at; gateways; until it is full again, which an absent one is. The tokens that an API key may
-        spend; `at` is when there were so many, by the server's clock."""
+        spend; `at` is when `level` was right, by the server's clock."""
         return f"{self.prefix}bucket:{key_id}"
 
     def latency(self, slot: int) -> str:
@@ -151,8 +150,8 @@ class Keys:
         answered in one slot of `LATENCY_SLOT_S` seconds; the slot is the server's epoch seconds divided by that."""
         return f"{self.prefix}latency:{slot}"
 
-    def artefact(self, model: str) -> str:
-        """String; workers; `ARTEFACT_TTL_S`. The artefact that is served under a model's name."""
+    def identity(self, model: str) -> str:
+        """String; workers; `IDENTITY_TTL_S`. The scoring identity that is served under a model's name."""
         return f"{self.prefix}artefact:{model}"
 
     @property
@@ -180,12 +179,12 @@ class Keys:
         return f"{self.prefix}_kombu.binding.celery.pidbox"
 
     def control_channel(self, db: int) -> str:
-        """Channel, subscribed to as a pattern; kombu. On it workers hear Celery's remote control, and so of
-        cancelled jobs."""
+        """Channel, subscribed to as a pattern; kombu. Celery's remote control, which tells workers of cancelled
+        jobs, uses it."""
         return f"{self.prefix}/{db}.celery.pidbox"
 
     def trial(self, name: str) -> str:
-        """String, and a channel; whoever looks whether a server will do; seconds. Nobody reads it."""
+        """String, and a channel; a check whether a server will do; seconds. Nothing reads it."""
         return f"{self.prefix}trial:{name}"
 
 
@@ -194,9 +193,9 @@ HEARTBEAT_INTERVAL_S = 1.0
 #: Five missed heartbeats: the process is dead, frozen or cut off.
 HEARTBEAT_TTL_S = 5
 #: Outlives its workers, so that cached requests are answered while a fleet restarts or is scaled to 0.
-ARTEFACT_TTL_S = 86_400
+IDENTITY_TTL_S = 86_400
 COST_TTL_S = 7 * 86_400
-#: How long a tenant that has nothing waiting is remembered as having been served.
+#: How long the tokens served to a tenant without waiting jobs are remembered.
 FAIR_TTL_S = 3_600
 DEATHS_TTL_S = 3_600
 LATENCY_SLOT_S = 10

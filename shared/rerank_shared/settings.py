@@ -183,8 +183,8 @@ class Settings(BaseSettings):
     max_deaths: int = Field(
         3,
         ge=1,
-        description="Workers that may die, or fall silent, with a job in hand before it is set aside as poison: its "
-        "caller is told, and `rerank-fleet dead list` shows it.",
+        description="Workers that may die, or fall silent, with a job in hand before it is set aside as a dead letter: "
+        "its caller gets JobPoisoned, and `rerank-fleet dead list` shows it.",
     )
     budget_tokens: int = Field(
         2_048,

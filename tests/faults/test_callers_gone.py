@@ -33,7 +33,7 @@ def test_job_of_a_killed_caller_is_dropped(start_fleet: StartFleet, settings: Se
         caller.kill()
     wait_until(lambda: fleet.held_jobs() == 0, "the job is dropped")
     wait_until(lambda: fleet.client.hlen(fleet.keys.unacked) == 0, "its message is acknowledged")
-    assert fleet.client.zcard(fleet.keys.ledger("interactive")) == 0
+    assert fleet.client.zcard(fleet.keys.backlog("interactive")) == 0
     assert fleet.client.keys(f"{fleet.keys.prefix}text:*") == []
 
 
@@ -70,7 +70,7 @@ def test_a_job_that_is_cancelled_while_it_is_queued_counts_as_work_no_longer(
         client.cancel(first)
         with pytest.raises(JobRevoked):
             client.collect(second, timeout_ms=20_000)
-    wait_until(lambda: fleet.client.zcard(fleet.keys.ledger("interactive")) == 0, "neither counts any more")
+    wait_until(lambda: fleet.client.zcard(fleet.keys.backlog("interactive")) == 0, "neither counts any more")
 
 
 def test_plain_celery_revoke_works_on_a_queued_job(start_fleet: StartFleet, settings: Settings) -> None:

@@ -74,7 +74,7 @@ def test_a_job_that_kills_every_worker_is_set_aside_and_its_caller_told(
         with pytest.raises(JobPoisoned, match=r"rerank-fleet dead retry"):
             client.collect(poison, timeout_ms=60_000)
         assert client.collect(good, timeout_ms=60_000).complete
-    assert fleet.client.zcard(fleet.keys.ledger("interactive")) == 0
+    assert fleet.client.zcard(fleet.keys.backlog("interactive")) == 0
 
 
 def test_a_clock_that_is_an_hour_off_is_no_fault(start_fleet: StartFleet, settings: Settings) -> None:

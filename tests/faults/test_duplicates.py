@@ -39,4 +39,4 @@ def test_two_deliveries_at_once_give_one_set_of_scores(start_fleet: StartFleet, 
     assert answers[0]["logits"] == answers[1]["logits"]
     assert answers[0]["complete"]
     wait_until(lambda: fleet.client.hlen(fleet.keys.unacked) == 0, "both messages are acknowledged")
-    assert fleet.client.zcard(fleet.keys.ledger("interactive")) == 0
+    assert fleet.client.zcard(fleet.keys.backlog("interactive")) == 0

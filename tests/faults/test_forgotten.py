@@ -122,7 +122,7 @@ def test_a_text_that_was_evicted_is_sent_again(start_fleet: StartFleet, settings
         wait_until(lambda: sum(server.delete(name) for name in server.keys(keys.text("*"))), "its text is evicted")
         start_fleet(refuse=False)
         assert pending.result(timeout=130).complete
-        wait_until(lambda: not server.zcard(keys.ledger("interactive")), "it counts as work no longer")
+        wait_until(lambda: not server.zcard(keys.backlog("interactive")), "it counts as work no longer")
 
 
 def test_the_text_of_a_submitted_job_is_nowhere_else(start_fleet: StartFleet, settings: Settings) -> None:

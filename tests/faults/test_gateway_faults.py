@@ -27,7 +27,7 @@ CROWD = 1_000
 
 
 def unanswered(fleet: TestFleet) -> int:
-    return int(fleet.client.zcard(Keys(fleet.settings.namespace).ledger("interactive")))
+    return int(fleet.client.zcard(Keys(fleet.settings.namespace).backlog("interactive")))
 
 
 def request(path: str, body: dict[str, Any]) -> bytes:
@@ -124,7 +124,7 @@ def test_an_overloaded_fleet_is_429_with_when_to_come_again(
         wait_until(lambda: fleet.state().cost, "a worker has shared what running costs")
         busy = {"query": "which rooms?", "documents": passages(9_000)}
         pending = pool.submit(http.post, "/v2/rerank", json=busy, headers={"x-rerank-deadline-ms": "20000"})
-        # By the ledger: the last heartbeat may still tell of the request before.
+        # By the backlog: the last heartbeat may still tell of the request before.
         wait_until(lambda: unanswered(fleet) > 0, "the fleet is busy")
         # Due after what runs, by its age, and before that has ended.
         later = {"query": "which rooms?", "documents": passages(10)}

@@ -24,7 +24,7 @@ from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import Backlog, FleetState
 from rerank_shared.keys import LATENCY_SLOT_S, JobClass, Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings
@@ -150,7 +150,7 @@ async def test_a_frame_tells_of_queues_workers_and_the_oldest_job(
     client.expire(keys.worker(BEAT.worker_id), 60)
     for job_id, age_s in (("a", 7.0), ("b", 42.0)):
         job = make_job(settings, "q", ["d"], job_id=job_id, enqueued_at=now - age_s, tokens=50, pairs=1)
-        pipe.zadd(keys.ledger("bulk"), {ledger_member(job): now + 60})
+        pipe.zadd(keys.backlog("bulk"), {backlog_member(job): now + 60})
     pipe.execute()
     frame = await Listener(open_live()).next()
     assert frame["status"] == "ok"

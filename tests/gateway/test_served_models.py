@@ -16,7 +16,7 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.models.naming import Naming
 from rerank_producer.gateway.models.served import REMEMBERED_S, ServedModels
 from rerank_shared import fleet
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, connect_async
@@ -40,16 +40,16 @@ class Fleet:
         self.client = connect(self.settings)
 
     def announce(self, model: str, *, alias: str | None = None, alive: bool = True) -> None:
-        artefact = Artefact(model, "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
+        identity = ScoringIdentity(model, "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
         pipe = self.client.pipeline()
-        fleet.announce(pipe, self.keys, artefact, time.time(), alias)
+        fleet.announce(pipe, self.keys, identity, time.time(), alias)
         if alive:
             beat = Heartbeat(model, model, "host", 1, None, time.time(), 0.0, 0, 0)
             fleet.beat(pipe, self.keys, beat, time.time())
         pipe.execute()
 
     def retire(self, model: str) -> None:
-        fleet.retire(self.client, self.keys, model)
+        fleet.deregister(self.client, self.keys, model)
 
     def later(self) -> None:
         self.now[0] += REMEMBERED_S
@@ -97,7 +97,7 @@ async def test_that_nothing_is_served_is_not_remembered_for_long(read: Fleet) ->
 
 async def test_what_another_release_wrote_does_not_hide_the_rest(read: Fleet) -> None:
     read.announce(A)
-    read.client.set(read.keys.artefact(B), b"\xff")
+    read.client.set(read.keys.identity(B), b"\xff")
     read.client.zadd(read.keys.models, {B: time.time() + 60})
     read.client.set(read.keys.worker("w"), b"\xff")
     read.client.zadd(read.keys.workers, {"w": time.time() + 60})

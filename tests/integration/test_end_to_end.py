@@ -154,7 +154,7 @@ def test_ids_of_another_tokenizer_are_refused_before_anything_is_sent(client: Re
         client.rerank("q", [document], tokenizer_digest="0" * 64)
     with pytest.raises(InvalidRequest, match="tokenizer_digest: missing"):
         client.submit("q", [document])
-    assert not fleet.client.exists(fleet.keys.ledger("interactive"))
+    assert not fleet.client.exists(fleet.keys.backlog("interactive"))
     with pytest.raises(InvalidRequest, match="the token id 99999 is not in the model's vocabulary"):
         client.rerank("q", [Document(token_ids=(99_999,))], tokenizer_digest=made_by)
 
@@ -275,7 +275,7 @@ def test_text_beside_the_queue_is_removed_when_answered(client: RerankClient, fl
     assert sum(map(len, documents)) > fleet.settings.inline_bytes
     assert client.rerank("which rooms?", documents).complete
     assert fleet.client.keys(f"{fleet.keys.prefix}text:*") == []
-    assert fleet.client.zcard(fleet.keys.ledger("interactive")) == 0
+    assert fleet.client.zcard(fleet.keys.backlog("interactive")) == 0
 
 
 def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> None:

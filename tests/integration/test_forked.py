@@ -61,7 +61,7 @@ def texts(requests: int) -> list[list[str]]:
 def direct(settings: Settings, requests: Sequence[Sequence[str]]) -> list[list[float]]:
     """The logits that an engine of this process gives, each pair in a run of its own."""
     model = load(settings)
-    encoded = [model.tokenizer.encode(QUERY, documents, model.artefact.max_length) for documents in requests]
+    encoded = [model.tokenizer.encode(QUERY, documents, model.identity.max_length) for documents in requests]
     return [[float(model.engine.score([pair])[0]) for pair in pairs] for pairs in encoded]
 
 

@@ -60,7 +60,7 @@ def test_an_urgent_job_gets_into_a_process_that_is_full_of_bulk(start_fleet: Sta
         client.submit("which rooms?", passages(1_500), job_class="bulk")
         wait_until(lambda: fleet.held_jobs() == 1, "the process holds the bulk job")
         assert client.rerank("a", passages(3)).complete
-        assert fleet.client.zcount(fleet.keys.ledger("bulk"), time.time(), "+inf") == 1
+        assert fleet.client.zcount(fleet.keys.backlog("bulk"), time.time(), "+inf") == 1
 
 
 def test_what_runs_cost_outlives_the_processes(start_fleet: StartFleet) -> None:

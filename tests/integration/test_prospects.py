@@ -56,8 +56,8 @@ def test_what_would_be_late_is_refused_at_once(start_fleet: StartFleet, settings
         assert cost is not None
         count = round(40 / cost.predict_s(Work.pair(75)))
         busy = pool.submit(busy_one.rerank, "which rooms?", passages(min(count, 9_000)), deadline_ms=20_000)
-        # By the ledger: the last heartbeat may still tell of the request before.
-        wait_until(lambda: fleet.client.zcard(fleet.keys.ledger("interactive")) == 1, "the fleet is busy")
+        # By the backlog: the last heartbeat may still tell of the request before.
+        wait_until(lambda: fleet.client.zcard(fleet.keys.backlog("interactive")) == 1, "the fleet is busy")
         with pytest.raises(Overloaded) as told:
             # Due after what runs, by its age, and before that has ended.
             client.rerank("which rooms?", passages(10), deadline_ms=25_000)

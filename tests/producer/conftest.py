@@ -58,9 +58,9 @@ class Echo:
 
     def write_cache(self, scores: dict[tuple[str, str], Score], max_length: int = 512, digest: str = "e" * 64) -> None:
         """Put scores of (query, text) into the cache, as a worker that ran them would."""
-        artefact = echo_worker.artefact_of(self.settings, digest)
+        identity = echo_worker.identity_of(self.settings, digest)
         writes = {
-            pair_digests(artefact, max_length, query, [text])[0]: score for (query, text), score in scores.items()
+            pair_digests(identity, max_length, query, [text])[0]: score for (query, text), score in scores.items()
         }
         pipe = self.client.pipeline(transaction=False)
         ScoreWrites(writes, 60).add_to(pipe, self.keys)

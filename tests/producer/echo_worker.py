@@ -3,7 +3,7 @@
 The query is words; those that it knows change what it does: `gate:NAME` waits until `open_gate` was called for that
 name, `fail` raises ScoringFailed, `crash` an exception of its own, `half` scores only the first half, `nan` scores with
 no number, `short` answers one score too few, `silent` never answers, `silent-once` answers from the second attempt on,
-`other` has another artefact. Started as a program, it serves the fleet of its environment.
+`other` has another identity. Started as a program, it serves the fleet of its environment.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from celery.signals import worker_ready
 
 from rerank_shared import fleet
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages
+from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Score, ScoringIdentity, Stages
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ScoringFailed
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.queue.backend import Completion
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.celery_app import TASK_NAME, make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
@@ -31,9 +31,9 @@ from rerank_shared.settings import Settings, load_settings
 GATE_S = 30
 
 
-def artefact_of(settings: Settings, digest: str = "e" * 64) -> Artefact:
+def identity_of(settings: Settings, digest: str = "e" * 64) -> ScoringIdentity:
     """Return what the echo worker says that it serves."""
-    return Artefact(settings.model, digest, "a" * 64, "echo", "pair", 512, "longest_first", "sigmoid")
+    return ScoringIdentity(settings.model, digest, "a" * 64, "echo", "pair", 512, "longest_first", "sigmoid")
 
 
 def logit(query: str, text: str) -> float:
@@ -54,10 +54,10 @@ def open_gate(client: Any, settings: Settings, name: str) -> None:
 
 
 def announce(client: Any, settings: Settings, *, digest: str = "e" * 64) -> None:
-    """Announce the echo worker's artefact and a heartbeat, for as long as a test may take."""
+    """Announce the echo worker's identity and a heartbeat, for as long as a test may take."""
     keys, now = Keys(settings.namespace), time.time()
     pipe = client.pipeline(transaction=False)
-    fleet.announce(pipe, keys, artefact_of(settings, digest), now)
+    fleet.announce(pipe, keys, identity_of(settings, digest), now)
     fleet.beat(pipe, keys, Heartbeat("echo", settings.model, "here", 1, None, now, 1000.0, 0, 0), now)
     pipe.zadd(keys.workers, {"echo": now + 3600})
     pipe.execute()
@@ -97,7 +97,7 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[Cont
         raise Ignore
     if "silent-once" in words and job.attempt == 1:
         # As a worker leaves a job whose caller seemed to be gone.
-        client.zrem(Keys(settings.namespace).ledger(job.job_class), ledger_member(job))
+        client.zrem(Keys(settings.namespace).backlog(job.job_class), backlog_member(job))
         raise Ignore
     if "fail" in words:
         raise ScoringFailed("the model could not score it")
@@ -109,11 +109,11 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[Cont
         scores[len(scores) // 2 :] = [None] * (len(scores) - len(scores) // 2)
     if "nan" in words:
         scores[0] = Score(float("nan"), 1, False)
-    artefact = artefact_of(settings, "o" * 64) if "other" in words else artefact_of(settings)
+    identity = identity_of(settings, "o" * 64) if "other" in words else identity_of(settings)
     return Outcome(
         job_id=job.job_id,
         scores=tuple(scores[1:] if "short" in words else scores),
-        artefact=artefact,
+        identity=identity,
         worker="echo",
         stages=Stages(1.0, 2.0, 3.0, 4.0),
         batch_pairs=(len(documents),),

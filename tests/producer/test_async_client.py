@@ -98,7 +98,7 @@ async def test_cancelling_at_any_moment_leaves_the_client_sound_and_no_work_behi
     assert {result.index: result.logit for result in response.results} == {
         index: logit("sound?", text) for index, text in enumerate(documents)
     }
-    await until(lambda: not echo.client.zcard(echo.keys.ledger("interactive")), "no job counts as work any more")
+    await until(lambda: not echo.client.zcard(echo.keys.backlog("interactive")), "no job counts as work any more")
 
 
 async def test_submitting_that_is_cancelled_leaves_nothing_that_nobody_knows_of(
@@ -112,11 +112,11 @@ async def test_submitting_that_is_cancelled_leaves_nothing_that_nobody_knows_of(
 
     monkeypatch.setattr(AsyncPort, "enqueue", unheard)
     task = asyncio.create_task(async_client.submit("silent", texts(2), deadline_ms=60_000))
-    await until(lambda: echo.client.zcard(echo.keys.ledger("interactive")), "the job is enqueued")
+    await until(lambda: echo.client.zcard(echo.keys.backlog("interactive")), "the job is enqueued")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: not echo.client.zcard(echo.keys.ledger("interactive")), "it counts as work no longer")
+    await until(lambda: not echo.client.zcard(echo.keys.backlog("interactive")), "it counts as work no longer")
     assert not echo.client.keys(echo.keys.request("*"))
 
 

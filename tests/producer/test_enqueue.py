@@ -14,11 +14,11 @@ from producer.test_sync_client import texts
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_producer._io.blocking import BlockingPort
-from rerank_producer._io.enqueue import Enqueue, Kept
+from rerank_producer._io.enqueue import Enqueue, StoredValue
 from rerank_producer._io.port import drive
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
@@ -105,10 +105,10 @@ def test_a_job_is_withdrawn_where_a_command_of_its_script_is_forbidden(
 
 @pytest.mark.parametrize("forbidden", ["", "set", "zadd", "hset", "persist", "lpush", "zremrangebyscore"])
 def test_a_refused_send_again_leaves_the_job_that_waits(settings: Settings, admin: redis.Redis, forbidden: str) -> None:
-    """As that of a late job, which has its text and its entry in the ledger. Nothing forbidden: the server is full."""
+    """As that of a late job, which has its text and its entry in the backlog. Nothing forbidden: the server is full."""
     keys = Keys(settings.namespace)
     job = make_job(settings, "q", ["d"], deadline_at=2e9)
-    kept = [Kept(keys.text(job.job_id), b"text", 60_000)]
+    kept = [StoredValue(keys.text(job.job_id), b"text", 60_000)]
     sends = [Enqueue([each], "r", kept) for each in (job, replace(job, attempt=2))]
     port = BlockingPort(settings)
     drive(port.enqueue(sends[0]))
@@ -139,15 +139,15 @@ def test_a_server_that_is_full_still_tells_what_is_cached(settings: Settings, ad
 def test_all_parts_of_a_request_are_there_or_none(settings: Settings, admin: redis.Redis) -> None:
     keys = Keys(settings.namespace)
     jobs = [make_job(settings, "q", [text], deadline_at=2e9) for text in texts(3)]
-    kept = [Kept(keys.text("a"), b"text", 60_000), Kept(keys.flight(b"b"), b"claim", 60_000, claim=True)]
+    kept = [StoredValue(keys.text("a"), b"text", 60_000), StoredValue(keys.flight(b"b"), b"claim", 60_000, claim=True)]
     port = BlockingPort(settings)
     admin.set(keys.flight(b"b"), b"somebody's")
     admin.set(keys.result("a"), b"old")
-    admin.zadd(keys.ledger("interactive"), {"over": 1.0})
+    admin.zadd(keys.backlog("interactive"), {"over": 1.0})
     drive(port.enqueue(Enqueue(jobs, None, kept, [keys.result("a")])))
     assert admin.hlen(keys.waiting("interactive")) == admin.llen(keys.queue_list("interactive")) == 3
-    unanswered: Any = admin.zrange(keys.ledger("interactive"), 0, -1, withscores=True)
-    assert {member.decode(): until for member, until in unanswered} == {ledger_member(job): 2e9 for job in jobs}
+    unanswered: Any = admin.zrange(keys.backlog("interactive"), 0, -1, withscores=True)
+    assert {member.decode(): until for member, until in unanswered} == {backlog_member(job): 2e9 for job in jobs}
     assert (admin.get(keys.text("a")), admin.get(keys.flight(b"b"))) == (b"text", b"somebody's")
     assert 50 < life_s(admin, keys, keys.text("a")) < 61
     assert admin.zscore(keys.lifetimes, keys.flight(b"b")) is None
@@ -166,7 +166,7 @@ def test_a_call_that_is_made_again_since_its_answer_was_lost_makes_no_second_job
     for _ in range(2):
         ENQUEUE(admin, names, *args)
     assert admin.hlen(keys.waiting("interactive")) == 1
-    assert scripts.take(admin, ["interactive"], holder="w", before=None, bulk_share=0.05) is not None
+    assert scripts.take(admin, ["interactive"], owner="w", before=None, bulk_share=0.05) is not None
     ENQUEUE(admin, names, *args)
     assert admin.hlen(keys.waiting("interactive")) == 0
 

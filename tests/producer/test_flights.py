@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from producer.conftest import Echo
-from producer.echo_worker import artefact_of, score
+from producer.echo_worker import identity_of, score
 from rerank_producer import RerankClient
 from rerank_shared import fleet
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pair_digests
-from rerank_shared.contract.messages import Claim
+from rerank_shared.contract.messages import PairClaim
 from rerank_shared.keys import CacheScope
 from rerank_shared.scheduling.cost import CostParameters
 from support.waiting import wait_until
@@ -77,8 +77,8 @@ def test_a_tenant_s_own_pairs_are_left_to_nobody_else(echo: Echo, callers: tuple
 
 def test_a_caller_does_not_wait_for_one_that_is_gone(echo: Echo, callers: tuple[RerankClient, RerankClient]) -> None:
     query, documents = f"question {uuid.uuid4().hex}", texts(3)
-    digests = pair_digests(artefact_of(echo.settings), 512, query, documents)
-    claim = wire.encode_claim(Claim("nobody", echo.now() + 0.2))
+    digests = pair_digests(identity_of(echo.settings), 512, query, documents)
+    claim = wire.encode_pair_claim(PairClaim("nobody", echo.now() + 0.2))
     for digest in digests:
         echo.client.set(echo.keys.flight(digest), claim, px=200)
     answer = callers[1].rerank(query, documents)
@@ -88,8 +88,10 @@ def test_a_caller_does_not_wait_for_one_that_is_gone(echo: Echo, callers: tuple[
 
 def test_what_comes_too_late_is_not_waited_for(echo: Echo, callers: tuple[RerankClient, RerankClient]) -> None:
     query, documents = f"question {uuid.uuid4().hex}", texts(3)
-    for digest in pair_digests(artefact_of(echo.settings), 512, query, documents):
-        echo.client.set(echo.keys.flight(digest), wire.encode_claim(Claim("bulk", echo.now() + 3_000)), ex=3_000)
+    for digest in pair_digests(identity_of(echo.settings), 512, query, documents):
+        echo.client.set(
+            echo.keys.flight(digest), wire.encode_pair_claim(PairClaim("bulk", echo.now() + 3_000)), ex=3_000
+        )
     assert callers[1].rerank(query, documents, deadline_ms=5_000).usage.pairs_run == 3
 
 
@@ -97,7 +99,7 @@ def test_claims_end_by_themselves_and_only_where_asked_for(
     echo: Echo, callers: tuple[RerankClient, RerankClient]
 ) -> None:
     query, documents = f"question {uuid.uuid4().hex}", texts(2)
-    digests = pair_digests(artefact_of(echo.settings), 512, query, documents)
+    digests = pair_digests(identity_of(echo.settings), 512, query, documents)
     with RerankClient(echo.settings) as plain:
         assert plain.rerank(query, documents).complete
     assert echo.client.exists(*map(echo.keys.flight, digests)) == 0

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import pytest
 import redis
 
-from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetBook, Prospects
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetLoad, FleetLoadCache
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import drive
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 
@@ -25,19 +25,19 @@ JOB = Job("job", "interactive", "model", "q", ("d",), None, 0.0, 0.0, tokens=100
 
 @dataclass
 class Lookout:
-    """A client's book of the fleet, and the fleet as it really is."""
+    """A client's load_cache of the fleet, and the fleet as it really is."""
 
-    book: FleetBook
+    load_cache: FleetLoadCache
     port: BlockingPort
     client: redis.Redis
     now: list[float]
 
-    def look(self) -> Prospects:
-        return drive(self.book.get(self.port, "model"))
+    def look(self) -> FleetLoad:
+        return drive(self.load_cache.get(self.port, "model"))
 
     def enqueue(self, number: int) -> None:
-        member = ledger_member(replace(JOB, job_id=f"job-{number}"))
-        self.client.zadd(self.book.keys.ledger("interactive"), {member: time.time() + 60})
+        member = backlog_member(replace(JOB, job_id=f"job-{number}"))
+        self.client.zadd(self.load_cache.keys.backlog("interactive"), {member: time.time() + 60})
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def lookout(settings: Settings) -> Iterator[Lookout]:
     keys = Keys(settings.namespace)
     with connect(settings) as client:
         port = BlockingPort(settings)
-        yield Lookout(FleetBook(keys, Clock(lambda: now[0])), port, client, now)
+        yield Lookout(FleetLoadCache(keys, Clock(lambda: now[0])), port, client, now)
         port.close()
 
 

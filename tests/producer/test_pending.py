@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from producer.echo_worker import artefact_of, score
+from producer.echo_worker import identity_of, score
 from rerank_producer._io.pending import Pending, Waiter
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Outcome
@@ -20,7 +20,7 @@ from rerank_shared.settings import load_settings
 def record(job_id: str, status: str = "SUCCESS", result: Any = None) -> bytes:
     """Return a job's record as the result backend writes it."""
     if status == "SUCCESS":
-        outcome = Outcome(job_id, (score("q", "d"),), artefact_of(load_settings()), "worker")
+        outcome = Outcome(job_id, (score("q", "d"),), identity_of(load_settings()), "worker")
         result = wire.outcome_to_plain(outcome)
     packed: bytes = msgpack.packb({"task_id": job_id, "status": status, "result": result})
     return packed

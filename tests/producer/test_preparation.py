@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.echo_worker import artefact_of
+from producer.echo_worker import identity_of
 from rerank_producer._request.plan import (
-    Prepared,
+    RequestPlan,
     check_tokenizer,
     effective_max_length,
     parse,
@@ -21,31 +21,31 @@ from rerank_producer._request.plan import (
     wait_ms,
     without_hits,
 )
-from rerank_shared.contract.messages import Artefact, Score
+from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.settings import Settings, load_settings
 
 # Made without the environment, which tests are cut off from only while they run.
 SETTINGS = Settings.model_construct()
-ARTEFACT = artefact_of(SETTINGS)
+IDENTITY = identity_of(SETTINGS)
 KNOWN = st.lists(st.none() | st.floats(-20, 20).map(lambda logit: Score(logit, 9, False)), max_size=40)
 
 
-def prepared_of(
+def plan_of(
     documents: list[Any],
     scores: list[Score | None] | None = None,
     *,
-    artefact: Artefact | None = ARTEFACT,
+    identity: ScoringIdentity | None = IDENTITY,
     settings: Settings = SETTINGS,
     deadline_at: float = 2_000.0,
     **options: Any,
-) -> Prepared:
+) -> RequestPlan:
     request = parse(settings, "a query", documents, options)
     return prepare(
         request,
         model="a model",
-        artefact=artefact,
-        max_length=effective_max_length(request, settings, artefact),
+        identity=identity,
+        max_length=effective_max_length(request, settings, identity),
         scores=scores,
         submitted_at=1_000.0,
         deadline_at=deadline_at,
@@ -55,41 +55,40 @@ def prepared_of(
 @given(KNOWN)
 def test_every_document_is_a_hit_or_a_miss_once(scores: list[Score | None]) -> None:
     texts = [f"text {number}" for number in range(len(scores))]
-    prepared = prepared_of(texts, scores)
-    plan = prepared.plan
-    assert sorted([*plan.hits, *plan.misses]) == list(range(len(scores)))
-    assert plan.hits == {index: score for index, score in enumerate(scores) if score is not None}
+    stored = plan_of(texts, scores).stored
+    assert sorted([*stored.hits, *stored.misses]) == list(range(len(scores)))
+    assert stored.hits == {index: score for index, score in enumerate(scores) if score is not None}
 
 
 @given(KNOWN)
 def test_a_request_without_its_hits_is_another_job_for_all_documents(scores: list[Score | None]) -> None:
-    prepared = prepared_of(["text"] * len(scores), scores)
-    whole = without_hits(prepared)
-    assert whole.plan.job_id != prepared.plan.job_id
-    assert (whole.plan.hits, whole.plan.misses) == ({}, tuple(range(len(scores))))
-    assert whole.contents == prepared.contents
+    plan = plan_of(["text"] * len(scores), scores)
+    whole = without_hits(plan)
+    assert whole.stored.job_id != plan.stored.job_id
+    assert (whole.stored.hits, whole.stored.misses) == ({}, tuple(range(len(scores))))
+    assert whole.contents == plan.contents
 
 
 def test_cache_that_was_not_asked_leaves_all_to_the_worker() -> None:
-    plan = prepared_of(["a", "b"], None).plan
-    assert (plan.hits, plan.misses) == ({}, (0, 1))
+    stored = plan_of(["a", "b"], None).stored
+    assert (stored.hits, stored.misses) == ({}, (0, 1))
 
 
 def test_ids_and_metadata_stay_at_home_and_in_order() -> None:
-    prepared = prepared_of([{"text": "a", "id": "x"}, "b", {"text": "c", "metadata": {"n": 1}}], top_n=2)
-    assert prepared.plan.ids == ("x", None, None)
-    assert prepared.metadata == [None, None, {"n": 1}]
-    assert prepared.plan.top_n == 2
+    plan = plan_of([{"text": "a", "id": "x"}, "b", {"text": "c", "metadata": {"n": 1}}], top_n=2)
+    assert plan.stored.ids == ("x", None, None)
+    assert plan.metadata == [None, None, {"n": 1}]
+    assert plan.stored.top_n == 2
 
 
 def test_ids_of_another_tokenizer_are_refused_as_soon_as_the_model_s_is_known() -> None:
     documents = [{"token_ids": [1]}]
-    right = parse(SETTINGS, "q", documents, {"tokenizer_digest": ARTEFACT.tokenizer_digest})
+    right = parse(SETTINGS, "q", documents, {"tokenizer_digest": IDENTITY.tokenizer_digest})
     wrong = parse(SETTINGS, "q", documents, {"tokenizer_digest": "b" * 64})
-    check_tokenizer(right, ARTEFACT)
+    check_tokenizer(right, IDENTITY)
     check_tokenizer(wrong, None)
     with pytest.raises(InvalidRequest, match=r"tokenizer_digest: b{64} .* a{64}"):
-        check_tokenizer(wrong, ARTEFACT)
+        check_tokenizer(wrong, IDENTITY)
 
 
 @pytest.mark.parametrize(("wanted_s", "expected"), [(-5.0, 1), (0.0, 1), (1.2, 2), (1e300, 366 * 86_400)])
@@ -106,13 +105,13 @@ def test_pairs_are_cut_to_request_then_settings_then_model(
 ) -> None:
     settings = load_settings(max_length=default)
     request = parse(settings, "q", ["a"], {"max_length": asked})
-    assert effective_max_length(request, settings, ARTEFACT) == expected
+    assert effective_max_length(request, settings, IDENTITY) == expected
 
 
 def test_more_than_the_model_allows_is_refused_naming_the_limit() -> None:
     request = parse(SETTINGS, "q", ["a"], {"max_length": 513})
     with pytest.raises(InvalidRequest, match="max_length: 513 is beyond the 512 tokens"):
-        effective_max_length(request, SETTINGS, ARTEFACT)
+        effective_max_length(request, SETTINGS, IDENTITY)
     assert effective_max_length(request, SETTINGS, None) == 513
 
 
@@ -133,6 +132,6 @@ def test_each_class_has_its_own_patience() -> None:
 
 
 def test_only_the_activation_leaves_scores_the_same() -> None:
-    other = artefact_of(SETTINGS, digest="f" * 64)
-    assert not same_scores(ARTEFACT, other)
-    assert same_scores(ARTEFACT, replace(ARTEFACT, activation="identity"))
+    other = identity_of(SETTINGS, digest="f" * 64)
+    assert not same_scores(IDENTITY, other)
+    assert same_scores(IDENTITY, replace(IDENTITY, activation="identity"))

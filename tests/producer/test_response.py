@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.echo_worker import artefact_of
+from producer.echo_worker import identity_of
 from rerank_producer._request.merge import Scored
 from rerank_producer._request.response import build_response
 from rerank_shared.contract.activation import sigmoid
-from rerank_shared.contract.messages import Artefact, Score, Stages, Submitted
+from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
 from rerank_shared.contract.schemas import RerankResponse, Timings
 from rerank_shared.errors import UnsupportedVersion
 from rerank_shared.settings import Settings
 
-ARTEFACT = artefact_of(Settings.model_construct())
+IDENTITY = identity_of(Settings.model_construct())
 # Few different logits, so that ties are common.
 SCORES = st.sampled_from([-30.0, -1.5, -0.0, 0.0, 0.25, 2.0, 40.0]).map(lambda logit: Score(logit, 10, logit > 1))
 DOCUMENTS = st.lists(st.tuples(st.booleans(), st.none() | SCORES), max_size=30)
 
 
-def plan_of(count: int, hits: dict[int, Score], top_n: int | None = None, **changes: Any) -> Submitted:
+def plan_of(count: int, hits: dict[int, Score], top_n: int | None = None, **changes: Any) -> StoredRequest:
     fields: dict[str, Any] = {
         "job_id": "job",
         "job_class": "interactive",
@@ -35,16 +35,16 @@ def plan_of(count: int, hits: dict[int, Score], top_n: int | None = None, **chan
         "top_n": top_n,
         "submitted_at": 1.0,
         "deadline_at": 2.0,
-        "artefact": ARTEFACT,
+        "identity": IDENTITY,
     }
-    return Submitted(**(fields | changes))
+    return StoredRequest(**(fields | changes))
 
 
-def scored_of(scores: list[Score | None], artefact: Artefact = ARTEFACT) -> Scored:
-    return Scored(tuple(scores), artefact, ("worker",), Stages(), (3, 4))
+def scored_of(scores: list[Score | None], identity: ScoringIdentity = IDENTITY) -> Scored:
+    return Scored(tuple(scores), identity, ("worker",), Stages(), (3, 4))
 
 
-def respond(plan: Submitted, scored: Scored | None = None, **options: Any) -> RerankResponse:
+def respond(plan: StoredRequest, scored: Scored | None = None, **options: Any) -> RerankResponse:
     return build_response(plan, scored, timings=Timings(), **options)
 
 
@@ -85,19 +85,19 @@ def test_without_an_outcome_only_the_cache_speaks(documents: list[tuple[bool, Sc
 
 
 def test_model_is_the_one_that_scored() -> None:
-    other = replace(ARTEFACT, model="another", model_digest="f" * 64, precision="fp32", max_length=64)
+    other = replace(IDENTITY, model="another", model_digest="f" * 64, precision="fp32", max_length=64)
     assert respond(plan_of(1, {}), scored_of([Score(1, 1, False)], other)).model.model_dump() == {
         "name": "another",
         "digest": "f" * 64,
         "precision": "fp32",
         "max_length": 64,
     }
-    assert respond(plan_of(1, {}, artefact=None)).model.name == "a model"
+    assert respond(plan_of(1, {}, identity=None)).model.name == "a model"
     assert respond(plan_of(1, {0: Score(1, 1, False)})).model.digest == "e" * 64
 
 
 def test_activation_is_the_artefacts() -> None:
-    identity = replace(ARTEFACT, activation="identity")
+    identity = replace(IDENTITY, activation="identity")
     assert respond(plan_of(1, {}), scored_of([Score(7.5, 1, False)], identity)).results[0].relevance_score == 7.5
 
 
@@ -108,6 +108,6 @@ def test_metadata_follows_its_document() -> None:
 
 
 def test_activation_of_a_newer_release_is_told() -> None:
-    newer = replace(ARTEFACT, activation="softplus")
+    newer = replace(IDENTITY, activation="softplus")
     with pytest.raises(UnsupportedVersion, match="softplus"):
         respond(plan_of(1, {}), scored_of([Score(1, 1, False)], newer))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from producer.test_response import ARTEFACT
+from producer.test_response import IDENTITY
 from rerank_producer._request.merge import agree, combine
 from rerank_shared.contract.messages import Outcome, Score, Stages
 from rerank_shared.errors import MalformedMessage
@@ -17,7 +17,7 @@ def score(logit: float) -> Score:
 
 
 def outcome(*logits: float, worker: str = "w", stages: Stages | None = None) -> Outcome:
-    return Outcome("job", tuple(map(score, logits)), ARTEFACT, worker, stages or Stages(), (len(logits),))
+    return Outcome("job", tuple(map(score, logits)), IDENTITY, worker, stages or Stages(), (len(logits),))
 
 
 def test_each_score_goes_where_its_document_is() -> None:
@@ -44,8 +44,8 @@ def test_wrong_number_of_scores_is_refused(count: int) -> None:
 
 
 def test_parts_of_different_weights_do_not_agree() -> None:
-    other = replace(outcome(1.0), artefact=replace(ARTEFACT, model_digest="f" * 64))
-    assert agree([outcome(1.0), None, outcome(2.0)], ARTEFACT)
-    assert agree([None], ARTEFACT)
+    other = replace(outcome(1.0), identity=replace(IDENTITY, model_digest="f" * 64))
+    assert agree([outcome(1.0), None, outcome(2.0)], IDENTITY)
+    assert agree([None], IDENTITY)
     assert not agree([outcome(1.0), other], None)
-    assert not agree([other], ARTEFACT)
+    assert not agree([other], IDENTITY)

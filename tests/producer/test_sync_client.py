@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from producer.conftest import Echo
-from producer.echo_worker import announce, artefact_of, logit, score
+from producer.echo_worker import announce, identity_of, logit, score
 from rerank_producer import Document, RerankClient
 from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import (
@@ -26,7 +26,7 @@ from rerank_shared.errors import (
     UnknownModel,
 )
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.lifetimes import life_s
@@ -78,7 +78,7 @@ def test_cached_request_touches_neither_queue_nor_worker(settings: Settings) -> 
     assert response.complete
     assert all(result.cached for result in response.results)
     assert (response.usage.pairs_run, response.usage.pairs_cached, response.workers) == (0, 5, [])
-    assert not echo.client.exists(echo.keys.queue_list("interactive"), echo.keys.ledger("interactive"))
+    assert not echo.client.exists(echo.keys.queue_list("interactive"), echo.keys.backlog("interactive"))
     echo.client.close()
 
 
@@ -103,7 +103,7 @@ def test_a_cache_that_is_switched_off_is_not_asked(echo: Echo) -> None:
 
 
 def test_token_ids_reach_the_worker_with_the_name_of_their_tokenizer(client: RerankClient, echo: Echo) -> None:
-    (text,), made_by = texts(1), artefact_of(echo.settings).tokenizer_digest
+    (text,), made_by = texts(1), identity_of(echo.settings).tokenizer_digest
     response = client.rerank("q", [text, {"token_ids": [7, 30_000], "id": "ids"}], tokenizer_digest=made_by)
     (job,) = echo.seen(response.id)
     assert (job.documents, job.tokenizer_digest) == ((text, TokenIds.of([7, 30_000])), made_by)
@@ -120,7 +120,7 @@ def test_cut_pairs_have_cache_keys_of_their_own(client: RerankClient, echo: Echo
 
 
 def test_scores_of_two_models_are_never_mixed(client: RerankClient, echo: Echo) -> None:
-    """The worker has another artefact than the one that the cached score was found under."""
+    """The worker has another identity than the one that the cached score was found under."""
     documents = texts(3)
     echo.write_cache({("other", documents[0]): score("other", documents[0])})
     response = client.rerank("other", documents)
@@ -141,12 +141,12 @@ def test_long_text_travels_beside_the_queue_and_is_cleared_away(client: RerankCl
         settings = echo.settings
         longest_s = settings.default_deadline_ms / 1000 + settings.redelivery_s + settings.result_ttl_s
         assert settings.result_ttl_s < kept_s <= longest_s
-        assert echo.client.zscore(echo.keys.ledger("interactive"), ledger_member(job)) == job.deadline_at
+        assert echo.client.zscore(echo.keys.backlog("interactive"), backlog_member(job)) == job.deadline_at
         echo.open_gate(gate)
         response = pending.result()
     assert response.complete
     assert not echo.client.exists(echo.keys.text(job_id))
-    assert echo.client.zscore(echo.keys.ledger("interactive"), ledger_member(job)) is None
+    assert echo.client.zscore(echo.keys.backlog("interactive"), backlog_member(job)) is None
 
 
 def test_request_without_documents_is_answered_without_a_server() -> None:
@@ -214,7 +214,7 @@ def test_deadline_in_the_past_enqueues_nothing(settings: Settings, deadline_ms: 
             client.rerank("q", documents, deadline_ms=deadline_ms, partial=False)
         with pytest.raises(DeadlineExceeded, match="before anything could be enqueued"):
             client.submit("q", documents, deadline_ms=deadline_ms)
-    assert not echo.client.exists(echo.keys.queue_list("interactive"), echo.keys.ledger("interactive"))
+    assert not echo.client.exists(echo.keys.queue_list("interactive"), echo.keys.backlog("interactive"))
     echo.client.close()
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from producer.test_pending import failed, record
-from rerank_producer._dispatch.hedging import Patience
-from rerank_producer._dispatch.wait import Awaited, LedgerEntry, ServerLost, Wait
+from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.wait import BacklogMember, InflightShard, ServerLost, Wait
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.pending import Pending, Waiter
 from rerank_producer._io.port import drive
@@ -29,7 +29,7 @@ from rerank_shared.errors import (
 from rerank_shared.keys import Keys
 
 JOB = "a"
-ENTRY = LedgerEntry("ledger", "member", 1_003.0)
+ENTRY = BacklogMember("ledger", "member", 1_003.0)
 #: README's promise of how soon a caller hears that the server has forgotten its job.
 FORGOTTEN_WITHIN_S = 2.0
 
@@ -96,15 +96,15 @@ class _Commands:
 def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, *, has_text: bool = True) -> Outcome:
     clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
     deadline = Deadline.after(deadline_s, clock)
-    patience = Patience(0.0, deadline.at)
+    policy = HedgePolicy(0.0, deadline.at)
     port: Any = memory
     entry = replace(ENTRY, until=998.0 + deadline_s)
-    awaited = Awaited(waiter, patience, entry, memory.send_again if has_text else None)
-    shortfall = drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
+    inflight = InflightShard(waiter, policy, entry, memory.send_again if has_text else None)
+    shortfall = drive(Wait(port, Keys("test"), clock, deadline, [inflight]).finish())
     if shortfall is not None:
         raise shortfall
-    assert awaited.outcome is not None
-    return awaited.outcome
+    assert inflight.outcome is not None
+    return inflight.outcome
 
 
 @pytest.fixture
@@ -214,17 +214,17 @@ class TestSeveralJobs:
 
     def finish(
         self, memory: Memory, pending: Pending, count: int = 2, *, deadline_s: float = 5.0, late_s: float = math.inf
-    ) -> tuple[list[Awaited], RerankError | None]:
+    ) -> tuple[list[InflightShard], RerankError | None]:
         clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
         deadline, signal = Deadline.after(deadline_s, clock), threading.Event()
-        awaited = []
+        inflight = []
         for number in range(count):
             waiter = Waiter(f"job-{number}", signal)
             pending.add(waiter)
-            awaited.append(Awaited(waiter, Patience(0.0, deadline.at, late_s), ENTRY, memory.send_again))
+            inflight.append(InflightShard(waiter, HedgePolicy(0.0, deadline.at, late_s), ENTRY, memory.send_again))
         port: Any = memory
-        wait = Wait(port, Keys("test"), clock, deadline, awaited, memory.count_free)
-        return awaited, drive(wait.finish())
+        wait = Wait(port, Keys("test"), clock, deadline, inflight, memory.count_free)
+        return inflight, drive(wait.finish())
 
     def test_all_answers_are_waited_for(self) -> None:
         memory, pending = Memory(), Pending()
@@ -232,17 +232,17 @@ class TestSeveralJobs:
             (0.1, lambda: pending.deliver(record("job-1"))),
             (0.3, lambda: pending.deliver(record("job-0"))),
         ]
-        awaited, shortfall = self.finish(memory, pending)
+        inflight, shortfall = self.finish(memory, pending)
         assert shortfall is None
-        assert [each.outcome and each.outcome.job_id for each in awaited] == ["job-0", "job-1"]
+        assert [each.outcome and each.outcome.job_id for each in inflight] == ["job-0", "job-1"]
         assert memory.now == 0.3
 
     def test_what_came_in_time_is_kept(self) -> None:
         memory, pending = Memory(workers=1), Pending()
         memory.events = [(0.1, lambda: pending.deliver(record("job-1")))]
-        awaited, shortfall = self.finish(memory, pending)
+        inflight, shortfall = self.finish(memory, pending)
         assert isinstance(shortfall, DeadlineExceeded)
-        assert [each.outcome is None for each in awaited] == [True, False]
+        assert [each.outcome is None for each in inflight] == [True, False]
         assert memory.now == 5.0
 
     def test_a_part_that_is_refused_does_not_end_the_others(self) -> None:
@@ -251,10 +251,10 @@ class TestSeveralJobs:
             (0.1, lambda: pending.deliver(failed("job-0", Overloaded("busy", 70.0, 2.0)))),
             (0.2, lambda: pending.deliver(record("job-1"))),
         ]
-        awaited, shortfall = self.finish(memory, pending)
+        inflight, shortfall = self.finish(memory, pending)
         assert isinstance(shortfall, Overloaded)
         assert (shortfall.predicted_wait_ms, shortfall.retry_after_s) == (70.0, 2.0)
-        assert [each.outcome is None for each in awaited] == [True, False]
+        assert [each.outcome is None for each in inflight] == [True, False]
 
     def test_a_part_that_failed_ends_the_request_at_once(self) -> None:
         memory, pending = Memory(), Pending()
@@ -281,9 +281,9 @@ class TestSeveralJobs:
     def test_an_answer_that_is_there_is_not_asked_for_again(self) -> None:
         memory, pending = Memory(workers=2), Pending()
         memory.record, memory.free = record("job-0"), 1
-        awaited, shortfall = self.finish(memory, pending, 1, late_s=0.3)
+        inflight, shortfall = self.finish(memory, pending, 1, late_s=0.3)
         assert (shortfall, memory.sent, memory.now) == (None, [], 0.3)
-        assert awaited[0].outcome is not None
+        assert inflight[0].outcome is not None
 
 
 class TestLostTexts:
@@ -327,9 +327,9 @@ class TestForgottenJobs:
     def collect(self, memory: Memory, waiter: Waiter, until: float) -> RerankError | None:
         clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
         deadline = Deadline.after(3_600.0, clock)
-        awaited = Awaited(waiter, Patience(0.0, deadline.at), LedgerEntry("ledger", "member", until))
+        inflight = InflightShard(waiter, HedgePolicy(0.0, deadline.at), BacklogMember("ledger", "member", until))
         port: Any = memory
-        return drive(Wait(port, Keys("test"), clock, deadline, [awaited]).finish())
+        return drive(Wait(port, Keys("test"), clock, deadline, [inflight]).finish())
 
     def test_are_told_at_the_next_look(self, waiter: Waiter) -> None:
         memory = Memory(workers=1)
@@ -339,7 +339,7 @@ class TestForgottenJobs:
         assert memory.now < 702.2
 
     def test_are_not_told_from_those_whose_deadline_passes(self, waiter: Waiter) -> None:
-        """Others take an entry out of the ledger when they think that its deadline has passed."""
+        """Others take an entry out of the backlog when they think that its deadline has passed."""
         memory = Memory(workers=1)
         memory.remembers = False
         assert isinstance(self.collect(memory, waiter, 1_000.1), DeadlineExceeded)

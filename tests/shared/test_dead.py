@@ -10,10 +10,10 @@ import msgpack
 import pytest
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Submitted
+from rerank_shared.contract.messages import StoredRequest
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.queue import dead_letters as dead
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.settings import Settings
 from support.dying import set_aside
 from support.lifetimes import life_s
@@ -70,22 +70,22 @@ def test_a_retry_waits_again_as_a_new_attempt(queue: Queueing, job_class: str) -
     assert (message.headers["tokens"], message.headers["tenant"]) == (7, "acme")
     assert message.properties["reply_to"] == "somebody"
     assert not queue.client.exists(queue.keys.result(old.job_id), queue.keys.deaths(old.job_id))
-    ledger = queue.keys.ledger(job.job_class)
-    assert queue.client.zrange(ledger, 0, -1) == [ledger_member(job).encode()]
+    backlog = queue.keys.backlog(job.job_class)
+    assert queue.client.zrange(backlog, 0, -1) == [backlog_member(job).encode()]
     message.ack()
-    assert queue.lasting() == {ledger}
+    assert queue.lasting() == {backlog}
 
 
 def test_who_submitted_a_job_waits_for_its_retry(queue: Queueing) -> None:
-    """By its new entry in the ledger, until its new deadline."""
+    """By its new entry in the backlog, until its new deadline."""
     old, now = set_aside(queue), time.time()
     key = queue.keys.request(old.job_id)
-    plan = Submitted(old.job_id, "interactive", old.model, (None,), {}, (0,), None, 1.0, 2.0, None, "", "old entry")
-    queue.client.set(key, wire.encode_submitted(plan), ex=5)
+    plan = StoredRequest(old.job_id, "interactive", old.model, (None,), {}, (0,), None, 1.0, 2.0, None, "", "old entry")
+    queue.client.set(key, wire.encode_stored_request(plan), ex=5)
     job = dead.retry(queue.client, queue.keys, queue.settings, old.job_id, now)
     record = queue.client.get(key)
     assert isinstance(record, bytes)
-    assert wire.decode_submitted(record) == replace(plan, entry=ledger_member(job), deadline_at=job.deadline_at)
+    assert wire.decode_stored_request(record) == replace(plan, entry=backlog_member(job), deadline_at=job.deadline_at)
     assert life_s(queue.client, queue.keys, key) > queue.settings.result_ttl_s
 
 
@@ -99,7 +99,7 @@ def test_what_is_dropped_leaves_nothing(queue: Queueing) -> None:
 
 def test_a_message_that_is_no_job_of_ours_is_listed_and_not_sent_again(queue: Queueing) -> None:
     queue.send("foreign")
-    victim = queue.receiver(holder="v", max_deaths=1, lease_s=-1.0)
+    victim = queue.receiver(owner="v", max_deaths=1, lease_s=-1.0)
     victim.take()
     victim.channel.qos.restore_visible()
     assert [letter.job_id for letter in dead.list_dead(queue.client, queue.keys)] == ["foreign"]

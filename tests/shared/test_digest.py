@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rerank_shared.contract.digest import DIGEST_BYTES, file_digest, pair_digests
-from rerank_shared.contract.messages import Artefact
+from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.contract.token_ids import Content, TokenIds
 
-ARTEFACT = Artefact(
+IDENTITY = ScoringIdentity(
     model="org/name",
     model_digest="aa",
     tokenizer_digest="bb",
@@ -31,8 +31,8 @@ contents = texts | st.lists(st.sampled_from([0, 1, 0x61, 0xFFFFFFFF, 0x62626262]
 pairs = st.tuples(texts, contents)
 
 
-def digest(query: str, document: Content, artefact: Artefact = ARTEFACT, max_length: int = 512) -> bytes:
-    (value,) = pair_digests(artefact, max_length, query, [document])
+def digest(query: str, document: Content, identity: ScoringIdentity = IDENTITY, max_length: int = 512) -> bytes:
+    (value,) = pair_digests(identity, max_length, query, [document])
     return value
 
 
@@ -49,7 +49,7 @@ def test_different_pairs_differ(one: tuple[str, Content], other: tuple[str, Cont
 
 @given(texts, st.lists(contents, max_size=5))
 def test_a_pair_s_digest_does_not_depend_on_its_neighbours(query: str, documents: list[Content]) -> None:
-    together = pair_digests(ARTEFACT, 512, query, documents)
+    together = pair_digests(IDENTITY, 512, query, documents)
     assert together == [digest(query, document) for document in documents]
     assert all(len(value) == DIGEST_BYTES for value in together)
 
@@ -63,19 +63,19 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("part", ["model_digest", "tokenizer_digest", "precision", "template", "truncation"])
 def test_what_the_logit_depends_on_counts(part: str) -> None:
-    other = dataclasses.replace(ARTEFACT, **{part: getattr(ARTEFACT, part) + "x"})
+    other = dataclasses.replace(IDENTITY, **{part: getattr(IDENTITY, part) + "x"})
     assert digest("q", "d", other) != digest("q", "d")
 
 
 @pytest.mark.parametrize("part", OTHERS)
 def test_what_the_logit_does_not_depend_on_does_not_count(part: str) -> None:
     # A name is only what weights are called; the model's own limit only bounds the limit that was used.
-    other = dataclasses.replace(ARTEFACT, **OTHERS[part])
+    other = dataclasses.replace(IDENTITY, **OTHERS[part])
     assert digest("q", "d", other) == digest("q", "d")
 
 
 def test_every_part_of_an_artefact_is_one_or_the_other() -> None:
-    assert {field.name for field in dataclasses.fields(Artefact)} == {
+    assert {field.name for field in dataclasses.fields(ScoringIdentity)} == {
         "model_digest", "tokenizer_digest", "precision", "template", "truncation", "model", "activation", "max_length",
     }  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_the_limit_that_was_used_counts(one: int, other: int) -> None:
 
 
 def test_parts_do_not_run_into_each_other() -> None:
-    moved = dataclasses.replace(ARTEFACT, model_digest="aai", precision="nt8")
+    moved = dataclasses.replace(IDENTITY, model_digest="aai", precision="nt8")
     assert digest("q", "d", moved) != digest("q", "d")
 
 
@@ -95,15 +95,15 @@ def test_parts_do_not_run_into_each_other() -> None:
 def test_a_tenant_s_own_pairs_are_nobody_else_s(
     one: str | None, other: str | None, query: str, document: Content
 ) -> None:
-    (mine,) = pair_digests(ARTEFACT, 512, query, [document], cache_tenant=one)
-    (its,) = pair_digests(ARTEFACT, 512, query, [document], cache_tenant=other)
+    (mine,) = pair_digests(IDENTITY, 512, query, [document], cache_tenant=one)
+    (its,) = pair_digests(IDENTITY, 512, query, [document], cache_tenant=other)
     assert (mine == its) == (one == other)
 
 
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Written down, since a change of it silently empties every cache."""
     assert digest("query", "document").hex() == "e0fc44c02393c2479abbf69b98436f54"
-    (own,) = pair_digests(ARTEFACT, 512, "query", ["document"], cache_tenant="shop")
+    (own,) = pair_digests(IDENTITY, 512, "query", ["document"], cache_tenant="shop")
     assert own.hex() == "8e0a2b6850a834aed999bc3c71d720ff"
     assert digest("query", TokenIds.of([6254])).hex() == "b1e25269ceaa99220e4d772c701d5eca"
 

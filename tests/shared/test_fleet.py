@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 
 from rerank_shared import fleet
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import UnknownModel
 from rerank_shared.fleet import (
     STATE_ANSWERS,
     Backlog,
     FleetState,
     cost_field,
-    read_artefact,
     read_costs,
+    read_identity,
     share_cost,
     state_of,
     typical,
 )
-from rerank_shared.keys import ARTEFACT_TTL_S, COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, JobClass, Keys
+from rerank_shared.keys import COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, IDENTITY_TTL_S, JobClass, Keys
 from rerank_shared.scheduling.cost import CostParameters, Work
 
 KEYS = Keys("fleet")
-ARTEFACT = Artefact("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
+IDENTITY = ScoringIdentity("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
 
 
 def heartbeat(rate: float, worker_id: str = "w") -> Heartbeat:
@@ -97,36 +97,36 @@ def test_jobs_are_queued_or_held(jobs: int, queued: int) -> None:
 
 class TestArtefacts:
     def test_what_is_announced_is_read(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, ARTEFACT, now=100.0)
+        fleet.announce(pipe, KEYS, IDENTITY, now=100.0)
         (_, key, record, *life), (_, models, until, model) = commands(pipe)
-        assert (key, models) == (KEYS.artefact("org/name"), KEYS.models)
-        assert life == ["EX", ARTEFACT_TTL_S]
-        assert (until, model) == (100.0 + ARTEFACT_TTL_S, "org/name")
-        assert read_artefact([record, [b"org/name"]], "org/name") == ARTEFACT
+        assert (key, models) == (KEYS.identity("org/name"), KEYS.models)
+        assert life == ["EX", IDENTITY_TTL_S]
+        assert (until, model) == (100.0 + IDENTITY_TTL_S, "org/name")
+        assert read_identity([record, [b"org/name"]], "org/name") == IDENTITY
 
     def test_a_model_with_two_names_is_found_under_both(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, ARTEFACT, 100.0, "file:/dir")
+        fleet.announce(pipe, KEYS, IDENTITY, 100.0, "file:/dir")
         records = {command[1]: command[2] for command in commands(pipe) if command[0] == "SET"}
-        assert set(records) == {KEYS.artefact("org/name"), KEYS.artefact("file:/dir")}
-        assert {wire.decode_artefact(record) for record in records.values()} == {ARTEFACT}
+        assert set(records) == {KEYS.identity("org/name"), KEYS.identity("file:/dir")}
+        assert {wire.decode_identity(record) for record in records.values()} == {IDENTITY}
         assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir"}
 
     def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, ARTEFACT, 100.0, ARTEFACT.model)
+        fleet.announce(pipe, KEYS, IDENTITY, 100.0, IDENTITY.model)
         assert len(commands(pipe)) == 2
 
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
         with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
-            read_artefact([None, [b"c/d", b"a/b"]], "org/name")
+            read_identity([None, [b"c/d", b"a/b"]], "org/name")
 
     def test_an_empty_fleet_is_no_mistake(self) -> None:
-        assert read_artefact([None, []], "org/name") is None
+        assert read_identity([None, []], "org/name") is None
 
     def test_an_announcement_that_a_full_server_evicted_is_no_other_model(self) -> None:
-        assert read_artefact([None, [b"c/d", b"org/name"]], "org/name") is None
+        assert read_identity([None, [b"c/d", b"org/name"]], "org/name") is None
 
     def test_questions_come_in_the_order_of_their_answers(self, pipe: redis.client.Pipeline) -> None:
-        fleet.ask_artefact(pipe, KEYS, "org/name", now=7.0)
+        fleet.ask_identity(pipe, KEYS, "org/name", now=7.0)
         (get, *_), (served, *_) = (command for command in commands(pipe))
         assert (get, served) == ("GET", "ZRANGEBYSCORE")
         assert 7.0 in commands(pipe)[1]
@@ -144,7 +144,7 @@ class TestHeartbeats:
         assert HEARTBEAT_TTL_S >= 3 * HEARTBEAT_INTERVAL_S
 
     def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
-        fleet.retire(pipe, KEYS, "w")
+        fleet.deregister(pipe, KEYS, "w")
         assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.workers, KEYS.lifetimes}
 
 

@@ -15,7 +15,7 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "reply": Keys.reply,
     "text": Keys.text,
     "request": Keys.request,
-    "artefact": Keys.artefact,
+    "identity": Keys.identity,
     "worker": Keys.worker,
     "cost": Keys.cost,
     "deaths": Keys.deaths,
@@ -43,12 +43,12 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "served interactive": lambda keys: keys.served("interactive"),
     "served bulk": lambda keys: keys.served("bulk"),
     "fair": lambda keys: keys.fair,
-    "holders": lambda keys: keys.holders,
+    "lease_owners": lambda keys: keys.lease_owners,
     "dead": lambda keys: keys.dead,
     "dead_index": lambda keys: keys.dead_index,
     "lifetimes": lambda keys: keys.lifetimes,
-    "ledger interactive": lambda keys: keys.ledger("interactive"),
-    "ledger bulk": lambda keys: keys.ledger("bulk"),
+    "backlog interactive": lambda keys: keys.backlog("interactive"),
+    "backlog bulk": lambda keys: keys.backlog("bulk"),
 }
 #: Arguments made of what keys are made of, since only those could make one kind look like another.
 PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "cost", "a"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.keys import JobClass
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.fairness import ClassShare, FairShare, TenantShare
 from rerank_shared.scheduling.sharding import SHARD_OVERHEAD_S, shard_count, split
 from rerank_shared.scheduling.urgency import due_at
@@ -63,22 +63,22 @@ class TestAdmission:
     @pytest.mark.parametrize(
         ("outlook", "partial", "whole"),
         [
-            (Outlook(0.0, 0.0, 1.0), False, False),
-            (Outlook(0.5, 0.4, 1.0), False, False),
-            (Outlook(0.5, 0.6, 1.0), False, False),
-            (Outlook(0.0, 1.3, 1.0), False, True),
-            (Outlook(0.5, 0.8, 1.0), False, True),
-            (Outlook(1.3, 0.1, 1.0), True, True),
+            (AdmissionEstimate(0.0, 0.0, 1.0), False, False),
+            (AdmissionEstimate(0.5, 0.4, 1.0), False, False),
+            (AdmissionEstimate(0.5, 0.6, 1.0), False, False),
+            (AdmissionEstimate(0.0, 1.3, 1.0), False, True),
+            (AdmissionEstimate(0.5, 0.8, 1.0), False, True),
+            (AdmissionEstimate(1.3, 0.1, 1.0), True, True),
         ],
         ids=["nothing known", "fits", "might just fit", "too much even alone", "fits in part", "would not start"],
     )
-    def test_refuses_what_would_come_to_nothing(self, outlook: Outlook, partial: bool, whole: bool) -> None:
+    def test_refuses_what_would_come_to_nothing(self, outlook: AdmissionEstimate, partial: bool, whole: bool) -> None:
         assert (outlook.hopeless(partial=True), outlook.hopeless(partial=False)) == (partial, whole)
 
     @given(seconds, seconds, seconds)
     def test_after_the_advised_time_it_would_fit(self, wait_s: float, run_s: float, left_s: float) -> None:
-        outlook = Outlook(wait_s, run_s, left_s)
-        later = Outlook(max(0.0, wait_s - outlook.retry_after_s), run_s, left_s)
+        outlook = AdmissionEstimate(wait_s, run_s, left_s)
+        later = AdmissionEstimate(max(0.0, wait_s - outlook.retry_after_s), run_s, left_s)
         assert outlook.retry_after_s > 0
         assert later.wait_s == 0 or later.wait_s + later.run_s <= left_s + 1e-6
 

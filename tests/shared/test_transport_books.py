@@ -31,7 +31,7 @@ def test_no_key_is_left_of_jobs_that_are_done(queue: Queueing) -> None:
         queue.send(f"job-{number}", "bulk" if number % 3 else "interactive", tenant=str(number % 4))
     receiver = queue.receiver()
     receiver.receive(20)
-    assert queue.client.hlen(queue.keys.holders) == 20
+    assert queue.client.hlen(queue.keys.lease_owners) == 20
     for message in receiver.messages:
         message.ack()
     assert queue.lasting() == set()
@@ -39,11 +39,11 @@ def test_no_key_is_left_of_jobs_that_are_done(queue: Queueing) -> None:
 
 def test_a_job_is_on_record_under_its_holder_from_the_moment_it_is_taken(queue: Queueing) -> None:
     queue.send("job")
-    receiver = queue.receiver(holder="worker-7")
+    receiver = queue.receiver(owner="worker-7")
     receiver.receive()
     tag = receiver.messages[0].delivery_tag
     assert queue.client.hkeys(queue.keys.unacked) == [tag.encode()]
-    assert queue.client.hget(queue.keys.holders, tag) == b"worker-7"
+    assert queue.client.hget(queue.keys.lease_owners, tag) == b"worker-7"
     assert abs((queue.client.zscore(queue.keys.leases, tag) or 0) - queue.client.time()[0]) < 60
     assert queue.client.hlen(queue.keys.waiting("interactive")) == 0
 
@@ -120,7 +120,7 @@ def test_a_consumer_that_has_enough_hands_its_bell_on(queue: Queueing) -> None:
     busy, idle = queue.receiver(), queue.receiver()
     queue.send("first")
     busy.take(1)
-    # It blocks on the bell when it turns out that it has enough.
+    # It blocks on the wake-up when it turns out that it has enough.
     busy.listen()
     busy.consumer.qos(prefetch_count=1)
     queue.send("second")
@@ -164,7 +164,7 @@ def test_plain_messages_are_not_taken_for_stale_bells(queue: Queueing) -> None:
 
 
 def test_what_is_no_message_is_dropped_and_consuming_goes_on(queue: Queueing) -> None:
-    queue.client.lpush(queue.keys.queue_list("interactive"), '{"no": "message"}', "{garbage", "a bell for nobody")
+    queue.client.lpush(queue.keys.queue_list("interactive"), '{"no": "message"}', "{garbage", "a wake-up for nobody")
     queue.send("job")
     assert queue.receiver().receive() == ["job"]
     assert queue.receiver().take() == []

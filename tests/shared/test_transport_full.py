@@ -88,7 +88,7 @@ def test_leases_are_kept_ended_and_swept(queue: Queueing) -> None:
     told: list[DeadLetter] = []
     queue.send("killer")
     queue.send("other", due_at=2e9)
-    victim = queue.receiver(holder="victim")
+    victim = queue.receiver(owner="victim")
     victim.take(2)
     fill(queue)
     assert renew_leases(queue.client, queue.keys, [victim.messages[1].delivery_tag]) == 0
@@ -96,7 +96,7 @@ def test_leases_are_kept_ended_and_swept(queue: Queueing) -> None:
     sweeper = queue.receiver(max_deaths=2, on_poison=told.append)
     sweeper.channel.qos.restore_visible()
     assert sorted(sweeper.take(9)) == ["killer", "other"]
-    assert expire_leases(queue.client, queue.keys, sweeper.channel.holder) == 2
+    assert expire_leases(queue.client, queue.keys, sweeper.channel.owner) == 2
     sweeper.channel.qos.restore_visible()
     assert len(told) == len(list_dead(queue.client, queue.keys)) == 2
 
@@ -120,7 +120,7 @@ def test_an_outcome_is_kept_told_and_acknowledged_and_only_scores_are_left_out(q
         assert app.AsyncResult("job").get(timeout=20) == {"a": 1}
         app.backend.client.close()
     assert not queue.client.exists(queue.keys.score(digest))
-    assert not queue.client.exists(queue.keys.unacked, queue.keys.leases, queue.keys.holders)
+    assert not queue.client.exists(queue.keys.unacked, queue.keys.leases, queue.keys.lease_owners)
     assert queue.client.ttl(queue.keys.result("job")) == -1
     assert queue.client.zscore(queue.keys.lifetimes, queue.keys.result("job")) is not None
 

@@ -31,7 +31,7 @@ def sweep(receiver: Receiver) -> None:
 def die_of(queue: Queueing, times: int, **options: Any) -> None:
     """Let a worker take the job that waits and die of it, so many times."""
     for number in range(times):
-        victim = queue.receiver(holder=f"victim-{number}")
+        victim = queue.receiver(owner=f"victim-{number}")
         assert len(victim.take()) == 1
         assert expire_leases(queue.client, queue.keys, f"victim-{number}") == 1
         sweep(queue.receiver(**options))
@@ -63,7 +63,7 @@ def test_the_lease_of_a_job_that_is_done_never_comes_back(queue: Queueing) -> No
 def test_a_dead_worker_s_jobs_come_back_at_once_and_no_other_s(queue: Queueing) -> None:
     for name in ("one", "two", "three"):
         queue.send(name, due_at=float(len(name)))
-    dead, alive = queue.receiver(holder="dead"), queue.receiver(holder="alive")
+    dead, alive = queue.receiver(owner="dead"), queue.receiver(owner="alive")
     dead.take(2)
     alive.take(1)
     assert expire_leases(queue.client, queue.keys, "dead") == 2
@@ -77,7 +77,7 @@ def test_a_job_that_kills_is_set_aside_and_its_record_tells_all(queue: Queueing)
     queue.send("killer", "bulk", tenant="t")
     die_of(queue, 3, max_deaths=3, on_poison=told.append)
     (letter,) = told
-    assert (letter.job_id, letter.queue, letter.deaths, letter.holder) == ("killer", "jobs.bulk", 3, "victim-2")
+    assert (letter.job_id, letter.queue, letter.deaths, letter.owner) == ("killer", "jobs.bulk", 3, "victim-2")
     assert abs(letter.died_at - queue.client.time()[0]) < 60
     assert list_dead(queue.client, queue.keys) == told
     assert queue.receiver().take() == []
@@ -125,7 +125,7 @@ def test_a_hook_that_fails_does_not_stop_the_sweep(queue: Queueing, caplog: pyte
 
     for name in ("one", "two"):
         queue.send(name)
-    queue.receiver(holder="victim").take(2)
+    queue.receiver(owner="victim").take(2)
     assert expire_leases(queue.client, queue.keys, "victim") == 2
     sweep(queue.receiver(max_deaths=1, on_poison=fail))
     assert len(list_dead(queue.client, queue.keys)) == 2

@@ -136,7 +136,7 @@ def test_the_script_chooses_as_the_rules_in_python_do(
     with connect(load_settings(redis_url=server.url)) as client:
         for number, step in enumerate([*made, *[None] * len(made)]):
             if step is None:
-                taken = scripts.take(client, JOB_CLASSES, holder="w", before=None, bulk_share=bulk_share)
+                taken = scripts.take(client, JOB_CLASSES, owner="w", before=None, bulk_share=bulk_share)
                 assert (None if taken is None else taken.message.decode()) == twin.take()
             else:
                 tag = f"{number:03}"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Artefact, Heartbeat, Job, Outcome, Score, Stages, Submitted
+from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Score, ScoringIdentity, Stages, StoredRequest
 from rerank_shared.contract.token_ids import ID_MAX, TokenIds
 from rerank_shared.errors import (
     BY_CODE,
@@ -41,8 +41,8 @@ contents = texts | st.lists(st.integers(0, ID_MAX), max_size=4).map(TokenIds.of)
 classes = st.sampled_from(["interactive", "bulk"])
 
 scores = st.builds(Score, logit=logits, tokens=st.integers(0, 0xFFFF), truncated=st.booleans())
-artefacts = st.builds(
-    Artefact,
+identities = st.builds(
+    ScoringIdentity,
     model=texts, model_digest=texts, tokenizer_digest=texts, precision=texts, template=texts,
     max_length=counts, truncation=texts, activation=texts,
 )  # fmt: skip
@@ -63,7 +63,7 @@ outcomes = st.builds(
     Outcome,
     job_id=texts,
     scores=st.lists(st.none() | scores, max_size=5).map(tuple),
-    artefact=artefacts,
+    identity=identities,
     worker=texts,
     stages=st.builds(Stages, times, times, times, times),
     batch_pairs=st.lists(counts, max_size=3).map(tuple),
@@ -75,12 +75,12 @@ heartbeats = st.builds(
     pairs_per_batch=times,
 )  # fmt: skip
 submitted = st.builds(
-    Submitted,
+    StoredRequest,
     job_id=texts, job_class=classes, model=texts,
     ids=st.lists(st.none() | texts, max_size=3).map(tuple),
     hits=st.dictionaries(st.integers(0, 1000), scores, max_size=3),
     misses=st.lists(counts, max_size=3).map(tuple),
-    top_n=st.none() | counts, submitted_at=times, deadline_at=times, artefact=st.none() | artefacts,
+    top_n=st.none() | counts, submitted_at=times, deadline_at=times, identity=st.none() | identities,
     tenant=texts, entry=texts,
 )  # fmt: skip
 
@@ -102,10 +102,10 @@ def _encode_outcome(outcome: Outcome) -> bytes:
 KINDS = {
     "job": Kind(jobs, wire.encode_job, wire.decode_job),
     "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
-    "artefact": Kind(artefacts, wire.encode_artefact, wire.decode_artefact),
+    "identity": Kind(identities, wire.encode_identity, wire.decode_identity),
     "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
     "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
-    "submitted": Kind(submitted, wire.encode_submitted, wire.decode_submitted),
+    "submitted": Kind(submitted, wire.encode_stored_request, wire.decode_stored_request),
 }
 ENVELOPED = [name for name in KINDS if name != "texts"]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -269,7 +269,7 @@ def test_a_field_added_at_the_end_is_passed_over(kind: str, data: st.DataObject,
 @given(outcomes, anything)
 def test_fields_added_to_an_outcome_are_passed_over(outcome: Outcome, added: Any) -> None:
     plain = wire.outcome_to_plain(outcome)
-    plain |= {"added": added, "artefact": [*plain["artefact"], added], "stages_ms": [*plain["stages_ms"], added]}
+    plain |= {"added": added, "identity": [*plain["identity"], added], "stages_ms": [*plain["stages_ms"], added]}
     assert wire.outcome_from_plain(plain) == outcome
 
 

@@ -1,4 +1,4 @@
-"""Jobs that were set aside as poison, without the poison: their leases are ended by hand."""
+"""Jobs that were set aside as a dead letter, without the poison: their leases are ended by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.queue.leases import expire_leases
 from support.jobs import make_job
@@ -20,7 +20,7 @@ def set_aside(queue: Queueing, documents: tuple[str, ...] | None = ("one", "two 
     fields: dict[str, Any] = {"job_id": uuid.uuid4().hex, "due_at": 5.0, "tokens": 7, "tenant": "acme"} | changes
     job = replace(make_job(queue.settings, "the secret query", ()), documents=documents, **fields)
     headers = {"due_at": job.due_at, "tokens": job.tokens, "tenant": job.tenant}
-    queue.client.zadd(queue.keys.ledger(job.job_class), {ledger_member(job): job.deadline_at})
+    queue.client.zadd(queue.keys.backlog(job.job_class), {backlog_member(job): job.deadline_at})
     with queue.app.connection_for_write() as connection:
         queue.app.send_task(
             TASK_NAME,
@@ -31,7 +31,7 @@ def set_aside(queue: Queueing, documents: tuple[str, ...] | None = ("one", "two 
             reply_to="somebody",
             connection=connection,
         )
-    victim = queue.receiver(holder="victim", max_deaths=1)
+    victim = queue.receiver(owner="victim", max_deaths=1)
     victim.take()
     expire_leases(queue.client, queue.keys, "victim")
     victim.channel.qos.restore_visible()

@@ -46,14 +46,14 @@ class Receiver:
         return self.names
 
     def take(self, count: int = 1, before: float | None = None) -> list[str]:
-        """Take at most `count` jobs without waiting for a bell; returns the ids of these."""
+        """Take at most `count` jobs without waiting for a wake-up; returns the ids of these."""
         start = len(self.messages)
         while len(self.messages) < start + count and self.channel.take(before):
             pass
         return self.names[start:]
 
     def listen(self) -> None:
-        """Consume whatever a bell rings for within a tenth of a second."""
+        """Consume whatever a wake-up rings for within a tenth of a second."""
         try:
             while True:
                 self.connection.drain_events(timeout=0.1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rerank_shared.errors import Overloaded
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import CostModel, CostParameters
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
@@ -37,10 +37,10 @@ class Desk:
         self.submit(5, 1_000.0)
         self.engine.wait_until_running()
 
-    def submit(self, pairs: int, left_s: float, **options: object) -> list[Outlook]:
-        """Submit a job, and return the prospects that it was told of."""
+    def submit(self, pairs: int, left_s: float, **options: object) -> list[AdmissionEstimate]:
+        """Submit a job, and return the load that it was told of."""
         names = [next(self._names) for _ in range(pairs)]
-        told: list[Outlook] = []
+        told: list[AdmissionEstimate] = []
         self.scorer.submit(
             "job",
             [digest(name) for name in names],
@@ -90,7 +90,7 @@ def test_nothing_is_known_of_the_speed_so_nothing_is_waited_for() -> None:
 
 
 def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
-    def refuse(_: Outlook) -> None:
+    def refuse(_: AdmissionEstimate) -> None:
         raise Overloaded("no", 1.0, 2.0)
 
     before = desk.scorer.held(), desk.scorer.waiting
@@ -105,11 +105,11 @@ def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
 )
 def test_who_is_refused_and_what_is_told(partial: bool, wait_s: float, run_s: float, refused: bool) -> None:
     job = make_job(SETTINGS, "q", ["d"], partial=partial, deadline_at=time.time() + 10)
-    outlook = Outlook(wait_s, run_s, 10.0)
+    estimate = AdmissionEstimate(wait_s, run_s, 10.0)
     if not refused:
-        _admit(job, outlook)
+        _admit(job, estimate)
         return
     with pytest.raises(Overloaded, match=r"refused: .* Retry after") as told:
-        _admit(job, outlook)
+        _admit(job, estimate)
     assert told.value.predicted_wait_ms == pytest.approx(wait_s * 1000)
     assert told.value.retry_after_s == pytest.approx(wait_s + run_s - 10.0)

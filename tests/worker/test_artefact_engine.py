@@ -20,7 +20,7 @@ from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape, artefact_of, open_engine
+from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape, identity_of, open_engine
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.tokenizing import EncodedPair
 from support.artefacts import damage
@@ -201,9 +201,9 @@ class TestOpening:
     @pytest.mark.parametrize("precision", CPU_PRECISIONS)
     def test_scores_of_plans_that_differ_have_names_that_differ(self, precision: PrecisionName, exports: Path) -> None:
         files = load_files(f"file:{exports / precision}")
-        names = [artefact_of(files, tokenizer(), plan).precision for plan in PLANS]
+        names = [identity_of(files, tokenizer(), plan).precision for plan in PLANS]
         assert names == [precision, *(f"{precision}-{plan}" for plan in TOGETHER)]
-        assert artefact_of(files, tokenizer(), "single").max_length == MAX_LENGTH
+        assert identity_of(files, tokenizer(), "single").max_length == MAX_LENGTH
 
 
 class TestDamage:

@@ -11,7 +11,7 @@ from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.contract.wire import decode_record
 from rerank_shared.errors import JobPoisoned
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 def test_its_caller_is_told_and_its_work_forgotten(settings: Settings) -> None:
     keys, job = Keys(settings.namespace), make_job(settings, "q", ["d"], tokens=7)
     with celery_of(settings) as app, connect(settings) as client:
-        client.zadd(keys.ledger("interactive"), {ledger_member(job): job.deadline_at})
+        client.zadd(keys.backlog("interactive"), {backlog_member(job): job.deadline_at})
         result = send(app, settings, job)
         (message,) = client.hvals(keys.waiting("interactive"))
         letter = DeadLetter(
@@ -38,7 +38,7 @@ def test_its_caller_is_told_and_its_work_forgotten(settings: Settings) -> None:
         assert job_id == job.job_id
         assert type(outcome) is JobPoisoned
         assert "3 workers that took it died or fell silent, worker-1 last" in outcome.message
-        assert client.zcard(keys.ledger("interactive")) == 0
+        assert client.zcard(keys.backlog("interactive")) == 0
         with pytest.raises(Exception, match="set aside"):
             result.get(timeout=10)
 

@@ -20,7 +20,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.precision import PlanName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import PlainEngine, RunShape, artefact_of, precision_of
+from rerank_worker.engine import PlainEngine, RunShape, identity_of, precision_of
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from support.golden import GOLDEN, TOLERANCE
 
@@ -131,10 +131,10 @@ class TestArtefact:
     @pytest.mark.parametrize(("plan", "precision"), [("single", "int8"), ("buckets", "int8-buckets")])
     def test_says_whether_scores_vary_with_their_batch(self, plan: PlanName, precision: str) -> None:
         assert precision_of(files().model_path) == "int8"
-        assert artefact_of(files(), tokenizer(), plan).precision == precision
+        assert identity_of(files(), tokenizer(), plan).precision == precision
 
     def test_is_all_that_cache_keys_need(self) -> None:
-        artefact = artefact_of(files(), tokenizer(), "single")
+        artefact = identity_of(files(), tokenizer(), "single")
         assert (artefact.model, artefact.model_digest) == (files().name, files().model_digest)
         assert artefact.tokenizer_digest == files().tokenizer_digest
         assert artefact.template == str(tokenizer().template)
@@ -145,7 +145,7 @@ class TestArtefact:
     )
     def test_its_limit_is_the_model_s_unless_lowered(self, own: int | None, limit: int | None, max_length: int) -> None:
         limited = dataclasses.replace(files(), max_length=own)
-        assert artefact_of(limited, tokenizer(), "single", limit).max_length == max_length
+        assert identity_of(limited, tokenizer(), "single", limit).max_length == max_length
 
 
 def write_graph(path: Path, inputs: Sequence[str], shape: Sequence[str | int], *, labels: int = 1) -> Path:

@@ -41,7 +41,7 @@ class TestBuilding:
         """No server is needed until it consumes; the address is one where nobody listens."""
         settings = load_settings(max_length=max_length, budget_tokens=512, redis_url="redis://127.0.0.1:1/0")
         _, heartbeats = process.build(settings, "worker", 3)
-        assert heartbeats.artefact.max_length == limit
+        assert heartbeats.identity.max_length == limit
         assert (heartbeats.heartbeat.worker_id, heartbeats.heartbeat.core) == ("worker", 3)
         assert heartbeats.heartbeat.tokens_per_s > 0
         assert heartbeats.heartbeat.pid == os.getpid()
@@ -49,7 +49,7 @@ class TestBuilding:
 
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
-        assert app.conf.broker_transport_options["holder"] == "worker"
+        assert app.conf.broker_transport_options["owner"] == "worker"
         assert callable(app.conf.worker_consumer.on_poison)
 
 
@@ -133,32 +133,32 @@ class TestCosts:
         known = heartbeats.pace.cost.parameters
         heartbeats.beat()
         with connect(settings) as client:
-            found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.artefact.model)))
-            field = cost_field(heartbeats.artefact.precision, heartbeats.heartbeat.host)
+            found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.identity.model)))
+            field = cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
             assert found == {field: known}
-            client.delete(heartbeats.keys.cost(heartbeats.artefact.model))
+            client.delete(heartbeats.keys.cost(heartbeats.identity.model))
             heartbeats.beat()
-            assert not client.exists(heartbeats.keys.cost(heartbeats.artefact.model)), (
+            assert not client.exists(heartbeats.keys.cost(heartbeats.identity.model)), (
                 "written though nothing was learned"
             )
             heartbeats.pace.observe([100], 1.0)
             heartbeats.beat()
-            assert client.exists(heartbeats.keys.cost(heartbeats.artefact.model))
+            assert client.exists(heartbeats.keys.cost(heartbeats.identity.model))
         heartbeats.client.close()
 
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        keys, field = heartbeats.keys, cost_field(heartbeats.artefact.precision, heartbeats.heartbeat.host)
+        keys, field = heartbeats.keys, cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
         before = heartbeats.pace.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
-            share_cost(client, keys, [heartbeats.artefact.model], cost_field("fp64", "elsewhere"), slow)
+            share_cost(client, keys, [heartbeats.identity.model], cost_field("fp64", "elsewhere"), slow)
             heartbeats._ask_server()
             assert heartbeats.pace.cost.predict_s(Work.pair(100)) == before
-            share_cost(client, keys, [heartbeats.artefact.model], field, slow)
+            share_cost(client, keys, [heartbeats.identity.model], field, slow)
             heartbeats._ask_server()
             assert heartbeats.pace.cost.predict_s(Work.pair(100)) != before
-            client.hset(keys.cost(heartbeats.artefact.model), field, b"garbled")
+            client.hset(keys.cost(heartbeats.identity.model), field, b"garbled")
             heartbeats._ask_server()
         heartbeats.client.close()
 

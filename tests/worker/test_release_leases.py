@@ -24,7 +24,7 @@ def test_a_killed_child_s_leases_end_and_its_sibling_s_do_not(settings: Settings
     with connect(settings) as client, supervisor:
         poll_until(supervisor, lambda: len(children.started()) == 2, "both children")
         names = {pid: environ["FLEET_WORKER_NAME"] for pid, environ in children.started().items()}
-        client.hset(keys.holders, mapping={f"tag-{pid}": name for pid, name in names.items()})
+        client.hset(keys.lease_owners, mapping={f"tag-{pid}": name for pid, name in names.items()})
         client.zadd(keys.leases, {f"tag-{pid}": 1e9 for pid in names})
         victim, other = names
         os.kill(victim, signal.SIGKILL)
@@ -40,7 +40,7 @@ def test_a_child_that_was_told_to_end_keeps_its_leases(settings: Settings, tmp_p
         with Supervisor(hasty, 1, command=children.command("stubborn"), policy=QUICK) as supervisor:
             poll_until(supervisor, children.started, "the child")
             ((_, environ),) = children.started().items()
-            client.hset(keys.holders, "tag", environ["FLEET_WORKER_NAME"])
+            client.hset(keys.lease_owners, "tag", environ["FLEET_WORKER_NAME"])
             client.zadd(keys.leases, {"tag": 1e9})
         assert client.zscore(keys.leases, "tag") == 1e9
 

@@ -17,7 +17,7 @@ from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.celery_app import TASK_NAME, make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
@@ -27,7 +27,7 @@ from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import Answerer
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.task import register
-from rerank_worker.engine import artefact_of, open_engine
+from rerank_worker.engine import identity_of, open_engine
 from rerank_worker.tokenizing import PairTokenizer
 from support.jobs import make_job
 
@@ -43,8 +43,8 @@ def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     scorer = Scorer(engine, batcher, pace, revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
-        artefact = artefact_of(files, tokenizer, settings.plan)
-        answerer = Answerer(artefact, tokenizer, scorer, client, keys, "test")
+        identity = identity_of(files, tokenizer, settings.plan)
+        answerer = Answerer(identity, tokenizer, scorer, client, keys, "test")
         register(app, answerer, Leases(), lambda _: nullcontext(lambda: None), settings)
         yield app, scorer
 
@@ -117,7 +117,7 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
     tokenizer, pace = PairTokenizer(files.tokenizer_path), Pace()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
     scorer = Scorer(open_engine(files), batcher, pace, revoked=lambda _: False)
-    artefact = artefact_of(files, tokenizer, AWAY.plan)
+    identity = identity_of(files, tokenizer, AWAY.plan)
 
     @contextmanager
     def inside(_: str | None) -> Iterator[Callable[[], None]]:
@@ -128,7 +128,7 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
             told.append("ends")
 
     with connect(AWAY) as client, make_celery(AWAY) as app:
-        answerer = Answerer(artefact, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
+        answerer = Answerer(identity, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
         register(app, answerer, Leases(), inside, AWAY)
         with pytest.raises(UnknownModel):
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
@@ -144,9 +144,9 @@ def test_second_delivery_of_an_answered_job_leaves_nothing_behind(settings: Sett
     with worker_of(settings) as (app, _), connect(settings) as client:
         client.set(keys.result(job.job_id), b"a record", ex=60)
         client.set(keys.text(job.job_id), wire.encode_texts(["d"]), ex=60)
-        client.zadd(keys.ledger("interactive"), {ledger_member(job): job.deadline_at})
+        client.zadd(keys.backlog("interactive"), {backlog_member(job): job.deadline_at})
         with pytest.raises(Ignore):
             run(app, job)
         assert client.exists(keys.text(job.job_id)) == 0
-        assert client.zcard(keys.ledger("interactive")) == 0
+        assert client.zcard(keys.backlog("interactive")) == 0
         assert client.get(keys.result(job.job_id)) == b"a record"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_shared import fleet
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
 from rerank_shared.redis import at_any_limit
@@ -38,7 +38,7 @@ class Heartbeats:
 
     client: Any
     keys: Keys
-    artefact: Artefact
+    identity: ScoringIdentity
     heartbeat: Heartbeat
     scorer: Scorer
     pace: Pace
@@ -65,7 +65,7 @@ class Heartbeats:
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
-            found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.artefact.model)))
+            found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.identity.model)))
         except OUTAGES_AND_REFUSALS as error:
             log.warning("server time and run cost not read: redis %s", outage_of(error).says)
             return
@@ -86,11 +86,11 @@ class Heartbeats:
 
     @property
     def _cost_field(self) -> str:
-        return fleet.cost_field(self.artefact.precision, self.heartbeat.host)
+        return fleet.cost_field(self.identity.precision, self.heartbeat.host)
 
     @property
     def _names(self) -> set[str]:
-        return {self.artefact.model, self.alias or self.artefact.model}
+        return {self.identity.model, self.alias or self.identity.model}
 
     def stop(self) -> None:
         """Stop the thread, and deregister the worker so that nobody counts on it."""
@@ -99,7 +99,7 @@ class Heartbeats:
             self._thread.join()
         try:
             pipe = self.client.pipeline(transaction=False)
-            fleet.retire(pipe, self.keys, self.heartbeat.worker_id)
+            fleet.deregister(pipe, self.keys, self.heartbeat.worker_id)
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("worker not deregistered: redis %s", outage_of(error).says)
@@ -132,7 +132,7 @@ class Heartbeats:
         cost = self.pace.shared
 
         def tell(words: Any) -> None:
-            fleet.announce(words, self.keys, self.artefact, now, self.alias)
+            fleet.announce(words, self.keys, self.identity, now, self.alias)
             fleet.beat(words, self.keys, beat, now)
             if cost is not None and cost != self._shared_cost:
                 fleet.share_cost(words, self.keys, self._names, self._cost_field, cost)

@@ -25,7 +25,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
 from rerank_shared.models.catalogue import configured_files, name_of
@@ -56,7 +56,7 @@ from rerank_worker.engine import (
     Engine,
     PackedWeights,
     RunShape,
-    artefact_of,
+    identity_of,
     model_precision,
     open_engine,
     providers_for,
@@ -77,7 +77,7 @@ class Model:
 
     tokenizer: PairTokenizer
     engine: Engine
-    artefact: Artefact
+    identity: ScoringIdentity
     pace: Pace
 
 
@@ -125,16 +125,16 @@ def load(settings: Settings) -> Model:
             log.warning("profile of something else: %s; run `rerank-fleet tune` here", told)
     packed = PackedWeights.of(settings, files.model_digest)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers)
-    artefact = artefact_of(files, tokenizer, settings.plan, settings.max_length)
-    if artefact.max_length > settings.budget_tokens:
+    identity = identity_of(files, tokenizer, settings.plan, settings.max_length)
+    if identity.max_length > settings.budget_tokens:
         raise ConfigurationError(
-            f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {artefact.max_length} tokens that a pair of "
-            f"{artefact.model} may have: raise it"
+            f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "
+            f"{identity.model} may have: raise it"
         )
     pace = Pace(PlanWork.of(settings))
     together = settings.plan != "single"
-    warm_up(engine, tokenizer, pace, artefact.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, artefact, pace)
+    warm_up(engine, tokenizer, pace, identity.max_length, settings.budget_tokens, together=together)
+    return Model(tokenizer, engine, identity, pace)
 
 
 def build(
@@ -146,7 +146,7 @@ def build(
     """
     keys = Keys(settings.namespace)
     model = model or load(settings)
-    artefact = model.artefact
+    identity = model.identity
     scorer = _scorer(model, settings)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
@@ -154,15 +154,15 @@ def build(
     client, leases = connect(settings), Leases(gate.tags)
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
-    answerer = Answerer(artefact, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
+    answerer = Answerer(identity, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(gate, server or ServerWait(settings), partial(answer_dead_letter, app, keys))
-    app.conf.broker_transport_options |= {"holder": name}
+    app.conf.broker_transport_options |= {"owner": name}
     app.steps["consumer"].add(GateStep)
     register(app, answerer, leases, gate.inside, settings, gate.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
-        model=artefact.model,
+        model=identity.model,
         host=socket.gethostname(),
         pid=os.getpid(),
         core=core,
@@ -175,7 +175,7 @@ def build(
     # Of its own, since it is what notices that the server is away: it may wait no longer than for one heartbeat.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
     heartbeats = Heartbeats(
-        announcing, keys, artefact, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
+        announcing, keys, identity, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
     )
     return app, heartbeats
 
@@ -201,7 +201,7 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
         # Celery turns these on at start-up and repeats, at each lost connection, one about a setting that is set here.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         heartbeats.start()
-        name, model = heartbeats.heartbeat.worker_id, heartbeats.artefact.model
+        name, model = heartbeats.heartbeat.worker_id, heartbeats.identity.model
         log.info("worker ready name=%s model=%s seconds=%.2f", name, model, time.perf_counter() - started)
 
     def stopping(**_: Any) -> None:

@@ -110,7 +110,7 @@ def _table(found: Sequence[DeadLetter]) -> Table:
     for name in ("job", "queue", "deaths", "last worker", "set aside"):
         table.add_column(name, overflow="fold")
     for letter in found:
-        table.add_row(letter.job_id, letter.queue, str(letter.deaths), letter.holder, _moment(letter.died_at))
+        table.add_row(letter.job_id, letter.queue, str(letter.deaths), letter.owner, _moment(letter.died_at))
     return table
 
 
@@ -119,7 +119,7 @@ def _fields(letter: DeadLetter) -> dict[str, Any]:
         "job_id": letter.job_id,
         "queue": letter.queue,
         "deaths": letter.deaths,
-        "last_worker": letter.holder,
+        "last_worker": letter.owner,
         "set_aside_at": _moment(letter.died_at),
     }
 

@@ -103,8 +103,8 @@ def _table(loads: list[RedisLoad]) -> Table:
     row("connections", [f"{load.connections:,}" for load in loads])
     row("heartbeats, MB/s", [f"{load.heartbeat_bytes_per_s / 1e6:,.1f}" for load in loads])
     row("deliveries/s", [f"{load.deliveries_per_s:,.0f}" for load in loads])
-    row("entries of the ledger", [f"{load.ledger_entries:,.0f}" for load in loads])
-    row("ledger read, MB/s", [f"{load.ledger_bytes_per_s / 1e6:,.1f}" for load in loads])
+    row("entries of the backlog", [f"{load.backlog_entries:,.0f}" for load in loads])
+    row("ledger read, MB/s", [f"{load.backlog_bytes_per_s / 1e6:,.1f}" for load in loads])
     row("in, MB/s", [f"{load.bytes_in_per_s / 1e6:,.1f}" for load in loads])
     row("out, MB/s", [f"{load.bytes_out_per_s / 1e6:,.1f}" for load in loads])
     for limit in loads[0].used:

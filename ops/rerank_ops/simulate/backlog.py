@@ -1,6 +1,6 @@
-"""The twin of the ledger: the predicted seconds of all unanswered jobs, and how many of them come before a new one.
+"""The twin of the backlog: the predicted seconds of all unanswered jobs, and how many of them come before a new one.
 
-The real ledger is summed entry by entry; this one keeps sums by steps of urgency, since many are asked of it.
+The real backlog is summed entry by entry; this one keeps sums by steps of urgency, since many are asked of it.
 """
 
 from __future__ import annotations

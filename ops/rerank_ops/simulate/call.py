@@ -34,7 +34,7 @@ class Job:
     """A request or a part of it, from when it was sent until it is answered.
 
     `predicted_s` is its run as the client predicts it, `deadline` when a worker answers at the latest; it is `counted`
-    while the ledger counts it.
+    while the backlog counts it.
     """
 
     call: Call

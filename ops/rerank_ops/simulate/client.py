@@ -12,7 +12,7 @@ from rerank_ops.simulate.loop import Loop
 from rerank_ops.simulate.policy import Policy
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Request
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.sharding import shard_count, split
 
@@ -64,7 +64,7 @@ class Client:
         part_s = run_s / len(parts)
         due = policy.due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
         wait_s = 0.0 if idle else self._backlog.ahead_s(request.job_class, due, now) / spec.processes
-        if policy.refuse and Outlook(wait_s, part_s, request.deadline_s).hopeless(partial=request.partial):
+        if policy.refuse and AdmissionEstimate(wait_s, part_s, request.deadline_s).hopeless(partial=request.partial):
             return []
         return [self._job(call, part, due) for part in parts]
 

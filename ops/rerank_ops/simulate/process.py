@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rerank_ops.simulate.call import Job
 from rerank_ops.simulate.runs import split_runs
 from rerank_shared.keys import JOB_CLASSES
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.urgency import due_at
 from rerank_worker.batching.batcher import Batch, Batcher, Candidate
 
@@ -117,14 +117,14 @@ class Process:
             self._batcher.add(Candidate(digest, length, due, job.deadline, now, self._sequence, request.job_class))
         loop.at(job.deadline, self._answer, job)
 
-    def _outlook(self, job: Job, due: float) -> Outlook:
+    def _outlook(self, job: Job, due: float) -> AdmissionEstimate:
         """Return a job's prospects here, as the scorer does."""
         fleet, now = self._fleet, self._fleet.loop.now
         ahead_s = 0.0
         if len(self._batcher):
             ahead_s = fleet.spec.cost.predict_s(self._batcher.ahead(job.call.request.job_class, due))
         running_s = max(0.0, self._busy_until - now)
-        return Outlook(running_s + ahead_s, sum(map(fleet.pair_s, job.lengths)), job.deadline - now)
+        return AdmissionEstimate(running_s + ahead_s, sum(map(fleet.pair_s, job.lengths)), job.deadline - now)
 
     def _due_at(self, job: Job) -> float:
         """Return its urgency here: by deadlines its age begins anew, as in the scorer."""

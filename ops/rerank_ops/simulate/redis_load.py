@@ -19,7 +19,7 @@ Per = Literal["process second", "request", "job"]
 #: the server's own CPU time. One in a pipeline 0.46 us, in a script 0.56 us, a key of MGET 0.14 us, a member of an
 #: answer 0.046 us, a delivery to a subscriber 1.4 us.
 PIPELINED, SCRIPTED, KEY, MEMBER, DELIVERY = 0.15, 0.18, 0.045, 0.015, 0.45
-#: An entry of the ledger, as ZRANGE answers it.
+#: An entry of the backlog, as ZRANGE answers it.
 ENTRY_BYTES = 71
 #: What Redis allows unless its configuration says otherwise.
 MAX_CLIENTS = 10_000
@@ -69,7 +69,7 @@ _IDLE_ONLY, _BUSY_ONLY = {"bell polled", "take, nothing there"}, {"leases renewe
 CONNECTIONS, CLIENT_CONNECTIONS = 6, 4
 #: Bytes of a look-up's key and its answer, of a score written, and of a score in an answer.
 _KEY_IN, _KEY_OUT, _WRITE_IN, _SCORE_OUT = 70, 13, 90, 24
-#: A client reads the ledger this often at most, and a broadcast is so long.
+#: A client reads the backlog this often at most, and a broadcast is so long.
 _LEDGER_READS_PER_S, _BROADCAST_BYTES = 4.0, 400
 _CHARS_PER_TOKEN = 4
 _MOST = 10_000_000
@@ -108,8 +108,8 @@ class RedisLoad:
     jobs_a_request: float
     commands_per_s: Mapping[str, float]
     heartbeat_bytes_per_s: float
-    ledger_entries: float
-    ledger_bytes_per_s: float
+    backlog_entries: float
+    backlog_bytes_per_s: float
     deliveries_per_s: float
     bytes_in_per_s: float
     bytes_out_per_s: float
@@ -142,8 +142,8 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
         jobs_a_request=jobs,
         commands_per_s=commands,
         heartbeat_bytes_per_s=sum(o.bytes_in * _rate(o, processes, rps, jobs, shape) for o in OPERATIONS[:3]),
-        ledger_entries=entries,
-        ledger_bytes_per_s=reads * entries * ENTRY_BYTES,
+        backlog_entries=entries,
+        backlog_bytes_per_s=reads * entries * ENTRY_BYTES,
         deliveries_per_s=deliveries,
         bytes_in_per_s=bytes_in,
         bytes_out_per_s=bytes_out,

@@ -12,7 +12,7 @@ from rerank_worker.batching.plan_work import PlanWork
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
     """A fleet. `hand_off_s` is what a request takes beyond waiting and running, half of it each way (client, queue,
-    tokenizer); clients remember what they read of the ledger for `remembered_s`."""
+    tokenizer); clients remember what they read of the backlog for `remembered_s`."""
 
     processes: int
     cost: CostParameters

@@ -24,7 +24,7 @@ from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.models.exported import PROVIDERS, check_here
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import artefact_of, precision_of
+from rerank_worker.engine import identity_of, precision_of
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
 
@@ -50,7 +50,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     files = configured_files(settings)
     tokenizer = PairTokenizer.of(files)
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
-    max_length = artefact_of(files, tokenizer, settings.plan, settings.max_length).max_length
+    max_length = identity_of(files, tokenizer, settings.plan, settings.max_length).max_length
     sample, plans = make_sample(tokenizer, max_length), plans_of(files)
     precision = files.manifest.precision if files.manifest else precision_of(files.model_path)
     cores = len(available_cores())

@@ -1,7 +1,8 @@
-"""Asks the fleet for scores: sends the jobs of a request, waits for all of them under one deadline, cleans up behind.
+"""Dispatches a request: makes shards of its misses, sends them, waits for all under one deadline, cleans up behind.
 
-A job that seems lost or late is sent again under the same id, which is harmless, since its scores are the same. Jobs of
-other requests may be waited for beside them, for the sake of pairs that both want; they are theirs to send again.
+A job that seems lost or late is sent again under the same id. That is harmless: its scores are the same. Where single
+flight is on, the dispatcher also waits for jobs of other requests that score the same pairs. Only their own callers
+send those again.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rerank_producer._dispatch.fleet_load import FleetBook, Prospects
-from rerank_producer._dispatch.hedging import Patience
-from rerank_producer._dispatch.shards import Parcel, make_parcels
+from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
+from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
-from rerank_producer._dispatch.wait import Awaited, LedgerEntry, Wait
+from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.enqueue import Enqueue, Kept
+from rerank_producer._io.enqueue import Enqueue, StoredValue
 from rerank_producer._io.pending import Waiter
 from rerank_producer._io.port import Port
-from rerank_producer._request.plan import Prepared
+from rerank_producer._request.plan import RequestPlan
 from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
@@ -29,19 +30,19 @@ from rerank_shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What came of it: the outcome of each job, None where none came, and why one is missing."""
+class DispatchResult:
+    """The shards that were sent, the outcome of each (None where none came), and why an outcome is missing."""
 
-    parcels: list[Parcel]
+    shards: list[Shard]
     outcomes: list[Outcome | None]
     shortfall: RerankError | None
     enqueue_ms: float
 
-    def then(self, more: Asked, misses: int) -> Asked:
-        """Return both as one; the misses of `more` stand behind the `misses` of this one."""
-        shifted = [replace(each, part=tuple(place + misses for place in each.part)) for each in more.parcels]
-        return Asked(
-            [*self.parcels, *shifted],
+    def then(self, more: DispatchResult, misses: int) -> DispatchResult:
+        """Return both results as one; the misses of `more` stand behind the `misses` of this one."""
+        shifted = [replace(each, offsets=tuple(offset + misses for offset in each.offsets)) for each in more.shards]
+        return DispatchResult(
+            [*self.shards, *shifted],
             [*self.outcomes, *more.outcomes],
             self.shortfall or more.shortfall,
             self.enqueue_ms + more.enqueue_ms,
@@ -49,114 +50,115 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Asking:
-    """What the asks of one client have in common. Threads and event loops may share it."""
+class Dispatcher:
+    """The dispatcher of one client. Threads and event loops may share it."""
 
     settings: Settings
     keys: Keys
     clock: Clock
-    book: FleetBook = field(init=False)
+    fleet_load: FleetLoadCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.book = FleetBook(self.keys, self.clock)
+        self.fleet_load = FleetLoadCache(self.keys, self.clock)
 
-    async def ask(
+    async def dispatch(
         self,
         port: Port,
-        prepared: Prepared,
+        plan: RequestPlan,
         deadline: Deadline,
         *,
         partial: bool,
-        shards: int | None = None,
+        count: int | None = None,
         beside: Mapping[str, float] | None = None,
-        seen: Prospects | None = None,
-    ) -> Asked:
-        """Send the misses and wait for their outcomes, and for the jobs `beside` until the epoch second of each.
+        seen: FleetLoad | None = None,
+    ) -> DispatchResult:
+        """Send the misses of `plan` and wait for their outcomes.
 
-        `seen` is how the fleet was just now, if it was asked.
+        `count` sets the number of shards. `beside` names jobs of other requests to wait for, each until its epoch
+        second. `seen` is the load as the look-up just read it.
 
         Raises Overloaded or DeadlineExceeded before anything is sent, QueueUnavailable, and what a worker answered.
         """
         others = beside or {}
-        parcels = []
-        if prepared.plan.misses:
-            parcels = await self.parcels(port, prepared, deadline, partial=partial, shards=shards, seen=seen)
+        shards = []
+        if plan.stored.misses:
+            shards = await self.make_shards(port, plan, deadline, partial=partial, count=count, seen=seen)
         started = self.clock.monotonic()
-        ids = [parcel.job.job_id for parcel in parcels]
+        ids = [shard.job.job_id for shard in shards]
         waiters: Sequence[Waiter] = ()
         try:
             waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
-            if parcels:
-                await self._send(port, parcels, self._claims(parcels, prepared))
+            if shards:
+                await self._send(port, shards, self._claims(shards, plan))
             enqueue_ms = (self.clock.monotonic() - started) * 1000
-            ours = [self._ours(port, *pair, deadline) for pair in zip(parcels, waiters, strict=False)]
-            theirs = [self._theirs(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
-            wait = Wait(port, self.keys, self.clock, deadline, [*ours, *theirs], lambda: self.book.free(port))
+            own = [self._own(port, *pair, deadline) for pair in zip(shards, waiters, strict=False)]
+            foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
+            inflight = [*own, *foreign]
+            wait = Wait(port, self.keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port))
             shortfall = await wait.finish()
-            return Asked(parcels, [each.outcome for each in ours], shortfall, enqueue_ms)
+            return DispatchResult(shards, [each.outcome for each in own], shortfall, enqueue_ms)
         except asyncio.CancelledError:
-            port.withdraw_soon(ids, lambda pipe: self._withdraw(parcels, pipe))
+            port.withdraw_soon(ids, lambda pipe: self._withdraw(shards, pipe))
             raise
         finally:
             port.forget(waiters)
 
-    async def parcels(
+    async def make_shards(
         self,
         port: Port,
-        prepared: Prepared,
+        plan: RequestPlan,
         deadline: Deadline,
         *,
         partial: bool,
-        shards: int | None,
-        seen: Prospects | None = None,
-    ) -> list[Parcel]:
-        """Return what is to be sent for the misses. Raises Overloaded, DeadlineTooShort, QueueUnavailable."""
+        count: int | None,
+        seen: FleetLoad | None = None,
+    ) -> list[Shard]:
+        """Return the shards of the misses. Raises Overloaded, DeadlineTooShort, QueueUnavailable."""
         if (late_s := self.clock.monotonic() - deadline.at) >= 0:
             raise DeadlineTooShort(
                 f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
         if seen is None:
-            prospects = await self.book.get(port, prepared.plan.model)
+            load = await self.fleet_load.get(port, plan.stored.model)
         else:
-            prospects = await self.book.whole(port, seen)
-        now = self.clock.epoch()
-        return make_parcels(prepared, self.settings, now, prospects, partial=partial, shards=shards)
+            load = await self.fleet_load.with_backlog(port, seen)
+        return make_shards(plan, self.settings, self.clock.epoch(), load, partial=partial, count=count)
 
     async def _send(
-        self, port: Port, parcels: Sequence[Parcel], claims: Sequence[Kept] = (), forgotten: Sequence[str] = ()
+        self, port: Port, shards: Sequence[Shard], claims: Sequence[StoredValue] = (), forgotten: Sequence[str] = ()
     ) -> None:
-        kept = [each for parcel in parcels for each in parcel.kept(self.keys)]
-        await port.enqueue(Enqueue([parcel.job for parcel in parcels], port.reply_to, [*kept, *claims], forgotten))
+        values = [value for shard in shards for value in shard.stored_values(self.keys)]
+        await port.enqueue(Enqueue([shard.job for shard in shards], port.reply_to, [*values, *claims], forgotten))
 
-    def _claims(self, parcels: Sequence[Parcel], prepared: Prepared) -> list[Kept]:
-        claims: list[Kept] = []
-        for parcel in parcels:
-            if self.settings.single_flight and prepared.digests and parcel.late_after_s is not None:
-                digests = [prepared.digests[prepared.plan.misses[place]] for place in parcel.part]
-                claims += claims_of(self.keys, parcel.job, digests, parcel.late_after_s)
+    def _claims(self, shards: Sequence[Shard], plan: RequestPlan) -> list[StoredValue]:
+        claims: list[StoredValue] = []
+        for shard in shards:
+            if self.settings.single_flight and plan.digests and shard.late_after_s is not None:
+                digests = [plan.digests[plan.stored.misses[offset]] for offset in shard.offsets]
+                claims += claims_of(self.keys, shard.job, digests, shard.late_after_s)
         return claims
 
-    def _withdraw(self, parcels: Sequence[Parcel], pipe: Any) -> None:
-        for parcel in parcels:
-            parcel.remove_from(pipe, self.keys)
+    def _withdraw(self, shards: Sequence[Shard], pipe: Any) -> None:
+        for shard in shards:
+            shard.remove_from(pipe, self.keys)
 
-    def _ours(self, port: Port, parcel: Parcel, waiter: Waiter, deadline: Deadline) -> Awaited:
+    def _own(self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline) -> InflightShard:
         async def send_again(text_lost: bool) -> None:
-            nonlocal parcel
-            parcel = parcel.again()
+            nonlocal shard
+            shard = shard.next_attempt()
             if text_lost:
-                parcel = parcel.inline()
+                shard = shard.inline()
             # The record that its text was lost would be taken for the answer.
-            await self._send(port, [parcel], forgotten=[self.keys.result(waiter.job_id)] if text_lost else [])
+            await self._send(port, [shard], forgotten=[self.keys.result(waiter.job_id)] if text_lost else [])
 
         sent_at = self.clock.monotonic()
-        late_at = math.inf if parcel.late_after_s is None else sent_at + parcel.late_after_s
-        entry = LedgerEntry.of(self.keys, parcel.job)
-        return Awaited(waiter, Patience(sent_at, deadline.at, late_at), entry, send_again)
+        late_at = math.inf if shard.late_after_s is None else sent_at + shard.late_after_s
+        member = BacklogMember.of(self.keys, shard.job)
+        return InflightShard(waiter, HedgePolicy(sent_at, deadline.at, late_at), member, send_again)
 
-    def _theirs(self, waiter: Waiter, until: float, deadline: Deadline) -> Awaited:
+    def _foreign(self, waiter: Waiter, until: float, deadline: Deadline) -> InflightShard:
         now = self.clock.monotonic()
-        patience = Patience(now, min(deadline.at, now + until - self.clock.epoch()))
-        # It may have been announced before anybody listened.
-        patience.line_restored(now)
-        return Awaited(waiter, patience, ours=False)
+        policy = HedgePolicy(now, min(deadline.at, now + until - self.clock.epoch()))
+        # Its answer may have been announced before this client listened.
+        policy.line_restored(now)
+        return InflightShard(waiter, policy, own=False)

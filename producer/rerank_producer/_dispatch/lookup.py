@@ -1,8 +1,7 @@
-"""The one round trip before anything is sent: what the cache holds of a request, what the fleet has to do, and which of
-the pairs somebody else has in flight.
+"""The look-up: one round trip before anything is sent.
 
-Where the fleet's artefact was never asked for, or is another one than it was, that takes one more: the names of cached
-scores depend on it.
+It reads the cached scores of a request, the fleet's load, and the claims of other requests on its pairs. The keys of
+cached scores depend on the scoring identity; where that was never read, or has changed, a second round trip follows.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer import metrics
-from rerank_producer._dispatch.fleet_load import FleetBook, Prospects
-from rerank_producer._dispatch.served_models import ArtefactBook
+from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
+from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._io.port import Port
 from rerank_producer._request.plan import check_tokenizer, effective_max_length
 from rerank_shared.contract.digest import pair_digests
-from rerank_shared.contract.messages import Artefact, Score, cache_tenant
+from rerank_shared.contract.messages import Score, ScoringIdentity, cache_tenant
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
@@ -28,71 +27,77 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What was seen. `digests` and `scores` None: there was nothing to look up; `prospects` None: nobody answered;
-    `flights` are the claims on all pairs, if they were asked for."""
+class LookupResult:
+    """The answers of a look-up. `digests` and `scores`, one a document, are None where the cache was not asked.
 
-    artefact: Artefact | None
+    `load` is None where the server did not answer. `claims`, one a document, is empty where single flight is off.
+    """
+
+    identity: ScoringIdentity | None
     max_length: int | None
     digests: list[bytes] | None = None
     scores: list[Score | None] | None = None
-    prospects: Prospects | None = None
-    flights: Sequence[bytes | None] = ()
+    load: FleetLoad | None = None
+    claims: Sequence[bytes | None] = ()
 
 
 @dataclass(slots=True)
-class Looking:
-    """Looks for the requests of one client. Threads and event loops may share it."""
+class RequestLookup:
+    """Looks up the requests of one client. Threads and event loops may share it."""
 
     settings: Settings
     keys: Keys
-    artefacts: ArtefactBook
-    fleet: FleetBook
+    served_models: ServedModels
+    fleet_load: FleetLoadCache
 
-    async def look(self, port: Port, request: RerankRequest, model: str) -> Sight:
-        """Return what there is to see for a request. Raises UnknownModel, InvalidRequest.
+    async def run(self, port: Port, request: RerankRequest, model: str) -> LookupResult:
+        """Return what the server knows of a request. Raises UnknownModel, InvalidRequest.
 
-        A cache that can't be read is a miss. If the server is really away, sending will say so.
+        A cache that can't be read counts as empty. If the server is away, sending raises that.
         """
         if not request.documents:
-            return Sight(None, request.max_length)
+            return LookupResult(None, request.max_length)
         try:
-            artefact = self.artefacts.question(model).known or await self.artefacts.get(port, model)
-            sight = await self._look(port, request, model, artefact)
-            if sight.artefact != artefact:
-                sight = await self._look(port, request, model, sight.artefact)
+            identity = self.served_models.query(model).known or await self.served_models.get(port, model)
+            found = await self._read(port, request, model, identity)
+            if found.identity != identity:
+                found = await self._read(port, request, model, found.identity)
         except QueueUnavailable as error:
             log.debug("look-up failed error=%r", error)
-            artefact = self.artefacts.question(model).known
-            return Sight(artefact, effective_max_length(request, self.settings, artefact))
-        if sight.scores is not None:
-            misses = sight.scores.count(None)
-            metrics.observe_lookup(len(sight.scores) - misses, misses)
-        return sight
+            identity = self.served_models.query(model).known
+            return LookupResult(identity, effective_max_length(request, self.settings, identity))
+        if found.scores is not None:
+            misses = found.scores.count(None)
+            metrics.observe_lookup(len(found.scores) - misses, misses)
+        return found
 
-    async def _look(self, port: Port, request: RerankRequest, model: str, artefact: Artefact | None) -> Sight:
-        check_tokenizer(request, artefact)
-        max_length = effective_max_length(request, self.settings, artefact)
+    async def _read(
+        self, port: Port, request: RerankRequest, model: str, identity: ScoringIdentity | None
+    ) -> LookupResult:
+        check_tokenizer(request, identity)
+        max_length = effective_max_length(request, self.settings, identity)
         digests = None
-        if artefact is not None and max_length is not None and self.settings.cache:
+        if identity is not None and max_length is not None and self.settings.cache:
             digests = pair_digests(
-                artefact,
+                identity,
                 max_length,
                 request.query,
                 request.contents(),
                 cache_tenant=cache_tenant(request.cache_scope, request.tenant),
             )
-        flights = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
-        served, load = self.artefacts.question(model), self.fleet.question(model)
+        claims = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
+        served, load = self.served_models.query(model), self.fleet_load.query(model)
 
         def fill(pipe: Any) -> None:
             served.ask(pipe)
             load.ask(pipe)
-            if flights:
-                pipe.mget(flights)
+            if claims:
+                pipe.mget(claims)
 
         scores, answers = await port.lookup(digests or (), fill)
         rest = iter(answers)
-        found = served.read(rest)
-        prospects = load.read(rest)
-        return Sight(found, max_length, digests, None if digests is None else scores, prospects, next(rest, ()))
+        # In the order in which `fill` asked.
+        found_identity, found_load = served.read(rest), load.read(rest)
+        return LookupResult(
+            found_identity, max_length, digests, None if digests is None else scores, found_load, next(rest, ())
+        )

@@ -1,7 +1,7 @@
-"""What is sent for the misses of a request: one job, or several where processes are idle and it pays. Pure.
+"""Shards: the misses of a request as one job, or as several where processes are idle and it pays. Pure.
 
-Each document lies in exactly one job. A request that could not be answered before its deadline is refused here, before
-anything is sent.
+Each document lies in exactly one shard. A request that could not be answered before its deadline is refused here,
+before anything is sent.
 """
 
 from __future__ import annotations
@@ -10,148 +10,148 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rerank_producer._dispatch.fleet_load import Prospects, told_alive
-from rerank_producer._io.enqueue import Kept
-from rerank_producer._request.plan import Prepared, ttl_s
+from rerank_producer._dispatch.fleet_load import FleetLoad, describe_workers
+from rerank_producer._io.enqueue import StoredValue
+from rerank_producer._request.plan import RequestPlan, ttl_s
 from rerank_shared.contract import wire
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.messages import Job
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.sharding import shard_count, split
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
 
-#: What lies between the end of a run and its answer here, when nothing is wrong: the queue, the way back, a busy core.
+#: The time between the end of a run and its answer here when nothing is wrong: the queue, the way back, a busy core.
 _HAND_OFF_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """What is sent for one job: the envelope, and its text apart where that is large. That lives `ttl_s`.
+class Shard:
+    """One job of a request. A large text lies apart from the job, under its own key, for `ttl_s` seconds.
 
-    `part` are the places of its documents among the misses of the request. `late_after_s` is the time, from sending,
-    within which 99 of 100 answers come; None where nobody knows.
+    `offsets` are the indexes of its documents among the misses of the request. `late_after_s` is the time from sending
+    within which 99 of 100 answers come; None while the cost is unknown.
     """
 
     job: Job
     text: bytes | None
     ttl_s: int
-    part: tuple[int, ...]
+    offsets: tuple[int, ...]
     late_after_s: float | None = None
 
-    def kept(self, keys: Keys) -> list[Kept]:
-        """Return what must be there when a worker opens the envelope."""
-        return [] if self.text is None else [Kept(keys.text(self.job.job_id), self.text, self.ttl_s * 1000)]
+    def stored_values(self, keys: Keys) -> list[StoredValue]:
+        """Return the values that must be stored when a worker takes the job."""
+        return [] if self.text is None else [StoredValue(keys.text(self.job.job_id), self.text, self.ttl_s * 1000)]
 
     def remove_from(self, pipe: Any, keys: Keys) -> None:
-        """Queue on a Redis pipeline that all this goes again, for a job that nobody wants."""
+        """Queue on a Redis pipeline the removal of the job's text and backlog entry, for a job that was withdrawn."""
         if self.text is not None:
             end(pipe, keys, keys.text(self.job.job_id))
-        pipe.zrem(keys.ledger(self.job.job_class), ledger_member(self.job))
+        pipe.zrem(keys.backlog(self.job.job_class), backlog_member(self.job))
 
-    def again(self) -> Parcel:
-        """Return the same parcel for the next attempt."""
+    def next_attempt(self) -> Shard:
+        """Return the shard as its next attempt."""
         return replace(self, job=replace(self.job, attempt=self.job.attempt + 1))
 
-    def inline(self) -> Parcel:
-        """Return the same parcel with its text in the envelope, however large: apart from it, it was lost."""
+    def inline(self) -> Shard:
+        """Return the shard with its text inside the job, however large: the text that lay apart was lost."""
         if self.text is None:
             return self
         return replace(self, job=replace(self.job, documents=wire.decode_texts(self.text)), text=None)
 
 
-def make_parcels(
-    prepared: Prepared,
+def make_shards(
+    plan: RequestPlan,
     settings: Settings,
     now: float,
-    prospects: Prospects,
+    load: FleetLoad,
     *,
     partial: bool,
-    shards: int | None = None,
-) -> list[Parcel]:
-    """Return what is to be sent for the misses; `now` is epoch seconds, `shards` overrides how many jobs it becomes.
+    count: int | None = None,
+) -> list[Shard]:
+    """Return the shards of the misses; `now` is epoch seconds, and `count` overrides the number of shards.
 
     Raises Overloaded if the fleet can't answer before the deadline (with `partial`, not even in part), and
     DeadlineTooShort if an idle one could not either.
     """
-    plan = prepared.plan
-    limit = prepared.max_length or (None if plan.artefact is None else plan.artefact.max_length)
-    lengths = estimate_lengths(prepared.query, (prepared.contents[index] for index in plan.misses), limit)
-    run_s = prospects.run_s(Work.of(lengths))
-    if shards is None:
-        shards = shard_count(run_s=run_s, pairs=len(lengths), idle=prospects.idle) if settings.shard else 1
-    parts = split(lengths, shards)
+    stored = plan.stored
+    limit = plan.max_length or (None if stored.identity is None else stored.identity.max_length)
+    lengths = estimate_lengths(plan.query, (plan.contents[index] for index in stored.misses), limit)
+    run_s = load.run_s(Work.of(lengths))
+    if count is None:
+        count = shard_count(run_s=run_s, pairs=len(lengths), idle=load.idle) if settings.shard else 1
+    parts = split(lengths, count)
     part_s = run_s / len(parts)
-    due = due_at(deadline_at=plan.deadline_at, entered_at=now, aging_s=settings.aging_s)
-    outlook = Outlook(prospects.wait_s(plan.job_class, due), part_s, plan.deadline_at - now)
-    if settings.refuse and outlook.hopeless(partial=partial):
-        raise _refusal(outlook, prospects.workers, partial=partial)
-    packer = _Packer(prepared, settings, prospects, now, partial, due, outlook.wait_s)
-    ids = [plan.job_id] if len(parts) == 1 else [f"{plan.job_id}-{number}" for number in range(len(parts))]
-    return [packer.pack(job_id, part, [lengths[i] for i in part]) for job_id, part in zip(ids, parts, strict=True)]
+    due = due_at(deadline_at=stored.deadline_at, entered_at=now, aging_s=settings.aging_s)
+    estimate = AdmissionEstimate(load.wait_s(stored.job_class, due), part_s, stored.deadline_at - now)
+    if settings.refuse and estimate.hopeless(partial=partial):
+        raise _refusal(estimate, load.workers, partial=partial)
+    maker = _ShardMaker(plan, settings, load, now, partial, due, estimate.wait_s)
+    ids = [stored.job_id] if len(parts) == 1 else [f"{stored.job_id}-{number}" for number in range(len(parts))]
+    return [maker.make(job_id, part, [lengths[i] for i in part]) for job_id, part in zip(ids, parts, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Packer:
-    """What the jobs of one request have in common."""
+class _ShardMaker:
+    """Makes the shards of one request from what they have in common."""
 
-    prepared: Prepared
+    plan: RequestPlan
     settings: Settings
-    prospects: Prospects
+    load: FleetLoad
     now: float
     partial: bool
     due_at: float
     wait_s: float
 
-    def pack(self, job_id: str, part: Sequence[int], lengths: Sequence[int]) -> Parcel:
-        prepared, plan = self.prepared, self.prepared.plan
-        documents = tuple(prepared.contents[plan.misses[place]] for place in part)
+    def make(self, job_id: str, part: Sequence[int], lengths: Sequence[int]) -> Shard:
+        plan, stored = self.plan, self.plan.stored
+        documents = tuple(plan.contents[stored.misses[offset]] for offset in part)
         apart = sum(map(_bytes, documents)) > self.settings.inline_bytes
         job = Job(
             job_id=job_id,
-            job_class=plan.job_class,
-            model=plan.model,
-            query=prepared.query,
+            job_class=stored.job_class,
+            model=stored.model,
+            query=plan.query,
             documents=None if apart else documents,
-            max_length=prepared.max_length,
+            max_length=plan.max_length,
             enqueued_at=self.now,
-            deadline_at=plan.deadline_at,
+            deadline_at=stored.deadline_at,
             tokens=sum(lengths),
-            tokenizer_digest=prepared.tokenizer_digest,
-            tenant=prepared.tenant,
+            tokenizer_digest=plan.tokenizer_digest,
+            tenant=plan.tenant,
             partial=self.partial,
             pairs=len(part),
             tokens_longest=sum(length * length for length in lengths),
             due_at=self.due_at,
-            cache_scope=prepared.cache_scope,
+            cache_scope=plan.cache_scope,
         )
-        life_s = max(0.0, plan.deadline_at - self.now) + self.settings.redelivery_s + self.settings.result_ttl_s
+        life_s = max(0.0, stored.deadline_at - self.now) + self.settings.redelivery_s + self.settings.result_ttl_s
         text = wire.encode_texts(documents) if apart else None
-        return Parcel(job, text, ttl_s(life_s), tuple(part), self._late_after_s(Work.of(lengths)))
+        return Shard(job, text, ttl_s(life_s), tuple(part), self._late_after_s(Work.of(lengths)))
 
     def _late_after_s(self, work: Work) -> float | None:
-        cost = self.prospects.cost
+        cost = self.load.cost
         return None if cost is None else _HAND_OFF_S + self.wait_s * cost.p99_ratio + cost.predict_p99_s(work)
 
 
-def _refusal(outlook: Outlook, workers: int, *, partial: bool) -> RerankError:
-    if not partial and outlook.too_much:
+def _refusal(estimate: AdmissionEstimate, workers: int, *, partial: bool) -> RerankError:
+    if not partial and estimate.too_much:
         return DeadlineTooShort(
-            f"refused: the request would run {outlook.run_s:.1f} s, and its deadline is {outlook.left_s:.1f} s away. "
+            f"refused: the request would run {estimate.run_s:.1f} s, and its deadline is {estimate.left_s:.1f} s away. "
             "Send fewer documents, allow a longer deadline, or take the partial answer that there is by then."
         )
     return Overloaded(
-        f"refused: {told_alive(workers)} with {outlook.wait_s:.1f} s of more urgent work each, so a request that runs "
-        f"{outlook.run_s:.1f} s would miss its deadline of {outlook.left_s:.1f} s. Retry after "
-        f"{outlook.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
-        predicted_wait_ms=outlook.wait_s * 1000,
-        retry_after_s=outlook.retry_after_s,
+        f"refused: {describe_workers(workers)} with {estimate.wait_s:.1f} s of more urgent work each, so a request "
+        f"that runs {estimate.run_s:.1f} s would miss its deadline of {estimate.left_s:.1f} s. Retry after "
+        f"{estimate.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
+        predicted_wait_ms=estimate.wait_s * 1000,
+        retry_after_s=estimate.retry_after_s,
     )
 
 

@@ -1,7 +1,7 @@
-"""Which pairs are in flight already, anywhere in the fleet: whoever wants one waits for that job, then finds it cached.
+"""Single flight: a pair that another request has in flight is not sent again; its score is read from the cache later.
 
-A claim names the job that scores a pair and when its answer should be there. It is a lease: it ends then by itself, so
-a job that died takes nobody with it; who waited finds no score in the cache and sends the pair as its own.
+A claim names the job that scores a pair, and when its answer should be there. A claim is a lease, which ends then by
+itself: if the job died, a request that waited for it finds no cached score and sends the pair itself.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rerank_producer._io.enqueue import Kept
+from rerank_producer._io.enqueue import StoredValue
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Claim, Job
+from rerank_shared.contract.messages import Job, PairClaim
 from rerank_shared.keys import Keys
 
 #: Claims that end sooner are not worth waiting for, nor writing.
@@ -19,28 +19,28 @@ _LEAST_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
-    """The claims found on the pairs of one request: those of its misses that another job scores in time."""
+class PairClaims:
+    """The claims on one request's misses that other jobs score in time, by index in the request."""
 
-    by_index: Mapping[int, Claim]
+    by_index: Mapping[int, PairClaim]
 
     @property
     def jobs(self) -> dict[str, float]:
-        """When each job should be answered, epoch seconds."""
+        """The jobs to wait for, each with the epoch second at which it should be answered."""
         return {claim.job_id: claim.until for claim in self.by_index.values()}
 
     @classmethod
-    def of(cls, found: Mapping[int, bytes], *, now: float, deadline_at: float) -> Claims:
-        """Read the claims found under `keys.flight()` of the misses; one that ends after the deadline is none."""
-        claims = {index: wire.decode_claim(value) for index, value in found.items()}
+    def of(cls, found: Mapping[int, bytes], *, now: float, deadline_at: float) -> PairClaims:
+        """Decode the claims found under `keys.flight()` of the misses; drop those that end after the deadline."""
+        claims = {index: wire.decode_pair_claim(value) for index, value in found.items()}
         return cls({i: claim for i, claim in claims.items() if now + _LEAST_S < claim.until < deadline_at})
 
 
-def claims_of(keys: Keys, job: Job, digests: Sequence[bytes], late_after_s: float) -> list[Kept]:
-    """Return the claim of a job on each of its pairs; those that are claimed stay whose they are."""
+def claims_of(keys: Keys, job: Job, digests: Sequence[bytes], late_after_s: float) -> list[StoredValue]:
+    """Return a job's claim on each of its pairs. A claim that another job holds already stays as it is."""
     until = min(job.deadline_at, job.enqueued_at + late_after_s)
     life_ms = int((until - job.enqueued_at) * 1000)
     if life_ms <= _LEAST_S * 1000:
         return []
-    claim = wire.encode_claim(Claim(job.job_id, until))
-    return [Kept(keys.flight(digest), claim, life_ms, claim=True) for digest in digests]
+    claim = wire.encode_pair_claim(PairClaim(job.job_id, until))
+    return [StoredValue(keys.flight(digest), claim, life_ms, claim=True) for digest in digests]

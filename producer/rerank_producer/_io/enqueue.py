@@ -1,7 +1,7 @@
-"""What puts the jobs of a request on the queue: one call of a script, so that all of it is there or nothing.
+"""Enqueues the jobs of a request by one call of a script, so that all of it is stored or nothing.
 
-A job is its message, its text where that is large, its entry in the ledger, and the bell; a submitted request also has
-its record, and a pair that others may wait for its claim.
+Each job adds its message, its text where that is large, its backlog entry, and a wake-up. A submitted request adds its
+record; single flight adds the claims on its pairs.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from rerank_producer._io.envelope import seal, urgency_of
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A string that is kept beside a job for `life_ms`.
+class StoredValue:
+    """A string that is stored beside a job for `life_ms`.
 
-    It ends as lifetimes.py has it, so that no full server may evict it. A `claim` is Redis' to end or evict, and one
-    that is there stays as it is.
+    The sweep of `lifetimes` ends it, so that a full server can't evict it. A `claim` is ended or evicted by Redis, and
+    does not replace a claim that exists.
     """
 
     key: str | bytes
@@ -34,25 +34,25 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Jobs of one request, at least one, that are announced on `reply_to`, with what is `kept` beside them.
+    """The jobs of one request, at least one, and the `values` stored beside them.
 
-    `forgotten` are the keys of results that stand in their way.
+    Their answers are announced on `reply_to`. `forgotten` are keys of old results, which are deleted first.
     """
 
     jobs: Sequence[Job]
     reply_to: str | None
-    kept: Sequence[Kept] = ()
+    values: Sequence[StoredValue] = ()
     forgotten: Sequence[str] = ()
 
     def call(self, keys: Keys) -> tuple[list[Any], list[Any]]:
-        """Return the keys and the arguments of scripts.ENQUEUE. Each call makes messages of their own."""
+        """Return the keys and the arguments of scripts.ENQUEUE. Each call makes new messages."""
         first = self.jobs[0]
         args: list[Any] = [first.job_class, first.tenant, repr(first.due_at), repr(first.deadline_at)]
-        args += [len(self.jobs), len(self.kept)]
+        args += [len(self.jobs), len(self.values)]
         for job in self.jobs:
             tag = str(uuid.uuid4())
-            args += [tag, seal(keys, job, tag, self.reply_to), urgency_of(job).tokens, ledger_member(job)]
-        for each in self.kept:
+            args += [tag, seal(keys, job, tag, self.reply_to), urgency_of(job).tokens, backlog_member(job)]
+        for each in self.values:
             args += [each.value, each.life_ms, "claim" if each.claim else ""]
-        names = [keys.ledger(first.job_class), *(each.key for each in self.kept), *self.forgotten]
+        names = [keys.backlog(first.job_class), *(each.key for each in self.values), *self.forgotten]
         return QueueScripts(keys).call(names, args)

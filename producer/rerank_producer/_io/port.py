@@ -1,7 +1,7 @@
-"""What a request's flow needs of the outside world. The flow is written once, as coroutines over a `Port`.
+"""The port: the request pipeline's view of Redis. The pipeline is written once, as coroutines over a `Port`.
 
-A `BlockingPort` blocks the calling thread and never suspends, so `drive` runs the flow to its end without an event
-loop; an `AsyncPort` suspends. All methods raise QueueUnavailable when the server is away.
+A `BlockingPort` blocks the calling thread and never suspends, so `drive` runs a coroutine to its end without an event
+loop. An `AsyncPort` suspends. All methods raise QueueUnavailable while the server is away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rerank_shared.errors import InternalError
 
 T = TypeVar("T")
 
-#: A healthy server answers a command in a millisecond; a caller would rather know than wait longer than this.
+#: Longest wait for one command. A healthy server answers in a millisecond.
 TIMEOUT_S = 1.0
 
 
@@ -40,29 +40,33 @@ class Port(Protocol):
         """Put jobs on the queue, all or none; one round trip."""
 
     async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
-        """Return waiters that hear of jobs from now on, also on a channel of its own where `channels` names one; they
-        share one signal. They must be forgotten in the end."""
+        """Return one waiter a job, which receives its answer from now on; `channels` names further channels by job id.
+
+        The waiters share one signal. The caller must `forget` them in the end.
+        """
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
-        """Return when something has happened to `waiter`, or after that time."""
+        """Return when `waiter` has news, or after `wait_s`."""
 
     def forget(self, waiters: Sequence[Waiter]) -> None:
-        """Stop hearing of their jobs."""
+        """Stop receiving answers for these waiters."""
 
     async def revoke(self, job_id: str) -> None:
         """Tell all workers to drop a job."""
 
     def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
-        """Do the same in the background for jobs that may not have been enqueued, and run the commands that `fill`
-        queues, for a caller that is being cancelled."""
+        """Revoke jobs in the background, and run the commands that `fill` queues: for a caller that is being cancelled.
+
+        The jobs may not have been enqueued.
+        """
 
 
-def drive(flow: Coroutine[Any, Any, T]) -> T:
-    """Run a flow over a port that never suspends, and return its result."""
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine over a port that never suspends, and return its result."""
     try:
-        flow.send(None)
+        coroutine.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
-    flow.close()
-    raise InternalError("a blocking port suspended its flow")
+    coroutine.close()
+    raise InternalError("a blocking port suspended")

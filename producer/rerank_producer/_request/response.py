@@ -1,7 +1,7 @@
-"""From scores to the answer: cached and new ones merged, ranked, cut to `top_n`, activated. Pure.
+"""Builds the response: merges cached and new scores, ranks them, cuts to `top_n`, applies the activation. Pure.
 
-Best logit first, ties in the order of the request, and what has no score behind all that has, in the order of the
-request. No document is lost or doubled before the cut. Scores are finite: `wire` lets no other in.
+The best logit comes first; ties keep the order of the request. Documents without a score follow, in the order of the
+request. Scores are finite: `wire` refuses any other.
 """
 
 from __future__ import annotations
@@ -13,59 +13,66 @@ from pydantic import TypeAdapter
 
 from rerank_producer._request.merge import Scored
 from rerank_shared.contract.activation import ACTIVATIONS
-from rerank_shared.contract.messages import Artefact, Score, Stages, Submitted
+from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import UnsupportedVersion
 
-#: One validation of the whole list takes half the time of one a result.
+#: Validating the whole list at once takes half the time of one validation a result.
 _RESULTS = TypeAdapter(list[Result])
 
 
 def build_response(
-    plan: Submitted,
+    stored: StoredRequest,
     scored: Scored | None,
     *,
     metadata: Sequence[dict[str, Any] | None] | None = None,
     timings: Timings,
 ) -> RerankResponse:
-    """Return the answer to a request; where nothing was scored for it only its hits are.
+    """Return the response to a request. `scored` None: only the hits have scores. `metadata` has one item a document.
 
-    Raises UnsupportedVersion where a worker's answer can't be used.
+    Raises UnsupportedVersion where a worker names an activation that this release lacks.
     """
-    scores = merge(plan, scored)
-    artefact = plan.artefact if scored is None else scored.artefact
-    activate = _activation(artefact)
+    scores = merge(stored, scored)
+    identity = stored.identity if scored is None else scored.identity
+    activate = _activation(identity)
     rows = [
-        _row(index, scores[index], index in plan.hits, activate, plan.ids[index], metadata[index] if metadata else None)
-        for index in rank(scores)[: plan.top_n]
+        _row(
+            index,
+            scores[index],
+            index in stored.hits,
+            activate,
+            stored.ids[index],
+            metadata[index] if metadata else None,
+        )
+        for index in rank(scores)[: stored.top_n]
     ]
     return RerankResponse(
-        id=plan.job_id,
+        id=stored.job_id,
         results=_RESULTS.validate_python(rows),
         complete=None not in scores,
-        model=model_info(plan.model, artefact),
+        model=model_info(stored.model, identity),
         timings=timings,
-        usage=_usage(plan, scored),
+        usage=_usage(stored, scored),
         batch_pairs=[] if scored is None else list(scored.batch_pairs),
         workers=[] if scored is None else list(scored.workers),
     )
 
 
 def stage_timings(scored: Scored | None) -> Timings:
-    """Return the worker's stages; what the client adds is 0."""
+    """Return the worker's stages; the client's own stages are 0."""
     stages = Stages() if scored is None else scored.stages
     return Timings(
         queue_ms=stages.queue_ms, tokenize_ms=stages.tokenize_ms, batch_ms=stages.batch_ms, run_ms=stages.run_ms
     )
 
 
-def merge(plan: Submitted, scored: Scored | None) -> list[Score | None]:
-    """Return the score of each document of the request, None for what has none."""
-    scores: list[Score | None] = [None] * len(plan.ids)
-    for index, score in plan.hits.items():
+def merge(stored: StoredRequest, scored: Scored | None) -> list[Score | None]:
+    """Return the score of each document of the request, None where it has none."""
+    scores: list[Score | None] = [None] * len(stored.ids)
+    for index, score in stored.hits.items():
         scores[index] = score
     if scored is not None:
-        for index, new in zip(plan.misses, scored.scores, strict=True):
+        for index, new in zip(stored.misses, scored.scores, strict=True):
             scores[index] = new
     return scores
 
@@ -99,8 +106,8 @@ def _row(
     }
 
 
-def _activation(artefact: Artefact | None) -> Callable[[float], float]:
-    name = "identity" if artefact is None else artefact.activation
+def _activation(identity: ScoringIdentity | None) -> Callable[[float], float]:
+    name = "identity" if identity is None else identity.activation
     try:
         return ACTIVATIONS[name]
     except KeyError:
@@ -110,18 +117,18 @@ def _activation(artefact: Artefact | None) -> Callable[[float], float]:
         ) from None
 
 
-def model_info(name: str, artefact: Artefact | None) -> ModelInfo:
-    """Return what is known of a model that was asked for by `name`."""
-    if artefact is None:
+def model_info(name: str, identity: ScoringIdentity | None) -> ModelInfo:
+    """Return the model info of a request for `name`; only the name while the identity is unknown."""
+    if identity is None:
         return ModelInfo(name=name)
     return ModelInfo(
-        name=artefact.model,
-        digest=artefact.model_digest,
-        precision=artefact.precision,
-        max_length=artefact.max_length,
+        name=identity.model,
+        digest=identity.model_digest,
+        precision=identity.precision,
+        max_length=identity.max_length,
     )
 
 
-def _usage(plan: Submitted, scored: Scored | None) -> Usage:
+def _usage(stored: StoredRequest, scored: Scored | None) -> Usage:
     run = [] if scored is None else [score for score in scored.scores if score is not None]
-    return Usage(tokens=sum(score.tokens for score in run), pairs_run=len(run), pairs_cached=len(plan.hits))
+    return Usage(tokens=sum(score.tokens for score in run), pairs_run=len(run), pairs_cached=len(stored.hits))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from rerank_shared.contract.messages import Artefact
+from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.contract.token_ids import Content
 
 DIGEST_BYTES = 16
@@ -23,9 +23,14 @@ _TENANT = b"\xfe" * _LENGTH_BYTES
 
 
 def pair_digests(
-    artefact: Artefact, max_length: int, query: str, documents: Iterable[Content], *, cache_tenant: str | None = None
+    identity: ScoringIdentity,
+    max_length: int,
+    query: str,
+    documents: Iterable[Content],
+    *,
+    cache_tenant: str | None = None,
 ) -> list[bytes]:
-    """Return the digest of each (query, document) pair under `artefact`, truncated to `max_length` tokens.
+    """Return the digest of each (query, document) pair under `identity`, truncated to `max_length` tokens.
 
     With a `cache_tenant` they are that tenant's alone; None makes those that the fleet shares.
     """
@@ -33,8 +38,8 @@ def pair_digests(
     if cache_tenant is not None:
         prefix.update(_TENANT + _prefixed(cache_tenant.encode()))
     parts = (
-        artefact.model_digest, artefact.precision, artefact.tokenizer_digest, artefact.template,
-        str(max_length), artefact.truncation, query,
+        identity.model_digest, identity.precision, identity.tokenizer_digest, identity.template,
+        str(max_length), identity.truncation, query,
     )  # fmt: skip
     for part in parts:
         prefix.update(_prefixed(part.encode()))

@@ -1,4 +1,4 @@
-"""How much work a request is, in tokens, before anything has tokenized it: what the ledger and autoscalers count in."""
+"""Estimates the tokens of a request before anything has tokenized it. The backlog and autoscalers count in them."""
 
 from __future__ import annotations
 

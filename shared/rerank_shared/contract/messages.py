@@ -1,4 +1,4 @@
-"""What travels between producers and workers, as frozen dataclasses. `wire.py` turns them into bytes and back.
+"""The messages between producers and workers, as frozen dataclasses. `wire.py` turns them into bytes and back.
 
 Times that cross a process are epoch seconds; a process turns them into its own monotonic clock on arrival.
 """
@@ -12,20 +12,22 @@ from rerank_shared.keys import CacheScope, JobClass
 
 
 def cache_tenant(scope: CacheScope, tenant: str) -> str | None:
-    """Return whose alone scores are in the cache; None where the fleet shares them."""
+    """Return the tenant that alone may read the cached scores; None where the fleet shares them."""
     return tenant if scope == "tenant" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The uncached part of one request, as it lies on the queue.
+    """One shard of a request's uncached documents, as it lies on the queue.
 
-    `documents` is None when they lie under their own key (claim check); `max_length` None means the model's; `tokens`,
-    `tokens_longest` (the sum of each pair's tokens squared) and `pairs` are the client's estimate of the work, as it
-    stands in the ledger; `tokenizer_digest` says which tokenizer made the documents that are token ids, and is needed
-    where one is. `tenant` shares the fleet with others by tokens; `partial` says that the caller takes what is scored
-    in time; `due_at` is how urgent the job is (scheduling/urgency.py), 0 where the sender did not say; `cache_scope`
-    says whether the fleet shares its scores or its tenant alone has them.
+    - `documents`: None where they lie under their own key (claim check).
+    - `max_length`: tokens that a pair is cut to; None means the model's.
+    - `tokens`, `tokens_longest` (the sum of each pair's tokens squared), `pairs`: the client's estimate of the work.
+    - `tokenizer_digest`: the tokenizer that made the documents that are token ids; needed where one is.
+    - `tenant`: tenants share the fleet by tokens.
+    - `partial`: whether the caller takes a partial answer.
+    - `due_at`: urgency in epoch seconds (scheduling/urgency.py); 0 where the sender set none.
+    - `cache_scope`: who may read its cached scores, the fleet or its tenant alone.
     """
 
     job_id: str
@@ -48,7 +50,7 @@ class Job:
 
     @property
     def cache_tenant(self) -> str | None:
-        """Whose alone its scores are in the cache; None where the fleet shares them."""
+        """The tenant that alone may read its cached scores; None where the fleet shares them."""
         return cache_tenant(self.cache_scope, self.tenant)
 
 
@@ -73,14 +75,14 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a worker answers for a job: a Score, or None where the deadline came first, per document in order.
+    """A worker's answer to a job: one Score a document, in order; None where the deadline came first.
 
-    `batch_pairs` are the sizes of the batches that this job's pairs ran in, in the order they ran.
+    `batch_pairs` are the sizes of the batches that the job's pairs ran in, in the order of running.
     """
 
     job_id: str
     scores: tuple[Score | None, ...]
-    artefact: Artefact
+    identity: ScoringIdentity
     worker: str
     stages: Stages = field(default_factory=Stages)
     batch_pairs: tuple[int, ...] = ()
@@ -92,9 +94,12 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
-    """The identity of what a worker serves. Two that differ in digests, precision, template or truncation never share
-    a cached score; the name, the activation (applied on reading) and the largest max_length do not change a score."""
+class ScoringIdentity:
+    """All that a score depends on, as a worker announces it.
+
+    Identities that differ in a digest, precision, template or truncation never share a cached score. The name, the
+    activation (applied on reading) and the largest max_length do not change a score.
+    """
 
     model: str
     model_digest: str
@@ -107,8 +112,8 @@ class Artefact:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """That a pair is in flight: the job that scores it, and when its answer should be there (epoch seconds)."""
+class PairClaim:
+    """A claim on a pair in flight: the job that scores it, and when its answer should be there (epoch seconds)."""
 
     job_id: str
     until: float
@@ -116,20 +121,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that was set aside: its message as it lay on the queue, how often it was lost, and who held it last."""
+    """A job that was set aside: its message as it lay on the queue, its deaths, and the last owner of its lease."""
 
     job_id: str
     queue: str
     message: str
     deaths: int
-    holder: str
+    owner: str
     died_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker process as it last described itself. `pairs_per_batch` is the mean of its recent batches, 0 before the
-    first."""
+    """A worker process's sign of life. `pairs_per_batch` is the mean of its recent batches, 0 before the first."""
 
     worker_id: str
     model: str
@@ -144,11 +148,11 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """A request that was submitted for later collection: all that is needed to build its response without its text.
+class StoredRequest:
+    """A request without its text: all that is needed to build its response. `submit` stores it in Redis.
 
-    `misses[i]` is the index in the request of the job's i-th document; `hits` are the scores found in the cache.
-    `entry` is the job's entry in the ledger, '' where there is no job or an older release wrote this.
+    `misses[i]` is the index in the request of the job's i-th document; `hits` are the cached scores by index. `entry`
+    is the job's backlog entry, '' where there is no job or an older release wrote this.
     """
 
     job_id: str
@@ -160,6 +164,6 @@ class Submitted:
     top_n: int | None
     submitted_at: float
     deadline_at: float
-    artefact: Artefact | None
+    identity: ScoringIdentity | None
     tenant: str = ""
     entry: str = ""

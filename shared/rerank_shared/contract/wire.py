@@ -18,15 +18,15 @@ import msgpack
 
 from rerank_shared.contract.checked import as_cache_scope, as_finite, as_job_class, as_list, as_text, as_whole
 from rerank_shared.contract.messages import (
-    Artefact,
-    Claim,
     DeadLetter,
     Heartbeat,
     Job,
     Outcome,
+    PairClaim,
     Score,
+    ScoringIdentity,
     Stages,
-    Submitted,
+    StoredRequest,
 )
 from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import (
@@ -133,7 +133,7 @@ def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
         "tokens": [None if s is None else s.tokens for s in outcome.scores],
         "truncated": [index for index, s in enumerate(outcome.scores) if s is not None and s.truncated],
         "complete": outcome.complete,
-        "artefact": _artefact_fields(outcome.artefact),
+        "identity": _artefact_fields(outcome.identity),
         "worker": outcome.worker,
         "stages_ms": [
             outcome.stages.queue_ms, outcome.stages.tokenize_ms, outcome.stages.batch_ms, outcome.stages.run_ms,
@@ -156,7 +156,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
         return Outcome(
             job_id=as_text(plain["job_id"]),
             scores=scores,
-            artefact=_artefact(plain["artefact"]),
+            identity=_artefact(plain["identity"]),
             worker=as_text(plain["worker"]),
             stages=Stages(*map(as_finite, as_list(plain["stages_ms"])[: len(dataclasses.fields(Stages))])),
             batch_pairs=tuple(map(as_whole, as_list(plain["batch_pairs"]))),
@@ -181,14 +181,14 @@ def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
         return job_id, error
 
 
-def encode_artefact(artefact: Artefact) -> bytes:
-    """Return an artefact as workers announce it."""
-    return _pack("artefact", _artefact_fields(artefact))
+def encode_identity(identity: ScoringIdentity) -> bytes:
+    """Return a scoring identity as workers announce it."""
+    return _pack("identity", _artefact_fields(identity))
 
 
-def decode_artefact(data: bytes) -> Artefact:
-    """Read an announced artefact."""
-    return _unpack("artefact", data, _artefact)
+def decode_identity(data: bytes) -> ScoringIdentity:
+    """Read an announced identity."""
+    return _unpack("identity", data, _artefact)
 
 
 def encode_heartbeat(beat: Heartbeat) -> bytes:
@@ -231,39 +231,39 @@ def decode_cost(data: bytes) -> CostParameters:
     return _unpack("cost", data, CostParameters.from_fields)
 
 
-def encode_claim(claim: Claim) -> bytes:
+def encode_pair_claim(claim: PairClaim) -> bytes:
     """Return a claim as it lies beside a pair in flight."""
     return _pack("claim", [claim.job_id, claim.until])
 
 
-def decode_claim(data: bytes) -> Claim:
+def decode_pair_claim(data: bytes) -> PairClaim:
     """Read a claim."""
 
-    def build(fields: list[Any]) -> Claim:
+    def build(fields: list[Any]) -> PairClaim:
         job_id, until, *_ = fields
-        return Claim(as_text(job_id), as_finite(until))
+        return PairClaim(as_text(job_id), as_finite(until))
 
     return _unpack("claim", data, build)
 
 
-def encode_submitted(request: Submitted) -> bytes:
+def encode_stored_request(request: StoredRequest) -> bytes:
     """Return a submitted request as collect() will read it."""
     hits = [[index, s.logit, s.tokens, s.truncated] for index, s in request.hits.items()]
-    artefact = None if request.artefact is None else _artefact_fields(request.artefact)
+    identity = None if request.identity is None else _artefact_fields(request.identity)
     fields = [
         request.job_id, request.job_class, request.model, request.ids, hits, request.misses, request.top_n,
-        request.submitted_at, request.deadline_at, artefact, request.tenant, request.entry,
+        request.submitted_at, request.deadline_at, identity, request.tenant, request.entry,
     ]  # fmt: skip
     return _pack("submitted", fields)
 
 
-def decode_submitted(data: bytes) -> Submitted:
+def decode_stored_request(data: bytes) -> StoredRequest:
     """Read a submitted request."""
 
-    def build(fields: list[Any]) -> Submitted:
-        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, artefact, *later = fields
+    def build(fields: list[Any]) -> StoredRequest:
+        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, identity, *later = fields
         tenant, entry, *_ = (*later, "", "")
-        return Submitted(
+        return StoredRequest(
             job_id=as_text(job_id),
             job_class=as_job_class(job_class),
             model=as_text(model),
@@ -276,7 +276,7 @@ def decode_submitted(data: bytes) -> Submitted:
             top_n=None if top_n is None else as_whole(top_n),
             submitted_at=as_finite(submitted_at),
             deadline_at=as_finite(deadline_at),
-            artefact=None if artefact is None else _artefact(artefact),
+            identity=None if identity is None else _artefact(identity),
             tenant=as_text(tenant),
             entry=as_text(entry),
         )
@@ -288,13 +288,13 @@ def decode_dead(data: bytes) -> DeadLetter:
     """Read the record of a job that was set aside, which `lua/sweep.lua` packs."""
 
     def build(fields: list[Any]) -> DeadLetter:
-        job_id, queue, message, deaths, holder, died_at, *_ = fields
+        job_id, queue, message, deaths, owner, died_at, *_ = fields
         return DeadLetter(
             job_id=as_text(job_id),
             queue=as_text(queue),
             message=as_text(message),
             deaths=as_whole(deaths),
-            holder=as_text(holder),
+            owner=as_text(owner),
             # Written as text, so that no digit is lost on the way through Lua.
             died_at=as_finite(float(died_at)),
         )
@@ -358,16 +358,16 @@ def _overloaded(parts: list[Any]) -> RerankError:
         return MalformedMessage(f"a refusal lacks or garbles a part: {error}")
 
 
-def _artefact_fields(artefact: Artefact) -> list[Any]:
+def _artefact_fields(identity: ScoringIdentity) -> list[Any]:
     return [
-        artefact.model, artefact.model_digest, artefact.tokenizer_digest, artefact.precision, artefact.template,
-        artefact.max_length, artefact.truncation, artefact.activation,
+        identity.model, identity.model_digest, identity.tokenizer_digest, identity.precision, identity.template,
+        identity.max_length, identity.truncation, identity.activation,
     ]  # fmt: skip
 
 
-def _artefact(fields: Any) -> Artefact:
+def _artefact(fields: Any) -> ScoringIdentity:
     model, model_digest, tokenizer_digest, precision, template, max_length, truncation, activation, *_ = as_list(fields)
-    return Artefact(
+    return ScoringIdentity(
         model=as_text(model),
         model_digest=as_text(model_digest),
         tokenizer_digest=as_text(tokenizer_digest),

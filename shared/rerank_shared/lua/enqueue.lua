@@ -1,7 +1,7 @@
 -- Puts the jobs of one request on the queue with all that belongs to them, in one step. A server that is full refuses
 -- the first write and with it the whole; what was written before another refusal is withdrawn.
 --
--- KEYS[18]     sorted set: Keys.ledger of the class
+-- KEYS[18]     sorted set: Keys.backlog of the class
 -- KEYS[19]...  the strings to keep, then the results to forget
 -- ARGV[3]  class
 -- ARGV[4]  tenant
@@ -9,12 +9,12 @@
 -- ARGV[6]  deadline, epoch seconds
 -- ARGV[7]  how many jobs
 -- ARGV[8]  how many strings
--- ARGV[9]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the ledger
+-- ARGV[9]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the backlog
 -- then of each string: value, life-time in milliseconds, 'claim' to leave one that is there, and for Redis to end, or ''
-local LEDGER, KEYS_BEFORE = KEYS[18], 18
+local BACKLOG, KEYS_BEFORE = KEYS[18], 18
 local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
--- What this call made: a job that is sent again has the text and the ledger entry of the one that waits or runs.
+-- What this call made: a job that is sent again has the text and the backlog entry of the one that waits or runs.
 local made_keys, made_members, made_jobs = {}, {}, {}
 
 local function keep()
@@ -41,7 +41,7 @@ end
 local function enqueue()
   for i = 0, jobs - 1 do
     local tag, raw, tokens, member = job(i)
-    if redis.call('ZADD', LEDGER, deadline_at, member) == 1 then
+    if redis.call('ZADD', BACKLOG, deadline_at, member) == 1 then
       table.insert(made_members, member)
     end
     -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
@@ -50,8 +50,8 @@ local function enqueue()
       place(class, tag, 0, raw, due_at, tokens, tenant)
     end
   end
-  -- Where somebody is always idle nobody reads the ledger, and what was never answered would stay.
-  redis.call('ZREMRANGEBYSCORE', LEDGER, '-inf', exact(now_s()))
+  -- Where somebody is always idle nobody reads the backlog, and what was never answered would stay.
+  redis.call('ZREMRANGEBYSCORE', BACKLOG, '-inf', exact(now_s()))
   for i = KEYS_BEFORE + 1 + strings, #KEYS do
     end_key(KEYS[i])
   end
@@ -60,12 +60,12 @@ end
 -- A user who may run scripts may still be forbidden one of their commands.
 local function withdraw()
   for _, member in ipairs(made_members) do
-    redis.pcall('ZREM', LEDGER, member)
+    redis.pcall('ZREM', BACKLOG, member)
   end
   for _, i in ipairs(made_jobs) do
     local tag, _, tokens = job(i)
     redis.pcall('HDEL', WAITING[class], tag)
-    redis.pcall('LREM', BELL[class], 1, tag)
+    redis.pcall('LREM', WAKEUPS[class], 1, tag)
     redis.pcall('ZREM', ORDER[class] .. tenant, tag .. '|' .. tokens)
   end
   for _, key in ipairs(made_keys) do

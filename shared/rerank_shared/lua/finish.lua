@@ -2,11 +2,11 @@
 -- kept for it away. At the server's memory limit the scores are left out; the rest frees more than it takes.
 --
 -- KEYS[18]     string: Keys.result
--- KEYS[19]     sorted set: Keys.ledger of its class
+-- KEYS[19]     sorted set: Keys.backlog of its class
 -- KEYS[20]...  string, one a score: Keys.score(digest)
 -- ARGV[3]      job id
 -- ARGV[4]      delivery tag to acknowledge; '' for none
--- ARGV[5]      entry in the ledger to remove; '' for none
+-- ARGV[5]      entry in the backlog to remove; '' for none
 -- ARGV[6]      'text' if its text lies apart, and shall go
 -- ARGV[7]      outcome as the result backend spells it; '' for none
 -- ARGV[8]      seconds to keep it; '' for ever
@@ -14,7 +14,7 @@
 -- ARGV[10]     channel on which it is announced beside its own; '' for none
 -- ARGV[11]     life-time of a score, seconds
 -- ARGV[i + 11] the 7 bytes of the score for KEYS[i + 19], as wire.encode_score makes them
-local RESULT, LEDGER, KEYS_BEFORE, ARGV_BEFORE = KEYS[18], KEYS[19], 19, 11
+local RESULT, BACKLOG, KEYS_BEFORE, ARGV_BEFORE = KEYS[18], KEYS[19], 19, 11
 local job_id, tag, member, text, record, life_s, lasting, channel = unpack(ARGV, 3, 10)
 
 for i = 1, #KEYS - KEYS_BEFORE do
@@ -28,7 +28,7 @@ if tag ~= '' then
   redis.call('DEL', DEATHS .. job_id)
 end
 if member ~= '' then
-  redis.call('ZREM', LEDGER, member)
+  redis.call('ZREM', BACKLOG, member)
 end
 if text == 'text' then
   end_key(TEXT .. job_id)

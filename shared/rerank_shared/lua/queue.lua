@@ -2,13 +2,13 @@
 --
 -- KEYS     the keys of the queue, as transport/scripts.py lists them; four are prefixes that a name is put behind
 -- ARGV[1]  name of the queue of class interactive, ARGV[2] that of bulk, as messages spell them
-local UNACKED, LEASES, HOLDERS, FAIR = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local UNACKED, LEASES, OWNERS, FAIR = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local DEAD, DEAD_INDEX, DEATHS, TEXT = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local CLASSES = {'interactive', 'bulk'}
-local QUEUE, BELL, WAITING, SERVED, ORDER = {}, {}, {}, {}, {}
+local QUEUE, WAKEUPS, WAITING, SERVED, ORDER = {}, {}, {}, {}, {}
 for i, class in ipairs(CLASSES) do
   QUEUE[class] = ARGV[i]
-  BELL[class], WAITING[class] = KEYS[4 * i + 5], KEYS[4 * i + 6]
+  WAKEUPS[class], WAITING[class] = KEYS[4 * i + 5], KEYS[4 * i + 6]
   SERVED[class], ORDER[class] = KEYS[4 * i + 7], KEYS[4 * i + 8]
 end
 local LIFETIMES = KEYS[17]
@@ -16,7 +16,7 @@ local LIFETIMES = KEYS[17]
 -- What must be done at the server's memory limit too begins with this: there a script's first write is refused if it may
 -- need memory, and later ones never are.
 local function write_at_any_limit()
-  redis.call('HDEL', HOLDERS, '')
+  redis.call('HDEL', OWNERS, '')
 end
 
 -- The server's clock, so that no worker's can end a lease.
@@ -41,7 +41,7 @@ local function place(class, tag, deliveries, raw, due_at, tokens, tenant)
   redis.call('ZADD', SERVED[class], 'NX', redis.call('HGET', FAIR, 'line:' .. class) or 0, tenant)
   redis.call('PERSIST', SERVED[class])
   redis.call('PERSIST', FAIR)
-  redis.call('LPUSH', BELL[class], tag)
+  redis.call('LPUSH', WAKEUPS[class], tag)
 end
 
 -- How often a waiting job was taken before, and its message; older releases wrote the message alone.
@@ -68,7 +68,7 @@ end
 
 local function settle(tag)
   redis.call('ZREM', LEASES, tag)
-  redis.call('HDEL', HOLDERS, tag)
+  redis.call('HDEL', OWNERS, tag)
   return redis.call('HDEL', UNACKED, tag) == 1
 end
 

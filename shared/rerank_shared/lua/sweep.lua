@@ -1,4 +1,4 @@
--- Ends the leases that have run out: their jobs wait again, or are set aside as poison at their last allowed death. Ends
+-- Ends the leases that have run out: their jobs wait again, or are set aside as a dead letter at their last allowed death. Ends
 -- keys whose time is over, and records of jobs that are too old. Returns the records of jobs set aside.
 --
 -- ARGV[3]  a lease's life-time, seconds
@@ -18,8 +18,8 @@ local function drop(job_ids)
   end
 end
 
-local function set_aside(job_id, class, raw, deaths, holder)
-  local record = cmsgpack.pack({1, 'dead', {job_id, QUEUE[class], raw, deaths, holder, exact(now)}})
+local function set_aside(job_id, class, raw, deaths, owner)
+  local record = cmsgpack.pack({1, 'dead', {job_id, QUEUE[class], raw, deaths, owner, exact(now)}})
   redis.call('HSET', DEAD, job_id, record)
   redis.call('ZADD', DEAD_INDEX, exact(now), job_id)
   -- Its text goes with it, neither sooner nor later.
@@ -46,14 +46,14 @@ for _, tag in ipairs(overdue) do
   local entry = redis.call('HGET', UNACKED, tag)
   if entry then
     local class, deliveries, raw = read_taken(entry)
-    local holder = redis.call('HGET', HOLDERS, tag) or ''
+    local owner = redis.call('HGET', OWNERS, tag) or ''
     local headers = headers_of(raw)
     local job_id = text_or(headers.id, tag)
     local deaths = redis.call('INCR', DEATHS .. job_id)
     redis.call('EXPIRE', DEATHS .. job_id, ARGV[6])
     settle(tag)
     if deaths >= tonumber(ARGV[5]) then
-      dead[#dead + 1] = set_aside(job_id, class, raw, deaths, holder)
+      dead[#dead + 1] = set_aside(job_id, class, raw, deaths, owner)
     else
       place_again(class, tag, deliveries, raw, headers)
     end

@@ -52,18 +52,18 @@ local function count_served(job, other)
   end
 end
 
--- Leaves one bell a waiting job: bells are lost with consumers that die, and left over by those that take without one.
-local function ring(class)
-  local gap = redis.call('HLEN', WAITING[class]) - redis.call('LLEN', BELL[class])
+-- Leaves one wake-up a waiting job: wake-ups are lost with consumers that die, and left over by those that take without one.
+local function wake(class)
+  local gap = redis.call('HLEN', WAITING[class]) - redis.call('LLEN', WAKEUPS[class])
   for _ = 1, math.min(gap, BELLS_A_CALL) do
-    redis.call('LPUSH', BELL[class], '')
+    redis.call('LPUSH', WAKEUPS[class], '')
   end
   for _ = 1, math.min(-gap, BELLS_A_CALL) do
-    -- A plain sender's message, which may be at either end, is no bell.
-    if string.sub(redis.call('LINDEX', BELL[class], -1), 1, 1) ~= '{' then
-      redis.call('RPOP', BELL[class])
-    elseif string.sub(redis.call('LINDEX', BELL[class], 0), 1, 1) ~= '{' then
-      redis.call('LPOP', BELL[class])
+    -- A plain sender's message, which may be at either end, is no wake-up.
+    if string.sub(redis.call('LINDEX', WAKEUPS[class], -1), 1, 1) ~= '{' then
+      redis.call('RPOP', WAKEUPS[class])
+    elseif string.sub(redis.call('LINDEX', WAKEUPS[class], 0), 1, 1) ~= '{' then
+      redis.call('LPOP', WAKEUPS[class])
     else
       break
     end
@@ -89,7 +89,7 @@ local function take(job)
   redis.call('ZREM', ORDER[job.class] .. job.tenant, job.member)
   redis.call('HSET', UNACKED, job.tag, job.class .. '|' .. (deliveries + 1) .. '|' .. raw)
   redis.call('ZADD', LEASES, exact(now_s()), job.tag)
-  redis.call('HSET', HOLDERS, job.tag, ARGV[3])
+  redis.call('HSET', OWNERS, job.tag, ARGV[3])
   local deaths = 0
   if deliveries > 0 then
     deaths = tonumber(redis.call('GET', DEATHS .. text_or(headers_of(raw).id, job.tag)) or 0)
@@ -109,7 +109,7 @@ if job and (ARGV[4] == '' or tonumber(job.due_at) < tonumber(ARGV[4])) then
   count_served(job, found.interactive and found.bulk)
 end
 for _, class in ipairs(CLASSES) do
-  ring(class)
+  wake(class)
 end
 forget()
 return taken

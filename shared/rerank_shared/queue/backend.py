@@ -21,7 +21,7 @@ from redis import BlockingConnectionPool, ResponseError
 from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
 from rerank_shared.redis.connections import CONNECTIONS
 from rerank_shared.redis.url import RedisUrl
@@ -43,7 +43,7 @@ class Completion:
     """What is to be done in Redis when a job ends, whatever its end. A task sets it as `request.completion`.
 
     With the delivery `tag` the message is acknowledged too, and `on_settled` is told so, before Celery acknowledges it
-    once more. `entry` is the job's entry in the ledger of its class.
+    once more. `entry` is the job's entry in the backlog of its class.
     """
 
     keys: Keys
@@ -58,12 +58,12 @@ class Completion:
     @classmethod
     def of(cls, keys: Keys, job: Job, **fields: Any) -> Completion:
         """Return that of a job: its entry and its text go."""
-        return cls(keys, job.job_id, job.job_class, ledger_member(job), job.documents is None, **fields)
+        return cls(keys, job.job_id, job.job_class, backlog_member(job), job.documents is None, **fields)
 
     def run(self, client: Any, record: Record | None = None) -> None:
         """Do it now, in one step; with a record, that too. At the memory limit only the cache writes are left out."""
         names, values = self._scores(client)
-        keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.ledger(self.job_class), *names]
+        keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.backlog(self.job_class), *names]
         kept = record or Record(b"", None)
         args = (
             self.job_id,

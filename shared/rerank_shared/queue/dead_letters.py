@@ -19,7 +19,7 @@ from rerank_shared.contract.messages import DeadLetter, Job
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.queue.scripts import QueueScripts
 from rerank_shared.queue.urgency_headers import Urgency, write_urgency
@@ -92,13 +92,13 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     pipe = client.pipeline()
     put = QueueScripts(keys).put_command(job.job_class, tag, message, _urgency(job))
     pipe.eval(*put)
-    pipe.zrem(keys.ledger(old.job_class), ledger_member(old))
-    pipe.zadd(keys.ledger(job.job_class), {ledger_member(job): deadline_at})
+    pipe.zrem(keys.backlog(old.job_class), backlog_member(old))
+    pipe.zadd(keys.backlog(job.job_class), {backlog_member(job): deadline_at})
     if submitted is not None:
         # Who collects it must know it by its new entry, and wait for its new deadline.
-        plan = replace(wire.decode_submitted(submitted), entry=ledger_member(job), deadline_at=deadline_at)
+        plan = replace(wire.decode_stored_request(submitted), entry=backlog_member(job), deadline_at=deadline_at)
         until = deadline_at + settings.result_ttl_s
-        keep(pipe, keys, keys.request(job_id), wire.encode_submitted(plan), until)
+        keep(pipe, keys, keys.request(job_id), wire.encode_stored_request(plan), until)
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
     if old.documents is None:
         # It went with the record; from now on it ends by itself, should the queue be emptied.

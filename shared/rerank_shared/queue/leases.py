@@ -25,13 +25,13 @@ def expire_leases(client: Any, keys: Keys, worker_id: str) -> int:
 
     The next sweep of any other worker, within a second, lets them wait again.
     """
-    return int(EXPIRE(client, [keys.leases, keys.holders], worker_id))
+    return int(EXPIRE(client, [keys.leases, keys.lease_owners], worker_id))
 
 
 def settle(pipe: Any, keys: Keys, tag: str, job_id: str | None = None) -> None:
     """Queue on a pipeline what acknowledges a job; with `job_id`, its deaths are forgotten too."""
     pipe.hdel(keys.unacked, tag)
     pipe.zrem(keys.leases, tag)
-    pipe.hdel(keys.holders, tag)
+    pipe.hdel(keys.lease_owners, tag)
     if job_id is not None:
         pipe.delete(keys.deaths(job_id))

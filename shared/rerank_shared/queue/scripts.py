@@ -84,7 +84,7 @@ class QueueScripts:
     """The scripts on one fleet's keys. `client` is given with each call: it must not prefix keys by itself."""
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = [keys.unacked, keys.leases, keys.holders, keys.fair]
+        self._keys = [keys.unacked, keys.leases, keys.lease_owners, keys.fair]
         self._keys += [keys.dead, keys.dead_index, keys.deaths(""), keys.text("")]
         for name in JOB_CLASSES:
             self._keys += [keys.queue_list(name), keys.waiting(name), keys.served(name), keys.order(name, "")]
@@ -114,13 +114,13 @@ class QueueScripts:
         client: Any,
         classes: Iterable[JobClass],
         *,
-        holder: str,
+        owner: str,
         before: float | None,
         bulk_share: float,
     ) -> Taken | None:
         """Take the next job of these classes for `holder`, if it is due before `before` (epoch seconds)."""
         limit = "" if before is None else repr(before)
-        found = self._run(TAKE, client, holder, limit, repr(bulk_share), FAIR_TTL_S, *classes)
+        found = self._run(TAKE, client, owner, limit, repr(bulk_share), FAIR_TTL_S, *classes)
         return None if found is None else Taken(found[0].decode(), found[1], int(found[2]), int(found[3]))
 
     def give_back(self, client: Any, tags: Iterable[str]) -> None:

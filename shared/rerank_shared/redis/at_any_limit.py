@@ -38,4 +38,4 @@ def _run(pipe: Any, keys: Keys, fill: Callable[[Any], None], which: str) -> Any:
     fill(noted := _NOWHERE.pipeline(transaction=False))
     commands = [args for args, _ in noted.command_stack]
     words = [word for args in commands for word in (len(args), *args)]
-    return pipe.eval(_SCRIPT, 1, keys.holders, which, *words) if words else None
+    return pipe.eval(_SCRIPT, 1, keys.lease_owners, which, *words) if words else None

@@ -16,7 +16,7 @@ from rerank_ops.export.onnx_weights import load_onnx
 from rerank_ops.export.pipeline import Wanted, export
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
-from rerank_worker.engine import artefact_of, open_engine
+from rerank_worker.engine import identity_of, open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer
 from support.tiny_graphs import IDENTITY, write_tiny, write_tiny_model
@@ -62,7 +62,7 @@ def test_the_plain_and_the_exported_form_answer_alike(options: dict[str, Any], t
     for files in (plain, made):
         assert answers(files) == pytest.approx(answers(expected), abs=1e-4)
         assert files.prompt == "search: "
-    templates = {artefact_of(files, PairTokenizer.of(files), "single").template for files in (plain, made)}
+    templates = {identity_of(files, PairTokenizer.of(files), "single").template for files in (plain, made)}
     assert len(templates) == 1
     probability = "ending" in options
     assert (plain.activation, made.activation) == (("sigmoid",) * 2 if probability else ("identity",) * 2)

@@ -17,7 +17,7 @@ from rerank_producer._dispatch.fleet_load import ask_load
 from rerank_producer._io.enqueue import Enqueue
 from rerank_shared import fleet
 from rerank_shared.cache import Lookup, LookupCounter
-from rerank_shared.contract.messages import Artefact, Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backend import Completion, Record
 from rerank_shared.queue.leases import renew_leases
@@ -73,11 +73,11 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
         ENQUEUE(client, names, *args)
 
     def take() -> None:
-        taken = scripts.take(client, ["interactive", "bulk"], holder="w", before=None, bulk_share=0.05)
+        taken = scripts.take(client, ["interactive", "bulk"], owner="w", before=None, bulk_share=0.05)
         assert taken is not None
 
     def take_nothing() -> None:
-        taken = scripts.take(client, ["interactive", "bulk"], holder="w", before=None, bulk_share=0.05)
+        taken = scripts.take(client, ["interactive", "bulk"], owner="w", before=None, bulk_share=0.05)
         assert taken is None
 
     def sweep() -> None:
@@ -108,7 +108,7 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
 @pytest.mark.integration
 def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis, count: Count) -> None:
     keys = Keys("counted")
-    artefact = Artefact("m", "0" * 64, "1" * 64, "int8", "t", 512, "longest", "sigmoid")
+    artefact = ScoringIdentity("m", "0" * 64, "1" * 64, "int8", "t", 512, "longest", "sigmoid")
     heartbeat = Heartbeat("w", "m", "host", 1, None, 0.0, 1.0, 0, 0)
     now = time.time()
 
@@ -144,9 +144,9 @@ def test_what_grows_with_the_fleet_grows_with_it() -> None:
     assert large.requests_per_s == pytest.approx(100 * small.requests_per_s)
     for group in ("heartbeats", "polling", "sweeps", "requests", "jobs"):
         assert large.commands_per_s[group] == pytest.approx(100 * small.commands_per_s[group])
-    # Each of the callers reads a ledger that is a hundred times as long, and each broadcast reaches a hundred times as
+    # Each of the callers reads a backlog that is a hundred times as long, and each broadcast reaches a hundred times as
     # many workers.
-    assert large.ledger_bytes_per_s > 100 * small.ledger_bytes_per_s
+    assert large.backlog_bytes_per_s > 100 * small.backlog_bytes_per_s
     assert large.deliveries_per_s > 100 * small.deliveries_per_s
     assert large.first == ("connections", large.used["connections"])
 

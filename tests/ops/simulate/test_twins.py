@@ -17,11 +17,11 @@ from rerank_ops.simulate.run import Simulation
 from rerank_ops.simulate.runs import split_runs
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Mix, Request, lengths
-from rerank_producer._dispatch.fleet_load import REMEMBERED_S, Prospects
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetLoad
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import PlanName
-from rerank_shared.queue.backlog import Entry
+from rerank_shared.queue.backlog import BacklogEntry
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.plan_work import PlanWork
@@ -64,11 +64,11 @@ def test_the_backlog_sums_what_the_ledger_sums(
         due_at = step / 100 + 0.005
         backlog.add(its_class, due_at, float(tokens))
         if stays:
-            entries.append(Entry(its_class, Work(tokens=tokens), due_at))
+            entries.append(BacklogEntry(its_class, Work(tokens=tokens), due_at))
         else:
             backlog.remove(its_class, due_at, float(tokens))
     due_at = due_step / 100 + 0.005
-    real = Prospects(workers=1, unanswered=len(entries) + 1, cost=COST, entries=tuple(entries))
+    real = FleetLoad(workers=1, unanswered=len(entries) + 1, cost=COST, entries=tuple(entries))
     assert backlog.ahead_s(job_class, due_at, 0.0) == pytest.approx(real.wait_s(job_class, due_at))
     assert backlog.jobs == len(entries)
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.keys import JobClass
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
 from rerank_worker import metrics
@@ -99,7 +99,7 @@ class Scorer:
         reply_to: str | None,
         *,
         job_class: JobClass = "interactive",
-        admit: Callable[[Outlook], None] | None = None,
+        admit: Callable[[AdmissionEstimate], None] | None = None,
     ) -> PendingJob:
         """Let a job's pairs wait for their batches.
 
@@ -176,11 +176,13 @@ class Scorer:
         with self._lock:
             return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
-    def _outlook(self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float) -> Outlook:
+    def _outlook(
+        self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
+    ) -> AdmissionEstimate:
         """Return the prospects of a job that would come now; its own pairs may be among those that wait already."""
         running_s = max(0.0, self._busy_until - self.clock())
         ahead_s = self._pace.cost.predict_s(self._batcher.ahead(job_class, due))
-        return Outlook(running_s + ahead_s, sum(self._pace.pair_s(pair.tokens) for pair in pairs), left_s)
+        return AdmissionEstimate(running_s + ahead_s, sum(self._pace.pair_s(pair.tokens) for pair in pairs), left_s)
 
     def _add(
         self, pending: PendingJob, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass

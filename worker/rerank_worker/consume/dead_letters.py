@@ -1,4 +1,4 @@
-"""Answers the caller of a job that was set aside as poison; the job itself is kept for `rerank-fleet dead`."""
+"""Answers the caller of a job that was set aside as a dead letter; the job itself is kept for `rerank-fleet dead`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.errors import JobPoisoned, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backend import Completion
-from rerank_shared.queue.backlog import ledger_member
+from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.dead_letters import job_of, reply_to
 from rerank_worker import metrics
 
@@ -17,7 +17,7 @@ from rerank_worker import metrics
 def answer_dead_letter(app: Celery, keys: Keys, letter: DeadLetter) -> None:
     """Record the job as failed, tell whoever listens, and let it count as work no longer. Raises what Redis raises."""
     error = JobPoisoned(
-        f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.holder} "
+        f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.owner} "
         f"last. `rerank-fleet dead show {letter.job_id}` tells what it is, `rerank-fleet dead retry` sends it again."
     )
     request = Context(id=letter.job_id, reply_to=reply_to(letter), completion=_completion(keys, letter))
@@ -32,4 +32,4 @@ def _completion(keys: Keys, letter: DeadLetter) -> Completion:
         # What nobody can open has no entry either that could be spelled.
         return Completion(keys, letter.job_id)
     # Its text stays, for whoever sends it again.
-    return Completion(keys, letter.job_id, job.job_class, ledger_member(job))
+    return Completion(keys, letter.job_id, job.job_class, backlog_member(job))

@@ -16,11 +16,11 @@ import redis
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pair_digests
-from rerank_shared.contract.messages import Artefact, Job, Outcome, Score, Stages
+from rerank_shared.contract.messages import Job, Outcome, Score, ScoringIdentity, Stages
 from rerank_shared.contract.token_ids import Content, refuse_foreign, refuse_undeclared
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, Overloaded, UnknownModel
 from rerank_shared.keys import Keys
-from rerank_shared.scheduling.admission import Outlook
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
@@ -55,7 +55,7 @@ class Answerer:
     `alias`: a second name that jobs may give the model. `refuse`: jobs that would miss their deadline are refused.
     """
 
-    artefact: Artefact
+    identity: ScoringIdentity
     tokenizer: PairTokenizer
     scorer: Scorer
     client: redis.Redis
@@ -82,7 +82,7 @@ class Answerer:
         documents = self._documents(job)
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
-        digests = pair_digests(self.artefact, max_length, job.query, documents, cache_tenant=job.cache_tenant)
+        digests = pair_digests(self.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)
@@ -113,7 +113,7 @@ class Answerer:
         outcome = Outcome(
             job_id=job.job_id,
             scores=tuple(pending.scores),
-            artefact=self.artefact,
+            identity=self.identity,
             worker=self.worker,
             stages=stages,
             batch_pairs=tuple(pending.batch_pairs),
@@ -122,15 +122,15 @@ class Answerer:
         return Answer(outcome, {digest: score for digest, score in scored if score is not None})
 
     def _check(self, job: Job) -> int:
-        if job.model not in (self.artefact.model, self.alias):
-            raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.artefact.model!r}")
+        if job.model not in (self.identity.model, self.alias):
+            raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.identity.model!r}")
         if job.tokenizer_digest is not None:
-            refuse_foreign(job.tokenizer_digest, self.artefact.tokenizer_digest, job.model)
+            refuse_foreign(job.tokenizer_digest, self.identity.tokenizer_digest, job.model)
         if job.max_length is None:
-            return self.artefact.max_length
-        if job.max_length > self.artefact.max_length:
+            return self.identity.max_length
+        if job.max_length > self.identity.max_length:
             raise InvalidRequest(
-                f"max_length: {job.max_length} is beyond the {self.artefact.max_length} tokens of {job.model!r}"
+                f"max_length: {job.max_length} is beyond the {self.identity.max_length} tokens of {job.model!r}"
             )
         return job.max_length
 
@@ -155,7 +155,7 @@ class Answerer:
             raise DeadlineExceeded(f"no document of job {pending.job_id} was scored before its deadline")
 
 
-def _admit(job: Job, outlook: Outlook) -> None:
+def _admit(job: Job, outlook: AdmissionEstimate) -> None:
     """Raise Overloaded for a job that would miss its deadline however it is run here, and DeadlineExceeded for one that
     would miss it anywhere."""
     if outlook.hopeless(partial=job.partial):

@@ -1,7 +1,7 @@
 """The engine: encoded pairs in, logits out, in the run plan that suits the host."""
 
 from rerank_worker.engine.device import DeviceEngine
-from rerank_worker.engine.identity import artefact_of, model_precision, precision_of
+from rerank_worker.engine.identity import identity_of, model_precision, precision_of
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
 from rerank_worker.engine.overlap import runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
@@ -16,7 +16,7 @@ __all__ = [
     "PlainEngine",
     "Providers",
     "RunShape",
-    "artefact_of",
+    "identity_of",
     "model_precision",
     "open_engine",
     "precision_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from rerank_shared.contract.messages import Artefact
+from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH
 from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT16, read_outline
@@ -16,10 +16,12 @@ from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 _INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
 
 
-def artefact_of(files: ModelFiles, tokenizer: PairTokenizer, plan: PlanName, limit: int | None = None) -> Artefact:
+def identity_of(
+    files: ModelFiles, tokenizer: PairTokenizer, plan: PlanName, limit: int | None = None
+) -> ScoringIdentity:
     """Return the identity of a model's scores under a run plan; `limit` lowers its max_length."""
     max_length = files.max_length or DEFAULT_MAX_LENGTH
-    return Artefact(
+    return ScoringIdentity(
         model=files.name,
         model_digest=files.model_digest,
         tokenizer_digest=files.tokenizer_digest,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rerank_ops.cli.checks.finding import Finding
 from rerank_shared.errors import RerankError, UnknownModel
-from rerank_shared.fleet import FleetState, ask_artefact, read_artefact, read_state
+from rerank_shared.fleet import FleetState, ask_identity, read_identity, read_state
 from rerank_shared.keys import Keys
 from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect, outages_told
@@ -21,8 +21,8 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
             state = read_state(client, keys, model, now)
             pipe = client.pipeline(transaction=False)
-            ask_artefact(pipe, keys, model, now)
-            read_artefact(pipe.execute(), model)
+            ask_identity(pipe, keys, model, now)
+            read_identity(pipe.execute(), model)
     except UnknownModel as error:
         yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
         return

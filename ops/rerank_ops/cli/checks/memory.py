@@ -7,7 +7,7 @@ from typing import Any
 
 from rerank_ops.cli.checks.finding import Finding, Status
 
-#: What one job of 50 passages of 400 characters takes on the server: text, message, places in queue and ledger.
+#: What one job of 50 passages of 400 characters takes on the server: text, message, places in queue and backlog.
 TYPICAL_JOB_BYTES = 25_000
 #: What a cached score takes on the server: of what has a life-time there, nearly all are these.
 CACHED_SCORE_BYTES = 120

@@ -83,7 +83,7 @@ def gpu_advice(settings: Settings) -> list[str]:
 
 
 def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
-    from rerank_worker.engine import RunShape, artefact_of, model_precision, open_engine, providers_for
+    from rerank_worker.engine import RunShape, identity_of, model_precision, open_engine, providers_for
     from rerank_worker.tokenizing import PairTokenizer
 
     started = time.perf_counter()
@@ -92,7 +92,7 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         providers = providers_for(settings, model_precision(files))
         check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
         engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)
-        artefact = artefact_of(files, tokenizer, settings.plan)
+        artefact = identity_of(files, tokenizer, settings.plan)
         loaded = time.perf_counter()
         (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], artefact.max_length)
         engine.score([pair])

@@ -136,7 +136,7 @@ class Meter:
 
 
 def estimated_tokens(ask: Ask, max_length: int | None = None) -> int:
-    """Return what an ask is expected to cost: the tokens of all its pairs, as the fleet's own ledger estimates them.
+    """Return what an ask is expected to cost: the tokens of all its pairs, as the fleet's own backlog estimates them.
 
     `max_length` is for asks that name none. What is no document counts as an empty one; it will be refused later.
     """

@@ -83,7 +83,7 @@ class ServedModels:
         announced, alive = _current(models, now), _current(workers, now)
         if not announced:
             return {}
-        records = await self.redis.mget([*map(self.keys.artefact, announced), *map(self.keys.worker, alive)])
+        records = await self.redis.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
         names = dict(_models(zip(announced, records, strict=False)))
         live = set(_live(records[len(announced) :]))
         return {name: model for name, model in names.items() if model in live} or names
@@ -97,7 +97,7 @@ def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str
     for name, record in announced:
         if record is not None:
             try:
-                yield name, wire.decode_artefact(record).model
+                yield name, wire.decode_identity(record).model
             except WireError:
                 # Of a newer release, say; the name is served all the same.
                 yield name, name

@@ -1,10 +1,11 @@
 """kombu's Redis transport with the fleet's queue in it. Every other queue stays kombu's, its books and time-outs too.
 
 kombu pops a message from a list and then writes down who has it; a process killed in between loses the job. Here the
-list that consumers block on is a bell only. Whoever hears it, or has waited for a second, runs a script that chooses
-the next job (most urgent first, tenants by tokens, interactive before bulk with a floor) and puts it under a lease in
-the same step. So a killed consumer loses a bell at most, never a job, and the next take rings for what still waits.
-Only a plain Celery sender's message, which lies in the list itself until it is first popped, keeps kombu's hole.
+list that consumers block on holds wake-ups only. A consumer that pops one, or has waited for a second, runs a script
+that chooses the next job (most urgent first, tenants by tokens, interactive before bulk with a floor) and puts it under
+a lease in the same step. So a killed consumer loses a wake-up at most, never a job, and the next take adds one for each
+job that still waits. Only a plain Celery sender's message, which lies in the list itself until it is first popped,
+keeps kombu's hole.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     QoS = FleetQoS
     from_transport_options = (
         *redis.Channel.from_transport_options,
-        "holder",
+        "owner",
         "lease_s",
         "bulk_share",
         "max_deaths",
@@ -57,7 +58,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     )
 
     #: Name of the worker that takes jobs here; host and process id if nobody says.
-    holder: str = ""
+    owner: str = ""
     #: How long a job may be held without its lease being renewed; other queues have kombu's `visibility_timeout`.
     lease_s: float = 6.0
     bulk_share: float = 0.05
@@ -71,7 +72,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.QoS = FleetQoS if self.ack_emulation else JobQoS
-        self.holder = self.holder or f"{socket.gethostname()}-{os.getpid()}"
+        self.owner = self.owner or f"{socket.gethostname()}-{os.getpid()}"
         namespace = self.global_keyprefix.removesuffix(":")
         self.keys = Keys(namespace)
         self.scripts = QueueScripts(self.keys)
@@ -97,10 +98,10 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
 
     def take(self, before: float | None = None) -> bool:
-        """Take one job without a bell and deliver it; returns whether there was one.
+        """Take one job without a wake-up and deliver it; return whether there was one.
 
-        With `before` (epoch seconds) only one that is due earlier. For the thread that consumes; the prefetch limit is
-        the caller's business.
+        With `before` (epoch seconds by class) only a job that is due earlier is taken. Only the consuming thread may
+        call this; the caller keeps the prefetch limit.
         """
         if not (classes := self.consumed_classes) or (found := self._take(classes, before)) is None:
             return False
@@ -108,10 +109,10 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return True
 
     def sweep(self, limit: int) -> None:
-        """End leases that have run out, and tell of jobs set aside."""
+        """End leases that have run out; answer and log the jobs that became dead letters."""
         records = self.scripts.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
         for letter in map(wire.decode_dead, records):
-            log.error("job set aside as poison id=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.holder)
+            log.error("dead letter set aside job=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.owner)
             self._tell(letter)
 
     def settle_on(self, pipe: Any, message: Any) -> None:
@@ -154,7 +155,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     def _take(self, classes: list[JobClass], before: float | None) -> Taken | None:
         return self.scripts.take(
-            self.plain_client, classes, holder=self.holder, before=before, bulk_share=self.bulk_share
+            self.plain_client, classes, owner=self.owner, before=before, bulk_share=self.bulk_share
         )
 
     def _open(self, taken: Taken, settled: bool) -> dict[str, Any]:
@@ -202,9 +203,9 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             if item.startswith(b"{"):
                 self._file(queue, item)
             elif not self._may_take():
-                bell = self.keys.queue_list(job_class)
-                at_any_limit.write(self.plain_client, self.keys, lambda words: words.rpush(bell, item))
-        # Without an answer too: the bell may have been lost with whoever heard it.
+                wakeups = self.keys.queue_list(job_class)
+                at_any_limit.write(self.plain_client, self.keys, lambda words: words.rpush(wakeups, item))
+        # Without an answer too: the wake-up may have been lost with the consumer that popped it.
         if not self._may_take() or not self.take():
             raise Empty
         return True
@@ -283,7 +284,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             pipe.llen(f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}")
         if job_class is None:
             return sum(pipe.execute())
-        # The bell also holds plain senders' messages, and lacks what a consumer is about to take.
+        # The list of wake-ups also holds plain senders' messages, and lacks what a consumer is about to take.
         pipe.hlen(self.keys.waiting(job_class))
         *bells, waiting = pipe.execute()
         return int(max(sum(bells), waiting))

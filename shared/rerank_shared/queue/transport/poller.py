@@ -1,7 +1,7 @@
-"""The poller of the fleet's channels: a consumer that may take no more hands its bell on, and an idle one sweeps.
+"""The poller of the fleet's channels: a consumer that may take no more hands its wake-up on, and an idle one sweeps.
 
 kombu leaves a reply unread until there is room again, since the reply may be a message. Where jobs are consumed it is a
-bell, and to sit on it would let a job wait although another worker is idle.
+wake-up, and to sit on it would let a job wait although another worker is idle.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ The channel puts the fleet's queue in the place of kombu's lists by overriding
 
 - `kombu.transport.redis.Channel._put`: a job is placed by script, with its urgency
 - `kombu.transport.redis.Channel._get`: a job is taken by script, for `basic_get`
-- `kombu.transport.redis.Channel._brpop_read`: the answer of a blocking pop is a bell
+- `kombu.transport.redis.Channel._brpop_read`: the answer of a blocking pop is a wake-up
 - `kombu.transport.redis.Channel._restore`: a job is given back by script
 - `kombu.transport.redis.Channel._size`: the length of the fleet's queue
 - `kombu.transport.redis.Channel._has_queue`: whether it is there
@@ -22,7 +22,7 @@ and needs, for that,
 
 - `kombu.transport.redis.Channel._active_queues`: which of its queues are consumed
 - `kombu.transport.redis.Channel._queue_cycle`: the turn of queues goes on after an answer
-- `kombu.transport.redis.Channel._in_poll`: the connection that waits for a bell, None once it was read
+- `kombu.transport.redis.Channel._in_poll`: the connection that waits for a wake-up, None once it was read
 - `kombu.transport.redis.Channel._flush_brpop_reauth`: what kombu does when that connection is idle
 - `kombu.transport.redis.Channel._q_for_pri`: the lists that a queue of priorities lies in
 - `kombu.transport.redis.Channel._create_client`: a client that is not in use
@@ -33,7 +33,7 @@ and needs, for that,
 The poller and the books of a channel touch
 
 - `kombu.transport.redis.MultiChannelPoller._fd_to_chan`: whose connection has something to say
-- `kombu.transport.redis.MultiChannelPoller._pause_brpop`: a bell is read, room or not
+- `kombu.transport.redis.MultiChannelPoller._pause_brpop`: a wake-up is read, room or not
 - `kombu.transport.virtual.base.QoS._delivered`: what is in hand
 - `kombu.transport.virtual.base.QoS._flush`: without what was acknowledged
 

@@ -87,7 +87,7 @@ def _figures(fifo: list[Round], fleet: list[Round], at: str) -> list[Figure]:
     return [
         *figures,
         Figure.of(f"pairs/s over first in first out, {at}", speed, "ratio", "at least", 0.97),
-        Figure.of(f"refused at the door, {at}", refused, "share"),
+        Figure.of(f"refused by admission, {at}", refused, "share"),
         Figure.of(f"p95 of tight requests, first in first out, {at}", [each.tight_ms(0.95) for each in fifo], "ms"),
         Figure.of(f"p95 of tight requests, {at}", [each.tight_ms(0.95) for each in fleet], "ms"),
     ]
