@@ -148,7 +148,7 @@ bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured 
 bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
 	$(DEV).bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
 	$(DEV).bench.engine.render docs/engine.md
-	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.chart build/bench/engine.json docs/engine-speed.svg
+	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
 	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

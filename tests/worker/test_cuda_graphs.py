@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from rerank_worker.engine.cuda_graphs import MOST_GRAPHS, CudaGraphs
-from rerank_worker.engine.device_shapes import device_feeds
-from rerank_worker.engine.device_slot import Slot
+from rerank_worker.engine.device.cuda_graphs import MOST_GRAPHS, CudaGraphs
+from rerank_worker.engine.device.shapes import device_feeds
+from rerank_worker.engine.device.slot import Slot
 from support.exports import pairs_of
 
 

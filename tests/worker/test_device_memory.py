@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.models.precision import PLANS, PlanName
-from rerank_worker.engine.device_buffers import Buffer
-from rerank_worker.engine.device_shapes import device_feeds, round_pairs, round_tokens
+from rerank_worker.engine.device.buffers import Buffer
+from rerank_worker.engine.device.shapes import device_feeds, round_pairs, round_tokens
 from support.exports import pairs_of
 
 PADDED_PLANS = pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "single"])

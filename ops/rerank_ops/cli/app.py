@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from rerank_ops.cli.cache import cache
-from rerank_ops.cli.dead import dead
-from rerank_ops.cli.demo import demo
-from rerank_ops.cli.doctor import doctor
-from rerank_ops.cli.export import export
-from rerank_ops.cli.gateway import gateway
-from rerank_ops.cli.keys import keys
-from rerank_ops.cli.plan import plan
-from rerank_ops.cli.redis_load import redis_load
-from rerank_ops.cli.rerank import rerank
-from rerank_ops.cli.server import server
-from rerank_ops.cli.simulate import simulate
-from rerank_ops.cli.tune import tune
-from rerank_ops.cli.up import up
-from rerank_ops.cli.worker import worker
+from rerank_ops.cli.admin.cache import cache
+from rerank_ops.cli.admin.dead import dead
+from rerank_ops.cli.admin.doctor import doctor
+from rerank_ops.cli.admin.keys import keys
+from rerank_ops.cli.capacity.plan import plan
+from rerank_ops.cli.capacity.redis_load import redis_load
+from rerank_ops.cli.capacity.simulate import simulate
+from rerank_ops.cli.model.export import export
+from rerank_ops.cli.model.tune import tune
+from rerank_ops.cli.rank.rerank import rerank
+from rerank_ops.cli.serve.demo import demo
+from rerank_ops.cli.serve.gateway import gateway
+from rerank_ops.cli.serve.server import server
+from rerank_ops.cli.serve.up import up
+from rerank_ops.cli.serve.worker import worker
 
 app = typer.Typer(
     help="Rerank search results on a fleet of workers: queue, score, cache.",

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from rerank_ops.export.onnx_view import Array, OnnxView, attribute
+from rerank_ops.export.sources.onnx_view import Array, OnnxView, attribute
 from rerank_shared.errors import ConfigurationError
 
 #: None of these may be left.

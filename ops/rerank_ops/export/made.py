@@ -10,8 +10,8 @@ import onnx
 
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.store import save_graphs
-from rerank_ops.export.opened import Opened
 from rerank_ops.export.plain import MODEL_FILE, plain_files
+from rerank_ops.export.sources.opened import Opened
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.precision import PlanName, PrecisionName
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from rerank_ops.export.made import Made, Maker
-from rerank_ops.export.opened import Opened, open_source
 from rerank_ops.export.plain import first_line
-from rerank_ops.export.source import Source, resolve
+from rerank_ops.export.sources.opened import Opened, open_source
+from rerank_ops.export.sources.source import Source, resolve
+from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts
-from rerank_ops.export.tokenizer import write_tokenizer
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
 from rerank_ops.quality.gate import measure

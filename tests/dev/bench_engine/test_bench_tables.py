@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rerank_dev.bench.engine import render, tables
-from rerank_dev.bench.engine.chart import bars
 from rerank_dev.bench.engine.contenders import HEADLINE
+from rerank_dev.bench.engine.report import render, tables
+from rerank_dev.bench.engine.report.chart import bars
 from rerank_dev.bench.record import Figure
 
 ROOT = Path(__file__).parents[3]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rerank_ops.cli.checks.finding import Finding
-from rerank_ops.cli.checks.memory import CACHED_SCORE_BYTES, TYPICAL_JOB_BYTES, check_memory
+from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_ops.cli.admin.checks.memory import CACHED_SCORE_BYTES, TYPICAL_JOB_BYTES, check_memory
 from rerank_producer import RerankClient
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract.messages import Score

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from rerank_ops.cli.admin.checks.host import check_cpu
 from rerank_ops.cli.app import app
-from rerank_ops.cli.checks.host import check_cpu
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.keys import Keys
 from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from models import write_poison_model
-from rerank_ops.cli.export import export
+from rerank_ops.cli.model.export import export
 from rerank_shared.errors import ConfigurationError, ModelRefused
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.manifest import read_manifest

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from starlette.datastructures import Headers
 
-from rerank_ops.cli.keys import create
+from rerank_ops.cli.admin.keys import create
 from rerank_producer.gateway.auth.keyfile import parse
 from rerank_producer.gateway.auth.keyring import ApiKey, Keyring
 from rerank_producer.gateway.http.refused import Refused

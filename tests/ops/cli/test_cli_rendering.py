@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from rerank_ops.cli.cache import stats_rows
+from rerank_ops.cli.admin.cache import stats_rows
 from rerank_ops.cli.lines import Tally
-from rerank_ops.cli.ranking import ranking_table, score_text, summary
-from rerank_ops.cli.request_file import report
+from rerank_ops.cli.rank.ranking import ranking_table, score_text, summary
+from rerank_ops.cli.rank.request_file import report
 from rerank_shared.cache import CacheStats
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
 

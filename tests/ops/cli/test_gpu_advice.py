@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rerank_ops.cli.checks.model import check_device, gpu_advice
+from rerank_ops.cli.admin.checks.model import check_device, gpu_advice
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, load_settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_ops.export.checkpoint import from_directory, weight_files
+from rerank_ops.export.sources.checkpoint import from_directory, weight_files
 from rerank_shared.errors import ModelDamaged, ModelUnavailable
 
 pytestmark = pytest.mark.export

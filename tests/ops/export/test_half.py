@@ -15,13 +15,13 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full, bfloat16, half
-from rerank_ops.export.graph.body import Body
 from rerank_ops.export.graph.build import TAIL_FILE, build_graphs, graph_file
+from rerank_ops.export.graph.families.body import Body
 from rerank_ops.export.graph.layout import MASKED
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.models.precision import PLANS, PlanName
 from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape
-from rerank_worker.engine.device_shapes import device_feeds
+from rerank_worker.engine.device.shapes import device_feeds
 from rerank_worker.engine.providers import ON_CPU
 from support.exports import MAX_LENGTH, pairs_of, random_body
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank_ops.export.modular import merge_modules, module_folders
 from rerank_ops.export.pipeline import Wanted, export
-from rerank_ops.export.source import resolve
+from rerank_ops.export.sources.modular import merge_modules, module_folders
+from rerank_ops.export.sources.source import resolve
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from support.toy_models import reference_logits, toy_pairs, write_toy
 

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from rerank_ops.export.onnx_scores import keep_logits
-from rerank_ops.export.onnx_weights import load_onnx
 from rerank_ops.export.pipeline import Wanted, export
+from rerank_ops.export.sources.onnx_weights import load_onnx
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_worker.engine import identity_of, open_engine

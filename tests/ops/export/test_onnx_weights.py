@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from rerank_ops.export.checkpoint import from_directory, read_json
 from rerank_ops.export.full_precision import to_fp32
-from rerank_ops.export.onnx_weights import from_onnx, load_onnx, weights_of
 from rerank_ops.export.plain import export_plain, quantise_plain
 from rerank_ops.export.reference import onnx_reference
+from rerank_ops.export.sources.checkpoint import from_directory, read_json
+from rerank_ops.export.sources.onnx_weights import from_onnx, load_onnx, weights_of
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings

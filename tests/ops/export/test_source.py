@@ -16,11 +16,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from rerank_ops.export import source as sources
 from rerank_ops.export.pipeline import Wanted, export
 from rerank_ops.export.plain import load_classifier
-from rerank_ops.export.source import resolve
-from rerank_ops.export.tokenizer import write_tokenizer
+from rerank_ops.export.sources import source as sources
+from rerank_ops.export.sources.source import resolve
+from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelUnavailable
 from rerank_shared.models import hub

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rerank_ops.cli.app import app
-from rerank_ops.cli.workload_options import DEFAULT_COST, candidates, choices, cost_of, cost_text
+from rerank_ops.cli.capacity.workload_options import DEFAULT_COST, candidates, choices, cost_of, cost_text
 from rerank_shared import fleet
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import Keys

@@ -1,6 +1,6 @@
 """The engine: encoded pairs in, logits out, in the run plan that suits the host."""
 
-from rerank_worker.engine.device import DeviceEngine
+from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.identity import identity_of, model_precision, precision_of
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
 from rerank_worker.engine.overlap import runs_at_once, starter

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles
-from rerank_worker.engine.device import DeviceEngine
+from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import ON_CPU, Providers

@@ -21,8 +21,8 @@ from rerank_dev.bench.engine.children import ContenderFailed, child_environment
 from rerank_dev.bench.engine.contenders import CONTENDERS
 from rerank_dev.bench.engine.place import MODELS, OUTPUT, WORK, BenchModel, Place, counter
 from rerank_dev.bench.engine.processes import Engines, run_processes
+from rerank_dev.bench.engine.report.tables import summary
 from rerank_dev.bench.engine.speed import run_race
-from rerank_dev.bench.engine.tables import summary
 from rerank_dev.bench.engine.texts import Request, Texts, beir_texts, build_requests, own_texts, write_requests
 from rerank_dev.bench.record import machine
 

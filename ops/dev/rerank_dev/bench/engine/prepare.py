@@ -88,7 +88,7 @@ def _with_random_head(body: Path) -> Any:
 
 def _from_quantised(path: Path) -> Any:
     torch, transformers = import_module("torch"), import_module("transformers")
-    weights = import_module("rerank_ops.export.onnx_weights").from_onnx(path)
+    weights = import_module("rerank_ops.export.sources.onnx_weights").from_onnx(path)
     config = transformers.BertConfig(**(weights.config | {"num_labels": 1}))
     model = transformers.BertForSequenceClassification(config)
     model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in weights.tensors.items()})

@@ -1,0 +1,59 @@
+"""The running fleet as Redis knows it: who works, on which model, and how long the queue is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_shared.errors import RerankError, UnknownModel
+from rerank_shared.fleet import FleetState, ask_identity, read_identity, read_state
+from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import name_of
+from rerank_shared.redis.connections import connect, outages_told
+from rerank_shared.settings import Settings
+
+
+def check_fleet(settings: Settings) -> Iterator[Finding]:
+    """Yield what there is to say of workers, model and queue; needs a server that answers."""
+    keys, model, now = Keys(settings.namespace), name_of(settings.model), time.time()
+    try:
+        with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
+            state = read_state(client, keys, model, now)
+            pipe = client.pipeline(transaction=False)
+            ask_identity(pipe, keys, model, now)
+            read_identity(pipe.execute(), model)
+    except UnknownModel as error:
+        yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
+        return
+    except RerankError as error:
+        yield Finding("workers", "fail", error.message)
+        return
+    yield _workers(state, settings)
+    yield _backlog(state, settings)
+
+
+def _workers(state: FleetState, settings: Settings) -> Finding:
+    if not state.workers:
+        message = f"none alive in namespace {settings.namespace!r}; only cached requests are answered"
+        return Finding("workers", "warn", message, "start some with `rerank-fleet worker`")
+    hosts = sorted({worker.host for worker in state.workers})
+    return Finding(
+        "workers",
+        "ok",
+        f"{len(state.workers)} alive on {', '.join(hosts)}, {state.tokens_per_s:,.0f} tokens/s together",
+    )
+
+
+def _backlog(state: FleetState, settings: Settings) -> Finding:
+    if not any(backlog.jobs for backlog in state.backlog.values()):
+        return Finding("backlog", "ok", "nothing waits")
+    waiting = " and ".join(f"{backlog.jobs:,} {job_class}" for job_class, backlog in state.backlog.items())
+    message = f"{waiting} jobs unanswered, predicted to be done in {_duration(state.predicted_drain_s)}"
+    if state.drain_s("interactive") * 1000 > settings.default_deadline_ms:
+        return Finding("backlog", "warn", f"{message}: interactive requests miss their deadline", "start more workers")
+    return Finding("backlog", "ok", message)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds != float("inf") else "unknown time"

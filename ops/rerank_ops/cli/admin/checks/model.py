@@ -1,0 +1,118 @@
+"""The model: that its files are there and are the right ones, and that this installation can run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_ops.cli.extras import WORKER, WORKER_HINT, missing
+from rerank_shared.errors import RerankError
+from rerank_shared.models.catalogue import CATALOGUE, ModelFiles, configured_files
+from rerank_shared.models.cpu import host_features
+from rerank_shared.models.exported import bounds_of, check_here, refusal
+from rerank_shared.models.manifest import Manifest
+from rerank_shared.settings import Settings
+
+_QUERY = "what does a reranker do?"
+_DOCUMENT = "It reads a query and a document together and tells how well the one answers the other."
+
+
+def check_model(settings: Settings) -> Iterator[Finding]:
+    """Yield one finding on the files and one on running them."""
+    files: ModelFiles | None = None
+    try:
+        files = configured_files(settings)
+    except RerankError as error:
+        yield Finding("model", "fail", error.message)
+    else:
+        yield _described(files, settings)
+        if files.manifest is not None:
+            yield _gate(files.manifest, settings)
+    if lacking := missing(WORKER):
+        yield Finding("engine", "fail", f"{', '.join(lacking)} not installed: no worker can run here", WORKER_HINT)
+    elif files is not None:
+        yield check_device(files, settings)
+        yield _try_engine(files, settings)
+
+
+def _described(files: ModelFiles, settings: Settings) -> Finding:
+    megabytes = sum(path.stat().st_size for path in files.weights) / 1e6
+    message = f"{files.name}, {megabytes:.0f} MB, SHA-256 {files.model_digest[:12]}… in {_short(files.model_path)}"
+    if settings.model_digest or settings.model in CATALOGUE:
+        return Finding("model", "ok", f"{message}, as expected")
+    if files.manifest is not None and not settings.unsafe:
+        return Finding("model", "ok", f"{message}, as its manifest says")
+    return Finding("model", "warn", f"{message}, not pinned", f"set RERANK_MODEL_DIGEST={files.model_digest}")
+
+
+def _gate(manifest: Manifest, settings: Settings) -> Finding:
+    quality, reason = manifest.quality, refusal(manifest, bounds_of(settings))
+    if quality is None or reason is not None:
+        return Finding("quality", "warn", f"served all the same, since RERANK_UNSAFE is set: {reason}")
+    means = [f"nDCG@10 on {c.name} {c.ndcg_10:.3f} (fp32 {c.ndcg_10_fp32:.3f})" for c in quality.collections]
+    told = [f"Spearman {quality.spearman:.4f} over {quality.pairs} pairs against fp32", *means]
+    return Finding("quality", "ok", f"{manifest.precision}: {', '.join(told)}")
+
+
+def check_device(files: ModelFiles, settings: Settings) -> Finding:
+    """Tell what a model runs on here and why, and what keeps a GPU idle if it is one."""
+    from rerank_worker.engine import model_precision, providers_for
+
+    try:
+        providers = providers_for(settings, model_precision(files))
+    except RerankError as error:
+        return Finding("device", "fail", error.message)
+    message = f"{', '.join(providers.names)}: {providers.reason}"
+    if providers.device != "cpu" and (advice := gpu_advice(settings)):
+        return Finding("device", "warn", f"{message}; the settings are a CPU's", "; ".join(advice))
+    return Finding("device", "ok", message)
+
+
+def gpu_advice(settings: Settings) -> list[str]:
+    """Return which settings to change on a GPU, where they are those that suit a CPU."""
+    advice = []
+    if settings.plan == "single":
+        advice.append("set RERANK_PLAN to buckets, ragged or packs: a GPU gains from pairs that run together")
+    elif settings.budget_tokens < 2 * settings.run_tokens:
+        advice.append("set RERANK_BUDGET_TOKENS to twice RERANK_RUN_TOKENS or more: one run is copied while one runs")
+    if settings.processes is None:
+        advice.append("set RERANK_PROCESSES to 1 or 2: unset, each core's process puts the model on the GPU")
+    return advice
+
+
+def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
+    from rerank_worker.engine import RunShape, identity_of, model_precision, open_engine, providers_for
+    from rerank_worker.tokenizing import PairTokenizer
+
+    started = time.perf_counter()
+    try:
+        tokenizer = PairTokenizer.of(files)
+        providers = providers_for(settings, model_precision(files))
+        check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
+        engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)
+        artefact = identity_of(files, tokenizer, settings.plan)
+        loaded = time.perf_counter()
+        (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], artefact.max_length)
+        engine.score([pair])
+    except RerankError as error:
+        return Finding("engine", "fail", error.message)
+    ran_ms = (time.perf_counter() - loaded) * 1000
+    if artefact.max_length > settings.budget_tokens:
+        return Finding(
+            "engine",
+            "fail",
+            f"a pair of this model may have {artefact.max_length} tokens, a batch only {settings.budget_tokens}",
+            f"set RERANK_BUDGET_TOKENS to {artefact.max_length} or more",
+        )
+    return Finding(
+        "engine",
+        "ok",
+        f"{artefact.precision}, up to {artefact.max_length} tokens; loads in {loaded - started:.2f} s, "
+        f"first pair of {pair.tokens} tokens in {ran_ms:.1f} ms",
+    )
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

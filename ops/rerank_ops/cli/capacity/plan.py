@@ -1,0 +1,120 @@
+"""`rerank-fleet plan`: how many processes a latency target takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rerank_ops.cli.capacity.workload_options import (
+    CostText,
+    DeadlineMs,
+    FromFleet,
+    HandOffMs,
+    K,
+    Noise,
+    Seed,
+    Spread,
+    Tokens,
+    candidates,
+    cost_of,
+    cost_text,
+    tell_cost,
+)
+from rerank_ops.cli.console import err, out
+from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+
+if TYPE_CHECKING:
+    from rerank_ops.simulate.planning import Plan
+
+P95 = Annotated[
+    float, typer.Option("--p95-ms", metavar="MS", min=1.0, help="What 95 of 100 requests shall stay within.")
+]
+Rps = Annotated[float, typer.Option("--rps", metavar="R", min=0.001, help="Requests a second.")]
+PolicyWords = Annotated[str, typer.Option("--policy", metavar="WORDS", help="Rules, as in `simulate`.")]
+Requests = Annotated[
+    int, typer.Option("--requests", metavar="N", min=100, help="Requests of each trial. More: surer, and slower.")
+]
+
+
+def plan(
+    p95_ms: P95,
+    rps: Rps,
+    k: K = "50",
+    tokens: Tokens = 100.0,
+    spread: Spread = 0.43,
+    deadline_ms: DeadlineMs = 30_000.0,
+    policy: PolicyWords = "edf",
+    cost: CostText = None,
+    from_fleet: FromFleet = False,
+    hand_off_ms: HandOffMs = 5.0,
+    noise: Noise = 0.1,
+    requests: Requests = 3_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+    url: RedisUrl = None,
+) -> None:
+    """Find the smallest number of processes that keeps a 95th percentile at a rate of requests, by simulation.
+
+    At most one request in two hundred may be refused or late; the percentile is of all others. Nothing is cached.
+    """
+    from rerank_ops.simulate.planning import Planner, Target
+    from rerank_ops.simulate.policy import Policy
+    from rerank_ops.simulate.spec import FleetSpec
+    from rerank_ops.simulate.workload import Mix
+
+    settings = settings_from(url)
+    running = cost_of(settings, cost, from_fleet=from_fleet)
+    spec = FleetSpec.of(settings, 1, running, hand_off_s=hand_off_ms / 1000)
+    mix = Mix(
+        k=candidates(k),
+        mean_tokens=tokens,
+        spread=spread,
+        max_tokens=settings.max_length or 512,
+        deadline_s=deadline_ms / 1000,
+        noise=noise,
+    )
+    target = Target(p95_ms / 1000, rps)
+    with err.status("simulating"):
+        found = Planner(target, spec, Policy().varied(policy), mix, requests=requests, seed=seed).plan()
+    if as_json:
+        print(json.dumps(_plain(found) | {"seed": seed, "cost": cost_text(running)}, indent=1))
+        return
+    _tell(found)
+    tell_cost(running)
+
+
+def _plain(found: Plan) -> dict[str, Any]:
+    reports = {"report": found.report, "one_fewer": found.one_fewer}
+    return {
+        "target": asdict(found.target),
+        "alone_p95_ms": 1000 * found.alone_s,
+        "processes": found.processes,
+        **{name: None if report is None else report.as_plain() for name, report in reports.items()},
+        "tried": [report.as_plain() for report in found.tried],
+    }
+
+
+def _tell(found: Plan) -> None:
+    from rerank_ops.simulate.table import milliseconds, print_trials, share
+
+    target = f"p95 within {milliseconds(1000 * found.target.p95_s)} ms at {found.target.rps:g} requests/s"
+    if found.processes is None or found.report is None:
+        alone = f"95 of 100 requests take up to {milliseconds(1000 * found.alone_s)} ms with the whole fleet idle"
+        longer = ", split as far as it pays" if found.alone_s > found.target.p95_s else ", and no number tried did"
+        out.print(f"no number of processes keeps {target}: {alone}{longer}", style="bold", soft_wrap=True)
+    else:
+        row = found.report.overall
+        word = "process keeps" if found.processes == 1 else "processes keep"
+        out.print(f"{found.processes:,} {word} {target}", style="bold")
+        out.print(f"p95 {milliseconds(row.p95_ms)} ms, {share(found.report.utilisation)} busy")
+        if found.one_fewer is not None:
+            fewer = found.one_fewer
+            lost = share(fewer.overall.shares["refused"] + fewer.overall.shares["late"])
+            p95 = milliseconds(fewer.overall.p95_ms)
+            out.print(f"one fewer: p95 {p95} ms, {share(fewer.utilisation)} busy, {lost} refused or late")
+    if found.tried:
+        out.print()
+        print_trials(found.tried, out)

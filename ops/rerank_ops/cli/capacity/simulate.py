@@ -1,0 +1,218 @@
+"""`rerank-fleet simulate`: a fleet on a virtual clock, run by the real policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rerank_ops.cli.capacity.workload_options import (
+    CostText,
+    DeadlineMs,
+    FromFleet,
+    HandOffMs,
+    K,
+    Noise,
+    Seed,
+    Spread,
+    Tokens,
+    candidates,
+    choices,
+    cost_of,
+    cost_text,
+    tell_cost,
+)
+from rerank_ops.cli.console import err, out
+from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_shared.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rerank_ops.simulate.policy import Policy
+    from rerank_ops.simulate.spec import FleetSpec
+    from rerank_ops.simulate.workload import Mix, Request
+
+#: Where neither a rate nor a duration is given; each process should meet a few requests.
+_LOAD, _REQUESTS, _REQUESTS_A_PROCESS = 0.7, 5_000, 3
+
+Processes = Annotated[int, typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes (of a host).")]
+Hosts = Annotated[int, typer.Option("--hosts", metavar="N", min=1, help="Hosts with so many processes each.")]
+Arrivals = Annotated[
+    str,
+    typer.Option(
+        "--arrivals",
+        metavar="KIND",
+        help="poisson; bursts: 1 s in 5, five times as dense; or a file of recorded requests: JSON lines with at_s, "
+        "k, tokens (a list, or their mean), class, tenant, deadline_ms, query.",
+    ),
+]
+Rps = Annotated[float | None, typer.Option("--rps", metavar="R", min=0.001, help="Requests a second.")]
+Load = Annotated[
+    float | None, typer.Option("--load", metavar="SHARE", min=0.001, help="Instead: share of capacity. 0.7 if unset.")
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        "--duration", metavar="S", min=0.001, help="Simulated seconds. Unset: 5,000 requests, or 3 a process."
+    ),
+]
+WarmUp = Annotated[
+    float, typer.Option("--warm-up", metavar="SHARE", min=0.0, max=0.9, help="First share of them not to count.")
+]
+Tight = Annotated[float, typer.Option("--tight", metavar="SHARE", min=0.0, max=1.0, help="Share of tight deadlines.")]
+TightMs = Annotated[float, typer.Option("--tight-ms", metavar="MS", min=1.0, help="The tight deadline.")]
+Bulk = Annotated[float, typer.Option("--bulk", metavar="SHARE", min=0.0, max=1.0, help="Share of class bulk.")]
+BulkMs = Annotated[float, typer.Option("--bulk-ms", metavar="MS", min=1.0, help="Deadline of bulk requests.")]
+Tenants = Annotated[
+    str, typer.Option("--tenants", metavar="LIST", help="Tenants with how often each asks, as in a:3,b:1.")
+]
+Queries = Annotated[
+    int, typer.Option("--queries", metavar="N", min=0, help="Different queries that are asked; 0: all differ.")
+]
+Zipf = Annotated[float, typer.Option("--zipf", min=0.0, help="The n-th most frequent query is asked n^-ZIPF as often.")]
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="WORDS",
+        help="Rules: edf, slack or fifo, and shard, refuse, intake, floor or no- before one, as in edf+no-shard.",
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option("--compare", metavar="LIST", help="Policies to run the same requests, as in fifo,edf,edf+no-shard."),
+]
+PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Where a picture is drawn.")]
+
+
+def simulate(
+    processes: Processes = 2,
+    hosts: Hosts = 1,
+    arrivals: Arrivals = "poisson",
+    rps: Rps = None,
+    load: Load = None,
+    duration: Duration = None,
+    warm_up: WarmUp = 0.1,
+    k: K = "50",
+    tokens: Tokens = 100.0,
+    spread: Spread = 0.43,
+    deadline_ms: DeadlineMs = 30_000.0,
+    tight: Tight = 0.0,
+    tight_ms: TightMs = 500.0,
+    bulk: Bulk = 0.0,
+    bulk_ms: BulkMs = 3_600_000.0,
+    tenants: Tenants = "",
+    queries: Queries = 0,
+    zipf: Zipf = 1.0,
+    policy: PolicyOption = "edf",
+    compare: Compare = None,
+    cost: CostText = None,
+    from_fleet: FromFleet = False,
+    hand_off_ms: HandOffMs = 5.0,
+    noise: Noise = 0.1,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+    plot: PlotFile = None,
+    url: RedisUrl = None,
+) -> None:
+    """Simulate a fleet: latencies, deadlines and load, under the policies and settings of the real one.
+
+    Batches, intake, fairness, shards, refusals and urgency are decided by the fleet's own code on a virtual clock; a
+    run takes what the cost model says, times chance. The same seed gives the same result.
+    """
+    from rerank_ops.simulate.policy import Policy
+    from rerank_ops.simulate.spec import FleetSpec
+    from rerank_ops.simulate.workload import Mix
+
+    if rps is not None and load is not None:
+        raise InvalidRequest("--rps and --load say the same: give one")
+    policies = {name: Policy().varied(name) for name in (compare or policy).split(",")}
+    settings = settings_from(url)
+    running = cost_of(settings, cost, from_fleet=from_fleet)
+    spec = FleetSpec.of(settings, processes * hosts, running, hand_off_s=hand_off_ms / 1000)
+    mix = Mix(
+        k=candidates(k),
+        mean_tokens=tokens,
+        spread=spread,
+        max_tokens=settings.max_length or 512,
+        deadline_s=deadline_ms / 1000,
+        tight_share=tight,
+        tight_deadline_s=tight_ms / 1000,
+        bulk_share=bulk,
+        bulk_deadline_s=bulk_ms / 1000,
+        tenants=choices(tenants, "tenants", str),
+        queries=queries,
+        zipf=zipf,
+        noise=noise,
+    )
+    requests = _requests(arrivals, _Rate(rps, load, duration), mix, spec, seed)
+    _run(
+        spec,
+        policies,
+        requests,
+        warm_up,
+        plot=plot,
+        told={"seed": seed, "cost": cost_text(running)} if as_json else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """How fast requests are to come, and for how long."""
+
+    rps: float | None
+    load: float | None
+    duration_s: float | None
+
+
+def _requests(arrivals: str, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) -> list[Request]:
+    from rerank_ops.simulate.arrivals import bursts, poisson, recorded
+    from rerank_ops.simulate.capacity import rate_at
+    from rerank_ops.simulate.workload import draw
+
+    if arrivals not in ("poisson", "bursts"):
+        if (rate.rps, rate.load, rate.duration_s) != (None, None, None):
+            raise InvalidRequest("--rps, --load and --duration are for requests that are drawn, not for recorded ones")
+        return recorded(Path(arrivals), mix, seed)
+    rps = rate.rps or rate_at(_LOAD if rate.load is None else rate.load, mix, spec)
+    times = (bursts if arrivals == "bursts" else poisson)(
+        rps, rate.duration_s or max(_REQUESTS, _REQUESTS_A_PROCESS * spec.processes) / rps, seed
+    )
+    requests = draw(mix, times, seed)
+    if not requests:
+        raise InvalidRequest("no request comes in that time: simulate a longer --duration or a higher --rps")
+    return requests
+
+
+def _run(
+    spec: FleetSpec,
+    policies: Mapping[str, Policy],
+    requests: list[Request],
+    warm_up: float,
+    *,
+    plot: Path | None,
+    told: dict[str, Any] | None,
+) -> None:
+    """Simulate each policy and tell what came of it, as JSON beside what is `told` there, or as tables."""
+    from rerank_ops.simulate.plot import draw_reports, require_matplotlib
+    from rerank_ops.simulate.report import summarise
+    from rerank_ops.simulate.run import simulate as run
+    from rerank_ops.simulate.table import print_reports
+
+    if plot is not None:
+        require_matplotlib()
+    with err.status("simulating"):
+        results = [run(spec, policy, requests, requests[-1].at_s * warm_up) for policy in policies.values()]
+    reports = [summarise(name, result) for name, result in zip(policies, results, strict=True)]
+    if plot is not None:
+        draw_reports(results, reports, plot)
+    if told is not None:
+        print(json.dumps(told | {"reports": [report.as_plain() for report in reports]}, indent=1))
+        return
+    print_reports(reports, out)
+    tell_cost(spec.cost)
+    if plot is not None:
+        out.print(f"drawn: {plot}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The command `rerank`: requests from arguments, a file or stdin; responses as tables or lines."""

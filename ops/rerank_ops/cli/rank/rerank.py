@@ -1,0 +1,173 @@
+"""`rerank-fleet rerank`: one request from arguments, a file or stdin, or a file of many; answers on stdout."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rerank_ops.cli.console import err, out
+from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_ops.cli.rank import documents as candidates
+from rerank_ops.cli.rank.fleet import fleet_for_call
+from rerank_ops.cli.rank.ranking import ranking_table, summary
+from rerank_ops.cli.rank.request_file import rerank_file
+from rerank_producer import RerankClient
+from rerank_shared.contract.schemas import MIN_LENGTH, Document, RerankResponse
+from rerank_shared.errors import DeadlineExceeded
+from rerank_shared.settings import Settings
+
+_FILE = "Many requests from a file"
+
+
+class JobClass(StrEnum):
+    """The classes of `keys.JOB_CLASSES` as the command line needs them."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+Query = Annotated[str | None, typer.Argument(metavar="QUERY", help="What documents shall answer.")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="DOCUMENT", help="Candidates, best first. None: --documents or stdin."),
+]
+DocumentsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--documents",
+        "-d",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Candidates: one text a line, or JSON objects with text, id, metadata.",
+    ),
+]
+TopN = Annotated[int | None, typer.Option("--top-n", "-n", metavar="N", min=1, help="Answer with the best N.")]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", metavar="TOKENS", min=MIN_LENGTH, help="Cut pairs to this length.")
+]
+DeadlineMs = Annotated[
+    float | None, typer.Option("--deadline-ms", metavar="MS", help="Answer with what is scored by then.")
+]
+Class = Annotated[
+    JobClass | None, typer.Option("--class", help="Queue to wait in. Unset: bulk with --input, else interactive.")
+]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for, not RERANK_MODEL.")]
+Up = Annotated[bool, typer.Option("--up", help="Start a private fleet for this call if no server is named.")]
+RequestsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_FILE,
+        help=(
+            "JSONL: on each line query, documents and, if need be, top_n, max_length, deadline_ms, class, model, "
+            "tenant, cache_scope."
+        ),
+    ),
+]
+AnswersFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        dir_okay=False,
+        rich_help_panel=_FILE,
+        help="JSONL: a response for each line, in the same order. Unset: stdout.",
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option("--concurrency", metavar="N", min=1, rich_help_panel=_FILE, help="Requests in flight at once."),
+]
+
+
+def rerank(
+    query: Query = None,
+    texts: Texts = None,
+    file: DocumentsFile = None,
+    top_n: TopN = None,
+    max_length: MaxLength = None,
+    deadline_ms: DeadlineMs = None,
+    job_class: Class = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    up: Up = False,
+    requests: RequestsFile = None,
+    output: AnswersFile = None,
+    concurrency: Concurrency = 8,
+    url: RedisUrl = None,
+) -> None:
+    """Order documents by relevance to a query."""
+    options = {"top_n": top_n, "max_length": max_length, "deadline_ms": deadline_ms, "model": model}
+    if requests is not None:
+        _refuse_with_input(query, file, output, requests, as_json=as_json)
+        options["job_class"] = (job_class or JobClass.BULK).value
+        with fleet_for_call(settings_from(url), up=up) as settings:
+            failed = rerank_file(settings, requests, output, options, concurrency)
+        raise typer.Exit(1 if failed else 0)
+    if query is None:
+        raise typer.BadParameter("a query is needed, or --input", param_hint="QUERY")
+    if output is not None:
+        raise typer.BadParameter("goes with --input only", param_hint="--output")
+    documents = _documents(texts or [], file)
+    options["job_class"] = (job_class or JobClass.INTERACTIVE).value
+    with fleet_for_call(settings_from(url), up=up) as settings:
+        response = _rerank_one(settings, query, documents, options)
+    _show(response, documents, as_json=as_json)
+
+
+def _refuse_with_input(
+    query: str | None, file: Path | None, output: Path | None, requests: Path, *, as_json: bool
+) -> None:
+    if query is not None or file is not None:
+        raise typer.BadParameter("queries and documents come from the file", param_hint="--input")
+    if as_json:
+        raise typer.BadParameter("answers are JSON already", param_hint="--input")
+    if output is not None and output.exists() and output.samefile(requests):
+        raise typer.BadParameter("is the input", param_hint="--output")
+
+
+def _documents(texts: list[str], file: Path | None) -> list[Document]:
+    if texts and file is not None:
+        raise typer.BadParameter("documents are given as arguments already", param_hint="--documents")
+    if texts:
+        return candidates.from_texts(texts)
+    if file is not None:
+        found = candidates.from_bytes(file.read_bytes(), str(file))
+    elif sys.stdin.isatty():
+        raise typer.BadParameter("give some as arguments, with --documents or on stdin", param_hint="DOCUMENT")
+    else:
+        found = candidates.from_bytes(sys.stdin.buffer.read(), "stdin")
+    if not found:
+        raise typer.BadParameter(f"{file or 'stdin'} holds none", param_hint="DOCUMENT")
+    return found
+
+
+def _rerank_one(settings: Settings, query: str, documents: list[Document], options: dict[str, Any]) -> RerankResponse:
+    with RerankClient(settings) as client:
+        response = client.rerank(query, documents, **options)
+    if not any(result.scored for result in response.results):
+        raise DeadlineExceeded(
+            f"no document was scored within {response.timings.total_ms:,.0f} ms; `rerank-fleet doctor` shows whether "
+            "workers are alive and what waits before this request"
+        )
+    return response
+
+
+def _show(response: RerankResponse, documents: list[Document], *, as_json: bool) -> None:
+    if not response.complete:
+        err.print("note: the deadline cut some documents off; they stand last, in the order given", style="yellow")
+    if as_json:
+        print(response.model_dump_json(indent=2 if sys.stdout.isatty() else None))
+        return
+    out.print(ranking_table(response, documents))
+    out.print(summary(response), style="dim")

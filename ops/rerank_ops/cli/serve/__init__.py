@@ -1,0 +1,1 @@
+"""Commands that run a part of the fleet in the foreground."""

@@ -1,0 +1,42 @@
+"""`rerank-fleet gateway`: the HTTP gateway in the foreground."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rerank_ops.cli.admin.effective import effective_line
+from rerank_ops.cli.extras import require_gateway
+from rerank_ops.cli.options import RedisUrl, settings_from
+
+Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="Port to listen on; 0: any that is free.")]
+GatewayProcesses = Annotated[
+    int | None, typer.Option("--processes", "-p", metavar="N", min=1, help="Gateway processes behind the port.")
+]
+KeysFile = Annotated[
+    str | None, typer.Option("--keys", metavar="FILE", help="API keys, made by `rerank-fleet keys create`.")
+]
+
+
+def gateway(
+    host: Host = None,
+    port: Port = None,
+    processes: GatewayProcesses = None,
+    keys: KeysFile = None,
+    url: RedisUrl = None,
+) -> None:
+    """Serve the fleet over HTTP, in the shapes of Cohere, Jina, Voyage, TEI and vLLM, until Ctrl-C.
+
+    The page at / has a playground and shows the fleet live. Without --keys, whoever reaches the port may use it.
+    """
+    require_gateway()
+    from rerank_producer.gateway.server import run, set_up_logging
+    from rerank_producer.gateway.settings import load_gateway_settings
+
+    fleet = settings_from(url)
+    settings = load_gateway_settings(host=host, port=port, processes=processes, keys=keys)
+    set_up_logging(fleet)
+    print(f"settings {effective_line(fleet)} {effective_line(settings, 'gateway_')}", flush=True)
+    raise typer.Exit(run(fleet, settings))

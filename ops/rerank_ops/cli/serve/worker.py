@@ -1,0 +1,22 @@
+"""`rerank-fleet worker`: worker processes in the foreground, one for each core, waiting for their server if need be."""
+
+from __future__ import annotations
+
+import typer
+
+from rerank_ops.cli.admin.effective import effective_line
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good, settings_from
+from rerank_ops.cli.rank.fleet import run_workers
+
+
+def worker(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
+    """Run worker processes against a Redis server, until Ctrl-C.
+
+    They wait for a server that is not there yet, restart when they die, and finish what they run before they stop. A
+    second Ctrl-C stops at once. Exit status 78: settings, model or server are such that starting again can't help.
+    """
+    with refused_for_good():
+        settings = settings_from(url, unsafe=unsafe)
+        print(f"settings {effective_line(settings)}", flush=True)
+        code = run_workers(settings, processes)
+    raise typer.Exit(code)

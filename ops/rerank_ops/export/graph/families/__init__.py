@@ -1,0 +1,1 @@
+"""The architectures that graphs are built for: their weights by name, and their encoder."""

@@ -1,0 +1,58 @@
+"""The architectures that graphs are built for, by the body that their weights are read into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import onnx
+
+from rerank_ops.export.graph.arithmetic import Arithmetic
+from rerank_ops.export.graph.families import naming
+from rerank_ops.export.graph.families.body import Body, Floats
+from rerank_ops.export.graph.families.deberta import build_deberta_encoder, build_deberta_tail
+from rerank_ops.export.graph.families.deberta_body import FAMILY as DEBERTA
+from rerank_ops.export.graph.families.deberta_body import DebertaBody, read_deberta, refuses_deberta
+from rerank_ops.export.graph.families.encoder import build_encoder
+from rerank_ops.export.graph.families.modern import build_modern_encoder, build_modern_tail
+from rerank_ops.export.graph.families.modern_body import FAMILY as MODERN
+from rerank_ops.export.graph.families.modern_body import ModernBody, read_modern, refuses_modern
+from rerank_ops.export.graph.tail import build_tail
+from rerank_shared.models.precision import PlanName
+
+AnyBody = Body | ModernBody | DebertaBody
+#: Families whose graphs are built here, by their model_type; all others are exported as they are.
+SURGERY = frozenset({*naming.NAMES, MODERN, DEBERTA})
+_READ = {MODERN: read_modern, DEBERTA: read_deberta}
+_REFUSES = {MODERN: refuses_modern, DEBERTA: refuses_deberta}
+
+
+def read_body(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> AnyBody:
+    """Return the body of a model with its Hugging Face `config` and `tensors` (weights [out, in]).
+
+    Raises ConfigurationError where the family is unknown, has a variant that is not built here, has more than one
+    label, or lacks a weight.
+    """
+    read: Callable[..., AnyBody] = _READ.get(str(config.get("model_type")), naming.read_body)
+    return read(config, tensors)
+
+
+def refuses(config: Mapping[str, Any]) -> str | None:
+    """Return why no graph is built for a model, or None where one is."""
+    return _REFUSES.get(str(config.get("model_type")), naming.refuses)(config)
+
+
+def body_graph(body: AnyBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of a plan: token ids in, one row a pair out."""
+    if isinstance(body, ModernBody):
+        return build_modern_encoder(body, plan, arithmetic)
+    if isinstance(body, DebertaBody):
+        return build_deberta_encoder(body, plan, arithmetic)
+    return build_encoder(body, plan, arithmetic)
+
+
+def tail_graph(body: AnyBody) -> onnx.ModelProto:
+    """Return the graph from rows to logits [pairs, 1]."""
+    if isinstance(body, ModernBody):
+        return build_modern_tail(body)
+    return build_deberta_tail(body) if isinstance(body, DebertaBody) else build_tail(body)

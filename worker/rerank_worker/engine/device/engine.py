@@ -1,0 +1,115 @@
+"""Runs the graphs of an exported artefact on a GPU: inputs bound to memory on the device, two runs under way.
+
+Inputs are copied once, into buffers that stay; the body's rows never leave the device on their way to the tail, and
+only logits come back. The caller's thread lays out and copies a run while a thread of the engine's own has the device
+compute the one before. On CPUExecutionProvider it is the same code over host memory, which is how it is tested; no
+GPU has run it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from rerank_shared.errors import ConfigurationError
+from rerank_worker.engine.device.cuda_graphs import CudaGraphs
+from rerank_worker.engine.device.shapes import device_feeds, round_tokens
+from rerank_worker.engine.device.slot import LOGITS, ROWS, Part, Slot
+from rerank_worker.engine.providers import Providers
+from rerank_worker.engine.runs import RunShape
+from rerank_worker.engine.session import open_session
+from rerank_worker.tokenizing import EncodedPair
+
+Floats = npt.NDArray[np.float32]
+#: One is computed, the next is filled meanwhile.
+_SLOTS = 2
+
+
+class DeviceEngine:
+    """Scores pairs on a device. `start` and `score` from one thread only; `close` when nobody asks any more."""
+
+    def __init__(
+        self, body: Path, tail: Path, shape: RunShape, providers: Providers, max_length: int | None = None
+    ) -> None:
+        """`max_length`: tokens that no pair exceeds, and none is padded beyond.
+
+        Raises ConfigurationError where CUDA graphs are asked for plan single, and as `open_session`.
+        """
+        if providers.cuda_graphs and shape.plan == "single":
+            raise ConfigurationError(
+                "RERANK_CUDA_GRAPHS needs runs of recurring shapes, and in plan single each length is one: set "
+                "RERANK_PLAN to buckets, ragged or packs"
+            )
+        optimise = providers.device != "cpu"
+        self._body = open_session(body, optimise=optimise, providers=providers)
+        self._tail = open_session(tail, optimise=optimise, providers=providers)
+        self._inputs = [node.name for node in self._body.get_inputs()]
+        self._width = int(self._tail.get_inputs()[0].shape[1])
+        self._shape = shape
+        self._max_length = max_length
+        self._graphs = CudaGraphs() if providers.cuda_graphs else None
+        self._free: SimpleQueue[Slot] = SimpleQueue()
+        for index in range(_SLOTS):
+            self._free.put(Slot(index, providers.device))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+
+    def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
+        """Return runs of the plan's size, padding counted as it will be."""
+        lengths = [pair.tokens for pair in pairs]
+        if self._shape.plan == "buckets":
+            lengths = [round_tokens(length, self._max_length) for length in lengths]
+        return self._shape.split(lengths)
+
+    def start(self, pairs: Sequence[EncodedPair]) -> Callable[[], Floats]:
+        """Lay out and copy a run and leave it to the device; waits only while two others are under way."""
+        slot = self._free.get()
+        try:
+            plan, recurring = self._shape.plan, self._graphs is not None
+            groups = [[pair] for pair in pairs] if plan == "single" else [pairs]
+            parts = [device_feeds(plan, group, recurring=recurring, most=self._max_length) for group in groups]
+            with self._graphs.capturing if self._graphs else nullcontext():
+                slot.fill(self._inputs, parts, self._width)
+        except Exception as error:
+            self._free.put(slot)
+            return partial(_fail, error)
+        return self._thread.submit(self._compute, slot, len(pairs)).result
+
+    def score(self, pairs: Sequence[EncodedPair]) -> Floats:
+        """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
+        return self.start(pairs)()
+
+    def close(self) -> None:
+        """Let what is under way end, and the thread with it."""
+        self._thread.shutdown()
+
+    def _compute(self, slot: Slot, count: int) -> Floats:
+        try:
+            for part in slot.parts:
+                with self._graphs.run_options(slot, part) if self._graphs else nullcontext() as options:
+                    self._run(self._body, slot, part, part.inputs, ROWS, options)
+                    # Rows of plan single go through it alone too, so that a score depends on its pair only.
+                    self._run(self._tail, slot, part, [ROWS], LOGITS, options)
+            # Fillers stand behind the pairs, and only a run of one part has any.
+            logits: Floats = slot.logits()[:count]
+        finally:
+            self._free.put(slot)
+        return logits
+
+    def _run(self, session: Any, slot: Slot, part: Part, inputs: Sequence[str], output: str, options: Any) -> None:
+        binding = session.io_binding()
+        for name in inputs:
+            binding.bind_input(name, *slot.place(name, part))
+        binding.bind_output(output, *slot.place(output, part))
+        session.run_with_iobinding(binding, options)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
