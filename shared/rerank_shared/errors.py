@@ -17,7 +17,7 @@ RerankError
 │   ├── MalformedMessage      not a message of ours at all
 │   └── RefusedContent        a content type that is never opened, such as pickle
 ├── ConfigurationError        the installation or its settings are wrong
-│   ├── UnknownSetting        a RERANK_ variable that no setting reads
+│   ├── UnknownSetting        a RERANK_ variable or a keyword that no setting reads
 │   ├── ModelUnavailable      a model's package or file is missing
 │   ├── ModelDamaged          a model's file is not the one its digest names
 │   ├── ModelRefused          an exported model that has not passed its quality gate
@@ -162,7 +162,7 @@ class ConfigurationError(RerankError):
 
 
 class UnknownSetting(ConfigurationError):
-    """An environment variable with our prefix that no setting reads, most likely a typing mistake."""
+    """A variable with our prefix, or a keyword, that no setting reads: most likely a typing mistake."""
 
     code = "unknown_setting"
 

@@ -21,6 +21,7 @@ from rerank_shared.keys import (
     JobClass,
     Keys,
 )
+from rerank_shared.nearest import did_you_mean
 from rerank_shared.queue.backlog import ask_backlog, read_backlog, total
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters, Work
@@ -84,8 +85,9 @@ def read_identity(values: list[Any], model: str) -> ScoringIdentity | None:
     if record is not None:
         return wire.decode_identity(record)
     if served and model.encode() not in served:
-        names = ", ".join(sorted(name.decode() for name in served))
-        raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {names}; ask for one of these")
+        names = sorted(name.decode() for name in served)
+        hint = did_you_mean(model, names) or "; ask for one of these"
+        raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {', '.join(names)}{hint}")
     return None
 
 

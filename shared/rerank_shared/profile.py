@@ -6,7 +6,6 @@ it says for what the rest was measured, so that whoever serves something else wi
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.nearest import did_you_mean
 
 MADE_FOR = "made_for"
 #: A file that is passed around is no place for passwords, and a profile names no other one.
@@ -72,8 +72,7 @@ def differences(profile: Profile, *, model_digest: str | None, cpu: str) -> list
 def _why_not(name: str, known: Collection[str]) -> str:
     if name in NOT_IN_A_PROFILE:
         return f"does not belong in a profile; set RERANK_{name.upper()}"
-    close = difflib.get_close_matches(name, known, n=1)
-    return "is no setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"is no setting{did_you_mean(name, known)}"
 
 
 def _check(where: str, field: FieldInfo, value: Any) -> None:

@@ -282,7 +282,7 @@ def test_a_file_that_others_can_read_or_change_is_told(
         ({"max_documents": "0"}, "max_documents"),
         ({"default_deadline_ms": "nan"}, "default_deadline_ms"),
         ({"expires": '"tomorrow"'}, "expires"),
-        ({"token_per_s": "5"}, "token_per_s"),
+        ({"token_per_s": "5"}, r"key\.0\.token_per_s: no such field; did you mean tokens_per_s\?"),
     ],
 )
 def test_a_wrong_field_is_named_and_never_quoted(fields: dict[str, str], named: str) -> None:

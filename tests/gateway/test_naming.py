@@ -64,6 +64,11 @@ def test_of_several_models_none_is_meant_by_another_name(name: str) -> None:
     )
 
 
+def test_the_nearest_of_several_models_is_told() -> None:
+    with pytest.raises(UnknownModel, match=rf"which serves {OTHER}, {OWN}; did you mean {OTHER}\? Send one of these"):
+        DEFAULT.named("BAAI/bge-reranker-v2-m4", TWO)
+
+
 @pytest.mark.parametrize("name", [*HOSTED, *ODD])
 def test_a_strict_gateway_says_what_to_set(name: str) -> None:
     with pytest.raises(UnknownModel, match=r"RERANK_GATEWAY_STAND_IN_FOR .* \* for all$"):

@@ -16,6 +16,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavaila
 from rerank_shared.models import catalogue
 from rerank_shared.models.catalogue import CATALOGUE, CatalogueEntry, load_files, model_file_names, name_of, source_of
 from rerank_shared.models.cpu import CpuFeatures, Feature
+from rerank_shared.settings import Settings
 from support.tiny_graphs import IDENTITY, Ending, write_tiny_model
 
 MINILM = "cross-encoder/ms-marco-MiniLM-L-12-v2"
@@ -139,6 +140,10 @@ class TestNames:
     def test_what_is_neither_name_nor_source_is_refused(self, model: str) -> None:
         with pytest.raises(ConfigurationError, match="neither in the catalogue"):
             source_of(model)
+
+    def test_the_nearest_name_of_the_catalogue_is_told(self) -> None:
+        with pytest.raises(ConfigurationError, match=rf"; did you mean {Settings().model}\?$"):
+            source_of("cross-encoder/ms-marco-MiniLM-L12-v2")
 
     @pytest.mark.parametrize(
         ("model", "name"),

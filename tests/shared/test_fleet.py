@@ -118,6 +118,8 @@ class TestArtefacts:
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
         with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
             read_identity([None, [b"c/d", b"a/b"]], "org/name")
+        with pytest.raises(UnknownModel, match=r"serves org/main, org/other; did you mean org/main\?$"):
+            read_identity([None, [b"org/other", b"org/main"]], "org/mian")
 
     def test_an_empty_fleet_is_no_mistake(self) -> None:
         assert read_identity([None, []], "org/name") is None

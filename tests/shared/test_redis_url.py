@@ -178,6 +178,7 @@ def test_the_longest_time_is_one_that_a_socket_takes() -> None:
         ("redis://h?ssl_ca_certs=/ca.pem", "ssl_ca_certs is for rediss://"),
         ("unix:///r.sock?socket_keepalive=yes", "socket_keepalive is for redis://"),
         ("redis://h?decode_responses=yes", "those of redis:// are db, username"),
+        ("redis://h?socket_timout=5", "did you mean socket_timeout?"),
         ("unix://h/r.sock", "three slashes"),
         ("unix:///", "three slashes"),
         ("rediss://h?ssl_keyfile=/k.pem", "needs ssl_certfile"),

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.redis.connections import masked_url
-from rerank_shared.settings import DEFAULT_REDIS_URL, PREFIX, Settings, load_settings, refuse_unknown, to_environ
+from rerank_shared.settings import (
+    DEFAULT_REDIS_URL,
+    GROUPS,
+    PREFIX,
+    Settings,
+    SettingsGroup,
+    TunedSettings,
+    load_settings,
+    refuse_unknown,
+    to_environ,
+)
 
 EMPTY_PROFILE = Path(__file__).with_name("empty_profile.toml")
 #: A value of each setting that is not its default, as written in the environment and as read.
@@ -135,9 +147,47 @@ def test_a_wrong_value_names_its_variable(name: str, text: str, monkeypatch: pyt
     assert len(caught.value.message) < 200
 
 
-def test_an_unknown_argument_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="NAMESPACES"):
-        load_settings(namespaces="x")
+def test_each_setting_is_in_one_group_and_each_group_says_who_reads_it() -> None:
+    groups: list[type[SettingsGroup]] = [*GROUPS.values(), TunedSettings]
+    assert [name for group in groups for name in group.model_fields] == list(Settings.model_fields)
+    assert all(issubclass(Settings, group) for group in groups)
+    assert all((group.__doc__ or "").startswith("Read by ") for group in groups)
+
+
+@pytest.mark.parametrize("make", [load_settings, RerankClient, AsyncRerankClient])
+@pytest.mark.parametrize(
+    ("keyword", "hint"),
+    [
+        ("modle", "; did you mean model?"),
+        ("namespaces", "; did you mean namespace?"),
+        ("default_deadline", "; did you mean default_deadline_ms?"),
+        ("RERANK_MODEL", "; did you mean model?"),
+        ("qqqqqqqq", "."),
+    ],
+)
+def test_an_unknown_keyword_is_told_as_a_keyword(make: Callable[..., object], keyword: str, hint: str) -> None:
+    with pytest.raises(UnknownSetting) as caught:
+        make(**{keyword: "x"})
+    assert caught.value.message == (
+        f"{keyword} is no setting of Rerank Fleet{hint} `rerank-fleet doctor --all` lists them all."
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("concurrency", 0), ("redis_url", 5), ("log_level", "loud")])
+def test_a_wrong_value_of_a_keyword_is_told_as_the_keyword_s(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: Input should be"):
+        load_settings(**{name: value})
+
+
+def test_each_mistake_is_told_in_the_terms_of_where_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_GRACE_S", "soon")
+    with pytest.raises(UnknownSetting) as caught:
+        load_settings(concurrency=0, modle="x")
+    assert {told.split()[0] for told in caught.value.message.split("; ") if not told.startswith("did")} == {
+        "RERANK_GRACE_S:",
+        "concurrency:",
+        "modle",
+    }
 
 
 def test_redis_url_is_looked_for_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,20 +210,27 @@ def test_an_argument_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(
     ("variable", "suggestion"),
-    [("RERANK_MODLE", "RERANK_MODEL"), ("RERANK_REDISURL", "RERANK_REDIS_URL"), ("RERANK_BUDGET", "BUDGET_TOKENS")],
+    [
+        ("RERANK_MODLE", "RERANK_MODEL"),
+        ("RERANK_REDISURL", "RERANK_REDIS_URL"),
+        ("RERANK_BUDGET", "RERANK_BUDGET_TOKENS"),
+        ("RERANK_model", "RERANK_MODEL"),
+        ("RERANK_GATEWY_PORT", "RERANK_GATEWAY_PORT"),
+        ("RERANK_GATE_MIN_SPEARMANN", "RERANK_GATE_MIN_SPEARMAN"),
+    ],
 )
 def test_an_unknown_variable_is_refused(variable: str, suggestion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "x")
-    with pytest.raises(UnknownSetting, match=suggestion) as caught:
+    with pytest.raises(UnknownSetting, match=rf"^{variable} is .*; did you mean {suggestion}\? "):
         load_settings()
-    assert variable in caught.value.message
 
 
-def test_a_variable_like_no_other_gets_no_suggestion() -> None:
+@pytest.mark.parametrize("variable", ["RERANK_QQQQQQQQ", "RERANK_X", "RERANK_", "RERANK_" + "MODEL" * 100])
+def test_a_variable_like_no_other_gets_no_suggestion(variable: str) -> None:
     with pytest.raises(UnknownSetting) as caught:
-        refuse_unknown({"RERANK_QQQQQQQQ": ""})
-    assert "Did you mean" not in caught.value.message
-    refuse_unknown({"OTHER_THING": "", "FLEET_WORKER_NAME": ""})
+        refuse_unknown([variable], PREFIX, Settings.model_fields)
+    assert "did you mean" not in caught.value.message
+    refuse_unknown(["OTHER_THING", "FLEET_WORKER_NAME"], PREFIX, Settings.model_fields)
 
 
 def test_a_pair_of_full_length_must_fit_in_a_batch() -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rerank_ops.simulate.workload import Mix, Request, lengths, slowness
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
+from rerank_shared.nearest import did_you_mean
 
 #: Calm between two bursts, and a burst, last so long on average.
 _CALM_S, _BURST_S = 4.0, 1.0
@@ -96,8 +97,11 @@ def _parse(path: Path, number: int, text: str) -> Recorded:
         line = Recorded.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "line"
-        raise InvalidRequest(f"{path}, line {number}: {where}: {first['msg']}") from None
+        where, said = ".".join(map(str, first["loc"])) or "line", first["msg"]
+        if first["type"] == "extra_forbidden":
+            known = [field.alias or name for name, field in Recorded.model_fields.items()]
+            said = f"no such field{did_you_mean(where, known)}"
+        raise InvalidRequest(f"{path}, line {number}: {where}: {said}") from None
     counts = line.tokens if isinstance(line.tokens, list) else [1.0 if line.tokens is None else line.tokens]
     if not counts or min(counts) < 1:
         raise InvalidRequest(f"{path}, line {number}: tokens: at least one pair, and no pair below one token, expected")

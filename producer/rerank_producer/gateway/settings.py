@@ -1,7 +1,7 @@
 """Settings of the HTTP gateway: read from the environment with the prefix RERANK_GATEWAY_.
 
-The fleet's own settings (Redis, namespace, model, default deadlines, documents a request) hold for the gateway as for
-any other client. As there, a variable with the prefix that no field reads is an error.
+Those of the fleet and of clients (Redis, namespace, model, default deadlines, documents a request) hold for the gateway
+as for any other client. As there, a variable with the prefix that no field reads is an error.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import GATEWAY_PREFIX, explain, refuse_unknown
+from rerank_shared.settings import GATEWAY_PREFIX, PREFIX, Settings, mistakes, refuse_unknown, variables
 
 _MIB = 1024 * 1024
 _HOST = re.compile(r"[A-Za-z0-9_.*?-]{1,253}")
@@ -23,7 +22,10 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class GatewaySettings(BaseSettings):
-    """Effective settings of a gateway; build it with `load_gateway_settings()`."""
+    """Read by `rerank-fleet gateway`, for which those of the fleet and of clients hold as well.
+
+    Build it with `load_gateway_settings()`.
+    """
 
     model_config = SettingsConfigDict(env_prefix=GATEWAY_PREFIX, frozen=True, extra="forbid")
 
@@ -129,8 +131,10 @@ def load_gateway_settings(**overrides: Any) -> GatewaySettings:
 
     Raises UnknownSetting and ConfigurationError as `load_settings`.
     """
-    refuse_unknown(os.environ, GATEWAY_PREFIX, GatewaySettings.model_fields)
+    fields = GatewaySettings.model_fields
+    refuse_unknown(os.environ, GATEWAY_PREFIX, fields, variables(PREFIX, Settings.model_fields))
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return GatewaySettings(**{name: value for name, value in overrides.items() if value is not None})
+        return GatewaySettings(**given)
     except ValidationError as error:
-        raise ConfigurationError(explain(error, GATEWAY_PREFIX)) from None
+        raise mistakes(error, GATEWAY_PREFIX, fields, given) from None

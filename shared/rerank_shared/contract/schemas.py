@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from rerank_shared.contract.token_ids import ID_MAX, Content, TokenIds, refuse_undeclared
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.nearest import did_you_mean
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
@@ -194,7 +195,10 @@ def _explain(error: ValidationError) -> str:
             # The third part is the branch of the union.
             path = path[:2] + path[3:]
         is_document = path[:1] == ("documents",) and len(path) == 2
-        lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else item["msg"])
+        said = item["msg"]
+        if item["type"] == "extra_forbidden" and len(path) == 1:
+            said = f"no such field{did_you_mean(path[0], RerankRequest.model_fields)}"
+        lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else said)
     for path in list(lines):
         # A wrong object is no text either, but what is wrong in it is all there is to say.
         if path[:1] == ("documents",) and len(path) > 2:

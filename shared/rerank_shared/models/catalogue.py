@@ -32,6 +32,7 @@ from rerank_shared.models.exported import TOKENIZER_FILE, bounds_of, open_export
 from rerank_shared.models.external_data import external_data_names
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest
 from rerank_shared.models.onnx_outline import read_outline, scores_output
+from rerank_shared.nearest import did_you_mean
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def source_of(model: str) -> str:
         return model
     raise ConfigurationError(
         f"model {model!r} is neither in the catalogue ({', '.join(CATALOGUE)}) nor a source: "
-        "hf:org/name[@revision], file:/dir or package:dist/path"
+        f"hf:org/name[@revision], file:/dir or package:dist/path{did_you_mean(model, CATALOGUE)}"
     )
 
 

@@ -16,7 +16,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.cpu import CpuFeatures, refuse_reason
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
 from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
-from rerank_shared.settings import Settings
+from rerank_shared.settings import GateSettings
 
 log = logging.getLogger(__name__)
 #: What sessions run on where nothing else is asked for, as ONNX Runtime names it.
@@ -34,7 +34,7 @@ class Exported:
     weights: tuple[Path, ...]
 
 
-def bounds_of(settings: Settings) -> Bounds:
+def bounds_of(settings: GateSettings) -> Bounds:
     """Return the bounds of the quality gate that the settings name."""
     return Bounds(min_ndcg_ratio=settings.gate_min_ndcg_ratio, min_spearman=settings.gate_min_spearman)
 

@@ -21,7 +21,7 @@ from redis.retry import Retry
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis.outage import Outage, outage_of
 from rerank_shared.redis.url import RedisUrl
-from rerank_shared.settings import Settings
+from rerank_shared.settings import FleetSettings
 
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
@@ -53,7 +53,7 @@ OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.Respons
 _ALL: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 
 
-def connect(settings: Settings, *, timeout_s: float | None = None) -> redis.Redis:
+def connect(settings: FleetSettings, *, timeout_s: float | None = None) -> redis.Redis:
     """Return a client with a connection pool; nothing is connected until it is used.
 
     With `timeout_s`, connecting and each command may take that long, and what timed out is not tried again: for callers
@@ -65,7 +65,7 @@ def connect(settings: Settings, *, timeout_s: float | None = None) -> redis.Redi
     return redis.Redis.from_pool(_pool(settings, pools, CONNECTIONS, retry, timeout_s))
 
 
-def connect_async(settings: Settings, *, timeout_s: float | None = None) -> redis.asyncio.Redis:
+def connect_async(settings: FleetSettings, *, timeout_s: float | None = None) -> redis.asyncio.Redis:
     """As `connect`, for asyncio; the client belongs to the event loop that first uses it."""
     retry = AsyncRetry(_BACKOFF, _RETRIES) if timeout_s is None else AsyncRetry(_BACKOFF, 1, (redis.ConnectionError,))
     pools = (redis.asyncio.ConnectionPool, redis.asyncio.BlockingConnectionPool)
@@ -73,7 +73,7 @@ def connect_async(settings: Settings, *, timeout_s: float | None = None) -> redi
 
 
 def _pool(
-    settings: Settings, pools: tuple[Any, Any], classes: Mapping[str, Any], retry: Any, wait_s: float | None
+    settings: FleetSettings, pools: tuple[Any, Any], classes: Mapping[str, Any], retry: Any, wait_s: float | None
 ) -> Any:
     url = url_of(settings)
     defaults = {
@@ -104,28 +104,28 @@ def _silent() -> dict[str, Any]:
 _SILENT = _silent()
 
 
-def url_of(settings: Settings) -> RedisUrl:
+def url_of(settings: FleetSettings) -> RedisUrl:
     """Return where the server is and how it is connected to. Raises ConfigurationError."""
     return RedisUrl.parse(settings.redis_url.get_secret_value())
 
 
-def most_connections(settings: Settings, otherwise: int) -> int:
+def most_connections(settings: FleetSettings, otherwise: int) -> int:
     """Return how many connections of one client may be in use at once: `otherwise`, unless the URL says fewer."""
     return min(url_of(settings).max_connections or otherwise, otherwise)
 
 
-def broker_url(settings: Settings) -> str:
+def broker_url(settings: FleetSettings) -> str:
     """Return the URL as Celery's broker spells it (redis+socket:///path for a socket), without options."""
     return url_of(settings).for_kombu()
 
 
-def masked_url(settings: Settings) -> str:
+def masked_url(settings: FleetSettings) -> str:
     """Return the URL with its passwords hidden, wherever they stand."""
     return url_of(settings).masked
 
 
 @contextmanager
-def outages_told(settings: Settings, doing: str) -> Iterator[None]:
+def outages_told(settings: FleetSettings, doing: str) -> Iterator[None]:
     """Turn any loss of the server inside the block into QueueUnavailable that says what was being done, and why not."""
     try:
         yield
@@ -135,7 +135,7 @@ def outages_told(settings: Settings, doing: str) -> Iterator[None]:
         raise QueueUnavailable(told_of(outage, settings, doing), outage.kind) from None
 
 
-def told_of(outage: Outage, settings: Settings, doing: str) -> str:
+def told_of(outage: Outage, settings: FleetSettings, doing: str) -> str:
     """Return what happened to whom while doing what, and what to do about it."""
     url = url_of(settings)
     return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.scheme == 'rediss')}"

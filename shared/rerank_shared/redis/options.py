@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.nearest import did_you_mean
 
 Scheme = Literal["redis", "rediss", "unix"]
 #: kombu and Celery call the database of a socket so.
@@ -133,8 +134,9 @@ def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
 
 
 def _unknown(name: str, scheme: Scheme) -> str:
-    allowed = ", ".join(each for each, option in OPTIONS.items() if scheme in option.schemes)
+    allowed = [each for each, option in OPTIONS.items() if scheme in option.schemes]
     if name in OPTIONS:
         needs = "rediss://" if OPTIONS[name].schemes == _TLS else "redis:// or rediss://"
         return f"the option {name} is for {needs}, not {scheme}://"
-    return f"the option {name} is not known; those of {scheme}:// are {allowed}"
+    hint = did_you_mean(name, allowed)
+    return f"the option {name} is not known; those of {scheme}:// are {', '.join(allowed)}{hint}"

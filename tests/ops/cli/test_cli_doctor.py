@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rerank_ops.cli.admin.checks.host import check_cpu
+from rerank_ops.cli.admin.effective import SECTIONS
 from rerank_ops.cli.app import app
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.keys import Keys
 from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features
 from rerank_shared.redis.connections import connect
@@ -22,6 +24,8 @@ from support.artefacts import MODEL, write_artefact
 from support.full_server import BINARIES, fill_up, small_server
 
 Report = dict[str, dict[str, Any]]
+#: A server that nobody runs.
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def doctor(*arguments: str, **environ: str) -> tuple[int, Report]:
@@ -99,7 +103,7 @@ def test_an_exported_model_is_told_with_its_quality(tmp_path: Path) -> None:
 def test_a_variable_that_nothing_reads_fails_and_the_rest_is_still_looked_at() -> None:
     code, report = doctor("--redis-url", "redis://127.0.0.1:1/0", RERANK_MODLE="x")
     assert code == 1
-    assert "Did you mean RERANK_MODEL?" in report["settings"]["message"]
+    assert "; did you mean RERANK_MODEL?" in report["settings"]["message"]
     assert report["model"]["status"] == "ok"
 
 
@@ -110,12 +114,65 @@ def test_a_wrong_value_fails_with_its_variable() -> None:
     assert report["version"]["status"] == "ok"
 
 
-def test_people_see_the_remedy_below_the_failure() -> None:
-    run = CliRunner().invoke(app, ["doctor"], env={"RERANK_MODLE": "x", "RERANK_REDIS_URL": "redis://127.0.0.1:1/0"})
-    lines = run.stdout.splitlines()
-    failed = next(index for index, line in enumerate(lines) if line.startswith("fail  settings"))
-    assert any("→ rename or unset it" in line for line in lines[failed : failed + 4])
-    assert lines[0].split() == ["RERANK_REDIS_URL", "redis://127.0.0.1:1/0", "environment"]
+def told(*arguments: str, **environ: str) -> list[str]:
+    run = CliRunner().invoke(app, ["doctor", *arguments], env={"RERANK_REDIS_URL": NOWHERE} | environ)
+    return [line.rstrip() for line in run.stdout.splitlines()]
+
+
+def test_people_see_the_checks_first_and_the_remedy_below_the_failure() -> None:
+    lines = told(RERANK_MODLE="x")
+    assert lines[0].startswith("fail  settings")
+    assert any("→ rename or unset it" in line for line in lines[:4])
+
+
+def test_people_see_the_settings_that_differ_and_how_many_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("profile.toml").write_text("run_pairs = 8\nrun_tokens = 1024\n")
+    lines = told(RERANK_GRACE_S="5", RERANK_PIN="true", RERANK_GATEWAY_PORT="1234", RERANK_PROFILE="profile.toml")
+    start = lines.index("Settings that differ from their defaults")
+    assert any(line.startswith("ok    version") for line in lines[:start])
+    end = lines.index("", start)
+    rows = [line.split() for line in lines[start + 1 : end]]
+    assert [(row[0], row[-1]) for row in rows if row[0].startswith("RERANK_")] == [
+        ("RERANK_REDIS_URL", "environment"),
+        ("RERANK_PROFILE", "environment"),
+        ("RERANK_GRACE_S", "environment"),
+        ("RERANK_GATEWAY_PORT", "environment"),
+        ("RERANK_RUN_PAIRS", "profile"),
+    ]
+    assert ["RERANK_RUN_PAIRS", "8", "profile"] in rows
+    rest = len(Settings.model_fields) + len(GatewaySettings.model_fields) - 5
+    assert lines[end + 1] == f"{rest} settings have their defaults: rerank-fleet doctor --all shows them."
+
+
+def test_people_see_all_settings_by_their_groups_if_they_ask() -> None:
+    lines = told("--all", RERANK_GRACE_S="5")
+    assert [line for line in lines if line in SECTIONS] == list(SECTIONS)
+    shown = {line.split()[0]: line.split()[-1] for line in lines if line.startswith("RERANK_")}
+    assert len(shown) == len(Settings.model_fields) + len(GatewaySettings.model_fields)
+    assert {name for name, origin in shown.items() if origin != "default"} == {"RERANK_REDIS_URL", "RERANK_GRACE_S"}
+    assert lines.index("Supervisor") < lines.index("RERANK_GRACE_S       5.0        environment")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all"]])
+def test_json_always_has_all_settings(arguments: list[str]) -> None:
+    report = json.loads("\n".join(told("--json", *arguments)))
+    assert len(report["settings"]) == len(Settings.model_fields) + len(GatewaySettings.model_fields)
+    assert report["settings"][0] == {
+        "name": "redis_url",
+        "variable": "RERANK_REDIS_URL",
+        "value": NOWHERE,
+        "origin": "environment",
+    }
+
+
+def test_settings_that_can_not_be_read_are_not_shown() -> None:
+    lines = told(RERANK_CONCURRENCY="0")
+    assert lines[0].startswith("fail  settings")
+    assert lines[-1].startswith(f"{len(GatewaySettings.model_fields)} settings have their defaults: ")
+    assert "Settings that differ from their defaults" not in lines
 
 
 def without(modules: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,7 @@ app.command()(export)
     ("arguments", "told"),
     [
         (["--plans", "single,sideways"], "no such plan: sideways"),
+        (["--plans", "singel"], "no such plan: singel; there are single, buckets, ragged, packs; did you mean single?"),
         (["--plans", ","], "name some of"),
         (["--precision", "int4"], "int4"),
         (["--eval", "/no/such/directory"], "does not exist"),

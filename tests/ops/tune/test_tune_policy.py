@@ -11,6 +11,7 @@ from rerank_ops.tune.policy import Choice, Ratio, choose, choose_plan, default
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team, teams_for
 from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.settings import TunedSettings
 
 #: What a round's neighbours make of a time: four rounds, the same for all points, as interleaving gives them.
 NOISE = (1.0, 1.04, 0.97, 1.01)
@@ -156,6 +157,8 @@ def test_threads_that_do_more_take_the_cores_of_fewer_unpinned_processes() -> No
         "processes": 8,
         "pin": False,
     }
+    # What else is written stands in a table of its own in docs/settings.md.
+    assert set(choice.values) - {"processes", "pin"} == set(TunedSettings.model_fields)
 
 
 @pytest.mark.parametrize(

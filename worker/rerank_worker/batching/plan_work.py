@@ -8,7 +8,7 @@ from typing import Self
 
 from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import Work
-from rerank_shared.settings import Settings
+from rerank_shared.settings import TunedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class PlanWork:
     run_tokens: int = 1_024
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: TunedSettings) -> Self:
         """Return the work of the plan that the settings ask for."""
         return cls(settings.plan, settings.run_pairs, settings.run_tokens)
 

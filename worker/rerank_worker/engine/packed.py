@@ -26,7 +26,7 @@ import onnxruntime
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
 from rerank_shared.models.cpu import cpu_name, host_features
-from rerank_shared.settings import Settings
+from rerank_shared.settings import EngineSettings
 from rerank_worker.engine.layouts import Feeds
 from rerank_worker.engine.session import open_session, session_options
 
@@ -49,7 +49,7 @@ class PackedWeights:
     directory: Path | None
 
     @classmethod
-    def of(cls, settings: Settings, model_digest: str) -> Self:
+    def of(cls, settings: EngineSettings, model_digest: str) -> Self:
         """Return the place that the settings give to the model of this digest."""
         if settings.packed_dir == "off":
             return cls(None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from rerank_shared.models.precision import PlanName
-from rerank_shared.settings import Settings
+from rerank_shared.settings import TunedSettings
 
 #: Pairs whose last rows share one run of the tail, see tail.py; also how often the scorer looks at deadlines.
 SHARED_ROWS = 4
@@ -27,7 +27,7 @@ class RunShape:
     tokens: int = 1_024
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: TunedSettings) -> Self:
         """Return the shape that the settings ask for."""
         return cls(settings.plan, settings.run_pairs, settings.run_tokens)
 

@@ -1,4 +1,4 @@
-"""The settings as the Markdown table of docs/settings.md, made from the fields themselves so that it can't fall behind.
+"""The settings as the Markdown tables of docs/settings.md, made from the fields themselves so that none falls behind.
 
 python -m rerank_dev.docs.settings_table                            print the tables
 python -m rerank_dev.docs.settings_table --write docs/settings.md   replace what stands between the markers
@@ -8,55 +8,55 @@ python -m rerank_dev.docs.settings_table --check docs/settings.md   exit with 1 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from pathlib import Path
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, SecretStr
 
 from rerank_dev.docs.marked import replace_part
+from rerank_ops.cli.admin.effective import SECTIONS
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import Settings
+from rerank_shared.settings import GATEWAY_PREFIX, PREFIX
 
-#: The marked parts of the document.
-PARTS: dict[str, type[BaseSettings]] = {"settings": Settings, "gateway-settings": GatewaySettings}
+#: The marked part of the document.
+PART = "settings"
 
 
-def render(part: str) -> str:
-    """Return a table, one row a setting, in the order in which they are declared."""
-    settings = PARTS[part]
-    prefix = settings.model_config["env_prefix"]
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in settings.model_fields.items():
+def render() -> str:
+    """Return a section for each group of settings."""
+    return "\n\n".join(section(title, group) for title, group in SECTIONS.items())
+
+
+def section(title: str, group: type[BaseModel]) -> str:
+    """Return who reads a group, and its table: one row a setting, in the order in which they are declared."""
+    prefix = GATEWAY_PREFIX if group is GatewaySettings else PREFIX
+    # The first paragraph says who reads it; what follows is for those who read the code.
+    readers = " ".join((inspect.getdoc(group) or "").partition("\n\n")[0].split())
+    rows = [f"## {title}", "", readers, "", "| variable | default | meaning |", "|---|---|---|"]
+    for name, field in group.model_fields.items():
         meaning = (field.description or "").replace("|", r"\|")
         rows.append(f"| `{prefix}{name.upper()}` | {_default(field.default)} | {meaning} |")
     return "\n".join(rows)
 
 
-def insert(document: str) -> str:
-    """Return `document` with the tables between their markers. Raises ConfigurationError if it lacks them."""
-    for part in PARTS:
-        document = replace_part(document, part, render(part))
-    return document
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Print, write or check the table; returns the exit status."""
+    """Print, write or check the tables; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m rerank_dev.docs.settings_table", description="The table of settings."
+        prog="python -m rerank_dev.docs.settings_table", description="The tables of settings."
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", type=Path, metavar="FILE", help="exit with 1 if FILE's table is out of date")
-    what.add_argument("--write", type=Path, metavar="FILE", help="bring FILE's table up to date")
+    what.add_argument("--check", type=Path, metavar="FILE", help="exit with 1 if FILE's tables are out of date")
+    what.add_argument("--write", type=Path, metavar="FILE", help="bring FILE's tables up to date")
     chosen = parser.parse_args(arguments)
     path: Path | None = chosen.check or chosen.write
     if path is None:
-        print("\n\n".join(map(render, PARTS)))
+        print(render())
         return 0
     document = path.read_text(encoding="utf-8")
     try:
-        wanted = insert(document)
+        wanted = replace_part(document, PART, render())
     except ConfigurationError as error:
         print(f"error: {path}: {error.message}", file=sys.stderr)
         return 1

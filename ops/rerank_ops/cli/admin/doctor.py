@@ -1,13 +1,13 @@
-"""`rerank-fleet doctor`: what is in force, what works and what does not, each with how to mend it."""
+"""`rerank-fleet doctor`: what works and what does not, each with how to mend it, then the settings in force."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,10 +17,10 @@ from rerank_ops.cli.admin.checks.host import check_cores, check_cpu, check_versi
 from rerank_ops.cli.admin.checks.model import check_model
 from rerank_ops.cli.admin.checks.profile import check_profile
 from rerank_ops.cli.admin.checks.server import check_server
-from rerank_ops.cli.admin.effective import EffectiveSetting, effective_settings
+from rerank_ops.cli.admin.effective import SECTIONS, EffectiveSetting, effective_settings
 from rerank_ops.cli.console import out
 from rerank_ops.cli.extras import GATEWAY, missing
-from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_producer.gateway.settings import GatewaySettings, load_gateway_settings
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.models.cpu import host_features
@@ -29,21 +29,30 @@ from rerank_shared.settings import Settings
 _CORRECT = "correct it; then run this again for all else"
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
+#: Settings in force, by the title of their group.
+Groups = dict[str, list[EffectiveSetting]]
+AllSettings = Annotated[bool, typer.Option("--all", help="Show settings that have their defaults too.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: the checks and all settings.")]
 
-def doctor(as_json: AsJson = False, url: RedisUrl = None) -> None:
-    """Check settings, server, model, machine and fleet. Exit status 1 if anything fails."""
+
+def doctor(everything: AllSettings = False, as_json: AsJson = False, url: RedisUrl = None) -> None:
+    """Check settings, server, model, machine and fleet. Exit status 1 if anything fails.
+
+    Below the checks stand the settings that differ from their defaults, each with where it comes from.
+    """
     settings, findings = _load(url)
     findings += [*check_versions(), *check_cores(settings), *check_cpu(host_features())]
     if settings is not None:
         findings += _check_all(settings)
     gateway, more = _load_gateway()
     findings += more
-    shown = [line for each in (settings, gateway) if each is not None for line in effective_settings(each, os.environ)]
+    groups = _in_force(settings, gateway)
     failed = any(finding.status == "fail" for finding in findings)
     if as_json:
-        _print_json(shown, findings, failed=failed)
+        _print_json(groups, findings, failed=failed)
     else:
-        _print(shown, findings)
+        _print_findings(findings)
+        _print_settings(groups, everything=everything)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -83,32 +92,56 @@ def _check_all(settings: Settings) -> Iterator[Finding]:
         yield from check_fleet(settings)
 
 
-def _print_json(shown: Sequence[EffectiveSetting], findings: Sequence[Finding], *, failed: bool) -> None:
+def _in_force(settings: Settings | None, gateway: GatewaySettings | None) -> Groups:
+    """Return the settings that could be read, in the order of their groups."""
+    groups: Groups = {}
+    for title, group in SECTIONS.items():
+        source = gateway if group is GatewaySettings else settings
+        if source is not None:
+            by_name = {setting.name: setting for setting in effective_settings(source, os.environ)}
+            groups[title] = [by_name[name] for name in group.model_fields]
+    return groups
+
+
+def _print_json(groups: Groups, findings: Sequence[Finding], *, failed: bool) -> None:
     report = {
         "ok": not failed,
-        "settings": [setting.as_plain() for setting in shown],
+        "settings": [setting.as_plain() for group in groups.values() for setting in group],
         "checks": [finding.as_plain() for finding in findings],
     }
     print(json.dumps(report, indent=2))
 
 
-def _print(shown: Sequence[EffectiveSetting], findings: Sequence[Finding]) -> None:
-    if shown:
-        out.print(settings_grid(shown))
-        out.print()
+def _print_findings(findings: Sequence[Finding]) -> None:
     out.print(findings_grid(findings))
-    counts = {status: sum(finding.status == status for finding in findings) for status in ("fail", "warn")}
-    if not any(counts.values()):
+    if all(finding.status == "ok" for finding in findings):
         out.print("\nAll is well.", style="green")
 
 
-def settings_grid(shown: Sequence[EffectiveSetting]) -> Padding:
-    """Return the settings, those that somebody set standing out."""
+def _print_settings(groups: Groups, *, everything: bool) -> None:
+    """Print all settings by their groups, or those that differ from their defaults and how many do not."""
+    if everything:
+        for title, group in groups.items():
+            out.print(f"\n{title}", style="bold", highlight=False)
+            out.print(settings_grid(group))
+        return
+    all_settings = [setting for group in groups.values() for setting in group]
+    changed = [setting for setting in all_settings if not setting.is_default]
+    if changed:
+        out.print("\nSettings that differ from their defaults", style="bold")
+        out.print(settings_grid(changed))
+    if all_settings:
+        rest = f"{len(all_settings) - len(changed)} settings have their defaults: rerank-fleet doctor --all shows them."
+        out.print(f"\n{rest}", style="dim", highlight=False)
+
+
+def settings_grid(shown: Sequence[EffectiveSetting]) -> Table:
+    """Return one row a setting with where it comes from; those at their defaults stand back."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     for setting in shown:
-        style = "dim" if setting.origin == "default" else ""
+        style = "dim" if setting.is_default else ""
         grid.add_row(*(Text(part, style=style) for part in (setting.variable, setting.value, setting.origin)))
-    return Padding(grid, 0)
+    return grid
 
 
 def findings_grid(findings: Sequence[Finding]) -> Table:

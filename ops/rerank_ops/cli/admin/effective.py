@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings
 
+from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.redis.connections import masked_url
-from rerank_shared.settings import Settings, profile_of
+from rerank_shared.settings import GROUPS, TUNED_TITLE, Settings, TunedSettings, profile_of
 
 Origin = Literal["argument", "environment", "profile", "default"]
+#: All groups of settings by their titles, in the order in which they are shown.
+SECTIONS: dict[str, type[BaseModel]] = {**GROUPS, "HTTP gateway": GatewaySettings, TUNED_TITLE: TunedSettings}
 #: Other variables that a setting is read from.
 _ALIASES = {"redis_url": "REDIS_URL"}
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting as it is in force. `variable` is the one that it was read from, or would be."""
+    """One setting as it is in force. `variable` is the one that it was read from, or would be.
+
+    `is_default` says that its value is the default, whoever set it.
+    """
 
     name: str
     variable: str
     value: str
     origin: Origin
+    is_default: bool
 
     def as_plain(self) -> dict[str, str]:
         """Return it as plain data, for JSON."""
-        return asdict(self)
+        return {"name": self.name, "variable": self.variable, "value": self.value, "origin": self.origin}
 
 
 def effective_settings(settings: BaseSettings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
@@ -57,7 +64,8 @@ def _setting(
         if not read_from and name in profile and getattr(settings, name) == profile[name]:
             origin = "profile"
     shown = read_from if origin == "environment" and read_from else variable
-    return EffectiveSetting(name, shown, _value(settings, name), origin)
+    is_default = getattr(settings, name) == type(settings).model_fields[name].default
+    return EffectiveSetting(name, shown, _value(settings, name), origin, is_default)
 
 
 def _is_from(settings: BaseSettings, name: str, text: str) -> bool:

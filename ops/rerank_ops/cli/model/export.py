@@ -19,6 +19,7 @@ from rerank_shared.models.cpu import choose_precision, host_features, refuse_rea
 from rerank_shared.models.exported import bounds_of
 from rerank_shared.models.manifest import Manifest
 from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from rerank_ops.export.pipeline import Wanted
@@ -104,7 +105,8 @@ def _plans(text: str) -> tuple[PlanName, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := sorted(set(names) - set(PLANS)):
         raise typer.BadParameter(
-            f"no such plan: {', '.join(unknown)}; there are {', '.join(PLANS)}", param_hint="--plans"
+            f"no such plan: {', '.join(unknown)}; there are {', '.join(PLANS)}{did_you_mean(unknown[0], PLANS)}",
+            param_hint="--plans",
         )
     if not names:
         raise typer.BadParameter(f"name some of {', '.join(PLANS)}", param_hint="--plans")

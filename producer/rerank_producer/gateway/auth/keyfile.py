@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope
+from rerank_shared.nearest import did_you_mean
 
 #: A tenant is written into keys of Redis, and so is a name that stands for one.
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
@@ -212,5 +213,10 @@ def _random(characters: str, count: int) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    items = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in items[:5])
+    lines = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+        path = [str(part) for part in item["loc"]]
+        fields = (_File if len(path) == 1 else _Key).model_fields
+        said = f"no such field{did_you_mean(path[-1], fields)}" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"{'.'.join(path)}: {said}")
+    return "; ".join(lines)

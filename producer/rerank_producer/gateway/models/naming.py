@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from rerank_shared.errors import UnknownModel
 from rerank_shared.models.catalogue import name_of
+from rerank_shared.nearest import did_you_mean
 
 #: As a pattern of its own: any name, as long as there is one model that it can mean.
 ANY = "*"
@@ -63,10 +64,11 @@ class Naming:
     def _refusal(self, wanted: str, served: Names) -> str:
         several = _only(served) is None
         none = "" if self._substitute(served) is None else " or none"
+        hint = did_you_mean(wanted, served) or "."
         return (
-            f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(sorted(served))}. Send one "
-            f"of these names{none}; or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names that its "
-            f"own model answers for{'' if several else ', * for all'}"
+            f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(sorted(served))}{hint} "
+            f"Send one of these names{none}; or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names "
+            f"that its own model answers for{'' if several else ', * for all'}"
         )
 
 

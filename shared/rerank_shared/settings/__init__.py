@@ -1,0 +1,54 @@
+"""All settings of the fleet, read from the environment with the prefix RERANK_, and below it a profile.
+
+There is a module for each reader: `client`, `queue`, `batching`, `engine`, `supervisor`, `gate`; `fleet` is what all of
+them read, and `tuned` what `rerank-fleet tune` measures. Names are flat all the same: `settings.grace_s`,
+`load_settings(grace_s=…)`, `RERANK_GRACE_S`.
+
+A variable or keyword that no field reads is an error, because a setting that is silently ignored is the worst kind.
+"""
+
+from rerank_shared.settings.batching import BatchingSettings
+from rerank_shared.settings.client import ClientSettings
+from rerank_shared.settings.engine import DeviceName, EngineSettings
+from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings
+from rerank_shared.settings.gate import GateSettings
+from rerank_shared.settings.group import SettingsGroup
+from rerank_shared.settings.loading import (
+    GROUPS,
+    TUNED_TITLE,
+    Settings,
+    bare_environ,
+    load_settings,
+    profile_of,
+    to_environ,
+)
+from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
+from rerank_shared.settings.queue import QueueSettings
+from rerank_shared.settings.supervisor import SupervisorSettings
+from rerank_shared.settings.tuned import TunedSettings
+
+__all__ = [
+    "DEFAULT_REDIS_URL",
+    "GATEWAY_PREFIX",
+    "GROUPS",
+    "PREFIX",
+    "TUNED_TITLE",
+    "BatchingSettings",
+    "ClientSettings",
+    "DeviceName",
+    "EngineSettings",
+    "FleetSettings",
+    "GateSettings",
+    "QueueSettings",
+    "Settings",
+    "SettingsGroup",
+    "SupervisorSettings",
+    "TunedSettings",
+    "bare_environ",
+    "load_settings",
+    "mistakes",
+    "profile_of",
+    "refuse_unknown",
+    "to_environ",
+    "variables",
+]

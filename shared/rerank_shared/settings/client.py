@@ -1,0 +1,43 @@
+"""How clients bound a request and put it on the queue."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rerank_shared.settings.group import SettingsGroup
+
+
+class ClientSettings(SettingsGroup):
+    """Read by clients, in app servers and in the gateway: what a request may be, and how it is put on the queue."""
+
+    max_documents: int = Field(
+        10_000,
+        ge=1,
+        description="Documents one request may carry; more is refused. As large as your slowest patient caller.",
+    )
+    default_deadline_ms: int = Field(
+        30_000,
+        ge=1,
+        description="Deadline of an interactive request that names none. Set it to what your user would wait.",
+    )
+    bulk_deadline_ms: int = Field(
+        3_600_000,
+        ge=1,
+        description="The same for class bulk. As long as a backlog may take.",
+    )
+    inline_bytes: int = Field(
+        16_384,
+        ge=0,
+        description="Text above this size travels beside the queue under its own key, because the broker carries a "
+        "message's body across the wire three times.",
+    )
+    shard: bool = Field(
+        True,
+        description="Clients split a request over as many processes as are idle, where it is large enough to pay. Off: "
+        "one job a request.",
+    )
+    single_flight: bool = Field(
+        False,
+        description="Clients leave a pair to the request that has it in flight already, anywhere in the fleet, and "
+        "wait for that one's score. Worth it where equal requests come at once; each pair costs two more keys.",
+    )

@@ -1,0 +1,45 @@
+"""The files of a worker's model, and what it runs on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rerank_shared.settings.group import SettingsGroup
+
+#: What sessions run on; auto: a GPU where one is there and the model's precision runs on it.
+DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
+
+
+class EngineSettings(SettingsGroup):
+    """Read by worker processes: the files of their model, and what it runs on."""
+
+    model_digest: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Expected SHA-256 of the model file. Set it where the source is not in the catalogue and "
+        "must not change unnoticed; workers refuse to start on another file.",
+    )
+    activation: Literal["sigmoid", "identity"] | None = Field(
+        None,
+        description="What turns a logit into relevance_score. Unset: what the model's own files say, else "
+        "sigmoid. The order of results never depends on it.",
+    )
+    device: DeviceName = Field(
+        "auto",
+        description="What models run on: cpu, cuda, tensorrt (both with onnxruntime-gpu), or auto: cuda where a GPU is "
+        "there and the model's precision runs on it, else cpu. A device that is asked for by name and can't be used is "
+        "an error. Several GPUs: CUDA_VISIBLE_DEVICES.",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="Capture the work of each shape of a run as a CUDA graph and replay it, which saves the launch of "
+        "its kernels; device cuda only, and not plan single. Not tried on a GPU yet: measure before you rely on it.",
+    )
+    packed_dir: str | None = Field(
+        None,
+        description="Where an exported model's weights are kept in this CPU's own layout, so that all processes of the "
+        "host share them; written at the first start. Unset: the user's cache directory. `off`: each process lays out "
+        "its own copy.",
+    )

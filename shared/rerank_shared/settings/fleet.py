@@ -1,0 +1,56 @@
+"""What every part of a fleet has to know: which server, which namespace, which model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+
+from rerank_shared.redis.url import RedisUrl
+from rerank_shared.settings.group import SettingsGroup
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+#: Written into names of keys and queues, so it must not need quoting anywhere.
+NAMESPACE_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+class FleetSettings(SettingsGroup):
+    """Read by every part: clients, gateway, worker processes, supervisor and the command line."""
+
+    redis_url: SecretStr = Field(
+        SecretStr(DEFAULT_REDIS_URL),
+        validation_alias=AliasChoices("RERANK_REDIS_URL", "REDIS_URL"),
+        description="Redis or Valkey, 6.2 or later: queue, results and score cache. redis://, rediss:// or "
+        "unix:///path, with options as in docs/redis.md. `REDIS_URL` is read when this is not set. Not a cluster: the "
+        "queue needs one server.",
+    )
+    namespace: str = Field(
+        "rerank",
+        pattern=NAMESPACE_PATTERN,
+        description="First part of every key. Fleets with different namespaces share a server without meeting.",
+    )
+    model: str = Field(
+        "cross-encoder/ms-marco-MiniLM-L-12-v2",
+        min_length=1,
+        description="What workers serve and what a request without a model asks for: a name of the catalogue, "
+        "or hf:org/name[@revision], file:/dir, package:dist/path.",
+    )
+    max_length: int | None = Field(
+        None,
+        ge=8,
+        le=32_768,
+        description="Tokens a pair may have before it is truncated, where the request does not say. Unset: the "
+        "model's own limit. Halving it halves the time of long documents, at a cost in quality you should measure.",
+    )
+    profile: Path | None = Field(
+        None,
+        description="TOML file of settings that `rerank-fleet tune` measured best for a model on a host. Variables "
+        "and arguments come before what it says; workers warn if it was made for another model or CPU.",
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _usable(cls, url: SecretStr) -> SecretStr:
+        # ConfigurationError is no ValueError: pydantic leaves its words alone, and shows no input.
+        RedisUrl.parse(url.get_secret_value()).refuse_unusable_files()
+        return url

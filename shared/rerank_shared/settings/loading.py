@@ -1,0 +1,109 @@
+"""All groups in one, and where values come from: arguments, then the environment, then a profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rerank_shared.profile import Profile, read_profile
+from rerank_shared.settings.batching import BatchingSettings
+from rerank_shared.settings.client import ClientSettings
+from rerank_shared.settings.engine import EngineSettings
+from rerank_shared.settings.fleet import FleetSettings
+from rerank_shared.settings.gate import GateSettings
+from rerank_shared.settings.group import SettingsGroup
+from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown
+from rerank_shared.settings.queue import QueueSettings
+from rerank_shared.settings.supervisor import SupervisorSettings
+from rerank_shared.settings.tuned import TunedSettings
+
+#: The groups that people set, by their titles, in the order in which they are shown.
+GROUPS: dict[str, type[SettingsGroup]] = {
+    "Fleet": FleetSettings,
+    "Clients": ClientSettings,
+    "Queue and cache": QueueSettings,
+    "Batching": BatchingSettings,
+    "Engine": EngineSettings,
+    "Supervisor": SupervisorSettings,
+    "Quality gate": GateSettings,
+}
+#: The title of TunedSettings, which are shown behind all others.
+TUNED_TITLE = "Written by `rerank-fleet tune`"
+
+
+# Pydantic orders fields from the last base to the first.
+class Settings(
+    TunedSettings,
+    GateSettings,
+    SupervisorSettings,
+    EngineSettings,
+    BatchingSettings,
+    QueueSettings,
+    ClientSettings,
+    FleetSettings,
+    BaseSettings,
+):
+    """Effective settings; build it with `load_settings()`, which turns mistakes into ConfigurationError."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, first come first served: arguments, environment, profile."""
+        path = init_settings().get("profile") or env_settings().get("profile")
+        values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_length is not None and self.max_length > self.budget_tokens:
+            raise ValueError(
+                f"budget_tokens ({self.budget_tokens}) is below max_length ({self.max_length}): "
+                "a pair of full length would fit in no batch"
+            )
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment, `overrides` that are not None first.
+
+    Raises UnknownSetting for a RERANK_ variable or a keyword that no field reads, ConfigurationError for a wrong value
+    or profile.
+    """
+    refuse_unknown((name for name in os.environ if not name.startswith(GATEWAY_PREFIX)), PREFIX, Settings.model_fields)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise mistakes(error, PREFIX, Settings.model_fields, given) from None
+
+
+def profile_of(settings: Settings) -> Profile | None:
+    """Return the profile that the settings name, None without one. Raises ConfigurationError as when it was loaded."""
+    return None if settings.profile is None else read_profile(settings.profile, Settings.model_fields)
+
+
+def bare_environ() -> dict[str, str]:
+    """Return this process's environment without any variable that a setting is read from."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "REDIS_URL"}
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """Return the variables that make a child process load equal settings."""
+    environ: dict[str, str] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            environ[PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return environ

@@ -1,0 +1,74 @@
+"""Names of settings, and what is said of a wrong one or of its value.
+
+A caller is told in its own terms: of a keyword by its name, of a variable by the variable's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from pydantic import ValidationError
+
+from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.nearest import did_you_mean, nearest
+
+PREFIX = "RERANK_"
+#: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).
+GATEWAY_PREFIX = "RERANK_GATEWAY_"
+_WHERE = "`rerank-fleet doctor --all` lists them all."
+
+
+def variables(prefix: str, fields: Iterable[str]) -> dict[str, str]:
+    """Return the variable that each field is read from, by the field's name."""
+    return {field: prefix + field.upper() for field in fields}
+
+
+def refuse_unknown(
+    environ: Iterable[str], prefix: str, fields: Collection[str], elsewhere: Mapping[str, str] | None = None
+) -> None:
+    """Raise UnknownSetting if `environ` holds a variable with the prefix that no field is read from.
+
+    `elsewhere` are variables of other settings that may have been meant, by their fields.
+    """
+    own = variables(prefix, fields)
+    for name in sorted(set(environ) - set(own.values())):
+        if name.startswith(prefix):
+            # Compared without the prefix, which would make all names alike.
+            rest = name.removeprefix(prefix)
+            alike = {**_of_gateway(rest), **(elsewhere or {}), **own}
+            meant = nearest(rest, alike)
+            hint = "" if meant is None else f"; did you mean {alike[meant]}?"
+            raise UnknownSetting(f"{name} is no setting of Rerank Fleet{hint or '.'} {_WHERE}")
+
+
+def mistakes(
+    error: ValidationError, prefix: str, fields: Collection[str], given: Collection[str]
+) -> ConfigurationError:
+    """Return what is wrong with settings, in one line. `given` are the keywords of the caller.
+
+    An UnknownSetting if one of them is no setting.
+    """
+    lines, kind = [], ConfigurationError
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            kind = UnknownSetting
+            hint = did_you_mean(name.lower().removeprefix(prefix.lower()), fields)
+            lines.append(f"{name} is no setting of Rerank Fleet{hint or '.'} {_WHERE}")
+        else:
+            lines.append(f"{_term(name, prefix, given)}: {item['msg']}" if name else str(item["msg"]))
+    return kind("; ".join(lines))
+
+
+def _term(name: str, prefix: str, given: Collection[str]) -> str:
+    """Return the name by which the caller gave a setting; pydantic may name it by its variable, or by its field."""
+    field = name.lower().removeprefix(prefix.lower())
+    if field in given:
+        return field
+    return name if name.isupper() else prefix + name.upper()
+
+
+def _of_gateway(rest: str) -> dict[str, str]:
+    """Return the gateway's variable that a name may stand for whose first word is nearly the gateway's."""
+    first, _, last = rest.partition("_")
+    return variables(PREFIX, [f"gateway_{last.lower()}"]) if last and nearest(first, ["gateway"]) else {}

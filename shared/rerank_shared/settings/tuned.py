@@ -1,0 +1,51 @@
+"""How pairs share runs and batches: what `rerank-fleet tune` measures on a host."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rerank_shared.models.precision import PlanName
+from rerank_shared.settings.group import SettingsGroup
+
+
+class TunedSettings(SettingsGroup):
+    """Read by worker processes, from the profile of their model on their host. Set them by hand on a GPU, which `tune`
+    does not measure (docs/gpu.md), or to try something out.
+    """
+
+    plan: PlanName = Field(
+        "single",
+        description="How pairs share a run. single: one pair, unpadded; fastest on CPU, and a score depends on its "
+        "pair alone. buckets: padded to the longest; ragged: packed, attention in padded rows; packs: packed under a "
+        "block-diagonal mask; for devices where a run has a fixed cost. `rerank-fleet tune` measures which is best.",
+    )
+    run_pairs: int = Field(
+        4,
+        ge=1,
+        description="Pairs of one run, at most. In plan single they share only the model's last step, and more urgent "
+        "pairs come in between runs. On a GPU 32 to 256.",
+    )
+    run_tokens: int = Field(
+        1_024,
+        ge=64,
+        description="Tokens of one run, at most, padding counted in plan buckets; a longer pair runs alone.",
+    )
+    budget_tokens: int = Field(
+        2_048,
+        ge=64,
+        description="Tokens of one batch, padding counted where there is any. It bounds memory and how long an urgent "
+        "job waits for the batch before it. On a GPU as large as the card is still gaining from.",
+    )
+    max_wait_ms: float = Field(
+        0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How long an idle engine waits for company before it runs a batch below budget. 0 on CPU, where "
+        "batches gain nothing; 2 to 5 on a GPU.",
+    )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Threads of one process's engine. Two processes of one thread do 1.5 times the work of one of two; "
+        "raise it only where memory allows fewer processes than cores.",
+    )
