@@ -88,6 +88,16 @@ def test_an_app_server_loads_no_model_runtime(modules: str) -> None:
     assert run.stdout.split() == []
 
 
+def test_an_app_server_loads_nothing_that_finds_or_judges_models() -> None:
+    """Callers name a model and never open one; of the room only the words for precisions are theirs, for settings."""
+    script = (
+        "import sys, rerank_producer, rerank_producer.gateway.app\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('rerank_shared.models.')))"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["rerank_shared.models.precision"]
+
+
 @pytest.mark.parametrize("name", subpackages())
 def test_public_names_are_sorted_and_there(name: str) -> None:
     package = importlib.import_module(name)

@@ -12,7 +12,7 @@ import pytest
 
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
-from rerank_shared.models.catalogue import name_of
+from rerank_shared.contract.messages import name_of
 from rerank_shared.settings import load_settings
 from support.clients import ApiKeys, Served
 from support.fleet import TestFleet

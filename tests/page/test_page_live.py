@@ -12,10 +12,9 @@ import pytest
 from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
-from rerank_shared.contract.messages import Heartbeat
+from rerank_shared.contract.messages import Heartbeat, name_of
 from rerank_shared.contract.wire import encode_heartbeat
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.gateway import TestGateway

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from rerank_shared.contract.digest import file_digest
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 from rerank_shared.models import catalogue
-from rerank_shared.models.catalogue import CATALOGUE, CatalogueEntry, load_files, model_file_names, name_of, source_of
+from rerank_shared.models.catalogue import CATALOGUE, CatalogueEntry, load_files, model_file_names, source_of
 from rerank_shared.models.cpu import CpuFeatures, Feature
 from rerank_shared.settings import Settings
 from support.tiny_graphs import IDENTITY, Ending, write_tiny_model

@@ -16,7 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Score, ScoringIdentity, Stages, StoredRequest
+from rerank_shared.contract.messages import (
+    Heartbeat,
+    Job,
+    Outcome,
+    PairClaim,
+    Score,
+    ScoringIdentity,
+    Stages,
+    StoredRequest,
+)
 from rerank_shared.contract.token_ids import ID_MAX, TokenIds
 from rerank_shared.errors import (
     BY_CODE,
@@ -105,6 +114,7 @@ KINDS = {
     "identity": Kind(identities, wire.encode_identity, wire.decode_identity),
     "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
     "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
+    "claim": Kind(st.builds(PairClaim, texts, times), wire.encode_pair_claim, wire.decode_pair_claim),
     "submitted": Kind(submitted, wire.encode_stored_request, wire.decode_stored_request),
 }
 ENVELOPED = [name for name in KINDS if name != "texts"]
@@ -131,6 +141,76 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
     plain = msgpack.unpackb(_encode_outcome(outcome), strict_map_key=False)
     assert wire.outcome_from_plain(plain) == outcome
     assert plain["complete"] == outcome.complete == (None not in outcome.scores)
+
+
+IDENTITY = ScoringIdentity("m", "d", "t", "int8", "bert", 512, "longest_first", "sigmoid")
+ARTEFACT_FIELDS = ["m", "d", "t", "int8", "bert", 512, "longest_first", "sigmoid"]
+JOB_FIELDS: list[Any] = [
+    "j", "bulk", "m", "q", ["text", b"\7\0\0\0"], 512, 1.0, 2.5, 2, 70, "t", "own", False, 2, 900, 3.0, "tenant",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (
+            "job",
+            Job(
+                "j", "bulk", "m", "q", ("text", TokenIds.of([7])), 512, 1.0, 2.5, attempt=2, tokens=70,
+                tokenizer_digest="t", tenant="own", partial=False, pairs=2, tokens_longest=900, due_at=3.0,
+                cache_scope="tenant",
+            ),
+            [3, "job", JOB_FIELDS],
+        ),
+        ("texts", ("text", TokenIds.of([7])), [2, "texts", ["text", b"\7\0\0\0"]]),
+        ("identity", IDENTITY, [1, "identity", ARTEFACT_FIELDS]),
+        (
+            "heartbeat",
+            Heartbeat("w", "m", "h", 7, None, started_at=1.0, tokens_per_s=2.0, held_jobs=3, held_tokens=4,
+                      pairs_per_batch=5.0),
+            [1, "heartbeat", ["w", "m", "h", 7, None, 1.0, 2.0, 3, 4, 5.0]],
+        ),
+        (
+            "cost",
+            CostParameters(run_s=0.5, token_s=0.25, token_longest_s=0.125, error_ratio=0.0, p99_ratio=1.5,
+                           observations=9),
+            [1, "cost", [0.5, 0.25, 0.125, 0.0, 1.5, 9.0]],
+        ),
+        ("claim", PairClaim(job_id="j", until=1.5), [1, "claim", ["j", 1.5]]),
+        (
+            "submitted",
+            StoredRequest(
+                "j", "bulk", "m", ids=("a", None), hits={0: Score(0.5, 9, True)}, misses=(1,), top_n=None,
+                submitted_at=1.0, deadline_at=2.0, identity=IDENTITY, tenant="own", entry="e",
+            ),
+            [1, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
+                              ARTEFACT_FIELDS, "own", "e"]],
+        ),
+    ],
+)  # fmt: skip
+def test_bytes_are_what_other_releases_read_and_write(kind: str, value: Any, message: list[Any]) -> None:
+    """The dataclass gives the order of the wire, so that a field out of its place would be another message."""
+    assert KINDS[kind].encode(value) == msgpack.packb(message)
+    assert KINDS[kind].decode(msgpack.packb(message)) == value
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "told"),
+    [(1, "urgent", "job_class: class 'urgent'"), (5, "7", "max_length: a whole number expected, not str")],
+)
+def test_what_is_refused_is_named(place: int, wrong: Any, told: str) -> None:
+    fields = [*JOB_FIELDS[:place], wrong, *JOB_FIELDS[place + 1 :]]
+    with pytest.raises(MalformedMessage, match=f"'job' lacks or garbles a field: {told}"):
+        wire.decode_job(msgpack.packb([1, "job", fields]))
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(MalformedMessage, match="'enqueued_at' and 'deadline_at'"):
+        wire.decode_job(msgpack.packb([1, "job", JOB_FIELDS[:6]]))
+    plain = wire.outcome_to_plain(Outcome("j", (), IDENTITY, "w"))
+    del plain["worker"]
+    with pytest.raises(MalformedMessage, match="worker"):
+        wire.outcome_from_plain(plain)
 
 
 @EVERY_KIND

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import FleetState, read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.waiting import wait_until

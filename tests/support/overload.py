@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from producer.echo_worker import announce
 from rerank_producer import RerankClient
+from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import cost_field, share_cost
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings

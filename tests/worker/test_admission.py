@@ -9,9 +9,10 @@ import pytest
 
 from rerank_shared.errors import Overloaded
 from rerank_shared.scheduling.admission import AdmissionEstimate
-from rerank_shared.scheduling.cost import CostModel, CostParameters
+from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.run_cost import Pace
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import _admit

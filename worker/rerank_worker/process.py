@@ -25,10 +25,10 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
-from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity, name_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
-from rerank_shared.models.catalogue import configured_files, name_of
+from rerank_shared.models.catalogue import configured_files
 from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.models.exported import check_here
 from rerank_shared.profile import differences

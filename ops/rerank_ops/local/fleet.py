@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rerank_ops.local.redis_server import ensure_server
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.fleet_metrics import FleetCollector

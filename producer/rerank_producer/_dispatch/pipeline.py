@@ -36,11 +36,10 @@ from rerank_producer._request.plan import (
 from rerank_producer._request.response import build_response, model_info, stage_timings
 from rerank_producer.fusion import FirstStage, with_ranks
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import StoredRequest
+from rerank_shared.contract.messages import StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings

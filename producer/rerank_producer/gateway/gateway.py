@@ -23,8 +23,8 @@ from rerank_producer.gateway.settings import GatewaySettings
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.gateway.watch.live import Live
 from rerank_producer.gateway.watch.readiness import Readiness
+from rerank_shared.contract.messages import name_of
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect_async
 from rerank_shared.settings import Settings
 

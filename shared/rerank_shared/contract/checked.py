@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.keys import CACHE_SCOPES, JOB_CLASSES, CacheScope, JobClass
+
+T = TypeVar("T")
 
 
 def as_text(value: Any) -> str:
@@ -51,3 +55,18 @@ def as_finite(value: Any) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"a finite number expected, not {value!r}")
     return float(value)
+
+
+def as_contents(value: Any) -> tuple[Content, ...]:
+    """Return a list that must hold documents: text, or the bytes of token ids."""
+    return tuple(TokenIds(each) if isinstance(each, bytes) else as_text(each) for each in as_list(value))
+
+
+def optional(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """Return the check of a value that may be None."""
+    return lambda value: None if value is None else check(value)
+
+
+def many(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    """Return the check of a list, each value of which must pass `check`."""
+    return lambda value: tuple(map(check, as_list(value)))

@@ -1,5 +1,8 @@
 """The messages between producers and workers, as frozen dataclasses. `wire.py` turns them into bytes and back.
 
+The order of the fields is that of the wire. A new field stands last and has a default, since older releases neither
+write nor read it.
+
 Times that cross a process are epoch seconds; a process turns them into its own monotonic clock on arrival.
 """
 
@@ -9,6 +12,11 @@ from dataclasses import dataclass, field
 
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.keys import CacheScope, JobClass
+
+
+def name_of(model: str) -> str:
+    """Return what requests call a model: its catalogue name, a hub source without its hf:, else the source itself."""
+    return model.removeprefix("hf:")
 
 
 def cache_tenant(scope: CacheScope, tenant: str) -> str | None:

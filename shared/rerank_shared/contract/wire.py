@@ -1,22 +1,37 @@
 """The only place that knows bytes: msgpack, each message `[version, kind, fields]`.
 
-A field that is added at the end with a default needs no new version, since readers pass over what they do not know;
-anything else does. Readers refuse a version that they do not know with UnsupportedVersion, so that an old worker never
-misreads a new client, and a field of a wrong type with MalformedMessage, so that nothing behind them has to look again.
-A message is written in the oldest version that can say it, so that releases that differ still meet where they can.
+The fields are those of the message's dataclass in their order, each read as its annotation says. So a field that is
+added at the end of a dataclass, with a default, needs nothing here and no new version: readers pass over what they do
+not know, and take the default for what an older release did not write. Anything else needs a new version.
+
+Readers refuse a version that they do not know with UnsupportedVersion, so that an old worker never misreads a new
+client, and a field of a wrong type with MalformedMessage, so that nothing behind them has to look again. A message is
+written in the oldest version that can say it, so that releases that differ still meet where they can.
+
+Written by hand, since msgspec has no type for a list of text and bytes, which documents are, and writes dataclasses as
+maps.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgpack
 
-from rerank_shared.contract.checked import as_cache_scope, as_finite, as_job_class, as_list, as_text, as_whole
+from rerank_shared.contract.checked import (
+    as_cache_scope,
+    as_contents,
+    as_finite,
+    as_job_class,
+    as_list,
+    as_text,
+    as_whole,
+    many,
+    optional,
+)
 from rerank_shared.contract.messages import (
     DeadLetter,
     Heartbeat,
@@ -39,6 +54,7 @@ from rerank_shared.errors import (
     RerankError,
     UnsupportedVersion,
 )
+from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.scheduling.cost import CostParameters
 
 VERSION = 1
@@ -48,67 +64,32 @@ VERSION_TOKEN_IDS = 2
 VERSION_CACHE_SCOPE = 3
 _READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE)
 T = TypeVar("T")
+Check = Callable[[Any], Any]
 
 #: logit as float32, tokens as uint16, flags (bit 0: truncated).
 _SCORE = struct.Struct("<fHB")
 _TOKENS_MAX = 0xFFFF
-#: What a job's later fields are where it was written before there were any: tokenizer_digest, tenant, partial,
-#: pairs, tokens_longest, due_at, cache_scope.
-_JOB_LATER = (None, "", True, 0, 0, 0.0, "fleet")
-_JOB_FIELDS_AT_FIRST = 10
 
 
 def encode_job(job: Job) -> bytes:
     """Return a job as the bytes that lie on the queue."""
-    documents = None if job.documents is None else _content_fields(job.documents)
-    fields = [
-        job.job_id, job.job_class, job.model, job.query, documents, job.max_length,
-        job.enqueued_at, job.deadline_at, job.attempt, job.tokens, job.tokenizer_digest,
-        job.tenant, job.partial, job.pairs, job.tokens_longest, job.due_at, job.cache_scope,
-    ]  # fmt: skip
-    shared = job.cache_scope == "fleet"
-    return _pack("job", fields, _version_for(job.documents or ()) if shared else VERSION_CACHE_SCOPE)
+    version = _version_for(job.documents or ()) if job.cache_scope == "fleet" else VERSION_CACHE_SCOPE
+    return _pack("job", _fields(job), version)
 
 
 def decode_job(data: bytes) -> Job:
     """Read a job; raises UnsupportedVersion or MalformedMessage."""
-
-    def build(fields: list[Any]) -> Job:
-        first, later = fields[:_JOB_FIELDS_AT_FIRST], fields[_JOB_FIELDS_AT_FIRST:]
-        job_id, job_class, model, query, documents, max_length, enqueued_at, deadline_at, attempt, tokens = first
-        later += _JOB_LATER[len(later) :]
-        tokenizer_digest, tenant, partial, pairs, tokens_longest, due_at, cache_scope, *_ = later
-        return Job(
-            job_id=as_text(job_id),
-            job_class=as_job_class(job_class),
-            model=as_text(model),
-            query=as_text(query),
-            documents=None if documents is None else _contents(documents),
-            max_length=None if max_length is None else as_whole(max_length),
-            enqueued_at=as_finite(enqueued_at),
-            deadline_at=as_finite(deadline_at),
-            attempt=as_whole(attempt),
-            tokens=as_whole(tokens),
-            tokenizer_digest=None if tokenizer_digest is None else as_text(tokenizer_digest),
-            tenant=as_text(tenant),
-            partial=bool(partial),
-            pairs=as_whole(pairs),
-            tokens_longest=as_whole(tokens_longest),
-            due_at=as_finite(due_at),
-            cache_scope=as_cache_scope(cache_scope),
-        )
-
-    return _unpack("job", data, build)
+    return _unpack("job", data, lambda fields: _read(Job, fields))
 
 
 def encode_texts(documents: Sequence[Content]) -> bytes:
     """Return documents as the bytes of a claim check."""
-    return _pack("texts", _content_fields(documents), _version_for(documents))
+    return _pack("texts", documents, _version_for(documents))
 
 
 def decode_texts(data: bytes) -> tuple[Content, ...]:
     """Read the documents of a claim check."""
-    return _unpack("texts", data, _contents)
+    return _unpack("texts", data, as_contents)
 
 
 def encode_score(score: Score) -> bytes:
@@ -133,13 +114,11 @@ def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
         "tokens": [None if s is None else s.tokens for s in outcome.scores],
         "truncated": [index for index, s in enumerate(outcome.scores) if s is not None and s.truncated],
         "complete": outcome.complete,
-        "identity": _artefact_fields(outcome.identity),
+        "identity": _fields(outcome.identity),
         "worker": outcome.worker,
-        "stages_ms": [
-            outcome.stages.queue_ms, outcome.stages.tokenize_ms, outcome.stages.batch_ms, outcome.stages.run_ms,
-        ],
+        "stages_ms": _fields(outcome.stages),
         "batch_pairs": list(outcome.batch_pairs),
-    }  # fmt: skip
+    }
 
 
 def outcome_from_plain(plain: Any) -> Outcome:
@@ -148,21 +127,16 @@ def outcome_from_plain(plain: Any) -> Outcome:
         raise MalformedMessage(f"an outcome must be a map, not {type(plain).__name__}")
     _check_version(plain.get("version"))
     try:
-        truncated = set(plain["truncated"])
-        scores = tuple(
-            None if logit is None else Score(as_finite(logit), as_whole(tokens), index in truncated)
-            for index, (logit, tokens) in enumerate(zip(plain["logits"], plain["tokens"], strict=True))
-        )
         return Outcome(
-            job_id=as_text(plain["job_id"]),
-            scores=scores,
-            identity=_artefact(plain["identity"]),
-            worker=as_text(plain["worker"]),
-            stages=Stages(*map(as_finite, as_list(plain["stages_ms"])[: len(dataclasses.fields(Stages))])),
-            batch_pairs=tuple(map(as_whole, as_list(plain["batch_pairs"]))),
+            job_id=_checked("job_id", as_text, plain["job_id"]),
+            scores=_checked("logits, tokens, truncated", _scores, plain),
+            identity=_checked("identity", _artefact, plain["identity"]),
+            worker=_checked("worker", as_text, plain["worker"]),
+            stages=_checked("stages_ms", _stages, plain["stages_ms"]),
+            batch_pairs=_checked("batch_pairs", many(as_whole), plain["batch_pairs"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise MalformedMessage(f"an outcome lacks or garbles a field: {error!r}") from None
+        raise MalformedMessage(f"an outcome lacks or garbles a field: {error}") from None
 
 
 def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
@@ -183,7 +157,7 @@ def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
 
 def encode_identity(identity: ScoringIdentity) -> bytes:
     """Return a scoring identity as workers announce it."""
-    return _pack("identity", _artefact_fields(identity))
+    return _pack("identity", _fields(identity))
 
 
 def decode_identity(data: bytes) -> ScoringIdentity:
@@ -193,32 +167,12 @@ def decode_identity(data: bytes) -> ScoringIdentity:
 
 def encode_heartbeat(beat: Heartbeat) -> bytes:
     """Return a heartbeat as a worker writes it."""
-    fields = [
-        beat.worker_id, beat.model, beat.host, beat.pid, beat.core, beat.started_at, beat.tokens_per_s,
-        beat.held_jobs, beat.held_tokens, beat.pairs_per_batch,
-    ]  # fmt: skip
-    return _pack("heartbeat", fields)
+    return _pack("heartbeat", _fields(beat))
 
 
 def decode_heartbeat(data: bytes) -> Heartbeat:
     """Read a heartbeat."""
-
-    def build(fields: list[Any]) -> Heartbeat:
-        worker_id, model, host, pid, core, started_at, tokens_per_s, held_jobs, held_tokens, *later = fields
-        return Heartbeat(
-            worker_id=as_text(worker_id),
-            model=as_text(model),
-            host=as_text(host),
-            pid=as_whole(pid),
-            core=None if core is None else as_whole(core),
-            started_at=as_finite(started_at),
-            tokens_per_s=as_finite(tokens_per_s),
-            held_jobs=as_whole(held_jobs),
-            held_tokens=as_whole(held_tokens),
-            pairs_per_batch=as_finite(later[0]) if later else 0.0,
-        )
-
-    return _unpack("heartbeat", data, build)
+    return _unpack("heartbeat", data, lambda fields: _read(Heartbeat, fields))
 
 
 def encode_cost(cost: CostParameters) -> bytes:
@@ -228,89 +182,50 @@ def encode_cost(cost: CostParameters) -> bytes:
 
 def decode_cost(data: bytes) -> CostParameters:
     """Read cost parameters."""
-    return _unpack("cost", data, CostParameters.from_fields)
+    return _unpack("cost", data, lambda fields: CostParameters.from_fields(as_list(fields)))
 
 
 def encode_pair_claim(claim: PairClaim) -> bytes:
     """Return a claim as it lies beside a pair in flight."""
-    return _pack("claim", [claim.job_id, claim.until])
+    return _pack("claim", _fields(claim))
 
 
 def decode_pair_claim(data: bytes) -> PairClaim:
     """Read a claim."""
-
-    def build(fields: list[Any]) -> PairClaim:
-        job_id, until, *_ = fields
-        return PairClaim(as_text(job_id), as_finite(until))
-
-    return _unpack("claim", data, build)
+    return _unpack("claim", data, lambda fields: _read(PairClaim, fields))
 
 
 def encode_stored_request(request: StoredRequest) -> bytes:
     """Return a submitted request as collect() will read it."""
-    hits = [[index, s.logit, s.tokens, s.truncated] for index, s in request.hits.items()]
-    identity = None if request.identity is None else _artefact_fields(request.identity)
-    fields = [
-        request.job_id, request.job_class, request.model, request.ids, hits, request.misses, request.top_n,
-        request.submitted_at, request.deadline_at, identity, request.tenant, request.entry,
-    ]  # fmt: skip
-    return _pack("submitted", fields)
+    hits = [[index, *_fields(score)] for index, score in request.hits.items()]
+    return _pack("submitted", _fields(request, hits=hits))
 
 
 def decode_stored_request(data: bytes) -> StoredRequest:
     """Read a submitted request."""
-
-    def build(fields: list[Any]) -> StoredRequest:
-        job_id, job_class, model, ids, hits, misses, top_n, submitted_at, deadline_at, identity, *later = fields
-        tenant, entry, *_ = (*later, "", "")
-        return StoredRequest(
-            job_id=as_text(job_id),
-            job_class=as_job_class(job_class),
-            model=as_text(model),
-            ids=tuple(None if id_ is None else as_text(id_) for id_ in as_list(ids)),
-            hits={
-                as_whole(index): Score(as_finite(logit), as_whole(tokens), bool(truncated))
-                for index, logit, tokens, truncated in as_list(hits)
-            },
-            misses=tuple(map(as_whole, as_list(misses))),
-            top_n=None if top_n is None else as_whole(top_n),
-            submitted_at=as_finite(submitted_at),
-            deadline_at=as_finite(deadline_at),
-            identity=None if identity is None else _artefact(identity),
-            tenant=as_text(tenant),
-            entry=as_text(entry),
-        )
-
-    return _unpack("submitted", data, build)
+    return _unpack("submitted", data, lambda fields: _read(StoredRequest, fields))
 
 
 def decode_dead(data: bytes) -> DeadLetter:
     """Read the record of a job that was set aside, which `lua/sweep.lua` packs."""
-
-    def build(fields: list[Any]) -> DeadLetter:
-        job_id, queue, message, deaths, owner, died_at, *_ = fields
-        return DeadLetter(
-            job_id=as_text(job_id),
-            queue=as_text(queue),
-            message=as_text(message),
-            deaths=as_whole(deaths),
-            owner=as_text(owner),
-            # Written as text, so that no digit is lost on the way through Lua.
-            died_at=as_finite(float(died_at)),
-        )
-
-    return _unpack("dead", data, build)
+    # Lua writes the time as text, so that it loses no digit.
+    return _unpack("dead", data, lambda fields: _read(DeadLetter, fields, died_at=lambda text: as_finite(float(text))))
 
 
-def _pack(kind: str, fields: list[Any], version: int = VERSION) -> bytes:
-    return cast(bytes, msgpack.packb([version, kind, fields]))
+def _pack(kind: str, fields: Sequence[Any], version: int = VERSION) -> bytes:
+    return cast(bytes, msgpack.packb([version, kind, fields], default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Return what msgpack writes of a value inside a message."""
+    return value.packed if isinstance(value, TokenIds) else _fields(value)
 
 
 def _version_for(documents: Sequence[Content]) -> int:
     return VERSION_TOKEN_IDS if any(isinstance(document, TokenIds) for document in documents) else VERSION
 
 
-def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
+def _unpack(kind: str, data: bytes, build: Callable[[Any], T]) -> T:
     try:
         message = msgpack.unpackb(data, strict_map_key=False)
         version, found, fields = message
@@ -320,8 +235,8 @@ def _unpack(kind: str, data: bytes, build: Callable[[list[Any]], T]) -> T:
     if found != kind:
         raise MalformedMessage(f"expected a message of kind {kind!r}, found {found!r}")
     try:
-        return build(as_list(fields))
-    except (KeyError, TypeError, ValueError) as error:
+        return build(fields)
+    except (TypeError, ValueError) as error:
         raise MalformedMessage(f"a message of kind {kind!r} lacks or garbles a field: {error}") from None
 
 
@@ -358,30 +273,65 @@ def _overloaded(parts: list[Any]) -> RerankError:
         return MalformedMessage(f"a refusal lacks or garbles a part: {error}")
 
 
-def _artefact_fields(identity: ScoringIdentity) -> list[Any]:
-    return [
-        identity.model, identity.model_digest, identity.tokenizer_digest, identity.precision, identity.template,
-        identity.max_length, identity.truncation, identity.activation,
-    ]  # fmt: skip
+def _fields(message: Any, **instead: Any) -> list[Any]:
+    """Return the fields of a message in the order of the wire; `instead` are written in place of its own."""
+    return [instead[name] if name in instead else getattr(message, name) for name in _CHECKS[type(message)]]
+
+
+def _read(cls: type[T], fields: Any, **instead: Check) -> T:
+    """Return the message of these fields; `instead` are the checks of fields that are not written as they are.
+
+    Fields behind the last one of the message are passed over, and one that is not there gets its default.
+    """
+    known = zip((_CHECKS[cls] | instead).items(), as_list(fields), strict=False)
+    return cls(**{name: _checked(name, check, value) for (name, check), value in known})
+
+
+def _checked(name: str, check: Check, value: Any) -> Any:
+    try:
+        return check(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _artefact(fields: Any) -> ScoringIdentity:
-    model, model_digest, tokenizer_digest, precision, template, max_length, truncation, activation, *_ = as_list(fields)
-    return ScoringIdentity(
-        model=as_text(model),
-        model_digest=as_text(model_digest),
-        tokenizer_digest=as_text(tokenizer_digest),
-        precision=as_text(precision),
-        template=as_text(template),
-        max_length=as_whole(max_length),
-        truncation=as_text(truncation),
-        activation=as_text(activation),
+    return _read(ScoringIdentity, fields)
+
+
+def _stages(fields: Any) -> Stages:
+    return _read(Stages, fields)
+
+
+def _scores(plain: dict[str, Any]) -> tuple[Score | None, ...]:
+    truncated = set(plain["truncated"])
+    return tuple(
+        None if logit is None else Score(as_finite(logit), as_whole(tokens), index in truncated)
+        for index, (logit, tokens) in enumerate(zip(plain["logits"], plain["tokens"], strict=True))
     )
 
 
-def _content_fields(documents: Sequence[Content]) -> list[str | bytes]:
-    return [document if isinstance(document, str) else document.packed for document in documents]
+def _hits(rows: Any) -> dict[int, Score]:
+    return {as_whole(index): _read(Score, score) for index, *score in as_list(rows)}
 
 
-def _contents(values: Any) -> tuple[Content, ...]:
-    return tuple(TokenIds(value) if isinstance(value, bytes) else as_text(value) for value in as_list(values))
+#: How a field is read, by its annotation.
+_BY_TYPE: dict[Any, Check] = {
+    str: as_text,
+    int: as_whole,
+    float: as_finite,
+    bool: bool,
+    JobClass: as_job_class,
+    CacheScope: as_cache_scope,
+    str | None: optional(as_text),
+    int | None: optional(as_whole),
+    ScoringIdentity | None: optional(_artefact),
+    tuple[Content, ...] | None: optional(as_contents),
+    tuple[str | None, ...]: many(optional(as_text)),
+    tuple[int, ...]: many(as_whole),
+    dict[int, Score]: _hits,
+}
+#: How the fields of each message are read, in the order of the wire.
+_CHECKS: dict[type, dict[str, Check]] = {
+    cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()}
+    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, StoredRequest)
+}

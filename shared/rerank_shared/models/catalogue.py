@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rerank_shared.contract.digest import file_digest
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 from rerank_shared.models.config_files import (
     CONFIG_FILES,
@@ -104,11 +105,6 @@ def source_of(model: str) -> str:
         f"model {model!r} is neither in the catalogue ({', '.join(CATALOGUE)}) nor a source: "
         f"hf:org/name[@revision], file:/dir or package:dist/path{did_you_mean(model, CATALOGUE)}"
     )
-
-
-def name_of(model: str) -> str:
-    """Return what requests call a model: its catalogue name, a hub source without its hf:, else the source itself."""
-    return model.removeprefix("hf:")
 
 
 def load_files(

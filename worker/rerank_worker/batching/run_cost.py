@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rerank_shared.scheduling.cost import CostModel, CostParameters
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.plan_work import PlanWork
 from rerank_worker.batching.rate import TokenRate
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import FleetState, read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
 

@@ -11,10 +11,10 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
 from rerank_ops.local.fleet import local_fleet
 from rerank_ops.local.redis_server import check_server, is_given
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
 from rerank_worker.supervisor.fleet_metrics import FleetCollector

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import UnknownModel
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.nearest import did_you_mean
 
 #: As a pattern of its own: any name, as long as there is one model that it can mean.

@@ -23,9 +23,9 @@ from rerank_producer.gateway.http.refused import Refused
 from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_shared import fleet
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect_async
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings

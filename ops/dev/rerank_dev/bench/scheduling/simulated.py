@@ -14,9 +14,10 @@ from rerank_ops.simulate.report import percentile
 from rerank_ops.simulate.run import simulate
 from rerank_ops.simulate.spec import FleetSpec
 from rerank_ops.simulate.workload import Request
+from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import load_files, name_of
+from rerank_shared.models.catalogue import load_files
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings

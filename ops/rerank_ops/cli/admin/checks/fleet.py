@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError, UnknownModel
 from rerank_shared.fleet import FleetState, ask_identity, read_identity, read_state
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import name_of
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.settings import Settings
 
