@@ -154,7 +154,7 @@ def test_redis_that_goes_is_told_and_comes_back_unnoticed(
             shapes = (
                 ("/v2/rerank", "message"),
                 ("/v1/rerank", "message"),
-                ("/fleet/rerank", "error"),
+                ("/v1/fleet/rerank", "error"),
                 ("/v1/jobs", "error"),
             )
             for path, field in shapes:

@@ -1,4 +1,4 @@
-"""What becomes of asks where the fleet is stuck or scores nothing in time, and what is paid for that."""
+"""The fate of calls where the fleet is stuck or scores nothing in time, and the tokens that they cost."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.ask import Ask
-from rerank_producer.gateway.auth.rate import Bill, Meter
-from rerank_producer.gateway.auth.terms import terms_of
-from rerank_producer.gateway.models.naming import Named
+from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.gateway.auth.request_limits import limits_of
+from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
+from rerank_producer.gateway.models.resolver import ResolvedModel
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 
-ASK = Ask("q", ["d"])
+CALL = RerankCall("q", ["d"])
 
 
 @dataclass
@@ -36,26 +36,26 @@ class Client:
 
 
 @dataclass
-class Till:
-    """Keeps the bill."""
+class OneReservation:
+    """Buckets that make one reservation and keep it."""
 
-    bill: Bill = field(default_factory=Bill)
+    reservation: Reservation = field(default_factory=Reservation)
 
     @asynccontextmanager
-    async def paying(self, key: object, asks: Sequence[Ask]) -> AsyncIterator[Bill]:
-        yield self.bill
+    async def reserve(self, key: object, calls: Sequence[RerankCall]) -> AsyncIterator[Reservation]:
+        yield self.reservation
 
 
 class Models:
     """A fleet of one model."""
 
-    async def named(self, name: str | None) -> Named:
-        return Named("m", in_place_of=name)
+    async def resolve(self, name: str | None) -> ResolvedModel:
+        return ResolvedModel("m", in_place_of=name)
 
 
-def answering_with(rerank: Callable[..., Awaitable[RerankResponse]], till: Till) -> Answering:
+def answering_with(rerank: Callable[..., Awaitable[RerankResponse]], buckets: OneReservation) -> Answering:
     client = cast(AsyncRerankClient, Client(rerank))
-    return Answering(client, cast(Meter, till), Latencies(Keys("test")), None, Models())
+    return Answering(client, cast(TokenBuckets, buckets), Latencies(Keys("test")), None, Models())
 
 
 def response(*scores: float | None) -> RerankResponse:
@@ -76,36 +76,38 @@ async def test_a_queue_that_says_nothing_at_all_does_not_hold_a_request_for_ever
         raise AssertionError
 
     monkeypatch.setattr(answering, "_LATE_S", 0.0)
-    terms = terms_of(None, {"x-rerank-deadline-ms": "10"}, time.monotonic())
+    limits = limits_of(None, {"x-rerank-deadline-ms": "10"}, time.monotonic())
     with pytest.raises(QueueUnavailable):
-        await answering_with(stuck, Till()).answer_all([ASK], terms)
+        await answering_with(stuck, OneReservation()).answer_all([CALL], limits)
 
 
-async def test_what_was_run_is_used_of_all_asks_together() -> None:
+async def test_what_was_run_is_used_of_all_calls_together() -> None:
     async def answered(*_: Any, **__: Any) -> RerankResponse:
         return response(0.5)
 
-    till = Till()
-    answers = await answering_with(answered, till).answer_all([ASK] * 3, terms_of(None, {}, time.monotonic()))
+    buckets = OneReservation()
+    answers = await answering_with(answered, buckets).answer_all([CALL] * 3, limits_of(None, {}, time.monotonic()))
     assert len(answers) == 3
-    assert till.bill.used_tokens == 21
+    assert buckets.reservation.used_tokens == 21
 
 
 async def test_what_nothing_came_of_is_not_called_unused() -> None:
     async def nothing(*_: Any, **__: Any) -> RerankResponse:
         return response(None, None)
 
-    till = Till()
+    buckets = OneReservation()
     with pytest.raises(DeadlineExceeded, match="none of the"):
-        await answering_with(nothing, till).answer_all([ASK], terms_of(None, {}, time.monotonic()))
-    assert till.bill.used_tokens is None
+        await answering_with(nothing, buckets).answer_all([CALL], limits_of(None, {}, time.monotonic()))
+    assert buckets.reservation.used_tokens is None
 
 
-async def test_of_several_asks_the_error_of_one_is_told_as_it_is() -> None:
+async def test_of_several_calls_the_error_of_one_is_told_as_it_is() -> None:
     async def half(query: str, *_: Any, **__: Any) -> RerankResponse:
         if query == "bad":
             raise UnknownModel("model: 'x' is not served")
         return response(0.5)
 
     with pytest.raises(UnknownModel, match="'x'"):
-        await answering_with(half, Till()).answer_all([ASK, Ask("bad", ["d"])], terms_of(None, {}, time.monotonic()))
+        await answering_with(half, OneReservation()).answer_all(
+            [CALL, RerankCall("bad", ["d"])], limits_of(None, {}, time.monotonic())
+        )

@@ -58,7 +58,7 @@ def test_open_requests_end_before_it_does_and_the_live_stream_does_not_hold_it(
         gateway.client() as http,
         gateway.client() as other,
         ThreadPoolExecutor(1) as pool,
-        other.stream("GET", "/fleet/live") as stream,
+        other.stream("GET", "/v1/fleet/live") as stream,
     ):
         frames = stream.iter_lines()
         assert next(frames).startswith("retry:")

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from rerank_producer.gateway.apis.ask import Ask
+from rerank_producer.gateway.apis.common.call import RerankCall
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.settings import load_gateway_settings
 from rerank_shared.errors import ConfigurationError
 from support.upstream import Upstream
 
 KEY = SecretStr("upstream-key")
-ASK = Ask("what is a fleet", ["ships", {"text": "words", "id": "w", "metadata": {"page": 3}}, "cars"])
+CALL = RerankCall("what is a fleet", ["ships", {"text": "words", "id": "w", "metadata": {"page": 3}}, "cars"])
 
 
 @pytest.fixture
@@ -33,18 +33,18 @@ def items(*pairs: tuple[object, object]) -> dict[str, object]:
     return {"results": [{"index": index, "relevance_score": score} for index, score in pairs]}
 
 
-async def failure(overflow: Overflow, ask: Ask = ASK, timeout_s: float = 20.0) -> str:
+async def failure(overflow: Overflow, call: RerankCall = CALL, timeout_s: float = 20.0) -> str:
     with pytest.raises(OverflowFailed) as caught:
-        await overflow.ask(ask, timeout_s)
+        await overflow.rerank(call, timeout_s)
     return str(caught.value)
 
 
-async def test_an_ask_goes_out_as_cohere_s_and_comes_back_as_the_fleet_s(
+async def test_a_call_goes_out_as_cohere_s_and_comes_back_as_the_fleet_s(
     upstream: Upstream, overflow: Overflow
 ) -> None:
     meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
     upstream.says(items((1, 0.9), (2, 0.25), (0, 0.5)) | {"id": "theirs", "meta": meta})
-    answer = await overflow.ask(ASK, 20)
+    answer = await overflow.rerank(CALL, 20)
     (line, headers, body), *_ = upstream.requests
     assert line == "POST /v2/rerank HTTP/1.1"
     assert headers["authorization"] == "Bearer upstream-key"
@@ -62,14 +62,14 @@ async def test_as_many_come_back_as_were_asked_for(
     upstream: Upstream, overflow: Overflow, top_n: int, sent: int
 ) -> None:
     upstream.says(items(*[(index, 1 - index / 10) for index in range(sent)]))
-    answer = await overflow.ask(Ask(ASK.query, ASK.documents, top_n=top_n), 20)
+    answer = await overflow.rerank(RerankCall(CALL.query, CALL.documents, top_n=top_n), 20)
     assert len(answer.results) == sent
     assert upstream.requests[0][2]["top_n"] == sent
 
 
 async def test_the_caller_chooses_neither_model_nor_length(upstream: Upstream, overflow: Overflow) -> None:
     upstream.says(items((0, 1)))
-    await overflow.ask(Ask("q", ["d"], model="rerank-huge", max_length=9), 20)
+    await overflow.rerank(RerankCall("q", ["d"], model="rerank-huge", max_length=9), 20)
     assert upstream.requests[0][2] == {"model": "rerank-v3.5", "query": "q", "documents": ["d"]}
 
 
@@ -77,14 +77,14 @@ async def test_text_that_is_no_unicode_arrives_as_the_fleet_would_read_it(
     upstream: Upstream, overflow: Overflow
 ) -> None:
     upstream.says(items((0, 1)))
-    await overflow.ask(Ask("a\ud800", ["b\udfff"]), 20)
+    await overflow.rerank(RerankCall("a\ud800", ["b\udfff"]), 20)
     assert upstream.requests[0][2]["query"] == "a\ufffd"
     assert upstream.requests[0][2]["documents"] == ["b\ufffd"]
 
 
 @pytest.mark.parametrize("document", [{"token_ids": [1, 2]}, {"text": 5}, {}, {"text": "a", "id": 7}])
 async def test_only_texts_leave(upstream: Upstream, overflow: Overflow, document: dict[str, Any]) -> None:
-    await failure(overflow, Ask("q", ["d", document]))
+    await failure(overflow, RerankCall("q", ["d", document]))
     assert upstream.requests == []
 
 
@@ -201,7 +201,7 @@ async def test_a_private_authority_is_named_in_the_environment(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     overflow = Overflow(upstream.url, "m")
     upstream.says(items((0, 1)))
-    assert (await overflow.ask(Ask("q", ["d"]), 20)).model.name == "m"
+    assert (await overflow.rerank(RerankCall("q", ["d"]), 20)).model.name == "m"
     assert "authorization" not in upstream.requests[0][1]
     await overflow.aclose()
 
@@ -209,7 +209,7 @@ async def test_a_private_authority_is_named_in_the_environment(
 async def test_nothing_of_the_upstream_s_is_kept_for_the_next_request(upstream: Upstream, overflow: Overflow) -> None:
     upstream.says(items((0, 1)), headers="Set-Cookie: session=theirs; Path=/\r\n")
     for _ in range(2):
-        await overflow.ask(Ask("q", ["d"]), 20)
+        await overflow.rerank(RerankCall("q", ["d"]), 20)
     assert "cookie" not in upstream.requests[1][1]
 
 
@@ -218,9 +218,9 @@ async def test_the_key_and_the_texts_are_in_no_log_and_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     upstream.says(items((0, 1)))
-    await overflow.ask(Ask("private query", ["private text"]), 20)
+    await overflow.rerank(RerankCall("private query", ["private text"]), 20)
     upstream.says(b"upstream-key private", status="401 No")
-    told = await failure(overflow, Ask("private query", ["private text"]))
+    told = await failure(overflow, RerankCall("private query", ["private text"]))
     seen = caplog.text + told + repr(overflow) + repr(vars(overflow))
     assert "v2/rerank" in seen
     assert "upstream-key" not in seen
@@ -253,7 +253,7 @@ def test_a_key_that_is_no_header_is_refused_unquoted(key: str) -> None:
 async def test_a_base_url_may_have_a_port_and_a_path(upstream: Upstream) -> None:
     overflow = Overflow(f"{upstream.url}/team/a/", "m", tls=upstream.trusting())
     upstream.says(items((0, 1)))
-    await overflow.ask(Ask("q", ["d"]), 20)
+    await overflow.rerank(RerankCall("q", ["d"]), 20)
     assert upstream.requests[0][0] == "POST /team/a/v2/rerank HTTP/1.1"
     assert overflow.host == f"localhost:{upstream.port}"
     await overflow.aclose()

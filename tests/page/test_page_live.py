@@ -86,7 +86,7 @@ def test_a_gateway_that_falls_silent_is_asked_anew(start_gateway: StartGateway, 
         assert told.startswith("no news for")
         # Its age is that of now.
         board.until(f"!['{told}', 'no workers alive'].includes(document.querySelector('#pulse').innerText)")
-        with board.page.expect_request(f"{gateway.url}/fleet/live"):
+        with board.page.expect_request(f"{gateway.url}/v1/fleet/live"):
             board.page.wait_for_selector("#pulse[data-state=lost]")
         assert board.page.locator("#pulse").inner_text() == "gateway unreachable"
     finally:
@@ -137,7 +137,7 @@ def test_a_page_that_nobody_sees_does_not_listen(shown: TestGateway, open_page: 
     ended: list[str] = []
     board.page.on("requestfailed", lambda request: ended.append(request.url))
     board.open(shown.url)
-    live = f"{shown.url}/fleet/live"
+    live = f"{shown.url}/v1/fleet/live"
     assert asked.count(live) == 1
     with board.page.expect_event("requestfailed"):
         board.page.evaluate("hide(true)")

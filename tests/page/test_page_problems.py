@@ -123,7 +123,7 @@ def test_too_busy_tells_when_to_come_back(overloaded: TestGateway, open_page: Op
 @pytest.mark.parametrize("body", ["<!doctype html><title>Log in</title>", "{}"])
 def test_what_answers_in_the_gateway_s_place_is_told_as_such(board: Board, body: str) -> None:
     """Such as a proxy's page of its own, with status 200."""
-    board.page.route("**/fleet/rerank", lambda route: route.fulfill(status=200, body=body))
+    board.page.route("**/v1/fleet/rerank", lambda route: route.fulfill(status=200, body=body))
     board.page.click("#run")
     told = board.problem()
     assert "The answer can’t be read" in told

@@ -45,7 +45,7 @@ def test_scores_and_bars_are_those_of_the_api(board: Board, shown: TestGateway) 
     board.ask(BERLIN_QUERY, BERLIN_DOCUMENTS[::-1])
     rows = board.rerank()
     body = {"query": BERLIN_QUERY, "documents": BERLIN_DOCUMENTS[::-1]}
-    results = httpx.post(f"{shown.url}/fleet/rerank", json=body, trust_env=False).json()["results"]
+    results = httpx.post(f"{shown.url}/v1/fleet/rerank", json=body, trust_env=False).json()["results"]
     assert [row.index for row in rows] == [result["index"] for result in results] == [1, 0]
     for row, result in zip(rows, results, strict=True):
         # A tenth of the bar for ten times the odds, which a logit is the logarithm of.
@@ -130,7 +130,7 @@ def test_a_cut_document_is_marked(board: Board) -> None:
 def test_a_partial_answer_is_marked(board: Board, shown: TestGateway) -> None:
     known = passages(3)
     with shown.client() as http:
-        http.post("/fleet/rerank", json={"query": "which rooms?", "documents": known}).raise_for_status()
+        http.post("/v1/fleet/rerank", json={"query": "which rooms?", "documents": known}).raise_for_status()
     # Those are in the cache. The others are 90,000 tokens, of which one core runs no quarter in that time.
     board.ask("which rooms?", [*passages(180, words=400), *known])
     board.option("deadline", "1500")

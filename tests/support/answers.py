@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis.ask import Answer, Api, Ask, Parsed
+from rerank_producer.gateway.apis.common.call import Api, Parsed, RerankCall, RerankReply
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import InvalidRequest
@@ -24,8 +24,8 @@ LOGITS = st.lists(st.none() | st.floats(-30.0, 30.0), min_size=1, max_size=12).f
 
 
 def answer(
-    ask: Ask, logits: Sequence[float | None], *, cached: Iterable[int] = (), warnings: tuple[str, ...] = ()
-) -> Answer:
+    call: RerankCall, logits: Sequence[float | None], *, cached: Iterable[int] = (), warnings: tuple[str, ...] = ()
+) -> RerankReply:
     """Return the answer that has this logit for each document of `ask`, None for one that was not scored in time."""
     known = set(cached)
     order = sorted(range(len(logits)), key=lambda index: (logits[index] is None, -(logits[index] or 0.0), index))
@@ -33,13 +33,13 @@ def answer(
     run = [result for result in results if result.scored and not result.cached]
     response = RerankResponse(
         id="job-1",
-        results=results[: ask.top_n],
+        results=results[: call.top_n],
         complete=None not in logits,
         model=ModelInfo(name="ms-marco-minilm-l6"),
         timings=Timings(),
         usage=Usage(tokens=PAIR_TOKENS * len(run), pairs_run=len(run), pairs_cached=len(known)),
     )
-    return Answer(ask, response, warnings)
+    return RerankReply(call, response, warnings)
 
 
 def parse(api: Api, body: Any) -> Parsed | None:
@@ -54,19 +54,19 @@ def parse(api: Api, body: Any) -> Parsed | None:
 
 def texts(parsed: Parsed) -> list[Any]:
     """Return all that is asked to be compared."""
-    return [text for ask in parsed.asks for text in (ask.query, *ask.documents)]
+    return [text for call in parsed.calls for text in (call.query, *call.documents)]
 
 
 def render(parsed: Parsed, logits: Sequence[float | None], **options: Any) -> Any:
     """Return what an API writes for a body of one ask."""
-    (ask,) = parsed.asks
-    return parsed.render("req-1", [answer(ask, logits, **options)])
+    (call,) = parsed.calls
+    return parsed.render("req-1", [answer(call, logits, **options)])
 
 
-def identity_scored(scored: Answer) -> Answer:
+def identity_scored(scored: RerankReply) -> RerankReply:
     """Return the same answer of a model whose scores are its logits."""
     results = [result.model_copy(update={"relevance_score": result.logit}) for result in scored.response.results]
-    return Answer(scored.ask, scored.response.model_copy(update={"results": results}))
+    return RerankReply(scored.call, scored.response.model_copy(update={"results": results}))
 
 
 def _result(index: int, logit: float | None, cached: bool) -> Result:

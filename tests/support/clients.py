@@ -87,5 +87,5 @@ class Served:
         """Take out of a key's bucket more than there is in it, by a request that no cache can answer."""
         documents = [f"{uuid.uuid4().hex} {document}" for document in DOCUMENTS]
         with self.gateway.client(headers={"authorization": f"Bearer {key}"}) as client:
-            answer = client.post("/fleet/rerank", json={"query": QUERY, "documents": documents})
+            answer = client.post("/v1/fleet/rerank", json={"query": QUERY, "documents": documents})
         assert answer.status_code in (200, 429), answer.text

@@ -10,7 +10,7 @@ from rerank_shared.errors import ConfigurationError
 WORKER = ("onnxruntime", "tokenizers", "numpy")
 WORKER_HINT = "pip install 'rerank-fleet[worker]'"
 #: What the gateway imports from its extra.
-GATEWAY = ("fastapi", "uvicorn", "httpx")
+GATEWAY = ("starlette", "uvicorn", "httpx")
 GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
 
 

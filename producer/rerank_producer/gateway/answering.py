@@ -1,7 +1,7 @@
-"""From an `Ask` to an `Answer`: which model stands for the one named, limits, payment, the fleet or an upstream.
+"""From a call to its reply: the model is resolved, limits are checked, tokens are reserved, the fleet scores.
 
-What the fleet refuses because it would be late goes to the upstream, where the operator has set one. What a caller
-should know about its answer, and would not read from the scores, becomes a warning.
+A call that the fleet refuses because it would be late goes to the upstream, where the operator has set one. Warnings in
+the reply say what its scores don't.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.auth.rate import Bill, Meter
-from rerank_producer.gateway.auth.terms import Terms
-from rerank_producer.gateway.http.refused import Refused
-from rerank_producer.gateway.models.naming import Named, shown
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.auth.request_limits import RequestLimits
+from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
+from rerank_producer.gateway.http.problems import Refused
+from rerank_producer.gateway.models.resolver import ResolvedModel, shown
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.handles import RerankHandle
@@ -26,138 +26,142 @@ from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
 
 log = logging.getLogger(__name__)
-#: Asks of one request that are open at once.
-_OPEN_ASKS = 32
-#: How long after its deadline a request is given up that should have ended by itself.
+#: Calls of one request that are open at once.
+_OPEN_CALLS = 32
+#: A request that has not ended by itself so long after its deadline is given up.
 _LATE_S = 5.0
 
 
 class Models(Protocol):
-    """Which model answers for a name in a request; see ServedModels."""
+    """Resolves the name of a model in a request; see ModelDirectory."""
 
-    async def named(self, name: str | None) -> Named:
+    async def resolve(self, name: str | None) -> ResolvedModel:
         """Return it. Raises UnknownModel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Answers asks. `models` knows which model answers for a name."""
+    """Answers calls. `models` resolves their models' names."""
 
     client: AsyncRerankClient
-    meter: Meter
+    buckets: TokenBuckets
     latencies: Latencies
     overflow: Overflow | None
     models: Models
 
-    async def answer_all(self, asks: Sequence[Ask], terms: Terms) -> list[Answer]:
-        """Return the answers in order; the first ask that fails fails all, and the others are cancelled.
+    async def answer_all(self, calls: Sequence[RerankCall], limits: RequestLimits) -> list[RerankReply]:
+        """Return the replies in order. The first call that fails fails the request, and the others are cancelled.
 
-        They are paid together, so that one does not spend what another needs. Raises Refused, and what
+        Tokens of all calls are reserved together, so that none takes what another needs. Raises Refused, and what
         AsyncRerankClient.rerank raises; DeadlineExceeded also where nothing was scored.
         """
-        self._check_documents(sum(len(ask.documents) for ask in asks), terms)
-        left_s = max((self._left_ms(ask, terms) for ask in asks), default=0.0) / 1000
+        self._check_documents(sum(len(call.documents) for call in calls), limits)
+        left_s = max((self._left_ms(call, limits) for call in calls), default=0.0) / 1000
         try:
             # The client keeps to the deadline; but where Redis neither answers nor refuses, requests wait for a turn.
             async with asyncio.timeout(max(0.0, left_s) + _LATE_S):
-                asks = [await self._bounded(ask) for ask in asks]
-                async with self.meter.paying(terms.key, asks) as bill:
-                    return await self._answer_each(asks, terms, bill)
+                calls = [await self._bounded(call) for call in calls]
+                async with self.buckets.reserve(limits.key, calls) as reservation:
+                    return await self._answer_each(calls, limits, reservation)
         except TimeoutError:
             raise QueueUnavailable("the queue did not answer before the deadline") from None
 
-    async def _answer_each(self, asks: Sequence[Ask], terms: Terms, bill: Bill) -> list[Answer]:
-        if len(asks) == 1:
-            return [await self._answer(asks[0], terms, bill)]
-        turns = asyncio.Semaphore(_OPEN_ASKS)
+    async def _answer_each(
+        self, calls: Sequence[RerankCall], limits: RequestLimits, reservation: Reservation
+    ) -> list[RerankReply]:
+        if len(calls) == 1:
+            return [await self._answer(calls[0], limits, reservation)]
+        turns = asyncio.Semaphore(_OPEN_CALLS)
 
-        async def in_turn(ask: Ask) -> Answer:
+        async def in_turn(call: RerankCall) -> RerankReply:
             async with turns:
-                return await self._answer(ask, terms, bill)
+                return await self._answer(call, limits, reservation)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(in_turn(ask)) for ask in asks]
+                tasks = [group.create_task(in_turn(call)) for call in calls]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _answer(self, ask: Ask, terms: Terms, bill: Bill) -> Answer:
+    async def _answer(self, call: RerankCall, limits: RequestLimits, reservation: Reservation) -> RerankReply:
         started = time.monotonic()
         upstream: str | None = None
-        named = await self.models.named(ask.model)
+        resolved = await self.models.resolve(call.model)
         try:
-            response = await self._rerank(ask, named.model, terms)
+            response = await self._rerank(call, resolved.model, limits)
         except Overloaded as refusal:
-            response = await self._elsewhere(ask, terms, refusal)
+            response = await self._ask_upstream(call, limits, refusal)
             upstream = None if self.overflow is None else self.overflow.host
         if response.results and not any(result.scored for result in response.results):
             raise DeadlineExceeded(
-                f"none of the {len(ask.documents)} documents was scored before the deadline. Allow a longer one "
+                f"none of the {len(call.documents)} documents was scored before the deadline. Allow a longer one "
                 "(header X-Rerank-Deadline-Ms) or send fewer documents"
             )
-        # Not sooner: what nothing came of may have been run all the same.
-        bill.used(response.usage.tokens)
-        self.latencies.observe(len(ask.documents), time.monotonic() - started)
-        return Answer(ask, response, tuple(_warnings(ask, named, response, upstream)), upstream, bill.headers)
-
-    async def _rerank(self, ask: Ask, model: str, terms: Terms) -> RerankResponse:
-        return await self.client.rerank(
-            ask.query,
-            ask.documents,
-            top_n=ask.top_n,
-            max_length=ask.max_length,
-            deadline_ms=self._left_ms(ask, terms),
-            job_class=ask.job_class,
-            model=model,
-            tenant=terms.tenant(ask),
-            tokenizer_digest=ask.tokenizer_digest,
-            cache_scope=terms.cache_scope(ask),
-            partial=terms.partial,
+        # Not sooner: pairs of a failed call may have been run all the same.
+        reservation.add_used(response.usage.tokens)
+        self.latencies.observe(len(call.documents), time.monotonic() - started)
+        return RerankReply(
+            call, response, tuple(_warnings(call, resolved, response, upstream)), upstream, reservation.headers
         )
 
-    async def submit(self, ask: Ask, terms: Terms) -> tuple[RerankHandle, Mapping[str, str]]:
-        """Enqueue an ask for later; returns what the caller's key has left too, as headers. Raises as `answer_all`."""
-        self._check_documents(len(ask.documents), terms)
-        ask = await self._bounded(ask)
-        # Paid by its estimate, whatever is cached: nobody waits here for what it will have cost.
-        async with self.meter.paying(terms.key, [ask]) as bill:
+    async def _rerank(self, call: RerankCall, model: str, limits: RequestLimits) -> RerankResponse:
+        return await self.client.rerank(
+            call.query,
+            call.documents,
+            top_n=call.top_n,
+            max_length=call.max_length,
+            deadline_ms=self._left_ms(call, limits),
+            job_class=call.job_class,
+            model=model,
+            tenant=limits.tenant(call),
+            tokenizer_digest=call.tokenizer_digest,
+            cache_scope=limits.cache_scope(call),
+            partial=limits.partial,
+        )
+
+    async def submit(self, call: RerankCall, limits: RequestLimits) -> tuple[RerankHandle, Mapping[str, str]]:
+        """Enqueue a call for later; return its handle, and the key's level as headers. Raises as `answer_all`."""
+        self._check_documents(len(call.documents), limits)
+        call = await self._bounded(call)
+        # It costs its estimate, whatever is cached: this process does not wait for its usage.
+        async with self.buckets.reserve(limits.key, [call]) as reservation:
             handle = await self.client.submit(
-                ask.query,
-                ask.documents,
-                top_n=ask.top_n,
-                max_length=ask.max_length,
-                deadline_ms=self._left_ms(ask, terms, waits=False),
-                job_class=ask.job_class,
-                model=(await self.models.named(ask.model)).model,
-                tenant=terms.tenant(ask),
-                tokenizer_digest=ask.tokenizer_digest,
-                cache_scope=terms.cache_scope(ask),
+                call.query,
+                call.documents,
+                top_n=call.top_n,
+                max_length=call.max_length,
+                deadline_ms=self._left_ms(call, limits, waits=False),
+                job_class=call.job_class,
+                model=(await self.models.resolve(call.model)).model,
+                tenant=limits.tenant(call),
+                tokenizer_digest=call.tokenizer_digest,
+                cache_scope=limits.cache_scope(call),
             )
-        return handle, bill.headers
+        return handle, reservation.headers
 
-    def _left_ms(self, ask: Ask, terms: Terms, *, waits: bool = True) -> float:
-        return terms.left_ms(ask, self.client.settings, time.monotonic(), waits=waits)
+    def _left_ms(self, call: RerankCall, limits: RequestLimits, *, waits: bool = True) -> float:
+        return limits.left_ms(call, self.client.settings, time.monotonic(), waits=waits)
 
-    async def _elsewhere(self, ask: Ask, terms: Terms, refusal: Overloaded) -> RerankResponse:
+    async def _ask_upstream(self, call: RerankCall, limits: RequestLimits, refusal: Overloaded) -> RerankResponse:
         if self.overflow is None:
             raise refusal
         try:
-            return await self.overflow.ask(ask, self._left_ms(ask, terms) / 1000)
+            return await self.overflow.rerank(call, self._left_ms(call, limits) / 1000)
         except OverflowFailed as error:
-            log.warning("overflow failed host=%s error=%s", self.overflow.host, error)
+            log.warning("the upstream failed host=%s error=%s", self.overflow.host, error)
             raise refusal from error
 
-    async def _bounded(self, ask: Ask) -> Ask:
-        """Return the ask with a `max_length` that its model has; without one while no worker has told the model's."""
-        if ask.max_length is None:
-            return ask
-        named = await self.models.named(ask.model)
-        limit = (await self.client.model_info(named.model)).max_length
-        return replace(ask, max_length=None if limit is None else max(MIN_LENGTH, min(limit, ask.max_length)))
+    async def _bounded(self, call: RerankCall) -> RerankCall:
+        """Return the call with a `max_length` that its model has; without one while the model's is unknown."""
+        if call.max_length is None:
+            return call
+        resolved = await self.models.resolve(call.model)
+        limit = (await self.client.model_info(resolved.model)).max_length
+        return replace(call, max_length=None if limit is None else max(MIN_LENGTH, min(limit, call.max_length)))
 
     def refuse_flood(self, body: Any) -> None:
-        """Raise Refused for a decoded body that lists more than a request may have, before each of it is looked at."""
+        """Raise Refused for a decoded body with a longer list than a request may have, before the list is validated."""
         fields = list(body.values()) if isinstance(body, dict) else []
         # Some APIs have their list one object deeper.
         fields += [value for inner in fields if isinstance(inner, dict) for value in inner.values()]
@@ -166,29 +170,31 @@ class Answering:
         if longest > limit:
             raise _too_many(longest, limit)
 
-    def _check_documents(self, count: int, terms: Terms) -> None:
-        """Raise Refused if that many documents are more than the caller may send at once, over all asks."""
-        limit = min(self.client.settings.max_documents, terms.max_documents or count)
+    def _check_documents(self, count: int, limits: RequestLimits) -> None:
+        """Raise Refused if a request has more documents, over all its calls, than the caller may send."""
+        limit = min(self.client.settings.max_documents, limits.max_documents or count)
         if count > limit:
             raise _too_many(count, limit)
 
 
-def _warnings(ask: Ask, named: Named, response: RerankResponse, upstream: str | None) -> Iterator[str]:
+def _warnings(
+    call: RerankCall, resolved: ResolvedModel, response: RerankResponse, upstream: str | None
+) -> Iterator[str]:
     if upstream:
         yield f"the fleet was too busy for this deadline: {upstream} answered"
-    elif named.in_place_of is not None:
-        yield f"{shown(named.in_place_of)} is not served here: {response.model.name} answered in its place"
+    elif resolved.in_place_of is not None:
+        yield f"{shown(resolved.in_place_of)} is not served here: {response.model.name} answered in its place"
     if truncated := sum(result.truncated for result in response.results):
-        whose = _whose_limit(ask.max_length, response.model.max_length)
-        yield f"documents cut to what {whose}: {truncated} of {len(ask.documents)}"
+        whose = _whose_limit(call.max_length, response.model.max_length)
+        yield f"documents cut to what {whose}: {truncated} of {len(call.documents)}"
     if not response.complete:
         unscored = sum(not result.scored for result in response.results)
-        told = f"{unscored} of {len(ask.documents)}"
-        yield f"documents not scored before the deadline, which stand last as they were sent: {told}"
+        share = f"{unscored} of {len(call.documents)}"
+        yield f"documents not scored before the deadline, which stand last as they were sent: {share}"
 
 
 def _whose_limit(asked: int | None, models: int | None) -> str:
-    """Return who said how much of a pair is read, as the tail of a sentence."""
+    """Return who limits the length of a pair, as the tail of a sentence."""
     if asked is not None and (models is None or asked < models):
         return f"the request allows, {asked} tokens a pair"
     return "the model reads"

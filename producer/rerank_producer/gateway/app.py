@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application: its paths, and who serves each."""
+"""The gateway as an ASGI application: its routes, its middleware, and its answers to unknown paths and methods."""
 
 from __future__ import annotations
 
@@ -6,53 +6,63 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
-from rerank_producer.gateway.apis import dialect
-from rerank_producer.gateway.apis.ask import Problem
-from rerank_producer.gateway.apis.paths import RERANK_PATHS, RerankPath
-from rerank_producer.gateway.apis.stand_in import TOLD
-from rerank_producer.gateway.drain import told_of_signals
+from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.gateway.drain import drain_on_signals
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.http.paths import PlainPaths
-from rerank_producer.gateway.models import introductions
-from rerank_producer.gateway.models import routes as models
-from rerank_producer.gateway.routes import health, jobs, live_routes, pages
-from rerank_producer.gateway.routes.exchange import Exchange, served_rerank
-from rerank_producer.gateway.routes.openapi import REFUSALS, TERMS, Described, Header
+from rerank_producer.gateway.http.normalized_paths import NormalizedPaths
+from rerank_producer.gateway.routes import fleet, health, jobs, models, openapi, pages, rerank, server_info
+from rerank_producer.gateway.routes.exchange import Exchange
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
 
-#: What a page of another origin may read of an answer, beside the body.
-_EXPOSED = ("x-request-id", "server-timing", "retry-after", "x-rerank-complete", "x-rerank-truncated", "x-rerank-model")
+#: Headers of an answer that a page of another origin may read.
+_EXPOSED = (
+    "x-request-id",
+    "server-timing",
+    "retry-after",
+    "x-rerank-complete",
+    "x-rerank-truncated",
+    "x-rerank-model",
+    "deprecation",
+    "link",
+)
+_TITLE = "Rerank Fleet"
+_DESCRIPTION = "Reranking by a fleet of cross-encoder workers, in the shapes of APIs that people have code for."
+#: Every path but the page's and the document's, the most asked first: the router tries them in turn.
+OPERATIONS = (
+    *rerank.OPERATIONS,
+    *jobs.OPERATIONS,
+    *server_info.OPERATIONS,
+    *models.OPERATIONS,
+    *fleet.OPERATIONS,
+    *health.OPERATIONS,
+)
 
 
-def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
+def create_app(fleet_settings: Settings, settings: GatewaySettings) -> Starlette:
     """Return the application; nothing is connected before it runs. Raises ConfigurationError."""
-    app = FastAPI(
-        title="Rerank Fleet",
-        version=version("rerank-fleet"),
-        description="Reranking by a fleet of cross-encoder workers, in the shapes of APIs that people have code for.",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
+    info = {"title": _TITLE, "description": _DESCRIPTION, "version": version("rerank-fleet")}
+    app = Starlette(
+        routes=[
+            *(operation.route() for operation in OPERATIONS),
+            openapi.openapi_route(OPERATIONS, info),
+            *pages.routes(),
+        ],
         lifespan=_lifespan,
-        exception_handlers={HTTPException: _no_such_path},
+        exception_handlers={HTTPException: _unknown_path_or_method},
     )
-    app.state.gateway = Gateway(fleet, settings)
-    described = Described()
-    for each in RERANK_PATHS:
-        _add_rerank(app, described, each)
-    for part in (jobs, introductions, models, live_routes, health):
-        part.add_to(app, described)
-    app.router.routes.extend(pages.routes())
-    described.install(app, public=(*health.PATHS, introductions.CLUSTER_AUTH))
-    app.add_middleware(PlainPaths)
+    # A redirect would have to name scheme and host; see NormalizedPaths.
+    app.router.redirect_slashes = False
+    app.state.gateway = Gateway(fleet_settings, settings)
+    app.add_middleware(NormalizedPaths)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -64,53 +74,25 @@ def create_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def _add_rerank(app: FastAPI, described: Described, each: RerankPath) -> None:
-    problems = dict.fromkeys([each.default.error, *(api.error for api in each.apis)])
-    answers = dict.fromkeys(api.response for api in each.apis)
-    requests = dict.fromkeys(api.request for api in each.apis)
-    handler = served_rerank(each.default, each.choose)
-    # FastAPI's own route only describes it: what it does on the way to a handler that wants none of it takes a fifth of
-    # a cached request.
-    app.router.routes.insert(0, Route(each.path, handler, methods=["POST"]))
-    app.add_api_route(
-        each.path,
-        handler,
-        methods=["POST"],
-        summary=each.summary,
-        description=each.default.__doc__ if each.choose is None else dialect.__doc__,
-        operation_id=each.path.strip("/").replace("/", "_"),
-        response_class=Response,
-        responses=described.answers({200: list(answers)}, list(problems), REFUSALS),
-        openapi_extra=described.takes(*requests, headers=[*TERMS, *_api_header(each)]),
-    )
-
-
-def _api_header(each: RerankPath) -> list[Header]:
-    """Return the header that says which of several APIs a body is of, where there are several."""
-    if each.choose is None:
-        return []
-    return [{"name": "X-Rerank-Api", "in": "header", "schema": {"type": "string", "enum": list(dialect.NAMED)}}]
-
-
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    with told_of_signals(gateway.drain, gateway.settings.drain_s):
+    with drain_on_signals(gateway.drain, gateway.settings.drain_s):
         async with gateway:
             yield
 
 
-async def _no_such_path(request: Request, error: Exception) -> Response:
+async def _unknown_path_or_method(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     exchange = Exchange.of(request)
-    message = f"{request.method} {request.url.path}: {error.detail}. GET /openapi.json lists what there is"
+    message = f"{request.method} {request.url.path}: {error.detail}. GET {openapi.PATH} lists what there is"
     headers = dict(error.headers or {})
     if "Allow" in headers:
         headers["Allow"] = _methods(request)
-    return exchange.refuse(TOLD, Problem(error.status_code, "not_found", message, headers=headers))
+    return exchange.refuse(GENERIC_ERRORS, Problem(error.status_code, "not_found", message, headers=headers))
 
 
 def _methods(request: Request) -> str:
-    """Return the methods of a path; Starlette tells those of its first route alone."""
+    """Return the methods of a path, by comma; Starlette's error has those of the path's first route alone."""
     found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(sorted({method for route in found for method in getattr(route, "methods", None) or ()}))

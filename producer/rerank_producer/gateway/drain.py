@@ -1,4 +1,4 @@
-"""Readiness that ends with the signal to stop, not with the last request: a balancer needs the time in between."""
+"""Draining: readiness ends with the signal to stop, so that a balancer has time before the port closes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 @contextmanager
-def told_of_signals(begin: Callable[[], None], delay_s: float) -> Iterator[None]:
+def drain_on_signals(begin: Callable[[], None], delay_s: float) -> Iterator[None]:
     """Call `begin` when SIGTERM or SIGINT comes inside the block; the server's own handler has it after that.
 
     SIGTERM reaches it `delay_s` later: the port is open until then. A second one, and SIGINT, reach it at once. Does

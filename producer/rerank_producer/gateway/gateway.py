@@ -1,4 +1,4 @@
-"""What the requests of one gateway process share: client, keys, meters, live view; opened and closed with it."""
+"""The state that all requests of one gateway process share: client, keys, token buckets, live view."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Self
 from rerank_producer._io.port import TIMEOUT_S
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.auth.keyring import Keyring
-from rerank_producer.gateway.auth.rate import Meter
-from rerank_producer.gateway.http.origins import Visitors
-from rerank_producer.gateway.http.refused import Refused
-from rerank_producer.gateway.models.naming import Naming
-from rerank_producer.gateway.models.served import ServedModels
+from rerank_producer.gateway.auth.token_bucket import TokenBuckets
+from rerank_producer.gateway.http.origins import OriginPolicy
+from rerank_producer.gateway.http.problems import Refused
+from rerank_producer.gateway.models.directory import ModelDirectory
+from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_producer.gateway.overflow import Overflow
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_producer.gateway.watch.latency import Latencies
@@ -39,17 +39,17 @@ class Gateway:
         self.fleet = fleet
         self.settings = settings
         self.keyring = None if settings.keys is None else Keyring.open(settings.keys)
-        self.visitors = Visitors.of(settings)
+        self.origin_policy = OriginPolicy.of(settings)
         self.overflow = Overflow.of(settings)
         self.client = AsyncRerankClient(fleet)
         self.keys = Keys(fleet.namespace)
         self.redis = connect_async(fleet, timeout_s=TIMEOUT_S)
         self.latencies = Latencies(self.keys)
         self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
-        naming = Naming(name_of(fleet.model), settings.stand_in_for)
-        self.models = ServedModels(self.redis, self.keys, fleet, naming)
-        meter = Meter(self.redis, self.keys, fleet)
-        self.answering = Answering(self.client, meter, self.latencies, self.overflow, self.models)
+        resolver = ModelResolver(name_of(fleet.model), settings.stand_in_for)
+        self.models = ModelDirectory(self.redis, self.keys, fleet, resolver)
+        token_buckets = TokenBuckets(self.redis, self.keys, fleet)
+        self.answering = Answering(self.client, token_buckets, self.latencies, self.overflow, self.models)
         self.readiness = Readiness(self.redis, self.keys, fleet)
         self.draining = False
         self._open = 0
@@ -67,7 +67,7 @@ class Gateway:
             self._open -= 1
 
     def drain(self) -> None:
-        """Say no to readiness from now on, and end the live streams, which would not end by themselves."""
+        """Be not ready from now on, and end the live streams, which would not end by themselves."""
         self.draining = True
         self.live.close()
 

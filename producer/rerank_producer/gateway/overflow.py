@@ -1,7 +1,7 @@
-"""An upstream that answers what the fleet would answer too late: any API that speaks Cohere's v2 rerank.
+"""The upstream for calls that the fleet would answer too late: any API that speaks Cohere's v2 rerank.
 
-Where to is fixed when the gateway starts, and nothing that a caller sends can change it. The upstream is not trusted: a
-redirect is not followed, and an answer that is too large, incomplete or makes no sense is none.
+Its URL is fixed when the gateway starts, and no request can change it. The upstream is not trusted: a redirect is not
+followed, and an answer that is too large, incomplete or wrong counts as a failure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from rerank_producer.gateway.apis.ask import Ask
+from rerank_producer.gateway.apis.common.call import RerankCall
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage, encodable
 from rerank_shared.errors import ConfigurationError
 
@@ -30,11 +30,11 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
 class OverflowFailed(Exception):
-    """The upstream gave no answer that can be used. Says why, never with a text, a key or what the upstream wrote."""
+    """The upstream gave no usable answer. The message says why, and quotes no text, no key and no answer."""
 
 
 class OverflowSettings(Protocol):
-    """What is read of the gateway's settings."""
+    """The part of the gateway's settings that Overflow reads."""
 
     @property
     def overflow_url(self) -> str | None: ...
@@ -52,13 +52,13 @@ class _Item(BaseModel):
 
 
 class _Answer(BaseModel):
-    """What is read of an answer; ids, units and warnings of the upstream are its own business."""
+    """The part of an answer that is read; ids, units and warnings of the upstream are ignored."""
 
     results: list[_Item]
 
 
 class Overflow:
-    """One upstream. Texts go there as they are, so it must be one that may read them."""
+    """One upstream. Texts go there as they are, so it must be trusted with them."""
 
     def __init__(
         self, url: str, model: str, key: SecretStr | None = None, *, tls: ssl.SSLContext | None = None
@@ -92,27 +92,27 @@ class Overflow:
             raise ConfigurationError("RERANK_GATEWAY_OVERFLOW_MODEL: needed with an overflow URL, such as rerank-v3.5")
         return cls(settings.overflow_url, settings.overflow_model, settings.overflow_key)
 
-    async def ask(self, ask: Ask, timeout_s: float) -> RerankResponse:
-        """Return the upstream's answer to an ask of texts, within `timeout_s` all in all.
+    async def rerank(self, call: RerankCall, timeout_s: float) -> RerankResponse:
+        """Return the upstream's response to a call of texts, within `timeout_s` all in all.
 
         `max_length` is not passed on: the upstream cuts texts by its own rule. Raises OverflowFailed.
         """
         started = time.monotonic()
-        documents = _documents(ask)
+        documents = _documents(call)
         if timeout_s <= 0:
             raise OverflowFailed("no time is left before the deadline")
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._post(self._body(ask, documents), timeout_s)
+                answer = await self._post(self._body(call, documents), timeout_s)
         except (TimeoutError, httpx.TimeoutException):
             raise OverflowFailed(f"no answer within {timeout_s:.3f} s") from None
         except httpx.HTTPError as error:
-            # Some quote what the upstream sent.
+            # Some errors quote the upstream's answer.
             reason = f": {error}" if isinstance(error, httpx.ConnectError) else ""
             raise OverflowFailed(f"{type(error).__name__}{reason}") from None
         return RerankResponse(
             id=uuid.uuid4().hex,
-            results=_results(answer, documents, ask.top_n),
+            results=_results(answer, documents, call.top_n),
             complete=True,
             model=ModelInfo(name=self._model),
             timings=Timings(total_ms=(time.monotonic() - started) * 1000),
@@ -123,10 +123,10 @@ class Overflow:
         """Close its connections."""
         await self._client.aclose()
 
-    def _body(self, ask: Ask, documents: Sequence[Document]) -> dict[str, Any]:
+    def _body(self, call: RerankCall, documents: Sequence[Document]) -> dict[str, Any]:
         texts = [document.text for document in documents]
-        body = {"model": self._model, "query": encodable(ask.query), "documents": texts}
-        return body if ask.top_n is None else body | {"top_n": min(ask.top_n, len(texts))}
+        body = {"model": self._model, "query": encodable(call.query), "documents": texts}
+        return body if call.top_n is None else body | {"top_n": min(call.top_n, len(texts))}
 
     async def _post(self, body: dict[str, Any], timeout_s: float) -> bytes:
         # Not compressed: a small answer could unpack to a large one.
@@ -147,7 +147,7 @@ class Overflow:
 
 
 def _checked_url(url: str) -> tuple[str, str]:
-    """Return the host of a base URL, and where to post. Raises ConfigurationError, without what may be a password."""
+    """Return the host of a base URL, and the URL to post to. Raises ConfigurationError that quotes no password."""
     name = "RERANK_GATEWAY_OVERFLOW_URL"
     if not _VISIBLE_ASCII.fullmatch(url):
         raise ConfigurationError(f"{name}: visible ASCII characters expected, without spaces")
@@ -167,10 +167,10 @@ def _checked_url(url: str) -> tuple[str, str]:
     return host if port is None else f"{host}:{port}", f"{base}/v2/rerank"
 
 
-def _documents(ask: Ask) -> list[Document]:
+def _documents(call: RerankCall) -> list[Document]:
     try:
         documents = [
-            Document.model_validate({"text": each} if isinstance(each, str) else each) for each in ask.documents
+            Document.model_validate({"text": each} if isinstance(each, str) else each) for each in call.documents
         ]
     except ValidationError:
         raise OverflowFailed("documents that are none") from None
@@ -180,7 +180,7 @@ def _documents(ask: Ask) -> list[Document]:
 
 
 def _results(answer: bytes, documents: Sequence[Document], top_n: int | None) -> list[Result]:
-    """Return the results in an answer, best first. Raises OverflowFailed unless they are just those asked for."""
+    """Return the results in an answer, best first. Raises OverflowFailed unless they are those of the call."""
     try:
         items = _Answer.model_validate_json(answer).results
     except ValidationError as error:

@@ -13,13 +13,13 @@ from functools import partial
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rerank_producer.gateway.app import create_app
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.http.heads import BoundedHttp
+from rerank_producer.gateway.http.bounded_protocol import BoundedHttpProtocol
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings
@@ -37,7 +37,7 @@ def run(fleet: Settings, settings: GatewaySettings) -> int:
 
     Raises ConfigurationError for a port that can't be had, and for keys or an upstream that can't be used.
     """
-    # Here too, so that what can't be used ends this process, and not one child after the other.
+    # Here too, so that a wrong key file or upstream ends this process, and not one child after the other.
     Gateway(fleet, settings)
     with _listener(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
@@ -65,7 +65,7 @@ class _Processes(Multiprocess):
     process would accept any more."""
 
     def terminate_all(self) -> None:
-        """Tell all processes to end."""
+        """End all processes."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
@@ -77,7 +77,7 @@ def _config(fleet: Settings, settings: GatewaySettings) -> uvicorn.Config:
         factory=True,
         workers=settings.processes,
         # Whatever makes a protocol will do, and a partial reaches child processes, as a class made here would not.
-        http=cast("type[asyncio.Protocol]", partial(BoundedHttp, head_timeout_s=settings.head_timeout_s)),
+        http=cast("type[asyncio.Protocol]", partial(BoundedHttpProtocol, head_timeout_s=settings.head_timeout_s)),
         lifespan="on",
         ws="none",
         log_config=None,
@@ -90,7 +90,7 @@ def _config(fleet: Settings, settings: GatewaySettings) -> uvicorn.Config:
     )
 
 
-def _make_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
+def _make_app(fleet: Settings, settings: GatewaySettings) -> Starlette:
     # A child process starts without.
     set_up_logging(fleet)
     return create_app(fleet, settings)
@@ -99,7 +99,7 @@ def _make_app(fleet: Settings, settings: GatewaySettings) -> FastAPI:
 def set_up_logging(fleet: Settings) -> None:
     """Log as workers do."""
     logging.basicConfig(level=fleet.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    # It tells of each start and stop of its own parts, and of each request that is none, which anybody may send.
+    # It logs each start and stop of its own parts, and each malformed request, which any client may send.
     logging.getLogger("uvicorn.error").setLevel(max(logging.ERROR, logging.getLogger().level))
 
 

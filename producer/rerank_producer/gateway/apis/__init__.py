@@ -1,14 +1,14 @@
-"""The rerank APIs that the gateway speaks, one a file. Each turns a body into asks, and answers into a body again.
+"""The rerank APIs that the gateway speaks, one a file. An API turns a body into calls, and replies into a body.
 
-Pure: they know neither HTTP nor keys nor deadlines. `request`, `response` and `error` of an API are the pydantic models
-of its bodies, for OpenAPI; answers are written as plain dicts, which tests hold to those models.
+Pure: an API knows neither HTTP nor keys nor deadlines. Its `request`, `response` and `error` are the pydantic models of
+its bodies, for OpenAPI; answers are written as plain dicts, which tests hold to those models.
 """
 
 from __future__ import annotations
 
 from rerank_producer.gateway.apis.cohere import COHERE_V1, COHERE_V2
+from rerank_producer.gateway.apis.cohere_or_voyage import COHERE_OR_VOYAGE
 from rerank_producer.gateway.apis.dashscope import DASHSCOPE
-from rerank_producer.gateway.apis.either import EITHER
 from rerank_producer.gateway.apis.fleet import FLEET
 from rerank_producer.gateway.apis.jina import JINA
 from rerank_producer.gateway.apis.nvidia import NVIDIA
@@ -19,10 +19,10 @@ from rerank_producer.gateway.apis.voyage import VOYAGE
 from rerank_producer.gateway.apis.weaviate import WEAVIATE
 
 __all__ = [
+    "COHERE_OR_VOYAGE",
     "COHERE_V1",
     "COHERE_V2",
     "DASHSCOPE",
-    "EITHER",
     "FLEET",
     "JINA",
     "NVIDIA",

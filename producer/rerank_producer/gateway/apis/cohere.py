@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
 from rerank_producer.gateway.apis.cohere_bodies import (
     CohereRequest,
     CohereV1Request,
@@ -22,10 +21,11 @@ from rerank_producer.gateway.apis.cohere_bodies import (
     CohereV2Response,
     hosted_by_cohere,
 )
-from rerank_producer.gateway.apis.documents import Document, text_of
-from rerank_producer.gateway.apis.ranked import cached_tokens, raw, relevance, rows, total_tokens
-from rerank_producer.gateway.apis.told import ToldError, told
-from rerank_producer.gateway.apis.validation import pair_length, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.documents import Document, text_of
+from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
+from rerank_producer.gateway.apis.common.ranking import cached_tokens, raw, relevance, rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import pair_length, read
 from rerank_shared.errors import InvalidRequest
 
 _DOCUMENTS_PER_UNIT = 100
@@ -35,34 +35,34 @@ _SHOWN_PLACES = 5
 
 @dataclass(frozen=True, slots=True)
 class CohereParsed:
-    """A body of v2, and what v1 has in common with it; `returned` are the documents that its answer repeats, if any."""
+    """A body of v2, or the part of one of v1 that is the same. The answer repeats the documents of `returned`."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     top_n: int | None
     version: str
     activated: bool
     warnings: tuple[str, ...] = ()
     returned: Sequence[Document | None] | None = None
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
-        ranked = rows(answer.response.results, self.top_n, relevance if self.activated else raw)
+        (reply,) = replies
+        ranked = rows(reply.response.results, self.top_n, relevance if self.activated else raw)
         results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in ranked]
         if self.returned is not None:
             for result in results:
                 document = self.returned[result["index"]]
                 result["document"] = document if isinstance(document, dict) else {"text": document or ""}
-        return {"id": request_id, "results": results, "meta": self._meta(answer)}
+        return {"id": request_id, "results": results, "meta": self._meta(reply)}
 
-    def _meta(self, answer: Answer) -> dict[str, Any]:
+    def _meta(self, reply: RerankReply) -> dict[str, Any]:
         meta: dict[str, Any] = {
             "api_version": {"version": self.version},
-            "billed_units": {"search_units": math.ceil(len(answer.ask.documents) / _DOCUMENTS_PER_UNIT)},
-            "tokens": {"input_tokens": total_tokens(answer.response), "output_tokens": 0},
-            "cached_tokens": cached_tokens(answer.response),
+            "billed_units": {"search_units": math.ceil(len(reply.call.documents) / _DOCUMENTS_PER_UNIT)},
+            "tokens": {"input_tokens": total_tokens(reply.response), "output_tokens": 0},
+            "cached_tokens": cached_tokens(reply.response),
         }
-        if warnings := [*self.warnings, *answer.warnings]:
+        if warnings := [*self.warnings, *reply.warnings]:
             meta["warnings"] = warnings
         return meta
 
@@ -71,13 +71,13 @@ class CohereParsed:
 class CohereV1Parsed(CohereParsed):
     """A body of v1."""
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
-        content = CohereParsed.render(self, request_id, answers)
-        tokens = total_tokens(answer.response)
+        (reply,) = replies
+        content = CohereParsed.render(self, request_id, replies)
+        tokens = total_tokens(reply.response)
         usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-        return content | {"object": "rerank", "model": answer.response.model.name, "usage": usage}
+        return content | {"object": "rerank", "model": reply.response.model.name, "usage": usage}
 
 
 class CohereV2:
@@ -94,11 +94,11 @@ class CohereV2:
         spans = request.relevant_spans is not None and request.relevant_spans.get("mode") != "disabled"
         wanted = request.return_documents
         if wanted is None:
-            # vLLM has this path too and repeats them always; who names a model of their own came from there.
+            # vLLM has this path too and always repeats them; a name that is not one of Cohere's comes from its users.
             wanted = bool(request.model) and not hosted_by_cohere(request.model)
-        ask, warnings = read_ask(request)
+        call, warnings = read_call(request)
         return CohereParsed(
-            (ask,),
+            (call,),
             request.best,
             "2",
             request.activated,
@@ -117,22 +117,22 @@ class CohereV1:
     name: str = "cohere-v1"
     request: type[BaseModel] = CohereV1Request
     response: type[BaseModel] = CohereV1Response
-    error: type[BaseModel] = ToldError
+    error: type[BaseModel] = GenericError
 
     def parse(self, body: Any) -> CohereV1Parsed:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(CohereV1Request, body)
-        ask, warnings = read_ask(request)
+        call, warnings = read_call(request)
         returned = request.documents if request.return_documents else None
-        return CohereV1Parsed((ask,), request.best, "1", request.activated, warnings=warnings, returned=returned)
+        return CohereV1Parsed((call,), request.best, "1", request.activated, warnings=warnings, returned=returned)
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""
-        return problem.status, told(problem)
+        return problem.status, generic_error(problem)
 
 
-def read_ask(request: CohereRequest) -> tuple[Ask, tuple[str, ...]]:
-    """Return what a body asks, and what to tell of it. Raises InvalidRequest that names the document."""
+def read_call(request: CohereRequest) -> tuple[RerankCall, tuple[str, ...]]:
+    """Return the call of a body, and its warnings. Raises InvalidRequest that names the document."""
     if not request.documents:
         raise InvalidRequest("documents: list of documents must not be empty")
     found = [
@@ -140,9 +140,9 @@ def read_ask(request: CohereRequest) -> tuple[Ask, tuple[str, ...]]:
         for index, document in enumerate(request.documents)
     ]
     length = pair_length(request.max_tokens_per_doc, request.truncate_prompt_tokens)
-    ask = Ask(request.query, [text or "" for text in found], model=request.model, max_length=length)
+    call = RerankCall(request.query, [text or "" for text in found], model=request.model, max_length=length)
     nulls = [f"documents.{index}" for index, text in enumerate(found) if text is None]
-    return ask, (_of_nulls(nulls),) if nulls else ()
+    return call, (_of_nulls(nulls),) if nulls else ()
 
 
 def _of_nulls(places: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
 
-from rerank_producer.gateway.apis.validation import Body, Documents, TopN
+from rerank_producer.gateway.apis.common.validation import Body, Documents, TopN
 from rerank_shared.contract.schemas import Text
 
 _QUESTION = "What is the capital of the United States?"
@@ -19,7 +19,7 @@ _CITIES: list[JsonValue] = [
 _EXAMPLE: JsonDict = {"model": "rerank-v3.5", "query": _QUESTION, "documents": _CITIES, "top_n": 1}
 
 
-#: Of models that Cohere hosts, whoever passes the name on: rerank-v3.5, cohere/rerank-english-v3.0.
+#: Names of models that Cohere hosts, with a router's prefix or without: rerank-v3.5, cohere/rerank-english-v3.0.
 _HOSTED = re.compile(r"(?:.*/)?rerank-(?:v\d|english|multilingual)")
 
 

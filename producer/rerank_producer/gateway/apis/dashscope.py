@@ -1,4 +1,4 @@
-"""The rerank of Alibaba's DashScope: what is asked lies in `input`, how in `parameters`, the answer in `output`."""
+"""The rerank of Alibaba's DashScope. `input` has query and documents, `parameters` options, `output` the answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.documents import required_text
-from rerank_producer.gateway.apis.ranked import rows, total_tokens
-from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.documents import required_text
+from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import Body, TextsOrObjects, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -109,20 +109,20 @@ class DashScopeError(BaseModel):
 class DashScopeParsed:
     """A body of DashScope's."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     top_n: int | None
     return_documents: bool
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
+        (reply,) = replies
         results: list[dict[str, Any]] = [
-            {"index": index, "relevance_score": score} for index, score in rows(answer.response.results, self.top_n)
+            {"index": index, "relevance_score": score} for index, score in rows(reply.response.results, self.top_n)
         ]
         if self.return_documents:
             for result in results:
-                result["document"] = {"text": answer.ask.documents[result["index"]]}
-        usage = {"total_tokens": total_tokens(answer.response)}
+                result["document"] = {"text": reply.call.documents[result["index"]]}
+        usage = {"total_tokens": total_tokens(reply.response)}
         return {"output": {"results": results}, "usage": usage, "request_id": request_id}
 
 
@@ -146,8 +146,8 @@ class DashScope:
         if not asked.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
         texts = [required_text(document, f"documents.{index}") for index, document in enumerate(asked.documents)]
-        ask = Ask(asked.query, texts, model=head.model)
-        return DashScopeParsed((ask,), parameters.top_n, bool(parameters.return_documents))
+        call = RerankCall(asked.query, texts, model=head.model)
+        return DashScopeParsed((call,), parameters.top_n, bool(parameters.return_documents))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""

@@ -20,13 +20,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rerank_producer.gateway.apis import COHERE_V1, DASHSCOPE, EITHER, JINA, NVIDIA, TEI, VOYAGE, WEAVIATE
-from rerank_producer.gateway.apis.ask import Api
+from rerank_producer.gateway.apis import COHERE_OR_VOYAGE, COHERE_V1, DASHSCOPE, JINA, NVIDIA, TEI, VOYAGE, WEAVIATE
 from rerank_producer.gateway.apis.cohere_bodies import hosted_by_cohere
+from rerank_producer.gateway.apis.common.call import Api
 from rerank_shared.errors import InvalidRequest
 
 HEADER = "x-rerank-api"
-#: What the header may say.
+#: The API by value of the header.
 NAMED: dict[str, Api] = {
     "cohere": COHERE_V1,
     "jina": JINA,
@@ -36,8 +36,8 @@ NAMED: dict[str, Api] = {
     "dashscope": DASHSCOPE,
     "weaviate": WEAVIATE,
 }
-#: What a body may turn out to be.
-SHARED: tuple[Api, ...] = (COHERE_V1, JINA, VOYAGE, EITHER, TEI, NVIDIA, DASHSCOPE, WEAVIATE)
+#: Every API that a shared path may serve.
+SHARED: tuple[Api, ...] = (COHERE_V1, JINA, VOYAGE, COHERE_OR_VOYAGE, TEI, NVIDIA, DASHSCOPE, WEAVIATE)
 _INSTEAD_OF_DOCUMENTS: dict[str, Api] = {"passages": NVIDIA, "input": DASHSCOPE, "texts": TEI}
 _JINA_MODEL = "jina-"
 _VOYAGE_MODEL = re.compile(r"voyage-|rerank-(lite-)?\d")
@@ -85,7 +85,7 @@ def _by_fields(body: dict[str, Any]) -> Api:
         return VOYAGE
     if not _JINA_FIELDS.isdisjoint(body) or _has_image(body.get("documents")):
         return JINA
-    return EITHER if _may_be_voyages(body, model) else COHERE_V1
+    return COHERE_OR_VOYAGE if _may_be_voyages(body, model) else COHERE_V1
 
 
 def _may_be_voyages(body: dict[str, Any], model: str) -> bool:

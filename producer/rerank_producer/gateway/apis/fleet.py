@@ -1,8 +1,8 @@
-"""The fleet's own API: RerankRequest in, RerankResponse out as they are, every score, logit, stage and worker told.
+"""The fleet's own API: a RerankRequest comes in, and the whole RerankResponse goes out.
 
-The one API that refuses fields it does not know, though not in documents. Jobs use its request and its errors too. A
-body of millions of mistakes must not become millions of errors, so it is looked through up to its first before
-RerankRequest lists all.
+It alone refuses unknown fields, though not those of documents. Jobs use its request and its errors too. A body of
+millions of mistakes must not become millions of errors, so a first pass stops at the first one, before RerankRequest
+lists all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_shared.contract.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
 from rerank_shared.errors import InvalidRequest
 
@@ -21,7 +21,7 @@ _DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expe
 
 
 class _Document(Document):
-    """A document that is wrong at its first wrong token."""
+    """A document whose validation stops at the first wrong token."""
 
     token_ids: Annotated[tuple[TokenId, ...], Field(fail_fast=True)] | None = None
 
@@ -48,16 +48,16 @@ class FleetError(BaseModel):
 class FleetParsed:
     """A body of the fleet's own API."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body; its `id` is that of the job."""
-        (answer,) = answers
-        return answer.response.model_dump()
+        (reply,) = replies
+        return reply.response.model_dump()
 
 
 class Fleet:
-    """`POST /fleet/rerank`."""
+    """`POST /v1/fleet/rerank`."""
 
     name: str = "fleet"
     request: type[BaseModel] = RerankRequest
@@ -72,7 +72,7 @@ class Fleet:
         options = dict(body)
         documents = options.pop("documents", None)
         request = parse_request(options.pop("query", None), documents, **options)
-        ask = Ask(
+        call = RerankCall(
             request.query,
             documents,
             request.top_n,
@@ -84,7 +84,7 @@ class Fleet:
             tokenizer_digest=request.tokenizer_digest,
             cache_scope=request.cache_scope,
         )
-        return FleetParsed((ask,))
+        return FleetParsed((call,))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""
@@ -95,7 +95,7 @@ class Fleet:
 
 
 def _refuse_floods(body: dict[str, Any]) -> None:
-    """Raise InvalidRequest for more fields than there are, and for the first wrong document."""
+    """Raise InvalidRequest for a body of more fields than the API has, and for the first wrong document."""
     if len(body) > len(RerankRequest.model_fields):
         raise InvalidRequest(f"request: {len(body)} fields, of which some are unknown here")
     documents = body.get("documents")
@@ -104,7 +104,7 @@ def _refuse_floods(body: dict[str, Any]) -> None:
     try:
         _DOCUMENTS.validate_python(documents)
     except ValidationError as error:
-        # The last branch of the union is that of objects, which knows more of what is wrong in one.
+        # The union's last branch is that of objects; its error names the field of the document.
         mistake = error.errors(include_url=False, include_context=False, include_input=False)[-1]
         index, _, *within = mistake["loc"]
         message = _DOCUMENT_EXPECTED if mistake["type"] == "model_type" else mistake["msg"]

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.documents import query_of, required_text
-from rerank_producer.gateway.apis.ranked import rows, total_tokens
-from rerank_producer.gateway.apis.told import ToldError, told
-from rerank_producer.gateway.apis.validation import Body, TextsOrObjects, TopN, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.documents import query_of, required_text
+from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
+from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import Body, TextsOrObjects, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -87,22 +87,22 @@ class JinaResponse(BaseModel):
 class JinaParsed:
     """A body of Jina's."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     top_n: int | None
     return_documents: bool
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
+        (reply,) = replies
         results: list[dict[str, Any]] = [
-            {"index": index, "relevance_score": score} for index, score in rows(answer.response.results, self.top_n)
+            {"index": index, "relevance_score": score} for index, score in rows(reply.response.results, self.top_n)
         ]
         if self.return_documents:
             for result in results:
-                result["document"] = {"text": answer.ask.documents[result["index"]]}
-        tokens = total_tokens(answer.response)
+                result["document"] = {"text": reply.call.documents[result["index"]]}
+        tokens = total_tokens(reply.response)
         return {
-            "model": answer.response.model.name,
+            "model": reply.response.model.name,
             "object": "list",
             "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
             "results": results,
@@ -115,20 +115,20 @@ class Jina:
     name: str = "jina"
     request: type[BaseModel] = JinaRequest
     response: type[BaseModel] = JinaResponse
-    error: type[BaseModel] = ToldError
+    error: type[BaseModel] = GenericError
 
     def parse(self, body: Any) -> JinaParsed:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(JinaRequest, body)
         texts = [required_text(document, f"documents.{index}") for index, document in enumerate(request.documents)]
-        ask = Ask(query_of(request.query), texts, model=request.model)
+        call = RerankCall(query_of(request.query), texts, model=request.model)
         best = request.top_k if request.top_n is None else request.top_n
-        return JinaParsed((ask,), best, bool(request.return_documents))
+        return JinaParsed((call,), best, bool(request.return_documents))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error; a field that is wrong is 422 there."""
         status = 422 if (problem.status, problem.code) == (400, InvalidRequest.code) else problem.status
-        return status, told(problem)
+        return status, generic_error(problem)
 
 
 JINA = Jina()

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.documents import query_of, required_text
-from rerank_producer.gateway.apis.ranked import raw, rows, total_tokens
-from rerank_producer.gateway.apis.told import ToldError, told
-from rerank_producer.gateway.apis.validation import Body, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.documents import query_of, required_text
+from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
+from rerank_producer.gateway.apis.common.ranking import raw, rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import Body, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -74,14 +74,14 @@ class NvidiaResponse(BaseModel):
 class NvidiaParsed:
     """A body of `POST /v1/ranking`."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
-        tokens = total_tokens(answer.response)
+        (reply,) = replies
+        tokens = total_tokens(reply.response)
         return {
-            "rankings": [{"index": index, "logit": logit} for index, logit in rows(answer.response.results, score=raw)],
+            "rankings": [{"index": index, "logit": logit} for index, logit in rows(reply.response.results, score=raw)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
@@ -92,7 +92,7 @@ class Nvidia:
     name: str = "nvidia"
     request: type[BaseModel] = NvidiaRequest
     response: type[BaseModel] = NvidiaResponse
-    error: type[BaseModel] = ToldError
+    error: type[BaseModel] = GenericError
 
     def parse(self, body: Any) -> NvidiaParsed:
         """Read a body. Raises InvalidRequest that names the field."""
@@ -100,11 +100,11 @@ class Nvidia:
         if not request.passages:
             raise InvalidRequest("passages: the list is empty; at least one passage expected")
         passages = [required_text(passage, f"passages.{index}") for index, passage in enumerate(request.passages)]
-        return NvidiaParsed((Ask(query_of(request.query), passages, model=request.model),))
+        return NvidiaParsed((RerankCall(query_of(request.query), passages, model=request.model),))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""
-        return problem.status, told(problem)
+        return problem.status, generic_error(problem)
 
 
 NVIDIA = Nvidia()

@@ -1,6 +1,6 @@
 """vLLM's score: pairs of texts, one with many or many with as many, answered in the order they came.
 
-Pairs of one query are asked together, wherever they stand in the lists.
+Pairs of one query form one call, wherever they stand in the lists.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.ranked import raw, relevance, rows, total_tokens
-from rerank_producer.gateway.apis.told import ErrorInfo, error_info
-from rerank_producer.gateway.apis.validation import Body, Texts, pair_length, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.generic_error import ErrorInfo, error_info
+from rerank_producer.gateway.apis.common.ranking import raw, relevance, rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import Body, Texts, pair_length, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -91,25 +91,25 @@ class ScoreError(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ScoreParsed:
-    """Pairs by query; `places` has, for each ask, where its documents stand among the pairs."""
+    """Pairs by query; `places` has the positions of each call's documents among the pairs."""
 
-    asks: tuple[Ask, ...]
+    calls: tuple[RerankCall, ...]
     places: tuple[tuple[int, ...], ...]
     activated: bool
     clock: Callable[[], float]
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
         scores = [0.0] * sum(map(len, self.places))
-        for places, answer in zip(self.places, answers, strict=True):
-            for index, score in rows(answer.response.results, score=relevance if self.activated else raw):
+        for places, reply in zip(self.places, replies, strict=True):
+            for index, score in rows(reply.response.results, score=relevance if self.activated else raw):
                 scores[places[index]] = score
-        tokens = sum(total_tokens(answer.response) for answer in answers)
+        tokens = sum(total_tokens(reply.response) for reply in replies)
         return {
             "id": request_id,
             "object": "list",
             "created": int(self.clock()),
-            "model": answers[0].response.model.name,
+            "model": replies[0].response.model.name,
             "data": [{"index": place, "object": "score", "score": score} for place, score in enumerate(scores)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         }
@@ -134,12 +134,12 @@ class Score:
         for place in range(len(second)):
             by_query.setdefault(first[place % len(first)], []).append(place)
         max_length = pair_length(request.truncate_prompt_tokens)
-        asks = tuple(
-            Ask(query, [second[place] for place in places], model=request.model, max_length=max_length)
+        calls = tuple(
+            RerankCall(query, [second[place] for place in places], model=request.model, max_length=max_length)
             for query, places in by_query.items()
         )
         activated = request.use_activation is not False and request.activation is not False
-        return ScoreParsed(asks, tuple(map(tuple, by_query.values())), activated, self.clock)
+        return ScoreParsed(calls, tuple(map(tuple, by_query.values())), activated, self.clock)
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""

@@ -1,6 +1,6 @@
-"""Sentence similarity as Hugging Face's inference clients ask for it: one sentence with many, scores in their order.
+"""Sentence similarity, for Hugging Face's inference clients: one sentence with many, scores in their order.
 
-Those clients have no call for a reranker; this one has the same input. Scores are sigmoids of the cross-encoder's
+Those clients have no call for a reranker; this call has the same input. Scores are sigmoids of the cross-encoder's
 logits. Errors are those of Text Embeddings Inference, which has the path too.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.ranked import probability, rows
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.ranking import probability, rows
+from rerank_producer.gateway.apis.common.validation import Body, Texts, read
 from rerank_producer.gateway.apis.tei import EMPTY_STATUS, TEI, TeiError
-from rerank_producer.gateway.apis.validation import Body, Texts, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -55,12 +55,12 @@ class SimilarityResponse(RootModel[list[float]]):
 class SimilarityParsed:
     """A body of `POST /similarity`."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> list[float]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> list[float]:
         """Return the answer's body."""
-        (answer,) = answers
-        return [score for _, score in sorted(rows(answer.response.results, score=probability))]
+        (reply,) = replies
+        return [score for _, score in sorted(rows(reply.response.results, score=probability))]
 
 
 class Similarity:
@@ -79,7 +79,7 @@ class Similarity:
         inputs = read(SimilarityInputs, given)
         if not inputs.sentences:
             raise InvalidRequest(_EMPTY)
-        return SimilarityParsed((Ask(inputs.source_sentence, inputs.sentences),))
+        return SimilarityParsed((RerankCall(inputs.source_sentence, inputs.sentences),))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""

@@ -1,6 +1,6 @@
 """The rerank of Text Embeddings Inference: a bare list, best first, and scores that are sigmoids unless raw.
 
-Its server has one model and reads no name of one, so none is read here: clients send what the server does not know.
+A model's name is ignored, as its server ignores it: clients send names that the server does not know.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.ranked import probability, raw, rows
-from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.ranking import probability, raw, rows
+from rerank_producer.gateway.apis.common.validation import Body, Texts, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest, JobPoisoned, Overloaded, QueueUnavailable, ScoringFailed, UnknownModel
 
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
 _EMPTY = "`texts` cannot be empty"
 EMPTY_STATUS = 400
-#: Its own status and type for what its clients know; the rest keeps its status.
+#: Status and type of the errors that its clients know; other errors keep their status.
 _AS_THERE: dict[str, tuple[int, ErrorType]] = {
     InvalidRequest.code: (422, "Validation"),
-    # Nobody named a model, so it's the fleet's own that is not there.
+    # A request names no model, so the fleet's own is missing.
     UnknownModel.code: (503, "Unhealthy"),
     ScoringFailed.code: (424, "Backend"),
     JobPoisoned.code: (424, "Backend"),
@@ -88,18 +88,18 @@ class TeiError(BaseModel):
 class TeiParsed:
     """A body of `POST /rerank` with `texts`."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     top_n: int | None
     raw_scores: bool
     return_text: bool
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> list[dict[str, Any]]:
         """Return the answer's body."""
-        (answer,) = answers
-        ranked = rows(answer.response.results, self.top_n, raw if self.raw_scores else probability)
+        (reply,) = replies
+        ranked = rows(reply.response.results, self.top_n, raw if self.raw_scores else probability)
         if not self.return_text:
             return [{"index": index, "score": score} for index, score in ranked]
-        return [{"index": index, "text": answer.ask.documents[index], "score": score} for index, score in ranked]
+        return [{"index": index, "text": reply.call.documents[index], "score": score} for index, score in ranked]
 
 
 class Tei:
@@ -115,8 +115,8 @@ class Tei:
         request = read(TeiRequest, body)
         if not request.texts:
             raise InvalidRequest(_EMPTY)
-        ask = Ask(request.query, request.texts)
-        return TeiParsed((ask,), request.top_n, bool(request.raw_scores), bool(request.return_text))
+        call = RerankCall(request.query, request.texts)
+        return TeiParsed((call,), request.top_n, bool(request.raw_scores), bool(request.return_text))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""

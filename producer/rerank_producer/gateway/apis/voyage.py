@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.ranked import rows, total_tokens
-from rerank_producer.gateway.apis.validation import Body, Texts, TopN, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
+from rerank_producer.gateway.apis.common.validation import Body, Texts, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -78,24 +78,24 @@ class VoyageError(BaseModel):
 class VoyageParsed:
     """A body of Voyage's."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     top_k: int | None
     return_documents: bool
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
+        (reply,) = replies
         data: list[dict[str, Any]] = [
-            {"relevance_score": score, "index": index} for index, score in rows(answer.response.results, self.top_k)
+            {"relevance_score": score, "index": index} for index, score in rows(reply.response.results, self.top_k)
         ]
         if self.return_documents:
             for result in data:
-                result["document"] = answer.ask.documents[result["index"]]
+                result["document"] = reply.call.documents[result["index"]]
         return {
             "object": "list",
             "data": data,
-            "model": answer.response.model.name,
-            "usage": {"total_tokens": total_tokens(answer.response)},
+            "model": reply.response.model.name,
+            "usage": {"total_tokens": total_tokens(reply.response)},
         }
 
 
@@ -112,8 +112,8 @@ class Voyage:
         request = read(VoyageRequest, body)
         if not request.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
-        ask = Ask(request.query, request.documents, model=request.model)
-        return VoyageParsed((ask,), request.top_k, bool(request.return_documents))
+        call = RerankCall(request.query, request.documents, model=request.model)
+        return VoyageParsed((call,), request.top_k, bool(request.return_documents))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""

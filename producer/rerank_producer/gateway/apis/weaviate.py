@@ -1,6 +1,6 @@
-"""The rerank of Weaviate's transformers container, which its module `reranker-transformers` asks.
+"""The rerank of Weaviate's transformers container, for its module `reranker-transformers`.
 
-One score a document, in the order they were sent: Weaviate puts them to its objects by their place.
+The answer has one score a document, in the order of the request: Weaviate joins them to its objects by position.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_producer.gateway.apis.ask import Answer, Ask, Problem
-from rerank_producer.gateway.apis.ranked import rows
-from rerank_producer.gateway.apis.validation import Body, Texts, read
+from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.ranking import rows
+from rerank_producer.gateway.apis.common.validation import Body, Texts, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
@@ -65,17 +65,17 @@ class WeaviateError(BaseModel):
 class WeaviateParsed:
     """A body of `POST /rerank` with a `property`."""
 
-    asks: tuple[Ask]
+    calls: tuple[RerankCall]
     property: str | None
 
-    def render(self, request_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
-        (answer,) = answers
+        (reply,) = replies
         scores = [
-            {"document": answer.ask.documents[index], "score": score}
-            for index, score in sorted(rows(answer.response.results))
+            {"document": reply.call.documents[index], "score": score}
+            for index, score in sorted(rows(reply.response.results))
         ]
-        return {"query": answer.ask.query, "property": self.property, "scores": scores}
+        return {"query": reply.call.query, "property": self.property, "scores": scores}
 
 
 class Weaviate:
@@ -91,7 +91,7 @@ class Weaviate:
         request = read(WeaviateRequest, body)
         if not request.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
-        return WeaviateParsed((Ask(request.query, request.documents),), request.property)
+        return WeaviateParsed((RerankCall(request.query, request.documents),), request.property)
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:
         """Return status and body of an error."""

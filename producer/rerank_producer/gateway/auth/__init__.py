@@ -1,1 +1,1 @@
-"""API keys: their file, who has one, on which terms, and what it may spend."""
+"""API keys: their file, the keyring that checks them, the limits of a request, and token buckets."""

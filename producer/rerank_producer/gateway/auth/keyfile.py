@@ -1,6 +1,6 @@
-"""The file of API keys: TOML, one [[key]] an entry. Read here, and changed as text, so that what a person wrote stays.
+"""The file of API keys: TOML, one [[key]] an entry. It is changed as text, so that a person's comments and order stay.
 
-Holds no key, only the SHA-256 of each secret; a secret is 256 random bits, so nothing slower than a hash is needed.
+The file has no key, only the SHA-256 of each secret. A secret is 256 random bits, so a plain hash is enough.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rerank_shared.nearest import did_you_mean
 
 #: A tenant is written into keys of Redis, and so is a name that stands for one.
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
-#: A bucket holds what flows in during this time, where the file does not say.
+#: The burst, in seconds of the rate, where the file names none.
 BURST_S = 10.0
 TOKEN = re.compile(r"rrf_([a-z0-9]{8})_([A-Za-z0-9]{43})")
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -42,10 +42,10 @@ _TOP = """\
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who asks, and what it may. None means no limit of its own.
+    """A key's identity and limits. None means no limit of its own.
 
-    `tokens_per_s` flow into a bucket of `burst_tokens`, from which requests are paid. `cache_scope` says whether its
-    tenant shares cached scores with the fleet, or shares them with nobody.
+    `tokens_per_s` flow into a bucket of `burst_tokens`, and requests take tokens out of it. `cache_scope` says whether
+    its tenant shares cached scores with the fleet or has scores of its own.
     """
 
     key_id: str
@@ -114,12 +114,12 @@ class _File(BaseModel):
 
 
 def digest_of(secret: str) -> bytes:
-    """Return what the file keeps of a secret."""
+    """Return the digest of a secret, as the file has it."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def parse(text: str) -> list[Entry]:
-    """Return the entries of a file; an empty text has none. Raises ConfigurationError that names what is wrong."""
+    """Return the entries of a file; an empty text has none. Raises ConfigurationError that names the mistake."""
     try:
         entries = _checked(tomllib.loads(text))
     except (ValueError, RecursionError) as error:

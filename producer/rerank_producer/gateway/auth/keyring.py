@@ -1,7 +1,7 @@
-"""Who may use the gateway: keys from a file, followed while it changes. Whoever has none of them gets nothing.
+"""The keyring: API keys from a file, which it follows while the file changes.
 
-An unknown id, a wrong secret and a malformed key are told apart neither by the answer nor by the comparisons made. A
-file that can't be read any more leaves the keys as they were: a slip of an editor must not lock everybody out.
+An unknown id, a wrong secret and a malformed key get the same answer after the same comparisons. A file that can't be
+read any more leaves the keys as they were: a slip of an editor must not lock all callers out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Self
 
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.auth.keyfile import TOKEN, ApiKey, Entry, digest_of, parse
-from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.errors import ConfigurationError
 
 __all__ = ["ApiKey", "Keyring"]
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 #: Longer ones are not looked at; a key has 56 characters.
 _MAX_HEADER_CHARS = 256
-#: What the secret of an unknown id is compared with. Nothing hashes to it that anybody could find.
-_NOBODY = bytes(32)
+#: The digest that the secret of an unknown id is compared with; no known text has it.
+_NO_DIGEST = bytes(32)
 _SEND = "send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
 _Version = tuple[int, int, int, int]
 
@@ -47,7 +47,7 @@ class Keyring:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         compare: Callable[[bytes, bytes], bool] = hmac.compare_digest,
     ) -> None:
-        """Raises ConfigurationError if the file can't be read; one without entries lets nobody in."""
+        """Raises ConfigurationError if the file can't be read. A file without entries admits no caller."""
         self._path = path
         self._clock, self._now, self._compare = clock, now, compare
         self._entries: dict[str, Entry] = {}
@@ -66,7 +66,7 @@ class Keyring:
         match = TOKEN.fullmatch(_token(headers))
         key_id, secret = match.groups() if match else ("", "")
         entry = self._entries.get(key_id)
-        same = self._compare(digest_of(secret), _NOBODY if entry is None else entry.digest)
+        same = self._compare(digest_of(secret), _NO_DIGEST if entry is None else entry.digest)
         if entry is None or not same:
             raise _unauthorized("the API key is not valid here: unknown, revoked or mistyped", invalid=True)
         expires_at = entry.key.expires_at
@@ -82,16 +82,16 @@ class Keyring:
         try:
             found = _version(os.stat(self._path))
         except OSError:
-            # The same every time it is missed, so that it is told once.
+            # One value for a missing file, so that it is logged once.
             found = (0, 0, 0, 0)
         if found == self._version:
             return
         try:
             self._load()
-            log.info("API keys read path=%s keys=%d", self._path, len(self._entries))
+            log.info("read API keys path=%s keys=%d", self._path, len(self._entries))
         except ConfigurationError as error:
             self._version = found
-            log.error("API keys not read, those from before still hold: %s", error)
+            log.error("keep the former API keys, the file can't be read: %s", error)
 
     def _load(self) -> None:
         try:
@@ -110,7 +110,7 @@ class Keyring:
             raise ConfigurationError(f"API keys {self._path}: {error.message}") from None
         if status.st_mode & (stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
             mode = stat.filemode(status.st_mode)
-            log.warning("API keys can be read or changed by others path=%s mode=%s, 0600 expected", self._path, mode)
+            log.warning("others can read or change the API keys path=%s mode=%s, 0600 expected", self._path, mode)
         self._entries, self._version = {entry.key.key_id: entry for entry in entries}, _version(status)
 
 

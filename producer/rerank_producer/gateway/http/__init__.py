@@ -1,1 +1,1 @@
-"""HTTP before and behind the APIs: bytes, heads, bodies, origins, problems."""
+"""HTTP around the APIs: the bounded protocol, bodies, headers, origins, paths and problems."""

@@ -1,6 +1,6 @@
 """A request's body off the wire: bounded in bytes and in time while it is read, then decoded as JSON.
 
-Must never hold more than the limit, whatever the headers claim, and never say a word of what a body holds.
+Must never hold more than the limit, whatever the headers claim, and never quote a body.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.ask import Problem
-from rerank_producer.gateway.http.refused import ClientGone, Refused
+from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.gateway.http.problems import ClientGone, Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 #: An empty list is two bytes of JSON and a hundred of memory.
@@ -85,7 +85,7 @@ def decode_json(body: bytes) -> Any:
     try:
         value = _parse(body)
     except ValueError as error:
-        # Says what is wrong and where, and quotes nothing.
+        # The parser's message names the mistake and its place, and quotes nothing.
         raise _malformed(f"the body is no valid JSON in UTF-8: {error}") from None
     if _MAYBE_INFINITE.search(body) and _has_infinite(value):
         raise _malformed("the body holds a number beyond the range of a double; JSON numbers up to 1e308 expected")

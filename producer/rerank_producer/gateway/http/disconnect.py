@@ -1,4 +1,4 @@
-"""Work that ends when its client hangs up, so that nobody's pairs are scored for nobody."""
+"""Cancel a request's work when its client hangs up, so that the fleet scores no pairs for a client that is gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from rerank_producer.gateway.http.refused import ClientGone
+from rerank_producer.gateway.http.problems import ClientGone
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
@@ -40,5 +40,5 @@ async def _end(task: asyncio.Task[Any]) -> None:
         task.cancel()
         await asyncio.wait({task})
     if not task.cancelled():
-        # Retrieved, so that asyncio does not complain of what nobody will read.
+        # Retrieved, else asyncio would log it as never retrieved.
         task.exception()

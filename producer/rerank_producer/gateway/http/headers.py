@@ -1,4 +1,4 @@
-"""Headers of requests and answers: the id, the terms a caller sets, the time of each stage, the fate of the pairs."""
+"""Headers of requests and answers: the request's id, its limits, the time of each stage, the counts of its pairs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 
-from rerank_producer.gateway.apis.ask import Answer, Problem
-from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.apis.common.call import Problem, RerankReply
+from rerank_producer.gateway.http.problems import Refused
 
 REQUEST_ID = "x-request-id"
 DEADLINE = "x-rerank-deadline-ms"
@@ -39,16 +39,16 @@ def deadline_ms(headers: Mapping[str, str]) -> float | None:
 
 
 def takes_partial(headers: Mapping[str, str]) -> bool:
-    """Return whether the caller takes what is scored in time; so it is unless it says no. Raises Refused."""
+    """Return whether the caller takes a partial answer, the default. Raises Refused."""
     given = headers.get(PARTIAL, "true").strip().lower()
     if given not in ("true", "false", "1", "0"):
         raise _wrong(PARTIAL, "true or false expected")
     return given in ("true", "1")
 
 
-def answer_headers(answers: Sequence[Answer], total_ms: float) -> dict[str, str]:
-    """Return what an answer's headers tell: stages (the longest of several asks), and pairs by their fate."""
-    responses = [answer.response for answer in answers]
+def answer_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str, str]:
+    """Return the headers of an answer: time by stage (the longest of several calls), counts of pairs, and limits."""
+    responses = [reply.response for reply in replies]
     results = [result for response in responses for result in response.results]
     stages = {name: max((getattr(each.timings, f"{name}_ms") for each in responses), default=0.0) for name in _STAGES}
     timing = ", ".join(f"{name};dur={spent_ms:.3f}" for name, spent_ms in (*stages.items(), ("total", total_ms)))
@@ -60,21 +60,21 @@ def answer_headers(answers: Sequence[Answer], total_ms: float) -> dict[str, str]
     }
     if responses:
         headers["x-rerank-model"] = printable(responses[0].model.name)
-    if upstream := next((answer.upstream for answer in answers if answer.upstream), None):
+    if upstream := next((reply.upstream for reply in replies if reply.upstream), None):
         headers["x-rerank-overflow"] = printable(upstream)
-    # The last ask knows best what is left.
-    return headers | dict(answers[-1].limits) if answers else headers
+    # The last reply has the newest level of the key's bucket.
+    return headers | dict(replies[-1].rate_headers) if replies else headers
 
 
-def tei_headers(answers: Sequence[Answer], total_ms: float) -> dict[str, str]:
+def tei_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str, str]:
     """Return the same times by the names of Text Embeddings Inference, in whole milliseconds."""
-    timings = [answer.response.timings for answer in answers]
-    texts = [text for answer in answers for each in answer.ask.documents for text in (answer.ask.query, each)]
+    timings = [reply.response.timings for reply in replies]
+    texts = [text for reply in replies for each in reply.call.documents for text in (reply.call.query, each)]
     return {
         "x-compute-type": "cpu",
         "x-compute-time": f"{total_ms:.0f}",
         "x-compute-characters": str(sum(map(len, texts))),
-        "x-compute-tokens": str(sum(answer.response.usage.tokens for answer in answers)),
+        "x-compute-tokens": str(sum(reply.response.usage.tokens for reply in replies)),
         "x-total-time": f"{total_ms:.0f}",
         "x-tokenization-time": f"{max((each.tokenize_ms for each in timings), default=0.0):.0f}",
         "x-queue-time": f"{max((each.queue_ms + each.batch_ms for each in timings), default=0.0):.0f}",
@@ -91,7 +91,7 @@ def problem_headers(problem: Problem) -> dict[str, str]:
 
 
 def printable(text: str) -> str:
-    """Return text as a header can carry it: what is no visible ASCII becomes a question mark."""
+    """Return text as a header can carry it: a question mark replaces all but visible ASCII."""
     return _UNSAFE.sub("?", text)[:256]
 
 

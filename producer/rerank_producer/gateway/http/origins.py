@@ -1,7 +1,7 @@
-"""Pages of other sites, whose visitors' browsers reach a gateway that they themselves can't.
+"""The origin policy: a gateway without keys refuses pages of other sites, whose visitors' browsers can reach it.
 
-CORS keeps them from reading answers, not from asking: a form or a plain-text request needs no permission. A key would
-keep them out; where there are none, the browser's own words do, which no script can change:
+CORS keeps such a page from reading answers, not from sending requests: a form or a plain-text request needs no
+permission. A key would keep it out. Without keys two headers do, which a browser sets and no script can change:
 
 - `Sec-Fetch-Site` says whose page asks. Browsers leave it out on the way to a plain http name, and there `Origin` is
   held against `Host`.
@@ -20,21 +20,24 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.http.headers import printable
-from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.settings import GatewaySettings
 
 _OWN_PAGE = ("same-origin", "none")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Names that only the network itself hands out. Who can forge them reaches a port that is open to the network anyway.
+#: Names that only the network itself hands out. An attacker who can forge them reaches the open port anyway.
 _LOCAL_ENDINGS = (".local", ".internal", ".home.arpa")
 
 
 @dataclass(frozen=True, slots=True)
-class Visitors:
-    """Whom a gateway without keys answers: `hosts` are patterns of names in lower case, `origins` as browsers send
-    them; `networked` says that it listens on more than loopback."""
+class OriginPolicy:
+    """The origins and host names that a gateway without keys answers.
+
+    `origins` are as browsers send them, `hosts` are patterns of names in lower case. `networked` says that the gateway
+    listens on more than loopback.
+    """
 
     origins: frozenset[str]
     hosts: tuple[str, ...]
@@ -42,14 +45,14 @@ class Visitors:
 
     @classmethod
     def of(cls, settings: GatewaySettings) -> Self:
-        """Return those of a gateway, with the names of this machine."""
+        """Return the policy of a gateway, with the names of this machine."""
         machine = socket.gethostname().lower()
         names = (*settings.hosts, settings.host.lower(), machine, f"{machine.partition('.')[0]}.local")
         networked = not (settings.host == "localhost" or _is_loopback(settings.host))
         return cls(frozenset(settings.cors_origins), names, networked)
 
     def check(self, headers: Headers) -> None:
-        """Raise Refused (403) for what a browser asks for a page of another origin, or by a name that is not known."""
+        """Raise Refused (403) for a request of another origin's page, or by an unknown host name."""
         if "*" in self.origins:
             return
         hosts = headers.getlist("host")
@@ -96,7 +99,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _same(origin: str, hosts: list[str]) -> bool:
-    """Whether an `Origin` is what `Host` says; its scheme may differ, since a proxy may end TLS."""
+    """Whether `Origin` equals `Host`; its scheme may differ, since a proxy may end TLS."""
     try:
         parts = urlsplit(origin)
     except ValueError:

@@ -1,13 +1,12 @@
-"""From an exception to the `Problem` that a caller is told: its status, its code, and whether to try again. Pure.
+"""Errors of a request: the gateway's own exceptions, and from any exception to the `Problem` that a caller reads. Pure.
 
-What is the operator's to know (addresses, settings, what other releases wrote, what broke) is never told; the caller
-gets a request id, and the log has the rest.
+A caller never reads what only the operator should know: addresses, settings, records of other releases, what broke. The
+caller gets a request id, and the log has the rest.
 """
 
 from __future__ import annotations
 
-from rerank_producer.gateway.apis.ask import Problem
-from rerank_producer.gateway.http.refused import ClientGone, Refused
+from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
@@ -24,8 +23,8 @@ from rerank_shared.errors import (
 )
 from rerank_shared.redis.outage import LASTING
 
-#: Told with the error's own message, which was written for callers.
-_TOLD: dict[type[RerankError], int] = {
+#: Status by error. The caller reads the error's own message, which was written for callers.
+_STATUS: dict[type[RerankError], int] = {
     InvalidRequest: 400,
     UnknownModel: 404,
     Overloaded: 429,
@@ -35,34 +34,46 @@ _TOLD: dict[type[RerankError], int] = {
     ScoringFailed: 500,
     JobPoisoned: 500,
 }
-#: Told in these words: what Redis said is the operator's affair, but whether it passes is the caller's.
-_QUEUE: dict[str, str] = {
+#: Message by reason of an outage. It says whether the outage passes, and never what Redis said.
+_OUTAGES: dict[str, str] = {
     "out_of_memory": "the fleet's queue is full at the moment; try again later",
     "loading": "the fleet's queue is starting; try again",
 } | dict.fromkeys(LASTING, "the fleet's queue refuses this gateway; tell whoever runs this fleet, with the request id")
-#: Told in these words.
-_VEILED: dict[type[RerankError], tuple[int, str]] = {
+#: Status and message by error. The error's own message is for the operator.
+_HIDDEN: dict[type[RerankError], tuple[int, str]] = {
     QueueUnavailable: (503, "the fleet's queue can't be reached at the moment; try again"),
     WireError: (502, "a worker's answer could not be read; tell whoever runs this fleet, with the request id"),
 }
 _INTERNAL = "something went wrong here; tell whoever runs this fleet, with the request id"
-#: Retry-After where nothing better is known.
+#: Retry-After where the wait is not known.
 _RETRY_AFTER_S = 1.0
 
 
+class Refused(Exception):
+    """The gateway refuses a request; `problem` is its answer. Never carries a byte of the body, nor a key."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.status} {problem.code}: {problem.message}")
+        self.problem = problem
+
+
+class ClientGone(Exception):
+    """The client hung up before its answer."""
+
+
 def problem_of(error: Exception) -> Problem:
-    """Return what the caller is told of an error. An unknown one is a 500 that gives nothing away."""
+    """Return what the caller reads of an error. An unknown error is a 500 without details."""
     if isinstance(error, Refused):
         return error.problem
     if isinstance(error, ClientGone):
         return Problem(499, "client_gone", "the client hung up before its answer")
     for kind in type(error).__mro__:
-        if kind in _TOLD and isinstance(error, RerankError):
-            return Problem(_TOLD[kind], error.code, error.message, error.retryable, _retry_after_s(error))
-        if kind in _VEILED and isinstance(error, RerankError):
-            status, message = _VEILED[kind]
+        if kind in _STATUS and isinstance(error, RerankError):
+            return Problem(_STATUS[kind], error.code, error.message, error.retryable, _retry_after_s(error))
+        if kind in _HIDDEN and isinstance(error, RerankError):
+            status, message = _HIDDEN[kind]
             if isinstance(error, QueueUnavailable):
-                message = _QUEUE.get(error.reason, message)
+                message = _OUTAGES.get(error.reason, message)
             return Problem(status, error.code, message, error.retryable, _retry_after_s(error))
     return Problem(500, InternalError.code, _INTERNAL)
 

@@ -1,1 +1,1 @@
-"""Which models there are, by which names they are asked for, and how the gateway introduces itself to clients."""
+"""The models that the fleet serves, and the names by which requests may ask for them."""

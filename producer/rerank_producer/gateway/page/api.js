@@ -14,7 +14,7 @@ export async function rerank(request, { partial, signal }) {
   const headers = { "Content-Type": "application/json", ...keyHeaders() };
   if (!partial) headers["X-Rerank-Partial"] = "false";
   const started = performance.now();
-  const response = await reach("fleet/rerank", { method: "POST", headers, body: JSON.stringify(request), signal });
+  const response = await reach("v1/fleet/rerank", { method: "POST", headers, body: JSON.stringify(request), signal });
   if (!response.ok) throw await problemOf(response);
   keyTaken();
   const answer = await read(response);

@@ -66,7 +66,7 @@ async function listen(onState) {
   };
   try {
     heard();
-    const response = await reach("fleet/live", { headers: keyHeaders(), signal: stop.signal });
+    const response = await reach("v1/fleet/live", { headers: keyHeaders(), signal: stop.signal });
     if (!response.ok) throw await problemOf(response);
     keyTaken();
     if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw new Problem(0, "unreadable", "What came is no stream of events.");

@@ -23,7 +23,7 @@ export function snippets(request, { origin, keyed, partial, model }) {
 }
 
 function curl({ request, ...at }) {
-  return post("/fleet/rerank", request, at);
+  return post("/v1/fleet/rerank", request, at);
 }
 
 function jina({ request, ...at }) {
@@ -86,7 +86,7 @@ function python({ request, origin, keyed, partial }) {
     "import httpx",
     "",
     "response = httpx.post(",
-    `    ${JSON.stringify(`${origin}/fleet/rerank`)},`,
+    `    ${JSON.stringify(`${origin}/v1/fleet/rerank`)},`,
     ...(spelled.length ? [`    headers={${spelled.join(", ")}},`] : []),
     `    json=${indented(literal(request, 0))},`,
     `    timeout=${timeout(request)},`,

@@ -1,1 +1,1 @@
-"""Who serves which path."""
+"""The paths: each file declares operations, which the router serves and the OpenAPI document describes."""

@@ -1,26 +1,25 @@
-"""Whether a gateway runs, and whether it can answer, since a warm worker is alive; no while it drains.
+"""Liveness and readiness: /healthz, /readyz, and the names that other servers have for them.
 
-/healthz and /readyz, and the names that the servers have for them that clients and monitors come from. All of them need
-no key and answer HEAD too.
+A gateway is alive while it runs. It is ready while a warm worker is alive and it does not drain. These paths need no
+key, and answer HEAD too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.routes.openapi import Described
+from rerank_producer.gateway.routes.operation import Operation, Success
 
-#: Text Embeddings Inference, Infinity and SageMaker's containers have /ping; Weaviate asks for the other.
+#: Text Embeddings Inference, Infinity and SageMaker's containers have /ping; Weaviate's client asks /.well-known/live.
 _ALIVE = ("/healthz", "/ping", "/.well-known/live")
-#: Text Embeddings Inference, vLLM, Infinity and llama.cpp have /health; Weaviate starts when the other says yes.
+#: Text Embeddings Inference, vLLM, Infinity and llama.cpp have /health; Weaviate starts when /.well-known/ready is 200.
 _READY = ("/readyz", "/health", "/.well-known/ready")
-PATHS = (*_ALIVE, *_READY)
 
 
 class Health(BaseModel):
@@ -28,22 +27,6 @@ class Health(BaseModel):
 
     status: Literal["ok", "ready", "not ready"]
     reason: str | None = Field(None, description="What is missing.")
-
-
-def add_to(app: FastAPI, described: Described) -> None:
-    """Add the paths that balancers and monitors ask."""
-    for path in PATHS:
-        ready = path in _READY
-        for method in ("GET", "HEAD"):
-            app.add_api_route(
-                path,
-                readyz if ready else healthz,
-                methods=[method],
-                summary="Whether it can answer" if ready else "Whether it runs",
-                operation_id=_name(path) if method == "GET" else f"{_name(path)}_head",
-                response_class=Response,
-                responses=described.answers({200: [Health]}, [Health], (503,) if ready else ()),
-            )
 
 
 async def healthz(request: Request) -> Response:
@@ -61,5 +44,22 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "not ready", "reason": reason}, 503, headers={"retry-after": "1"})
 
 
-def _name(path: str) -> str:
-    return path.strip("/").replace(".", "").replace("-", "_").replace("/", "_")
+def _operations() -> Iterator[Operation]:
+    for path in (*_ALIVE, *_READY):
+        ready = path in _READY
+        handler = readyz if ready else healthz
+        yield Operation(
+            path,
+            handler,
+            operation_id=path.strip("/").replace(".", "").replace("-", "_").replace("/", "_"),
+            summary="Whether it can answer" if ready else "Whether it runs",
+            description=handler.__doc__,
+            methods=("GET", "HEAD"),
+            success=Success((Health,)),
+            errors=(Health,),
+            refusals=(503,) if ready else (),
+            public=True,
+        )
+
+
+OPERATIONS = tuple(_operations())

@@ -10,19 +10,19 @@ import math
 import re
 from typing import Any, Literal, Protocol
 
-from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis.ask import Problem
+from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.apis.fleet import FLEET, FleetErrorInfo
-from rerank_producer.gateway.auth.terms import terms_of
+from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.http.disconnect import while_connected
 from rerank_producer.gateway.http.headers import REQUEST_ID
-from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
-from rerank_producer.gateway.routes.openapi import DEADLINE_HEADER, REFUSALS, REQUEST_ID_HEADER, Described
+from rerank_producer.gateway.routes.openapi import DEADLINE_HEADER, REFUSALS, REQUEST_ID_HEADER
+from rerank_producer.gateway.routes.operation import Operation, Parameter, Success
 from rerank_producer.handles import JobState, JobStatus
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import DeadlineExceeded, JobLost, QueueUnavailable, RerankError, WireError
@@ -33,7 +33,7 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Collects(Protocol):
-    """What is asked of the fleet's client."""
+    """The part of the fleet's client that collects jobs."""
 
     async def collect(self, handle: str, *, timeout_ms: float) -> RerankResponse: ...
     async def status(self, handle: str) -> JobStatus: ...
@@ -57,55 +57,16 @@ class JobView(BaseModel):
     error: FleetErrorInfo | None = Field(None, description="Where it failed or is late.")
 
 
-def add_to(app: FastAPI, described: Described) -> None:
-    """Add the paths of jobs."""
-    app.add_api_route(
-        "/v1/jobs",
-        served(FLEET, _submit),
-        methods=["POST"],
-        status_code=202,
-        summary="Submit a request, to be collected later",
-        operation_id="submit_job",
-        response_class=Response,
-        responses=described.answers({202: [JobSubmitted]}, [FLEET.error], REFUSALS),
-        openapi_extra=described.takes(FLEET.request, headers=(REQUEST_ID_HEADER, DEADLINE_HEADER)),
-    )
-    job_id = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-    wait = {"name": "wait_ms", "in": "query", "schema": {"type": "number", "minimum": 0, "maximum": WAIT_MAX_MS}}
-    app.add_api_route(
-        "/v1/jobs/{job_id}",
-        served(FLEET, _collect),
-        methods=["GET"],
-        summary="How a job stands, with its answer once there is one",
-        description="With `wait_ms` it waits so long for the answer.",
-        operation_id="collect_job",
-        response_class=Response,
-        responses=described.answers({200: [JobView]}, [FLEET.error], (400, 401, 403, 404, 500, 502, 503)),
-        openapi_extra={"parameters": [job_id, wait]},
-    )
-    app.add_api_route(
-        "/v1/jobs/{job_id}",
-        served(FLEET, _revoke),
-        methods=["DELETE"],
-        status_code=204,
-        summary="Drop a job",
-        operation_id="revoke_job",
-        response_class=Response,
-        responses=described.answers({}, [FLEET.error], (401, 403, 404, 500, 502, 503)),
-        openapi_extra={"parameters": [job_id]},
-    )
-
-
 async def _submit(exchange: Exchange) -> Response:
     with exchange.gateway.open_request():
         key = exchange.key()
         body = await exchange.body(key)
         exchange.gateway.answering.refuse_flood(body)
         parsed = FLEET.parse(body)
-        (ask,) = parsed.asks
-        work = exchange.gateway.answering.submit(ask, terms_of(key, exchange.request.headers, exchange.started))
-        handle, limits = await while_connected(exchange.request.receive, work)
-        headers = {"location": f"{exchange.request.url.path.rstrip('/')}/{handle}", **limits}
+        (call,) = parsed.calls
+        work = exchange.gateway.answering.submit(call, limits_of(key, exchange.request.headers, exchange.started))
+        handle, rate_headers = await while_connected(exchange.request.receive, work)
+        headers = {"location": f"{exchange.request.url.path.rstrip('/')}/{handle}", **rate_headers}
         return exchange.respond({"id": handle.job_id, "status": "waiting"}, status=202, headers=headers)
 
 
@@ -130,7 +91,7 @@ async def outcome(
 ) -> tuple[JobState, RerankResponse | RerankError | None]:
     """Return how a job stands after `wait_ms` at most, with its answer or error once it has one.
 
-    Raises what tells nothing of the job itself: QueueUnavailable, WireError.
+    Raises QueueUnavailable and WireError, which say nothing of the job itself.
     """
     try:
         return "done", await client.collect(job_id, timeout_ms=wait_ms)
@@ -177,3 +138,47 @@ def _wait_ms(request: Request) -> float:
     if not 0 <= value <= WAIT_MAX_MS:
         raise Refused(Problem(400, "invalid_request", f"wait_ms: a number from 0 to {WAIT_MAX_MS:.0f} expected"))
     return value
+
+
+_JOB_ID_IN_PATH: Parameter = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
+_WAIT_MS: Parameter = {
+    "name": "wait_ms",
+    "in": "query",
+    "schema": {"type": "number", "minimum": 0, "maximum": WAIT_MAX_MS},
+}
+OPERATIONS = (
+    Operation(
+        "/v1/jobs",
+        served(FLEET, _submit),
+        operation_id="submit_job",
+        summary="Submit a request, to be collected later",
+        methods=("POST",),
+        parameters=(REQUEST_ID_HEADER, DEADLINE_HEADER),
+        requests=(FLEET.request,),
+        success=Success((JobSubmitted,), status=202),
+        errors=(FLEET.error,),
+        refusals=REFUSALS,
+    ),
+    Operation(
+        "/v1/jobs/{job_id}",
+        served(FLEET, _collect),
+        operation_id="collect_job",
+        summary="How a job stands, with its answer once there is one",
+        description="With `wait_ms` it waits so long for the answer.",
+        parameters=(_JOB_ID_IN_PATH, _WAIT_MS),
+        success=Success((JobView,)),
+        errors=(FLEET.error,),
+        refusals=(400, 401, 403, 404, 500, 502, 503),
+    ),
+    Operation(
+        "/v1/jobs/{job_id}",
+        served(FLEET, _revoke),
+        operation_id="revoke_job",
+        summary="Drop a job",
+        methods=("DELETE",),
+        parameters=(_JOB_ID_IN_PATH,),
+        success=Success(status=204, description="Successful Response", media_type=None),
+        errors=(FLEET.error,),
+        refusals=(401, 403, 404, 500, 502, 503),
+    ),
+)

@@ -1,21 +1,26 @@
-"""The OpenAPI document: each path with its request, answer and errors. Only described here; bodies are read elsewhere.
+"""The OpenAPI document, made of the operations: each path with its request, answer and errors.
 
-FastAPI would parse and validate bodies by its own rules and in one shape of error. Here one path may be one of several
-APIs, so the handlers take the bare request, and the document is put together from the models of each API.
+Bodies are read elsewhere, by the API that each belongs to: one path may serve several. So the schemas come from the
+models of the APIs, and the document says `anyOf` where a path has more than one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from rerank_producer.gateway.routes.operation import Model, Operation, Parameter
+
+PATH = "/openapi.json"
+_VERSION = "3.1.0"
 _REF = "#/components/schemas/{model}"
-Model = type[BaseModel]
 _ERRORS = {
     400: "The request is wrong; the message names the field.",
     401: "No API key, or not one of this gateway's.",
@@ -33,84 +38,93 @@ _ERRORS = {
     503: "The queue can't be reached, it lost the request's texts, or too many requests are open.",
     504: "The deadline came first.",
 }
-#: What a request with a body may be told instead of an answer.
+#: Every status that a request with a body may get instead of an answer.
 REFUSALS = tuple(_ERRORS)
-Header = dict[str, Any]
-REQUEST_ID_HEADER: Header = {
+REQUEST_ID_HEADER: Parameter = {
     "name": "X-Request-ID",
     "in": "header",
     "description": "Comes back with the answer; one is made where there is none.",
     "schema": {"type": "string"},
 }
-DEADLINE_HEADER: Header = {
+DEADLINE_HEADER: Parameter = {
     "name": "X-Rerank-Deadline-Ms",
     "in": "header",
     "description": "Milliseconds from now, above 0, within which the answer must come.",
     "schema": {"type": "number", "exclusiveMinimum": 0},
     "example": 300,
 }
-_PARTIAL_HEADER: Header = {
+PARTIAL_HEADER: Parameter = {
     "name": "X-Rerank-Partial",
     "in": "header",
     "description": "false: an error where not all documents were scored in time, instead of what there is.",
     "schema": {"type": "string", "enum": ["true", "false", "1", "0"]},
 }
-TERMS = (REQUEST_ID_HEADER, DEADLINE_HEADER, _PARTIAL_HEADER)
+_SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer"},
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+#: The empty one: a gateway without keys asks for none.
+_SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"key_header": []}, {}]
 
 
-class Described:
-    """The description of an application while it is put together: operations name models, which it collects."""
+def openapi_route(operations: Sequence[Operation], info: dict[str, str]) -> Route:
+    """Return the route of the document, which is made when it is first asked for. It needs no key."""
 
-    def __init__(self) -> None:
-        self._models: dict[Model, JsonSchemaMode] = {}
+    @cache
+    def content() -> bytes:
+        return to_json(document(operations, info))
 
-    def takes(self, *requests: Model, headers: Sequence[Header] = TERMS) -> dict[str, Any]:
-        """Return the part of an operation that says what it takes: one of these bodies, on the terms of its headers."""
-        body = {"required": True, "content": {"application/json": {"schema": self._schema(requests, "validation")}}}
-        return {"requestBody": body, "parameters": list(headers)}
+    async def openapi(_: Request) -> Response:
+        return Response(content(), media_type="application/json")
 
-    def answers(
-        self, good: Mapping[int, Sequence[Model]], problems: Sequence[Model], statuses: Iterable[int]
-    ) -> dict[int | str, dict[str, Any]]:
-        """Return the answers of an operation by status: good ones of these models; errors, each one of `problems`."""
-        described: dict[int | str, dict[str, Any]] = {}
-        for status, models in good.items():
-            described[status] = self._answer("Answered.", models)
-        for status in statuses:
-            described[status] = self._answer(_ERRORS[status], problems)
-        return described
+    return Route(PATH, openapi, include_in_schema=False)
 
-    def install(self, app: FastAPI, *, public: Collection[str]) -> None:
-        """Make it the application's document, with the key that all but `public` paths ask for."""
 
-        def openapi() -> dict[str, Any]:
-            if app.openapi_schema is None:
-                app.openapi_schema = self._document(app, public)
-            return app.openapi_schema
+def document(operations: Iterable[Operation], info: dict[str, str]) -> dict[str, Any]:
+    """Return the document of operations; `info` has `title`, `version` and `description`."""
+    paths: dict[str, dict[str, Any]] = {}
+    models: dict[Model, JsonSchemaMode] = {}
+    for operation in operations:
+        models |= dict.fromkeys(operation.requests, "validation")
+        models |= dict.fromkeys((*operation.success.models, *operation.errors), "serialization")
+        for method in operation.methods:
+            paths.setdefault(operation.template, {})[method.lower()] = _described(operation, method)
+    _, definitions = models_json_schema(list(models.items()), ref_template=_REF)
+    components = {"schemas": definitions.get("$defs", {}), "securitySchemes": _SECURITY_SCHEMES}
+    return {"openapi": _VERSION, "info": info, "paths": paths, "components": components}
 
-        app.openapi = openapi  # type: ignore[method-assign]
 
-    def _answer(self, description: str, models: Sequence[Model]) -> dict[str, Any]:
-        schema = self._schema(models, "serialization")
-        return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _described(operation: Operation, method: str) -> dict[str, Any]:
+    first = method == operation.methods[0]
+    operation_id = operation.operation_id if first else f"{operation.operation_id}_{method.lower()}"
+    described: dict[str, Any] = {"summary": operation.summary, "operationId": operation_id}
+    if operation.description is not None:
+        described["description"] = operation.description
+    if operation.parameters:
+        described["parameters"] = list(operation.parameters)
+    if operation.requests:
+        described["requestBody"] = {"required": True, "content": {"application/json": _schema(operation.requests)}}
+    described["responses"] = _responses(operation)
+    if operation.successor is not None:
+        described["deprecated"] = True
+    if not operation.public:
+        described["security"] = _SECURITY
+    return described
 
-    def _schema(self, models: Sequence[Model], mode: JsonSchemaMode) -> dict[str, Any]:
-        self._models |= dict.fromkeys(models, mode)
-        references = [{"$ref": _REF.format(model=model.__name__)} for model in models]
-        return references[0] if len(references) == 1 else {"anyOf": references}
 
-    def _document(self, app: FastAPI, public: Collection[str]) -> dict[str, Any]:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, definitions = models_json_schema(list(self._models.items()), ref_template=_REF)
-        components = document.setdefault("components", {})
-        components["schemas"] = components.get("schemas", {}) | definitions["$defs"]
-        components["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer"},
-            "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-        for path, operations in document["paths"].items():
-            if path not in public:
-                for operation in operations.values():
-                    # An empty one beside it: a gateway without keys asks for none.
-                    operation["security"] = [{"key": []}, {"key_header": []}, {}]
-        return document
+def _responses(operation: Operation) -> dict[str, Any]:
+    success = operation.success
+    answered: dict[str, Any] = {"description": success.description}
+    if success.media_type is not None:
+        answered["content"] = {success.media_type: _schema(success.models)}
+    refused = {"application/json": _schema(operation.errors)}
+    refusals = {str(each): {"description": _ERRORS[each], "content": refused} for each in operation.refusals}
+    return {str(success.status): answered, **refusals}
+
+
+def _schema(models: Sequence[Model]) -> dict[str, Any]:
+    """Return a media type's schema: one of the models; none for no models."""
+    references = [{"$ref": _REF.format(model=model.__name__)} for model in models]
+    if not references:
+        return {}
+    return {"schema": references[0] if len(references) == 1 else {"anyOf": references}}

@@ -40,7 +40,7 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Kept, but asked for again each time: a gateway of another release has other files under the same names.
+    # Browsers keep a file but revalidate it: another release has other files under the same names.
     "Cache-Control": "no-cache",
 }
 

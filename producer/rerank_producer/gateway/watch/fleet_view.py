@@ -1,6 +1,6 @@
-"""The fleet as the page shows it: one moment's state as JSON, with a schema for who reads it by program. Pure.
+"""The view of the fleet: its state at one moment as JSON, for the page and, by its schema, for programs. Pure.
 
-Times are the server's. What nobody knows is null, never zero.
+Times are the Redis server's. An unknown figure is null, never zero.
 """
 
 from __future__ import annotations

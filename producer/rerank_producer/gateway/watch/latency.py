@@ -1,7 +1,7 @@
-"""How long requests took, by their number of documents, over all gateway processes: counts in Redis, one hash a slot of
-time. A process counts in memory and hands its counts over once a second, so a request costs no round trip.
+"""Durations of requests by number of documents, over all gateway processes: counts in Redis, one hash a slot of time.
 
-Buckets grow by a tenth, so a quantile is within 5 % of the true one. What an outage swallows is lost, never doubled.
+A process counts in memory and flushes its counts once a second, so a request costs no round trip. Buckets grow by a
+tenth, so a quantile is within 5 % of the true one. An outage loses counts and never doubles them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_shared.redis.at_any_limit import write_if_room
 from rerank_shared.redis.server_clock import ServerClock
 
 WINDOW_S = 300
-#: What "now" means for a rate.
+#: The window of a rate, seconds.
 _RATE_WINDOW_S = 60
 _LOWEST_S, _GROWTH, _LAST = 1e-4, 1.1, 240
 _HIGHEST_S = _LOWEST_S * _GROWTH**_LAST
@@ -36,14 +36,14 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What all gateways answered lately: durations over the window by k class, and the rate over the last minute."""
+    """The requests that all gateways answered: durations over the window by k class, and the rate over a minute."""
 
     by_k: dict[str, Quantiles]
     requests_per_s: float
 
 
 class Latencies:
-    """Counts the requests of one process. For one event loop; `clock` is the server's, as far as it has been asked."""
+    """Counts the requests of one process. For one event loop; `clock` is the server's once that was asked."""
 
     def __init__(self, keys: Keys, clock: ServerClock | None = None) -> None:
         self.clock = clock or ServerClock()
@@ -65,7 +65,7 @@ class Latencies:
             self.on_pending()
 
     async def flush(self, client: Any) -> None:
-        """Hand over what was counted. Raises what redis-py raises; the counts are gone then too."""
+        """Write the counts to Redis and forget them, also where that fails. Raises redis-py's errors."""
         if not self._counts:
             return
         counts, self._counts = self._counts, Counter()
@@ -76,7 +76,7 @@ class Latencies:
             for slot in {slot for slot, _ in counts}:
                 words.expire(self._keys.latency(slot), LATENCY_TTL_S)
 
-        # What the page shows of a full server's last minutes is not worth its memory, nor a line in the log a second.
+        # A full server has no memory for the page's figures, and a line in the log a second would help no operator.
         await write_if_room(client, self._keys, fill)
 
 
@@ -87,7 +87,7 @@ def ask_latency(pipe: Any, keys: Keys, now: float, window_s: float = WINDOW_S) -
 
 
 def read_latency(answers: Sequence[Mapping[bytes, bytes]], now: float) -> Latency:
-    """Return what the answers to `ask_latency` say, in the order of k."""
+    """Return the latency from the answers to `ask_latency`, in the order of k."""
     by_k: dict[str, Counter[int]] = {}
     for k, bucket, count in _fields(answers):
         by_k.setdefault(k, Counter())[bucket] += count

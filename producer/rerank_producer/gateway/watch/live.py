@@ -1,8 +1,8 @@
-"""The fleet, live: one look at Redis a second however many watch, none while nobody does; and once a second the counts
-of request durations go to Redis, whether anybody watches or not.
+"""The live view of the fleet: one task reads Redis once a second while there are listeners, however many.
 
-All listeners share the latest frame; who is slow misses some, and nobody makes another wait. An outage of Redis is a
-frame like any other. Nothing here tells where Redis is.
+The same task flushes the counts of request durations, with listeners or without. All listeners share the latest frame:
+a slow listener misses frames and makes no other wait. An outage of Redis is a frame like any other. No frame names the
+server's address.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import redis
 from pydantic_core import to_json
 
 from rerank_producer._io.aio import set_within
-from rerank_producer.gateway.apis.ask import Problem
-from rerank_producer.gateway.http.refused import Refused
+from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_shared import fleet
@@ -31,11 +31,11 @@ from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
-#: What a response that carries the stream says of itself; proxies must not hold frames back.
+#: Headers of a response with the stream; proxies must not hold frames back.
 STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _INTERVAL_S = 1.0
 _KEEP_ALIVE_S = 10.0
-#: A server that does not answer is told of within a few frames.
+#: Listeners learn of a server that does not answer within a few frames.
 _TIMEOUT_S = 1.5
 _HELLO = b"retry: 2000\n\n"
 _ALIVE = b": alive\n\n"
@@ -61,14 +61,14 @@ class Live:
 
     @property
     def listeners(self) -> int:
-        """How many watch."""
+        """The number of listeners."""
         return len(self._listeners)
 
     async def state(self) -> FleetView:
         """Return the fleet as it is, at most a second old. Raises QueueUnavailable."""
         if self._closed:
             raise QueueUnavailable(_ENDING)
-        # Whose end closes the connection.
+        # Its task closes the connection when it ends.
         self._ensure_running()
         try:
             return await self._reader.read()
@@ -76,8 +76,10 @@ class Live:
             raise QueueUnavailable(_AWAY, outage_of(error).kind) from None
 
     def stream(self, watches: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """Return frames as server-sent events, until `watches` says no before one or this is closed. Raises Refused
-        beyond the limit of listeners."""
+        """Return frames as server-sent events until `watches` is false or the view is closed.
+
+        Raises Refused beyond the limit of listeners.
+        """
         if self._closed or len(self._listeners) >= self._max_listeners:
             message = f"{len(self._listeners)} pages watch the fleet through this gateway process, its limit"
             message = _ENDING if self._closed else message
@@ -95,11 +97,11 @@ class Live:
             else:
                 self._wake.set()
             while not self._closed:
-                told = await set_within(news, _KEEP_ALIVE_S)
+                fresh = await set_within(news, _KEEP_ALIVE_S)
                 news.clear()
                 if self._closed or not await watches():
                     return
-                yield self._frame if told else _ALIVE
+                yield self._frame if fresh else _ALIVE
         finally:
             self._listeners.discard(news)
 
@@ -107,7 +109,7 @@ class Live:
         """End all streams and the task behind them; a signal handler may call it."""
         self._closed = True
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._wake_all)
 
     async def aclose(self) -> None:
         """As `close`, and wait until connections are closed."""
@@ -115,7 +117,7 @@ class Live:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def _tell(self) -> None:
+    def _wake_all(self) -> None:
         self._wake.set()
         for news in self._listeners:
             news.set()
@@ -142,14 +144,14 @@ class Live:
             await self._reader.flush()
             event = (await self._reader.read()).model_dump(by_alias=True) if watched else None
         except (redis.RedisError, OSError) as error:
-            log.debug("fleet not read: redis %s", outage_of(error).says)
-            event = _told(QueueUnavailable(_AWAY))
+            log.debug("can't read the fleet: redis %s", outage_of(error).says)
+            event = _error_event(QueueUnavailable(_AWAY))
         except RerankError as error:
-            event = _told(error)
+            event = _error_event(error)
         except Exception:
-            # Losing this task would freeze every page without a word.
-            log.exception("fleet not read, this is a bug")
-            event = _told(RerankError("the state of the fleet could not be read"))
+            # Without this task every page would freeze silently.
+            log.exception("can't read the fleet, this is a bug")
+            event = _error_event(RerankError("the state of the fleet could not be read"))
         if event is not None:
             self._frame = b"data: " + to_json(event) + b"\n\n"
             self._framed_at = time.monotonic()
@@ -226,5 +228,5 @@ class _Reader:
         return CacheView(lookups=lookups, hit_rate=found / lookups if lookups else None)
 
 
-def _told(error: RerankError) -> dict[str, Any]:
+def _error_event(error: RerankError) -> dict[str, Any]:
     return {"status": "error", "error": {"code": error.code, "message": str(error)}}

@@ -1,5 +1,7 @@
-"""Whether a request would be answered now. Balancers ask often, and whoever reaches the port may ask without a key, so
-Redis is asked once at a time and not more often than a few times a second."""
+"""Readiness: whether the fleet would answer a request now.
+
+Balancers ask often, and no key is needed. So Redis is asked once at a time, and a few times a second at most.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _REMEMBERED_S = 0.25
 
 
 class Readiness:
-    """What a fleet lacks, as of a moment ago. `redis` is an asyncio client."""
+    """The readiness of a fleet, as of a moment ago. `redis` is an asyncio client."""
 
     def __init__(
         self, redis: Any, keys: Keys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
@@ -29,7 +31,7 @@ class Readiness:
         self._known_until = float("-inf")
 
     async def lacking(self) -> str | None:
-        """Return what is missing, None if nothing is."""
+        """Return the reason why the fleet is not ready; None if it is."""
         async with self._turn:
             if self._clock() >= self._known_until:
                 self._known = await self._ask()

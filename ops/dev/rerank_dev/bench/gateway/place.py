@@ -60,7 +60,7 @@ def cohere(url: str, query: Query) -> bytes:
 
 def native(url: str, query: Query) -> bytes:
     """Return a query in the fleet's own shape, whose answer has the client's own times."""
-    return post(url, "/fleet/rerank", {"query": query.text, "documents": list(query.documents)}, _TERMS)
+    return post(url, "/v1/fleet/rerank", {"query": query.text, "documents": list(query.documents)}, _TERMS)
 
 
 def two_cores() -> tuple[int, int]:

@@ -1,0 +1,57 @@
+"""The ranking in an answer: one score a document, the cut to the best, and the tokens. Pure.
+
+An API cuts to the caller's `top_n` when it writes the answer. The call has all documents, so the tokens, the cut texts
+and the missing scores that the answer reports are those of the whole request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rerank_shared.contract.activation import sigmoid
+from rerank_shared.contract.schemas import RerankResponse, Result
+
+#: The index of a document, and the score to write.
+Row = tuple[int, float]
+
+
+def relevance(result: Result) -> float | None:
+    """Return the score after the model's own activation."""
+    return result.relevance_score
+
+
+def probability(result: Result) -> float | None:
+    """Return the sigmoid of the logit, whatever the model's activation; without a logit, the score as it is."""
+    return result.relevance_score if result.logit is None else sigmoid(result.logit)
+
+
+def raw(result: Result) -> float | None:
+    """Return the logit; without one, as from an upstream, the score."""
+    return result.relevance_score if result.logit is None else result.logit
+
+
+def rows(
+    results: Sequence[Result], top_n: int | None = None, score: Callable[[Result], float | None] = relevance
+) -> list[Row]:
+    """Return the best `top_n` (None or 0: all), in the order of `results`.
+
+    A document without a score gets 0, or the lowest score if that is below 0, since these APIs know no missing score.
+    It stands behind all others.
+    """
+    scores = [score(result) for result in results]
+    lowest = min((value for value in scores if value is not None), default=0.0)
+    missing = min(0.0, lowest)
+    written = [
+        (result.index, missing if value is None else value) for result, value in zip(results, scores, strict=True)
+    ]
+    return written[: top_n or None]
+
+
+def total_tokens(response: RerankResponse) -> int:
+    """Return the tokens of all pairs of the request, cached ones too."""
+    return max(response.usage.tokens, sum(result.tokens or 0 for result in response.results))
+
+
+def cached_tokens(response: RerankResponse) -> int:
+    """Return the tokens of the pairs whose scores were known."""
+    return sum(result.tokens or 0 for result in response.results if result.cached)

@@ -1,0 +1,112 @@
+"""The directory of models that the fleet serves. Every request looks a name up; Redis is asked every two seconds.
+
+Announcements outlive their workers by a day, so that cached scores are found while a fleet is scaled to 0. While any
+worker is alive, only models of live workers count: a fleet that went over to another model has one model, not two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
+from rerank_shared.contract import wire
+from rerank_shared.errors import QueueUnavailable, WireError
+from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import outages_told
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+#: So soon the directory follows a fleet that goes over to another model.
+REMEMBERED_S = 2.0
+_SOON_S = 0.25
+
+
+@dataclass(slots=True)
+class ModelDirectory:
+    """Names that are served, as of a moment ago. `redis` is an asyncio client."""
+
+    redis: Any
+    keys: Keys
+    settings: Settings
+    resolver: ModelResolver
+    clock: Callable[[], float] = time.monotonic
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _known: Names = field(default_factory=dict)
+    _failed: str | None = None
+    _settled_until: float = float("-inf")
+
+    async def resolve(self, name: str | None) -> ResolvedModel:
+        """Return the model that answers for a name in a request; see ModelResolver. Raises UnknownModel.
+
+        In an outage the names known last count: the request itself will fail with the reason.
+        """
+        try:
+            served = await self.names()
+        except QueueUnavailable as error:
+            log.debug("looking for models failed error=%r", error)
+            served = self._known
+        return self.resolver.resolve(name, served)
+
+    async def names(self) -> Names:
+        """Return the names that are served, and which model each is. Raises QueueUnavailable."""
+        if self.clock() >= self._settled_until:
+            # One task asks for all: where Redis accepts and does not answer, they would wait one after another.
+            async with self._turn:
+                if self.clock() >= self._settled_until:
+                    await self._settle()
+        if self._failed is not None:
+            raise QueueUnavailable(self._failed)
+        return self._known
+
+    async def _settle(self) -> None:
+        try:
+            with outages_told(self.settings, "looking for models"):
+                self._known, self._failed = await self._ask(), None
+        except QueueUnavailable as error:
+            self._failed = error.message
+        # An empty directory is remembered for a shorter time: the first worker is about to come.
+        remembered_s = REMEMBERED_S if self._known and self._failed is None else _SOON_S
+        self._settled_until = self.clock() + remembered_s
+
+    async def _ask(self) -> Names:
+        pipe: Any = self.redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.zrange(self.keys.models, 0, -1, withscores=True)
+        pipe.zrange(self.keys.workers, 0, -1, withscores=True)
+        (seconds, microseconds), models, workers = await pipe.execute()
+        now = seconds + microseconds / 1e6
+        announced, alive = _current(models, now), _current(workers, now)
+        if not announced:
+            return {}
+        records = await self.redis.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
+        names = dict(_models(zip(announced, records, strict=False)))
+        live = set(_live(records[len(announced) :]))
+        return {name: model for name, model in names.items() if model in live} or names
+
+
+def _current(members: Iterable[tuple[bytes, float]], now: float) -> list[str]:
+    return [name.decode() for name, ends_at in members if ends_at >= now]
+
+
+def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:
+    for name, record in announced:
+        if record is not None:
+            try:
+                yield name, wire.decode_identity(record).model
+            except WireError:
+                # A record of a newer release; its model is served all the same.
+                yield name, name
+
+
+def _live(heartbeats: Iterable[bytes | None]) -> Iterable[str]:
+    for record in heartbeats:
+        if record is not None:
+            try:
+                yield wire.decode_heartbeat(record).model
+            except WireError:
+                continue
