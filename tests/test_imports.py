@@ -98,6 +98,12 @@ def test_an_app_server_loads_nothing_that_finds_or_judges_models() -> None:
     assert run.stdout.split() == ["rerank_shared.models.precision"]
 
 
+def test_what_tests_need_is_loaded_by_tests_alone() -> None:
+    script = "import sys, rerank_producer\nprint(*(name for name in sys.modules if 'testing' in name.split('.')))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
 @pytest.mark.parametrize("name", subpackages())
 def test_public_names_are_sorted_and_there(name: str) -> None:
     package = importlib.import_module(name)

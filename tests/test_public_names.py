@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import rerank_producer
+import rerank_producer.testing
 import rerank_shared
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import ConfigurationError, RerankError
@@ -102,6 +103,12 @@ def test_every_error_of_the_tree_is_exported(package: ModuleType) -> None:
 @pytest.mark.parametrize("name", [name for name in rerank_producer.__all__ if name[0].isalpha()])
 def test_every_type_that_a_public_signature_names_is_exported(name: str) -> None:
     assert set(rerank_producer.__all__) >= named_by(getattr(rerank_producer, name))
+
+
+@pytest.mark.parametrize("name", rerank_producer.testing.__all__)
+def test_every_type_that_the_fleet_in_memory_names_is_exported(name: str) -> None:
+    exported = {*rerank_producer.testing.__all__, *rerank_producer.__all__}
+    assert exported >= named_by(getattr(rerank_producer.testing, name))
 
 
 def test_the_derived_list_finds_what_it_should() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from rerank_producer._dispatch.collect import collect, status
@@ -13,6 +13,7 @@ from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.per_process import PerProcess
+from rerank_producer._io.port import Ports
 from rerank_producer.client import effective_settings, request_options
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
@@ -30,7 +31,14 @@ class AsyncRerankClient:
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
         self._pipeline = RequestPipeline(self.settings)
-        self._loops = PerProcess(lambda: _Loops(self.settings))
+        self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
+
+    @classmethod
+    def _over(cls, pipeline: RequestPipeline, make_ports: Callable[[], Ports]) -> Self:
+        """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
+        client = cls.__new__(cls)
+        client.settings, client._pipeline, client._loops = pipeline.settings, pipeline, PerProcess(make_ports)
+        return client
 
     async def rerank(
         self,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.per_process import PerProcess
-from rerank_producer._io.port import drive
+from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
@@ -28,7 +28,14 @@ class RerankClient:
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
         self._pipeline = RequestPipeline(self.settings)
-        self._port = PerProcess(lambda: BlockingPort(self.settings))
+        self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(self.settings))
+
+    @classmethod
+    def _over(cls, pipeline: RequestPipeline, make_port: Callable[[], ClosablePort]) -> Self:
+        """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
+        client = cls.__new__(cls)
+        client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
+        return client
 
     def rerank(
         self,

@@ -13,6 +13,7 @@ import pytest
 from producer.conftest import Echo
 from producer.echo_worker import announce, identity_of, logit, score
 from rerank_producer import Document, RerankClient
+from rerank_producer._io.blocking import BlockingPort
 from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import (
     ConfigurationError,
@@ -318,7 +319,9 @@ def test_an_interrupted_call_leaves_no_waiter(client: RerankClient, echo: Echo) 
         with pytest.raises(KeyboardInterrupt):
             client.rerank(f"gate:{gate}", texts(1))
         interrupted.result()
-    assert len(client._port.get()._pending) == 0
+    port = client._port.get()
+    assert isinstance(port, BlockingPort)
+    assert len(port._pending) == 0
     echo.open_gate(gate)
     assert client.rerank("q", texts(1)).complete
 

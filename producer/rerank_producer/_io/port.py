@@ -61,6 +61,23 @@ class Port(Protocol):
         """
 
 
+class ClosablePort(Port, Protocol):
+    """The port of a sync client."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class Ports(Protocol):
+    """The ports of an asyncio client in one process."""
+
+    def port(self) -> Port:
+        """Return the running event loop's port."""
+
+    async def aclose(self) -> None:
+        """Close it, and what all loops share."""
+
+
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine over a port that never suspends, and return its result."""
     try:

@@ -1,0 +1,9 @@
+"""A fleet in memory, for tests of code that reranks: real clients and the real request pipeline over a server, workers
+and a clock that live in the test's own process. No Redis, no worker, no thread, and no time that passes by itself."""
+
+from rerank_producer.testing._jobs import SentJob
+from rerank_producer.testing._scoring import ScorePair, word_overlap
+from rerank_producer.testing.fleet import InMemoryFleet
+from rerank_shared.redis.outage import OutageKind
+
+__all__ = ["InMemoryFleet", "OutageKind", "ScorePair", "SentJob", "word_overlap"]

@@ -1,0 +1,78 @@
+"""What a test may know of a job that was sent, and how a worker's answer is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job, Outcome
+from rerank_shared.contract.token_ids import Content, TokenIds
+from rerank_shared.errors import JobRevoked, RerankError
+from rerank_shared.keys import CacheScope, JobClass
+
+
+@dataclass(frozen=True, slots=True)
+class SentJob:
+    """A job as it came to the in-memory fleet: the part of a request that no cache could answer.
+
+    `documents` are texts, or token ids where the caller sent those, in first-stage order. `deadline_ms` counts from
+    when it was sent; `max_length` None means that the workers' own limit holds. `attempt` is above 1 for a job that
+    was sent again, under the same `job_id`.
+    """
+
+    job_id: str
+    query: str
+    documents: tuple[str | tuple[int, ...], ...]
+    model: str
+    job_class: JobClass
+    tenant: str
+    deadline_ms: float
+    partial: bool
+    max_length: int | None
+    cache_scope: CacheScope
+    attempt: int
+
+    @classmethod
+    def of(cls, job: Job, documents: tuple[Content, ...]) -> SentJob:
+        """Return what is told of a job with these documents."""
+        return cls(
+            job_id=job.job_id,
+            query=job.query,
+            documents=tuple(plain_content(each) for each in documents),
+            model=job.model,
+            job_class=job.job_class,
+            tenant=job.tenant,
+            deadline_ms=round((job.deadline_at - job.enqueued_at) * 1000, 3),
+            partial=job.partial,
+            max_length=job.max_length,
+            cache_scope=job.cache_scope,
+            attempt=job.attempt,
+        )
+
+
+def plain_content(content: Content) -> str | tuple[int, ...]:
+    """Return a document as its caller gave it."""
+    return tuple(memoryview(content.packed).cast("I")) if isinstance(content, TokenIds) else content
+
+
+def record_of(job_id: str, answer: Outcome | RerankError) -> bytes:
+    """Return a job's record as the fleet's result backend writes it."""
+    status, result = "SUCCESS", None
+    if isinstance(answer, Outcome):
+        result = wire.outcome_to_plain(answer)
+    elif isinstance(answer, JobRevoked):
+        status = "REVOKED"
+    else:
+        status, result = "FAILURE", {"exc_type": type(answer).__name__, "exc_message": list(answer.args)}
+    packed: bytes = msgpack.packb({"task_id": job_id, "status": status, "result": result})
+    return packed
+
+
+def decoded(job: Job, text: Any) -> tuple[Content, ...] | None:
+    """Return a job's documents, given the text that lies beside it; None where that is gone."""
+    if job.documents is not None:
+        return job.documents
+    return None if text is None else wire.decode_texts(text)

@@ -1,0 +1,140 @@
+"""The ports through which the real clients reach an in-memory fleet. Neither blocks: a wait moves the fleet's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rerank_producer._io.enqueue import Enqueue, StoredValue
+from rerank_producer._io.pending import Pending, Waiter
+from rerank_producer.testing._jobs import SentJob, decoded
+from rerank_producer.testing._server import Server
+from rerank_producer.testing._workers import Workers
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Job, Score
+from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.lifetimes import keep
+
+
+class InMemoryPort:
+    """The Port of a sync client: it never suspends. `sent` is told each job."""
+
+    def __init__(self, server: Server, workers: Workers, sent: Callable[[SentJob], None]) -> None:
+        self._server, self._workers, self._sent = server, workers, sent
+        self._pending = Pending()
+        self.reply_to = server.keys.reply(uuid.uuid4().hex)
+        with server.lock:
+            server.listeners.append(self._pending)
+
+    async def lookup(
+        self, digests: Sequence[bytes], fill: Callable[[Any], None]
+    ) -> tuple[list[Score | None], list[Any]]:
+        await self._let_others_run()
+        with self._server.lock:
+            answers = self._server.ask(fill, "looking scores up")
+            return self._server.lookup(list(digests)), answers
+
+    async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        await self._let_others_run()
+        with self._server.lock:
+            return self._server.ask(fill, "handling a request")
+
+    async def enqueue(self, enqueue: Enqueue) -> None:
+        await self._let_others_run()
+        with self._server.lock:
+            self._server.ask(lambda pipe: self._write(pipe, enqueue), f"enqueuing job {enqueue.jobs[0].job_id}")
+            for job in enqueue.jobs:
+                # Over the wire and back, so that what can't be sent is not sent here either.
+                self._put(wire.decode_job(wire.encode_job(job)))
+            self._workers.take()
+            self._server.timeline.run_until(self._server.timeline.monotonic())
+
+    async def listen(self, job_ids: Sequence[str], channels: Mapping[str, str] | None = None) -> list[Waiter]:
+        await self._let_others_run()
+        with self._server.lock:
+            if channels:
+                self._server.refuse_if_away("handling a request")
+            signal = threading.Event()
+            waiters = [Waiter(job_id, signal, (channels or {}).get(job_id)) for job_id in job_ids]
+            for waiter in waiters:
+                self._pending.add(waiter)
+            return waiters
+
+    async def wait(self, waiter: Waiter, wait_s: float) -> None:
+        await self._let_others_run()
+        with self._server.lock:
+            timeline = self._server.timeline
+            timeline.run_until(timeline.monotonic() + wait_s, waiter.signal.is_set)
+            waiter.signal.clear()
+
+    def forget(self, waiters: Sequence[Waiter]) -> None:
+        for waiter in waiters:
+            self._pending.remove(waiter)
+
+    async def revoke(self, job_id: str) -> None:
+        await self._let_others_run()
+        with self._server.lock:
+            self._server.refuse_if_away(f"cancelling job {job_id}")
+            self._workers.drop({job_id})
+
+    def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
+        with self._server.lock:
+            if self._server.away is None:
+                self._workers.drop(set(job_ids))
+                self._server.run(fill)
+
+    def close(self) -> None:
+        """Hear of nothing any more."""
+        with self._server.lock:
+            if self._pending in self._server.listeners:
+                self._server.listeners.remove(self._pending)
+
+    async def _let_others_run(self) -> None:
+        pass
+
+    def _put(self, job: Job) -> None:
+        documents = decoded(job, self._server.text(job))
+        self._workers.put(job)
+        self._sent(SentJob.of(job, documents or ()))
+
+    def _write(self, pipe: Any, enqueue: Enqueue) -> None:
+        keys = self._server.keys
+        for job in enqueue.jobs:
+            pipe.zadd(keys.backlog(job.job_class), {backlog_member(job): job.deadline_at})
+        for each in enqueue.values:
+            self._keep(pipe, each)
+        if enqueue.forgotten:
+            pipe.unlink(*enqueue.forgotten)
+
+    def _keep(self, pipe: Any, kept: StoredValue) -> None:
+        life_s = kept.life_ms / 1000
+        if not kept.claim:
+            name = kept.key if isinstance(kept.key, str) else kept.key.decode()
+            keep(pipe, self._server.keys, name, kept.value, self._server.timeline.epoch() + life_s)
+        elif self._server.store.read(kept.key) is None:
+            pipe.set(kept.key, kept.value, ex=life_s)
+
+
+class AsyncInMemoryPort(InMemoryPort):
+    """The Port of an asyncio client: other tasks run wherever a real one would wait for the server."""
+
+    async def _let_others_run(self) -> None:
+        await asyncio.sleep(0)
+
+
+class AsyncInMemoryPorts:
+    """The Ports of an asyncio client: one port serves all event loops, since it belongs to none."""
+
+    def __init__(self, port: AsyncInMemoryPort) -> None:
+        self._port = port
+
+    def port(self) -> AsyncInMemoryPort:
+        """Return the port."""
+        return self._port
+
+    async def aclose(self) -> None:
+        """Close it."""
+        self._port.close()

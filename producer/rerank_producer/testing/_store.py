@@ -1,0 +1,153 @@
+"""The part of Redis that a client's requests need, as a dictionary: strings, hashes, sorted sets, and what ends when.
+
+Names and values are bytes here, as they are in Redis. A command that this does not have is an AttributeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+Name = str | bytes
+Bound = float | str
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+class Store:
+    """The keys of one server. `clock` gives epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._values: dict[bytes, Any] = {}
+        self._ends: dict[bytes, float] = {}
+
+    def pipeline(self) -> Pipeline:
+        """Return a pipeline, as redis-py has it."""
+        return Pipeline(self)
+
+    def names(self, prefix: Name) -> list[bytes]:
+        """Return the names of all keys that start with `prefix`."""
+        return [name for name in self._values if name.startswith(_bytes(prefix))]
+
+    def end(self, *names: Name) -> None:
+        """Delete keys."""
+        for name in map(_bytes, names):
+            self._values.pop(name, None)
+            self._ends.pop(name, None)
+
+    def read(self, name: Name) -> Any:
+        """Return what stands under a name; None if nothing does, or no longer."""
+        key = _bytes(name)
+        if self._ends.get(key, self.clock() + 1) <= self.clock():
+            self.end(key)
+        return self._values.get(key)
+
+    def write(self, name: Name, value: bytes, life_s: float | None = None) -> None:
+        """Put a string under a name, for `life_s` seconds; None keeps it."""
+        self.end(name)
+        self._values[_bytes(name)] = value
+        if life_s is not None:
+            self._ends[_bytes(name)] = self.clock() + life_s
+
+    def live(self, name: Name, life_s: float) -> bool:
+        """Let a key end in `life_s` seconds; returns whether there is one."""
+        if self.read(name) is None:
+            return False
+        self._ends[_bytes(name)] = self.clock() + life_s
+        return True
+
+    def table(self, name: Name) -> dict[bytes, Any]:
+        """Return the hash or the sorted set under a name, a new one if there is none."""
+        if self.read(name) is None:
+            self._values[_bytes(name)] = {}
+        return cast("dict[bytes, Any]", self._values[_bytes(name)])
+
+
+class Pipeline:
+    """Commands that run one after the other in `execute`. Those that write return what Redis answers where somebody
+    here reads it, else None."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._commands: list[Callable[[], Any]] = []
+
+    def execute(self) -> list[Any]:
+        """Run what was queued, and return the answers."""
+        commands, self._commands = self._commands, []
+        return [command() for command in commands]
+
+    def get(self, name: Name) -> None:
+        """Queue GET."""
+        self._commands.append(lambda: self._store.read(name))
+
+    def mget(self, names: Sequence[Name]) -> None:
+        """Queue MGET."""
+        self._commands.append(lambda: [self._store.read(name) for name in names])
+
+    def set(self, name: Name, value: bytes, ex: float | None = None) -> None:
+        """Queue SET."""
+        self._commands.append(lambda: self._store.write(name, value, ex))
+
+    def unlink(self, *names: Name) -> None:
+        """Queue UNLINK."""
+        self._commands.append(lambda: self._store.end(*names))
+
+    def expire(self, name: Name, life_s: float) -> None:
+        """Queue EXPIRE."""
+        self._commands.append(lambda: self._store.live(name, life_s))
+
+    def time(self) -> None:
+        """Queue TIME."""
+        self._commands.append(lambda: (int(self._store.clock()), int(self._store.clock() % 1 * 1e6)))
+
+    def hset(self, name: Name, field: Name, value: bytes) -> None:
+        """Queue HSET."""
+        self._commands.append(lambda: self._store.table(name).update({_bytes(field): value}))
+
+    def hgetall(self, name: Name) -> None:
+        """Queue HGETALL."""
+        self._commands.append(lambda: dict(self._store.read(name) or {}))
+
+    def zadd(self, name: Name, scores: Mapping[Any, float]) -> None:
+        """Queue ZADD."""
+        self._commands.append(lambda: self._store.table(name).update({_bytes(m): s for m, s in scores.items()}))
+
+    def zrem(self, name: Name, *members: Name) -> None:
+        """Queue ZREM."""
+        self._commands.append(lambda: [self._store.table(name).pop(_bytes(member), None) for member in members])
+
+    def zscore(self, name: Name, member: Name) -> None:
+        """Queue ZSCORE."""
+        self._commands.append(lambda: (self._store.read(name) or {}).get(_bytes(member)))
+
+    def zrange(self, name: Name, first: int, last: int) -> None:
+        """Queue ZRANGE over the whole set, the only range that is asked for."""
+        assert (first, last) == (0, -1)
+        self.zrangebyscore(name, "-inf", "+inf")
+
+    def zrangebyscore(self, name: Name, low: Bound, high: Bound) -> None:
+        """Queue ZRANGEBYSCORE."""
+        self._commands.append(lambda: self._between(name, low, high))
+
+    def zcount(self, name: Name, low: Bound, high: Bound) -> None:
+        """Queue ZCOUNT."""
+        self._commands.append(lambda: len(self._between(name, low, high)))
+
+    def zremrangebyscore(self, name: Name, low: Bound, high: Bound) -> None:
+        """Queue ZREMRANGEBYSCORE."""
+
+        def remove() -> int:
+            members = self._between(name, low, high)
+            for member in members:
+                del self._store.table(name)[member]
+            return len(members)
+
+        self._commands.append(remove)
+
+    def _between(self, name: Name, low: Bound, high: Bound) -> list[bytes]:
+        scores = self._store.read(name) or {}
+        found = [(score, member) for member, score in scores.items() if float(low) <= score <= float(high)]
+        return [member for _, member in sorted(found)]

@@ -1,0 +1,194 @@
+"""The fleet in memory, as a test sees it: what it serves, how fast it is, what goes wrong with it, what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._io.clock import Clock
+from rerank_producer.aio_client import AsyncRerankClient
+from rerank_producer.client import RerankClient
+from rerank_producer.testing._jobs import SentJob
+from rerank_producer.testing._ports import AsyncInMemoryPort, AsyncInMemoryPorts, InMemoryPort
+from rerank_producer.testing._scoring import TOKENIZER_DIGEST, Model, ScorePair, word_overlap
+from rerank_producer.testing._server import Server
+from rerank_producer.testing._workers import Workers
+from rerank_shared.contract.messages import name_of
+from rerank_shared.errors import ConfigurationError, RerankError
+from rerank_shared.keys import Keys
+from rerank_shared.redis.outage import OutageKind
+from rerank_shared.settings import PREFIX, Settings, mistakes
+
+#: Nothing is there, so that code which connects to what the settings name is found out.
+_NOWHERE = "unix:///nowhere/in-memory-fleet.sock"
+
+
+class InMemoryFleet:
+    """A fleet in this process: clients of it are real, its server and workers are not. Thread-safe.
+
+    `score(query, document)` stands for the model. It returns the logit of a pair; without it that is `word_overlap`. An
+    exception of it is ScoringFailed for the caller; a RerankError reaches the caller as it is. Documents that are given
+    as token ids reach it as their numbers, with blanks between.
+
+    `workers` processes run one job at a time, and each pair takes `pair_s` seconds. With 0, the default, answers are
+    there at once. With more the fleet tells clients what a pair takes, as a real one does: they split requests over
+    idle processes, refuse what can't be answered in time, and hedge what is late.
+
+    No time passes but in waiting: a client that waits moves the fleet's clock at once to what it waits for, or to its
+    deadline. So a test never sleeps, and `timings` are the same in each run. Elsewhere `advance` moves it.
+
+    Settings are given as to a client, as `settings` or by name. The environment is not read. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        score: ScorePair = word_overlap,
+        *,
+        workers: int = 1,
+        pair_s: float = 0.0,
+        settings: Settings | None = None,
+        **overrides: Any,
+    ) -> None:
+        self.settings = _settings(settings, overrides)
+        self._server = Server(Keys(self.settings.namespace))
+        self._models: dict[str, Model] = {}
+        self._versions = 0
+        self._jobs: list[SentJob] = []
+        self._workers = Workers(self._server, self.settings, self._models, pair_s)
+        self._server.before = self._workers.beat
+        self.serve(self.settings.model, score)
+        self.workers = workers
+
+    def client(self) -> RerankClient:
+        """Return a new sync client of this fleet."""
+        return RerankClient._over(
+            self._pipeline(), lambda: InMemoryPort(self._server, self._workers, self._jobs.append)
+        )
+
+    def async_client(self) -> AsyncRerankClient:
+        """Return a new asyncio client of this fleet."""
+        return AsyncRerankClient._over(
+            self._pipeline(),
+            lambda: AsyncInMemoryPorts(AsyncInMemoryPort(self._server, self._workers, self._jobs.append)),
+        )
+
+    @property
+    def jobs(self) -> list[SentJob]:
+        """All jobs that were sent, in that order. What the cache could answer is in none."""
+        with self._server.lock:
+            return list(self._jobs)
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """What requests with token ids declare: the SHA-256, in hexadecimal, of the tokenizer that models here have."""
+        return TOKENIZER_DIGEST
+
+    @property
+    def now(self) -> float:
+        """The fleet's clock, epoch seconds. It starts at the same moment in each run."""
+        return self._server.timeline.epoch()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, with all that happens until then."""
+        with self._server.lock:
+            self._server.timeline.run_until(self._server.timeline.monotonic() + seconds)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Let something happen when so much time has passed, such as `go_away` while a client waits."""
+        with self._server.lock:
+            self._server.timeline.at(self._server.timeline.monotonic() + seconds, action)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes are alive; may be set. With 0 jobs wait, and callers run into their deadlines.
+
+        The jobs of processes that stop go back to the queue. While there never was one, nothing is known of a model.
+        """
+        return self._workers.count
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        with self._server.lock:
+            self._workers.resize(count)
+
+    def serve(self, model: str, score: ScorePair) -> None:
+        """Serve a model, beside others. Under a name that is served already it is another one from now on, whose scores
+        are not those in the cache."""
+        with self._server.lock:
+            self._versions += 1
+            name = name_of(model)
+            self._models[name] = Model.of(name, score, self.settings, self._versions)
+
+    def be_late(self, seconds: float) -> None:
+        """Let each job that is taken from now on take so many seconds more than the fleet says; 0 ends that.
+
+        Pairs that are not reached by then have no score at the deadline. `math.inf`: it is never answered, as by a
+        process that is frozen.
+        """
+        with self._server.lock:
+            self._workers.late_s = seconds
+
+    def fail_with(self, error: RerankError, times: int = 1) -> None:
+        """Let the next jobs, `times` of them, end with an error in place of scores."""
+        with self._server.lock:
+            self._workers.failures.extend([error] * times)
+
+    def go_away(self, reason: OutageKind = "unreachable") -> None:
+        """Let Redis be away: each call is QueueUnavailable with this `reason`. What was written stays."""
+        with self._server.lock:
+            self._server.away = reason
+
+    def come_back(self) -> None:
+        """Let Redis be there again; workers go on with the jobs that they could not answer."""
+        with self._server.lock:
+            self._server.come_back()
+            self._workers.take()
+
+    def forget_jobs(self) -> None:
+        """Lose all jobs, with their texts, their answers, and what was submitted, as a Redis that restarts empty does.
+
+        A caller that waits in `rerank` sends its job again; what was submitted is JobLost. The cache is kept.
+        """
+        with self._server.lock:
+            self._server.forget_jobs()
+            self._workers.forget()
+
+    def clear_cache(self) -> None:
+        """Lose all cached scores."""
+        with self._server.lock:
+            self._server.clear_cache()
+
+    def _pipeline(self) -> RequestPipeline:
+        timeline = self._server.timeline
+        return RequestPipeline(self.settings, Clock(timeline.monotonic, timeline.epoch))
+
+
+class _GivenSettings(Settings):
+    """Settings of what was given alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from: arguments."""
+        return (init_settings,)
+
+
+def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if settings is not None:
+        if given:
+            raise ConfigurationError(f"give either settings or {', '.join(sorted(given))}, not both")
+        return settings
+    try:
+        return _GivenSettings(**({"redis_url": _NOWHERE} | given))
+    except ValidationError as error:
+        raise mistakes(error, PREFIX, Settings.model_fields, given) from None

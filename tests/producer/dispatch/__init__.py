@@ -1,0 +1,1 @@
+"""Tests of what sends jobs and waits for them, over a fleet in memory."""

@@ -1,0 +1,89 @@
+"""What a request learns of the fleet: its wait, by what comes before it, asked for no more often than needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetLoad, describe_workers
+from rerank_producer._io.port import drive
+from rerank_shared.queue.backlog import BacklogEntry
+from rerank_shared.scheduling.cost import CostParameters, Work
+from support.in_memory import Parts
+
+COST = CostParameters(run_s=0.5, token_s=0.0, token_longest_s=0.0)
+TEN = BacklogEntry("interactive", Work(runs=10.0), due_at=100.0)
+
+
+def load(parts: Parts) -> FleetLoad:
+    return drive(parts.pipeline.dispatcher.fleet_load.get(parts.port, parts.model))
+
+
+def submit(parts: Parts, count: int, documents: int = 1) -> None:
+    with parts.fleet.client() as client:
+        for number in range(count):
+            client.submit(f"query {number} of {parts.fleet.now}", [str(place) for place in range(documents)])
+
+
+@pytest.mark.parametrize(
+    ("seen", "wait_s"),
+    [
+        (FleetLoad(2, 2, COST, (TEN,)), 2.5),
+        (FleetLoad(2, 1, COST, (TEN,)), 0.0),
+        (FleetLoad(0, 1, COST, (TEN,)), 0.0),
+        (FleetLoad(2, 2, None, (TEN,)), 0.0),
+        (FleetLoad(1, 1, COST, (TEN, BacklogEntry("bulk", Work(runs=90.0), 1.0))), 5.0),
+    ],
+    ids=["shared by processes", "one is idle", "nobody alive", "cost unknown", "bulk comes after"],
+)
+def test_a_wait_is_what_comes_before_over_who_works_on_it(seen: FleetLoad, wait_s: float) -> None:
+    assert seen.wait_s("interactive", due_at=101.0) == wait_s
+
+
+def test_less_urgent_work_is_not_waited_for() -> None:
+    assert FleetLoad(1, 1, COST, (TEN,)).wait_s("interactive", due_at=99.0) == 0.0
+
+
+def test_a_run_takes_nothing_that_nobody_knows() -> None:
+    assert FleetLoad(1, 0, None).run_s(Work(runs=3.0)) == 0.0
+    assert FleetLoad(1, 0, COST).run_s(Work(runs=3.0)) == 1.5
+
+
+def test_what_waits_is_read_only_where_nobody_is_idle() -> None:
+    parts = Parts(workers=2, pair_s=1.0)
+    submit(parts, 1)
+    assert load(parts).entries == ()
+    assert len(parts.port.trips) == 1
+    submit(parts, 1)
+    assert len(load(parts).entries) == 2
+    assert len(parts.port.trips) == 3
+
+
+def test_what_waits_is_remembered_for_a_moment() -> None:
+    parts = Parts(pair_s=1.0)
+    submit(parts, 2)
+    assert len(load(parts).entries) == 2
+    submit(parts, 1)
+    assert len(load(parts).entries) == 2
+    parts.fleet.advance(REMEMBERED_S)
+    assert len(load(parts).entries) == 3
+
+
+def test_what_was_remembered_is_worth_nothing_once_far_more_waits() -> None:
+    parts = Parts(pair_s=1.0)
+    submit(parts, 1)
+    assert len(load(parts).entries) == 1
+    submit(parts, 2)
+    assert len(load(parts).entries) == 3
+
+
+def test_free_processes_may_be_below_none() -> None:
+    parts = Parts(workers=2, pair_s=1.0)
+    submit(parts, 3)
+    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port)) == -1
+    parts.fleet.workers = 5
+    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port)) == 2
+
+
+@pytest.mark.parametrize(("workers", "told"), [(1, "one worker process is"), (0, "0 worker processes are")])
+def test_processes_are_told_in_words(workers: int, told: str) -> None:
+    assert describe_workers(workers) == f"{told} alive"

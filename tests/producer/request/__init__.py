@@ -1,0 +1,1 @@
+"""Tests of what a request becomes and what an answer is made of."""

@@ -1,0 +1,1 @@
+"""Tests of the fleet in memory that users test with."""
