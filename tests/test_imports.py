@@ -7,7 +7,11 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -30,6 +34,16 @@ MAY_IMPORT = {
 SOURCES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
 EVERY_SOURCE = pytest.mark.parametrize(("package", "path"), SOURCES, ids=[str(p.relative_to(ROOT)) for _, p in SOURCES])
 MAX_LINES = 400
+#: Arrows that run back between two rooms, against all others of the two. Nothing may join them.
+RUNS_BACK = {
+    # Settings are read where Redis is reached, and say what a URL of it may be.
+    ("rerank_shared.settings", "rerank_shared.redis.url"),
+    # HTTP routes about models, which lie with the models.
+    ("rerank_producer.gateway.models.introductions", "rerank_producer.gateway.gateway"),
+    ("rerank_producer.gateway.models.introductions", "rerank_producer.gateway.routes.exchange"),
+    ("rerank_producer.gateway.models.routes", "rerank_producer.gateway.gateway"),
+    ("rerank_producer.gateway.models.routes", "rerank_producer.gateway.routes.exchange"),
+}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -43,6 +57,56 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module
 
 
+def module_name(path: Path) -> str:
+    """Return the name that a source file is imported by."""
+    base = next(folder.parent for folder in PACKAGES.values() if path.is_relative_to(folder))
+    parts = path.relative_to(base).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Return of each of our modules those of ours that it imports, in functions and under TYPE_CHECKING too."""
+    paths = {module_name(path): path for _, path in SOURCES}
+    found: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        imports = set(imported(path))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                imports |= members
+                if members <= paths.keys():
+                    # `from package import module` asks for the module, not for what the package gives by its own.
+                    imports.discard(str(node.module))
+        found[name] = (imports & paths.keys()) - {name}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Return a circle of a graph as its names in order; nothing where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [str(name) for name in error.args[1]]
+    return []
+
+
+def rooms_of(package: str, taken_out: set[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the arrows between the rooms of a package: its modules, and its subpackages each as a whole.
+
+    An arrow to a module that imports none of ours doesn't count: whatever room it lies in, it is read alone.
+    """
+    depth = package.count(".") + 2
+    graph: dict[str, set[str]] = defaultdict(set)
+    for name, imports in arrows().items():
+        counted = {other for other in imports if arrows()[other]} - {back for at, back in taken_out if at == name}
+        inside = [other for other in counted if other.startswith(f"{package}.")]
+        if name.startswith(f"{package}."):
+            room = ".".join(name.split(".")[:depth])
+            graph[room] |= {".".join(other.split(".")[:depth]) for other in inside} - {room}
+    return graph
+
+
 def subpackages() -> list[str]:
     names = list(PACKAGES)
     for name, folder in PACKAGES.items():
@@ -54,6 +118,29 @@ def subpackages() -> list[str]:
 def test_packages_import_only_along_the_arrows(package: str, path: Path) -> None:
     ours = {name.partition(".")[0] for name in imported(path)} & set(PACKAGES)
     assert ours <= MAY_IMPORT[package]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(arrows()) == []
+
+
+@pytest.mark.parametrize("package", sorted(module_name(path) for _, path in SOURCES if path.name == "__init__.py"))
+def test_rooms_have_an_order(package: str) -> None:
+    """Arrows between the rooms of a package run one way, so that a room is read without those above it."""
+    assert circles(rooms_of(package, RUNS_BACK)) == []
+
+
+@pytest.mark.parametrize("arrow", sorted(RUNS_BACK))
+def test_an_arrow_is_excused_only_where_it_runs_back(arrow: tuple[str, str]) -> None:
+    common = zip(arrow[0].split("."), arrow[1].split("."), strict=False)
+    package = ".".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], common))
+    assert circles(rooms_of(package, RUNS_BACK - {arrow})) != []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    cli = "rerank_ops.cli"
+    outside = {name: others for name, others in arrows().items() if not f"{name}.".startswith(f"{cli}.")}
+    assert not [name for name, others in outside.items() if any(f"{other}.".startswith(f"{cli}.") for other in others)]
 
 
 @pytest.mark.parametrize("package", ["rerank_shared", "rerank_producer", "rerank_worker"])

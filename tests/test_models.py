@@ -11,8 +11,9 @@ import pytest
 from models import POISON_WORD, write_poison_model
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import PlanName
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.bisect import score_bisected
-from rerank_worker.engine import PlainEngine, RunShape
+from rerank_worker.engine import PlainEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])

@@ -10,7 +10,8 @@ from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
-from rerank_worker.engine import PackedWeights, RunShape, open_engine
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import PackedWeights, open_engine
 from support.exports import QUERY, SENTENCE, tokenizer, write_export
 
 pytestmark = pytest.mark.integration

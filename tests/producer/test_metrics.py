@@ -13,7 +13,6 @@ from producer.conftest import Echo
 from producer.echo_worker import score
 from producer.test_sync_client import texts
 from rerank_producer import RerankClient, metrics
-from rerank_producer._dispatch.wait import ServerLost
 from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
@@ -45,7 +44,6 @@ def test_numbers_of_documents_fall_in_six_buckets(k: int, bucket: str) -> None:
         (UnknownModel(""), "invalid"),
         (DeadlineExceeded(""), "deadline"),
         (QueueUnavailable(""), "unavailable"),
-        (ServerLost(""), "unavailable"),
         (JobRevoked(""), "revoked"),
         (JobLost(""), "lost"),
         (ScoringFailed(""), "failed"),

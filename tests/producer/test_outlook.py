@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 import redis
 
-from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetLoad, FleetLoadCache
+from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import drive
@@ -17,6 +17,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -57,7 +58,7 @@ def test_what_waits_is_remembered_for_a_moment(lookout: Lookout) -> None:
     lookout.enqueue(3)
     seen = lookout.look()
     assert (seen.unanswered, len(seen.entries)) == (4, 3)
-    lookout.now[0] += REMEMBERED_S
+    lookout.now[0] += LOAD_REMEMBERED_S
     assert len(lookout.look().entries) == 4
 
 

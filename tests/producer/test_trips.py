@@ -14,10 +14,10 @@ from producer.echo_worker import announce, score
 from producer.test_sync_client import texts
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer._dispatch.fleet_load import REMEMBERED_S
 from rerank_shared import fleet
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
 from support.trips import Trips, counted
@@ -106,8 +106,8 @@ def test_what_was_remembered_is_asked_for_beside_the_next_look(
     echo: Echo, trips: Trips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rerank_producer._dispatch.served_models.REMEMBERED_S", 0.0)
-    monkeypatch.setattr("rerank_producer._dispatch.fleet_load.REMEMBERED_S", 0.0)
-    assert REMEMBERED_S > 0
+    monkeypatch.setattr("rerank_producer._dispatch.fleet_load.LOAD_REMEMBERED_S", 0.0)
+    assert LOAD_REMEMBERED_S > 0
     with RerankClient(through(trips, echo.settings)) as client:
         client.rerank("q", texts(3), partial=False)
         # A busy machine may add a look for an answer that is late.

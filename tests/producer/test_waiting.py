@@ -12,7 +12,7 @@ import pytest
 
 from producer.test_pending import failed, record
 from rerank_producer._dispatch.hedging import HedgePolicy
-from rerank_producer._dispatch.wait import BacklogMember, InflightShard, ServerLost, Wait
+from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.pending import Pending, Waiter
 from rerank_producer._io.port import drive
@@ -198,7 +198,7 @@ def test_outage_is_waited_out(waiter: Waiter, pending: Pending) -> None:
 def test_server_that_stays_away_is_told_at_the_deadline(waiter: Waiter) -> None:
     memory = Memory()
     memory.away = True
-    with pytest.raises(ServerLost, match="job a could not be received: away") as told:
+    with pytest.raises(QueueUnavailable, match="job a could not be received: away") as told:
         wait_for(memory, waiter)
     assert (memory.now, told.value.code) == (5.0, "queue_unavailable")
 

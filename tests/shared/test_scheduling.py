@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.keys import JobClass
-from rerank_shared.scheduling.admission import AdmissionEstimate
+from rerank_shared.scheduling.admission import AdmissionEstimate, queue_wait_s
 from rerank_shared.scheduling.fairness import ClassShare, FairShare, TenantShare
-from rerank_shared.scheduling.sharding import SHARD_OVERHEAD_S, shard_count, split
-from rerank_shared.scheduling.urgency import due_at
+from rerank_shared.scheduling.sharding import SHARD_OVERHEAD_S, idle_processes, shard_count, shard_request, split
+from rerank_shared.scheduling.urgency import answer_by, due_at
 
 seconds = st.floats(0, 1e6)
 
@@ -30,6 +30,10 @@ class TestUrgency:
         old = due_at(deadline_at=deadline_at, entered_at=entered_at, aging_s=10.0)
         late = entered_at + 10.0
         assert old <= due_at(deadline_at=late + left_s, entered_at=late, aging_s=10.0)
+
+    def test_a_worker_answers_before_the_deadline_and_more_so_with_many_pairs(self) -> None:
+        assert answer_by(10.0, 100) < answer_by(10.0, 1) < 10.0
+        assert answer_by(10.0, 3, margin_s=1.0, per_pair_s=0.5) == 7.5
 
 
 class TestSharding:
@@ -58,10 +62,40 @@ class TestSharding:
     def test_the_best_candidates_are_spread_over_all_parts(self) -> None:
         assert {part[0] for part in split([10] * 12, 4)} == {0, 1, 2, 3}
 
+    @pytest.mark.parametrize(("shards", "parts"), [(None, 3), (1, 1)])
+    def test_a_request_is_judged_by_one_part_of_it(self, shards: int | None, parts: int) -> None:
+        found = shard_request(
+            [100] * 9,
+            run_s=6.0,
+            idle=3,
+            left_s=20.0,
+            due_at=lambda part_s: 50.0 - part_s,
+            wait_s=lambda due: due / 10,
+            count=shards,
+        )
+        part_s = 6.0 / parts
+        assert len(found.parts) == parts
+        assert sorted(index for part in found.parts for index in part) == list(range(9))
+        assert found.due_at == 50.0 - part_s
+        assert found.estimate == AdmissionEstimate(found.due_at / 10, part_s, 20.0)
+
+    def test_an_unanswered_job_keeps_a_process_busy(self) -> None:
+        assert [idle_processes(workers=3, unanswered=n) for n in (0, 2, 3, 9)] == [3, 1, 0, 0]
+
 
 class TestAdmission:
+    def test_all_workers_share_what_comes_before_a_job(self) -> None:
+        assert queue_wait_s(lambda: 6.0, workers=3, idle=0) == 2.0
+
+    @pytest.mark.parametrize(("workers", "idle"), [(3, 1), (0, 0)])
+    def test_where_one_is_idle_or_nobody_known_nothing_is_waited_for(self, workers: int, idle: int) -> None:
+        def fail() -> float:
+            raise AssertionError("asked")
+
+        assert queue_wait_s(fail, workers=workers, idle=idle) == 0.0
+
     @pytest.mark.parametrize(
-        ("outlook", "partial", "whole"),
+        ("estimate", "partial", "whole"),
         [
             (AdmissionEstimate(0.0, 0.0, 1.0), False, False),
             (AdmissionEstimate(0.5, 0.4, 1.0), False, False),
@@ -72,14 +106,14 @@ class TestAdmission:
         ],
         ids=["nothing known", "fits", "might just fit", "too much even alone", "fits in part", "would not start"],
     )
-    def test_refuses_what_would_come_to_nothing(self, outlook: AdmissionEstimate, partial: bool, whole: bool) -> None:
-        assert (outlook.hopeless(partial=True), outlook.hopeless(partial=False)) == (partial, whole)
+    def test_refuses_what_would_come_to_nothing(self, estimate: AdmissionEstimate, partial: bool, whole: bool) -> None:
+        assert (estimate.hopeless(partial=True), estimate.hopeless(partial=False)) == (partial, whole)
 
     @given(seconds, seconds, seconds)
     def test_after_the_advised_time_it_would_fit(self, wait_s: float, run_s: float, left_s: float) -> None:
-        outlook = AdmissionEstimate(wait_s, run_s, left_s)
-        later = AdmissionEstimate(max(0.0, wait_s - outlook.retry_after_s), run_s, left_s)
-        assert outlook.retry_after_s > 0
+        estimate = AdmissionEstimate(wait_s, run_s, left_s)
+        later = AdmissionEstimate(max(0.0, wait_s - estimate.retry_after_s), run_s, left_s)
+        assert estimate.retry_after_s > 0
         assert later.wait_s == 0 or later.wait_s + later.run_s <= left_s + 1e-6
 
 
@@ -165,9 +199,23 @@ def test_classes_and_tenants_together() -> None:
         for tenant in tenants:
             share.arrive(job_class, tenant)
     for _ in range(10_000):
-        had[share.choose(waiting, lambda job_class, tenant: 7.0 if tenant == "a" else 3.0)] += 1
+        chosen = share.choose(waiting, lambda job_class, tenant: 7.0 if tenant == "a" else 3.0)
+        assert chosen is not None
+        had[chosen] += 1
     tokens = {key: count * (7 if key[1] == "a" else 3) for key, count in had.items()}
     total = sum(tokens.values())
     assert tokens["bulk", "a"] + tokens["bulk", "c"] == pytest.approx(0.2 * total, rel=0.01)
     assert tokens["interactive", "a"] == pytest.approx(tokens["interactive", "b"], abs=10)
     assert tokens["bulk", "a"] == pytest.approx(tokens["bulk", "c"], abs=10)
+
+
+def test_who_may_not_be_served_stays_next_and_is_not_counted() -> None:
+    share, plain = FairShare(0.2), FairShare(0.2)
+    waiting: dict[JobClass, set[str]] = {"interactive": {"a", "b"}, "bulk": {"a"}}
+    for fair in (share, plain):
+        for job_class, tenants in waiting.items():
+            for tenant in tenants:
+                fair.arrive(job_class, tenant)
+    for number in range(50):
+        assert share.choose(waiting, lambda *_: 3.0, lambda *_: False) is None
+        assert share.choose(waiting, lambda *_: 3.0, lambda *_: True) == plain.choose(waiting, lambda *_: 3.0), number

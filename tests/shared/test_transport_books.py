@@ -10,6 +10,7 @@ from kombu import Producer
 from kombu.exceptions import ChannelError
 
 from rerank_shared.queue.leases import settle
+from rerank_shared.queue.transport.qos import SettledTags
 from rerank_shared.settings import Settings
 from support.queueing import Queueing, queueing, send_plain
 
@@ -219,3 +220,9 @@ def test_other_queues_stay_kombu_s(queue: Queueing) -> None:
         message.channel.qos.restore_visible()
         assert plain.get(timeout=20).payload == {"a": 1}
         plain.close()
+
+
+def test_a_job_that_was_acknowledged_with_its_outcome_is_told_once() -> None:
+    settled = SettledTags()
+    settled.add("a")
+    assert [settled.take(tag) for tag in ("b", "a", "a")] == [False, True, False]

@@ -101,7 +101,8 @@ class Send:
 sends = st.builds(
     Send, st.sampled_from(JOB_CLASSES), st.sampled_from(["", "a", "b", "c|1"]), st.integers(0, 9), st.integers(1, 50)
 )
-steps = st.lists(st.one_of(sends, sends, st.just(None)), max_size=40)
+#: Sends, and takes of any job (None) or only of one that is due before so many seconds.
+steps = st.lists(st.one_of(sends, sends, st.just(None), st.floats(0, 10)), max_size=40)
 
 
 class Twin:
@@ -115,11 +116,17 @@ class Twin:
         self.fair.arrive(sent.job_class, sent.tenant)
         self.waiting.setdefault((sent.job_class, sent.tenant), []).append((sent.due_at, tag, sent.tokens))
 
-    def take(self) -> str | None:
+    def take(self, before: float | None = None) -> str | None:
         tenants: dict[JobClass, list[str]] = {c: [t for k, t in self.waiting if k == c] for c in JOB_CLASSES}
         if not any(tenants.values()):
             return None
-        chosen = self.fair.choose(tenants, lambda job_class, tenant: min(self.waiting[job_class, tenant])[2])
+        chosen = self.fair.choose(
+            tenants,
+            lambda job_class, tenant: min(self.waiting[job_class, tenant])[2],
+            lambda job_class, tenant: before is None or min(self.waiting[job_class, tenant])[0] < before,
+        )
+        if chosen is None:
+            return None
         jobs = self.waiting[chosen]
         jobs.remove(job := min(jobs))
         if not jobs:
@@ -129,15 +136,15 @@ class Twin:
 
 @given(steps, st.sampled_from([0.0, 0.05, 0.3, 0.5]))
 def test_the_script_chooses_as_the_rules_in_python_do(
-    server: EmbeddedServer, made: list[Send | None], bulk_share: float
+    server: EmbeddedServer, made: list[Send | float | None], bulk_share: float
 ) -> None:
     keys = Keys(f"twin-{uuid.uuid4().hex}")
     scripts, twin = QueueScripts(keys), Twin(bulk_share)
     with connect(load_settings(redis_url=server.url)) as client:
         for number, step in enumerate([*made, *[None] * len(made)]):
-            if step is None:
-                taken = scripts.take(client, JOB_CLASSES, owner="w", before=None, bulk_share=bulk_share)
-                assert (None if taken is None else taken.message.decode()) == twin.take()
+            if not isinstance(step, Send):
+                taken = scripts.take(client, JOB_CLASSES, owner="w", before=step, bulk_share=bulk_share)
+                assert (None if taken is None else taken.message.decode()) == twin.take(step)
             else:
                 tag = f"{number:03}"
                 scripts.put(client, step.job_class, tag, tag, Urgency(step.due_at, step.tokens, step.tenant))

@@ -17,7 +17,7 @@ from rerank_shared.queue.backend import FleetBackend
 from rerank_shared.queue.transport.channel import FleetChannel
 from rerank_worker import process
 from rerank_worker.batching.scorer import Scorer
-from rerank_worker.consume.handler import Answerer
+from rerank_worker.consume.handler import JobHandler
 
 MOMENTS = ("taken", "before-run", "mid-batch", "scored", "answered")
 
@@ -55,8 +55,8 @@ def dying_of(word: str, method: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> int:
     """Arrange for the end, then work."""
     moment = sys.argv[1]
-    targets: Any = FleetChannel, Scorer, FleetBackend, Answerer
-    channel, scorer, backend, answerer = targets
+    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler
+    channel, scorer, backend, handler = targets
     if moment == "taken":
         channel._open = dying(channel._open)
     elif moment == "before-run":
@@ -68,7 +68,7 @@ def main() -> int:
     elif moment == "answered":
         backend._store_result = dying(backend._store_result, before=False)
     elif moment == "word":
-        answerer.answer = dying_of(os.environ["MORTAL_WORD"], answerer.answer)
+        handler.answer = dying_of(os.environ["MORTAL_WORD"], handler.answer)
     elif moment.startswith("clock"):
         real, off_s = time.time, float(moment.removeprefix("clock"))
         time.time = lambda: real() + off_s

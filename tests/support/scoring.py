@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rerank_shared.contract.messages import Score
 from rerank_worker.batching.pending_job import PendingJob
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 
@@ -68,7 +68,7 @@ class Bench:
 
     engine: SmallEngine
     scorer: Scorer
-    pace: Pace
+    run_cost: RunCost
     clock: Callable[[], float]
     revoked: set[str]
     #: Set when the policy weighs a wait for company; it does so under the lock that the wait then gives up.

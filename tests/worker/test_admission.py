@@ -13,7 +13,7 @@ from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.cost_model import CostModel
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import _admit
 from support.jobs import make_job
@@ -27,11 +27,11 @@ SETTINGS = load_settings()
 class Desk:
     """A scorer whose engine stands still with a batch of five pairs, and a clock that a test moves."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, run_cost: RunCost) -> None:
         self.now, self.engine = [100.0], SmallEngine()
-        batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+        batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
         self.scorer = Scorer(
-            self.engine, batcher, pace, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+            self.engine, batcher, run_cost, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
         self.scorer.start()
         self._names = iter(range(1, 1_000))
@@ -56,7 +56,7 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    desk = Desk(Pace(cost=CostModel(COST)))
+    desk = Desk(RunCost(cost=CostModel(COST)))
     yield desk
     desk.engine.gate.set()
 
@@ -82,7 +82,7 @@ def test_what_has_run_of_the_batch_is_not_waited_for(desk: Desk) -> None:
 
 
 def test_nothing_is_known_of_the_speed_so_nothing_is_waited_for() -> None:
-    desk = Desk(Pace())
+    desk = Desk(RunCost())
     desk.submit(50, 1_000.0)
     (told,) = desk.submit(5, 0.001)
     assert (told.wait_s, told.run_s) == (0.0, 0.0)

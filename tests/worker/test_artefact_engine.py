@@ -19,8 +19,9 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings
-from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape, identity_of, open_engine
+from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, identity_of, open_engine
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.tokenizing import EncodedPair
 from support.artefacts import damage

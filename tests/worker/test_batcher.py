@@ -14,7 +14,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
-from rerank_worker.batching.batcher import Batch, Batcher, Candidate, Wait
+from rerank_worker.batching.batcher import Batch, Batcher, Wait, WaitingPair
 
 BUDGET = 100
 PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])
@@ -29,9 +29,9 @@ def candidate(
     *,
     deadline: float | None = None,
     job_class: JobClass = "interactive",
-) -> Candidate:
+) -> WaitingPair:
     digest = name.to_bytes(4, "big")
-    return Candidate(
+    return WaitingPair(
         digest, tokens, due_at, due_at if deadline is None else deadline, entered, sequence or name, job_class
     )
 
@@ -79,7 +79,7 @@ steps = adds | st.tuples(st.just("discard"), digests) | st.tuples(st.just("next"
 def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]) -> None:
     """Any sequence of calls against a plain dictionary of what must be waiting."""
     waiting = batcher(plan=plan, bulk_share=0.3)
-    model: dict[int, Candidate] = {}
+    model: dict[int, WaitingPair] = {}
     for sequence, (kind, *rest) in enumerate(steps, start=1):
         if kind == "add":
             name, tokens, due_at, job_class = rest
@@ -112,7 +112,7 @@ def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]
     assert (len(waiting), waiting.tokens, waiting.work) == (0, 0, Work())
 
 
-def _assert_is_fair(batch: Batch, model: dict[int, Candidate], plan: PlanName) -> None:
+def _assert_is_fair(batch: Batch, model: dict[int, WaitingPair], plan: PlanName) -> None:
     """Within budget and in order, the most urgent pair of a class in it, and no other times than the model's."""
     assert (padded_tokens(batch) if plan == "buckets" else batch.tokens) <= BUDGET
     assert {c.digest: c.due_at for c in batch.candidates}.items() <= {

@@ -14,7 +14,8 @@ import pytest
 from rerank_ops.export.graph.build import TAIL_FILE, graph_file
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.precision import PLANS, PlanName
-from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape, runs_at_once, starter
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import ArtefactEngine, DeviceEngine, runs_at_once, starter
 from rerank_worker.engine.providers import ON_CPU, Providers
 from rerank_worker.tokenizing import EncodedPair
 from support.exports import MAX_LENGTH, pairs_of, write_export

@@ -19,8 +19,9 @@ from onnx import TensorProto, helper
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.precision import PlanName
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings
-from rerank_worker.engine import PlainEngine, RunShape, identity_of, precision_of
+from rerank_worker.engine import PlainEngine, identity_of, precision_of
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from support.golden import GOLDEN, TOLERANCE
 

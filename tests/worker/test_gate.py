@@ -3,7 +3,6 @@ for what is more urgent than all it has."""
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import pytest
 
 from rerank_shared.keys import JobClass, Keys
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.gate import Gate
@@ -49,12 +48,12 @@ class Hall:
 
     def __init__(self) -> None:
         self.engine, self.now = SmallEngine(), [100.0]
-        pace = Pace()
-        batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=pace.cost.predict_s)
+        run_cost = RunCost()
+        batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
         self.scorer = Scorer(
-            self.engine, batcher, pace, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+            self.engine, batcher, run_cost, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
-        backpressure = Backpressure(FAR_S, BUDGET, pace.cost.predict_s)
+        backpressure = Backpressure(FAR_S, BUDGET, run_cost.cost.predict_s)
         self.gate = Gate(backpressure, self.scorer, KEYS, wall_clock=lambda: EPOCH)
         self.woken = threading.Semaphore(0)
         self.gate.attach(self.woken.release)
@@ -168,15 +167,15 @@ class TestOnTheirWay:
 
 
 class TestAsking:
-    def test_a_job_must_be_due_before_the_first_that_is_held(self, hall: Hall) -> None:
+    def test_the_first_of_each_class_that_is_held_is_told(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 30.0)
         hall.hold("b", due_at=EPOCH + 20.0)
         hall.hold("c", due_at=EPOCH + 40.0, job_class="bulk")
         assert hall.ask() == {"interactive": EPOCH + 20.0, "bulk": EPOCH + 40.0}
 
-    def test_where_only_bulk_is_held_any_interactive_job_is_more_urgent(self, hall: Hall) -> None:
+    def test_a_class_of_which_nothing_is_held_is_left_out(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 20.0, job_class="bulk")
-        assert hall.ask() == {"interactive": math.inf, "bulk": EPOCH + 20.0}
+        assert hall.ask() == {"bulk": EPOCH + 20.0}
 
     def test_a_job_that_was_dealt_with_is_held_no_longer(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 30.0)
@@ -194,7 +193,7 @@ class TestAsking:
             assert hall.ask() == {"interactive": EPOCH + 20.0}
             hall.engine.gate.set()
             wait_until(lambda: not hall.scorer.waiting_jobs(), "all pairs to begin")
-            assert hall.ask() == {"interactive": math.inf}
+            assert hall.ask() == {}
 
     def test_a_message_that_was_refused_is_held_no_longer(self, hall: Hall) -> None:
         hall.hold("a", due_at=EPOCH + 20.0).acknowledged = True

@@ -19,7 +19,8 @@ import random, sys
 sys.path[:0] = ["tests"]
 import psutil
 from rerank_shared.models.catalogue import load_files
-from rerank_worker.engine import RunShape, open_engine
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import open_engine
 from support.exports import pairs_of
 engine = open_engine(load_files(sys.argv[1]), RunShape(sys.argv[2], pairs=4, tokens=2_048))
 pairs, order = pairs_of(range(8, 513, 3)), random.Random(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, digest, pair
@@ -48,9 +48,9 @@ class TestScorer:
         return [100.0]
 
     def score(self, engine: Ahead, names: Sequence[int], now: list[float], left_s: float = FAR_S) -> Any:
-        pace = Pace()
-        batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=pace.cost.predict_s)
-        scorer = Scorer(engine, batcher, pace, revoked=lambda _: False, clock=lambda: now[0])
+        run_cost = RunCost()
+        batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
+        scorer = Scorer(engine, batcher, run_cost, revoked=lambda _: False, clock=lambda: now[0])
         pending = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
         scorer.start()
         assert pending.wait(PATIENCE_S)

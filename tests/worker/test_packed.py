@@ -17,8 +17,9 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.precision import PrecisionName
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import PackedWeights, RunShape, open_engine, packed
+from rerank_worker.engine import PackedWeights, open_engine, packed
 from rerank_worker.tokenizing import EncodedPair
 from support.artefacts import damage
 from support.exports import pairs_of, write_export

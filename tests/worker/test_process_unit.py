@@ -45,7 +45,7 @@ class TestBuilding:
         assert (heartbeats.heartbeat.worker_id, heartbeats.heartbeat.core) == ("worker", 3)
         assert heartbeats.heartbeat.tokens_per_s > 0
         assert heartbeats.heartbeat.pid == os.getpid()
-        assert heartbeats.pace.cost.parameters is not None
+        assert heartbeats.run_cost.cost.parameters is not None
 
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
@@ -130,7 +130,7 @@ class TestCosts:
 
     def test_are_shared_by_model_precision_and_host(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        known = heartbeats.pace.cost.parameters
+        known = heartbeats.run_cost.cost.parameters
         heartbeats.beat()
         with connect(settings) as client:
             found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.identity.model)))
@@ -141,7 +141,7 @@ class TestCosts:
             assert not client.exists(heartbeats.keys.cost(heartbeats.identity.model)), (
                 "written though nothing was learned"
             )
-            heartbeats.pace.observe([100], 1.0)
+            heartbeats.run_cost.observe([100], 1.0)
             heartbeats.beat()
             assert client.exists(heartbeats.keys.cost(heartbeats.identity.model))
         heartbeats.client.close()
@@ -149,15 +149,15 @@ class TestCosts:
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
         keys, field = heartbeats.keys, cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
-        before = heartbeats.pace.cost.predict_s(Work.pair(100))
+        before = heartbeats.run_cost.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
             share_cost(client, keys, [heartbeats.identity.model], cost_field("fp64", "elsewhere"), slow)
             heartbeats._ask_server()
-            assert heartbeats.pace.cost.predict_s(Work.pair(100)) == before
+            assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) == before
             share_cost(client, keys, [heartbeats.identity.model], field, slow)
             heartbeats._ask_server()
-            assert heartbeats.pace.cost.predict_s(Work.pair(100)) != before
+            assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) != before
             client.hset(keys.cost(heartbeats.identity.model), field, b"garbled")
             heartbeats._ask_server()
         heartbeats.client.close()

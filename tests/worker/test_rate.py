@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_worker.batching.rate import BatchSize, TokenRate
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 
 runs = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0.001, 100)), min_size=1, max_size=20)
 CPU = CostParameters(1e-3, 5e-5, 5e-8)
@@ -60,17 +60,17 @@ def test_what_is_ten_seconds_old_has_lost_half_its_weight() -> None:
 
 
 class Machine:
-    """Runs pairs of all lengths at some speed, and tells a pace how long each took."""
+    """Runs pairs of all lengths at some speed, and tells a run_cost how long each took."""
 
     def __init__(self, seed: int, slower: float = 1.0) -> None:
-        self.pace, self.slower = Pace(), slower
+        self.run_cost, self.slower = RunCost(), slower
         self._chance = random.Random(seed)
 
     def run(self, frozen_s: float = 0.0) -> float:
         """Return the seconds of a run without those that it was frozen."""
         lengths = [self._chance.randint(20, 300) for _ in range(self._chance.randint(1, 4))]
         seconds = self.slower * CPU.predict_s(Work.of(lengths)) * self._chance.lognormvariate(0.0, 0.1)
-        self.pace.observe(lengths, seconds + frozen_s)
+        self.run_cost.observe(lengths, seconds + frozen_s)
         return seconds
 
     def run_for(self, seconds: float) -> None:
@@ -79,7 +79,7 @@ class Machine:
 
     @property
     def rate(self) -> float:
-        return self.pace.rate.tokens_per_s
+        return self.run_cost.rate.tokens_per_s
 
 
 seeds = st.integers(0, 2**32)
@@ -112,9 +112,9 @@ class TestFrozen:
     def test_nor_what_others_reckon_with(self, seed: int, frozen_s: float) -> None:
         machine = Machine(seed)
         machine.run_for(5)
-        before = machine.pace.shared
+        before = machine.run_cost.shared
         machine.run(frozen_s)
-        after = machine.pace.shared
+        after = machine.run_cost.shared
         assert before is not None
         assert after is not None
         work = Work.of([60, 128, 250])
@@ -146,7 +146,7 @@ class TestFrozen:
         for _ in range(300):
             length = chance.randint(50, 250)
             took = CPU.predict_s(Work.pair(length)) + (0.1 if chance.random() < 0.2 else 0.0)
-            machine.pace.observe([length], took)
+            machine.run_cost.observe([length], took)
             seconds, tokens = seconds + took, tokens + length
         assert machine.rate == pytest.approx(tokens / seconds, rel=0.2)
 

@@ -19,9 +19,9 @@ import pytest
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.models.precision import PlanName
 from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.plan_work import PlanWork
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
 from support.scoring import FAR_S, PATIENCE_S, Bench, SmallEngine, digest, expected, pair
@@ -40,18 +40,18 @@ def bench(
     if gate:
         engine.gate.set()
     plan: PlanName = "buckets" if padded else "single"
-    pace, revoked, weighed = Pace(PlanWork(plan)), set[str](), threading.Event()
+    run_cost, revoked, weighed = RunCost(RunShape(plan)), set[str](), threading.Event()
 
     def predict_s(work: Work) -> float:
         weighed.set()
-        return pace.cost.predict_s(work)
+        return run_cost.cost.predict_s(work)
 
     batcher = Batcher(
-        budget_tokens=budget, max_wait_s=max_wait_s, plan=plan, predict_s=predict_s, work_of=pace.work.pair
+        budget_tokens=budget, max_wait_s=max_wait_s, plan=plan, predict_s=predict_s, work_of=run_cost.shape.pair_work
     )
-    scorer = Scorer(engine, batcher, pace, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
+    scorer = Scorer(engine, batcher, run_cost, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
     scorer.start()
-    return Bench(engine, scorer, pace, clock, revoked, weighed)
+    return Bench(engine, scorer, run_cost, clock, revoked, weighed)
 
 
 PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"])
@@ -69,7 +69,7 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
     assert pending.batch_pairs == [10, 2]
     assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
-    assert work.pace.rate.tokens_per_s > 0
+    assert work.run_cost.rate.tokens_per_s > 0
     work.assert_empty()
 
 
@@ -127,7 +127,7 @@ def test_a_job_knows_when_its_first_batch_began() -> None:
     pending = work.finish(work.submit("job", [1, 2, 3]))
     assert (pending.entered, pending.first_run_at) == (100.0, 100.0)
     assert pending.batch_pairs == [1, 1, 1]
-    assert work.pace.rate.tokens_per_s == pytest.approx(10 / 5.0)
+    assert work.run_cost.rate.tokens_per_s == pytest.approx(10 / 5.0)
 
 
 def test_a_pair_may_run_again_after_it_was_answered() -> None:

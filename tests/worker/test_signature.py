@@ -11,7 +11,8 @@ from onnx import TensorProto
 
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import ConfigurationError
-from rerank_worker.engine import PlainEngine, RunShape, precision_of
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import PlainEngine, precision_of
 from rerank_worker.engine.signature import log_odds
 from support.exports import pairs_of
 from support.tiny_graphs import write_tiny

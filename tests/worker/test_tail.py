@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_ops.export.graph.tail import build_tail
-from rerank_worker.engine.runs import SHARED_ROWS
+from rerank_shared.scheduling.runs import SHARED_ROWS
 from rerank_worker.engine.session import open_session
 from rerank_worker.engine.tail import Tail
 from support.exports import HEADS, HIDDEN, random_body

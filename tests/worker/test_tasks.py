@@ -22,9 +22,9 @@ from rerank_shared.queue.celery_app import TASK_NAME, make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
-from rerank_worker.consume.handler import Answerer
+from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.task import register
 from rerank_worker.engine import identity_of, open_engine
@@ -37,15 +37,15 @@ AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
 @contextmanager
 def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     """The parts of a worker that a task meets, with the real model and no consumer."""
-    files, pace = load_files(settings.model), Pace()
+    files, run_cost = load_files(settings.model), RunCost()
     tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
-    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
-    scorer = Scorer(engine, batcher, pace, revoked=lambda _: False)
+    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
+    scorer = Scorer(engine, batcher, run_cost, revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
         identity = identity_of(files, tokenizer, settings.plan)
-        answerer = Answerer(identity, tokenizer, scorer, client, keys, "test")
-        register(app, answerer, Leases(), lambda _: nullcontext(lambda: None), settings)
+        handler = JobHandler(identity, tokenizer, scorer, client, keys, "test")
+        register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings)
         yield app, scorer
 
 
@@ -114,9 +114,9 @@ def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
 
 def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:
     files, told = load_files(AWAY.model), list[str]()
-    tokenizer, pace = PairTokenizer(files.tokenizer_path), Pace()
-    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=pace.cost.predict_s)
-    scorer = Scorer(open_engine(files), batcher, pace, revoked=lambda _: False)
+    tokenizer, run_cost = PairTokenizer(files.tokenizer_path), RunCost()
+    batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
+    scorer = Scorer(open_engine(files), batcher, run_cost, revoked=lambda _: False)
     identity = identity_of(files, tokenizer, AWAY.plan)
 
     @contextmanager
@@ -128,8 +128,8 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
             told.append("ends")
 
     with connect(AWAY) as client, make_celery(AWAY) as app:
-        answerer = Answerer(identity, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
-        register(app, answerer, Leases(), inside, AWAY)
+        handler = JobHandler(identity, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
+        register(app, handler, Leases(), inside, AWAY)
         with pytest.raises(UnknownModel):
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
         assert told == ["begins", "ends"]

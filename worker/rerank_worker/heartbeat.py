@@ -20,7 +20,7 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.remote_control import dead_controls
@@ -41,7 +41,7 @@ class Heartbeats:
     identity: ScoringIdentity
     heartbeat: Heartbeat
     scorer: Scorer
-    pace: Pace
+    run_cost: RunCost
     leases: Leases
     redelivery_s: float
     alias: str | None = None
@@ -73,7 +73,7 @@ class Heartbeats:
             log.warning("run cost ignored: written by another release error=%s", error)
             return
         if (prior := found.get(self._cost_field)) is not None:
-            self.pace.adopt(prior)
+            self.run_cost.adopt(prior)
 
     def _forget_the_dead(self) -> None:
         """Remove the entries that kombu keeps of killed workers; they would grow with each death."""
@@ -123,13 +123,13 @@ class Heartbeats:
         jobs, tokens = self.scorer.held()
         beat = replace(
             self.heartbeat,
-            tokens_per_s=self.pace.rate.tokens_per_s,
+            tokens_per_s=self.run_cost.rate.tokens_per_s,
             held_jobs=jobs,
             held_tokens=tokens,
             pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
         )
         channels = sorted(self.scorer.reply_channels())
-        cost = self.pace.shared
+        cost = self.run_cost.shared
 
         def tell(words: Any) -> None:
             fleet.announce(words, self.keys, self.identity, now, self.alias)

@@ -35,16 +35,16 @@ from rerank_shared.profile import differences
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.redis.server_clock import ServerClock
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings, load_settings, profile_of
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.plan_work import PlanWork
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.consumer import consumer_of
 from rerank_worker.consume.dead_letters import answer_dead_letter
 from rerank_worker.consume.gate import Gate, GateStep
-from rerank_worker.consume.handler import Answerer
+from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.outage_log import tell_outages_in_words
 from rerank_worker.consume.remote_control import node_name
@@ -55,7 +55,6 @@ from rerank_worker.counting.memory import own_counts
 from rerank_worker.engine import (
     Engine,
     PackedWeights,
-    RunShape,
     identity_of,
     model_precision,
     open_engine,
@@ -78,7 +77,7 @@ class Model:
     tokenizer: PairTokenizer
     engine: Engine
     identity: ScoringIdentity
-    pace: Pace
+    run_cost: RunCost
 
 
 def main() -> int:
@@ -131,10 +130,10 @@ def load(settings: Settings) -> Model:
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "
             f"{identity.model} may have: raise it"
         )
-    pace = Pace(PlanWork.of(settings))
+    run_cost = RunCost(RunShape.of(settings))
     together = settings.plan != "single"
-    warm_up(engine, tokenizer, pace, identity.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, identity, pace)
+    warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
+    return Model(tokenizer, engine, identity, run_cost)
 
 
 def build(
@@ -149,17 +148,17 @@ def build(
     identity = model.identity
     scorer = _scorer(model, settings)
     clock = ServerClock()
-    backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.pace.cost.predict_s)
+    backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.run_cost.cost.predict_s)
     gate = Gate(backpressure, scorer, keys, clock.epoch)
     client, leases = connect(settings), Leases(gate.tags)
     # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
     alias = name_of(settings.model)
-    answerer = Answerer(identity, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
+    handler = JobHandler(identity, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(gate, server or ServerWait(settings), partial(answer_dead_letter, app, keys))
     app.conf.broker_transport_options |= {"owner": name}
     app.steps["consumer"].add(GateStep)
-    register(app, answerer, leases, gate.inside, settings, gate.settled.add)
+    register(app, handler, leases, gate.inside, settings, gate.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
         model=identity.model,
@@ -167,7 +166,7 @@ def build(
         pid=os.getpid(),
         core=core,
         started_at=time.time(),
-        tokens_per_s=model.pace.rate.tokens_per_s,
+        tokens_per_s=model.run_cost.rate.tokens_per_s,
         held_jobs=0,
         held_tokens=0,
     )
@@ -175,7 +174,7 @@ def build(
     # Of its own, since it is what notices that the server is away: it may wait no longer than for one heartbeat.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
     heartbeats = Heartbeats(
-        announcing, keys, identity, heartbeat, scorer, model.pace, leases, settings.redelivery_s, alias, clock
+        announcing, keys, identity, heartbeat, scorer, model.run_cost, leases, settings.redelivery_s, alias, clock
     )
     return app, heartbeats
 
@@ -184,14 +183,14 @@ def _scorer(model: Model, settings: Settings) -> Scorer:
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
-        predict_s=model.pace.cost.predict_s,
+        predict_s=model.run_cost.cost.predict_s,
         plan=settings.plan,
-        work_of=model.pace.work.pair,
+        work_of=model.run_cost.shape.pair_work,
         bulk_share=settings.bulk_share,
-        most_pairs=model.pace.work.most_pairs,
+        most_pairs=model.run_cost.shape.batch_pairs,
     )
     revoked = worker_state.revoked.__contains__
-    return Scorer(model.engine, batcher, model.pace, revoked=revoked, aging_s=settings.aging_s)
+    return Scorer(model.engine, batcher, model.run_cost, revoked=revoked, aging_s=settings.aging_s)
 
 
 def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: float) -> int:

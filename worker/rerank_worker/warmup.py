@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rerank_shared.errors import ConfigurationError, ModelDamaged
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine import Engine
 from rerank_worker.tokenizing import PairTokenizer
 
@@ -26,7 +26,7 @@ _TEXT = "which of these passages answers the question best, and how many of them
 def warm_up(
     engine: Engine,
     tokenizer: PairTokenizer,
-    pace: Pace,
+    run_cost: RunCost,
     max_length: int,
     budget_tokens: int,
     *,
@@ -58,11 +58,11 @@ def warm_up(
             told = f"gives {logits[~np.isfinite(logits)][0]} for plain English text of {pair.tokens} tokens"
             raise _damaged(f"{told}: its weights are damaged, or too large for its precision", scored)
         scored = pair.tokens
-        pace.observe([pair.tokens] * len(run), took)
+        run_cost.observe([pair.tokens] * len(run), took)
         if took > _ENOUGH_S:
             break
     seconds = time.perf_counter() - started
-    log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, pace.rate.tokens_per_s)
+    log.info("worker warm seconds=%.2f longest=%d tokens_per_s=%.0f", seconds, length, run_cost.rate.tokens_per_s)
     return seconds
 
 

@@ -19,7 +19,7 @@ TOKEN_PATTERN = r"(?u)[^\W_]{2,}"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Bm25Hit:
     """One passage as the first stage found it; `bm25` is comparable only within one question."""
 
     id: str
@@ -35,7 +35,7 @@ class Bm25Index:
         self._bm25 = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
         self._bm25.index(_tokens([p.text for p in self._passages]), show_progress=False)
 
-    def top(self, question: str, k: int) -> list[Candidate]:
+    def top(self, question: str, k: int) -> list[Bm25Hit]:
         """Return up to k candidates, best first."""
         (tokens,) = _tokens([question])
         if not tokens:
@@ -43,7 +43,7 @@ class Bm25Index:
         scores = np.asarray(self._bm25.get_scores(tokens))
         best = np.argsort(-scores, kind="stable")[:k]
         return [
-            Candidate(id=self._passages[i].id, text=self._passages[i].text, bm25=float(scores[i]))
+            Bm25Hit(id=self._passages[i].id, text=self._passages[i].text, bm25=float(scores[i]))
             for i in best
             if scores[i] > 0
         ]

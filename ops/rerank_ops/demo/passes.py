@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_ops.demo.first_stage import Candidate
+from rerank_ops.demo.first_stage import Bm25Hit
 from rerank_ops.demo.questions import Question
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import Document, RerankResponse
@@ -23,11 +23,11 @@ class Task:
     """A question with its first-stage candidates, best first."""
 
     question: Question
-    candidates: list[Candidate]
+    candidates: list[Bm25Hit]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TaskResult:
     """What came back for a task, and after how many milliseconds."""
 
     task: Task
@@ -44,7 +44,7 @@ class Answer:
 class Pass:
     """All answers of one pass, in the order of the tasks, and its wall time."""
 
-    answers: list[Answer]
+    answers: list[TaskResult]
     seconds: float
 
     @property
@@ -75,14 +75,14 @@ async def run_pass(
     """Send every task, `in_flight` at a time, and return what came back; raises what the client raises."""
     slots = asyncio.Semaphore(in_flight)
 
-    async def send(task: Task) -> Answer:
+    async def send(task: Task) -> TaskResult:
         documents = [Document(id=candidate.id, text=candidate.text) for candidate in task.candidates]
         async with slots:
             started = time.perf_counter()
             response = await client.rerank(task.question.text, documents, deadline_ms=DEADLINE_MS, partial=False)
             latency_ms = (time.perf_counter() - started) * 1000
         on_answer()
-        return Answer(task, response, latency_ms)
+        return TaskResult(task, response, latency_ms)
 
     started = time.perf_counter()
     answers = await asyncio.gather(*map(send, tasks))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_ops.demo.evaluate import Quality
-from rerank_ops.demo.passes import Answer, Pass
+from rerank_ops.demo.passes import Pass, TaskResult
 
 _SHOWN_RANKS = 5
 _WIDTH = 92
@@ -40,7 +40,7 @@ class DemoResult:
     cold: Pass
     hot: Pass
     batches: Batches
-    examples: Sequence[Answer]
+    examples: Sequence[TaskResult]
 
 
 def show(console: Console, result: DemoResult) -> None:
@@ -62,11 +62,11 @@ def show(console: Console, result: DemoResult) -> None:
     )
 
 
-def _is_answerable(answer: Answer) -> bool:
+def _is_answerable(answer: TaskResult) -> bool:
     return not {candidate.id for candidate in answer.task.candidates}.isdisjoint(answer.task.question.answers)
 
 
-def _example(answer: Answer) -> Table:
+def _example(answer: TaskResult) -> Table:
     right = set(answer.task.question.answers)
     before = [candidate.id for candidate in answer.task.candidates]
     table = Table(

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.evaluate import measure, ndcg_by_question
 from rerank_ops.demo.first_stage import Bm25Index
-from rerank_ops.demo.passes import Answer, Pass, Task, run_pass
+from rerank_ops.demo.passes import Pass, Task, TaskResult, run_pass
 from rerank_ops.demo.questions import Question, qrels, stdlib_questions
 from rerank_ops.demo.report import Batches, DemoResult, show
 from rerank_ops.local.fleet import LocalFleet, local_fleet
@@ -93,10 +93,10 @@ async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in
     return cold, hot
 
 
-def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[Answer]:
+def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[TaskResult]:
     """Of the questions whose nDCG@10 changed: the one that won most, the middle one, the one that lost most."""
 
-    def gain(answer: Answer) -> float:
+    def gain(answer: TaskResult) -> float:
         return after[answer.task.question.id] - before[answer.task.question.id]
 
     ranked = sorted((answer for answer in cold.answers if gain(answer)), key=gain, reverse=True)

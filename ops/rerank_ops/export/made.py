@@ -14,7 +14,8 @@ from rerank_ops.export.plain import MODEL_FILE, plain_files
 from rerank_ops.export.sources.opened import Opened
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.precision import PlanName, PrecisionName
-from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, RunShape
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine
 from rerank_worker.tokenizing import EncodedPair
 
 #: The plans that a plain graph can be run in.

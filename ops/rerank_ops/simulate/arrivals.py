@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rerank_ops.simulate.workload import Mix, Request, lengths, slowness
+from rerank_ops.simulate.model.workload import Mix, Request, lengths, slowness
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 from rerank_shared.nearest import did_you_mean

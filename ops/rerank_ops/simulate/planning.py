@@ -1,4 +1,5 @@
-"""How many processes a latency target takes: the smallest number with which a simulated fleet keeps it.
+"""How many processes a latency target takes: the smallest number with which a simulated fleet keeps it. And how much a
+fleet can do, from what a request takes of one process on average.
 
 A number keeps it if the 95th percentile of all requests that were not refused is within the target, and at most one
 request in two hundred was refused or late. A partial answer counts with its deadline as its latency. All numbers meet
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from rerank_ops.simulate.arrivals import poisson
-from rerank_ops.simulate.capacity import request_s
-from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.run import simulate
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Mix, Request, draw
 from rerank_ops.simulate.report import Report, percentile, summarise
-from rerank_ops.simulate.run import simulate
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Mix, Request, draw
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.scheduling.sharding import shard_count, split
 
+#: Requests that are drawn to tell their mean; their seed is fixed, so that a rate does not depend on the run's.
+_SAMPLE, _SEED = 1_000, 0
 #: Requests that may be refused or late for a number of processes to do.
 TOLERATED = 0.005
 #: Share of the requests that only fill the fleet.
@@ -112,3 +115,14 @@ def _alone_s(request: Request, cost: CostParameters) -> float:
     run_s = cost.predict_s(Work.of(lengths))
     parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), idle=len(lengths)))
     return request.slowness * max(cost.predict_s(Work.of(lengths[i] for i in part)) for part in parts)
+
+
+def request_s(mix: Mix, cost: CostParameters) -> float:
+    """Return the mean seconds that one process runs for a request of which nothing is cached."""
+    times = (cost.predict_s(Work.of(request.tokens)) for request in draw(mix, repeat(0.0, _SAMPLE), _SEED))
+    return sum(times) / _SAMPLE
+
+
+def rate_at(load: float, mix: Mix, spec: FleetSpec) -> float:
+    """Return the requests a second that keep `load` of the processes busy, cache and refusals left out."""
+    return load * spec.processes / request_s(mix, spec.cost)

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_ops.simulate.call import ENDS, End
+from rerank_ops.simulate.model.call import ENDS, End
+from rerank_ops.simulate.model.run import Result
 from rerank_ops.simulate.report import Report, percentile
-from rerank_ops.simulate.run import Result
 from rerank_shared.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rerank_ops.simulate.call import ENDS, Call, End
-from rerank_ops.simulate.run import Result
+from rerank_ops.simulate.model.call import ENDS, Call, End
+from rerank_ops.simulate.model.run import Result
 
 #: More numbers of candidates than this are told in classes that end at these.
 _FEW = 6

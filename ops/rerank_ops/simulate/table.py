@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from rerank_ops.simulate.call import ENDS
+from rerank_ops.simulate.model.call import ENDS
 from rerank_ops.simulate.report import Latencies, Report
 
 

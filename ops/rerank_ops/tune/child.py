@@ -16,8 +16,9 @@ import numpy as np
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import configured_files
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import RunShape, open_engine
+from rerank_worker.engine import open_engine
 from rerank_worker.tokenizing import EncodedPair
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from rerank_ops.tune.grid import Cell, Plans
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.precision import PLANS
-from rerank_worker.engine import Engine, RunShape, open_engine
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import Engine, open_engine
 from rerank_worker.tokenizing import EncodedPair
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from rerank_ops.tune.sample import Sample
 from rerank_shared.models.precision import PlanName
-from rerank_worker.engine import RunShape
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.tokenizing import EncodedPair
 
 Curve = Literal["pairs", "tokens"]

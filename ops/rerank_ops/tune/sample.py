@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rerank_ops.cli.lines import parse_line
+from rerank_ops.bulk.lines import parse_line
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ConfigurationError, InvalidRequest

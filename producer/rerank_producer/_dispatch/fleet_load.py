@@ -16,9 +16,10 @@ from rerank_producer._io.port import Port
 from rerank_shared.fleet import read_costs, typical
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S, queue_wait_s
 from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.scheduling.sharding import idle_processes
 
-REMEMBERED_S = 0.25
 _MODELS = 64
 
 
@@ -37,7 +38,7 @@ class FleetLoad:
     @property
     def idle(self) -> int:
         """Processes that have nothing to do."""
-        return max(0, self.workers - self.unanswered)
+        return idle_processes(workers=self.workers, unanswered=self.unanswered)
 
     def run_s(self, work: Work) -> float:
         """Return the seconds for which one process runs `work`; 0 while the cost is unknown."""
@@ -48,10 +49,11 @@ class FleetLoad:
 
         Returns 0 while the cost is unknown, and while no process is alive: one may be about to start.
         """
-        if self.cost is None or self.workers == 0 or self.idle > 0:
-            return 0.0
-        ahead = total(entry for entry in self.entries if entry.precedes(job_class, due_at))
-        return self.cost.predict_s(ahead) / self.workers
+
+        def ahead_s() -> float:
+            return self.run_s(total(entry for entry in self.entries if entry.precedes(job_class, due_at)))
+
+        return queue_wait_s(ahead_s, workers=self.workers, idle=self.idle)
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class FleetLoadCache:
         if self.clock.monotonic() >= until or seen.unanswered > 2 * len(entries):
             now = self.clock.epoch()
             entries = tuple(read_backlog(await port.pipeline(lambda pipe: ask_backlog(pipe, self.keys, now))))
-            self._entries = entries, self.clock.monotonic() + REMEMBERED_S
+            self._entries = entries, self.clock.monotonic() + LOAD_REMEMBERED_S
         return replace(seen, entries=entries)
 
     def learn(self, model: str, costs: Any) -> CostParameters | None:
@@ -91,7 +93,7 @@ class FleetLoadCache:
         if len(self._costs) >= _MODELS:
             # Callers choose these names until workers have announced theirs.
             self._costs.clear()
-        self._costs[model] = cost, self.clock.monotonic() + REMEMBERED_S
+        self._costs[model] = cost, self.clock.monotonic() + LOAD_REMEMBERED_S
         return cost
 
     async def free(self, port: Port) -> int:

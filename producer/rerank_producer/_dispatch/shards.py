@@ -23,7 +23,7 @@ from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
-from rerank_shared.scheduling.sharding import shard_count, split
+from rerank_shared.scheduling.sharding import shard_request
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
 
@@ -83,13 +83,17 @@ def make_shards(
     stored = plan.stored
     limit = plan.max_length or (None if stored.identity is None else stored.identity.max_length)
     lengths = estimate_lengths(plan.query, (plan.contents[index] for index in stored.misses), limit)
-    run_s = load.run_s(Work.of(lengths))
-    if count is None:
-        count = shard_count(run_s=run_s, pairs=len(lengths), idle=load.idle) if settings.shard else 1
-    parts = split(lengths, count)
-    part_s = run_s / len(parts)
     due = due_at(deadline_at=stored.deadline_at, entered_at=now, aging_s=settings.aging_s)
-    estimate = AdmissionEstimate(load.wait_s(stored.job_class, due), part_s, stored.deadline_at - now)
+    sharding = shard_request(
+        lengths,
+        run_s=load.run_s(Work.of(lengths)),
+        idle=load.idle,
+        left_s=stored.deadline_at - now,
+        due_at=lambda _: due,
+        wait_s=lambda urgency: load.wait_s(stored.job_class, urgency),
+        count=count if settings.shard else count or 1,
+    )
+    parts, estimate = sharding.parts, sharding.estimate
     if settings.refuse and estimate.hopeless(partial=partial):
         raise _refusal(estimate, load.workers, partial=partial)
     maker = _ShardMaker(plan, settings, load, now, partial, due, estimate.wait_s)

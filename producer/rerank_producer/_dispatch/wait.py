@@ -31,10 +31,6 @@ _EDGE_S = 0.25
 _SHORTFALLS = (DeadlineExceeded, Overloaded)
 
 
-class ServerLost(QueueUnavailable):
-    """The server went away while a job that it had taken was waited for. A partial answer is still an answer then."""
-
-
 @dataclass(frozen=True, slots=True)
 class BacklogMember:
     """An unanswered job's member in the backlog's sorted set, which ends at `until` (epoch seconds)."""
@@ -105,8 +101,8 @@ class Wait:
     async def finish(self) -> RerankError | None:
         """Wait until every job is answered or the deadline passes; return why an outcome is missing, None if none is.
 
-        That is DeadlineExceeded, Overloaded, or ServerLost if the server is away at the end. Any other error that a
-        worker answered is raised at once.
+        That is DeadlineExceeded, Overloaded, or QueueUnavailable if the server is away at the end: a caller that takes
+        a partial answer still gets one then. Any other error that a worker answered is raised at once.
         """
         while True:
             for each in self.inflight:
@@ -203,7 +199,7 @@ class Wait:
                 raise self._outage
             workers, *records = await self.port.pipeline(fill)
         except QueueUnavailable as error:
-            lost = ServerLost(f"the answer of job {job_id} could not be received: {error.message}", error.reason)
+            lost = QueueUnavailable(f"the answer of job {job_id} could not be received: {error.message}", error.reason)
             lost.__cause__ = error
             return lost
         for waiter, record in zip(waiters, records, strict=True):

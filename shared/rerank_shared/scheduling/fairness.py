@@ -80,17 +80,20 @@ class FairShare:
         self,
         waiting: Mapping[JobClass, Collection[str]],
         tokens_of: Callable[[JobClass, str], float],
-    ) -> tuple[JobClass, str]:
+        may_serve: Callable[[JobClass, str], bool] | None = None,
+    ) -> tuple[JobClass, str] | None:
         """Return class and tenant to serve next, and count it as served.
 
         `waiting` names the tenants with waiting jobs, at least one; `tokens_of` gives the tokens of a tenant's most
-        urgent job.
+        urgent job. Where `may_serve` refuses the job that is next, nothing is counted, and the answer is None.
         """
         candidates = {c: self.tenants[c].choose(waiting[c]) for c in JOB_CLASSES if waiting.get(c)}
         bulk = candidates.get("bulk")
         bulk_tokens = None if bulk is None else tokens_of("bulk", bulk)
         chosen = self.classes.choose("interactive" in candidates, bulk_tokens)
         tenant = candidates[chosen]
+        if may_serve is not None and not may_serve(chosen, tenant):
+            return None
         tokens = tokens_of(chosen, tenant)
         self.tenants[chosen].served(tenant, tokens)
         self.classes.served(chosen, tokens, other_waits=len(candidates) == 2)

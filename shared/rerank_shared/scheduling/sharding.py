@@ -1,19 +1,64 @@
-"""How many parts a request is sent in, and which candidate is in which: as many as processes are idle and as pay.
+"""Sharding: the number of shards of a request, and the candidates of each. Pure.
 
-A part that a process starts at once can't be merged with its siblings, so there are never more parts than idle
-processes. Candidates keep first-stage order inside each part, and the first ones are spread over all parts, so that
-what is scored when the deadline comes is what the first stage thought best.
+A process that starts one shard at once can't merge it with its siblings, so there are never more shards than idle
+processes. Candidates keep first-stage order inside each shard, and the first ones are spread over all shards, so that
+the candidates scored by the deadline are those that the first stage ranked best.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rerank_shared.scheduling.admission import AdmissionEstimate
 
 #: What one more part costs the caller and the queue: 3 ms for two over one, measured with a model that does nothing.
 SHARD_OVERHEAD_S = 0.003
 #: A part must be worth this many times its overhead.
 _WORTH = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """A request as shards.
+
+    `parts`: the indexes of each shard's candidates. `due_at`: the urgency of each shard. `estimate`: the admission
+    estimate of the request, whose own run is that of one shard.
+    """
+
+    parts: list[list[int]]
+    due_at: float
+    estimate: AdmissionEstimate
+
+
+def shard_request(
+    lengths: Sequence[int],
+    *,
+    run_s: float,
+    idle: int,
+    left_s: float,
+    due_at: Callable[[float], float],
+    wait_s: Callable[[float], float],
+    count: int | None = None,
+) -> Sharding:
+    """Return how a request of pairs of these lengths is sent.
+
+    `run_s` is what one process would run for it, `left_s` the time to its deadline. `due_at` gives the urgency of a
+    part that runs so many seconds, `wait_s` how long a job of that urgency waits for its first run. `count` overrides
+    how many parts there are.
+    """
+    if count is None:
+        count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle)
+    parts = split(lengths, count)
+    part_s = run_s / len(parts)
+    due = due_at(part_s)
+    return Sharding(parts, due, AdmissionEstimate(wait_s(due), part_s, left_s))
+
+
+def idle_processes(*, workers: int, unanswered: int) -> int:
+    """Return how many processes have nothing to do: each unanswered job keeps one busy."""
+    return max(0, workers - unanswered)
 
 
 def shard_count(*, run_s: float, pairs: int, idle: int, overhead_s: float = SHARD_OVERHEAD_S) -> int:

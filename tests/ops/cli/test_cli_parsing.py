@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from rerank_ops.cli.admin.effective import effective_line, effective_settings
 from rerank_ops.cli.app import app
-from rerank_ops.cli.lines import parse_line
 from rerank_ops.cli.rank.documents import from_bytes
 from rerank_ops.cli.serve.server import Address, address_of
 from rerank_shared.errors import ConfigurationError, InvalidRequest, ServerUnavailable
@@ -73,20 +72,6 @@ def test_documents_are_lines_or_objects() -> None:
 def test_bad_documents_are_told_with_their_line(data: bytes, name: str, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message.replace(".", r"\.")):
         from_bytes(data, name)
-
-
-def test_a_line_of_a_request_file_comes_before_the_options() -> None:
-    line = b'{"query": "q", "documents": ["a", {"text": "b", "id": "2"}], "top_n": 1, "class": "interactive"}'
-    request = parse_line(line, {"top_n": 5, "job_class": "bulk", "model": "m"})
-    assert (request.top_n, request.job_class, request.model) == (1, "interactive", "m")
-
-
-@pytest.mark.parametrize(
-    "line", [b"[]", b'{"documents": []}', b'{"query": "q"}', b"\xff", b'{"query": 1, "documents": []}']
-)
-def test_a_bad_line_of_a_request_file_is_refused(line: bytes) -> None:
-    with pytest.raises(InvalidRequest):
-        parse_line(line, {})
 
 
 def test_effective_settings_tell_their_origin_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

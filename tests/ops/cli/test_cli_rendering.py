@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from rerank_ops.bulk.lines import Tally
 from rerank_ops.cli.admin.cache import stats_rows
-from rerank_ops.cli.lines import Tally
 from rerank_ops.cli.rank.ranking import ranking_table, score_text, summary
 from rerank_ops.cli.rank.request_file import report
 from rerank_shared.cache import CacheStats

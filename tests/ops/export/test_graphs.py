@@ -15,7 +15,8 @@ from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.sources.checkpoint import from_directory
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
-from rerank_worker.engine import ArtefactEngine, RunShape
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import ArtefactEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_toy
 

@@ -20,7 +20,8 @@ from rerank_ops.export.graph.families.body import Body
 from rerank_ops.export.graph.layout import MASKED
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.models.precision import PLANS, PlanName
-from rerank_worker.engine import ArtefactEngine, DeviceEngine, RunShape
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import ArtefactEngine, DeviceEngine
 from rerank_worker.engine.device.shapes import device_feeds
 from rerank_worker.engine.providers import ON_CPU
 from support.exports import MAX_LENGTH, pairs_of, random_body

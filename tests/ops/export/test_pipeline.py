@@ -19,7 +19,8 @@ from rerank_shared.errors import ConfigurationError, ModelRefused
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.manifest import Bounds, check_files, read_manifest
 from rerank_shared.models.precision import PLANS, PlanName
-from rerank_worker.engine import RunShape, open_engine
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.engine import open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer
 from support.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs, write_toy

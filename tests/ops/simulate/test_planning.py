@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Mix
 from rerank_ops.simulate.planning import TOLERATED, Plan, Planner, Target
-from rerank_ops.simulate.policy import Policy
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Mix
 from rerank_shared.scheduling.cost import CostParameters
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)

@@ -9,10 +9,9 @@ from itertools import chain
 import pytest
 
 from rerank_producer._dispatch.dispatcher import DispatchResult
-from rerank_producer._dispatch.wait import ServerLost
 from rerank_producer._io.port import drive
 from rerank_producer.testing import InMemoryFleet
-from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, Overloaded, ScoringFailed
+from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, Overloaded, QueueUnavailable, ScoringFailed
 from rerank_shared.keys import Keys
 from support.in_memory import Parts, until_sent
 
@@ -160,7 +159,7 @@ def test_an_outage_that_lasts_is_told_at_the_deadline() -> None:
     parts = Parts(pair_s=0.1)
     parts.fleet.after(0.2, lambda: parts.fleet.go_away("loading"))
     asked = ask(parts, deadline_s=4.0)
-    assert isinstance(asked.shortfall, ServerLost)
+    assert isinstance(asked.shortfall, QueueUnavailable)
     assert (asked.shortfall.reason, parts.pipeline.clock.monotonic()) == ("loading", 4.0)
 
 

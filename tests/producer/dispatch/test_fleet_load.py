@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_producer._dispatch.fleet_load import REMEMBERED_S, FleetLoad, describe_workers
+from rerank_producer._dispatch.fleet_load import FleetLoad, describe_workers
 from rerank_producer._io.port import drive
 from rerank_shared.queue.backlog import BacklogEntry
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.cost import CostParameters, Work
 from support.in_memory import Parts
 
@@ -64,7 +65,7 @@ def test_what_waits_is_remembered_for_a_moment() -> None:
     assert len(load(parts).entries) == 2
     submit(parts, 1)
     assert len(load(parts).entries) == 2
-    parts.fleet.advance(REMEMBERED_S)
+    parts.fleet.advance(LOAD_REMEMBERED_S)
     assert len(load(parts).entries) == 3
 
 

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from rerank_producer import metrics
-from rerank_producer._dispatch.wait import ServerLost
 from rerank_producer._io.port import drive
 from rerank_producer.fusion import FirstStage
 from rerank_shared.contract.schemas import RerankResponse
@@ -121,7 +120,7 @@ def test_a_server_that_went_away_while_waiting_ends_in_what_there_is() -> None:
     parts = Parts(pair_s=1.0)
     rerank(parts, ["cached"])
     parts.fleet.after(0.5, parts.fleet.go_away)
-    with pytest.raises(ServerLost):
+    with pytest.raises(QueueUnavailable):
         rerank(parts, ["a", "cached"], deadline_ms=2_000, partial=False)
     parts.fleet.come_back()
     parts.fleet.advance(60.0)

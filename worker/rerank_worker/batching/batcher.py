@@ -9,11 +9,12 @@ longer would eat the tightest slack. Equal pairs (same digest) are one entry.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import PlanName
+from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.fairness import ClassShare
 
@@ -26,7 +27,7 @@ Place = tuple[float, int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class WaitingPair:
     """One pair that waits. Times are seconds of the caller's clock.
 
     `due_at` is its urgency (scheduling/urgency.py); `entered` is when it began to wait here; `sequence` keeps
@@ -51,7 +52,7 @@ class Candidate:
 class Batch:
     """Pairs to run now: in plan single the most urgent first, else the shortest first."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[WaitingPair, ...]
 
     @property
     def tokens(self) -> int:
@@ -89,7 +90,7 @@ class Batcher:
         self._predict_s = predict_s
         self._work_of = work_of
         self._share = ClassShare(bulk_share)
-        self._waiting: dict[bytes, Candidate] = {}
+        self._waiting: dict[bytes, WaitingPair] = {}
         # Places that are no longer those of the waiting candidate are stale and skipped.
         self._places: dict[JobClass, list[Place]] = {job_class: [] for job_class in JOB_CLASSES}
         self.tokens = 0
@@ -99,7 +100,7 @@ class Batcher:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, candidate: Candidate) -> None:
+    def add(self, candidate: WaitingPair) -> None:
         """Let a pair wait. One with the digest of a waiting pair joins it; the earlier times and the better class
         hold for both."""
         present = self._waiting.get(candidate.digest)
@@ -143,19 +144,30 @@ class Batcher:
                 ahead += self._work_of(candidate.tokens)
         return ahead
 
+    def estimate(
+        self, lengths: Iterable[int], job_class: JobClass, due_at: float, *, running_s: float, left_s: float
+    ) -> AdmissionEstimate:
+        """Return the prospects of a job that would come now with pairs of these lengths.
+
+        `running_s`: seconds until the batch that runs has run; `left_s`: seconds to the job's deadline. Equal pairs of
+        the job may be among those that wait already, and count twice then.
+        """
+        wait_s = running_s + self._predict_s(self.ahead(job_class, due_at))
+        return AdmissionEstimate(wait_s, sum(self._predict_s(self._work_of(tokens)) for tokens in lengths), left_s)
+
     def _close_at(self) -> float:
         oldest = min(candidate.entered for candidate in self._waiting.values())
         tightest = min(candidate.deadline for candidate in self._waiting.values())
         return min(oldest + self._max_wait_s, tightest - self._predict_s(self.work))
 
-    def _fill_padded(self) -> list[Candidate]:
+    def _fill_padded(self) -> list[WaitingPair]:
         """Take the neighbours in length of the pair that comes first; of the other class what room is left for."""
         first = {job_class: self._first(job_class) for job_class in JOB_CLASSES}
         bulk = first["bulk"]
         chosen_class = self._share.choose(first["interactive"] is not None, None if bulk is None else bulk.tokens)
         seed = first[chosen_class]
         assert seed is not None
-        chosen: list[Candidate] = []
+        chosen: list[WaitingPair] = []
         longest = 0
         for job_class in sorted(JOB_CLASSES, key=lambda name: name != chosen_class):
             window = self._pop_class(job_class, self._budget * _WINDOW_BUDGETS)
@@ -171,9 +183,9 @@ class Batcher:
                 self._share.served(job_class, candidate.tokens, other_waits=None not in first.values())
         return chosen
 
-    def _pop_class(self, job_class: JobClass, tokens: int) -> list[Candidate]:
+    def _pop_class(self, job_class: JobClass, tokens: int) -> list[WaitingPair]:
         """Take the most urgent pairs of a class that fit in `tokens`, at least one if any waits."""
-        taken: list[Candidate] = []
+        taken: list[WaitingPair] = []
         total = 0
         while (candidate := self._first(job_class)) is not None:
             total += candidate.tokens
@@ -183,14 +195,14 @@ class Batcher:
             taken.append(candidate)
         return taken
 
-    def _take(self, candidate: Candidate) -> None:
+    def _take(self, candidate: WaitingPair) -> None:
         """Remove a pair that stands first in its class."""
         heapq.heappop(self._places[candidate.job_class])
         self.discard(candidate.digest)
 
-    def _fill(self) -> list[Candidate]:
+    def _fill(self) -> list[WaitingPair]:
         """Take the pairs that come first and fit the budget; at least one, which settings promise to fit."""
-        taken: list[Candidate] = []
+        taken: list[WaitingPair] = []
         total = 0
         while True:
             interactive, bulk = self._first("interactive"), self._first("bulk")
@@ -206,7 +218,7 @@ class Batcher:
             taken.append(candidate)
             total += candidate.tokens
 
-    def _first(self, job_class: JobClass) -> Candidate | None:
+    def _first(self, job_class: JobClass) -> WaitingPair | None:
         """Return the most urgent pair of a class; stale places before it are dropped."""
         places = self._places[job_class]
         while places:
@@ -222,7 +234,7 @@ class Batcher:
             heapq.heapify(places)
 
 
-def _joined(present: Candidate, newcomer: Candidate) -> Candidate:
+def _joined(present: WaitingPair, newcomer: WaitingPair) -> WaitingPair:
     """Return what waits for both of two equal pairs: it has waited since the first one came."""
     earlier = newcomer if newcomer.due_at < present.due_at else present
     return replace(

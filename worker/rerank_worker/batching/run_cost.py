@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.cost_model import CostModel
-from rerank_worker.batching.plan_work import PlanWork
 from rerank_worker.batching.rate import TokenRate
 
 #: Of a question and a passage.
@@ -18,10 +18,10 @@ _USUAL_TOKENS = 128
 
 
 @dataclass(slots=True)
-class Pace:
-    """What was learned from all runs so far. `work` says what a run is made of in the plan that it runs in."""
+class RunCost:
+    """What was learned from all runs so far. `shape` is that of its runs."""
 
-    work: PlanWork = field(default_factory=PlanWork)
+    shape: RunShape = field(default_factory=RunShape)
     cost: CostModel = field(default_factory=CostModel)
     rate: TokenRate = field(init=False)
 
@@ -40,19 +40,15 @@ class Pace:
 
     @property
     def _runs_a_pair(self) -> float:
-        return self.work.pair(_USUAL_TOKENS).runs
+        return self.shape.pair_work(_USUAL_TOKENS).runs
 
     def observe(self, lengths: Sequence[int], seconds: float) -> float | None:
         """Learn from a run of pairs; return by what share of its time it had been mispredicted, None if it had not
         been predicted at all."""
-        work = self.work.run(lengths)
+        work = self.shape.run_work(lengths)
         self.rate.add(sum(lengths), work, seconds)
         return self.cost.observe(work, seconds)
 
-    def pair_s(self, tokens: int) -> float:
-        """Return the expected seconds of one pair among others; 0 while nothing is known."""
-        return self.cost.predict_s(self.work.pair(tokens))
-
     def predict_s(self, lengths: Sequence[int]) -> float:
         """Return the expected seconds of a run of pairs; 0 while nothing is known."""
-        return self.cost.predict_s(self.work.run(lengths))
+        return self.cost.predict_s(self.shape.run_work(lengths))

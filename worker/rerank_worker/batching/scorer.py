@@ -26,11 +26,12 @@ from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
 from rerank_worker import metrics
-from rerank_worker.batching.batcher import Batch, Batcher, Candidate
+from rerank_worker.batching.batch_runs import batch_runs
+from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
-from rerank_worker.batching.run_cost import Pace
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine import Engine, runs_at_once, starter
 from rerank_worker.tokenizing import EncodedPair
 
@@ -42,7 +43,7 @@ Wanting = list[tuple[PendingJob, int]]
 class _Run:
     """A run that was begun; `logits` waits for it."""
 
-    candidates: Sequence[Candidate]
+    candidates: Sequence[WaitingPair]
     begun: float
     logits: Callable[[], npt.NDArray[np.float32]]
 
@@ -54,7 +55,7 @@ class Scorer:
         self,
         engine: Engine,
         batcher: Batcher,
-        pace: Pace,
+        run_cost: RunCost,
         *,
         revoked: Callable[[str], bool],
         aging_s: float = 10.0,
@@ -71,7 +72,7 @@ class Scorer:
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
         self._batcher = batcher
-        self._pace = pace
+        self._run_cost = run_cost
         self._aging_s = aging_s
         self._revoked = revoked
         self._lock = threading.Lock()
@@ -123,7 +124,7 @@ class Scorer:
                 pending.drop("drained")
                 return pending
             if admit is not None and pairs:
-                admit(self._outlook(pairs, job_class, due, deadline - now))
+                admit(self._estimate(pairs, job_class, due, deadline - now))
             self._open[id(pending)] = pending
             for index, digest in enumerate(digests):
                 self._add(pending, index, digest, pairs[index], due, job_class)
@@ -176,13 +177,12 @@ class Scorer:
         with self._lock:
             return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
-    def _outlook(
+    def _estimate(
         self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
     ) -> AdmissionEstimate:
-        """Return the prospects of a job that would come now; its own pairs may be among those that wait already."""
         running_s = max(0.0, self._busy_until - self.clock())
-        ahead_s = self._pace.cost.predict_s(self._batcher.ahead(job_class, due))
-        return AdmissionEstimate(running_s + ahead_s, sum(self._pace.pair_s(pair.tokens) for pair in pairs), left_s)
+        lengths = [pair.tokens for pair in pairs]
+        return self._batcher.estimate(lengths, job_class, due, running_s=running_s, left_s=left_s)
 
     def _add(
         self, pending: PendingJob, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass
@@ -193,7 +193,9 @@ class Scorer:
         wanting.append((pending, index))
         self._pairs.setdefault(digest, pair)
         self._sequence += 1
-        candidate = Candidate(digest, pair.tokens, due_at, pending.deadline, pending.entered, self._sequence, job_class)
+        candidate = WaitingPair(
+            digest, pair.tokens, due_at, pending.deadline, pending.entered, self._sequence, job_class
+        )
         self._batcher.add(candidate)
 
     def _loop(self) -> None:
@@ -226,21 +228,23 @@ class Scorer:
             return
         self._begin(wanted)
         runs = self._engine.runs([self._pairs[candidate.digest] for candidate in wanted])
-        left_s = [self._pace.predict_s([wanted[i].tokens for i in run]) for run in runs]
         under_way: deque[_Run] = deque()
-        for number, run in enumerate(runs):
-            self._busy_until = self.clock() + sum(left_s[number:])
-            if number == len(runs) - 1:
+        for run in batch_runs(wanted, runs, self._run_s):
+            self._busy_until = self.clock() + run.left_s
+            if run.is_last:
                 self.on_ending()
             # Asked again before each run: in a batch of single runs the last one starts much later than the first.
-            if candidates := [wanted[i] for i in run if self._is_wanted(wanted[i])]:
+            if candidates := [candidate for candidate in run.pairs if self._is_wanted(candidate)]:
                 under_way.append(self._start(candidates))
             if len(under_way) == self._runs_at_once:
                 self._finish(under_way.popleft())
         while under_way:
             self._finish(under_way.popleft())
 
-    def _is_wanted(self, candidate: Candidate) -> bool:
+    def _run_s(self, candidates: Sequence[WaitingPair]) -> float:
+        return self._run_cost.predict_s([candidate.tokens for candidate in candidates])
+
+    def _is_wanted(self, candidate: WaitingPair) -> bool:
         """Whether any open job wants this pair; forgets it if none does."""
         now = self.clock()
         with self._lock:
@@ -270,7 +274,7 @@ class Scorer:
         # An equal pair may have been added while this one ran; it has been answered with it.
         self._batcher.discard(digest)
 
-    def _begin(self, candidates: Sequence[Candidate]) -> None:
+    def _begin(self, candidates: Sequence[WaitingPair]) -> None:
         """Tell the jobs of a batch that it runs."""
         self.batch_size.add(len(candidates))
         metrics.BATCH_PAIRS.observe(len(candidates))
@@ -285,12 +289,12 @@ class Scorer:
                 if pending.first_run_at is None:
                     pending.first_run_at = now
 
-    def _start(self, candidates: Sequence[Candidate]) -> _Run:
+    def _start(self, candidates: Sequence[WaitingPair]) -> _Run:
         begun = self.clock()
         return _Run(candidates, begun, self._start_run([self._pairs[c.digest] for c in candidates]))
 
     def _finish(self, run: _Run) -> None:
-        def score(part: Sequence[Candidate]) -> Sequence[float]:
+        def score(part: Sequence[WaitingPair]) -> Sequence[float]:
             whole = part is run.candidates
             found = run.logits() if whole else self._engine.score([self._pairs[c.digest] for c in part])
             logits: Sequence[float] = found.tolist()
@@ -307,10 +311,10 @@ class Scorer:
         if failed:
             # It was run in parts, some of them twice.
             return
-        if (error := self._pace.observe(lengths, self._last_finished - since)) is not None:
+        if (error := self._run_cost.observe(lengths, self._last_finished - since)) is not None:
             metrics.COST_ERROR.observe(error)
 
-    def _deliver(self, candidate: Candidate, logit: float | Exception) -> None:
+    def _deliver(self, candidate: WaitingPair, logit: float | Exception) -> None:
         with self._lock:
             wanting, pair = self._wanting[candidate.digest], self._pairs[candidate.digest]
             self._forget(candidate.digest)

@@ -82,15 +82,15 @@ class _FleetConsumer(Consumer):
         return super().call_soon_ack(settle_once, *args, **kwargs)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Answer a message whose body is broken; it is never opened again."""
+        """ScoredJob a message whose body is broken; it is never opened again."""
         self._refuse_content(message, exc)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Answer a message of a refused content type; its body is never opened."""
+        """ScoredJob a message of a refused content type; its body is never opened."""
         self._refuse_content(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Answer a task that no worker of the fleet has."""
+        """ScoredJob a task that no worker of the fleet has."""
         name, queue = (message.headers or {}).get("task"), (message.delivery_info or {}).get("routing_key")
         told = (
             f"{name!r}: workers of the fleet run {TASK_NAME!r} alone, and queue {queue!r} is theirs. Send your own "
@@ -115,8 +115,7 @@ class _FleetConsumer(Consumer):
         """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
         lease, which nobody renews any more, runs out."""
         self.gate.forget(message.delivery_tag)
-        if message.delivery_tag in self.gate.settled:
-            self.gate.settled.discard(message.delivery_tag)
+        if self.gate.settled.take(message.delivery_tag):
             return
         if options.get("requeue") or True in late:
             return

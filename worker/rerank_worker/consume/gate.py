@@ -2,8 +2,7 @@
 
 A full process shuts the gate; the gate wakes the consumer's event loop when it would open again. Once a batch, a full
 process still takes one job if that job is more urgent than every job waiting here, so that a long job never locks an
-urgent one out. Urgency is the queue's own figure, because a job's age begins anew in a process. The gate asks just
-before the last run of a batch: earlier, it would take a job that another process may soon be free for.
+urgent one out (rerank_shared/scheduling/urgent_take.py).
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.queue.transport.qos import SettledTags
 from rerank_shared.queue.urgency_headers import Urgency, read_urgency
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
+from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
 
 log = logging.getLogger(__name__)
-#: A full process asks for something more urgent no more often than this, however short its batches are.
-_ASK_EVERY_S = 0.06
 
 
 @dataclass(slots=True)
@@ -59,10 +58,9 @@ class Gate:
         self._delivered: dict[str, _Delivered] = {}
         self._shut = False
         self._ending = False
-        self._ask_at = 0.0
+        self._ask_pace = AskPace()
         self._wake: Callable[[], object] | None = None
-        #: Tags of messages that were acknowledged with their jobs' outcomes, until Celery acknowledges them too.
-        self.settled: set[str] = set()
+        self.settled = SettledTags()
         scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
@@ -125,7 +123,7 @@ class Gate:
     def ending(self) -> None:
         """Record that a batch is about to end, and wake the consumer to ask. Any thread may call it, never blocks."""
         self._ending, wake = True, self._wake
-        if self._shut and wake is not None and self._scorer.clock() >= self._ask_at:
+        if self._shut and wake is not None and self._ask_pace.is_due(self._scorer.clock()):
             wake()
 
     def attach(self, wake: Callable[[], object] | None) -> None:
@@ -133,23 +131,22 @@ class Gate:
         self._wake = wake
 
     def ask(self) -> dict[JobClass, float] | None:
-        """Return by class the due time (epoch seconds) that a job must beat to be more urgent than every job here.
-
-        Any interactive job beats waiting bulk jobs. Returns None when it is not time to ask.
-        """
+        """Return by class the earliest due time (epoch seconds) of the jobs waiting here; None when it is not time to
+        ask the queue for a more urgent one."""
         now = self._scorer.clock()
-        if self._scorer.draining or not self._ending or now < self._ask_at:
+        if self._scorer.draining or not self._ending or not self._ask_pace.is_due(now):
             return None
-        self._ending, self._ask_at = False, now + _ASK_EVERY_S
-        first: dict[JobClass, float] = {}
+        self._ending = False
+        self._ask_pace.asked(now)
         delivered = [(job, job.untokenized) for job in self._unacknowledged()]
         # Read after the line above: a job that was tokenized in between is in the batcher now.
         # A job whose pairs all run is about to end.
         waiting = self._scorer.waiting_jobs()
-        for job, untokenized in delivered:
-            if untokenized or job.job_id in waiting:
-                first[job.job_class] = min(job.urgency.due_at, first.get(job.job_class, math.inf))
-        return first if "interactive" in first else {"interactive": math.inf, **first}
+        return first_due(
+            (job.job_class, job.urgency.due_at)
+            for job, untokenized in delivered
+            if untokenized or job.job_id in waiting
+        )
 
     def _unacknowledged(self) -> list[_Delivered]:
         with self._lock:
@@ -182,15 +179,16 @@ class GateStep(bootsteps.StartStopStep):
 
 def _fetch(gate: Gate, channel: Any, within_prefetch: Callable[[], bool]) -> None:
     """Take one urgent job while the process is full. When it is not full, the event loop takes jobs by itself."""
-    if channel.closed or gate.is_open() or not within_prefetch() or (before := gate.ask()) is None:
+    if channel.closed or gate.is_open() or not within_prefetch() or (first := gate.ask()) is None:
         return
     try:
-        if before["interactive"] < math.inf:
-            channel.take(before=before["interactive"])
-        elif channel.plain_client.hlen(channel.keys.waiting("interactive")):
-            channel.take()
-        elif "bulk" in before:
-            channel.take(before=before["bulk"])
+        before = must_beat(first, interactive_queued=lambda: _interactive_queued(channel))
+        if before is not None:
+            channel.take(before=before if math.isfinite(before) else None)
     except OUTAGES_AND_REFUSALS as error:
         # The event loop is about to notice the lost connection, and connects again.
         log.warning("gate could not fetch a more urgent job: redis %s", outage_of(error).says)
+
+
+def _interactive_queued(channel: Any) -> bool:
+    return bool(channel.plain_client.hlen(channel.keys.waiting("interactive")))

@@ -21,15 +21,11 @@ from rerank_shared.contract.token_ids import Content, refuse_foreign, refuse_und
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, Overloaded, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.admission import AdmissionEstimate
+from rerank_shared.scheduling.urgency import answer_by
 from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import PairTokenizer
-
-#: Time kept for the way back: one round trip to Redis and the caller's wake-up; and for each document what packing,
-#: sending, unpacking and sorting its score takes (10,000 of them together 0.1 s on one 2.5 GHz core).
-REPLY_MARGIN_S = 0.025
-REPLY_MARGIN_PER_DOCUMENT_S = 20e-6
 
 
 class Drained(Exception):
@@ -41,7 +37,7 @@ class Abandoned(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScoredJob:
     """An outcome with the scores by digest, for the cache."""
 
     outcome: Outcome
@@ -49,7 +45,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Answerer:
+class JobHandler:
     """What a job needs inside one worker process.
 
     `alias`: a second name that jobs may give the model. `refuse`: jobs that would miss their deadline are refused.
@@ -66,7 +62,7 @@ class Answerer:
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
-    def answer(self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None) -> Answer:
+    def answer(self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None) -> ScoredJob:
         """Return the job's outcome, with None for what its deadline cut off.
 
         `on_waiting` is called when its pairs wait.
@@ -85,7 +81,7 @@ class Answerer:
         digests = pair_digests(self.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
         pairs = self.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
-        deadline = arrived + left_s - REPLY_MARGIN_S - REPLY_MARGIN_PER_DOCUMENT_S * len(pairs)
+        deadline = answer_by(arrived + left_s, len(pairs))
         pending = self.scorer.submit(
             job.job_id,
             digests,
@@ -101,7 +97,7 @@ class Answerer:
         self._raise_if_unanswered(pending)
         return self._answer(job, pending, arrived, tokenized)
 
-    def _answer(self, job: Job, pending: PendingJob, arrived: float, tokenized: float) -> Answer:
+    def _answer(self, job: Job, pending: PendingJob, arrived: float, tokenized: float) -> ScoredJob:
         now = self.clock()
         first_run_at = pending.first_run_at or now
         stages = Stages(
@@ -119,7 +115,7 @@ class Answerer:
             batch_pairs=tuple(pending.batch_pairs),
         )
         scored = zip(pending.digests, pending.scores, strict=True)
-        return Answer(outcome, {digest: score for digest, score in scored if score is not None})
+        return ScoredJob(outcome, {digest: score for digest, score in scored if score is not None})
 
     def _check(self, job: Job) -> int:
         if job.model not in (self.identity.model, self.alias):
@@ -155,20 +151,20 @@ class Answerer:
             raise DeadlineExceeded(f"no document of job {pending.job_id} was scored before its deadline")
 
 
-def _admit(job: Job, outlook: AdmissionEstimate) -> None:
+def _admit(job: Job, estimate: AdmissionEstimate) -> None:
     """Raise Overloaded for a job that would miss its deadline however it is run here, and DeadlineExceeded for one that
     would miss it anywhere."""
-    if outlook.hopeless(partial=job.partial):
+    if estimate.hopeless(partial=job.partial):
         metrics.JOBS_DROPPED.labels("refused").inc()
-        if not job.partial and outlook.too_much:
+        if not job.partial and estimate.too_much:
             raise DeadlineExceeded(
-                f"refused: job {job.job_id} needs {outlook.run_s:.2f} s, with {outlook.left_s:.2f} s left to its "
+                f"refused: job {job.job_id} needs {estimate.run_s:.2f} s, with {estimate.left_s:.2f} s left to its "
                 "deadline: send fewer documents, or allow a longer deadline_ms"
             )
         raise Overloaded(
-            f"refused: job {job.job_id} met {outlook.wait_s:.2f} s of more urgent work in its worker and needs "
-            f"{outlook.run_s:.2f} s, with {outlook.left_s:.2f} s left to its deadline. Retry after "
-            f"{outlook.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
-            predicted_wait_ms=outlook.wait_s * 1000,
-            retry_after_s=outlook.retry_after_s,
+            f"refused: job {job.job_id} met {estimate.wait_s:.2f} s of more urgent work in its worker and needs "
+            f"{estimate.run_s:.2f} s, with {estimate.left_s:.2f} s left to its deadline. Retry after "
+            f"{estimate.retry_after_s:.1f} s, start more workers, or allow a longer deadline_ms.",
+            predicted_wait_ms=estimate.wait_s * 1000,
+            retry_after_s=estimate.retry_after_s,
         )

@@ -21,7 +21,7 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
-from rerank_worker.consume.handler import Abandoned, Answerer, Drained
+from rerank_worker.consume.handler import Abandoned, Drained, JobHandler
 from rerank_worker.consume.leases import Leases
 
 #: Told a message's delivery tag while it is worked on; gives what is to be called once its pairs wait.
@@ -32,13 +32,13 @@ _REFUSED_PAUSE_S = 0.5
 
 def register(
     app: Celery,
-    answerer: Answerer,
+    handler: JobHandler,
     leases: Leases,
     inside: Inside,
     settings: Settings,
     on_settled: Callable[[str], None] = lambda tag: None,
 ) -> None:
-    """Add the task `rerank.score` to `app`, answering with `answerer`.
+    """Add the task `rerank.score` to `app`, answering with `handler`.
 
     `on_settled` is told the delivery tag of each message that was acknowledged with the job's end.
     """
@@ -63,25 +63,25 @@ def register(
 
     def completion_of(job: Job, tag: str | None, scores: dict[bytes, Score] | None = None) -> Completion:
         writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
-        return Completion.of(answerer.keys, job, writes=writes, tag=tag, on_settled=on_settled)
+        return Completion.of(handler.keys, job, writes=writes, tag=tag, on_settled=on_settled)
 
     # Celery drops what was revoked before a thread had it, without a word to the task.
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
         with suppress(*OUTAGES_AND_REFUSALS, RerankError):
-            completion_of(wire.decode_job(request.args[0]), None).run(answerer.client)
+            completion_of(wire.decode_job(request.args[0]), None).run(handler.client)
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
-        reply_to = request.reply_to if answerer.keys.is_reply(request.reply_to) else None
+        reply_to = request.reply_to if handler.keys.is_reply(request.reply_to) else None
         tag = request.properties.get("delivery_tag")
         request.completion = completion_of(job, tag)
-        if _is_again(request, job) and _announce_again(answerer, reply_to, job.job_id):
-            request.completion.run(answerer.client)
+        if _is_again(request, job) and _announce_again(handler, reply_to, job.job_id):
+            request.completion.run(handler.client)
             raise Ignore
         try:
-            answer = answerer.answer(job, reply_to, on_waiting)
+            answer = handler.answer(job, reply_to, on_waiting)
         except Abandoned:
-            request.completion.run(answerer.client)
+            request.completion.run(handler.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
             raise Ignore from None
         request.completion = completion_of(job, tag, answer.scores)
@@ -93,13 +93,13 @@ def _is_again(request: Any, job: Job) -> bool:
     return job.attempt > 1 or bool((request.delivery_info or {}).get("redelivered"))
 
 
-def _announce_again(answerer: Answerer, reply_to: str | None, job_id: str) -> bool:
+def _announce_again(handler: JobHandler, reply_to: str | None, job_id: str) -> bool:
     """If another delivery of this job was answered, send its record to whoever waits now; running it is a waste."""
-    record: Any = answerer.client.get(answerer.keys.result(job_id))
+    record: Any = handler.client.get(handler.keys.result(job_id))
     if record is None:
         return False
-    for channel in filter(None, (reply_to, answerer.keys.result(job_id))):
-        answerer.client.publish(channel, record)
+    for channel in filter(None, (reply_to, handler.keys.result(job_id))):
+        handler.client.publish(channel, record)
     return True
 
 

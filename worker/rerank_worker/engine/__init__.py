@@ -6,7 +6,6 @@ from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine
 from rerank_worker.engine.overlap import runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import Providers, providers_for
-from rerank_worker.engine.runs import RunShape
 
 __all__ = [
     "ArtefactEngine",
@@ -15,7 +14,6 @@ __all__ = [
     "PackedWeights",
     "PlainEngine",
     "Providers",
-    "RunShape",
     "identity_of",
     "model_precision",
     "open_engine",

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles
+from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import ON_CPU, Providers
-from rerank_worker.engine.runs import SHARED_ROWS, RunShape
 from rerank_worker.engine.session import open_session
 from rerank_worker.engine.signature import signature_of
 from rerank_worker.engine.tail import Tail
@@ -45,9 +45,9 @@ class ArtefactEngine:
     def __init__(
         self, body: Path, tail: Path, shape: RunShape, threads: int = 1, packed: PackedWeights = _UNPACKED
     ) -> None:
-        layout = LAYOUTS[shape.plan]
+        layout = LAYOUTS[shape.layout]
         # As many rows as later runs have: a matrix product of one row takes another path, and another form of weights.
-        sample = [_SAMPLE] if shape.plan == "single" else [_SAMPLE, _SAMPLE]
+        sample = [_SAMPLE] if shape.layout == "single" else [_SAMPLE, _SAMPLE]
         self._body = packed.open(body, layout(sample), threads)
         self._inputs = [node.name for node in self._body.get_inputs()]
         self._layout = layout
@@ -61,7 +61,7 @@ class ArtefactEngine:
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
         """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
-        together = [[pair] for pair in pairs] if self._shape.plan == "single" else [pairs]
+        together = [[pair] for pair in pairs] if self._shape.layout == "single" else [pairs]
         rows = [self._rows(group) for group in together]
         return self._tail.logits(np.concatenate(rows))
 
@@ -79,13 +79,13 @@ class PlainEngine:
         self, path: Path, shape: RunShape | None = None, threads: int = 1, providers: Providers = ON_CPU
     ) -> None:
         shape = shape or RunShape()
-        if shape.plan not in ("single", "buckets"):
+        if shape.layout not in ("single", "buckets"):
             raise ConfigurationError(
-                f"{path} is a plain ONNX model, which runs as single or buckets, not {shape.plan}: "
+                f"{path} is a plain ONNX model, which runs as single or buckets, not {shape.layout}: "
                 "`rerank-fleet export` writes the other plans for the architectures it knows"
             )
         self._session = open_session(path, optimise=True, threads=threads, providers=providers)
-        self._shape = shape if shape.plan == "buckets" else RunShape("single", pairs=1)
+        self._shape = shape if shape.layout == "buckets" else RunShape("single", pairs=1)
         self._signature = signature_of(self._session, path)
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
@@ -120,13 +120,13 @@ def open_engine(
                 "graphs of its own for: unset RERANK_CUDA_GRAPHS"
             )
         return PlainEngine(files.model_path, shape, threads, providers)
-    if shape.plan not in manifest.plans:
+    if shape.layout not in manifest.plans:
         raise ConfigurationError(
-            f"{files.source} holds no graph for plan {shape.plan}; it has {', '.join(manifest.plans)}: set RERANK_PLAN "
-            f"to one of them, or export it with `--plans {shape.plan}`"
+            f"{files.source} holds no graph for plan {shape.layout}; it has {', '.join(manifest.plans)}: set "
+            f"RERANK_PLAN to one of them, or export it with `--plans {shape.layout}`"
         )
     directory = files.model_path.parent
-    body, tail = directory / manifest.plans[shape.plan], directory / manifest.tail
+    body, tail = directory / manifest.plans[shape.layout], directory / manifest.tail
     if providers.device != "cpu":
         return DeviceEngine(body, tail, shape, providers, manifest.max_length)
     return ArtefactEngine(body, tail, shape, threads, packed)

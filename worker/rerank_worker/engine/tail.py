@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_worker.engine.runs import SHARED_ROWS
+from rerank_shared.scheduling.runs import SHARED_ROWS
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]

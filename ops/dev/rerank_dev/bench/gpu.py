@@ -31,8 +31,9 @@ from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.cpu import cpu_name
 from rerank_shared.models.manifest import Manifest
 from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import DeviceName
-from rerank_worker.engine import ArtefactEngine, DeviceEngine, Providers, RunShape
+from rerank_worker.engine import ArtefactEngine, DeviceEngine, Providers
 from rerank_worker.engine.providers import choose, cuda_trouble, with_cuda_graphs
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 

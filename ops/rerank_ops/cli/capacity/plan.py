@@ -60,10 +60,10 @@ def plan(
 
     At most one request in two hundred may be refused or late; the percentile is of all others. Nothing is cached.
     """
+    from rerank_ops.simulate.model.policy import Policy
+    from rerank_ops.simulate.model.spec import FleetSpec
+    from rerank_ops.simulate.model.workload import Mix
     from rerank_ops.simulate.planning import Planner, Target
-    from rerank_ops.simulate.policy import Policy
-    from rerank_ops.simulate.spec import FleetSpec
-    from rerank_ops.simulate.workload import Mix
 
     settings = settings_from(url)
     running = cost_of(settings, cost, from_fleet=from_fleet)

@@ -31,9 +31,9 @@ from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from rerank_ops.simulate.policy import Policy
-    from rerank_ops.simulate.spec import FleetSpec
-    from rerank_ops.simulate.workload import Mix, Request
+    from rerank_ops.simulate.model.policy import Policy
+    from rerank_ops.simulate.model.spec import FleetSpec
+    from rerank_ops.simulate.model.workload import Mix, Request
 
 #: Where neither a rate nor a duration is given; each process should meet a few requests.
 _LOAD, _REQUESTS, _REQUESTS_A_PROCESS = 0.7, 5_000, 3
@@ -123,9 +123,9 @@ def simulate(
     Batches, intake, fairness, shards, refusals and urgency are decided by the fleet's own code on a virtual clock; a
     run takes what the cost model says, times chance. The same seed gives the same result.
     """
-    from rerank_ops.simulate.policy import Policy
-    from rerank_ops.simulate.spec import FleetSpec
-    from rerank_ops.simulate.workload import Mix
+    from rerank_ops.simulate.model.policy import Policy
+    from rerank_ops.simulate.model.spec import FleetSpec
+    from rerank_ops.simulate.model.workload import Mix
 
     if rps is not None and load is not None:
         raise InvalidRequest("--rps and --load say the same: give one")
@@ -170,8 +170,8 @@ class _Rate:
 
 def _requests(arrivals: str, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) -> list[Request]:
     from rerank_ops.simulate.arrivals import bursts, poisson, recorded
-    from rerank_ops.simulate.capacity import rate_at
-    from rerank_ops.simulate.workload import draw
+    from rerank_ops.simulate.model.workload import draw
+    from rerank_ops.simulate.planning import rate_at
 
     if arrivals not in ("poisson", "bursts"):
         if (rate.rps, rate.load, rate.duration_s) != (None, None, None):
@@ -197,9 +197,9 @@ def _run(
     told: dict[str, Any] | None,
 ) -> None:
     """Simulate each policy and tell what came of it, as JSON beside what is `told` there, or as tables."""
+    from rerank_ops.simulate.model.run import simulate as run
     from rerank_ops.simulate.plot import draw_reports, require_matplotlib
     from rerank_ops.simulate.report import summarise
-    from rerank_ops.simulate.run import simulate as run
     from rerank_ops.simulate.table import print_reports
 
     if plot is not None:

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rerank_ops.bulk.lines import Tally, rerank_lines
 from rerank_ops.cli.console import err
-from rerank_ops.cli.lines import Tally, rerank_lines
 from rerank_producer import AsyncRerankClient
 from rerank_shared.settings import Settings
 

@@ -33,7 +33,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.leases import settle
 from rerank_shared.queue.scripts import QueueScripts, Taken
 from rerank_shared.queue.transport.poller import FleetPoller
-from rerank_shared.queue.transport.qos import FleetQoS, JobQoS
+from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
 from rerank_shared.redis import at_any_limit
 
@@ -76,9 +76,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         namespace = self.global_keyprefix.removesuffix(":")
         self.keys = Keys(namespace)
         self.scripts = QueueScripts(self.keys)
-        #: Tags that left the broker's books with their jobs' outcomes, and that nobody has acknowledged here yet.
-        #: Whoever writes outcomes puts its own set here.
-        self.settled: set[str] = set()
+        #: Whoever writes outcomes puts its own here.
+        self.settled = SettledTags()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
         self._classes: dict[str, JobClass] = {}

@@ -16,6 +16,28 @@ from rerank_shared.queue.leases import settle
 from rerank_shared.redis import at_any_limit
 
 
+class SettledTags:
+    """Delivery tags of jobs that left the broker's books with their outcomes, until Celery acknowledges them too.
+
+    Any thread may add one.
+    """
+
+    def __init__(self) -> None:
+        self._tags: set[str] = set()
+
+    def add(self, tag: str) -> None:
+        """Note that a job was acknowledged with its outcome."""
+        self._tags.add(tag)
+
+    def take(self, tag: str) -> bool:
+        """Return whether a job was acknowledged with its outcome, and forget it: it is acknowledged only once more."""
+        try:
+            self._tags.remove(tag)
+        except KeyError:
+            return False
+        return True
+
+
 class JobQoS(virtual.QoS):  # type: ignore[misc]
     """Keeps the books of the jobs that one channel holds, and none of other messages: `ack_emulation=False`."""
 
@@ -61,9 +83,7 @@ class JobQoS(virtual.QoS):  # type: ignore[misc]
 
     def settle(self, tag: str) -> None:
         """Remove a job from the broker's books, and its deaths, unless that was done with its outcome."""
-        if tag in self.channel.settled:
-            self.channel.settled.discard(tag)
-        else:
+        if not self.channel.settled.take(tag):
             message = self._delivered.get(tag)
             again = message is not None and (message.delivery_info or {}).get("redelivered")
             keys, job_id = self.channel.keys, _job_id(message, tag) if again else None

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine.device.cuda_graphs import CudaGraphs
 from rerank_worker.engine.device.shapes import device_feeds, round_tokens
 from rerank_worker.engine.device.slot import LOGITS, ROWS, Part, Slot
 from rerank_worker.engine.providers import Providers
-from rerank_worker.engine.runs import RunShape
 from rerank_worker.engine.session import open_session
 from rerank_worker.tokenizing import EncodedPair
 
@@ -43,7 +43,7 @@ class DeviceEngine:
 
         Raises ConfigurationError where CUDA graphs are asked for plan single, and as `open_session`.
         """
-        if providers.cuda_graphs and shape.plan == "single":
+        if providers.cuda_graphs and shape.layout == "single":
             raise ConfigurationError(
                 "RERANK_CUDA_GRAPHS needs runs of recurring shapes, and in plan single each length is one: set "
                 "RERANK_PLAN to buckets, ragged or packs"
@@ -64,7 +64,7 @@ class DeviceEngine:
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
         """Return runs of the plan's size, padding counted as it will be."""
         lengths = [pair.tokens for pair in pairs]
-        if self._shape.plan == "buckets":
+        if self._shape.layout == "buckets":
             lengths = [round_tokens(length, self._max_length) for length in lengths]
         return self._shape.split(lengths)
 
@@ -72,7 +72,7 @@ class DeviceEngine:
         """Lay out and copy a run and leave it to the device; waits only while two others are under way."""
         slot = self._free.get()
         try:
-            plan, recurring = self._shape.plan, self._graphs is not None
+            plan, recurring = self._shape.layout, self._graphs is not None
             groups = [[pair] for pair in pairs] if plan == "single" else [pairs]
             parts = [device_feeds(plan, group, recurring=recurring, most=self._max_length) for group in groups]
             with self._graphs.capturing if self._graphs else nullcontext():

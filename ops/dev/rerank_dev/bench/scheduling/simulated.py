@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from rerank_dev.bench.record import Figure
 from rerank_dev.bench.scheduling.load import PROCESSES, Arrival, Questions, latency_ms, play, poisson
 from rerank_ops.local.fleet import LocalFleet, local_fleet
-from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.run import simulate
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Request
 from rerank_ops.simulate.report import percentile
-from rerank_ops.simulate.run import simulate
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Request
 from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys

@@ -83,7 +83,8 @@ def gpu_advice(settings: Settings) -> list[str]:
 
 
 def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
-    from rerank_worker.engine import RunShape, identity_of, model_precision, open_engine, providers_for
+    from rerank_shared.scheduling.runs import RunShape
+    from rerank_worker.engine import identity_of, model_precision, open_engine, providers_for
     from rerank_worker.tokenizing import PairTokenizer
 
     started = time.perf_counter()

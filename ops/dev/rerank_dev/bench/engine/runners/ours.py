@@ -11,10 +11,10 @@ from pathlib import Path
 from rerank_dev.bench.engine.child import Arguments, Score, serve
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.batching.run_cost import Pace
-from rerank_worker.engine import Engine, PackedWeights, RunShape, open_engine
-from rerank_worker.engine.runs import SHARED_ROWS
+from rerank_worker.batching.run_cost import RunCost
+from rerank_worker.engine import Engine, PackedWeights, open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
@@ -45,7 +45,7 @@ def load(arguments: Arguments) -> Score:
     """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
     plan = arguments.options["plan"]
     tokenizer, engine = open_ours(arguments.directory, plan)
-    warm_up(engine, tokenizer, Pace(), MAX_LENGTH, BUDGET_TOKENS)
+    warm_up(engine, tokenizer, RunCost(), MAX_LENGTH, BUDGET_TOKENS)
     engines = {0: engine, SHARED_ROWS: engine}
 
     def score(query: str, documents: list[str], batch_size: int) -> list[float]:

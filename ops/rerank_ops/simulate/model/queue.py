@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from math import inf
 
-from rerank_ops.simulate.call import Job
+from rerank_ops.simulate.model.call import Job
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.scheduling.fairness import FairShare
 
@@ -42,7 +42,8 @@ class Queue:
         """Return the job that is next, None if none waits, or if it is not due before `before`."""
         if not self.waiting:
             return None
-        found = self._fair.choose(self._waiting, self._first_tokens) if before == inf else self._choose(before)
+        is_due = None if before == inf else lambda job_class, tenant: self._first(job_class, tenant).due_at < before
+        found = self._fair.choose(self._waiting, self._first_tokens, is_due)
         if found is None:
             return None
         job_class, tenant = found
@@ -54,20 +55,8 @@ class Queue:
         self.taken_tokens[job_class, tenant] = self.taken_tokens.get((job_class, tenant), 0) + job.tokens
         return job
 
-    def _choose(self, before: float) -> tuple[JobClass, str] | None:
-        """As FairShare chooses, but what is not urgent enough stays and is not counted as served."""
-        fair = self._fair
-        candidates = {c: fair.tenants[c].choose(self._waiting[c]) for c in JOB_CLASSES if self._waiting[c]}
-        bulk = candidates.get("bulk")
-        bulk_tokens = None if bulk is None else self._first_tokens("bulk", bulk)
-        chosen = fair.classes.choose("interactive" in candidates, bulk_tokens)
-        tenant = candidates[chosen]
-        job = self._jobs[chosen, tenant][0][2]
-        if job.due_at >= before:
-            return None
-        fair.tenants[chosen].served(tenant, job.tokens)
-        fair.classes.served(chosen, job.tokens, other_waits=len(candidates) == 2)
-        return chosen, tenant
+    def _first(self, job_class: JobClass, tenant: str) -> Job:
+        return self._jobs[job_class, tenant][0][2]
 
     def _first_tokens(self, job_class: JobClass, tenant: str) -> float:
-        return self._jobs[job_class, tenant][0][2].tokens
+        return self._first(job_class, tenant).tokens

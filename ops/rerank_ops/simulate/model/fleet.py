@@ -1,4 +1,4 @@
-"""All worker processes with the queue before them.
+"""What the worker processes of a fleet have in common: the queue before them, the clock, what running costs.
 
 A job that arrives wakes the process that has waited longest for one, as Redis does with blocked clients, so an event
 costs the same however many processes there are.
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
-from rerank_ops.simulate.backlog import Backlog
-from rerank_ops.simulate.call import Job
-from rerank_ops.simulate.loop import Loop
-from rerank_ops.simulate.policy import Policy
-from rerank_ops.simulate.process import Process
-from rerank_ops.simulate.queue import Queue
-from rerank_ops.simulate.spec import FleetSpec
+from rerank_ops.simulate.model.backlog import Backlog
+from rerank_ops.simulate.model.call import Job
+from rerank_ops.simulate.model.loop import Loop
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.queue import Queue
+from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_worker.consume.backpressure import Backpressure
 
 
@@ -44,7 +43,7 @@ class Meter:
 
 
 class Fleet:
-    """Processes and their queue on one virtual clock; `answer` is told each job that is answered."""
+    """The queue of a fleet on one virtual clock; `answer` is told each job that is answered."""
 
     def __init__(
         self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog, meter: Meter, answer: Callable[[Job], None]
@@ -59,19 +58,15 @@ class Fleet:
         self._answer = answer
         self.intake = Backpressure(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
         # Asked for each pair, and there are few lengths.
-        self.pair_work = cache(spec.work.pair)
-        self.pair_s = cache(lambda tokens: spec.cost.predict_s(spec.work.pair(tokens)))
-        self._listening: deque[Process] = deque()
-        for _ in range(spec.processes):
-            Process(self).wake()
+        self.pair_work = cache(spec.shape.pair_work)
+        self._pair_s = cache(lambda tokens: spec.cost.predict_s(spec.shape.pair_work(tokens)))
+        self._listening: deque[Callable[[], None]] = deque()
 
     def put(self, job: Job) -> None:
         """Let a job wait, or be taken at once by whoever waits for one."""
         self.queue.put(job, job.call.request.tenant if self.policy.order != "fifo" else "")
         if self._listening:
-            process = self._listening.popleft()
-            process.listening = False
-            process.wake()
+            self._listening.popleft()()
 
     def take(self, before: float = inf) -> Job | None:
         """Return the job that is next, past those whose time is over; None if none waits, or none due `before`."""
@@ -79,10 +74,9 @@ class Fleet:
             self.answer(job)
         return job
 
-    def listen(self, process: Process) -> None:
-        """Let a process be woken by a job to come."""
-        process.listening = True
-        self._listening.append(process)
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Let `heard` be called once, when a job has come and all who listened before have heard of others."""
+        self._listening.append(heard)
 
     def answer(self, job: Job) -> None:
         """End a job with what is scored of it."""
@@ -94,6 +88,6 @@ class Fleet:
 
     def run_s(self, lengths: list[int]) -> float:
         """Return the predicted seconds of one run of pairs."""
-        if self.spec.work.plan != "single":
-            return self.spec.cost.predict_s(self.spec.work.run(lengths))
-        return sum(map(self.pair_s, lengths))
+        if self.spec.shape.layout != "single":
+            return self.spec.cost.predict_s(self.spec.shape.run_work(lengths))
+        return sum(map(self._pair_s, lengths))

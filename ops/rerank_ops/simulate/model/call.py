@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rerank_ops.simulate.workload import Request
+from rerank_ops.simulate.model.workload import Request
 
 #: met: all pairs scored in time; partial: some, and the caller takes them; late: none, or not all for a caller who
 #: wants all; refused: at the door, by the client or by a worker.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.runs import RunShape
+from rerank_shared.scheduling.urgency import REPLY_MARGIN_PER_PAIR_S, REPLY_MARGIN_S
 from rerank_shared.settings import Settings
-from rerank_worker.batching.plan_work import PlanWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,11 @@ class FleetSpec:
     bulk_share: float = 0.05
     budget_tokens: int = 2_048
     max_wait_s: float = 0.0
-    work: PlanWork = field(default_factory=PlanWork)
+    shape: RunShape = field(default_factory=RunShape)
     hand_off_s: float = 0.005
-    reply_margin_s: float = 0.025
-    reply_margin_per_pair_s: float = 20e-6
-    remembered_s: float = 0.25
+    reply_margin_s: float = REPLY_MARGIN_S
+    reply_margin_per_pair_s: float = REPLY_MARGIN_PER_PAIR_S
+    remembered_s: float = LOAD_REMEMBERED_S
 
     @classmethod
     def of(cls, settings: Settings, processes: int, cost: CostParameters, **changes: float) -> FleetSpec:
@@ -40,6 +42,6 @@ class FleetSpec:
             bulk_share=settings.bulk_share,
             budget_tokens=settings.budget_tokens,
             max_wait_s=settings.max_wait_ms / 1000,
-            work=PlanWork.of(settings),
+            shape=RunShape.of(settings),
             **changes,
         )

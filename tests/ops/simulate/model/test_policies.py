@@ -7,15 +7,15 @@ from statistics import mean
 import pytest
 
 from rerank_ops.simulate.arrivals import poisson
-from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.run import Result, Simulation, simulate
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Mix, Request, draw
 from rerank_ops.simulate.report import Latencies, summarise
-from rerank_ops.simulate.run import Result, Simulation, simulate
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Mix, Request, draw
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_worker.batching.plan_work import PlanWork
+from rerank_shared.scheduling.runs import RunShape
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)
 ALONE = Policy(shard=False, refuse=False)
@@ -151,7 +151,7 @@ def test_popular_queries_are_cached_more() -> None:
 
 @pytest.mark.parametrize("plan", ["single", "buckets", "ragged", "packs"])
 def test_every_plan_runs(plan: str) -> None:
-    spec = FleetSpec(2, COST, work=PlanWork(plan), max_wait_s=0.002)  # type: ignore[arg-type]
+    spec = FleetSpec(2, COST, shape=RunShape(plan), max_wait_s=0.002)  # type: ignore[arg-type]
     requests = draw(Mix(k=((20, 1.0),)), poisson(2.0, 30.0, 1), 1)
     assert {call.end for call in simulate(spec, Policy(), requests).calls} == {"met"}
 

@@ -1,5 +1,5 @@
 """How a batch is split into runs: every pair once and in order, no run above its bounds, and none smaller than it must
-be."""
+be. And what such runs are made of."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import RunShape
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=60)
 SHAPES = st.builds(RunShape, st.sampled_from(PLANS), st.integers(1, 20), st.integers(1, 2_000))
@@ -33,14 +34,14 @@ def test_every_pair_is_in_one_run_and_in_order(shape: RunShape, lengths: list[in
 def test_no_run_is_above_its_bounds_unless_it_is_one_pair(shape: RunShape, lengths: list[int]) -> None:
     for run in shape.split(lengths):
         assert len(run) <= shape.pairs
-        assert len(run) == 1 or cost(shape.plan, lengths[run.start : run.stop]) <= shape.tokens
+        assert len(run) == 1 or cost(shape.layout, lengths[run.start : run.stop]) <= shape.tokens
 
 
 @given(SHAPES, LENGTHS)
 def test_no_run_had_room_for_the_pair_that_begins_the_next(shape: RunShape, lengths: list[int]) -> None:
     for run in shape.split(lengths)[:-1]:
         wider = lengths[run.start : run.stop + 1]
-        assert len(wider) > shape.pairs or cost(shape.plan, wider) > shape.tokens
+        assert len(wider) > shape.pairs or cost(shape.layout, wider) > shape.tokens
 
 
 @given(SHAPES, st.integers(1, 600), st.integers(0, 60))
@@ -62,3 +63,27 @@ def test_padding_counts_where_there_is_any(plan: PlanName, sizes: list[int]) -> 
 def test_settings_say_how_large_a_run_is() -> None:
     shape = RunShape.of(load_settings(plan="packs", run_pairs=7, run_tokens=333))
     assert shape == RunShape("packs", 7, 333)
+
+
+@pytest.mark.parametrize(
+    ("plan", "work"),
+    [
+        ("single", Work(3, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+        ("buckets", Work(1, 90, 3 * 30 * 30)),
+        ("ragged", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+        ("packs", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+    ],
+)
+def test_the_work_of_a_run(plan: PlanName, work: Work) -> None:
+    assert RunShape(plan).run_work([10, 20, 30]) == work
+
+
+@pytest.mark.parametrize(("tokens", "share"), [(10, 1 / 8), (100, 1 / 5), (500, 1.0), (900, 1.0)])
+def test_a_pair_s_share_of_a_run_that_is_as_full_as_it_may_be(tokens: int, share: float) -> None:
+    assert RunShape("buckets", pairs=8, tokens=500).pair_work(tokens) == Work(share, tokens, tokens * tokens)
+    assert RunShape("single", pairs=8, tokens=500).pair_work(tokens) == Work.pair(tokens)
+
+
+def test_a_batch_is_bounded_only_where_more_than_one_run_gains_nothing() -> None:
+    assert RunShape("single", pairs=5).batch_pairs == 5
+    assert RunShape("buckets", pairs=5).batch_pairs is None

@@ -1,20 +1,20 @@
 """The callers: cache, admission at the door, parts for idle processes, and a deadline at which they take what is there.
 
-Decided as the real client does, by the same functions on the same figures; `rerank_producer._dispatch.shards` is its
-twin.
+What is sent, and what is refused, is decided by `shard_request`, as in `rerank_producer._dispatch.shards`.
 """
 
 from __future__ import annotations
 
-from rerank_ops.simulate.backlog import Backlog
-from rerank_ops.simulate.call import Call, End, Job
-from rerank_ops.simulate.loop import Loop
-from rerank_ops.simulate.policy import Policy
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Request
-from rerank_shared.scheduling.admission import AdmissionEstimate
+from rerank_ops.simulate.model.backlog import Backlog
+from rerank_ops.simulate.model.call import Call, End, Job
+from rerank_ops.simulate.model.loop import Loop
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Request
+from rerank_shared.scheduling.admission import queue_wait_s
 from rerank_shared.scheduling.cost import Work
-from rerank_shared.scheduling.sharding import shard_count, split
+from rerank_shared.scheduling.sharding import idle_processes, shard_request
+from rerank_shared.scheduling.urgency import answer_by
 
 
 class Client:
@@ -57,16 +57,28 @@ class Client:
     def _jobs(self, call: Call) -> list[Job]:
         request, spec, policy, now = call.request, self._spec, self._policy, self._loop.now
         lengths = request.tokens
-        run_s = spec.cost.predict_s(Work.of(lengths))
-        idle = max(0, spec.processes - self._backlog.jobs)
-        count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle) if policy.shard else 1
-        parts = [list(lengths)] if count == 1 else [[lengths[i] for i in part] for part in split(lengths, count)]
-        part_s = run_s / len(parts)
-        due = policy.due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
-        wait_s = 0.0 if idle else self._backlog.ahead_s(request.job_class, due, now) / spec.processes
-        if policy.refuse and AdmissionEstimate(wait_s, part_s, request.deadline_s).hopeless(partial=request.partial):
+        idle = idle_processes(workers=spec.processes, unanswered=self._backlog.jobs)
+
+        def due_at(part_s: float) -> float:
+            return policy.due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
+
+        def wait_s(due: float) -> float:
+            return queue_wait_s(
+                lambda: self._backlog.ahead_s(request.job_class, due, now), workers=spec.processes, idle=idle
+            )
+
+        sharding = shard_request(
+            lengths,
+            run_s=spec.cost.predict_s(Work.of(lengths)),
+            idle=idle,
+            left_s=request.deadline_s,
+            due_at=due_at,
+            wait_s=wait_s,
+            count=None if policy.shard else 1,
+        )
+        if policy.refuse and sharding.estimate.hopeless(partial=request.partial):
             return []
-        return [self._job(call, part, due) for part in parts]
+        return [self._job(call, [lengths[i] for i in part], sharding.due_at) for part in sharding.parts]
 
     def _job(self, call: Call, lengths: list[int], due: float) -> Job:
         spec = self._spec
@@ -76,7 +88,12 @@ class Client:
             tokens=sum(lengths),
             predicted_s=spec.cost.predict_s(Work.of(lengths)),
             due_at=due,
-            deadline=call.deadline_at - spec.reply_margin_s - spec.reply_margin_per_pair_s * len(lengths),
+            deadline=answer_by(
+                call.deadline_at,
+                len(lengths),
+                margin_s=spec.reply_margin_s,
+                per_pair_s=spec.reply_margin_per_pair_s,
+            ),
         )
 
     def _gather(self, job: Job) -> None:

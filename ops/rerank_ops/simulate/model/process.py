@@ -6,38 +6,35 @@ computed then, and only the ends of jobs and of the batch are events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
-from typing import TYPE_CHECKING
 
-from rerank_ops.simulate.call import Job
-from rerank_ops.simulate.runs import split_runs
-from rerank_shared.keys import JOB_CLASSES
+from rerank_ops.simulate.model.call import Job
+from rerank_ops.simulate.model.fleet import Fleet
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.urgency import due_at
-from rerank_worker.batching.batcher import Batch, Batcher, Candidate
+from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
+from rerank_worker.batching.batch_runs import batch_runs
+from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 
-if TYPE_CHECKING:
-    from rerank_ops.simulate.fleet import Fleet
-
-#: A full process asks for something more urgent no more often than this.
-ASK_EVERY_S = 0.06
+#: A pair's tokens, and the job that it is of.
+_Pair = tuple[int, Job]
 
 
 class Process:
-    """One process of a fleet. `listening`: it waits for a job to come."""
+    """One process of a fleet."""
 
     __slots__ = (
-        "_ask_at",
+        "_ask_pace",
         "_batcher",
-        "_busy_until",
+        "_busy",
         "_fleet",
         "_held",
         "_jobs",
+        "_listening",
         "_rings_at",
         "_running",
         "_sequence",
-        "listening",
     )
 
     def __init__(self, fleet: Fleet) -> None:
@@ -47,20 +44,21 @@ class Process:
             budget_tokens=spec.budget_tokens,
             max_wait_s=spec.max_wait_s,
             predict_s=spec.cost.predict_s,
-            plan=spec.work.plan,
+            plan=spec.shape.layout,
             work_of=fleet.pair_work,
             bulk_share=fleet.bulk_share,
-            most_pairs=spec.work.most_pairs,
+            most_pairs=spec.shape.batch_pairs,
         )
         self._jobs: dict[bytes, Job] = {}
         self._held: set[Job] = set()
         self._sequence = 0
-        #: When the batch that runs will have run, by prediction.
-        self._busy_until = 0.0
+        #: Of each run of the batch when it begins, and when by prediction the batch will have run.
+        self._busy: list[tuple[float, float]] = []
         self._running = False
         self._rings_at = inf
-        self._ask_at = 0.0
-        self.listening = False
+        self._ask_pace = AskPace()
+        #: It waits for a job to come.
+        self._listening = False
 
     def wake(self) -> None:
         """Take what there is room for, and run what there is to run."""
@@ -70,27 +68,29 @@ class Process:
             self._fill()
 
     def _fill(self) -> None:
-        while not self.listening and self._has_room():
+        while not self._listening and self._has_room():
             job = self._fleet.take()
             if job is None:
-                self._fleet.listen(self)
+                self._listening = True
+                self._fleet.listen(self._hear)
                 return
             self._accept(job)
 
+    def _hear(self) -> None:
+        self._listening = False
+        self.wake()
+
     def _ask(self, _: None) -> None:
-        """While full, take one job that is more urgent than all that waits, before a batch ends; as `Gate.ask`."""
+        """While full, take one job that is more urgent than all that waits, before a batch ends."""
         fleet, now = self._fleet, self._fleet.loop.now
-        if not fleet.queue.waiting or self._is_full() or now < self._ask_at or self._has_room():
+        # A real process also asks an empty queue, in vain, and then asks nothing for as long as after any question.
+        if not fleet.queue.waiting or self._is_full() or not self._ask_pace.is_due(now) or self._has_room():
             return
-        self._ask_at = now + ASK_EVERY_S
-        here = dict.fromkeys(JOB_CLASSES, inf)
-        # As in the gate: what runs with all its pairs is about to end.
-        for job in set(self._jobs.values()):
-            here[job.call.request.job_class] = min(here[job.call.request.job_class], job.due_at)
-        # Anything interactive is more urgent than bulk.
-        only_bulk = here["interactive"] == inf
-        urgent = fleet.take(here["bulk"] if only_bulk and not fleet.queue.waits("interactive") else here["interactive"])
-        if urgent is not None:
+        self._ask_pace.asked(now)
+        # As in the gate: a job whose pairs all run is about to end.
+        first = first_due((job.call.request.job_class, job.due_at) for job in self._jobs.values())
+        before = must_beat(first, interactive_queued=lambda: fleet.queue.waits("interactive"))
+        if before is not None and (urgent := fleet.take(before)) is not None:
             self._accept(urgent)
 
     def _has_room(self) -> bool:
@@ -105,7 +105,7 @@ class Process:
     def _accept(self, job: Job) -> None:
         loop, now, request = self._fleet.loop, self._fleet.loop.now, job.call.request
         due = self._due_at(job)
-        if self._fleet.policy.refuse and self._outlook(job, due).hopeless(partial=request.partial):
+        if self._fleet.policy.refuse and self._estimate(job, due).hopeless(partial=request.partial):
             job.refused = True
             self._fleet.answer(job)
             return
@@ -114,17 +114,19 @@ class Process:
             self._sequence += 1
             digest = self._sequence.to_bytes(8, "big")
             self._jobs[digest] = job
-            self._batcher.add(Candidate(digest, length, due, job.deadline, now, self._sequence, request.job_class))
+            self._batcher.add(WaitingPair(digest, length, due, job.deadline, now, self._sequence, request.job_class))
         loop.at(job.deadline, self._answer, job)
 
-    def _outlook(self, job: Job, due: float) -> AdmissionEstimate:
-        """Return a job's prospects here, as the scorer does."""
-        fleet, now = self._fleet, self._fleet.loop.now
-        ahead_s = 0.0
-        if len(self._batcher):
-            ahead_s = fleet.spec.cost.predict_s(self._batcher.ahead(job.call.request.job_class, due))
-        running_s = max(0.0, self._busy_until - now)
-        return AdmissionEstimate(running_s + ahead_s, sum(map(fleet.pair_s, job.lengths)), job.deadline - now)
+    def _estimate(self, job: Job, due: float) -> AdmissionEstimate:
+        now = self._fleet.loop.now
+        busy_until = next((until for begins, until in reversed(self._busy) if begins <= now), now)
+        return self._batcher.estimate(
+            job.lengths,
+            job.call.request.job_class,
+            due,
+            running_s=max(0.0, busy_until - now),
+            left_s=job.deadline - now,
+        )
 
     def _due_at(self, job: Job) -> float:
         """Return its urgency here: by deadlines its age begins anew, as in the scorer."""
@@ -159,28 +161,30 @@ class Process:
     def _run(self, batch: Batch) -> float:
         """Carry out a batch in thought; return when it ends. What nobody wants any more is dropped before its run."""
         fleet, at = self._fleet, self._fleet.loop.now
-        begun, last_at, predicted = at, at, 0.0
-        wanted = [pair for pair in self._claim(batch) if at < pair[1].deadline and not pair[1].answered]
-        begin = 0
-        for count in split_runs(fleet.spec.work, [tokens for tokens, _ in wanted]):
-            run = [pair for pair in wanted[begin : begin + count] if at < pair[1].deadline]
-            begin += count
-            if not run:
-                continue
-            slowness = sum(job.call.request.slowness for _, job in run) / len(run)
-            last_at = at
-            predicted_s = fleet.run_s([tokens for tokens, _ in run])
-            predicted += predicted_s
-            at += predicted_s * slowness
-            for tokens, job in run:
-                self._score(job, tokens, at)
-        self._busy_until = begun + predicted
+        begun, last_at = at, at
+        wanted = [pair for pair in self._claim(batch) if _is_wanted(pair, at)]
+        runs = fleet.spec.shape.split([tokens for tokens, _ in wanted])
+        busy: list[tuple[float, float]] = []
+        for run in batch_runs(wanted, runs, self._run_s):
+            busy.append((at, at + run.left_s))
+            if run.is_last:
+                last_at = at
+            if pairs := [pair for pair in run.pairs if _is_wanted(pair, at)]:
+                slowness = sum(job.call.request.slowness for _, job in pairs) / len(pairs)
+                at += self._run_s(pairs) * slowness
+                for tokens, job in pairs:
+                    self._score(job, tokens, at)
+        # As in the scorer, a batch of which nothing was run leaves the last prediction as it is.
+        self._busy = busy or self._busy
         fleet.meter.ran(begun, at)
         if at > begun:
             fleet.loop.at(last_at, self._ask, None)
         return at
 
-    def _claim(self, batch: Batch) -> Iterator[tuple[int, Job]]:
+    def _run_s(self, pairs: Sequence[_Pair]) -> float:
+        return self._fleet.run_s([tokens for tokens, _ in pairs])
+
+    def _claim(self, batch: Batch) -> Iterator[_Pair]:
         for candidate in batch.candidates:
             yield candidate.tokens, self._jobs.pop(candidate.digest)
 
@@ -198,3 +202,7 @@ class Process:
             self._held.discard(job)
             self._fleet.answer(job)
             self.wake()
+
+
+def _is_wanted(pair: _Pair, at: float) -> bool:
+    return at < pair[1].deadline and not pair[1].answered

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rerank_ops.simulate.backlog import Backlog
-from rerank_ops.simulate.call import Call
-from rerank_ops.simulate.client import Client
-from rerank_ops.simulate.fleet import Fleet, Meter
-from rerank_ops.simulate.loop import Loop
-from rerank_ops.simulate.policy import Policy
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Request
+from rerank_ops.simulate.model.backlog import Backlog
+from rerank_ops.simulate.model.call import Call
+from rerank_ops.simulate.model.client import Client
+from rerank_ops.simulate.model.fleet import Fleet, Meter
+from rerank_ops.simulate.model.loop import Loop
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.process import Process
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Request
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 
@@ -56,6 +57,8 @@ class Simulation:
         meter = Meter(self.warm_up_s, last_s)
         self.client = Client(self.spec, self.policy, self.loop, backlog)
         self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, meter, self.client.answered)
+        for _ in range(self.spec.processes):
+            Process(self.fleet).wake()
         self.loop.at(self.requests[0].at_s, self._arrive, 0)
 
     def run(self) -> Result:

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_ops.simulate.arrivals import bursts, poisson
-from rerank_ops.simulate.call import ENDS
-from rerank_ops.simulate.policy import Policy
+from rerank_ops.simulate.model.call import ENDS
+from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.run import Simulation, simulate
+from rerank_ops.simulate.model.spec import FleetSpec
+from rerank_ops.simulate.model.workload import Mix, Request, draw
 from rerank_ops.simulate.report import summarise
-from rerank_ops.simulate.run import Simulation, simulate
-from rerank_ops.simulate.spec import FleetSpec
-from rerank_ops.simulate.workload import Mix, Request, draw
 from rerank_shared.scheduling.cost import CostParameters
-from rerank_worker.batching.plan_work import PlanWork
+from rerank_shared.scheduling.runs import RunShape
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)
 PLAIN = Policy(order="fifo", shard=False, refuse=False, intake=False)
@@ -29,7 +29,7 @@ def exact(processes: int, service_s: float) -> FleetSpec:
     return FleetSpec(
         processes,
         CostParameters(0.0, service_s / 100, 0.0),
-        work=PlanWork(run_pairs=1),
+        shape=RunShape(pairs=1),
         hand_off_s=0.0,
         reply_margin_s=0.0,
         reply_margin_per_pair_s=0.0,

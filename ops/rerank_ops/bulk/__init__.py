@@ -1,0 +1,1 @@
+"""Files of requests through the fleet: one JSON object a line, answered in order."""

@@ -1,0 +1,72 @@
+"""Which pairs of a batch share a run, and what such a run is made of: pure arithmetic on lengths.
+
+On CPU a run of several pairs gains nothing (the matrix product of one pair is already at full rate) and padding costs;
+on a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids. `tune`
+measures where that is on a host. The engine splits its batches by this shape, the cost model and the simulator count
+in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from rerank_shared.models.precision import PlanName
+from rerank_shared.scheduling.cost import Work
+from rerank_shared.settings import TunedSettings
+
+#: Pairs whose last rows share one run of the engine's tail; also how often the scorer looks at deadlines.
+SHARED_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunShape:
+    """The layout of runs, and how large one may be: pairs, and tokens (padding counted in layout buckets).
+
+    One pair alone is always a run. In layout single a run is pairs that the engine runs one after another.
+    """
+
+    layout: PlanName = "single"
+    pairs: int = SHARED_ROWS
+    tokens: int = 1_024
+
+    @classmethod
+    def of(cls, settings: TunedSettings) -> Self:
+        """Return the shape that the settings ask for."""
+        return cls(settings.plan, settings.run_pairs, settings.run_tokens)
+
+    @property
+    def batch_pairs(self) -> int | None:
+        """The largest batch that pays, None for as many pairs as fit: in layout single, a second run gains nothing."""
+        return self.pairs if self.layout == "single" else None
+
+    def split(self, lengths: Sequence[int]) -> list[range]:
+        """Return consecutive ranges of pair indices, each one run; pass lengths sorted so that padding is small."""
+        runs: list[range] = []
+        start, total, longest = 0, 0, 0
+        for index, length in enumerate(lengths):
+            grown, highest = total + length, max(longest, length)
+            cost = highest * (index + 1 - start) if self.layout == "buckets" else grown
+            if index > start and (index - start >= self.pairs or cost > self.tokens):
+                runs.append(range(start, index))
+                start, grown, highest = index, length, length
+            total, longest = grown, highest
+        if lengths:
+            runs.append(range(start, len(lengths)))
+        return runs
+
+    def pair_work(self, tokens: int) -> Work:
+        """Return what one pair of so many tokens adds, where runs are as full as they may be."""
+        if self.layout == "single":
+            return Work.pair(tokens)
+        together = max(1, min(self.pairs, self.tokens // tokens))
+        return Work(1.0 / together, tokens, tokens * tokens)
+
+    def run_work(self, lengths: Sequence[int]) -> Work:
+        """Return the work of one run of pairs of these lengths."""
+        if self.layout == "single":
+            return Work.of(lengths)
+        if self.layout == "buckets":
+            return Work.padded(len(lengths), max(lengths))
+        return Work(1.0, sum(lengths), sum(length * length for length in lengths))

@@ -1,0 +1,22 @@
+"""The lines of a request file."""
+
+from __future__ import annotations
+
+import pytest
+
+from rerank_ops.bulk.lines import parse_line
+from rerank_shared.errors import InvalidRequest
+
+
+def test_a_line_of_a_request_file_comes_before_the_options() -> None:
+    line = b'{"query": "q", "documents": ["a", {"text": "b", "id": "2"}], "top_n": 1, "class": "interactive"}'
+    request = parse_line(line, {"top_n": 5, "job_class": "bulk", "model": "m"})
+    assert (request.top_n, request.job_class, request.model) == (1, "interactive", "m")
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b'{"documents": []}', b'{"query": "q"}', b"\xff", b'{"query": 1, "documents": []}']
+)
+def test_a_bad_line_of_a_request_file_is_refused(line: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_line(line, {})

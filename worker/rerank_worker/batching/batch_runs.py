@@ -1,0 +1,28 @@
+"""The runs of one batch in order, with what they leave to do. Pure: no clock, no session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+_Pair = TypeVar("_Pair")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRun(Generic[_Pair]):
+    """One run of a batch. `left_s`: predicted seconds of it and all runs after it; a run shrinks where its pairs are no
+    longer wanted when it begins."""
+
+    pairs: Sequence[_Pair]
+    left_s: float
+    is_last: bool
+
+
+def batch_runs(
+    pairs: Sequence[_Pair], runs: Iterable[range], run_s: Callable[[Sequence[_Pair]], float]
+) -> list[BatchRun[_Pair]]:
+    """Return the runs of a batch of `pairs`; `runs` are index ranges, `run_s` predicts the seconds of one run."""
+    parts = [[pairs[i] for i in run] for run in runs]
+    seconds = [run_s(part) for part in parts]
+    return [BatchRun(part, sum(seconds[number:]), number == len(parts) - 1) for number, part in enumerate(parts)]
