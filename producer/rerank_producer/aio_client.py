@@ -25,7 +25,8 @@ from rerank_shared.settings import Settings
 class AsyncRerankClient:
     """Reranks through the fleet from asyncio; any number of requests at once, from any number of event loops.
 
-    Options, answers and errors are those of RerankClient. A request whose task is cancelled is dropped by the workers.
+    It is made as RerankClient is, and its options, answers and errors are the same. A request whose task is cancelled
+    is dropped by the workers.
     """
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:

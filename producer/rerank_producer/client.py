@@ -60,6 +60,11 @@ class RerankClient:
         deadline (milliseconds from now; default by settings) the answer is what has been scored, the rest behind it in
         first-stage order, with `complete` false; with `partial=False` that is DeadlineExceeded instead.
 
+        `top_n` is how many results come back, best first (default: all; all are scored). `max_length` is how many
+        tokens query and document may have together before text is cut (8 at least; default: what the model reads).
+        Work of the `job_class` "interactive" goes before "bulk"; tenants share the fleet by tokens. `model` is a name
+        that the fleet serves (default: by settings).
+
         In place of `documents`, `lists` takes the lists of several first stages, each best first. They are fused by
         reciprocal rank, and the best `max_candidates` (default: all) are reranked. Then the index in a result is that
         in `fuse(lists, limit=max_candidates)`, and its `ranks` say where the document stood in each list.
@@ -97,7 +102,8 @@ class RerankClient:
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
-        Candidates are given as to `rerank`. The job is not tied to this client: nobody notices if its process ends.
+        Candidates and options are given as to `rerank`. The job is not tied to this client: nobody notices if its
+        process ends.
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineTooShort, QueueUnavailable; WireError where another
         release has announced the model. What becomes of the job is raised by `collect`.
         """

@@ -19,6 +19,7 @@ from rerank_shared.contract.schemas import Document, RerankResponse
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
 
+#: Candidates, best first: texts, mappings with the fields of a Document, or Documents.
 Documents = Sequence[str | Mapping[str, Any] | Document]
 #: The constant of the paper, where results hardly change between 20 and 100.
 K = 60
@@ -69,6 +70,9 @@ def fuse(
     lists: Sequence[Documents], *, weights: Sequence[float] | None = None, limit: int | None = None, k: float = K
 ) -> list[Candidate]:
     """Return the documents of all lists (each best first) as one list, best fused score first, `limit` at most.
+
+    A fused score is the sum of weight / (k + rank) over the lists that have the document, ranks from 1; without
+    `weights`, one for each list, all are 1.
 
     Documents are the same if they have the same id. One without an id is the same as another of the same content, and
     as the document with that content if exactly one id has it. Of several copies the first counts, in the order of the

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+#: Interactive work goes before bulk, which has a share of its own (RERANK_BULK_SHARE).
 JobClass = Literal["interactive", "bulk"]
 JOB_CLASSES: tuple[JobClass, ...] = ("interactive", "bulk")
 #: Who may read a cached score: every caller that asks for the same pair, or its own tenant alone.

@@ -92,7 +92,7 @@ class TestPinning:
     ("variable", "value", "told"),
     [
         ("RERANK_LOG_LEVEL", "debug", "RERANK_LOG_LEVEL: Input should be 'DEBUG'"),
-        ("RERANK_CONCURENCY", "4", "Did you mean RERANK_CONCURRENCY?"),
+        ("RERANK_CONCURENCY", "4", "did you mean RERANK_CONCURRENCY?"),
         ("RERANK_REDIS_URL", "http://example.com", "RERANK_REDIS_URL: "),
     ],
 )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from rerank_shared.contract.estimate import CHARS_PER_TOKEN
+from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.sharding import shard_count
 
 Per = Literal["process second", "request", "job"]
@@ -52,26 +54,25 @@ OPERATIONS = (
     Operation("heartbeat", "process second", 1, 7, 1_000, 40, "worker/rerank_worker/heartbeat.py"),
     Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/heartbeat.py"),
     Operation("cost shared", "process second", 1, 2, 220, 10, "shared/rerank_shared/fleet.py"),
-    Operation("bell polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/queue/transport/channel.py"),
+    Operation("wake-up polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/queue/transport/channel.py"),
     Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
     Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/_dispatch/lookup.py"),
     Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("job enqueued", "job", 0, 9, 1_300, 0, "shared/rerank_shared/lua/enqueue.lua"),
-    Operation("bell heard", "job", 1, 0, 90, 90, "shared/rerank_shared/queue/transport/channel.py"),
+    Operation("wake-up popped", "job", 1, 0, 90, 90, "shared/rerank_shared/queue/transport/channel.py"),
     Operation("take", "job", 1, 27, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
     Operation("finished", "job", 1, 10, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
 )
 #: Only processes that do nothing poll in vain; only those that hold a job renew leases and learn.
-_IDLE_ONLY, _BUSY_ONLY = {"bell polled", "take, nothing there"}, {"leases renewed", "cost shared"}
+_IDLE_ONLY, _BUSY_ONLY = {"wake-up polled", "take, nothing there"}, {"leases renewed", "cost shared"}
 #: Connections: BRPOP, broadcast, commands of the broker, result backend, presence and one spare of a process; of a
 #: client its reply channel and its pool.
 CONNECTIONS, CLIENT_CONNECTIONS = 6, 4
 #: Bytes of a look-up's key and its answer, of a score written, and of a score in an answer.
 _KEY_IN, _KEY_OUT, _WRITE_IN, _SCORE_OUT = 70, 13, 90, 24
 #: A client reads the backlog this often at most, and a broadcast is so long.
-_LEDGER_READS_PER_S, _BROADCAST_BYTES = 4.0, 400
-_CHARS_PER_TOKEN = 4
+_BACKLOG_READS_PER_S, _BROADCAST_BYTES = 1 / LOAD_REMEMBERED_S, 400
 _MOST = 10_000_000
 
 
@@ -128,7 +129,7 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
     jobs = _jobs(processes, shape)
     # Little's law: jobs that run, and as many again that wait or are on their way, however requests are split.
     entries = 2 * rps * shape.request_s
-    reads = min(rps, shape.clients * _LEDGER_READS_PER_S)
+    reads = min(rps, shape.clients * _BACKLOG_READS_PER_S)
     deliveries = rps * (jobs + 1 + shape.cancelled * processes)
     commands = _commands(processes, rps, jobs, shape)
     commands["ledger read"] = reads * (4 * PIPELINED + MEMBER * entries)
@@ -189,7 +190,7 @@ def _commands(processes: int, rps: float, jobs: float, shape: Shape) -> dict[str
     groups = {"heartbeats": 0.0, "polling": 0.0, "sweeps": 0.0, "requests": 0.0, "jobs": 0.0}
     for operation in OPERATIONS:
         if operation.per == "process second":
-            known = {"sweep": "sweeps", "bell polled": "polling", "take, nothing there": "polling"}
+            known = {"sweep": "sweeps", "wake-up polled": "polling", "take, nothing there": "polling"}
             group = known.get(operation.name, "heartbeats")
         else:
             group = f"{operation.per}s"
@@ -203,7 +204,7 @@ def _bytes(processes: int, rps: float, jobs: float, shape: Shape) -> tuple[float
     rates = [(operation, _rate(operation, processes, rps, jobs, shape)) for operation in OPERATIONS]
     bytes_in = sum(operation.bytes_in * rate for operation, rate in rates)
     bytes_out = sum(operation.bytes_out * rate for operation, rate in rates)
-    text = shape.tokens * _CHARS_PER_TOKEN
+    text = shape.tokens * CHARS_PER_TOKEN
     pairs = rps * shape.pairs
     # The text goes in once and out once; the announcement is published and read by the caller.
     bytes_in += pairs * (text + _KEY_IN + _WRITE_IN + _SCORE_OUT)

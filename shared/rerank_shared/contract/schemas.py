@@ -107,6 +107,8 @@ class RerankRequest(BaseModel):
 class Result(BaseModel):
     """One document's place in the answer. An unscored one has neither score nor logit.
 
+    `index` is the document's place in the request, from 0. `logit` is what the model gave; `relevance_score` is that
+    through the model's activation: 0 to 1 for a sigmoid, the logit itself for the identity.
     `tokens` counts the pair after truncation; `truncated` says that text was cut to fit; `cached` that no model ran.
     `ranks` are set where the candidates were fused of several lists: the document's rank in each, from 1.
     """
@@ -136,7 +138,10 @@ class Timings(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Which weights made the scores. Digest and precision are unknown while no worker has announced itself."""
+    """Which weights made the scores: the SHA-256 of the model's file in hex, and its precision, such as fp32 or int8.
+
+    `max_length` is how many tokens of a pair it reads. While no worker has announced itself all but the name is None.
+    """
 
     name: str
     digest: str | None = None
@@ -155,7 +160,8 @@ class Usage(BaseModel):
 class RerankResponse(BaseModel):
     """The answer, best first. Where `complete` is false, unscored documents stand last in first-stage order.
 
-    `workers` are the processes that scored a part of it, one a shard; `batch_pairs` the sizes of their batches.
+    `id` is the request's own. `workers` are the processes that scored a part of it, one a shard; `batch_pairs` are the
+    sizes of their batches, in pairs.
     """
 
     id: str

@@ -1,7 +1,7 @@
 -- Runs commands in one step, at the server's memory limit too: there a script's first write is refused if it may need
 -- memory, and later ones never are. A transaction is refused whatever is in it.
 --
--- KEYS[1]    hash: Keys.holders; nothing is changed in it
+-- KEYS[1]    hash: Keys.lease_owners; nothing is changed in it
 -- ARGV[1]    'all': every command; 'some': the first that the limit refuses and those after it are left out
 -- ARGV[2]... each command: the number of its words, then these
 local run = redis.pcall

@@ -1,7 +1,7 @@
 -- Ends the leases of all jobs that a worker holds, so that the next sweep brings them back. Returns how many.
 --
 -- KEYS[1]  sorted set: Keys.leases
--- KEYS[2]  hash: Keys.holders
+-- KEYS[2]  hash: Keys.lease_owners
 -- ARGV[1]  worker id
 -- The first write needs no memory, so that the others are not refused at the server's memory limit.
 redis.call('ZREM', KEYS[1], '')

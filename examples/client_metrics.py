@@ -1,0 +1,28 @@
+"""Prometheus metrics of the client: how its calls ended, how long they took, what the cache saved.
+
+python examples/client_metrics.py
+"""
+
+from prometheus_client import generate_latest
+
+from rerank_producer import RerankClient
+
+
+def main() -> None:
+    """Rerank twice, and print some of what a scrape reads."""
+    with RerankClient() as client:
+        for _ in range(2):
+            client.rerank("How many people live in Berlin?", ["Berlin has 3,520,031 registered inhabitants."])
+    # The client counts in prometheus_client's own registry: an app that has a /metrics page shows it there already.
+    for line in generate_latest().decode().splitlines():
+        if line.startswith(("rerank_requests_total", "rerank_cache_pairs_total", "rerank_request_seconds_count")):
+            print(line)
+    # Prints:
+    # rerank_request_seconds_count{cache="hot",class="interactive",k="1-10"} 2.0
+    # rerank_requests_total{class="interactive",outcome="complete"} 2.0
+    # rerank_cache_pairs_total{result="hit"} 2.0
+    # rerank_cache_pairs_total{result="miss"} 0.0
+
+
+if __name__ == "__main__":
+    main()
