@@ -7,13 +7,13 @@ import asyncio
 
 from rerank_producer import AsyncRerankClient, RerankError
 
-IN_FLIGHT = 8
-REQUESTS = 40
+IN_FLIGHT = 4
+REQUESTS = 16
 DOCUMENTS = [f"Room {number} has {number} windows." for number in range(4)]
 
 
 async def main() -> None:
-    """Rerank for 40 queries, eight at a time; one that fails stops no other."""
+    """Rerank for 16 queries, four at a time; one that fails stops no other."""
     slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def rerank(query: str) -> bool:
@@ -28,7 +28,7 @@ async def main() -> None:
         answers = await asyncio.gather(*(rerank(f"Which room has {n} windows?") for n in range(REQUESTS)))
     print(f"complete: {sum(answers)} of {REQUESTS}")
     # Prints:
-    # complete: 40 of 40
+    # complete: 16 of 16
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import pytest
 
 from models import POISON_WORD, write_poison_model
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.engine import PlainEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
-PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])
+LAYOUTS = pytest.mark.parametrize("layout", ["unpadded", "padded"])
 OUT_OF_BOUNDS = r"indices element out of data bounds"
 
 
@@ -31,18 +31,18 @@ def encode(poison: Path, *documents: str) -> list[EncodedPair]:
     return PairTokenizer(load_files(f"file:{poison}").tokenizer_path).encode("which animal", documents, 512)
 
 
-@PLANS
-def test_plain_text_is_scored(poison: Path, plan: PlanName) -> None:
+@LAYOUTS
+def test_plain_text_is_scored(poison: Path, layout: LayoutName) -> None:
     pairs = encode(poison, "a horse", "a cow with a longer text", "", "Ein Pferd, 日本語 and naïve punctuation!?")
-    engine = PlainEngine(poison / "model.onnx", RunShape(plan))
+    engine = PlainEngine(poison / "model.onnx", RunShape(layout))
     scores = np.concatenate([engine.score([pairs[i] for i in run]) for run in engine.runs(pairs)])
     assert np.isfinite(scores).all()
     assert len(set(scores.tolist())) == len(pairs)
 
 
-@PLANS
-def test_the_word_makes_the_runtime_raise_and_not_crash(poison: Path, plan: PlanName) -> None:
-    engine = PlainEngine(poison / "model.onnx", RunShape(plan))
+@LAYOUTS
+def test_the_word_makes_the_runtime_raise_and_not_crash(poison: Path, layout: LayoutName) -> None:
+    engine = PlainEngine(poison / "model.onnx", RunShape(layout))
     (pair,) = encode(poison, f"a {POISON_WORD} in it")
     for _ in range(3):
         with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match=OUT_OF_BOUNDS):
@@ -55,7 +55,7 @@ def test_it_spoils_a_padded_batch_and_isolation_saves_the_others(poison: Path) -
     documents = [f"document {n}" for n in range(7)]
     documents.insert(4, f"the {POISON_WORD}")
     pairs = encode(poison, *documents)
-    engine = PlainEngine(poison / "model.onnx", RunShape("buckets"))
+    engine = PlainEngine(poison / "model.onnx", RunShape("padded"))
     with pytest.raises(Exception, match=OUT_OF_BOUNDS):
         engine.score(pairs)
     found = list(score_bisected(lambda part: engine.score(part).tolist(), pairs))

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.precision import settings_of_today
 from rerank_shared.nearest import did_you_mean
 
 MADE_FOR = "made_for"
@@ -39,7 +40,7 @@ def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
     """
     where = f"RERANK_PROFILE: {path}"
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = settings_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(
             f"{where} can't be read ({error.strerror}): `rerank-fleet tune` writes profiles; unset it until then"

@@ -13,9 +13,9 @@ FOUND = CollectionQuality(
 MANIFEST = Manifest(
     model="org/name", source=Origin(kind="onnx", name="org/name", digest="0" * 64), family="bert", surgery=True,
     precision="int8", opset=20, versions={"onnxruntime": "1.31.1"}, max_length=512, template="t", activation="sigmoid",
-    plans={"single": "single.onnx"}, files={},
+    layouts={"unpadded": "unpadded.onnx"}, files={},
     quality=Quality(
-        pairs=320, spearman=0.9996, rmse=0.11, max_difference=0.5, invariance={"single": True, "packs": False},
+        pairs=320, spearman=0.9996, rmse=0.11, max_difference=0.5, invariance={"unpadded": True, "packed": False},
         collections=(FOUND,),
     ),
 )  # fmt: skip
@@ -29,7 +29,7 @@ def test_figures_come_from_the_manifest(tmp_path: Path) -> None:
     text = page.read_text()
     assert "| cacm | 52 | 0.4500 | 0.4510 | -0.0010 | 0.6000 | 0.6100 | 0.9991 |" in text
     assert "Spearman 0.9996" in text
-    assert "company: plan single." in text
+    assert "company: layout unpadded." in text
     assert text.startswith("before\n")
     assert "old" not in text
 

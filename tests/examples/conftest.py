@@ -16,12 +16,10 @@ from support.examples import Examples, make_examples
 from support.fleet import TestFleet
 from support.waiting import wait_until
 
-WORKERS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Two real workers and their server. A test may kill what it likes: the next one gets it all back."""
+    """Real workers and their server. A test may kill what it likes: the next one gets what it needs back."""
 
     server: EmbeddedServer
     fleet: TestFleet
@@ -31,12 +29,15 @@ class Shared:
         """Settings of its clients."""
         return self.fleet.settings
 
-    def bring_back(self) -> None:
-        """Have two workers again."""
-        living = sum(process.poll() is None for process in self.fleet.processes)
-        if living < WORKERS:
-            self.fleet.start(WORKERS - living, wait=False)
-        wait_until(lambda: len(self.fleet.state().workers) == WORKERS, "two workers")
+    def need(self, count: int) -> None:
+        """Have so many workers at least."""
+        living = [process.poll() is None for process in self.fleet.processes]
+        if (missing := count - sum(living)) > 0:
+            self.fleet.start(missing, wait=False)
+            living += [True] * missing
+        # By name: one that was killed a moment ago still has its last heartbeat.
+        names = {f"test-{number}" for number, lives in enumerate(living) if lives}
+        wait_until(lambda: names <= {worker.worker_id for worker in self.fleet.state().workers}, f"{names} ready")
 
     def holders(self) -> list[int]:
         """Return which workers hold a job now, one number a job; a heartbeat says it later."""
@@ -94,11 +95,11 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         # A dead worker's jobs come back soon, so that nobody waits for that.
         settings = load_settings(redis_url=server.url, namespace="examples", redelivery_s=1.0)
         with TestFleet(settings, tmp_path_factory.mktemp("workers")) as fleet:
-            yield Shared(server, fleet.start(WORKERS))
+            yield Shared(server, fleet)
 
 
 @pytest.fixture
 def shared(_shared: Shared) -> Shared:
-    """The fleet for all programs, with all its workers."""
-    _shared.bring_back()
+    """The fleet for all programs, with one worker at least."""
+    _shared.need(1)
     return _shared

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
-from examples.conftest import WORKERS, Shared
+from examples.conftest import Shared
 from models import POISON_WORD, write_poison_model
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
@@ -40,14 +40,16 @@ def test_a_failure(examples: Examples, shared: Shared, program: str) -> None:
 
 
 def test_worker_killed(examples: Examples, shared: Shared) -> None:
+    shared.need(2)
     program = examples.start("failures/worker_killed", shared.settings)
     shared.fleet.kill(shared.held_by_one())
     program.ends_well()
 
 
 def test_worker_frozen(examples: Examples, shared: Shared) -> None:
+    shared.need(2)
     program = examples.start("failures/worker_frozen", shared.settings)
-    wait_until(lambda: len(set(shared.holders())) == WORKERS, "both workers have a part")
+    wait_until(lambda: len(set(shared.holders())) == 2, "both workers have a part")
     frozen = shared.fleet.processes[shared.held_by_one()]
     frozen.send_signal(signal.SIGSTOP)
     try:
@@ -57,6 +59,7 @@ def test_worker_frozen(examples: Examples, shared: Shared) -> None:
 
 
 def test_worker_terminated(examples: Examples, shared: Shared) -> None:
+    shared.need(2)
     program = examples.start("failures/worker_terminated", shared.settings)
     worker = shared.fleet.processes[shared.held_by_one()]
     worker.terminate()

@@ -65,9 +65,9 @@ def test_bounds_of_the_worker_s_settings_count(start_fleet: StartFleet, director
 
 def test_a_damaged_file_is_refused(start_fleet: StartFleet, directory: Path) -> None:
     write_artefact(directory)
-    damage(directory / "single.onnx")
+    damage(directory / "unpadded.onnx")
     words = last_words(start_fleet(wait=False, model=f"file:{directory}"))
-    assert "single.onnx has SHA-256" in words
+    assert "unpadded.onnx has SHA-256" in words
     assert "--unsafe (RERANK_UNSAFE=true)" in words
 
 
@@ -80,7 +80,7 @@ def test_unsafe_serves_it_and_says_so_at_every_log_level(
     start_fleet: StartFleet, settings: Settings, directory: Path
 ) -> None:
     write_artefact(directory, FAILED)
-    damage(directory / "single.onnx")
+    damage(directory / "unpadded.onnx")
     fleet = start_fleet(model=f"file:{directory}", unsafe=True, log_level="ERROR")
     with RerankClient(fleet.settings) as client:
         assert client.rerank("which one", ["this", "that"]).complete

@@ -16,11 +16,11 @@ from support.jobs import passages
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 
-@pytest.mark.parametrize("plan", ["single", "buckets"])
-def test_only_the_guilty_request_fails(start_fleet: StartFleet, tmp_path: Path, plan: str) -> None:
+@pytest.mark.parametrize("layout", ["unpadded", "padded"])
+def test_only_the_guilty_request_fails(start_fleet: StartFleet, tmp_path: Path, layout: str) -> None:
     write_poison_model(tmp_path / "model")
     # A wait for company makes sure that good and bad pairs meet in one padded batch.
-    fleet = start_fleet(model=f"file:{tmp_path / 'model'}", plan=plan, max_wait_ms=50.0)
+    fleet = start_fleet(model=f"file:{tmp_path / 'model'}", layout=layout, max_wait_ms=50.0)
     # Plain words: the random marks of other tests may hold rare pieces too.
     good = [passages(5, mark=name) for name in ("one", "two", "three")]
     bad = ["a good one", f"a bad one with {POISON_WORD} in it", "another good one"]

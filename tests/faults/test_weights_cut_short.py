@@ -26,7 +26,7 @@ def test_requests_are_answered_by_workers_that_write_the_weights_anew(
     """With two of them: a job that has met both has died twice, and may be tried a third time."""
     place = tmp_path / "packed"
     changes = {
-        "model": f"file:{write_export(tmp_path / 'export', 'fp32', plans=('single',))}",
+        "model": f"file:{write_export(tmp_path / 'export', 'fp32', layouts=('unpadded',))}",
         "packed_dir": str(place),
         "pin": False,
         "redelivery_s": 1.0,

@@ -1,4 +1,4 @@
-"""An exported model in a real fleet: clients get what the engine gives, in the plan that the settings name."""
+"""An exported model in a real fleet: clients get what the engine gives, in the layout that the settings name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.precision import LAYOUTS, LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import PackedWeights, open_engine
 from support.exports import QUERY, SENTENCE, tokenizer, write_export
@@ -27,38 +27,38 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_export(tmp_path_factory.mktemp("exports") / "fp32")
 
 
-def direct(directory: Path, plan: PlanName) -> list[float]:
+def direct(directory: Path, layout: LayoutName) -> list[float]:
     """The engine's own logits, each pair in a run of its own."""
-    engine = open_engine(load_files(f"file:{directory}"), RunShape(plan, pairs=1))
+    engine = open_engine(load_files(f"file:{directory}"), RunShape(layout, pairs=1))
     pairs = tokenizer().encode(QUERY, DOCUMENTS, 512)
     return [float(engine.score([pair])[0]) for pair in pairs]
 
 
-@pytest.mark.parametrize("plan", PLANS)
-def test_clients_get_the_engine_s_scores(plan: PlanName, start_fleet: StartFleet, directory: Path) -> None:
-    fleet = start_fleet(model=f"file:{directory}", plan=plan, run_pairs=RUN_PAIRS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_clients_get_the_engine_s_scores(layout: LayoutName, start_fleet: StartFleet, directory: Path) -> None:
+    fleet = start_fleet(model=f"file:{directory}", layout=layout, run_pairs=RUN_PAIRS)
     with RerankClient(fleet.settings) as client:
         response = client.rerank(QUERY, DOCUMENTS)
         backwards = client.rerank(QUERY, DOCUMENTS[::-1])
     assert response.complete
     by_index = sorted(response.results, key=lambda result: result.index)
     logits = [result.logit for result in by_index]
-    if plan == "single":
-        assert logits == direct(directory, plan)
+    if layout == "unpadded":
+        assert logits == direct(directory, layout)
     else:
-        assert logits == pytest.approx(direct(directory, plan), abs=1e-5)
+        assert logits == pytest.approx(direct(directory, layout), abs=1e-5)
     assert [result.truncated for result in by_index] == [length == 600 for length in LENGTHS]
-    assert response.model.precision == ("fp32" if plan == "single" else f"fp32-{plan}")
+    assert response.model.precision == ("fp32" if layout == "unpadded" else f"fp32-{layout}")
     assert (response.usage.pairs_run, backwards.usage.pairs_cached) == (len(DOCUMENTS), len(DOCUMENTS))
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-static"])
-def test_8_bits_in_plan_single_are_the_same_bits_in_every_order_and_worker(
+def test_8_bits_in_layout_unpadded_are_the_same_bits_in_every_order_and_worker(
     precision: PrecisionName, start_fleet: StartFleet, tmp_path: Path
 ) -> None:
-    directory = write_export(tmp_path / "export", precision, plans=("single",))
+    directory = write_export(tmp_path / "export", precision, layouts=("unpadded",))
     fleet = start_fleet(2, model=f"file:{directory}", cache=False)
-    expected = direct(directory, "single")
+    expected = direct(directory, "unpadded")
     with RerankClient(fleet.settings) as client:
         for documents, indices in ((DOCUMENTS, range(8)), (DOCUMENTS[::-1], range(7, -1, -1)), (DOCUMENTS[3:4], [3])):
             for _ in range(3):
@@ -72,17 +72,17 @@ def test_workers_write_packed_weights_once(start_fleet: StartFleet, directory: P
     settings = fleet.settings
     (within,) = place.iterdir()
     assert within == PackedWeights.of(settings, load_files(settings.model).model_digest).directory
-    assert sorted(path.name for path in within.iterdir()) == ["single", "tail"]
+    assert sorted(path.name for path in within.iterdir()) == ["unpadded", "tail"]
     before = {path: path.stat().st_ino for path in within.rglob("*")}
     fleet.start()
     assert {path: path.stat().st_ino for path in within.rglob("*")} == before
     with RerankClient(settings) as client:
         logits = {result.index: result.logit for result in client.rerank(QUERY, DOCUMENTS).results}
-    assert [logits[index] for index in range(len(DOCUMENTS))] == direct(directory, "single")
+    assert [logits[index] for index in range(len(DOCUMENTS))] == direct(directory, "unpadded")
 
 
-def test_a_plan_that_the_model_lacks_ends_the_worker_for_good(start_fleet: StartFleet, tmp_path: Path) -> None:
-    directory = write_export(tmp_path / "export", plans=("single", "packs"))
-    fleet = start_fleet(wait=False, model=f"file:{directory}", plan="buckets")
+def test_a_layout_that_the_model_lacks_ends_the_worker_for_good(start_fleet: StartFleet, tmp_path: Path) -> None:
+    directory = write_export(tmp_path / "export", layouts=("unpadded", "packed"))
+    fleet = start_fleet(wait=False, model=f"file:{directory}", layout="padded")
     assert fleet.processes[0].wait(timeout=30) == EX_CONFIG
-    assert "no graph for plan buckets; it has single, packs: set RERANK_PLAN to one of them" in fleet.log()
+    assert "no graph for layout padded; it has unpadded, packed: set RERANK_LAYOUT to one of them" in fleet.log()

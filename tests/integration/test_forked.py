@@ -35,7 +35,7 @@ def served(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -
     """Settings of a fleet that scores every pair, with the plain file of the default model or an export of ours."""
     changes: dict[str, object] = {"cache": False, "pin": False}
     if request.param == "int8":
-        changes["model"] = f"file:{write_export(tmp_path / 'export', 'int8', plans=('single',))}"
+        changes["model"] = f"file:{write_export(tmp_path / 'export', 'int8', layouts=('unpadded',))}"
     return load_settings(**(settings.model_dump(exclude_none=True) | changes))
 
 

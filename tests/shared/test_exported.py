@@ -15,7 +15,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.catalogue import configured_files, load_files
 from rerank_shared.models.cpu import CpuFeatures
 from rerank_shared.models.exported import broken_bounds, check_here, weights_digest
-from rerank_shared.models.manifest import Bounds, CollectionQuality, Manifest, read_manifest
+from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, CollectionQuality, Manifest, read_manifest
 from rerank_shared.settings import load_settings
 from support.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
 
@@ -41,9 +41,22 @@ class TestServing:
         assert (files.name, files.source) == (MODEL, f"file:{directory}")
         assert (files.activation, files.max_length) == ("identity", 256)
         assert files.manifest == manifest
-        assert files.model_path == directory / "single.onnx"
+        assert files.model_path == directory / "unpadded.onnx"
         assert files.tokenizer_digest == manifest.files["tokenizer.json"]
         assert load_files(f"file:{directory}", activation="sigmoid").activation == "sigmoid"
+
+    def test_what_an_earlier_release_exported_is_served(self, directory: Path) -> None:
+        """Its manifest calls layouts plans, and each by another name."""
+        manifest = write_artefact(directory)
+        written = json.loads((directory / MANIFEST_FILE).read_text())
+        written["plans"] = {"single": written.pop("layouts")["unpadded"]}
+        written["quality"]["invariance"] = {"single": True, "packs": False}
+        (directory / MANIFEST_FILE).write_text(json.dumps(written))
+        found = load_files(f"file:{directory}").manifest
+        assert found is not None
+        assert found.layouts == manifest.layouts
+        assert found.quality is not None
+        assert found.quality.invariance == {"unpadded": True, "packed": False}
 
     def test_the_digest_is_of_graphs_and_weights_only(self, directory: Path) -> None:
         write_artefact(directory)
@@ -59,7 +72,7 @@ class TestServing:
             (directory / "manifest.json").write_text(json.dumps(manifest))
             return load_files(f"file:{directory}").model_digest
 
-        plain = ("single.onnx", "tokenizer.json", "config.json")
+        plain = ("unpadded.onnx", "tokenizer.json", "config.json")
         assert digest_with(*plain) == before
         with_weights = digest_with(*plain, "weights.bin")
         assert with_weights != before
@@ -76,18 +89,18 @@ class TestServing:
     def test_a_part_of_it_is_no_model(self, directory: Path) -> None:
         write_artefact(directory)
         with pytest.raises(ConfigurationError, match=r"leave out #single\.onnx"):
-            load_files(f"file:{directory}#single.onnx")
+            load_files(f"file:{directory}#unpadded.onnx")
 
 
 class TestRefusing:
-    @pytest.mark.parametrize("name", ["single.onnx", "tokenizer.json", "config.json"])
+    @pytest.mark.parametrize("name", ["unpadded.onnx", "tokenizer.json", "config.json"])
     def test_a_file_that_differs(self, name: str, directory: Path) -> None:
         write_artefact(directory)
         damage(directory / name)
         with pytest.raises(ModelDamaged, match=rf"{name} has SHA-256.*its manifest says.*{HINT}"):
             load_files(f"file:{directory}")
 
-    @pytest.mark.parametrize("name", ["single.onnx", "tokenizer.json"])
+    @pytest.mark.parametrize("name", ["unpadded.onnx", "tokenizer.json"])
     def test_a_file_that_is_missing(self, name: str, directory: Path) -> None:
         write_artefact(directory)
         (directory / name).unlink()
@@ -133,7 +146,7 @@ class TestRefusing:
             with pytest.raises(ModelDamaged, match=told):
                 load_files(f"file:{directory}", unsafe=unsafe)
 
-    @pytest.mark.parametrize("change", [{"plans": {"single": "other.onnx"}}, {"tail": "tail.onnx"}, {"files": {}}])
+    @pytest.mark.parametrize("change", [{"layouts": {"unpadded": "other.onnx"}}, {"tail": "tail.onnx"}, {"files": {}}])
     def test_a_graph_without_a_digest(self, change: dict[str, Any], directory: Path) -> None:
         write_artefact(directory, **change)
         with pytest.raises(ModelDamaged, match="has no digest of"):
@@ -148,8 +161,8 @@ class TestRefusing:
             with pytest.raises(ConfigurationError, match="outside"):
                 load_files(f"file:{directory}", unsafe=unsafe)
 
-    def test_a_manifest_without_plans(self, directory: Path) -> None:
-        write_artefact(directory, plans={})
+    def test_a_manifest_without_layouts(self, directory: Path) -> None:
+        write_artefact(directory, layouts={})
         with pytest.raises(ModelDamaged, match="names no graph"):
             load_files(f"file:{directory}")
 
@@ -168,7 +181,7 @@ class TestUnsafe:
         write_artefact(directory)
         good = load_files(f"file:{directory}")
         assert not caplog.records
-        damage(directory / "single.onnx")
+        damage(directory / "unpadded.onnx")
         damage(directory / "tokenizer.json")
         bad = load_files(f"file:{directory}", unsafe=True)
         assert bad.model_digest not in (good.model_digest, "")
@@ -219,28 +232,28 @@ class TestBounds:
         quality = PASSED.model_copy(
             update={
                 "spearman": 0.9949,
-                "invariance": {"single": False},
+                "invariance": {"unpadded": False},
                 "collections": (of("kept", 0.5, 0.5), of("lost", 0.4, 0.5), of("hopeless", 0.0, 0.0)),
             }
         )
-        spearman, lost, company = broken_bounds(quality, "int8", ["single"], Bounds())
+        spearman, lost, company = broken_bounds(quality, "int8", ["unpadded"], Bounds())
         assert "0.9949 over 320 pairs, below 0.995" in spearman
         assert "lost is 0.4000, 0.8000 of fp32's 0.5000, below 0.99" in lost
-        assert "int8 promises a score of the pair alone in plan single, where it changes" in company
+        assert "int8 promises a score of the pair alone in layout unpadded, where it changes" in company
 
     def test_exactly_the_bound_is_kept(self) -> None:
         quality = PASSED.model_copy(update={"spearman": 0.995, "collections": (of("edge", 0.25, 0.5),)})
-        assert broken_bounds(quality, "int8", ["single"], Bounds(min_ndcg_ratio=0.5)) == ()
+        assert broken_bounds(quality, "int8", ["unpadded"], Bounds(min_ndcg_ratio=0.5)) == ()
 
     def test_only_what_is_promised_is_held_against_a_plan(self) -> None:
-        quality = PASSED.model_copy(update={"invariance": {"buckets": False}})
-        assert broken_bounds(quality, "int8", ["buckets"], Bounds()) == ()
-        (sentence,) = broken_bounds(quality, "int8", ["single", "buckets"], Bounds())
+        quality = PASSED.model_copy(update={"invariance": {"padded": False}})
+        assert broken_bounds(quality, "int8", ["padded"], Bounds()) == ()
+        (sentence,) = broken_bounds(quality, "int8", ["unpadded", "padded"], Bounds())
         assert "was not looked at" in sentence
 
     def test_nothing_measured_is_nothing_kept(self) -> None:
         quality = PASSED.model_copy(update={"pairs": 0, "spearman": 1.0})
-        assert broken_bounds(quality, "fp32", ["single"], Bounds()) == ("no pair of the frozen set was scored",)
+        assert broken_bounds(quality, "fp32", ["unpadded"], Bounds()) == ("no pair of the frozen set was scored",)
 
 
 def test_one_file_keeps_its_digest_and_several_have_one_whatever_their_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_shared.models.precision import PLANS, PRECISION, PRECISIONS, PlanName, PrecisionName, score_precision
+from rerank_shared.models.precision import LAYOUTS, PRECISION, PRECISIONS, LayoutName, PrecisionName, score_precision
 
 
 def test_every_name_is_described() -> None:
@@ -13,18 +13,18 @@ def test_every_name_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "plan", "name"),
-    [("int8", "single", "int8"), ("int8", "packs", "int8-packs"), ("fp32", "buckets", "fp32-buckets")],
+    ("precision", "layout", "name"),
+    [("int8", "unpadded", "int8"), ("int8", "packed", "int8-packed"), ("fp32", "padded", "fp32-padded")],
 )
-def test_a_plan_in_which_company_changes_a_score_stands_in_its_name(
-    precision: PrecisionName, plan: PlanName, name: str
+def test_a_layout_in_which_company_changes_a_score_stands_in_its_name(
+    precision: PrecisionName, layout: LayoutName, name: str
 ) -> None:
-    assert score_precision(precision, plan) == name
+    assert score_precision(precision, layout) == name
 
 
 def test_no_two_ways_to_compute_share_a_name() -> None:
-    assert len({score_precision(precision, plan) for precision in PRECISIONS for plan in PLANS}) == 20
+    assert len({score_precision(precision, layout) for precision in PRECISIONS for layout in LAYOUTS}) == 20
 
 
 def test_nothing_is_promised_of_gpus() -> None:
-    assert all(not PRECISION[name].invariant_plans for name in PRECISIONS if "cpu" not in PRECISION[name].devices)
+    assert all(not PRECISION[name].invariant_layouts for name in PRECISIONS if "cpu" not in PRECISION[name].devices)

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=60)
-SHAPES = st.builds(RunShape, st.sampled_from(PLANS), st.integers(1, 20), st.integers(1, 2_000))
+SHAPES = st.builds(RunShape, st.sampled_from(LAYOUTS), st.integers(1, 20), st.integers(1, 2_000))
 
 
-def cost(plan: PlanName, lengths: Sequence[int]) -> int:
+def cost(layout: LayoutName, lengths: Sequence[int]) -> int:
     """Tokens that a run computes."""
-    return max(lengths) * len(lengths) if plan == "buckets" else sum(lengths)
+    return max(lengths) * len(lengths) if layout == "padded" else sum(lengths)
 
 
 @given(SHAPES, LENGTHS)
@@ -47,43 +47,44 @@ def test_no_run_had_room_for_the_pair_that_begins_the_next(shape: RunShape, leng
 @given(SHAPES, st.integers(1, 600), st.integers(0, 60))
 def test_pairs_of_one_length_cost_the_same_in_every_plan(shape: RunShape, length: int, count: int) -> None:
     packed, padded = (
-        RunShape(plan, shape.pairs, shape.tokens).split([length] * count) for plan in ("packs", "buckets")
+        RunShape(layout, shape.pairs, shape.tokens).split([length] * count) for layout in ("packed", "padded")
     )
     assert packed == padded
 
 
 @pytest.mark.parametrize(
-    ("plan", "sizes"), [("buckets", [1, 1, 3, 1]), ("packs", [3, 2, 1]), ("ragged", [3, 2, 1]), ("single", [3, 2, 1])]
+    ("layout", "sizes"),
+    [("padded", [1, 1, 3, 1]), ("packed", [3, 2, 1]), ("varlen", [3, 2, 1]), ("unpadded", [3, 2, 1])],
 )
-def test_padding_counts_where_there_is_any(plan: PlanName, sizes: list[int]) -> None:
+def test_padding_counts_where_there_is_any(layout: LayoutName, sizes: list[int]) -> None:
     lengths = [10, 60, 30, 30, 30, 200]
-    assert [len(run) for run in RunShape(plan, 8, 100).split(lengths)] == sizes
+    assert [len(run) for run in RunShape(layout, 8, 100).split(lengths)] == sizes
 
 
 def test_settings_say_how_large_a_run_is() -> None:
-    shape = RunShape.of(load_settings(plan="packs", run_pairs=7, run_tokens=333))
-    assert shape == RunShape("packs", 7, 333)
+    shape = RunShape.of(load_settings(layout="packed", run_pairs=7, run_tokens=333))
+    assert shape == RunShape("packed", 7, 333)
 
 
 @pytest.mark.parametrize(
-    ("plan", "work"),
+    ("layout", "work"),
     [
-        ("single", Work(3, 60, 10 * 10 + 20 * 20 + 30 * 30)),
-        ("buckets", Work(1, 90, 3 * 30 * 30)),
-        ("ragged", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
-        ("packs", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+        ("unpadded", Work(3, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+        ("padded", Work(1, 90, 3 * 30 * 30)),
+        ("varlen", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
+        ("packed", Work(1, 60, 10 * 10 + 20 * 20 + 30 * 30)),
     ],
 )
-def test_the_work_of_a_run(plan: PlanName, work: Work) -> None:
-    assert RunShape(plan).run_work([10, 20, 30]) == work
+def test_the_work_of_a_run(layout: LayoutName, work: Work) -> None:
+    assert RunShape(layout).run_work([10, 20, 30]) == work
 
 
 @pytest.mark.parametrize(("tokens", "share"), [(10, 1 / 8), (100, 1 / 5), (500, 1.0), (900, 1.0)])
 def test_a_pair_s_share_of_a_run_that_is_as_full_as_it_may_be(tokens: int, share: float) -> None:
-    assert RunShape("buckets", pairs=8, tokens=500).pair_work(tokens) == Work(share, tokens, tokens * tokens)
-    assert RunShape("single", pairs=8, tokens=500).pair_work(tokens) == Work.pair(tokens)
+    assert RunShape("padded", pairs=8, tokens=500).pair_work(tokens) == Work(share, tokens, tokens * tokens)
+    assert RunShape("unpadded", pairs=8, tokens=500).pair_work(tokens) == Work.pair(tokens)
 
 
 def test_a_batch_is_bounded_only_where_more_than_one_run_gains_nothing() -> None:
-    assert RunShape("single", pairs=5).batch_pairs == 5
-    assert RunShape("buckets", pairs=5).batch_pairs is None
+    assert RunShape("unpadded", pairs=5).batch_pairs == 5
+    assert RunShape("padded", pairs=5).batch_pairs is None

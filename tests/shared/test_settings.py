@@ -60,7 +60,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "profile": (str(EMPTY_PROFILE), EMPTY_PROFILE),
     "device": ("cuda", "cuda"),
     "cuda_graphs": ("true", True),
-    "plan": ("packs", "packs"),
+    "layout": ("packed", "packed"),
     "run_pairs": ("32", 32),
     "run_tokens": ("8192", 8192),
     "threads": ("2", 2),
@@ -105,7 +105,7 @@ WRONG = {
     "max_wait_ms": ["-0.1", "nan", "inf"],
     "token_cache_mb": ["-1", "1.5"],
     "profile": ["/nowhere/profile.toml"],
-    "plan": ["both", "padded"],
+    "layout": ["both", "padded"],
     "run_pairs": ["0"],
     "run_tokens": ["63"],
     "threads": ["0"],
@@ -268,3 +268,28 @@ def test_the_environment_of_the_caller_is_left_alone() -> None:
     before = dict(os.environ)
     load_settings(namespace="other")
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("former", "layout"), [("single", "unpadded"), ("buckets", "padded"), ("ragged", "varlen"), ("packs", "packed")]
+)
+def test_the_variable_of_an_earlier_release_is_read_and_warned_of(
+    former: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_PLAN", former)
+    with pytest.warns(FutureWarning, match=f"RERANK_PLAN goes with the next release: set RERANK_LAYOUT={layout} in"):
+        assert load_settings().layout == layout
+
+
+def test_a_variable_of_this_release_comes_before_its_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_PLAN", "packs")
+    monkeypatch.setenv("RERANK_LAYOUT", "varlen")
+    with pytest.warns(FutureWarning):
+        assert load_settings().layout == "varlen"
+
+
+def test_a_profile_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.toml"
+    profile.write_text('plan = "buckets"\nrun_pairs = 9\n')
+    settings = load_settings(profile=str(profile))
+    assert (settings.layout, settings.run_pairs) == ("padded", 9)

@@ -11,7 +11,7 @@ from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manif
 from rerank_worker.tokenizing import PairTokenizer
 
 MODEL = "tests/tiny-reranker"
-PASSED = Quality(pairs=320, spearman=0.999, rmse=0.1, max_difference=0.5, invariance={"single": True})
+PASSED = Quality(pairs=320, spearman=0.999, rmse=0.1, max_difference=0.5, invariance={"unpadded": True})
 FAILED = PASSED.model_copy(
     update={"spearman": 0.9871, "failures": ("the Spearman correlation is 0.9871, below 0.995",)}
 )
@@ -20,7 +20,7 @@ FAILED = PASSED.model_copy(
 def write_artefact(directory: Path, quality: Quality | None = PASSED, **changes: Any) -> Manifest:
     """Write an exported model that a worker can serve; `changes` are fields of its manifest."""
     write_poison_model(directory)
-    (directory / "model.onnx").rename(directory / "single.onnx")
+    (directory / "model.onnx").rename(directory / "unpadded.onnx")
     fields: dict[str, Any] = {
         "model": MODEL,
         "source": Origin(kind="directory", name="tiny", digest="0" * 64),
@@ -32,7 +32,7 @@ def write_artefact(directory: Path, quality: Quality | None = PASSED, **changes:
         "max_length": 256,
         "template": str(PairTokenizer(directory / "tokenizer.json").template),
         "activation": "identity",
-        "plans": {"single": "single.onnx"},
+        "layouts": {"unpadded": "unpadded.onnx"},
         "files": {path.name: file_digest(str(path)) for path in sorted(directory.iterdir())},
         "quality": quality,
     }

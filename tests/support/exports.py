@@ -22,7 +22,7 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manifest
-from rerank_shared.models.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import LAYOUTS, PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
@@ -83,7 +83,7 @@ def random_body(seed: int = 0) -> Body:
 
 
 def write_export(
-    directory: Path, precision: PrecisionName = "fp32", plans: Sequence[PlanName] = PLANS, seed: int = 0
+    directory: Path, precision: PrecisionName = "fp32", layouts: Sequence[LayoutName] = LAYOUTS, seed: int = 0
 ) -> Path:
     """Write an exported model that passed its gate, for this kind of CPU, and return its directory."""
     directory.mkdir(parents=True)
@@ -94,7 +94,7 @@ def write_export(
     body = random_body(seed)
     reduced_range = host_features().saturates
     arithmetic = arithmetic_of(precision, body, calibration, weight_bits=7 if reduced_range else 8)
-    save_graphs(directory, build_graphs(body, arithmetic, plans))
+    save_graphs(directory, build_graphs(body, arithmetic, layouts))
     manifest = Manifest(
         model=f"tests/random-{seed}",
         source=Origin(kind="directory", name="random", digest="0" * 64),
@@ -107,7 +107,7 @@ def write_export(
         max_length=MAX_LENGTH,
         template=str(tokenizer().template),
         activation="identity",
-        plans={plan: graph_file(plan) for plan in plans},
+        layouts={layout: graph_file(layout) for layout in layouts},
         tail=TAIL_FILE,
         files={path.name: file_digest(str(path)) for path in sorted(directory.iterdir())},
         quality=Quality(
@@ -115,7 +115,7 @@ def write_export(
             spearman=0.999,
             rmse=0.01,
             max_difference=0.05,
-            invariance={plan: plan in PRECISION[precision].invariant_plans for plan in plans},
+            invariance={layout: layout in PRECISION[precision].invariant_layouts for layout in layouts},
         ),
     )
     write_manifest(directory, manifest)

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
 from rerank_worker.batching.batcher import Batch, Batcher, Wait, WaitingPair
 
 BUDGET = 100
-PLANS = pytest.mark.parametrize("plan", ["single", "buckets"])
+LAYOUTS = pytest.mark.parametrize("layout", ["unpadded", "padded"])
 
 
 def candidate(
@@ -38,7 +38,7 @@ def candidate(
 
 def batcher(
     *,
-    plan: PlanName = "single",
+    layout: LayoutName = "unpadded",
     budget: int = BUDGET,
     max_wait_s: float = 0.0,
     s_per_token: float = 0.0,
@@ -47,7 +47,7 @@ def batcher(
     return Batcher(
         budget_tokens=budget,
         max_wait_s=max_wait_s,
-        plan=plan,
+        layout=layout,
         predict_s=lambda work: work.tokens * s_per_token,
         bulk_share=bulk_share,
     )
@@ -74,11 +74,11 @@ adds = st.tuples(st.just("add"), digests, st.integers(1, BUDGET), st.floats(0, 5
 steps = adds | st.tuples(st.just("discard"), digests) | st.tuples(st.just("next"))
 
 
-@PLANS
+@LAYOUTS
 @given(steps=st.lists(steps, max_size=60))
-def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]) -> None:
+def test_no_pair_is_lost_or_doubled(layout: LayoutName, steps: list[tuple[Any, ...]]) -> None:
     """Any sequence of calls against a plain dictionary of what must be waiting."""
-    waiting = batcher(plan=plan, bulk_share=0.3)
+    waiting = batcher(layout=layout, bulk_share=0.3)
     model: dict[int, WaitingPair] = {}
     for sequence, (kind, *rest) in enumerate(steps, start=1):
         if kind == "add":
@@ -98,7 +98,7 @@ def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]
             batch = waiting.next(0.0)
             taken = names(batch)
             assert isinstance(batch, Batch)
-            _assert_is_fair(batch, model, plan)
+            _assert_is_fair(batch, model, layout)
             assert len(set(taken)) == len(taken)
             for name in taken:
                 model.pop(name)
@@ -112,16 +112,16 @@ def test_no_pair_is_lost_or_doubled(plan: PlanName, steps: list[tuple[Any, ...]]
     assert (len(waiting), waiting.tokens, waiting.work) == (0, 0, Work())
 
 
-def _assert_is_fair(batch: Batch, model: dict[int, WaitingPair], plan: PlanName) -> None:
+def _assert_is_fair(batch: Batch, model: dict[int, WaitingPair], layout: LayoutName) -> None:
     """Within budget and in order, the most urgent pair of a class in it, and no other times than the model's."""
-    assert (padded_tokens(batch) if plan == "buckets" else batch.tokens) <= BUDGET
+    assert (padded_tokens(batch) if layout == "padded" else batch.tokens) <= BUDGET
     assert {c.digest: c.due_at for c in batch.candidates}.items() <= {
         c.digest: c.due_at for c in model.values()
     }.items()
     by_class = {job_class: [c for c in model.values() if c.job_class == job_class] for job_class in JOB_CLASSES}
     firsts = [min(c.due_at for c in found) for found in by_class.values() if found]
     assert any(c.due_at in firsts for c in batch.candidates)
-    if plan == "buckets":
+    if layout == "padded":
         assert [c.tokens for c in batch.candidates] == sorted(c.tokens for c in batch.candidates)
         return
     for job_class, found in by_class.items():
@@ -132,7 +132,7 @@ def _assert_is_fair(batch: Batch, model: dict[int, WaitingPair], plan: PlanName)
 
 @given(st.lists(st.tuples(st.integers(1, BUDGET), st.floats(0, 50)), max_size=40))
 def test_a_padded_batch_takes_its_neighbours_in_length(rows: list[tuple[int, float]]) -> None:
-    waiting = batcher(plan="buckets")
+    waiting = batcher(layout="padded")
     for name, (tokens, due_at) in enumerate(rows, start=1):
         waiting.add(candidate(name, tokens, due_at))
     for batch in drain(waiting):
@@ -140,35 +140,35 @@ def test_a_padded_batch_takes_its_neighbours_in_length(rows: list[tuple[int, flo
 
 
 def test_lengths_that_differ_do_not_share_a_padded_batch() -> None:
-    waiting = batcher(plan="buckets")
+    waiting = batcher(layout="padded")
     for name, tokens in enumerate([10, 90, 11, 90, 12], start=1):
         waiting.add(candidate(name, tokens))
     assert [names(batch) for batch in drain(waiting)] == [[1, 3, 5], [2], [4]]
 
 
-@PLANS
-def test_the_most_urgent_goes_first_and_ties_keep_first_stage_order(plan: PlanName) -> None:
-    waiting = batcher(plan=plan, budget=20)
+@LAYOUTS
+def test_the_most_urgent_goes_first_and_ties_keep_first_stage_order(layout: LayoutName) -> None:
+    waiting = batcher(layout=layout, budget=20)
     for name, due_at in [(1, 5.0), (2, 1.0), (3, 5.0), (4, 1.0), (5, 3.0)]:
         waiting.add(candidate(name, 10, due_at))
     # Where pairs share a run, those of one batch are in order of their length.
-    second = [5, 1] if plan == "single" else [1, 5]
+    second = [5, 1] if layout == "unpadded" else [1, 5]
     assert [names(batch) for batch in drain(waiting)] == [[2, 4], second, [3]]
 
 
-@PLANS
+@LAYOUTS
 @pytest.mark.parametrize("tokens", [99, 100, 101, 5_000])
-def test_a_pair_of_any_size_runs_by_itself_if_it_must(plan: PlanName, tokens: int) -> None:
-    waiting = batcher(plan=plan)
+def test_a_pair_of_any_size_runs_by_itself_if_it_must(layout: LayoutName, tokens: int) -> None:
+    waiting = batcher(layout=layout)
     waiting.add(candidate(1, tokens))
     waiting.add(candidate(2, 2, due_at=11.0))
     assert [names(batch) for batch in drain(waiting)] == [[1], [2]]
 
 
-@PLANS
+@LAYOUTS
 @pytest.mark.parametrize("budget", [1, 64])
-def test_pairs_as_long_as_the_budget_run_one_by_one(plan: PlanName, budget: int) -> None:
-    waiting = batcher(plan=plan, budget=budget)
+def test_pairs_as_long_as_the_budget_run_one_by_one(layout: LayoutName, budget: int) -> None:
+    waiting = batcher(layout=layout, budget=budget)
     for name in (1, 2, 3):
         waiting.add(candidate(name, budget))
     assert [names(batch) for batch in drain(waiting)] == [[1], [2], [3]]
@@ -260,13 +260,13 @@ class TestWaiting:
         assert names(waiting.next(1.6)) == [1]
         assert waiting.next(2.1) == Wait(3.5)
 
-    @PLANS
+    @LAYOUTS
     @given(rows=st.lists(st.tuples(st.integers(1, BUDGET), st.floats(0, 9), st.floats(0, 5)), min_size=1, max_size=20))
     def test_waiting_until_then_always_gives_a_batch(
-        self, plan: PlanName, rows: list[tuple[int, float, float]]
+        self, layout: LayoutName, rows: list[tuple[int, float, float]]
     ) -> None:
         """Else the scoring thread would spin or sleep on."""
-        waiting = batcher(plan=plan, max_wait_s=1.0, s_per_token=0.001)
+        waiting = batcher(layout=layout, max_wait_s=1.0, s_per_token=0.001)
         for name, (tokens, slack, entered) in enumerate(rows, start=1):
             waiting.add(candidate(name, tokens, entered + slack, entered))
         seen, now = 0, 0.0
@@ -287,9 +287,9 @@ class TestClasses:
         for name in range(bulk):
             waiting.add(candidate(1_001 + name, due_at=1.0, job_class="bulk"))
 
-    @PLANS
-    def test_interactive_pairs_go_before_bulk_however_soon_that_is_due(self, plan: PlanName) -> None:
-        waiting = batcher(plan=plan, bulk_share=0.0)
+    @LAYOUTS
+    def test_interactive_pairs_go_before_bulk_however_soon_that_is_due(self, layout: LayoutName) -> None:
+        waiting = batcher(layout=layout, bulk_share=0.0)
         self.fill(waiting, interactive=25, bulk=5)
         assert [sorted(names(batch)) for batch in drain(waiting)] == [
             list(range(1, 11)),
@@ -297,15 +297,17 @@ class TestClasses:
             [*range(21, 26), *range(1_001, 1_006)],
         ]
 
-    @PLANS
+    @LAYOUTS
     @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-    def test_bulk_has_its_share_of_the_tokens_while_both_wait(self, plan: PlanName, share: float) -> None:
-        waiting = batcher(plan=plan, bulk_share=share)
+    def test_bulk_has_its_share_of_the_tokens_while_both_wait(self, layout: LayoutName, share: float) -> None:
+        waiting = batcher(layout=layout, bulk_share=share)
         self.fill(waiting, interactive=500, bulk=500)
         ran = [name for _ in range(40) for name in names(waiting.next(0.0))]
         assert len(ran) == 400
         # Where pairs share a run it is of one class, so the share is kept over several.
-        assert sum(name > 1_000 for name in ran) / 400 == pytest.approx(share, abs=0.02 if plan == "single" else 0.03)
+        assert sum(name > 1_000 for name in ran) / 400 == pytest.approx(
+            share, abs=0.02 if layout == "unpadded" else 0.03
+        )
 
     def test_bulk_has_it_all_while_it_is_alone(self) -> None:
         waiting = batcher(bulk_share=0.0)
@@ -314,7 +316,7 @@ class TestClasses:
 
     def test_what_waited_in_vain_for_its_neighbours_was_not_served(self) -> None:
         """Pairs of the window that go back keep their class's claim."""
-        waiting = batcher(plan="buckets", bulk_share=0.5)
+        waiting = batcher(layout="padded", bulk_share=0.5)
         for name in range(200):
             waiting.add(candidate(1 + name, 10, due_at=5.0))
             waiting.add(candidate(1_001 + name, 80, due_at=5.0, job_class="bulk"))
@@ -345,7 +347,7 @@ class TestClasses:
         ]
 
     def test_no_neighbour_in_length_of_class_bulk_goes_before_an_interactive_pair(self) -> None:
-        waiting = batcher(plan="buckets", bulk_share=0.0)
+        waiting = batcher(layout="padded", bulk_share=0.0)
         for name, tokens in ((1, 10), (2, 20), (3, 25)):
             waiting.add(candidate(name, tokens))
         for name in range(1_001, 1_020):
@@ -375,11 +377,11 @@ def test_a_batch_of_few_pairs_lets_the_urgent_in_sooner() -> None:
     assert names(waiting.next(0.0)) == [9, 3]
 
 
-@PLANS
+@LAYOUTS
 @pytest.mark.parametrize("tokens", [1, BUDGET])
-def test_no_pair_starves_behind_a_stream_of_others(plan: PlanName, tokens: int) -> None:
+def test_no_pair_starves_behind_a_stream_of_others(layout: LayoutName, tokens: int) -> None:
     """Long or short, patient or not: by its age it is due at last before all that come."""
-    waiting, aging_s = batcher(plan=plan), 10.0
+    waiting, aging_s = batcher(layout=layout), 10.0
 
     def add(name: int, count: int, deadline: float, now: float) -> None:
         due = urgency.due_at(deadline_at=deadline, entered_at=now, aging_s=aging_s)
@@ -412,11 +414,11 @@ class CountedTokens(int):
         return int(self) - other
 
 
-@PLANS
+@LAYOUTS
 @pytest.mark.parametrize("max_wait_s", [0.0, 0.005])
-def test_work_grows_with_the_pairs_and_not_with_their_square(plan: PlanName, max_wait_s: float) -> None:
+def test_work_grows_with_the_pairs_and_not_with_their_square(layout: LayoutName, max_wait_s: float) -> None:
     count = 20_000
-    waiting = batcher(plan=plan, max_wait_s=max_wait_s)
+    waiting = batcher(layout=layout, max_wait_s=max_wait_s)
     CountedTokens.looks = 0
     for name in range(count):
         waiting.add(candidate(name, CountedTokens(5 + name % 40), due_at=1.0 + name % 7, sequence=name))

@@ -15,7 +15,7 @@ from support.exports import pairs_of
 class TestCudaGraphs:
     def filled(self, lengths: Sequence[int], slot: Slot | None = None) -> Slot:
         slot = slot or Slot(0, "cpu")
-        feeds = device_feeds("buckets", pairs_of(lengths), recurring=True)
+        feeds = device_feeds("padded", pairs_of(lengths), recurring=True)
         slot.fill(["input_ids", "token_type_ids", "lengths"], [feeds], 8)
         return slot
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_worker.engine.device.buffers import Buffer
 from rerank_worker.engine.device.shapes import device_feeds, round_pairs, round_tokens
 from support.exports import pairs_of
 
-PADDED_PLANS = pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "single"])
+PADDED_PLANS = pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "unpadded"])
 
 
 class TestShapes:
@@ -35,9 +35,9 @@ class TestShapes:
 
     @PADDED_PLANS
     @given(st.lists(st.integers(16, 90), min_size=1, max_size=9))
-    def test_recur(self, plan: PlanName, lengths: list[int]) -> None:
+    def test_recur(self, layout: LayoutName, lengths: list[int]) -> None:
         """Runs that differ by little have the same shapes, where shapes have to recur."""
-        shapes = {name: array.shape for name, array in device_feeds(plan, pairs_of(lengths), recurring=True).items()}
+        shapes = {name: array.shape for name, array in device_feeds(layout, pairs_of(lengths), recurring=True).items()}
         for name, shape in shapes.items():
             for size in shape:
                 known = (1, round_pairs(len(lengths)))
@@ -45,7 +45,7 @@ class TestShapes:
 
     def test_single_pairs_are_left_as_they_are(self) -> None:
         (one,) = pairs_of((33,))
-        assert device_feeds("single", [one])["input_ids"].tolist() == [one.ids.tolist()]
+        assert device_feeds("unpadded", [one])["input_ids"].tolist() == [one.ids.tolist()]
 
 
 class TestBuffers:

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings
 from rerank_worker.engine import PlainEngine, identity_of, precision_of
@@ -42,8 +42,8 @@ def tokenizer() -> PairTokenizer:
 
 
 @cache
-def engine(plan: PlanName) -> PlainEngine:
-    return PlainEngine(files().model_path, RunShape(plan, pairs=16, tokens=8_192))
+def engine(layout: LayoutName) -> PlainEngine:
+    return PlainEngine(files().model_path, RunShape(layout, pairs=16, tokens=8_192))
 
 
 def encode(query: str, document: str, max_length: int = 512) -> EncodedPair:
@@ -51,11 +51,11 @@ def encode(query: str, document: str, max_length: int = 512) -> EncodedPair:
     return pair
 
 
-def score(plan: PlanName, pairs: Sequence[EncodedPair]) -> list[float]:
+def score(layout: LayoutName, pairs: Sequence[EncodedPair]) -> list[float]:
     """Score a batch run by run, as the scoring thread does."""
     logits: list[float] = []
-    for run in engine(plan).runs(pairs):
-        logits += engine(plan).score([pairs[i] for i in run]).tolist()
+    for run in engine(layout).runs(pairs):
+        logits += engine(layout).score([pairs[i] for i in run]).tolist()
     return logits
 
 
@@ -76,7 +76,7 @@ class TestGoldenScores:
     def test_are_reached(self, row: dict[str, Any]) -> None:
         pair = encode(row["query"], row["document"])
         assert pair.tokens == row["tokens"]
-        (logit,) = score("single", [pair])
+        (logit,) = score("unpadded", [pair])
         for expected in (row["int8"], row.get("published_fp32", row["int8"])):
             assert logit == pytest.approx(expected, abs=TOLERANCE)
 
@@ -86,37 +86,37 @@ class TestSingle:
     @settings(max_examples=8)
     def test_a_score_does_not_depend_on_its_batch_mates_or_their_order(self, order: list[int], count: int) -> None:
         pairs = some_pairs()
-        alone = [score("single", [pair])[0] for pair in pairs]
-        together = score("single", [pairs[i] for i in order[:count]])
+        alone = [score("unpadded", [pair])[0] for pair in pairs]
+        together = score("unpadded", [pairs[i] for i in order[:count]])
         assert together == [alone[i] for i in order[:count]]
 
     def test_another_session_gives_the_same_bits(self) -> None:
         other = PlainEngine(files().model_path)
         for pair in some_pairs():
-            assert other.score([pair]).tobytes() == engine("single").score([pair]).tobytes()
+            assert other.score([pair]).tobytes() == engine("unpadded").score([pair]).tobytes()
 
     def test_every_pair_is_a_run(self) -> None:
-        assert engine("single").runs(some_pairs()) == [range(i, i + 1) for i in range(9)]
-        assert engine("single").runs([]) == []
+        assert engine("unpadded").runs(some_pairs()) == [range(i, i + 1) for i in range(9)]
+        assert engine("unpadded").runs([]) == []
 
 
 class TestBuckets:
     def test_a_batch_is_a_run(self) -> None:
-        assert engine("buckets").runs(some_pairs()) == [range(9)]
+        assert engine("padded").runs(some_pairs()) == [range(9)]
 
     @given(st.permutations(range(9)), st.integers(1, 9))
     @settings(max_examples=5)
     def test_a_score_stays_near_what_it_is_alone(self, order: list[int], count: int) -> None:
         pairs = [some_pairs()[i] for i in order[:count]]
-        assert score("buckets", pairs) == pytest.approx(score("single", pairs), abs=BUCKETS_DRIFT)
+        assert score("padded", pairs) == pytest.approx(score("unpadded", pairs), abs=BUCKETS_DRIFT)
 
     def test_without_padding_and_batch_mates_it_is_the_same_run(self) -> None:
         for pair in some_pairs():
-            assert score("buckets", [pair]) == score("single", [pair])
+            assert score("padded", [pair]) == score("unpadded", [pair])
 
 
 def test_logits_are_float32_one_a_pair() -> None:
-    logits = engine("buckets").score(some_pairs())
+    logits = engine("padded").score(some_pairs())
     assert logits.shape == (9,)
     assert logits.dtype == np.dtype(np.float32)
     assert np.isfinite(logits).all()
@@ -125,17 +125,17 @@ def test_logits_are_float32_one_a_pair() -> None:
 def test_type_ids_reach_the_model() -> None:
     pair = encode("how many people live in berlin", "berlin has three million inhabitants")
     one_text = dataclasses.replace(pair, type_ids=np.zeros_like(pair.type_ids))
-    assert abs(score("single", [pair])[0] - score("single", [one_text])[0]) > 0.1
+    assert abs(score("unpadded", [pair])[0] - score("unpadded", [one_text])[0]) > 0.1
 
 
 class TestArtefact:
-    @pytest.mark.parametrize(("plan", "precision"), [("single", "int8"), ("buckets", "int8-buckets")])
-    def test_says_whether_scores_vary_with_their_batch(self, plan: PlanName, precision: str) -> None:
+    @pytest.mark.parametrize(("layout", "precision"), [("unpadded", "int8"), ("padded", "int8-buckets")])
+    def test_says_whether_scores_vary_with_their_batch(self, layout: LayoutName, precision: str) -> None:
         assert precision_of(files().model_path) == "int8"
-        assert identity_of(files(), tokenizer(), plan).precision == precision
+        assert identity_of(files(), tokenizer(), layout).precision == precision
 
     def test_is_all_that_cache_keys_need(self) -> None:
-        artefact = identity_of(files(), tokenizer(), "single")
+        artefact = identity_of(files(), tokenizer(), "unpadded")
         assert (artefact.model, artefact.model_digest) == (files().name, files().model_digest)
         assert artefact.tokenizer_digest == files().tokenizer_digest
         assert artefact.template == str(tokenizer().template)
@@ -146,7 +146,7 @@ class TestArtefact:
     )
     def test_its_limit_is_the_model_s_unless_lowered(self, own: int | None, limit: int | None, max_length: int) -> None:
         limited = dataclasses.replace(files(), max_length=own)
-        assert identity_of(limited, tokenizer(), "single", limit).max_length == max_length
+        assert identity_of(limited, tokenizer(), "unpadded", limit).max_length == max_length
 
 
 def write_graph(path: Path, inputs: Sequence[str], shape: Sequence[str | int], *, labels: int = 1) -> Path:

@@ -1,4 +1,4 @@
-"""The inputs that each run plan makes of pairs: every token once and in its place, and padding is never read."""
+"""The inputs that each layout makes of pairs: every token once and in its place, and padding is never read."""
 
 from __future__ import annotations
 
@@ -117,5 +117,5 @@ def test_maps_are_within_what_they_point_into(pairs: list[EncodedPair]) -> None:
 @given(batches())
 def test_types_are_those_that_graphs_declare(pairs: list[EncodedPair]) -> None:
     for name, layout in LAYOUTS.items():
-        for feed, values in layout(pairs[:1] if name == "single" else pairs).items():
+        for feed, values in layout(pairs[:1] if name == "unpadded" else pairs).items():
             assert values.dtype == (np.int32 if feed == "lengths" else np.int64), (name, feed)

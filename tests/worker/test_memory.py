@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from support.exports import write_export
 
 #: What a second burst may add, in MB; one run of 512 tokens needs about 4 MB for its attention alone.
@@ -32,10 +32,10 @@ for burst in range(3):
 """
 
 
-@pytest.mark.parametrize("plan", ["single", "buckets", "ragged", "packs"])
-def test_a_second_burst_of_long_pairs_needs_no_more_than_the_first(plan: PlanName, tmp_path: Path) -> None:
-    directory = write_export(tmp_path / "export", "int8", plans=(plan,))
-    command = [sys.executable, "-c", BURSTS, f"file:{directory}", plan]
+@pytest.mark.parametrize("layout", ["unpadded", "padded", "varlen", "packed"])
+def test_a_second_burst_of_long_pairs_needs_no_more_than_the_first(layout: LayoutName, tmp_path: Path) -> None:
+    directory = write_export(tmp_path / "export", "int8", layouts=(layout,))
+    command = [sys.executable, "-c", BURSTS, f"file:{directory}", layout]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     first, *later = [float(line) for line in done.stdout.split()]
     assert max(later) - first < GROWTH_MB

@@ -24,7 +24,7 @@ from rerank_worker.tokenizing import EncodedPair
 from support.artefacts import damage
 from support.exports import pairs_of, write_export
 
-FILES = {"single.onnx", "single.bin", "tail.onnx", "tail.bin"}
+FILES = {"unpadded.onnx", "single.bin", "tail.onnx", "tail.bin"}
 #: Opens an export on packed weights and prints the scores' bits; what it warns of goes to stderr.
 OPEN = """
 import resource, sys
@@ -92,18 +92,18 @@ def start(files: ModelFiles, place: Path, largest_file: int = resource.RLIM_INFI
 
 class TestWriting:
     @pytest.mark.parametrize("precision", ["fp32", "int8", "int8-static"])
-    def test_all_plans_give_the_bits_that_they_give_without(
+    def test_all_layouts_give_the_bits_that_they_give_without(
         self, precision: PrecisionName, tmp_path: Path, place: Path, warnings: Callable[[], list[str]]
     ) -> None:
         files = load_files(f"file:{write_export(tmp_path / 'export', precision)}")
         assert files.manifest is not None
-        for plan in files.manifest.plans:
-            shape = RunShape(plan)
+        for layout in files.manifest.layouts:
+            shape = RunShape(layout)
             plain = open_engine(files, shape).score(pairs())
             for _ in ("written", "read"):
                 engine = open_engine(files, shape, packed=PackedWeights(place))
                 assert engine.score(pairs()).tobytes() == plain.tobytes()
-            assert (place / plan / f"{plan}.onnx").is_file()
+            assert (place / layout / f"{layout}.onnx").is_file()
             assert not warnings()
 
     def test_they_are_written_once_and_nothing_is_left_beside(
@@ -114,7 +114,7 @@ class TestWriting:
         assert first.keys() == FILES
         assert scores(files, place) == expected
         assert written(place) == first
-        assert sorted(path.name for path in place.iterdir()) == ["single", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
         assert not warnings()
 
     def test_another_process_reads_what_was_written(self, files: ModelFiles, place: Path, expected: bytes) -> None:
@@ -136,7 +136,7 @@ class TestWriting:
         place.mkdir(mode=0o751)
         place.chmod(0o751)
         scores(files, place)
-        assert {oct((place / name).stat().st_mode & 0o777) for name in ("single", "tail")} == {oct(0o751)}
+        assert {oct((place / name).stat().st_mode & 0o777) for name in ("unpadded", "tail")} == {oct(0o751)}
 
     def test_processes_that_start_together_all_end_well(self, files: ModelFiles, place: Path, expected: bytes) -> None:
         racers = [start(files, place) for _ in range(3)]
@@ -150,7 +150,7 @@ class TestWriting:
             assert told.strip() == expected.hex(), warned
             assert "not packed" not in warned
         assert written(place).keys() == FILES
-        assert sorted(path.name for path in place.iterdir()) == ["single", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
 
 
 class TestRaces:
@@ -192,16 +192,16 @@ class TestFallback:
         told, warned = start(files, place, room).communicate(timeout=60)
         assert told.strip() == expected.hex(), warned
         assert "weights not packed, each process keeps its own copy" in warned
-        assert not (place / "single").exists()
+        assert not (place / "unpadded").exists()
         assert not list(place.glob(".*"))
 
-    @pytest.mark.parametrize("name", ["single.bin", "single.onnx", "digests.json"])
+    @pytest.mark.parametrize("name", ["single.bin", "unpadded.onnx", "digests.json"])
     @pytest.mark.parametrize("how", ["changed", "cut", "zeros", "gone"])
     def test_a_damaged_file_is_never_scored_with_and_written_anew(
         self, files: ModelFiles, place: Path, expected: bytes, name: str, how: str
     ) -> None:
         scores(files, place)
-        path = place / "single" / name
+        path = place / "unpadded" / name
         content = path.read_bytes()
         if how == "changed":
             damage(path)
@@ -211,14 +211,14 @@ class TestFallback:
             path.write_bytes(content[: len(content) // 2] if how == "cut" else bytes(len(content)))
         assert scores(files, place) == expected
         assert path.read_bytes() == content
-        assert sorted(path.name for path in place.iterdir()) == ["single", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
 
     def test_whatever_else_lies_there_is_replaced(
         self, files: ModelFiles, place: Path, expected: bytes, warnings: Callable[[], list[str]]
     ) -> None:
         scores(files, place)
-        (place / "single" / "single.bin").unlink()
-        (place / "single" / "single.bin").mkdir()
+        (place / "unpadded" / "single.bin").unlink()
+        (place / "unpadded" / "single.bin").mkdir()
         (place / "tail").rename(place.parent / "tail")
         (place / "tail").write_text("no directory")
         assert scores(files, place) == expected

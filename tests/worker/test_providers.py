@@ -153,10 +153,10 @@ class TestHere:
     @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
     def test_a_session_on_something_else_is_refused(self, tmp_path: Path) -> None:
         """ONNX Runtime itself only warns, and runs on the CPU."""
-        write_export(tmp_path / "model", plans=["single"])
+        write_export(tmp_path / "model", layouts=["unpadded"])
         on_cuda = choose("cuda", "fp32", GPU_PACKAGE, no_trouble)
         with pytest.raises(ConfigurationError, match=r"on CUDAExecutionProvider and took CPU"):
-            open_session(tmp_path / "model" / "single.onnx", optimise=False, providers=on_cuda)
+            open_session(tmp_path / "model" / "unpadded.onnx", optimise=False, providers=on_cuda)
 
     def test_cuda_graphs_are_not_for_plain_files(self) -> None:
         files = load_files(Settings().model)

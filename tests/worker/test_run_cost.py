@@ -10,7 +10,7 @@ from rerank_worker.batching.run_cost import RunCost
 
 
 def test_pace_learns_both_from_a_run() -> None:
-    run_cost = RunCost(RunShape("buckets"))
+    run_cost = RunCost(RunShape("padded"))
     assert run_cost.observe([50, 100], 0.02) is None
     assert run_cost.rate.tokens_per_s == pytest.approx(150 / 0.02)
     assert run_cost.predict_s([50, 100]) == pytest.approx(0.02, rel=0.01)
@@ -19,7 +19,7 @@ def test_pace_learns_both_from_a_run() -> None:
 
 
 def test_what_is_shared_is_reckoned_by_the_pair_and_comes_back_as_it_was() -> None:
-    run_cost = RunCost(RunShape("buckets", pairs=8, tokens=1_024))
+    run_cost = RunCost(RunShape("padded", pairs=8, tokens=1_024))
     learned = CostParameters(0.8, 0.001, 0.0)
     run_cost.cost.adopt(learned)
     assert run_cost.shared is not None

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.batcher import Batcher
@@ -39,25 +39,29 @@ def bench(
     engine = engine or SmallEngine(padded=padded)
     if gate:
         engine.gate.set()
-    plan: PlanName = "buckets" if padded else "single"
-    run_cost, revoked, weighed = RunCost(RunShape(plan)), set[str](), threading.Event()
+    layout: LayoutName = "padded" if padded else "unpadded"
+    run_cost, revoked, weighed = RunCost(RunShape(layout)), set[str](), threading.Event()
 
     def predict_s(work: Work) -> float:
         weighed.set()
         return run_cost.cost.predict_s(work)
 
     batcher = Batcher(
-        budget_tokens=budget, max_wait_s=max_wait_s, plan=plan, predict_s=predict_s, work_of=run_cost.shape.pair_work
+        budget_tokens=budget,
+        max_wait_s=max_wait_s,
+        layout=layout,
+        predict_s=predict_s,
+        work_of=run_cost.shape.pair_work,
     )
     scorer = Scorer(engine, batcher, run_cost, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
     scorer.start()
     return Bench(engine, scorer, run_cost, clock, revoked, weighed)
 
 
-PLANS = pytest.mark.parametrize("padded", [False, True], ids=["single", "padded"])
+LAYOUTS = pytest.mark.parametrize("padded", [False, True], ids=["unpadded", "padded"])
 
 
-@PLANS
+@LAYOUTS
 def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     work = bench(padded=padded)
     names = [7, 3, 9, 3, 1, 12, 11, 2, 40, 41, 42, 43, 44]
@@ -80,7 +84,7 @@ def test_a_job_without_documents_ends_at_once() -> None:
     work.assert_empty()
 
 
-@PLANS
+@LAYOUTS
 def test_equal_pairs_run_once_and_answer_every_job(padded: bool) -> None:
     work = bench(padded=padded, gate=False)
     blocker = work.submit("blocker", [1_000])
@@ -94,7 +98,7 @@ def test_equal_pairs_run_once_and_answer_every_job(padded: bool) -> None:
     work.assert_empty()
 
 
-@PLANS
+@LAYOUTS
 def test_a_pair_that_comes_while_its_equal_runs_is_answered_with_it(padded: bool) -> None:
     work = bench(padded=padded, gate=False)
     first = work.submit("first", [5])
@@ -203,7 +207,7 @@ class TestDropping:
         work.assert_empty()
         assert [1] not in work.engine.ran
 
-    @PLANS
+    @LAYOUTS
     def test_a_pair_that_an_open_job_wants_too_is_scored(self, padded: bool) -> None:
         work = bench(padded=padded, gate=False)
         blocker = work.submit("blocker", [1_000])
@@ -254,7 +258,7 @@ class TestDraining:
 
 
 class TestFailing:
-    @PLANS
+    @LAYOUTS
     def test_only_the_job_with_the_guilty_pair_fails(self, padded: bool) -> None:
         work = bench(padded=padded, gate=False)
         work.engine.logits[66] = ValueError("indices element out of data bounds")
@@ -332,7 +336,7 @@ def test_a_deadline_as_far_as_a_float_goes_is_a_deadline() -> None:
     assert work.finish(full).scores == [expected(2)]
 
 
-@PLANS
+@LAYOUTS
 def test_many_threads_with_overlapping_jobs_leave_nothing_behind(padded: bool) -> None:
     """Every job that was not dropped has all its scores, each the right one, and no pair stays in any table."""
     work = bench(padded=padded, budget=64)

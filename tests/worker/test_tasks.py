@@ -43,7 +43,7 @@ def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     scorer = Scorer(engine, batcher, run_cost, revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
-        identity = identity_of(files, tokenizer, settings.plan)
+        identity = identity_of(files, tokenizer, settings.layout)
         handler = JobHandler(identity, tokenizer, scorer, client, keys, "test")
         register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings)
         yield app, scorer
@@ -117,7 +117,7 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
     tokenizer, run_cost = PairTokenizer(files.tokenizer_path), RunCost()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
     scorer = Scorer(open_engine(files), batcher, run_cost, revoked=lambda _: False)
-    identity = identity_of(files, tokenizer, AWAY.plan)
+    identity = identity_of(files, tokenizer, AWAY.layout)
 
     @contextmanager
     def inside(_: str | None) -> Iterator[Callable[[], None]]:

@@ -124,14 +124,14 @@ def load(settings: Settings) -> Model:
             log.warning("profile of something else: %s; run `rerank-fleet tune` here", told)
     packed = PackedWeights.of(settings, files.model_digest)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers)
-    identity = identity_of(files, tokenizer, settings.plan, settings.max_length)
+    identity = identity_of(files, tokenizer, settings.layout, settings.max_length)
     if identity.max_length > settings.budget_tokens:
         raise ConfigurationError(
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "
             f"{identity.model} may have: raise it"
         )
     run_cost = RunCost(RunShape.of(settings))
-    together = settings.plan != "single"
+    together = settings.layout != "unpadded"
     warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
     return Model(tokenizer, engine, identity, run_cost)
 
@@ -184,7 +184,7 @@ def _scorer(model: Model, settings: Settings) -> Scorer:
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
         predict_s=model.run_cost.cost.predict_s,
-        plan=settings.plan,
+        layout=settings.layout,
         work_of=model.run_cost.shape.pair_work,
         bulk_share=settings.bulk_share,
         most_pairs=model.run_cost.shape.batch_pairs,

@@ -34,7 +34,7 @@ def warm_up(
 ) -> float:
     """Run pairs of doubling length until one takes long or has `max_length`; returns the seconds it took.
 
-    `together`: pairs share a run, so each length is run in the largest batch that the plan allows, as a device wants
+    `together`: pairs share a run, so each length is run in the largest batch that the layout allows, as a device wants
     it; else in one pair. A model must not take jobs that it would fail. Raises ConfigurationError if it is no reranker,
     ModelDamaged if it can't run or gives no numbers.
     """

@@ -1,4 +1,4 @@
-"""The graphs of an export in one precision, written into a directory: ours for each run plan, or the plain one."""
+"""The graphs of an export in one precision, written into a directory: ours for each layout, or the plain one."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.plain import MODEL_FILE, plain_files
 from rerank_ops.export.sources.opened import Opened
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine
 from rerank_worker.tokenizing import EncodedPair
 
-#: The plans that a plain graph can be run in.
-PLAIN_PLANS: tuple[PlanName, ...] = ("single", "buckets")
+#: The layouts that a plain graph can be run in.
+PLAIN_LAYOUTS: tuple[LayoutName, ...] = ("unpadded", "padded")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Graphs in `directory`: the file of each plan, and the tail's where the graphs are ours."""
+    """Graphs in `directory`: the file of each layout, and the tail's where the graphs are ours."""
 
     directory: Path
-    plans: Mapping[PlanName, str]
+    layouts: Mapping[LayoutName, str]
     tail: str | None
 
     @property
     def opset(self) -> int:
         """Version of ONNX's operators that the graphs need."""
-        model = onnx.load(self.directory / next(iter(self.plans.values())), load_external_data=False)
+        model = onnx.load(self.directory / next(iter(self.layouts.values())), load_external_data=False)
         return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
-    def engine(self, plan: PlanName, threads: int = 1) -> Engine:
-        """Return the engine that workers would run a plan with."""
-        shape = RunShape(plan)
+    def engine(self, layout: LayoutName, threads: int = 1) -> Engine:
+        """Return the engine that workers would run a layout with."""
+        shape = RunShape(layout)
         if self.tail is None:
-            return PlainEngine(self.directory / self.plans[plan], shape, threads)
-        return ArtefactEngine(self.directory / self.plans[plan], self.directory / self.tail, shape, threads)
+            return PlainEngine(self.directory / self.layouts[layout], shape, threads)
+        return ArtefactEngine(self.directory / self.layouts[layout], self.directory / self.tail, shape, threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Maker:
     """Writes the graphs of one opened source in any precision. `calibration` returns pairs of ordinary text."""
 
     opened: Opened
-    plans: Sequence[PlanName]
+    layouts: Sequence[LayoutName]
     calibration: Callable[[], Sequence[EncodedPair]]
     reduced_range: bool
     scratch: Path
@@ -65,18 +65,18 @@ class Maker:
             [(pair.ids, pair.type_ids) for pair in pairs],
             weight_bits=7 if self.reduced_range else 8,
         )
-        save_graphs(directory, build_graphs(self.opened.body, arithmetic, self.plans))
-        return Made(directory, {plan: graph_file(plan) for plan in self.plans}, TAIL_FILE)
+        save_graphs(directory, build_graphs(self.opened.body, arithmetic, self.layouts))
+        return Made(directory, {layout: graph_file(layout) for layout in self.layouts}, TAIL_FILE)
 
     def _plain(self, precision: PrecisionName, directory: Path) -> Made:
-        plans = [plan for plan in PLAIN_PLANS if plan in self.plans]
-        if not plans:
+        layouts = [layout for layout in PLAIN_LAYOUTS if layout in self.layouts]
+        if not layouts:
             raise ConfigurationError(
-                f"a plain export runs as {' or '.join(PLAIN_PLANS)}, not {', '.join(self.plans)}; it is one because "
-                f"{self.opened.plain_because}"
+                f"a plain export runs as {' or '.join(PLAIN_LAYOUTS)}, not {', '.join(self.layouts)}; it is one "
+                f"because {self.opened.plain_because}"
             )
         traced = self.scratch / "traced"
         traced.mkdir(exist_ok=True)
         path = next(traced.glob(MODEL_FILE), None) or self.opened.write_plain(traced)
         plain_files(path, directory, precision, reduced_range=self.reduced_range)
-        return Made(directory, dict.fromkeys(plans, MODEL_FILE), None)
+        return Made(directory, dict.fromkeys(layouts, MODEL_FILE), None)

@@ -33,7 +33,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
-from rerank_shared.models.precision import PLANS, PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import LAYOUTS, PRECISION, LayoutName, PrecisionName
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
@@ -45,7 +45,7 @@ _OURS_DIFFERS = (
     "its config.json is another model's, or it is a variant of its architecture that is not known here; --plain "
     "exports the model's own graph"
 )
-_PLAIN_DIFFERS = "its graph may not heed its attention mask; --plans single leaves padded batches out"
+_PLAIN_DIFFERS = "its graph may not heed its attention mask; --layouts unpadded leaves padded batches out"
 _TRACE_DIFFERS = (
     "what was traced at one length does not fit others; export it to ONNX by other means and give the ONNX file"
 )
@@ -62,7 +62,7 @@ class Wanted:
     """What an export is to make. `reduced_range`: 7 bits for int8 weights; None decides by this machine's CPU."""
 
     precision: PrecisionName = "int8"
-    plans: tuple[PlanName, ...] = PLANS
+    layouts: tuple[LayoutName, ...] = LAYOUTS
     surgery: bool = True
     reduced_range: bool | None = None
     eval_dirs: tuple[Path, ...] = ()
@@ -117,7 +117,7 @@ class _Export:
             max_length=texts.max_length,
             template=str(tokenizer.template),
             activation=self.source.activation,
-            plans=dict(made.plans),
+            layouts=dict(made.layouts),
             tail=made.tail,
             files=_digests(self.directory),
             reduced_range=self._reduced_range,
@@ -131,23 +131,23 @@ class _Export:
         return host_features().saturates if self.wanted.reduced_range is None else self.wanted.reduced_range
 
     def _maker(self, opened: Opened, texts: Texts) -> Maker:
-        return Maker(opened, self.wanted.plans, texts.calibration, self._reduced_range, self.scratch)
+        return Maker(opened, self.wanted.layouts, texts.calibration, self._reduced_range, self.scratch)
 
     def _verified(self, opened: Opened, texts: Texts) -> Made:
-        """Build fp32 and compare each plan with the published model; returned, it is what the gate compares with."""
+        """Build fp32 and compare each layout with the published model; returned, it is what the gate compares with."""
         directory = self.directory if self.wanted.precision == "fp32" else _folder(self.scratch / "fp32")
         self.tell("building fp32")
         fp32 = self._maker(opened, texts).make("fp32", directory)
         pairs = texts.checked()
         expected = self._expected(opened, pairs)
-        for plan in fp32.plans:
-            self.tell(f"comparing fp32 in plan {plan} with the published model")
-            found = run_engine(fp32.engine(plan), pairs)
+        for layout in fp32.layouts:
+            self.tell(f"comparing fp32 in layout {layout} with the published model")
+            found = run_engine(fp32.engine(layout), pairs)
             if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-                plain = _TRACE_DIFFERS if plan == "single" else _PLAIN_DIFFERS
+                plain = _TRACE_DIFFERS if layout == "unpadded" else _PLAIN_DIFFERS
                 why = plain if fp32.tail is None else _OURS_DIFFERS
                 raise ConfigurationError(
-                    f"the fp32 graph of plan {plan} differs from {self.source.model} by up to "
+                    f"the fp32 graph of layout {layout} differs from {self.source.model} by up to "
                     f"{np.abs(found - expected).max():.2g} in a logit: {why}"
                 )
         return fp32
@@ -185,10 +185,10 @@ class _Export:
             return None
         # fp32 against itself would always pass.
         own = precision == "fp32"
-        engine = fp32.engine(_main(fp32.plans), threads=len(available_cores()))
+        engine = fp32.engine(_main(fp32.layouts), threads=len(available_cores()))
         reference = texts.by_reference(opened.reference) if own else texts.by_engine(engine)
         return measure(
-            {plan: texts.by_engine(made.engine(plan)) for plan in made.plans},
+            {layout: texts.by_engine(made.engine(layout)) for layout in made.layouts},
             reference,
             precision,
             bounds=self.wanted.bounds,
@@ -202,10 +202,10 @@ def _read_collection(directory: Path, queries: int | None, tell: Tell) -> Collec
     return load_collection(directory, queries)
 
 
-def _main(plans: Iterable[PlanName]) -> PlanName:
-    """Return the plan that stands for the model: single, or the first where there is none."""
-    names = list(plans)
-    return "single" if "single" in names else names[0]
+def _main(layouts: Iterable[LayoutName]) -> LayoutName:
+    """Return the layout that stands for the model: unpadded, or the first where there is none."""
+    names = list(layouts)
+    return "unpadded" if "unpadded" in names else names[0]
 
 
 def _max_length(source: Source, opened: Opened) -> int:

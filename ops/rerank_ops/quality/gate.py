@@ -17,11 +17,11 @@ from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.errors import InternalError
 from rerank_shared.models.exported import broken_bounds
 from rerank_shared.models.manifest import Bounds, CollectionQuality, Quality
-from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import LayoutName, PrecisionName
 
 
 def measure(
-    scorers: Mapping[PlanName, Scorer],
+    scorers: Mapping[LayoutName, Scorer],
     reference: Scorer,
     precision: PrecisionName,
     *,
@@ -30,23 +30,23 @@ def measure(
     pairs: Sequence[TextPair] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Quality:
-    """Return the quality report of a model whose plans score by `scorers`, against fp32 of its weights.
+    """Return the quality report of a model whose layouts score by `scorers`, against fp32 of its weights.
 
-    The figures over the pairs are those of the plan that does worst. Collections cost too much to be ranked in each:
-    plan single ranks them, or the first where there is none. `tell` hears what is being done.
+    The figures over the pairs are those of the layout that does worst. Collections cost too much to be ranked in each:
+    layout unpadded ranks them, or the first where there is none. `tell` hears what is being done.
     """
     bounds = bounds or Bounds()
     texts = [(pair.query, pair.document) for pair in frozen_pairs()] if pairs is None else list(pairs)
     tell(f"fp32 scores {len(texts)} pairs")
     expected = _scores(reference, texts)
-    found: dict[PlanName, Agreement] = {}
-    invariance: dict[PlanName, bool] = {}
-    for plan, scorer in scorers.items():
-        tell(f"{precision} in plan {plan} scores {len(texts)} pairs")
-        found[plan] = agreement(_scores(scorer, texts), expected)
-        tell(f"{precision} in plan {plan} scores some of them in other orders and company")
-        invariance[plan] = is_invariant(scorer, texts)
-    main = scorers.get("single") or next(iter(scorers.values()))
+    found: dict[LayoutName, Agreement] = {}
+    invariance: dict[LayoutName, bool] = {}
+    for layout, scorer in scorers.items():
+        tell(f"{precision} in layout {layout} scores {len(texts)} pairs")
+        found[layout] = agreement(_scores(scorer, texts), expected)
+        tell(f"{precision} in layout {layout} scores some of them in other orders and company")
+        invariance[layout] = is_invariant(scorer, texts)
+    main = scorers.get("unpadded") or next(iter(scorers.values()))
     quality = Quality(
         pairs=len(texts),
         spearman=min(each.spearman for each in found.values()),
@@ -57,8 +57,8 @@ def measure(
         bounds=bounds,
     )
     unusable = [
-        f"{each.unusable} of {len(texts)} scores in plan {plan} or of fp32 are no finite numbers"
-        for plan, each in found.items()
+        f"{each.unusable} of {len(texts)} scores in layout {layout} or of fp32 are no finite numbers"
+        for layout, each in found.items()
         if each.unusable
     ]
     failures = (*unusable, *broken_bounds(quality, precision, scorers, bounds))

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_shared.models.manifest import CollectionQuality, Quality
-from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 
 
 def quality_report(quality: Quality, precision: PrecisionName) -> RenderableType:
@@ -18,17 +18,17 @@ def quality_report(quality: Quality, precision: PrecisionName) -> RenderableType
     table.add_row(f"Spearman, {quality.pairs} pairs", f"{quality.spearman:.4f}", f"{quality.bounds.min_spearman:g}")
     table.add_row("difference of logits, rmse", f"{quality.rmse:.4f}", "")
     table.add_row("difference of logits, largest", f"{quality.max_difference:.4f}", "")
-    for plan, same in quality.invariance.items():
+    for layout, same in quality.invariance.items():
         told = "same bits" if same else "varies"
-        table.add_row(f"score in any company, plan {plan}", told, _promise(precision, plan))
+        table.add_row(f"score in any company, layout {layout}", told, _promise(precision, layout))
     parts: list[RenderableType] = [table]
     if quality.collections:
         parts.append(_collections(quality))
     return Group(*parts, _verdict(quality))
 
 
-def _promise(precision: PrecisionName, plan: PlanName) -> str:
-    return "same bits" if plan in PRECISION[precision].invariant_plans else ""
+def _promise(precision: PrecisionName, layout: LayoutName) -> str:
+    return "same bits" if layout in PRECISION[precision].invariant_layouts else ""
 
 
 def _collections(quality: Quality) -> Table:

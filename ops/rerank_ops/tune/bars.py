@@ -19,7 +19,7 @@ _HEADINGS: dict[Curve, tuple[str, str]] = {
 _BAR = 20
 #: Eighths of a block, from none to seven.
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
-_STYLES = {"single": "blue", "buckets": "yellow", "ragged": "green", "packs": "magenta"}
+_STYLES = {"unpadded": "blue", "padded": "yellow", "varlen": "green", "packed": "magenta"}
 
 
 def print_tuning(tuning: Tuning, console: Console) -> None:
@@ -42,7 +42,7 @@ def print_tuning(tuning: Tuning, console: Console) -> None:
 def curve_table(tuning: Tuning, curve: Curve) -> Table:
     """Return one row a point: its median, the middle half of its rounds, a bar, and a mark at the chosen one."""
     size_heading, unit = _HEADINGS[curve]
-    table = Table("plan", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table("layout", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in (size_heading, unit, "middle half", "rounds"):
         table.add_column(heading, justify="right")
     table.add_column("")
@@ -50,16 +50,16 @@ def curve_table(tuning: Tuning, curve: Curve) -> Table:
     longest = max(tuning.shown(point)[0] for point in points)
     for point in points:
         middle, low, high = tuning.shown(point)
-        plan, chosen = point.cell.plan, tuning.choice.values
-        fixed = sum(other.cell.plan == plan for other in points) == 1
-        is_chosen = plan == chosen["plan"] and (fixed or point.cell.size == chosen[SETTING[curve]])
+        layout, chosen = point.cell.layout, tuning.choice.values
+        fixed = sum(other.cell.layout == layout for other in points) == 1
+        is_chosen = layout == chosen["layout"] and (fixed or point.cell.size == chosen[SETTING[curve]])
         table.add_row(
-            plan,
+            layout,
             "any" if fixed else f"{point.cell.size:,}",
             f"{middle:,.0f}",
             f"{low:,.0f} to {high:,.0f}",
             str(len(point.seconds)),
-            Text(bar(middle / longest) + (" ◀" if is_chosen else ""), style=_STYLES[plan]),
+            Text(bar(middle / longest) + (" ◀" if is_chosen else ""), style=_STYLES[layout]),
             style="bold" if is_chosen else "",
         )
     return table

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 CHART_HINT = "the chart needs matplotlib: pip install 'rerank-fleet[tune]', or leave it out with --no-chart"
 #: Okabe and Ito's palette, told apart by the colour-blind, and a marker each for those who print in grey.
 _LOOKS = {
-    "single": ("#0072B2", "o"),
-    "buckets": ("#E69F00", "s"),
-    "ragged": ("#009E73", "^"),
-    "packs": ("#CC79A7", "D"),
+    "unpadded": ("#0072B2", "o"),
+    "padded": ("#E69F00", "s"),
+    "varlen": ("#009E73", "^"),
+    "packed": ("#CC79A7", "D"),
 }
 _INK, _FAINT = "#333333", "#888888"
 _LABELS: dict[Curve, tuple[str, str]] = {
@@ -37,11 +37,11 @@ _APART = 0.06
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a plan's line ends."""
+    """Where a layout's line ends."""
 
     x: float
     y: float
-    plan: str
+    layout: str
     colour: str
 
 
@@ -77,16 +77,16 @@ def chart(tuning: Tuning) -> Figure:
 def _panel(axes: Axes, tuning: Tuning, curve: Curve) -> None:
     sizes = sorted({point.cell.size for point in tuning.on(curve)})
     ends: list[_End] = []
-    for plan in tuning.plans:
-        points = [point for point in tuning.on(curve) if point.cell.plan == plan]
-        colour, marker = _LOOKS[plan]
-        # In a plan that runs pairs one by one whatever the size, one point stands for all.
+    for layout in tuning.layouts:
+        points = [point for point in tuning.on(curve) if point.cell.layout == layout]
+        colour, marker = _LOOKS[layout]
+        # In a layout that runs pairs one by one whatever the size, one point stands for all.
         xs = [point.cell.size for point in points] if len(points) > 1 else [sizes[0], sizes[-1]]
         middle, low, high = np.array([tuning.shown(point) for point in points] * (len(xs) // len(points))).T
         axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(xs, middle, color=colour, marker=marker if len(points) > 1 else "", linewidth=1.8, markersize=5)
-        ends.append(_End(xs[-1], float(middle[-1]), plan, colour))
-        if plan == tuning.choice.values["plan"]:
+        ends.append(_End(xs[-1], float(middle[-1]), layout, colour))
+        if layout == tuning.choice.values["layout"]:
             # On the side where nothing better can be.
             above, size = curve == "tokens", tuning.choice.values[SETTING[curve]]
             if len(points) == 1:
@@ -127,12 +127,12 @@ def _say(axes: Axes, x: float, y: float, text: str, colour: str, *, above: bool)
 
 
 def _label(axes: Axes, ends: Sequence[_End]) -> None:
-    """Write each plan's name behind its line, pushed apart where lines end close together."""
+    """Write each layout's name behind its line, pushed apart where lines end close together."""
     bottom, top = axes.get_ylim()
     taken: dict[float, float] = {}
     for end in sorted(ends, key=lambda end: end.y):
         at = taken[end.x] = max(taken.get(end.x, -np.inf) + (top - bottom) * _APART, end.y)
         axes.annotate(
-            end.plan, (end.x, end.y), xytext=(end.x * 1.12, at), textcoords="data", va="center", color=end.colour,
+            end.layout, (end.x, end.y), xytext=(end.x * 1.12, at), textcoords="data", va="center", color=end.colour,
             fontsize=10, annotation_clip=False,
         )  # fmt: skip

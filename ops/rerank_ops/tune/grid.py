@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rerank_ops.tune.sample import Sample
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.tokenizing import EncodedPair
 
@@ -32,30 +32,30 @@ _NO_LIMIT = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One point: a plan at one size of a run."""
+    """One point: a layout at one size of a run."""
 
     curve: Curve
-    plan: PlanName
+    layout: LayoutName
     size: int
 
     def shape(self) -> RunShape:
         """Return the shape of its runs, limited by its own size alone."""
         if self.curve == "pairs":
-            return RunShape(self.plan, self.size, _NO_LIMIT)
-        return RunShape(self.plan, _NO_LIMIT, self.size)
+            return RunShape(self.layout, self.size, _NO_LIMIT)
+        return RunShape(self.layout, _NO_LIMIT, self.size)
 
 
 @dataclass(frozen=True, slots=True)
-class Plans:
-    """The plans of a model. In `fixed` ones a run is one pair whatever the settings, so they have one point a curve."""
+class Layouts:
+    """The layouts of a model. A run of a `fixed` one is one pair whatever the settings: one point a curve."""
 
-    names: tuple[PlanName, ...]
-    fixed: frozenset[PlanName] = frozenset()
+    names: tuple[LayoutName, ...]
+    fixed: frozenset[LayoutName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The points and their work; sizes ascend within a plan, and plans follow each other."""
+    """The points and their work; sizes ascend within a layout, and layouts follow each other."""
 
     cells: tuple[Cell, ...]
     work: dict[Cell, tuple[EncodedPair, ...]]
@@ -67,10 +67,10 @@ class Grid:
         return sum(tokens_of(pairs) for pairs in self.work.values())
 
 
-def lay_out(plans: Plans, sample: Sample, tokens_per_s: float, round_s: float) -> Grid:
+def lay_out(layouts: Layouts, sample: Sample, tokens_per_s: float, round_s: float) -> Grid:
     """Return the widest grid of which a round takes at most `round_s` at a known rate, else the narrowest."""
     for extent in _EXTENTS:
-        grid = _grid(plans, sample, dict(zip(CURVES, extent, strict=True)))
+        grid = _grid(layouts, sample, dict(zip(CURVES, extent, strict=True)))
         if grid.tokens <= tokens_per_s * round_s:
             break
     return grid
@@ -81,12 +81,12 @@ def tokens_of(pairs: Sequence[EncodedPair]) -> int:
     return sum(pair.tokens for pair in pairs)
 
 
-def _grid(plans: Plans, sample: Sample, most: dict[Curve, int]) -> Grid:
+def _grid(layouts: Layouts, sample: Sample, most: dict[Curve, int]) -> Grid:
     cells = []
     for curve in CURVES:
         sizes = [size for size in SIZES[curve] if size <= most[curve]]
-        for plan in plans.names:
-            cells += [Cell(curve, plan, size) for size in (sizes[:1] if plan in plans.fixed else sizes)]
+        for layout in layouts.names:
+            cells += [Cell(curve, layout, size) for size in (sizes[:1] if layout in layouts.fixed else sizes)]
     request = tuple(sample.take(most["pairs"]))
     work = {
         cell: request if cell.curve == "pairs" else tuple(sample.take_tokens(max(cell.size, _LEAST_TOKENS)))

@@ -1,7 +1,7 @@
 """From measurements to a profile: pure, no clock and no engine.
 
-A default stays unless something else is clearly faster: by a margin, in most of enough rounds. So does a plan in which
-a score depends on its pair alone.
+A default stays unless another value is clearly faster: by a margin, in most of enough rounds. So does a layout in
+which a score depends on its pair alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from rerank_ops.tune.grid import SETTING, Curve
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team
-from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import Settings
 
 #: How much faster something must be to be taken, by the median and by the lower quartile of the rounds: noise gives
@@ -73,40 +73,40 @@ def choose(
 ) -> Choice:
     """Return the profile that measurements speak for.
 
-    `series` holds points of each plan on each curve, those of default sizes among them; `max_length` is the model's.
+    `series` holds points of each layout on each curve, those of default sizes among them; `max_length` is the model's.
     """
-    plan, why_plan = choose_plan(series, precision)
-    values: dict[str, Any] = {"plan": plan}
-    reasons = {"plan": why_plan}
+    layout, why_layout = choose_layout(series, precision)
+    values: dict[str, Any] = {"layout": layout}
+    reasons = {"layout": why_layout}
     for curve, name in SETTING.items():
-        values[name], reasons[name] = _choose_size(_of_plan(series, curve, plan), default(name))
+        values[name], reasons[name] = _choose_size(_of_layout(series, curve, layout), default(name))
     budget = max(default("budget_tokens"), values["run_tokens"], max_length)
     values["budget_tokens"] = budget
-    held_s = budget * _best(_of_plan(series, "tokens", plan)).seconds_per_token
+    held_s = budget * _best(_of_layout(series, "tokens", layout)).seconds_per_token
     reasons["budget_tokens"] = f"a full batch holds an urgent job up for {held_s * 1000:.0f} ms" + (
         "" if budget == default("budget_tokens") else "; it must hold a run and the longest pair"
     )
-    one_by_one = plan == "single" or values["run_pairs"] == 1
+    one_by_one = layout == "unpadded" or values["run_pairs"] == 1
     values["max_wait_ms"], reasons["max_wait_ms"] = (
         (0.0, "pairs run one by one, so company gains nothing")
         if one_by_one
-        else _choose_wait(_of_plan(series, "pairs", plan), values["run_pairs"])
+        else _choose_wait(_of_layout(series, "pairs", layout), values["run_pairs"])
     )
     more, reasons["threads"] = _choose_threads(teams, cores)
     return Choice(values | more, reasons, _notes(series, teams))
 
 
-def choose_plan(series: Sequence[Series], precision: PrecisionName) -> tuple[PlanName, str]:
-    """Return the plan to run and why, from the latency of one request in each plan's best size."""
-    best = {plan: _best(_of_plan(series, "pairs", plan)) for plan in _plans(series)}
-    invariant = [plan for plan in PRECISION[precision].invariant_plans if plan in best]
-    # The plan of the default first, so that ties are its.
-    preferred = sorted(invariant or best, key=lambda plan: plan != default("plan"))[0]
-    for plan in invariant:
-        if Ratio.of(best[preferred].per_token, best[plan].per_token).is_clear:
-            preferred = plan
-    fastest = min(best, key=lambda plan: best[plan].seconds_per_token)
-    kept = "a score in it is the same bits in any company" if preferred in invariant else "the first of its plans"
+def choose_layout(series: Sequence[Series], precision: PrecisionName) -> tuple[LayoutName, str]:
+    """Return the layout to run and why, from the latency of one request in each layout's best size."""
+    best = {layout: _best(_of_layout(series, "pairs", layout)) for layout in _layouts(series)}
+    invariant = [layout for layout in PRECISION[precision].invariant_layouts if layout in best]
+    # The layout of the default first, so that ties are its.
+    preferred = sorted(invariant or best, key=lambda layout: layout != default("layout"))[0]
+    for layout in invariant:
+        if Ratio.of(best[preferred].per_token, best[layout].per_token).is_clear:
+            preferred = layout
+    fastest = min(best, key=lambda layout: best[layout].seconds_per_token)
+    kept = "a score in it is the same bits in any company" if preferred in invariant else "the first of its layouts"
     if len(best) == 1:
         return preferred, f"the model has no other; {kept}" if invariant else "the model has no other"
     if fastest == preferred:
@@ -121,7 +121,7 @@ def choose_plan(series: Sequence[Series], precision: PrecisionName) -> tuple[Pla
 def _choose_size(series: Sequence[Series], usual: int) -> tuple[int, str]:
     by_size = {one.cell.size: one for one in series}
     if usual not in by_size:
-        return usual, "the default: in this plan the model runs each pair by itself, whatever the setting"
+        return usual, "the default: in this layout the model runs each pair by itself, whatever the setting"
     best = _best(series)
     if best.cell.size == usual:
         return usual, "the default, and the fastest"
@@ -171,11 +171,11 @@ def _notes(series: Sequence[Series], teams: Sequence[Team]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _ahead(best: Mapping[PlanName, Series], plan: PlanName) -> str:
-    """Say how much less time one request takes in `plan` than in the next; throughput is another matter."""
-    others = {name: one for name, one in best.items() if name != plan}
+def _ahead(best: Mapping[LayoutName, Series], layout: LayoutName) -> str:
+    """Say how much less time one request takes in `layout` than in the next; throughput is another matter."""
+    others = {name: one for name, one in best.items() if name != layout}
     second = min(others, key=lambda name: others[name].seconds_per_token)
-    ratio = Ratio.of(others[second].per_token, best[plan].per_token)
+    ratio = Ratio.of(others[second].per_token, best[layout].per_token)
     told = "the least latency of a request" if ratio.is_clear else "no other has clearly less latency of a request"
     return f"{told}, {ratio} as fast as the next, {second}"
 
@@ -185,12 +185,12 @@ def _spread(values: Sequence[float]) -> float:
     return float((high - low) / middle)
 
 
-def _plans(series: Sequence[Series]) -> list[PlanName]:
-    return list(dict.fromkeys(one.cell.plan for one in series))
+def _layouts(series: Sequence[Series]) -> list[LayoutName]:
+    return list(dict.fromkeys(one.cell.layout for one in series))
 
 
-def _of_plan(series: Sequence[Series], curve: Curve, plan: PlanName) -> list[Series]:
-    return [one for one in series if (one.cell.curve, one.cell.plan) == (curve, plan)]
+def _of_layout(series: Sequence[Series], curve: Curve, layout: LayoutName) -> list[Series]:
+    return [one for one in series if (one.cell.curve, one.cell.layout) == (curve, layout)]
 
 
 def _best(series: Sequence[Series]) -> Series:

@@ -12,7 +12,7 @@ from rerank_ops.tune.grid import Curve
 from rerank_ops.tune.policy import Choice
 from rerank_ops.tune.rounds import Series
 from rerank_ops.tune.team import Team
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Tuning:
     made_for: Mapping[str, Any]
 
     @property
-    def plans(self) -> list[PlanName]:
-        """The plans that were measured."""
-        return list(dict.fromkeys(point.cell.plan for point in self.series))
+    def layouts(self) -> list[LayoutName]:
+        """The layouts that were measured."""
+        return list(dict.fromkeys(point.cell.layout for point in self.series))
 
     @property
     def title(self) -> str:
@@ -46,9 +46,9 @@ class Tuning:
         )
 
     def on(self, curve: Curve) -> list[Series]:
-        """Return the points of a curve, plan by plan, sizes ascending."""
+        """Return the points of a curve, layout by layout, sizes ascending."""
         found = [point for point in self.series if point.cell.curve == curve]
-        return sorted(found, key=lambda point: (self.plans.index(point.cell.plan), point.cell.size))
+        return sorted(found, key=lambda point: (self.layouts.index(point.cell.layout), point.cell.size))
 
     def shown(self, point: Series) -> tuple[float, float, float]:
         """Return a point's value in its curve's unit (ms, or tokens/s) as median, and the middle half of its rounds."""
@@ -68,7 +68,7 @@ class Tuning:
             "curves": [
                 {
                     "curve": point.cell.curve,
-                    "plan": point.cell.plan,
+                    "layout": point.cell.layout,
                     "size": point.cell.size,
                     "pairs": point.pairs,
                     "tokens": point.tokens,

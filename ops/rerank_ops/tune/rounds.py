@@ -1,7 +1,7 @@
 """The order of measurements: all points once a round, in another order each time, so that noise hits them alike.
 
-Points that can't win are dropped, so the time goes to those that may. A plan's next larger size is not even tried
-once the plan has become twice as slow, which also keeps the memory of packs within bounds.
+Points that can't win are dropped, so the time goes to those that may. A layout's next larger size is not even tried
+once the layout has become twice as slow, which also keeps the memory of packed runs within bounds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from rerank_ops.tune.grid import Cell, Grid, tokens_of
 
-#: Times as slow as its plan's best size at which larger ones are not tried, and as the curve's best to be dropped.
+#: Times as slow as its layout's best size at which larger ones are not tried, and as the curve's best to be dropped.
 _GIVE_UP_AT, _DROP_AT = 2.0, 1.25
 _MOST_ROUNDS = 60
 _SEED = 11
@@ -61,7 +61,7 @@ class Timing:
 def measure(grid: Grid, timing: Timing, usual: Collection[Cell] = (), keep: Collection[Cell] = ()) -> list[Series]:
     """Measure until time is up; points of `keep` are never dropped. Every point returned has a time.
 
-    The points of `usual` and the smallest of each plan on each curve are measured once, even if time is up.
+    The points of `usual` and the smallest of each layout on each curve are measured once, even if time is up.
     """
     live = series = _first_round(grid, timing, usual)
     chance = random.Random(_SEED)
@@ -76,29 +76,29 @@ def measure(grid: Grid, timing: Timing, usual: Collection[Cell] = (), keep: Coll
 
 
 def _first_round(grid: Grid, timing: Timing, usual: Collection[Cell]) -> list[Series]:
-    """Go round the plans, each one's sizes ascending; return the points that were measured."""
-    series = [Series(cell, tokens_of(grid.work[cell]), len(grid.work[cell])) for cell in _plan_by_plan(grid.cells)]
+    """Go round the layouts, each one's sizes ascending; return the points that were measured."""
+    series = [Series(cell, tokens_of(grid.work[cell]), len(grid.work[cell])) for cell in _layout_by_layout(grid.cells)]
     best: dict[tuple[str, str], float] = {}
     ended: set[tuple[str, str]] = set()
     for one in series:
-        plan = (one.cell.curve, one.cell.plan)
-        if one.cell not in usual and (plan in ended or (plan in best and timing.over())):
+        layout = (one.cell.curve, one.cell.layout)
+        if one.cell not in usual and (layout in ended or (layout in best and timing.over())):
             continue
         timing.add(one)
-        best[plan] = min(best.get(plan, one.seconds_per_token), one.seconds_per_token)
-        if one.seconds_per_token > _GIVE_UP_AT * best[plan]:
-            ended.add(plan)
+        best[layout] = min(best.get(layout, one.seconds_per_token), one.seconds_per_token)
+        if one.seconds_per_token > _GIVE_UP_AT * best[layout]:
+            ended.add(layout)
     return [one for one in series if one.seconds]
 
 
-def _plan_by_plan(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the smallest size of each plan first, then the next; every plan has a point before time can run out."""
+def _layout_by_layout(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the smallest size of each layout first, then the next: each has a point before time can run out."""
     place: dict[tuple[str, str], int] = {}
     ranked = []
     for cell in cells:
-        plan = (cell.curve, cell.plan)
-        place[plan] = place.get(plan, -1) + 1
-        ranked.append((place[plan], cell))
+        layout = (cell.curve, cell.layout)
+        place[layout] = place.get(layout, -1) + 1
+        ranked.append((place[layout], cell))
     return [cell for _, cell in sorted(ranked, key=lambda found: found[0])]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import onnxruntime
 
 from rerank_ops.tune.engines import Engines, plans_of
-from rerank_ops.tune.grid import CURVES, SETTING, Cell, Grid, Plans, lay_out, tokens_of
+from rerank_ops.tune.grid import CURVES, SETTING, Cell, Grid, Layouts, lay_out, tokens_of
 from rerank_ops.tune.policy import choose, default
 from rerank_ops.tune.result import Tuning
 from rerank_ops.tune.rounds import Series, Timing, measure
@@ -50,8 +50,8 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     files = configured_files(settings)
     tokenizer = PairTokenizer.of(files)
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
-    max_length = identity_of(files, tokenizer, settings.plan, settings.max_length).max_length
-    sample, plans = make_sample(tokenizer, max_length), plans_of(files)
+    max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
+    sample, layouts = make_sample(tokenizer, max_length), plans_of(files)
     precision = files.manifest.precision if files.manifest else precision_of(files.model_path)
     cores = len(available_cores())
     started = time.perf_counter()
@@ -60,7 +60,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
         progress(time.perf_counter() - started)
 
     curves_s = seconds * (_CURVES_SHARE if len(teams_for(cores)) > 1 else 1.0)
-    grid, series = _measure_curves(files, plans, sample, curves_s, tick)
+    grid, series = _measure_curves(files, layouts, sample, curves_s, tick)
     chosen = choose(series, [], precision=precision, max_length=max_length, cores=cores)
     turn_s = max(_LEAST_TURN_S, (seconds - curves_s) / (_TEAM_ROUNDS * len(teams_for(cores))))
     as_chosen = settings.model_copy(update=dict(chosen.values))
@@ -76,22 +76,22 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
 
 
 def _measure_curves(
-    files: ModelFiles, plans: Plans, sample: Sample, seconds: float, tick: Callable[[], None]
+    files: ModelFiles, layouts: Layouts, sample: Sample, seconds: float, tick: Callable[[], None]
 ) -> tuple[Grid, list[Series]]:
     """Return what was measured, and when; the engines are closed before processes are started."""
     started = time.perf_counter()
-    engines = Engines(files, plans, sample.pairs[-1])
+    engines = Engines(files, layouts, sample.pairs[-1])
     probe = sample.take(_PROBE)
-    rate = tokens_of(probe) / engines.seconds(Cell("pairs", plans.names[0], 1), probe)
-    grid = lay_out(plans, sample, rate, seconds * _FIRST_ROUND_SHARE)
+    rate = tokens_of(probe) / engines.seconds(Cell("pairs", layouts.names[0], 1), probe)
+    grid = lay_out(layouts, sample, rate, seconds * _FIRST_ROUND_SHARE)
     timing = Timing(
         time_cell=lambda cell: engines.seconds(cell, grid.work[cell]),
         clock=time.perf_counter,
         end=started + seconds,
         on_cell=tick,
     )
-    usual = [Cell(curve, plan, default(SETTING[curve])) for curve in CURVES for plan in plans.names]
-    return grid, measure(grid, timing, usual, keep=[cell for cell in usual if cell.plan == default("plan")])
+    usual = [Cell(curve, layout, default(SETTING[curve])) for curve in CURVES for layout in layouts.names]
+    return grid, measure(grid, timing, usual, keep=[cell for cell in usual if cell.layout == default("layout")])
 
 
 def _made_for(files: ModelFiles, precision: PrecisionName, cores: int, sample: Sample) -> dict[str, Any]:

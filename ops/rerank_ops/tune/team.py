@@ -47,7 +47,7 @@ def teams_for(cores: int) -> list[Team]:
 def measure_teams(
     settings: Settings, pairs: Sequence[EncodedPair], turn_s: float, rounds: int, on_turn: Callable[[], None]
 ) -> list[Team]:
-    """Return the rates of all teams under settings that hold the plan. Raises ConfigurationError if a process ends."""
+    """Return the rates of all teams under settings that hold the layout. Raises ConfigurationError."""
     teams = teams_for(len(available_cores()))
     with ExitStack() as stack:
         members = [stack.enter_context(_members(settings, pairs, team)) for team in teams]

@@ -76,7 +76,7 @@ class ModelFiles:
     """A model on this machine. `name` is what requests call it; the digests are of the files as they are now.
 
     `weights` are the files of graphs and weights together, of which `model_digest` is. `manifest` is None where the
-    model was not exported here; `model_path` is then its only graph, else the one that plan single runs. `prompt`
+    model was not exported here; `model_path` is then its only graph, else the one that layout unpadded runs. `prompt`
     stands before every query.
     """
 

@@ -15,7 +15,7 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.cpu import CpuFeatures, refuse_reason
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
-from rerank_shared.models.precision import PRECISION, PlanName, PrecisionName
+from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import GateSettings
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,9 @@ def bounds_of(settings: GateSettings) -> Bounds:
 
 
 def broken_bounds(
-    quality: Quality, precision: PrecisionName, plans: Iterable[PlanName], bounds: Bounds
+    quality: Quality, precision: PrecisionName, layouts: Iterable[LayoutName], bounds: Bounds
 ) -> tuple[str, ...]:
-    """Return a sentence with numbers for each bound that a report on a model with these `plans` does not keep."""
+    """Return a sentence with numbers for each bound that a report on a model with these `layouts` does not keep."""
     broken = []
     if quality.pairs == 0:
         broken.append("no pair of the frozen set was scored")
@@ -57,10 +57,10 @@ def broken_bounds(
                 f"nDCG@10 on {found.name} is {found.ndcg_10:.4f}, {found.ndcg_10 / found.ndcg_10_fp32:.4f} of fp32's "
                 f"{found.ndcg_10_fp32:.4f}, below {bounds.min_ndcg_ratio:g}"
             )
-    promised = PRECISION[precision].invariant_plans
-    for plan in (plan for plan in plans if plan in promised and not quality.invariance.get(plan, False)):
-        told = "changes with order or company" if plan in quality.invariance else "was not looked at"
-        broken.append(f"{precision} promises a score of the pair alone in plan {plan}, where it {told}")
+    promised = PRECISION[precision].invariant_layouts
+    for layout in (layout for layout in layouts if layout in promised and not quality.invariance.get(layout, False)):
+        told = "changes with order or company" if layout in quality.invariance else "was not looked at"
+        broken.append(f"{precision} promises a score of the pair alone in layout {layout}, where it {told}")
     return tuple(broken)
 
 
@@ -94,7 +94,7 @@ def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
     quality = manifest.quality
     if quality is None:
         return f"{manifest.model} ({manifest.precision}) was never put through the quality gate; export it again"
-    broken = [*quality.failures, *broken_bounds(quality, manifest.precision, manifest.plans, bounds)]
+    broken = [*quality.failures, *broken_bounds(quality, manifest.precision, manifest.layouts, bounds)]
     if not broken:
         return None
     why = "; ".join(dict.fromkeys(broken))
@@ -138,10 +138,10 @@ def check_here(
 
 
 def main_graph(manifest: Manifest) -> str:
-    """Return the file name of the graph that stands for the model: that of plan single, else of the first plan."""
-    if not manifest.plans:
+    """Return the file name of the graph that stands for the model: that of layout unpadded, else the first."""
+    if not manifest.layouts:
         raise ModelDamaged(f"the {MANIFEST_FILE} of {manifest.model} names no graph: export it again")
-    return manifest.plans.get("single") or next(iter(manifest.plans.values()))
+    return manifest.layouts.get("unpadded") or next(iter(manifest.layouts.values()))
 
 
 def _refuse(error: ConfigurationError, manifest: Manifest, *, unsafe: bool) -> None:
@@ -152,7 +152,7 @@ def _refuse(error: ConfigurationError, manifest: Manifest, *, unsafe: bool) -> N
 
 
 def _check_names(directory: Path, manifest: Manifest) -> None:
-    needed = {*manifest.plans.values(), TOKENIZER_FILE} | ({manifest.tail} if manifest.tail else set())
+    needed = {*manifest.layouts.values(), TOKENIZER_FILE} | ({manifest.tail} if manifest.tail else set())
     if unlisted := sorted(needed - set(manifest.files)):
         raise ModelDamaged(f"{directory / MANIFEST_FILE} has no digest of {', '.join(unlisted)}: export it again")
     for name in manifest.files:

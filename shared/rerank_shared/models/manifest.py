@@ -6,13 +6,13 @@ Written once by the export, read by every worker that loads the model; pydantic 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
-from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import LayoutName, PrecisionName, layout_of_today
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
@@ -57,17 +57,22 @@ class CollectionQuality(_Part):
 class Quality(_Part):
     """The report of the quality gate; differences are in logits, against fp32 of the same weights.
 
-    `invariance` says of each plan whether scores were bit-equal in any order and company.
+    `invariance` says of each layout whether scores were bit-equal in any order and company.
     """
 
     pairs: int
     spearman: float
     rmse: float
     max_difference: float
-    invariance: dict[PlanName, bool] = Field(default_factory=dict)
+    invariance: dict[LayoutName, bool] = Field(default_factory=dict)
     collections: tuple[CollectionQuality, ...] = ()
     bounds: Bounds = Bounds()
     failures: tuple[str, ...] = ()
+
+    @field_validator("invariance", mode="before")
+    @classmethod
+    def _read_former(cls, found: Any) -> Any:
+        return {layout_of_today(name): each for name, each in found.items()} if isinstance(found, dict) else found
 
     @property
     def passed(self) -> bool:
@@ -76,7 +81,7 @@ class Quality(_Part):
 
 
 class Manifest(_Part):
-    """The whole of manifest.json. `plans` names the graph file of each run plan; `files` the SHA-256 of every file.
+    """The whole of manifest.json. `layouts` names the graph file of each layout; `files` the SHA-256 of every file.
 
     `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI.
     """
@@ -92,11 +97,20 @@ class Manifest(_Part):
     max_length: int
     template: str
     activation: Literal["sigmoid", "identity"]
-    plans: dict[PlanName, str]
+    layouts: dict[LayoutName, str]
     tail: str | None = None
     files: dict[str, str]
     reduced_range: bool = False
     quality: Quality | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former(cls, data: Any) -> Any:
+        """Read what an earlier release exported, whose layouts were called plans."""
+        if isinstance(data, dict) and "plans" in data:
+            data = dict(data)
+            data["layouts"] = {layout_of_today(name): file for name, file in data.pop("plans").items()}
+        return data
 
 
 def read_manifest(directory: Path) -> Manifest:

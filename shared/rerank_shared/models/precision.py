@@ -1,45 +1,48 @@
-"""Names of precisions and run plans, and what each pair of them promises about a score.
+"""Names of precisions and layouts, and the promise that each pair of them makes about a score.
 
 A score's cache key holds the name that `score_precision` gives, so that scores which may differ never meet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 PrecisionName = Literal["fp32", "int8", "int8-static", "fp16", "bf16"]
-PlanName = Literal["single", "buckets", "ragged", "packs"]
+LayoutName = Literal["unpadded", "padded", "varlen", "packed"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
-PLANS: tuple[PlanName, ...] = get_args(PlanName)
+LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
+#: Names of layouts in manifests, profiles and variables of earlier releases. They are read for one more release.
+_FORMER: dict[str, LayoutName] = {"single": "unpadded", "buckets": "padded", "ragged": "varlen", "packs": "packed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What one precision is. `invariant_plans`: those in which a pair's score is the same bits in any company."""
+    """What one precision is. `invariant_layouts`: those in which a pair's score is the same bits in any company."""
 
     name: PrecisionName
     summary: str
     devices: tuple[Literal["cpu", "cuda"], ...]
-    invariant_plans: tuple[PlanName, ...]
+    invariant_layouts: tuple[LayoutName, ...]
 
 
 PRECISION: dict[PrecisionName, Precision] = {
     precision.name: precision
     for precision in (
-        Precision("fp32", "32-bit floats throughout", ("cpu", "cuda"), ("single",)),
+        Precision("fp32", "32-bit floats throughout", ("cpu", "cuda"), ("unpadded",)),
         Precision(
             "int8",
             "8-bit linear layers, weights by channel; the scale of activations is taken from each run, so a score "
             "depends on its pair alone only where a run holds one pair",
             ("cpu",),
-            ("single",),
+            ("unpadded",),
         ),
         Precision(
             "int8-static",
             "8-bit linear layers with activation scales fixed at export, for runs of many pairs",
             ("cpu",),
-            ("single",),
+            ("unpadded",),
         ),
         # No GPU has been asked yet whether it gives the same bits in any company.
         Precision("fp16", "16-bit floats (GPU)", ("cuda",), ()),
@@ -48,6 +51,17 @@ PRECISION: dict[PrecisionName, Precision] = {
 }
 
 
-def score_precision(precision: PrecisionName, plan: PlanName) -> str:
-    """Return the name under which scores of a precision are cached: with the plan where company changes a score."""
-    return precision if plan in PRECISION[precision].invariant_plans else f"{precision}-{plan}"
+def layout_of_today(name: Any) -> Any:
+    """Return the name of today for a layout's former name; any other value as it is."""
+    return _FORMER.get(name, name) if isinstance(name, str) else name
+
+
+def settings_of_today(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name, with a former `plan` as `layout`."""
+    renamed = {"layout" if name == "plan" else name: value for name, value in values.items()}
+    return renamed | ({"layout": layout_of_today(renamed["layout"])} if "layout" in renamed else {})
+
+
+def score_precision(precision: PrecisionName, layout: LayoutName) -> str:
+    """Return the name under which scores of a precision are cached: with the layout where company changes a score."""
+    return precision if layout in PRECISION[precision].invariant_layouts else f"{precision}-{layout}"

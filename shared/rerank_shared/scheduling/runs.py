@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import TunedSettings
 
@@ -22,24 +22,24 @@ SHARED_ROWS = 4
 
 @dataclass(frozen=True, slots=True)
 class RunShape:
-    """The layout of runs, and how large one may be: pairs, and tokens (padding counted in layout buckets).
+    """The layout of runs, and how large one may be: pairs, and tokens (padding counted in layout padded).
 
-    One pair alone is always a run. In layout single a run is pairs that the engine runs one after another.
+    One pair alone is always a run. In layout unpadded a run is pairs that the engine runs one after another.
     """
 
-    layout: PlanName = "single"
+    layout: LayoutName = "unpadded"
     pairs: int = SHARED_ROWS
     tokens: int = 1_024
 
     @classmethod
     def of(cls, settings: TunedSettings) -> Self:
         """Return the shape that the settings ask for."""
-        return cls(settings.plan, settings.run_pairs, settings.run_tokens)
+        return cls(settings.layout, settings.run_pairs, settings.run_tokens)
 
     @property
     def batch_pairs(self) -> int | None:
-        """The largest batch that pays, None for as many pairs as fit: in layout single, a second run gains nothing."""
-        return self.pairs if self.layout == "single" else None
+        """The largest batch that pays, None for as many pairs as fit. Unpadded, a second run gains nothing."""
+        return self.pairs if self.layout == "unpadded" else None
 
     def split(self, lengths: Sequence[int]) -> list[range]:
         """Return consecutive ranges of pair indices, each one run; pass lengths sorted so that padding is small."""
@@ -47,7 +47,7 @@ class RunShape:
         start, total, longest = 0, 0, 0
         for index, length in enumerate(lengths):
             grown, highest = total + length, max(longest, length)
-            cost = highest * (index + 1 - start) if self.layout == "buckets" else grown
+            cost = highest * (index + 1 - start) if self.layout == "padded" else grown
             if index > start and (index - start >= self.pairs or cost > self.tokens):
                 runs.append(range(start, index))
                 start, grown, highest = index, length, length
@@ -58,15 +58,15 @@ class RunShape:
 
     def pair_work(self, tokens: int) -> Work:
         """Return what one pair of so many tokens adds, where runs are as full as they may be."""
-        if self.layout == "single":
+        if self.layout == "unpadded":
             return Work.pair(tokens)
         together = max(1, min(self.pairs, self.tokens // tokens))
         return Work(1.0 / together, tokens, tokens * tokens)
 
     def run_work(self, lengths: Sequence[int]) -> Work:
         """Return the work of one run of pairs of these lengths."""
-        if self.layout == "single":
+        if self.layout == "unpadded":
             return Work.of(lengths)
-        if self.layout == "buckets":
+        if self.layout == "padded":
             return Work.padded(len(lengths), max(lengths))
         return Work(1.0, sum(lengths), sum(length * length for length in lengths))

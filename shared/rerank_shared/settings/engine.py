@@ -35,7 +35,7 @@ class EngineSettings(SettingsGroup):
     cuda_graphs: bool = Field(
         False,
         description="Capture the work of each shape of a run as a CUDA graph and replay it, which saves the launch of "
-        "its kernels; device cuda only, and not plan single. Not tried on a GPU yet: measure before you rely on it.",
+        "its kernels; device cuda only, and not layout unpadded. Not tried on a GPU yet: measure before you use it.",
     )
     packed_dir: str | None = Field(
         None,

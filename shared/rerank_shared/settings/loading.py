@@ -16,7 +16,7 @@ from rerank_shared.settings.engine import EngineSettings
 from rerank_shared.settings.fleet import FleetSettings
 from rerank_shared.settings.gate import GateSettings
 from rerank_shared.settings.group import SettingsGroup
-from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown
+from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
 from rerank_shared.settings.tuned import TunedSettings
@@ -63,7 +63,8 @@ class Settings(
         """Return where values come from, first come first served: arguments, environment, profile."""
         path = init_settings().get("profile") or env_settings().get("profile")
         values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
-        return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+        former = InitSettingsSource(settings_cls, former_values(os.environ))
+        return init_settings, env_settings, former, InitSettingsSource(settings_cls, values)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,22 +5,37 @@ A caller is told in its own terms: of a keyword by its name, of a variable by th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from rerank_shared.errors import ConfigurationError, UnknownSetting
+from rerank_shared.models.precision import settings_of_today
 from rerank_shared.nearest import did_you_mean, nearest
 
 PREFIX = "RERANK_"
 #: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).
 GATEWAY_PREFIX = "RERANK_GATEWAY_"
+#: Variables of earlier releases by the fields that they set. They are read for one more release.
+_FORMER = {"RERANK_PLAN": "plan"}
 _WHERE = "`rerank-fleet doctor --all` lists them all."
 
 
 def variables(prefix: str, fields: Iterable[str]) -> dict[str, str]:
     """Return the variable that each field is read from, by the field's name."""
     return {field: prefix + field.upper() for field in fields}
+
+
+def former_values(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that variables of an earlier release hold, and warn of each."""
+    found = {field: environ[name] for name, field in _FORMER.items() if name in environ}
+    values = settings_of_today(found)
+    for name, (field, value) in zip((name for name in _FORMER if name in environ), values.items(), strict=True):
+        now = f"{PREFIX}{field.upper()}={value}"
+        warnings.warn(f"{name} goes with the next release: set {now} in its place", FutureWarning, stacklevel=2)
+    return values
 
 
 def refuse_unknown(
@@ -31,7 +46,7 @@ def refuse_unknown(
     `elsewhere` are variables of other settings that may have been meant, by their fields.
     """
     own = variables(prefix, fields)
-    for name in sorted(set(environ) - set(own.values())):
+    for name in sorted(set(environ) - {*own.values(), *_FORMER}):
         if name.startswith(prefix):
             # Compared without the prefix, which would make all names alike.
             rest = name.removeprefix(prefix)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
 
-from rerank_shared.models.precision import PlanName
+from pydantic import Field, field_validator
+
+from rerank_shared.models.precision import LayoutName, layout_of_today
 from rerank_shared.settings.group import SettingsGroup
 
 
@@ -13,22 +15,22 @@ class TunedSettings(SettingsGroup):
     does not measure (docs/gpu.md), or to try something out.
     """
 
-    plan: PlanName = Field(
-        "single",
-        description="How pairs share a run. single: one pair, unpadded; fastest on CPU, and a score depends on its "
-        "pair alone. buckets: padded to the longest; ragged: packed, attention in padded rows; packs: packed under a "
-        "block-diagonal mask; for devices where a run has a fixed cost. `rerank-fleet tune` measures which is best.",
+    layout: LayoutName = Field(
+        "unpadded",
+        description="How pairs share a run. unpadded: one pair a run; fastest on CPU, and a score depends on its pair "
+        "alone. For devices where a run has a fixed cost: padded to the longest; varlen, end to end with attention in "
+        "padded rows; packed, end to end under a block-diagonal mask. `rerank-fleet tune` measures which is best.",
     )
     run_pairs: int = Field(
         4,
         ge=1,
-        description="Pairs of one run, at most. In plan single they share only the model's last step, and more urgent "
-        "pairs come in between runs. On a GPU 32 to 256.",
+        description="Pairs of one run, at most. In layout unpadded they share only the model's last step, and more "
+        "urgent pairs come in between runs. On a GPU 32 to 256.",
     )
     run_tokens: int = Field(
         1_024,
         ge=64,
-        description="Tokens of one run, at most, padding counted in plan buckets; a longer pair runs alone.",
+        description="Tokens of one run, at most, padding counted in layout padded; a longer pair runs alone.",
     )
     budget_tokens: int = Field(
         2_048,
@@ -49,3 +51,8 @@ class TunedSettings(SettingsGroup):
         description="Threads of one process's engine. Two processes of one thread do 1.5 times the work of one of two; "
         "raise it only where memory allows fewer processes than cores.",
     )
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _read_former(cls, name: Any) -> Any:
+        return layout_of_today(name)

@@ -81,7 +81,7 @@ def test_an_environment_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
 
 
 def test_contenders_get_one_thread_no_network_and_no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RERANK_PLAN", "packs")
+    monkeypatch.setenv("RERANK_LAYOUT", "packed")
     environment = child_environment()
     assert not [name for name in environment if name.startswith("RERANK_")]
     assert {environment[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")} == {"1"}
@@ -90,6 +90,6 @@ def test_contenders_get_one_thread_no_network_and_no_settings_of_ours(monkeypatc
 
 
 def test_a_runner_is_a_module_with_its_options(tmp_path: Path) -> None:
-    command = runner_command("python", "ours", tmp_path, tmp_path / "r.json", 1, plan="single")
+    command = runner_command("python", "ours", tmp_path, tmp_path / "r.json", 1, layout="unpadded")
     assert command[1:3] == ["-m", "rerank_dev.bench.engine.runners.ours"]
-    assert command[-2:] == ["1", "plan=single"]
+    assert command[-2:] == ["1", "layout=unpadded"]

@@ -86,11 +86,11 @@ def test_a_peer_that_fails_drops_out_and_one_of_ours_ends_the_race(tmp_path: Pat
         field.enter(TORCH)
         assert said[0] == "gone: no optimum"
         assert "/no/such/python can't be started" in said[1]
-        with pytest.raises(ContenderFailed, match="ours-int8-single: ModuleNotFoundError"):
+        with pytest.raises(ContenderFailed, match="ours-int8-unpadded: ModuleNotFoundError"):
             field.enter(OURS)
         # It has no files to open.
         field = Field(place, MODELS[0], tmp_path / "requests.json", {OURS.files: None}, stack, said.append)
-        with pytest.raises(ContenderFailed, match=r"ours-int8-single: .*requests\.json"):
+        with pytest.raises(ContenderFailed, match=r"ours-int8-unpadded: .*requests\.json"):
             field.enter(OURS)
 
 

@@ -48,7 +48,7 @@ SHARES = [
 ]
 DATA: dict[str, Any] = {
     "race": {"minilm-l6": RACE},
-    "profile": {"minilm-l6": {"profiles": [{"files": "ours-int8", "plan": "single", "shares": SHARES}]}},
+    "profile": {"minilm-l6": {"profiles": [{"files": "ours-int8", "layout": "unpadded", "shares": SHARES}]}},
 }
 
 

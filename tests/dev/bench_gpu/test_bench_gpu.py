@@ -1,4 +1,4 @@
-"""The measurement on a GPU, tried without one: every plan, with and without graphs, held against the CPU's scores."""
+"""The measurement on a GPU, tried without one: every layout, with and without graphs, held against the CPU's scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from rerank_dev.bench.gpu import QUICK_RUN_PAIRS, main
-from rerank_shared.models.precision import PLANS
+from rerank_shared.models.precision import LAYOUTS
 from rerank_worker.engine.providers import CUDA_PROVIDER
 from support.exports import write_export
 
@@ -35,9 +35,9 @@ def measure(output: Path, *arguments: object) -> dict[str, Any]:
 def test_every_cell_is_measured(models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = measure(tmp_path / "deep" / "gpu.json", *models, "--device", "cpu")
     cells = report["cells"]
-    found = [(cell["precision"], cell["plan"], cell["run_pairs"], cell["cuda_graphs"]) for cell in cells]
-    every = product(("fp32", "fp16"), PLANS, QUICK_RUN_PAIRS, (False, True))
-    assert found == [cell for cell in every if cell[1] != "single" or not cell[3]]
+    found = [(cell["precision"], cell["layout"], cell["run_pairs"], cell["cuda_graphs"]) for cell in cells]
+    every = product(("fp32", "fp16"), LAYOUTS, QUICK_RUN_PAIRS, (False, True))
+    assert found == [cell for cell in every if cell[1] != "unpadded" or not cell[3]]
     for cell in cells:
         assert cell["error"] is None
         assert cell["pairs_per_s"] > 0
@@ -50,11 +50,11 @@ def test_every_cell_is_measured(models: list[Path], tmp_path: Path, capsys: pyte
 
 
 def test_a_cell_that_fails_does_not_end_the_others(models: list[Path], tmp_path: Path) -> None:
-    broken = write_export(tmp_path / "broken", plans=["buckets", "packs"])
-    (broken / "packs.onnx").write_bytes(b"nothing")
-    report = measure(tmp_path / "gpu.json", broken, "--device", "cpu", "--unsafe", "--plans", "buckets", "packs")
-    assert {cell["plan"] for cell in report["cells"] if cell["error"]} == {"packs"}
-    assert {cell["plan"] for cell in report["cells"] if not cell["error"]} == {"buckets"}
+    broken = write_export(tmp_path / "broken", layouts=["padded", "packed"])
+    (broken / "packed.onnx").write_bytes(b"nothing")
+    report = measure(tmp_path / "gpu.json", broken, "--device", "cpu", "--unsafe", "--layouts", "padded", "packed")
+    assert {cell["layout"] for cell in report["cells"] if cell["error"]} == {"packed"}
+    assert {cell["layout"] for cell in report["cells"] if not cell["error"]} == {"padded"}
 
 
 @WITHOUT_GPU

@@ -22,9 +22,12 @@ app.command()(export)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--plans", "single,sideways"], "no such plan: sideways"),
-        (["--plans", "singel"], "no such plan: singel; there are single, buckets, ragged, packs; did you mean single?"),
-        (["--plans", ","], "name some of"),
+        (["--layouts", "unpadded,sideways"], "no such layout: sideways"),
+        (
+            ["--layouts", "unpaded"],
+            "no such layout: unpaded; there are unpadded, padded, varlen, packed; did you mean unpadded?",
+        ),
+        (["--layouts", ","], "name some of"),
         (["--precision", "int4"], "int4"),
         (["--eval", "/no/such/directory"], "does not exist"),
         (["--eval-queries", "0"], "eval-queries"),
@@ -39,7 +42,7 @@ def test_wrong_usage_is_refused(arguments: list[str], told: str, tmp_path: Path)
 
 @pytest.mark.timeout(600)
 def test_the_real_model_is_exported_and_served(tmp_path: Path) -> None:
-    arguments = [Settings().model, str(tmp_path / "out"), "--precision", "int8", "--plans", "single"]
+    arguments = [Settings().model, str(tmp_path / "out"), "--precision", "int8", "--layouts", "unpadded"]
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 0, run.stderr
     manifest = read_manifest(tmp_path / "out")
@@ -47,7 +50,7 @@ def test_the_real_model_is_exported_and_served(tmp_path: Path) -> None:
     assert "torch" not in manifest.versions
     for told in ("bert, built for this architecture", "quality gate is passed", f"file:{tmp_path / 'out'}"):
         assert told in run.stdout.replace("\n", "")
-    assert "comparing fp32 in plan single with the published model" in run.stderr
+    assert "comparing fp32 in layout unpadded with the published model" in run.stderr
     files = load_files(f"file:{tmp_path / 'out'}")
     assert (files.name, files.max_length, files.activation) == (Settings().model, 512, "sigmoid")
 
@@ -64,15 +67,15 @@ def test_a_plain_export_says_so(small: Path, tmp_path: Path) -> None:
     arguments = [str(small), str(tmp_path / "out"), "--precision", "fp32", "--name", "my/model"]
     heedless = CliRunner().invoke(app, arguments)
     assert isinstance(heedless.exception, ConfigurationError)
-    assert "plan buckets differs" in heedless.exception.message
-    assert "--plans single leaves padded batches out" in heedless.exception.message
-    arguments += ["--plans", "single"]
+    assert "layout padded differs" in heedless.exception.message
+    assert "--layouts unpadded leaves padded batches out" in heedless.exception.message
+    arguments += ["--layouts", "unpadded"]
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 0, run.stderr
     assert "plain export: the ONNX graph does not say which layer MatMul logits is" in run.stderr
     assert "unknown, plain: the model's own graph" in run.stdout
     manifest = read_manifest(tmp_path / "out")
-    assert (manifest.model, manifest.surgery, tuple(manifest.plans)) == ("my/model", False, ("single",))
+    assert (manifest.model, manifest.surgery, tuple(manifest.layouts)) == ("my/model", False, ("unpadded",))
     again = CliRunner().invoke(app, arguments)
     assert isinstance(again.exception, ConfigurationError)
     assert CliRunner().invoke(app, [*arguments, "--force"]).exit_code == 0
@@ -88,7 +91,7 @@ def test_a_tokenizer_of_another_model_is_told(tmp_path: Path) -> None:
 
 
 def test_a_model_that_fails_its_gate_is_written_and_ends_with_status_1(small: Path, tmp_path: Path) -> None:
-    arguments = [str(small), str(tmp_path / "out"), "--precision", "int8", "--plans", "single"]
+    arguments = [str(small), str(tmp_path / "out"), "--precision", "int8", "--layouts", "unpadded"]
     run = CliRunner().invoke(app, arguments, env={"RERANK_GATE_MIN_SPEARMAN": "1.0"})
     assert run.exit_code == 1, run.stderr
     assert "quality gate is failed" in run.stdout

@@ -10,7 +10,7 @@ from rerank_ops.cli.admin.checks.model import check_device, gpu_advice
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, load_settings
 
-GPU = {"plan": "buckets", "run_tokens": 16_384, "budget_tokens": 65_536, "processes": 1}
+GPU = {"layout": "padded", "run_tokens": 16_384, "budget_tokens": 65_536, "processes": 1}
 
 
 def test_settings_for_a_gpu_need_no_advice() -> None:
@@ -20,7 +20,7 @@ def test_settings_for_a_gpu_need_no_advice() -> None:
 @pytest.mark.parametrize(
     ("change", "variable"),
     [
-        ({"plan": "single"}, "RERANK_PLAN"),
+        ({"layout": "unpadded"}, "RERANK_LAYOUT"),
         ({"budget_tokens": 16_384}, "RERANK_BUDGET_TOKENS"),
         ({"processes": None}, "RERANK_PROCESSES"),
     ],

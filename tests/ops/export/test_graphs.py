@@ -1,4 +1,4 @@
-"""The graphs built here equal transformers' own output, in every run plan and for every family that has them."""
+"""The graphs built here equal transformers' own output, in every layout and for every family that has them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_ops.export.graph.families.architecture import SURGERY, read_body, re
 from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.sources.checkpoint import from_directory
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.precision import LAYOUTS, LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
@@ -31,7 +31,7 @@ INT8_TOLERANCE = 0.35
 
 @pytest.fixture(scope="module")
 def graphs(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, PrecisionName], Path]:
-    """The directory of a family's graphs in a precision, all plans."""
+    """The directory of a family's graphs in a precision, all layouts."""
     found: dict[tuple[str, str], Path] = {}
 
     def build(family: str, precision: PrecisionName = "fp32") -> Path:
@@ -40,7 +40,7 @@ def graphs(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str,
             body = read_body(weights.config, weights.tensors)
             calibration = [(pair.ids, pair.type_ids) for pair in encode(toy(family), toy_pairs(8, seed=5))]
             directory = tmp_path_factory.mktemp("graphs")
-            save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration), PLANS))
+            save_graphs(directory, build_graphs(body, arithmetic_of(precision, body, calibration), LAYOUTS))
             found[family, precision] = directory
         return found[family, precision]
 
@@ -52,27 +52,29 @@ def encode(directory: Path, pairs: list[tuple[str, str]]) -> list[EncodedPair]:
     return [tokenizer.encode(query, [document], MAX_TOKENS)[0] for query, document in pairs]
 
 
-def run(directory: Path, plan: PlanName, pairs: list[EncodedPair], together: int = 4) -> np.ndarray:
-    shape = RunShape(plan, pairs=together, tokens=10_000)
-    engine = ArtefactEngine(directory / graph_file(plan), directory / TAIL_FILE, shape)
+def run(directory: Path, layout: LayoutName, pairs: list[EncodedPair], together: int = 4) -> np.ndarray:
+    shape = RunShape(layout, pairs=together, tokens=10_000)
+    engine = ArtefactEngine(directory / graph_file(layout), directory / TAIL_FILE, shape)
     return np.concatenate([engine.score([pairs[i] for i in run]) for run in engine.runs(pairs)])
 
 
 @FAMILIES
-@pytest.mark.parametrize("plan", PLANS)
-def test_fp32_equals_transformers(family: str, plan: PlanName, toy: Toy, graphs: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_fp32_equals_transformers(family: str, layout: LayoutName, toy: Toy, graphs: Callable[[str], Path]) -> None:
     pairs = toy_pairs(9)
-    found = run(graphs(family), plan, encode(toy(family), pairs), together=4)
+    found = run(graphs(family), layout, encode(toy(family), pairs), together=4)
     assert found == pytest.approx(reference_logits(toy(family), pairs), abs=1e-4)
     assert np.ptp(found) > 0.1, "the model tells no pair from another, so the test could not fail"
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-static"])
-@pytest.mark.parametrize("plan", PLANS)
-def test_int8_stays_near_fp32(precision: PrecisionName, plan: PlanName, toy: Toy, graphs: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_int8_stays_near_fp32(
+    precision: PrecisionName, layout: LayoutName, toy: Toy, graphs: Callable[..., Path]
+) -> None:
     pairs = encode(toy("bert"), toy_pairs(16))
-    exact = run(graphs("bert"), "single", pairs)
-    found = run(graphs("bert", precision), plan, pairs)
+    exact = run(graphs("bert"), "unpadded", pairs)
+    found = run(graphs("bert", precision), layout, pairs)
     assert found == pytest.approx(exact, abs=INT8_TOLERANCE)
     assert not np.array_equal(found, exact)
 
@@ -81,9 +83,9 @@ def test_int8_stays_near_fp32(precision: PrecisionName, plan: PlanName, toy: Toy
 def test_each_activation_is_the_one_of_the_config(activation: str, tmp_path: Path) -> None:
     directory = write_toy("bert", tmp_path / "toy", hidden_act=activation)
     weights = from_directory(directory)
-    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), ["single"]))
+    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), ["unpadded"]))
     pairs = toy_pairs(5)
-    found = run(tmp_path, "single", encode(directory, pairs))
+    found = run(tmp_path, "unpadded", encode(directory, pairs))
     assert found == pytest.approx(reference_logits(directory, pairs), abs=1e-4)
 
 
@@ -91,10 +93,10 @@ def test_one_layer_is_enough(tmp_path: Path) -> None:
     """The only layer is then the last one, whose attention is that of the first token alone."""
     directory = write_toy("bert", tmp_path / "toy", num_hidden_layers=1)
     weights = from_directory(directory)
-    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), PLANS))
+    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), LAYOUTS))
     pairs = toy_pairs(5)
-    for plan in PLANS:
-        found = run(tmp_path, plan, encode(directory, pairs))
+    for layout in LAYOUTS:
+        found = run(tmp_path, layout, encode(directory, pairs))
         assert found == pytest.approx(reference_logits(directory, pairs), abs=1e-4)
 
 
@@ -104,11 +106,11 @@ def test_modernbert_reads_what_its_head_reads(pooling: str, layers: int, tmp_pat
     """Of 3 layers the last sees a neighbourhood, of 1 or 4 it sees all."""
     directory = write_toy("modernbert", tmp_path / "toy", classifier_pooling=pooling, num_hidden_layers=layers)
     weights = from_directory(directory)
-    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), PLANS))
+    save_graphs(tmp_path, build_graphs(read_body(weights.config, weights.tensors), Full(), LAYOUTS))
     pairs = toy_pairs(7)
     expected = reference_logits(directory, pairs)
-    for plan in PLANS:
-        assert run(tmp_path, plan, encode(directory, pairs)) == pytest.approx(expected, abs=1e-4), plan
+    for layout in LAYOUTS:
+        assert run(tmp_path, layout, encode(directory, pairs)) == pytest.approx(expected, abs=1e-4), layout
 
 
 class TestRefusals:

@@ -23,7 +23,7 @@ from support.tiny_graphs import IDENTITY, write_tiny, write_tiny_model
 
 TEXTS = ["berlin has four million people", "a lake", "museums and old trades, of which there are many here"]
 #: The tiny graphs heed no mask.
-SINGLE = Wanted("fp32", plans=("single",))
+SINGLE = Wanted("fp32", layouts=("unpadded",))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -62,7 +62,7 @@ def test_the_plain_and_the_exported_form_answer_alike(options: dict[str, Any], t
     for files in (plain, made):
         assert answers(files) == pytest.approx(answers(expected), abs=1e-4)
         assert files.prompt == "search: "
-    templates = {identity_of(files, PairTokenizer.of(files), "single").template for files in (plain, made)}
+    templates = {identity_of(files, PairTokenizer.of(files), "unpadded").template for files in (plain, made)}
     assert len(templates) == 1
     probability = "ending" in options
     assert (plain.activation, made.activation) == (("sigmoid",) * 2 if probability else ("identity",) * 2)

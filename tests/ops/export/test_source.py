@@ -332,7 +332,7 @@ def test_a_repository_s_code_is_neither_run_nor_asked_for(own_code: Path, tmp_pa
 
 @pytest.mark.export
 def test_the_code_of_a_known_family_is_not_needed(own_code: Path, tmp_path: Path) -> None:
-    manifest = export(str(own_code), tmp_path / "out", Wanted("fp32", plans=("single",)))
+    manifest = export(str(own_code), tmp_path / "out", Wanted("fp32", layouts=("unpadded",)))
     assert (manifest.family, manifest.surgery) == ("xlm-roberta", True)
 
 

@@ -65,11 +65,11 @@ def reversed_order(texts: Sequence[TextPair]) -> Scores:
 
 class TestPairs:
     def test_the_same_scores_pass(self) -> None:
-        quality = measure({"single": exact}, exact, "int8", pairs=PAIRS)
+        quality = measure({"unpadded": exact}, exact, "int8", pairs=PAIRS)
         assert quality.passed
         assert (quality.spearman, quality.rmse, quality.max_difference) == (1.0, 0.0, 0.0)
         assert quality.pairs == len(PAIRS)
-        assert quality.invariance == {"single": True}
+        assert quality.invariance == {"unpadded": True}
         assert quality.bounds == Bounds()
 
     def test_the_frozen_set_is_what_is_scored(self) -> None:
@@ -79,33 +79,33 @@ class TestPairs:
             seen.extend(texts)
             return exact(texts)
 
-        assert measure({"single": exact}, reference, "fp32").pairs == len(frozen_pairs())
+        assert measure({"unpadded": exact}, reference, "fp32").pairs == len(frozen_pairs())
         assert seen == [(pair.query, pair.document) for pair in frozen_pairs()]
 
     def test_noise_is_measured_and_judged(self) -> None:
-        quiet = measure({"single": noisy(0.1)}, exact, "int8", pairs=PAIRS)
+        quiet = measure({"unpadded": noisy(0.1)}, exact, "int8", pairs=PAIRS)
         assert quiet.passed
         assert 0.995 < quiet.spearman < 1.0
         assert 0.05 < quiet.rmse < quiet.max_difference <= 0.1001
-        loud = measure({"single": noisy(4.0)}, exact, "int8", pairs=PAIRS)
+        loud = measure({"unpadded": noisy(4.0)}, exact, "int8", pairs=PAIRS)
         (failure,) = loud.failures
         assert f"Spearman correlation with fp32 is {loud.spearman:.4f} over 120 pairs, below 0.995" in failure
-        assert measure({"single": noisy(4.0)}, exact, "int8", pairs=PAIRS, bounds=Bounds(min_spearman=0.5)).passed
+        assert measure({"unpadded": noisy(4.0)}, exact, "int8", pairs=PAIRS, bounds=Bounds(min_spearman=0.5)).passed
 
-    def test_the_worst_plan_counts(self) -> None:
-        quality = measure({"single": exact, "buckets": noisy(4.0)}, exact, "int8", pairs=PAIRS)
+    def test_the_worst_layout_counts(self) -> None:
+        quality = measure({"unpadded": exact, "padded": noisy(4.0)}, exact, "int8", pairs=PAIRS)
         assert quality.spearman < 0.995
         assert quality.max_difference > 1
         assert not quality.passed
 
     def test_scores_that_are_no_numbers_fail_and_can_still_be_written_down(self) -> None:
-        quality = measure({"single": failing_once}, exact, "int8", pairs=PAIRS)
-        assert "1 of 120 scores in plan single" in quality.failures[0]
+        quality = measure({"unpadded": failing_once}, exact, "int8", pairs=PAIRS)
+        assert "1 of 120 scores in layout unpadded" in quality.failures[0]
         assert Quality.model_validate_json(quality.model_dump_json()) == quality
 
     def test_a_scorer_that_loses_a_pair_is_a_bug(self) -> None:
         with pytest.raises(InternalError, match="120 pairs"):
-            measure({"single": lambda texts: exact(texts)[1:]}, exact, "int8", pairs=PAIRS)
+            measure({"unpadded": lambda texts: exact(texts)[1:]}, exact, "int8", pairs=PAIRS)
 
 
 class TestInvariance:
@@ -136,11 +136,11 @@ class TestInvariance:
         assert not is_invariant(drifting, PAIRS[:3])
 
     def test_the_promise_of_the_precision_decides(self) -> None:
-        assert measure({"single": exact, "buckets": drifting}, exact, "int8", pairs=PAIRS).passed
-        quality = measure({"single": drifting, "buckets": drifting}, exact, "int8", pairs=PAIRS)
-        assert quality.invariance == {"single": False, "buckets": False}
+        assert measure({"unpadded": exact, "padded": drifting}, exact, "int8", pairs=PAIRS).passed
+        quality = measure({"unpadded": drifting, "padded": drifting}, exact, "int8", pairs=PAIRS)
+        assert quality.invariance == {"unpadded": False, "padded": False}
         (failure,) = quality.failures
-        assert "in plan single, where it changes" in failure
+        assert "in layout unpadded, where it changes" in failure
 
 
 class TestCollections:
@@ -153,7 +153,7 @@ class TestCollections:
             return f32([("boil" in text) + 2 * ("Berlin" in text) for _, text in texts])
 
         (found,) = measure(
-            {"single": good}, good, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)]
+            {"unpadded": good}, good, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)]
         ).collections
         assert (found.name, found.queries) == ("tiny", 2)
         assert found.ndcg_10 == found.ndcg_10_fp32 == pytest.approx(1.0)
@@ -167,7 +167,7 @@ class TestCollections:
             # Ties keep the order of the first stage.
             return f32([0.0] * len(texts))
 
-        quality = measure({"single": none}, none, "fp32", pairs=PAIRS[:9], collections=[load_collection(directory)])
+        quality = measure({"unpadded": none}, none, "fp32", pairs=PAIRS[:9], collections=[load_collection(directory)])
         (found,) = quality.collections
         assert found.ndcg_10_first == found.ndcg_10 > 0
         console = Console(width=140, record=True, file=StringIO())
@@ -182,7 +182,7 @@ class TestCollections:
             return -good(texts) if len(texts) == 2 and "potato" in texts[0][0] else good(texts)
 
         quality = measure(
-            {"single": bad}, good, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)],
+            {"unpadded": bad}, good, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)],
             bounds=Bounds(min_spearman=-1.0),
         )  # fmt: skip
         (found,) = quality.collections
@@ -199,13 +199,13 @@ class TestCollections:
             return f32([0.0] * len(texts))
 
         (found,) = measure(
-            {"single": same}, same, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)]
+            {"unpadded": same}, same, "int8", pairs=PAIRS[:9], collections=[load_collection(directory)]
         ).collections
         assert found.ndcg_10 == pytest.approx(1.0)
 
-    def test_plan_single_does_the_ranking(self, directory: Path) -> None:
+    def test_layout_unpadded_does_the_ranking(self, directory: Path) -> None:
         quality = measure(
-            {"buckets": reversed_order, "single": exact}, exact, "int8", pairs=PAIRS[:9],
+            {"padded": reversed_order, "unpadded": exact}, exact, "int8", pairs=PAIRS[:9],
             collections=[load_collection(directory)],
         )  # fmt: skip
         (found,) = quality.collections
@@ -217,7 +217,7 @@ def test_the_report_shows_every_figure_and_the_verdict(tmp_path: Path) -> None:
 
     def shown(scorer: Scorer) -> str:
         console = Console(width=110, file=StringIO())
-        quality = measure({"single": scorer, "buckets": drifting}, exact, "int8", pairs=PAIRS, collections=collections)
+        quality = measure({"unpadded": scorer, "padded": drifting}, exact, "int8", pairs=PAIRS, collections=collections)
         console.print(quality_report(quality, "int8"))
         assert isinstance(console.file, StringIO)
         return console.file.getvalue()

@@ -63,20 +63,20 @@ def test_it_writes_a_profile_that_the_fleet_reads_and_a_picture(model: str, tmp_
     assert made_for["cpu"] == cpu_name()
     assert made_for["text"] == str(text)
     settings = load_settings(profile=profile)
-    assert {"plan", "run_pairs", "run_tokens", "budget_tokens", "max_wait_ms", "threads"} <= settings.model_fields_set
-    assert settings.plan in ("single", "buckets")
-    for part in ("pairs a run", "tokens a run", "single", "buckets", "◀", "█", f"export RERANK_PROFILE={profile}"):
+    assert {"layout", "run_pairs", "run_tokens", "budget_tokens", "max_wait_ms", "threads"} <= settings.model_fields_set
+    assert settings.layout in ("unpadded", "padded")
+    for part in ("pairs a run", "tokens a run", "unpadded", "padded", "◀", "█", f"export RERANK_PROFILE={profile}"):
         assert part in done.stdout
 
 
 def test_json_holds_every_measurement(model: str, tmp_path: Path) -> None:
     done = run("--model", model, "--seconds", 1, "--no-chart", "--json", "-o", tmp_path / "p.toml")
     report: dict[str, Any] = json.loads(done.stdout)
-    points = {(point["curve"], point["plan"]) for point in report["curves"]}
-    assert points == {(curve, plan) for curve in ("pairs", "tokens") for plan in ("single", "buckets")}
+    points = {(point["curve"], point["layout"]) for point in report["curves"]}
+    assert points == {(curve, layout) for curve in ("pairs", "tokens") for layout in ("unpadded", "padded")}
     assert all(point["seconds"] and point["tokens"] > 0 for point in report["curves"])
-    # A plain model runs its pairs one by one in plan single, so one point stands for all.
-    assert sum(point["plan"] == "single" for point in report["curves"]) == 2
+    # A plain model runs its pairs one by one in layout unpadded, so one point stands for all.
+    assert sum(point["layout"] == "unpadded" for point in report["curves"]) == 2
     assert report["profile"] == {
         k: v for k, v in tomllib.loads((tmp_path / "p.toml").read_text()).items() if k != "made_for"
     }

@@ -25,8 +25,8 @@ from rerank_shared.settings import Settings, load_settings, profile_of, to_envir
 from rerank_worker import process
 
 CHOICE = Choice(
-    values={"plan": "buckets", "run_pairs": 9, "budget_tokens": 4096, "max_wait_ms": 2.5, "threads": 2, "pin": False},
-    reasons={"plan": "because\nit is", "run_pairs": '"quoted"'},
+    values={"layout": "padded", "run_pairs": 9, "budget_tokens": 4096, "max_wait_ms": 2.5, "threads": 2, "pin": False},
+    reasons={"layout": "because\nit is", "run_pairs": '"quoted"'},
     notes=("busy",),
 )
 MADE_FOR: dict[str, Any] = {
@@ -79,10 +79,10 @@ def test_a_profile_says_why_and_what_to_beware_of() -> None:
 def test_variables_and_arguments_come_before_a_profile(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_RUN_PAIRS", "3")
     settings = load_settings(threads=1)
-    assert (settings.plan, settings.run_pairs, settings.threads) == ("buckets", 3, 1)
+    assert (settings.layout, settings.run_pairs, settings.threads) == ("padded", 3, 1)
     monkeypatch.delenv("RERANK_PROFILE")
-    assert load_settings().plan == Settings.model_fields["plan"].default
-    assert load_settings(profile=profile).plan == "buckets"
+    assert load_settings().layout == Settings.model_fields["layout"].default
+    assert load_settings(profile=profile).layout == "padded"
 
 
 def test_a_child_process_gets_what_the_parent_had(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +98,12 @@ def test_a_child_process_gets_what_the_parent_had(profile: Path, monkeypatch: py
         ("run_pair = 4", "run_pair: is no setting; did you mean run_pairs?"),
         ("qqqqq = 4", "qqqqq: is no setting"),
         ("run_pairs = 0", "run_pairs: Input should be greater than or equal to 1"),
-        ('plan = "both"', "plan: Input should be 'single'"),
+        ('layout = "both"', "layout: Input should be 'unpadded'"),
         ('redis_url = "redis://:secret@db"', "redis_url: does not belong in a profile; set RERANK_REDIS_URL"),
         ('profile = "other.toml"', "profile: does not belong"),
         ("[made_fore]", "made_fore: is no setting"),
         ("made_for = 1", "made_for: a table expected"),
-        ("plan = ", "is not TOML"),
+        ("layout = ", "is not TOML"),
     ],
 )
 def test_a_wrong_profile_is_refused_with_file_and_key(text: str, told: str, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_settings_of_a_profile_are_shown_as_such(profile: Path) -> None:
     settings = load_settings(budget_tokens=8192)
     environ = {"RERANK_PROFILE": str(profile), "RERANK_RUN_PAIRS": "9"}
     origins = {shown.name: shown.origin for shown in effective_settings(settings, environ)}
-    assert (origins["plan"], origins["pin"]) == ("profile", "profile")
+    assert (origins["layout"], origins["pin"]) == ("profile", "profile")
     assert (origins["profile"], origins["run_pairs"]) == ("environment", "environment")
     assert (origins["budget_tokens"], origins["run_tokens"]) == ("argument", "default")
 
@@ -162,7 +162,7 @@ def test_a_worker_and_the_doctor_warn_of_a_profile_of_something_else(
     report = json.loads(run.stdout)
     found = [check for check in report["checks"] if check["name"] == "profile"]
     assert [check["status"] for check in found] == ["warn", "warn"]
-    assert {"variable": "RERANK_PLAN", "name": "plan", "value": "buckets", "origin": "profile"} in report["settings"]
+    assert {"variable": "RERANK_LAYOUT", "name": "layout", "value": "padded", "origin": "profile"} in report["settings"]
 
 
 @pytest.mark.integration

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.fairness import ClassShare
@@ -50,7 +50,7 @@ class WaitingPair:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs to run now: in plan single the most urgent first, else the shortest first."""
+    """Pairs to run now: in layout unpadded the most urgent first, else the shortest first."""
 
     candidates: tuple[WaitingPair, ...]
 
@@ -76,7 +76,7 @@ class Batcher:
         budget_tokens: int,
         max_wait_s: float,
         predict_s: Callable[[Work], float],
-        plan: PlanName = "single",
+        layout: LayoutName = "unpadded",
         work_of: Callable[[int], Work] = Work.pair,
         bulk_share: float = 0.05,
         most_pairs: int | None = None,
@@ -85,7 +85,7 @@ class Batcher:
         bounds a batch where larger ones gain nothing, since whoever is more urgent waits for its end."""
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
-        self._plan = plan
+        self._plan = layout
         self._most_pairs = most_pairs
         self._predict_s = predict_s
         self._work_of = work_of
@@ -130,8 +130,8 @@ class Batcher:
             return Wait(None)
         if self._max_wait_s > 0 and self.tokens < self._budget and (close_at := self._close_at()) > now:
             return Wait(close_at)
-        chosen = self._fill_padded() if self._plan == "buckets" else self._fill()
-        if self._plan != "single":
+        chosen = self._fill_padded() if self._plan == "padded" else self._fill()
+        if self._plan != "unpadded":
             chosen.sort(key=lambda c: (c.tokens, c.sequence))
         return Batch(tuple(chosen))
 

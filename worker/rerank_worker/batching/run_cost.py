@@ -30,12 +30,12 @@ class RunCost:
 
     @property
     def shared(self) -> CostParameters | None:
-        """What others may reckon with, who know pairs and not how this plan shares runs: `run_s` is that of a pair."""
+        """The cost as others use it, in which `run_s` is that of a pair: they don't know how pairs share runs."""
         known = self.cost.parameters
         return None if known is None else replace(known, run_s=known.run_s * self._runs_a_pair)
 
     def adopt(self, shared: CostParameters) -> None:
-        """Begin with what another process of this plan has shared; before anything has run."""
+        """Begin with what another process of this layout has shared; before anything has run."""
         self.cost.adopt(replace(shared, run_s=shared.run_s / self._runs_a_pair))
 
     @property

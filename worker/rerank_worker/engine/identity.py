@@ -9,7 +9,7 @@ from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH
 from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT16, read_outline
-from rerank_shared.models.precision import PlanName, PrecisionName, score_precision
+from rerank_shared.models.precision import LayoutName, PrecisionName, score_precision
 from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 
 #: Operators that only a quantised graph has, by the name that stands in the file.
@@ -17,15 +17,15 @@ _INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
 
 
 def identity_of(
-    files: ModelFiles, tokenizer: PairTokenizer, plan: PlanName, limit: int | None = None
+    files: ModelFiles, tokenizer: PairTokenizer, layout: LayoutName, limit: int | None = None
 ) -> ScoringIdentity:
-    """Return the identity of a model's scores under a run plan; `limit` lowers its max_length."""
+    """Return the identity of a model's scores under a layout; `limit` lowers its max_length."""
     max_length = files.max_length or DEFAULT_MAX_LENGTH
     return ScoringIdentity(
         model=files.name,
         model_digest=files.model_digest,
         tokenizer_digest=files.tokenizer_digest,
-        precision=score_precision(model_precision(files), plan),
+        precision=score_precision(model_precision(files), layout),
         template=str(tokenizer.template),
         max_length=min(limit or max_length, max_length),
         truncation=TRUNCATION,

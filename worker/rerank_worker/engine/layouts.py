@@ -1,4 +1,4 @@
-"""How the pairs of one run become the inputs of a graph, for each run plan; no layout changes a score beyond rounding.
+"""How the pairs of one run become the inputs of a graph, for each layout; no layout changes a score beyond rounding.
 
 single    one pair, unpadded
 buckets   pairs of similar length, padded on the right to the longest
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_worker.tokenizing import EncodedPair
 
 Feeds = dict[str, npt.NDArray[Any]]
@@ -66,8 +66,8 @@ def packs(pairs: Sequence[EncodedPair]) -> Feeds:
     }
 
 
-LAYOUTS: dict[PlanName, Callable[[Sequence[EncodedPair]], Feeds]] = {
-    "single": single, "buckets": buckets, "ragged": ragged, "packs": packs,
+LAYOUTS: dict[LayoutName, Callable[[Sequence[EncodedPair]], Feeds]] = {
+    "unpadded": single, "padded": buckets, "varlen": ragged, "packed": packs,
 }  # fmt: skip
 
 

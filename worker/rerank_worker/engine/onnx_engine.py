@@ -1,4 +1,4 @@
-"""Engines that score encoded pairs: one for exported artefacts with a graph for each plan, one for plain ONNX files."""
+"""Engines that score encoded pairs: one for exported models with a graph for each layout, one for plain ONNX files."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Engine(Protocol):
 
 
 class ArtefactEngine:
-    """Runs the graphs of an exported artefact: the body of one plan, then the tail that all plans share."""
+    """Runs the graphs of an exported artefact: the body of one layout, then the tail that all layouts share."""
 
     def __init__(
         self, body: Path, tail: Path, shape: RunShape, threads: int = 1, packed: PackedWeights = _UNPACKED
     ) -> None:
         layout = LAYOUTS[shape.layout]
         # As many rows as later runs have: a matrix product of one row takes another path, and another form of weights.
-        sample = [_SAMPLE] if shape.layout == "single" else [_SAMPLE, _SAMPLE]
+        sample = [_SAMPLE] if shape.layout == "unpadded" else [_SAMPLE, _SAMPLE]
         self._body = packed.open(body, layout(sample), threads)
         self._inputs = [node.name for node in self._body.get_inputs()]
         self._layout = layout
@@ -56,12 +56,12 @@ class ArtefactEngine:
         self._tail = Tail(packed.open(tail, {"rows": rows}, threads))
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return runs of the plan's size; in plan single, pairs that share only the tail."""
+        """Return runs of the layout's size; in layout unpadded, pairs that share only the tail."""
         return self._shape.split([pair.tokens for pair in pairs])
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
         """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
-        together = [[pair] for pair in pairs] if self._shape.layout == "single" else [pairs]
+        together = [[pair] for pair in pairs] if self._shape.layout == "unpadded" else [pairs]
         rows = [self._rows(group) for group in together]
         return self._tail.logits(np.concatenate(rows))
 
@@ -79,22 +79,22 @@ class PlainEngine:
         self, path: Path, shape: RunShape | None = None, threads: int = 1, providers: Providers = ON_CPU
     ) -> None:
         shape = shape or RunShape()
-        if shape.layout not in ("single", "buckets"):
+        if shape.layout not in ("unpadded", "padded"):
             raise ConfigurationError(
-                f"{path} is a plain ONNX model, which runs as single or buckets, not {shape.layout}: "
-                "`rerank-fleet export` writes the other plans for the architectures it knows"
+                f"{path} is a plain ONNX model, which runs as unpadded or padded, not {shape.layout}: "
+                "`rerank-fleet export` writes the other layouts for the architectures it knows"
             )
         self._session = open_session(path, optimise=True, threads=threads, providers=providers)
-        self._shape = shape if shape.layout == "buckets" else RunShape("single", pairs=1)
+        self._shape = shape if shape.layout == "padded" else RunShape("unpadded", pairs=1)
         self._signature = signature_of(self._session, path)
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return one run a pair, or runs of the plan's size."""
+        """Return one run a pair, or runs of the layout's size."""
         return self._shape.split([pair.tokens for pair in pairs])
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
         """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
-        feeds = self._signature.feeds(LAYOUTS["buckets"](pairs))
+        feeds = self._signature.feeds(LAYOUTS["padded"](pairs))
         (scores,) = self._session.run([self._signature.output], feeds)
         return self._signature.logits(scores, len(pairs))
 
@@ -108,7 +108,7 @@ def open_engine(
 ) -> Engine:
     """Return the engine for a model's files; `threads` and `packed` are for the CPU.
 
-    Raises ConfigurationError for a plan that the model has no graph for and for CUDA graphs of one that has none,
+    Raises ConfigurationError for a layout that the model has no graph for and for CUDA graphs of one that has none,
     ModelDamaged for a graph that can't be loaded.
     """
     shape = shape or RunShape()
@@ -120,13 +120,13 @@ def open_engine(
                 "graphs of its own for: unset RERANK_CUDA_GRAPHS"
             )
         return PlainEngine(files.model_path, shape, threads, providers)
-    if shape.layout not in manifest.plans:
+    if shape.layout not in manifest.layouts:
         raise ConfigurationError(
-            f"{files.source} holds no graph for plan {shape.layout}; it has {', '.join(manifest.plans)}: set "
-            f"RERANK_PLAN to one of them, or export it with `--plans {shape.layout}`"
+            f"{files.source} holds no graph for layout {shape.layout}; it has {', '.join(manifest.layouts)}: set "
+            f"RERANK_LAYOUT to one of them, or export it with `--layouts {shape.layout}`"
         )
     directory = files.model_path.parent
-    body, tail = directory / manifest.plans[shape.layout], directory / manifest.tail
+    body, tail = directory / manifest.layouts[shape.layout], directory / manifest.tail
     if providers.device != "cpu":
         return DeviceEngine(body, tail, shape, providers, manifest.max_length)
     return ArtefactEngine(body, tail, shape, threads, packed)

@@ -1,4 +1,4 @@
-"""`python -m rerank_dev.bench.gpu DIR [DIR...]`: exported models on a GPU, in each plan and run size, with CUDA graphs.
+"""`python -m rerank_dev.bench.gpu DIR [DIR...]`: exported models on a GPU, by layout, run size and CUDA graphs.
 
 Each DIR is one precision of a model; their scores are held against the first one's on this machine's CPU, so that
 nothing is fast by being wrong. Pairs are the shipped sample's, their tokens made before the clock starts. With
@@ -30,7 +30,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.cpu import cpu_name
 from rerank_shared.models.manifest import Manifest
-from rerank_shared.models.precision import PLANS, PlanName, PrecisionName
+from rerank_shared.models.precision import LAYOUTS, LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import DeviceName
 from rerank_worker.engine import ArtefactEngine, DeviceEngine, Providers
@@ -62,7 +62,7 @@ class Cell:
 
     model: str
     precision: PrecisionName
-    plan: PlanName
+    layout: LayoutName
     run_pairs: int
     cuda_graphs: bool
     pairs_per_s: float = 0.0
@@ -106,9 +106,9 @@ def gpu_name() -> str:
 
 def table(cells: Sequence[Cell], where: str) -> Table:
     """Return the cells as a table under the machine's name."""
-    shown = Table("model", "precision", "plan", "run", "graphs", "pairs/s", "p50 of a run", "difference", title=where)
+    shown = Table("model", "precision", "layout", "run", "graphs", "pairs/s", "p50 of a run", "difference", title=where)
     for cell in cells:
-        row = (cell.model, cell.precision, cell.plan, str(cell.run_pairs), "yes" if cell.cuda_graphs else "")
+        row = (cell.model, cell.precision, cell.layout, str(cell.run_pairs), "yes" if cell.cuda_graphs else "")
         if cell.error is None:
             shown.add_row(*row, f"{cell.pairs_per_s:,.0f}", f"{cell.p50_ms:.2f} ms", f"{cell.difference:.1e}")
         else:
@@ -126,12 +126,12 @@ def _measure(chosen: argparse.Namespace) -> Iterator[Cell]:
         manifest = _manifest(files)
         # Without the device there is nothing to measure, in no cell.
         providers = _providers(chosen.device, manifest.precision)
-        plans = [plan for plan in chosen.plans if plan in manifest.plans]
-        # Graphs in plan single would be one for each length; the engine refuses them.
+        layouts = [layout for layout in chosen.layouts if layout in manifest.layouts]
+        # Graphs in layout unpadded would be one for each length; the engine refuses them.
         graphs = [False, True] if chosen.device != "tensorrt" else [False]
-        for plan, size, captured in product(plans, sizes, graphs):
-            if not (captured and plan == "single"):
-                cell = Cell(files.name, manifest.precision, plan, size, captured)
+        for layout, size, captured in product(layouts, sizes, graphs):
+            if not (captured and layout == "unpadded"):
+                cell = Cell(files.name, manifest.precision, layout, size, captured)
                 yield _measured(cell, files, _capturing(providers) if captured else providers, work)
 
 
@@ -140,8 +140,8 @@ def _work(files: ModelFiles, sample: Sample, *, quick: bool) -> Work:
     # From all over the lengths.
     compared = pairs[:: len(pairs) // (QUICK_COMPARED if quick else COMPARED)]
     manifest = _manifest(files)
-    plan = next(iter(manifest.plans))
-    engine = ArtefactEngine(*_graphs(files, plan), RunShape(plan, pairs=1))
+    layout = next(iter(manifest.layouts))
+    engine = ArtefactEngine(*_graphs(files, layout), RunShape(layout, pairs=1))
     reference = [float(engine.score([pair])[0]) for pair in compared]
     return Work(pairs, QUICK_ROUNDS if quick else ROUNDS, reference)
 
@@ -149,8 +149,8 @@ def _work(files: ModelFiles, sample: Sample, *, quick: bool) -> Work:
 def _measured(cell: Cell, files: ModelFiles, providers: Providers, work: Work) -> Cell:
     try:
         engine = DeviceEngine(
-            *_graphs(files, cell.plan),
-            RunShape(cell.plan, cell.run_pairs, _RUN_TOKENS),
+            *_graphs(files, cell.layout),
+            RunShape(cell.layout, cell.run_pairs, _RUN_TOKENS),
             providers,
             _manifest(files).max_length,
         )
@@ -211,16 +211,16 @@ def _manifest(files: ModelFiles) -> Manifest:
     return files.manifest
 
 
-def _graphs(files: ModelFiles, plan: PlanName) -> tuple[Path, Path]:
+def _graphs(files: ModelFiles, layout: LayoutName) -> tuple[Path, Path]:
     manifest = _manifest(files)
-    return files.model_path.parent / manifest.plans[plan], files.model_path.parent / (manifest.tail or "")
+    return files.model_path.parent / manifest.layouts[layout], files.model_path.parent / (manifest.tail or "")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.gpu")
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="what `rerank-fleet export` wrote")
     parser.add_argument("--device", choices=["cuda", "tensorrt", "cpu"], default="cuda")
-    parser.add_argument("--plans", nargs="+", choices=PLANS, default=list(PLANS))
+    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
     parser.add_argument("--quick", action="store_true", help="little work, to see that it runs")
     parser.add_argument("--unsafe", action="store_true", help="take models that passed no quality gate")
     parser.add_argument("--output", type=Path, default=OUTPUT)

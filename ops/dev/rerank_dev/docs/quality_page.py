@@ -29,11 +29,11 @@ def render(manifest: Manifest) -> str:
     quality = manifest.quality
     if quality is None:
         return f"{manifest.model} ({manifest.precision}) was not measured."
-    same = ", ".join(plan for plan, holds in quality.invariance.items() if holds) or "none"
+    same = ", ".join(layout for layout, holds in quality.invariance.items() if holds) or "none"
     lines = [
         f"{manifest.model} in {manifest.precision}, {_versions(manifest)}. Against fp32 of the same weights, over "
         f"{quality.pairs} frozen pairs: Spearman {quality.spearman:.4f}, root mean square error {quality.rmse:.3f} and "
-        f"largest difference {quality.max_difference:.3f} in a logit. The same bits in any order and company: plan "
+        f"largest difference {quality.max_difference:.3f} in a logit. The same bits in any order and company: layout "
         f"{same}.",
     ]
     return "\n".join([*lines, "", *_collections(quality)]) if quality.collections else lines[0]

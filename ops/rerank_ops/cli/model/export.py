@@ -18,7 +18,7 @@ from rerank_ops.export.missing import require_export
 from rerank_shared.models.cpu import choose_precision, host_features, refuse_reason
 from rerank_shared.models.exported import bounds_of
 from rerank_shared.models.manifest import Manifest
-from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
-_ALL_PLANS = ",".join(PLANS)
+_ALL_LAYOUTS = ",".join(LAYOUTS)
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Hub id (org/name[@revision]), directory of weights, or ONNX file.")
@@ -44,7 +44,9 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help=
 PrecisionOption = Annotated[
     Precision | None, typer.Option("--precision", help="Unset: int8 where this CPU is fast at it, else fp32.")
 ]
-Plans = Annotated[str, typer.Option("--plans", metavar="NAMES", help="Run plans to build graphs for, with commas.")]
+Layouts = Annotated[
+    str, typer.Option("--layouts", "--plans", metavar="NAMES", help="Layouts to build graphs for, with commas.")
+]
 EvalDirs = Annotated[
     list[Path] | None,
     typer.Option("--eval", metavar="DIR", exists=True, file_okay=False, help="Collection (BEIR layout) to rank. Many."),
@@ -65,7 +67,7 @@ def export(
     model: Model,
     directory: Directory,
     precision: PrecisionOption = None,
-    plans: Plans = _ALL_PLANS,
+    layouts: Layouts = _ALL_LAYOUTS,
     eval_dirs: EvalDirs = None,
     eval_queries: EvalQueries = None,
     name: Name = None,
@@ -84,7 +86,7 @@ def export(
     chosen = precision.value if precision else choose_precision(host_features())
     wanted = Wanted(
         precision=chosen,
-        plans=_plans(plans),
+        layouts=_layouts(layouts),
         surgery=not plain,
         reduced_range=reduced_range,
         eval_dirs=tuple(eval_dirs or ()),
@@ -101,16 +103,16 @@ def export(
         raise typer.Exit(1)
 
 
-def _plans(text: str) -> tuple[PlanName, ...]:
+def _layouts(text: str) -> tuple[LayoutName, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := sorted(set(names) - set(PLANS)):
+    if unknown := sorted(set(names) - set(LAYOUTS)):
         raise typer.BadParameter(
-            f"no such plan: {', '.join(unknown)}; there are {', '.join(PLANS)}{did_you_mean(unknown[0], PLANS)}",
-            param_hint="--plans",
+            f"no such layout: {', '.join(unknown)}; there are {', '.join(LAYOUTS)}{did_you_mean(unknown[0], LAYOUTS)}",
+            param_hint="--layouts",
         )
     if not names:
-        raise typer.BadParameter(f"name some of {', '.join(PLANS)}", param_hint="--plans")
-    return tuple(plan for plan in PLANS if plan in names)
+        raise typer.BadParameter(f"name some of {', '.join(LAYOUTS)}", param_hint="--layouts")
+    return tuple(layout for layout in LAYOUTS if layout in names)
 
 
 def _with_progress(model: str, directory: Path, wanted: Wanted) -> Manifest:
@@ -158,7 +160,7 @@ def summary(directory: Path, manifest: Manifest) -> Table:
         ("model", manifest.model),
         ("made from", f"{manifest.source.kind} {manifest.source.name}, SHA-256 {manifest.source.digest[:16]}…"),
         ("graphs", f"{manifest.family}, {own}"),
-        ("plans", ", ".join(manifest.plans)),
+        ("layouts", ", ".join(manifest.layouts)),
         ("precision", manifest.precision + (", weights of 7 bits" if manifest.reduced_range else "")),
         ("longest pair", f"{manifest.max_length:,} tokens"),
         ("activation", manifest.activation),

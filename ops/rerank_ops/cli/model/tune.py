@@ -50,7 +50,7 @@ def tune(
 ) -> None:
     """Measure this host with one model and write the settings that suit the two, for RERANK_PROFILE to name.
 
-    Each run plan of the model is measured over pairs and tokens a run, then threads against processes. The text is
+    Each layout of the model is measured over pairs and tokens a run, then threads against processes. The text is
     yours with --text or --beir, else of common lengths. The host should have nothing else to do meanwhile.
     """
     if text is not None and beir is not None:

@@ -1,4 +1,4 @@
-"""All graphs of one artefact: a body for each run plan in one precision, and the tail."""
+"""All graphs of one artefact: a body for each run layout_name in one precision, and the tail."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic, Full, Static
 from rerank_ops.export.graph.calibrate import Ids, channel_ranges
 from rerank_ops.export.graph.families.architecture import AnyBody, body_graph, tail_graph
 from rerank_ops.export.graph.smoothing import fixed_ranges, smoothing_of
-from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import LayoutName, PrecisionName
 
 TAIL_FILE = "tail.onnx"
 
 
-def build_graphs(body: AnyBody, arithmetic: Arithmetic, plans: Sequence[PlanName]) -> dict[str, onnx.ModelProto]:
-    """Return the graphs by file name: `single.onnx` and so on, and `tail.onnx`."""
-    graphs = {graph_file(plan): body_graph(body, plan, arithmetic) for plan in plans}
+def build_graphs(
+    body: AnyBody, arithmetic: Arithmetic, layout_names: Sequence[LayoutName]
+) -> dict[str, onnx.ModelProto]:
+    """Return the graphs by file name: `unpadded.onnx` and so on, and `tail.onnx`."""
+    graphs = {graph_file(layout_name): body_graph(body, layout_name, arithmetic) for layout_name in layout_names}
     return {**graphs, TAIL_FILE: tail_graph(body)}
 
 
-def graph_file(plan: PlanName) -> str:
-    """Return the name of a plan's graph file."""
-    return f"{plan}.onnx"
+def graph_file(layout_name: LayoutName) -> str:
+    """Return the name of a layout_name's graph file."""
+    return f"{layout_name}.onnx"
 
 
 def arithmetic_of(

@@ -44,7 +44,7 @@ class ChannelRange:
 def channel_ranges(body: AnyBody, pairs: Iterable[tuple[Ids, Ids]]) -> dict[str, ChannelRange]:
     """Run the model in fp32 over pairs (ids, type ids) and return each linear layer's input ranges, by layer name."""
     taps = _Taps()
-    model = body_graph(body, "single", taps)
+    model = body_graph(body, "unpadded", taps)
     values = [value for pair in taps.values.values() for value in pair]
     model.graph.output.extend(onnx.helper.make_tensor_value_info(value, FLOAT, None) for value in values)
     options = onnxruntime.SessionOptions()

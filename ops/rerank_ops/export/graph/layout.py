@@ -1,4 +1,4 @@
-"""How tokens of one run are laid out, and how attention keeps pairs apart, for each run plan.
+"""How tokens of one run are laid out, and how attention keeps pairs apart, for each run layout_name.
 
 Linear layers see tokens as rows of a matrix in every layout; only inputs, positions and attention differ. No layout
 changes a score beyond rounding.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
 from rerank_ops.export.graph.families.body import Floats
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 
 #: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,
 #: and it stays finite in 16-bit ones.
@@ -165,7 +165,7 @@ class Layout(ABC):
         return self.draft.add("Slice", x, self.draft.integers(0), self.draft.integers(1), self.draft.integers(1))
 
 
-class Single(Layout):
+class Unpadded(Layout):
     """One pair, unpadded: no mask at all."""
 
     def ids(self) -> str:
@@ -212,7 +212,7 @@ class Single(Layout):
         return self.draft.add("ReduceMean", x, self.draft.integers(1), keepdims=0)
 
 
-class Buckets(Single):
+class Padded(Unpadded):
     """Pairs of similar length, padded on the right to the longest."""
 
     def ids(self) -> str:
@@ -238,7 +238,7 @@ class Buckets(Single):
         return self.mean_of_real(x)
 
 
-class Ragged(Layout):
+class Varlen(Layout):
     """All pairs' tokens end to end, without padding; only attention gathers them into padded rows and back."""
 
     def ids(self) -> str:
@@ -295,7 +295,7 @@ class Ragged(Layout):
         return self.mean_of_real(self.over_pairs(x))
 
 
-class Packs(Layout):
+class Packed(Layout):
     """All pairs' tokens as one long row; a block-diagonal mask keeps each token within its pair."""
 
     def ids(self) -> str:
@@ -367,4 +367,9 @@ def by_head(draft: Draft, x: str, heads: int) -> str:
     return draft.add("Transpose", draft.add("Reshape", x, draft.integers(0, 0, heads, -1)), perm=[0, 2, 1, 3])
 
 
-LAYOUTS: dict[PlanName, type[Layout]] = {"single": Single, "buckets": Buckets, "ragged": Ragged, "packs": Packs}
+LAYOUT_CLASSES: dict[LayoutName, type[Layout]] = {
+    "unpadded": Unpadded,
+    "padded": Padded,
+    "varlen": Varlen,
+    "packed": Packed,
+}

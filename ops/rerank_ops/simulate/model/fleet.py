@@ -88,6 +88,6 @@ class Fleet:
 
     def run_s(self, lengths: list[int]) -> float:
         """Return the predicted seconds of one run of pairs."""
-        if self.spec.shape.layout != "single":
+        if self.spec.shape.layout != "unpadded":
             return self.spec.cost.predict_s(self.spec.shape.run_work(lengths))
         return sum(map(self._pair_s, lengths))

@@ -44,7 +44,7 @@ class Process:
             budget_tokens=spec.budget_tokens,
             max_wait_s=spec.max_wait_s,
             predict_s=spec.cost.predict_s,
-            plan=spec.shape.layout,
+            layout=spec.shape.layout,
             work_of=fleet.pair_work,
             bulk_share=fleet.bulk_share,
             most_pairs=spec.shape.batch_pairs,

@@ -149,9 +149,9 @@ def test_popular_queries_are_cached_more() -> None:
     assert cached(0.0) < cached(1.0) < cached(2.0)
 
 
-@pytest.mark.parametrize("plan", ["single", "buckets", "ragged", "packs"])
-def test_every_plan_runs(plan: str) -> None:
-    spec = FleetSpec(2, COST, shape=RunShape(plan), max_wait_s=0.002)  # type: ignore[arg-type]
+@pytest.mark.parametrize("layout", ["unpadded", "padded", "varlen", "packed"])
+def test_every_layout_runs(layout: str) -> None:
+    spec = FleetSpec(2, COST, shape=RunShape(layout), max_wait_s=0.002)  # type: ignore[arg-type]
     requests = draw(Mix(k=((20, 1.0),)), poisson(2.0, 30.0, 1), 1)
     assert {call.end for call in simulate(spec, Policy(), requests).calls} == {"met"}
 

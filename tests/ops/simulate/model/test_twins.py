@@ -65,9 +65,9 @@ def test_defaults_are_those_of_the_fleet() -> None:
 
 def test_settings_in_force_are_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_LOOKAHEAD_MS", "40")
-    monkeypatch.setenv("RERANK_PLAN", "buckets")
+    monkeypatch.setenv("RERANK_LAYOUT", "padded")
     spec = FleetSpec.of(load_settings(), 3, COST, hand_off_s=0.0)
-    assert (spec.lookahead_s, spec.shape.layout, spec.hand_off_s) == (0.04, "buckets", 0.0)
+    assert (spec.lookahead_s, spec.shape.layout, spec.hand_off_s) == (0.04, "padded", 0.0)
 
 
 def test_lengths_have_their_mean_and_are_cut() -> None:

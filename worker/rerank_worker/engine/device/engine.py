@@ -41,12 +41,12 @@ class DeviceEngine:
     ) -> None:
         """`max_length`: tokens that no pair exceeds, and none is padded beyond.
 
-        Raises ConfigurationError where CUDA graphs are asked for plan single, and as `open_session`.
+        Raises ConfigurationError where CUDA graphs are asked for layout unpadded, and as `open_session`.
         """
-        if providers.cuda_graphs and shape.layout == "single":
+        if providers.cuda_graphs and shape.layout == "unpadded":
             raise ConfigurationError(
-                "RERANK_CUDA_GRAPHS needs runs of recurring shapes, and in plan single each length is one: set "
-                "RERANK_PLAN to buckets, ragged or packs"
+                "RERANK_CUDA_GRAPHS needs runs of recurring shapes, and in layout unpadded each length is one: set "
+                "RERANK_LAYOUT to padded, varlen or packed"
             )
         optimise = providers.device != "cpu"
         self._body = open_session(body, optimise=optimise, providers=providers)
@@ -62,9 +62,9 @@ class DeviceEngine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return runs of the plan's size, padding counted as it will be."""
+        """Return runs of the layout's size, padding counted as it will be."""
         lengths = [pair.tokens for pair in pairs]
-        if self._shape.layout == "buckets":
+        if self._shape.layout == "padded":
             lengths = [round_tokens(length, self._max_length) for length in lengths]
         return self._shape.split(lengths)
 
@@ -72,9 +72,9 @@ class DeviceEngine:
         """Lay out and copy a run and leave it to the device; waits only while two others are under way."""
         slot = self._free.get()
         try:
-            plan, recurring = self._shape.layout, self._graphs is not None
-            groups = [[pair] for pair in pairs] if plan == "single" else [pairs]
-            parts = [device_feeds(plan, group, recurring=recurring, most=self._max_length) for group in groups]
+            layout, recurring = self._shape.layout, self._graphs is not None
+            groups = [[pair] for pair in pairs] if layout == "unpadded" else [pairs]
+            parts = [device_feeds(layout, group, recurring=recurring, most=self._max_length) for group in groups]
             with self._graphs.capturing if self._graphs else nullcontext():
                 slot.fill(self._inputs, parts, self._width)
         except Exception as error:
@@ -95,7 +95,7 @@ class DeviceEngine:
             for part in slot.parts:
                 with self._graphs.run_options(slot, part) if self._graphs else nullcontext() as options:
                     self._run(self._body, slot, part, part.inputs, ROWS, options)
-                    # Rows of plan single go through it alone too, so that a score depends on its pair only.
+                    # Rows of layout unpadded go through it alone too, so that a score depends on its pair only.
                     self._run(self._tail, slot, part, [ROWS], LOGITS, options)
             # Fillers stand behind the pairs, and only a run of one part has any.
             logits: Floats = slot.logits()[:count]

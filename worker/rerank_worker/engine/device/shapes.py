@@ -2,7 +2,7 @@
 
 Lengths are multiples of 16 at least, which the matrix units and the attention kernels of GPUs ask for, and an eighth of
 the next power of two above that, so that shapes recur and little is computed for nothing. What is filled up is masked
-like padding; no score changes beyond rounding. Plan single has no mask and keeps its length.
+like padding; no score changes beyond rounding. Layout single has no mask and keeps its length.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 from rerank_worker.engine.layouts import LAYOUTS, Feeds
 from rerank_worker.tokenizing import EncodedPair
 
@@ -33,20 +33,20 @@ def round_pairs(pairs: int) -> int:
 
 
 def device_feeds(
-    plan: PlanName, pairs: Sequence[EncodedPair], *, recurring: bool = False, most: int | None = None
+    layout: LayoutName, pairs: Sequence[EncodedPair], *, recurring: bool = False, most: int | None = None
 ) -> Feeds:
     """Return the inputs of one run. `most`: tokens that the model has positions for.
 
     `recurring`: in one of few shapes, so that the number of pairs is rounded as well.
     """
-    if plan == "single":
-        return LAYOUTS[plan](pairs)
+    if layout == "unpadded":
+        return LAYOUTS[layout](pairs)
     fillers = round_pairs(len(pairs)) - len(pairs) if recurring else 0
     together = [*pairs, *[_FILLER] * fillers]
-    feeds = LAYOUTS[plan](together)
-    if plan == "buckets":
+    feeds = LAYOUTS[layout](together)
+    if layout == "padded":
         return _widened(feeds, ("input_ids", "token_type_ids", "attention_mask"), most=most)
-    if plan == "packs":
+    if layout == "packed":
         # Tokens of a pair that does not exist see each other only.
         feeds = _widened(feeds, ("input_ids", "token_type_ids", "position_ids"))
         return _widened(feeds, ("pair_of",), fill=len(together))

@@ -28,7 +28,7 @@ from rerank_dev.bench.record import machine
 
 PARTS = ("race", "processes", "profile")
 CALIBRATION_K, CALIBRATION_REQUESTS = 50, 6
-PROFILED = (("ours-int8", "single"), ("ours-fp32", "single"), ("plain-int8", "single"))
+PROFILED = (("ours-int8", "unpadded"), ("ours-fp32", "unpadded"), ("plain-int8", "unpadded"))
 OURS_FILES = ("ours-int8", "ours-int8-static", "ours-fp32")
 
 
@@ -101,11 +101,11 @@ def profile_part(place: Place, model: BenchModel, status: dict[str, str | None])
     Raises ContenderFailed where our engine can't be.
     """
     profiles = []
-    for files, plan in PROFILED:
+    for files, layout in PROFILED:
         if status.get(files) is None:
             command = [sys.executable, "-m", "rerank_dev.bench.engine.profile", str(place.root(model) / files)]
             done = subprocess.run(
-                [*command, "--plan", plan, "--json"],
+                [*command, "--layout", layout, "--json"],
                 env=child_environment(),
                 capture_output=True,
                 text=True,
@@ -117,7 +117,7 @@ def profile_part(place: Place, model: BenchModel, status: dict[str, str | None])
                     raise ContenderFailed(reason)
                 say(reason)
             else:
-                profiles.append({"files": files, "plan": plan, "shares": json.loads(done.stdout)})
+                profiles.append({"files": files, "layout": layout, "shares": json.loads(done.stdout)})
     return {"profiles": profiles}
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rerank_shared.models.precision import PlanName, PrecisionName
+from rerank_shared.models.precision import LayoutName, PrecisionName
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
-#: Pairs a run of our plans other than single, whose runs share nothing but the tail.
+#: Pairs a run of our layouts other than unpadded, whose runs share nothing but the tail.
 RUN_PAIRS = (2, 4, 8, 16)
 #: The engine that all others are held against: the default on CPU.
-HEADLINE = "ours-int8-single"
+HEADLINE = "ours-int8-unpadded"
 #: Whose scores are taken as right.
 REFERENCE = "st-torch"
 
@@ -37,23 +37,23 @@ class Contender:
         return self.runner == "ours"
 
 
-def _ours(precision: PrecisionName, plan: PlanName) -> Contender:
-    name, files = f"ours-{precision}-{plan}", f"ours-{precision}"
-    sizes = () if plan == "single" else RUN_PAIRS
-    return Contender(name, f"Rerank Fleet, {plan}", precision, "ours", files, (("plan", plan),), sizes)
+def _ours(precision: PrecisionName, layout: LayoutName) -> Contender:
+    name, files = f"ours-{precision}-{layout}", f"ours-{precision}"
+    sizes = () if layout == "unpadded" else RUN_PAIRS
+    return Contender(name, f"Rerank Fleet, {layout}", precision, "ours", files, (("layout", layout),), sizes)
 
 
 OURS = (
-    _ours("int8", "single"),
-    _ours("int8", "buckets"),
-    _ours("int8", "ragged"),
-    _ours("int8", "packs"),
-    _ours("int8-static", "single"),
-    _ours("int8-static", "buckets"),
-    _ours("fp32", "single"),
-    _ours("fp32", "buckets"),
-    _ours("fp32", "ragged"),
-    _ours("fp32", "packs"),
+    _ours("int8", "unpadded"),
+    _ours("int8", "padded"),
+    _ours("int8", "varlen"),
+    _ours("int8", "packed"),
+    _ours("int8-static", "unpadded"),
+    _ours("int8-static", "padded"),
+    _ours("fp32", "unpadded"),
+    _ours("fp32", "padded"),
+    _ours("fp32", "varlen"),
+    _ours("fp32", "packed"),
 )
 _TORCH, _ONNX = (("backend", "torch"),), (("backend", "onnx"),)
 PEERS = (

@@ -1,6 +1,6 @@
 """Where the time of an engine goes, operator by operator, by ONNX Runtime's own profiler.
 
-python -m rerank_dev.bench.engine.profile DIR [--plan single] [--by operator|node] [--requests FILE] [--json]
+python -m rerank_dev.bench.engine.profile DIR [--layout unpadded] [--by operator|node] [--requests FILE] [--json]
 
 Profiling costs small operators more than large ones: trust shares, and of those the large ones.
 """
@@ -47,10 +47,10 @@ class Share:
     mean_us: float
 
 
-def profile(directory: Path, plan: str, requests: Sequence[dict[str, Any]], by: By = "operator") -> list[Share]:
+def profile(directory: Path, layout: str, requests: Sequence[dict[str, Any]], by: By = "operator") -> list[Share]:
     """Run the requests, after one for warming up, and return the parts of their time, largest first."""
     with tempfile.TemporaryDirectory() as folder, _profiled(folder) as sessions:
-        tokenizer, engine = open_ours(directory, plan)
+        tokenizer, engine = open_ours(directory, layout)
         score_pairs(engine, tokenizer.encode(requests[0]["query"], requests[0]["documents"], MAX_LENGTH))
         begun_us = time.time_ns() / 1e3
         encoded = [tokenizer.encode(request["query"], request["documents"], MAX_LENGTH) for request in requests]
@@ -118,7 +118,7 @@ def main() -> None:
     """Profile a directory and print the table."""
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.engine.profile")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--plan", default="single")
+    parser.add_argument("--layout", default="unpadded")
     parser.add_argument("--by", choices=["operator", "node"], default="operator")
     parser.add_argument(
         "--requests", type=Path, help="requests that the benchmark wrote; else two of 50 pairs are made"
@@ -131,11 +131,11 @@ def main() -> None:
         requests = json.loads(chosen.requests.read_text(encoding="utf-8"))[:REQUESTS]
     else:
         requests = [asdict(request) for request in build_requests(own_texts(), K, REQUESTS, counter())]
-    found = profile(chosen.directory, chosen.plan, requests, chosen.by)
+    found = profile(chosen.directory, chosen.layout, requests, chosen.by)
     if chosen.json:
         json.dump([asdict(share) for share in found], sys.stdout)
         return
-    table = Table(chosen.by, "share", "runs", "mean µs", title=f"{chosen.directory}, plan {chosen.plan}")
+    table = Table(chosen.by, "share", "runs", "mean µs", title=f"{chosen.directory}, layout {chosen.layout}")
     for share in found:
         table.add_row(share.name, f"{share.share:.1%}", str(share.calls), f"{share.mean_us:.1f}")
     Console(width=120).print(table)

@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Time of the linear layers at the rate of bare products, and what share of it the engine's single plan reached."""
+    """Time of the linear layers at the rate of bare products, and what share of it the layout unpadded reached."""
 
     k: int
     precision: str
@@ -230,12 +230,12 @@ def judge(
 
 
 def find_floors(lanes: Mapping[str, Lane], k: int, tokens: Sequence[int], shape: ModelShape) -> list[Floor]:
-    """Return the floor of each precision, round by round, and what our single plan reached of it."""
+    """Return the floor of each precision, round by round, and what the layout unpadded reached of it."""
     products = lanes.get(GEMM, Lane()).answers
     floors = []
     for precision in ("int8", "fp32"):
         seconds = [floor_s(n, shape, answer["rates"][precision]) for n, answer in zip(tokens, products, strict=False)]
-        engine = lanes.get(f"ours-{precision}-single", Lane()).seconds
+        engine = lanes.get(f"ours-{precision}-unpadded", Lane()).seconds
         share = paired_ratios(seconds, engine) if seconds and engine else []
         floors.append(Floor(k, precision, _best_rates(products, precision), seconds, share))
     return floors

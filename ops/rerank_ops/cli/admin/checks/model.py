@@ -73,8 +73,8 @@ def check_device(files: ModelFiles, settings: Settings) -> Finding:
 def gpu_advice(settings: Settings) -> list[str]:
     """Return which settings to change on a GPU, where they are those that suit a CPU."""
     advice = []
-    if settings.plan == "single":
-        advice.append("set RERANK_PLAN to buckets, ragged or packs: a GPU gains from pairs that run together")
+    if settings.layout == "unpadded":
+        advice.append("set RERANK_LAYOUT to padded, varlen or packed: a GPU gains from pairs that run together")
     elif settings.budget_tokens < 2 * settings.run_tokens:
         advice.append("set RERANK_BUDGET_TOKENS to twice RERANK_RUN_TOKENS or more: one run is copied while one runs")
     if settings.processes is None:
@@ -93,7 +93,7 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         providers = providers_for(settings, model_precision(files))
         check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
         engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)
-        artefact = identity_of(files, tokenizer, settings.plan)
+        artefact = identity_of(files, tokenizer, settings.layout)
         loaded = time.perf_counter()
         (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], artefact.max_length)
         engine.score([pair])

@@ -18,7 +18,7 @@ from rerank_ops.export.graph.families.modern import build_modern_encoder, build_
 from rerank_ops.export.graph.families.modern_body import FAMILY as MODERN
 from rerank_ops.export.graph.families.modern_body import ModernBody, read_modern, refuses_modern
 from rerank_ops.export.graph.tail import build_tail
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 
 AnyBody = Body | ModernBody | DebertaBody
 #: Families whose graphs are built here, by their model_type; all others are exported as they are.
@@ -42,13 +42,13 @@ def refuses(config: Mapping[str, Any]) -> str | None:
     return _REFUSES.get(str(config.get("model_type")), naming.refuses)(config)
 
 
-def body_graph(body: AnyBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of a plan: token ids in, one row a pair out."""
+def body_graph(body: AnyBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of a layout_name: token ids in, one row a pair out."""
     if isinstance(body, ModernBody):
-        return build_modern_encoder(body, plan, arithmetic)
+        return build_modern_encoder(body, layout_name, arithmetic)
     if isinstance(body, DebertaBody):
-        return build_deberta_encoder(body, plan, arithmetic)
-    return build_encoder(body, plan, arithmetic)
+        return build_deberta_encoder(body, layout_name, arithmetic)
+    return build_encoder(body, layout_name, arithmetic)
 
 
 def tail_graph(body: AnyBody) -> onnx.ModelProto:

@@ -15,15 +15,15 @@ from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.families.body import Floats, Layer
 from rerank_ops.export.graph.families.deberta_body import DebertaBody, Distances
 from rerank_ops.export.graph.families.encoder import feed_forward, finish_encoder, layer_norm
-from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
+from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout, by_head
 from rerank_ops.export.graph.tail import finish_tail
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 
 
-def build_deberta_encoder(body: DebertaBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `plan`: token ids in, one row a pair out, [pairs, 2 * hidden]."""
-    draft = Draft(plan, arithmetic.dtype)
-    layout = LAYOUTS[plan](draft)
+def build_deberta_encoder(body: DebertaBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of `layout_name`: token ids in, one row a pair out, [pairs, 2 * hidden]."""
+    draft = Draft(layout_name, arithmetic.dtype)
+    layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids()), body.norm)
     near = _Near.of(draft, body, layout)
     for layer, distances in zip(body.layers[:-1], body.distances[:-1], strict=True):

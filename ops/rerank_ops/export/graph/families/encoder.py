@@ -16,14 +16,14 @@ import onnx
 from rerank_ops.export.graph.arithmetic import Arithmetic
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.families.body import Body, Embeddings, Function, Layer, Norm
-from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout
-from rerank_shared.models.precision import PlanName
+from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout
+from rerank_shared.models.precision import LayoutName
 
 
-def build_encoder(body: Body, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `plan`: token ids in, one row a pair out, [pairs, (heads + 1) * hidden]."""
-    draft = Draft(plan, arithmetic.dtype)
-    layout = LAYOUTS[plan](draft)
+def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of `layout_name`: token ids in, one row a pair out, [pairs, (heads + 1) * hidden]."""
+    draft = Draft(layout_name, arithmetic.dtype)
+    layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
     if body.embeddings.projection is not None:
         x = arithmetic.linear(draft, x, body.embeddings.projection)

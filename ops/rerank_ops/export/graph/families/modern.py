@@ -16,15 +16,15 @@ from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.families.body import Dense, Step
 from rerank_ops.export.graph.families.encoder import finish_encoder, layer_norm
 from rerank_ops.export.graph.families.modern_body import ModernBody, ModernLayer
-from rerank_ops.export.graph.layout import LAYOUTS, Attention, Layout, by_head
+from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout, by_head
 from rerank_ops.export.graph.tail import finish_tail
-from rerank_shared.models.precision import PlanName
+from rerank_shared.models.precision import LayoutName
 
 
-def build_modern_encoder(body: ModernBody, plan: PlanName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `plan`: token ids in, one row a pair out, see row_width."""
-    draft = Draft(plan, arithmetic.dtype)
-    layout = LAYOUTS[plan](draft)
+def build_modern_encoder(body: ModernBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
+    """Return the graph of `layout_name`: token ids in, one row a pair out, see row_width."""
+    draft = Draft(layout_name, arithmetic.dtype)
+    layout = LAYOUT_CLASSES[layout_name](draft)
     words = arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids())
     x = layer_norm(draft, words, body.norm)
     whole = body.layers if body.pooling == "mean" else body.layers[:-1]

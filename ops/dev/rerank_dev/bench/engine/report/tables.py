@@ -50,7 +50,7 @@ def race_table(race: Entry) -> str:
     ks = sorted({outcome["k"] for outcome in race["outcomes"]})
     head = ["contender", "precision", "pairs a run"]
     for k in ks:
-        head += [f"k={k}, ms", f"int8 single is ahead, k={k}"]
+        head += [f"k={k}, ms", f"int8 unpadded is ahead, k={k}"]
     head += ["largest difference from fp32", "Spearman", "CPU / wall"]
     rows = [_row(head), _row(["---"] * len(head))]
     by_name: dict[str, dict[int, Entry]] = {}
@@ -84,7 +84,7 @@ def profiles(data: Entry) -> str:
     """Return the shares of each operator, a column a graph; operators under _LEAST everywhere are summed up."""
     tables = []
     for model, entry in data.get("profile", {}).items():
-        columns = {f"{found['files']}, {found['plan']}": found["shares"] for found in entry["profiles"]}
+        columns = {f"{found['files']}, {found['layout']}": found["shares"] for found in entry["profiles"]}
         if columns:
             tables.append(_profile_table(model, columns))
     return "\n\n".join(tables)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rerank_dev.bench.engine.child import Arguments, Score, serve
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.models.precision import PLANS, PlanName
+from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.run_cost import RunCost
@@ -24,14 +24,14 @@ MAX_LENGTH = 512
 BUDGET_TOKENS = 2048
 
 
-def open_ours(directory: Path, plan: str, pairs: int = SHARED_ROWS) -> tuple[PairTokenizer, Engine]:
-    """Open the model of a directory under a plan, with at most so many pairs a run.
+def open_ours(directory: Path, layout: str, pairs: int = SHARED_ROWS) -> tuple[PairTokenizer, Engine]:
+    """Open the model of a directory under a layout, with at most so many pairs a run.
 
     Whether it passed its quality gate does not matter to speed: the head of one of the models is random.
     """
     files = load_files(f"file:{directory}", unsafe=True)
     packed = PackedWeights.of(load_settings(packed_dir=str(directory.parent / "packed")), files.model_digest)
-    engine = open_engine(files, RunShape(_named(plan), pairs=pairs), packed=packed)
+    engine = open_engine(files, RunShape(_named(layout), pairs=pairs), packed=packed)
     return PairTokenizer.of(files), engine
 
 
@@ -43,24 +43,24 @@ def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
 
 def load(arguments: Arguments) -> Score:
     """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
-    plan = arguments.options["plan"]
-    tokenizer, engine = open_ours(arguments.directory, plan)
+    layout = arguments.options["layout"]
+    tokenizer, engine = open_ours(arguments.directory, layout)
     warm_up(engine, tokenizer, RunCost(), MAX_LENGTH, BUDGET_TOKENS)
     engines = {0: engine, SHARED_ROWS: engine}
 
     def score(query: str, documents: list[str], batch_size: int) -> list[float]:
         if batch_size not in engines:
-            _, engines[batch_size] = open_ours(arguments.directory, plan, batch_size)
+            _, engines[batch_size] = open_ours(arguments.directory, layout, batch_size)
         return score_pairs(engines[batch_size], tokenizer.encode(query, documents, MAX_LENGTH))
 
     return score
 
 
-def _named(plan: str) -> PlanName:
-    for name in PLANS:
-        if name == plan:
+def _named(layout: str) -> LayoutName:
+    for name in LAYOUTS:
+        if name == layout:
             return name
-    raise ValueError(f"no plan {plan!r}; there are {', '.join(PLANS)}")
+    raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
 
 
 if __name__ == "__main__":
