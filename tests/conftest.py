@@ -15,7 +15,7 @@ from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from support.fleet import TestFleet
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 # Two test processes share two cores, so hypothesis's own time limits would only measure the neighbour.
 hypothesis_settings.register_profile("fleet", deadline=None, max_examples=60)

@@ -14,9 +14,9 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared.contract.messages import name_of
 from rerank_shared.settings import load_settings
-from support.clients import ApiKeys, Served
 from support.fleet import TestFleet
-from support.gateway import TestGateway
+from support.http.clients import ApiKeys, Served
+from support.http.gateway import TestGateway
 
 #: Read when litellm is imported: it would fetch its list of prices from the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 dashscope = pytest.importorskip("dashscope", reason="needs dashscope: `make test-clients`")
 pytestmark = [

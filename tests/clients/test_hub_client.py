@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: `make test-clients`")
 errors = pytest.importorskip("huggingface_hub.errors", reason="needs huggingface_hub: `make test-clients`")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 langchain_cohere = pytest.importorskip("langchain_cohere", reason="needs langchain-cohere: `make test-clients`")
 cohere = pytest.importorskip("cohere", reason="needs the cohere SDK: `make test-clients`")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 litellm = pytest.importorskip("litellm", reason="needs litellm: `make test-clients`")
 pytestmark = [

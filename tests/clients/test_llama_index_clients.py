@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 _REASON = "needs LlamaIndex's rerankers: `make test-clients`"
 schema = pytest.importorskip("llama_index.core.schema", reason=_REASON)

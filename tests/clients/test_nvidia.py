@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 pytestmark = [
     *CLIENTS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 rankers = pytest.importorskip("rerankers.models.api_rankers", reason="needs rerankers[api]: `make test-clients`")
 pytestmark = CLIENTS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import CLIENTS, DOCUMENTS, QUERY, Served
+from support.http.clients import CLIENTS, DOCUMENTS, QUERY, Served
 
 xinference_client = pytest.importorskip("xinference_client", reason="needs xinference-client: `make test-clients`")
 pytestmark = [

@@ -11,7 +11,7 @@ from examples.conftest import Shared
 from rerank_producer import RerankClient
 from rerank_shared.settings import to_environ
 from support.examples import FOLDER, Examples, names, skip_without
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("examples")]
 

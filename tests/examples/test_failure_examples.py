@@ -16,8 +16,8 @@ from rerank_shared.settings import Settings, bare_environ, load_settings, to_env
 from support.commands import COMMAND
 from support.examples import Examples, names
 from support.fleet import alive
-from support.full_server import fill_up, small_server
-from support.small_disk import fill, started_on_small_disk
+from support.queue.full_server import fill_up, small_server
+from support.queue.small_disk import fill, started_on_small_disk
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.xdist_group("examples")]

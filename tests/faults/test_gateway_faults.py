@@ -18,7 +18,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 from support.jobs import passages
 from support.waiting import wait_until
 

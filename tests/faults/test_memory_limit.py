@@ -15,8 +15,8 @@ from rerank_producer import RerankClient, RerankHandle
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
-from support.full_server import BINARIES, LIMIT_BYTES, fill_up, small_server
 from support.jobs import passages
+from support.queue.full_server import BINARIES, LIMIT_BYTES, fill_up, small_server
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]

@@ -16,7 +16,7 @@ from kombu import Connection
 from rerank_shared.queue.dead_letters import list_dead
 from rerank_shared.redis.connections import broker_url
 from rerank_shared.settings import Settings, load_settings, to_environ
-from support.queueing import Queueing, queueing
+from support.queue.queueing import Queueing, queueing
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -32,7 +32,7 @@ from rerank_shared.redis.connections import broker_url
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.settings import load_settings
 from rerank_shared.queue.transport.channel import FleetChannel
-from support.queueing import Queueing
+from support.queue.queueing import Queueing
 transport, place = sys.argv[1:]
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -11,8 +11,8 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared.settings import load_settings
 from support.fleet import TestFleet
-from support.gateway import FrontedFleet, TestGateway
-from support.upstream import Upstream, serving
+from support.http.gateway import FrontedFleet, TestGateway
+from support.http.upstream import Upstream, serving
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import pytest
 
 from conftest import StartGateway
 from rerank_shared.settings import Settings
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
+from support.http.upstream import Upstream
 from support.overload import overloaded_fleet
-from support.upstream import Upstream
 
 pytestmark = pytest.mark.integration
 KEY = "upstream-key"

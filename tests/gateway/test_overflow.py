@@ -16,7 +16,7 @@ from rerank_producer.gateway.apis.common.call import RerankCall
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.settings import load_gateway_settings
 from rerank_shared.errors import ConfigurationError
-from support.upstream import Upstream
+from support.http.upstream import Upstream
 
 KEY = SecretStr("upstream-key")
 CALL = RerankCall("what is a fleet", ["ships", {"text": "words", "id": "w", "metadata": {"page": 3}}, "cars"])

@@ -12,7 +12,7 @@ from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import LAYOUTS, LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import PackedWeights, open_engine
-from support.exports import QUERY, SENTENCE, tokenizer, write_export
+from support.model.exports import QUERY, SENTENCE, tokenizer, write_export
 
 pytestmark = pytest.mark.integration
 EX_CONFIG = 78

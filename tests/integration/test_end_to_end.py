@@ -20,8 +20,8 @@ from rerank_shared.errors import DeadlineExceeded, InvalidRequest, UnknownModel
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, to_environ
 from support.fleet import TestFleet
-from support.golden import TOLERANCE
 from support.jobs import BERLIN_DOCUMENTS, BERLIN_QUERY, celery_of, passages, rerank_in_part
+from support.model.golden import TOLERANCE
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from rerank_producer import RerankClient
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.process import load
 from rerank_worker.supervisor.forkserver_client import can_fork
-from support.exports import write_export
 from support.jobs import celery_of, make_job, passages, send
+from support.model.exports import write_export
 from support.waiting import wait_until
 
 pytestmark = [

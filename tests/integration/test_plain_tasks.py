@@ -33,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 def app(settings: Settings) -> Iterator[Celery]:
     """An app as a user has it to send with, while a worker of theirs runs."""
     environ = os.environ | to_environ(settings) | {"PYTHONPATH": str(TESTS)}
-    command = ["-m", "celery", "--app", "support.plain_app", "worker", "--pool", "threads", "--concurrency", "4"]
+    command = ["-m", "celery", "--app", "support.queue.plain_app", "worker", "--pool", "threads", "--concurrency", "4"]
     worker = subprocess.Popen(
         [sys.executable, *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -46,15 +46,15 @@ def app(settings: Settings) -> Iterator[Celery]:
 
 
 def test_results_and_errors_come_back(app: Celery, settings: Settings) -> None:
-    results = [app.send_task("support.plain_app.add", (number, 1)) for number in range(5)]
+    results = [app.send_task("support.queue.plain_app.add", (number, 1)) for number in range(5)]
     assert [result.get(timeout=60) for result in results] == [1, 2, 3, 4, 5]
     with pytest.raises(ValueError, match="on purpose"):
-        app.send_task("support.plain_app.fail").get(timeout=60)
+        app.send_task("support.queue.plain_app.fail").get(timeout=60)
 
 
 def test_what_outlasts_the_fleet_s_leases_runs_once(app: Celery, settings: Settings) -> None:
-    long = app.send_task("support.plain_app.long", (4 * LEASE_S,))
-    later = app.send_task("support.plain_app.long", (0,), countdown=4 * LEASE_S)
+    long = app.send_task("support.queue.plain_app.long", (4 * LEASE_S,))
+    later = app.send_task("support.queue.plain_app.long", (0,), countdown=4 * LEASE_S)
     for result in (long, later):
         result.get(timeout=60)
     with connect(settings) as client:

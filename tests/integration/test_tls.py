@@ -22,7 +22,7 @@ from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect, connect_async
 from rerank_shared.redis.options import OPTIONS
 from rerank_shared.settings import Settings, load_settings
-from support.tls import KEY_PASSWORD, TlsServer, tls_server
+from support.queue.tls import KEY_PASSWORD, TlsServer, tls_server
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from page.board import Board
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.settings import load_settings
 from support.fleet import TestFleet
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Request

@@ -9,7 +9,7 @@ import pytest
 
 from page.board import Board
 from page.conftest import OpenPage
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 

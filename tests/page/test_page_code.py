@@ -12,7 +12,7 @@ import pytest
 
 from page.board import Board
 from page.conftest import OpenPage
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 #: What shells, Python and JSON each take for something else.

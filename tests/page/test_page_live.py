@@ -17,7 +17,7 @@ from rerank_shared.contract.wire import encode_heartbeat
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 from support.jobs import passages
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]

@@ -10,7 +10,7 @@ import pytest
 
 from page.board import Board
 from page.conftest import OpenPage
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 from support.jobs import passages
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]

@@ -14,7 +14,7 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 from support.jobs import passages
 from support.overload import overloaded_fleet
 

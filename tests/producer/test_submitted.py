@@ -17,7 +17,7 @@ from producer.test_sync_client import texts
 from rerank_producer import AsyncRerankClient, Document, RerankClient, RerankHandle
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, ScoringFailed
 from rerank_shared.settings import to_environ
-from support.lifetimes import life_s
+from support.queue.lifetimes import life_s
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

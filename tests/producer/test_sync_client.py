@@ -30,7 +30,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from support.lifetimes import life_s
+from support.queue.lifetimes import life_s
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

@@ -20,7 +20,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings, load_settings
-from support.trips import Trips, counted
+from support.queue.trips import Trips, counted
 
 pytestmark = pytest.mark.integration
 FIRST, WARM, CACHED = 8, 3, 1

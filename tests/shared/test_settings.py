@@ -105,7 +105,7 @@ WRONG = {
     "max_wait_ms": ["-0.1", "nan", "inf"],
     "token_cache_mb": ["-1", "1.5"],
     "profile": ["/nowhere/profile.toml"],
-    "layout": ["both", "padded"],
+    "layout": ["both", "sideways"],
     "run_pairs": ["0"],
     "run_tokens": ["63"],
     "threads": ["0"],

@@ -20,7 +20,7 @@ from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine import PlainEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
-from support.tiny_graphs import write_tiny
+from support.model.tiny_graphs import write_tiny
 
 FILES = load_files(Settings().model)
 TOKENIZER = PairTokenizer(FILES.tokenizer_path)

@@ -20,7 +20,7 @@ from rerank_dev.bench.engine.texts import (
     write_requests,
 )
 from rerank_ops.demo.corpus import Passage
-from support.collections import write_collection
+from support.model.collections import write_collection
 
 PASSAGES = [Passage(f"p{n}", f"socket number{n} listens quietly on port{n} all day") for n in range(30)]
 TEXTS = Texts("test", PASSAGES, ["which socket listens", "port of a socket", "no such word"], drawn=True)

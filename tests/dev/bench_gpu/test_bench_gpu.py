@@ -13,7 +13,7 @@ import pytest
 from rerank_dev.bench.gpu import QUICK_RUN_PAIRS, main
 from rerank_shared.models.precision import LAYOUTS
 from rerank_worker.engine.providers import CUDA_PROVIDER
-from support.exports import write_export
+from support.model.exports import write_export
 
 WITHOUT_GPU = pytest.mark.skipif(
     CUDA_PROVIDER in onnxruntime.get_available_providers(), reason="onnxruntime-gpu is installed"

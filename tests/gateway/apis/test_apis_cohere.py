@@ -13,7 +13,7 @@ from rerank_producer.gateway.apis import COHERE_V1, COHERE_V2
 from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
+from support.http.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
 
 BODY: dict[str, Any] = {"model": "rerank-v3.5", "query": "q", "documents": ["a", "b", "c"]}
 BOTH = pytest.mark.parametrize("api", [COHERE_V1, COHERE_V2], ids=lambda api: api.name)

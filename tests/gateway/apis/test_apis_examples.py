@@ -9,7 +9,7 @@ from hypothesis import given
 
 from rerank_producer.gateway import apis
 from rerank_producer.gateway.apis.common.call import Api, Problem
-from support.answers import JSON, answer, parse
+from support.http.answers import JSON, answer, parse
 
 APIS: list[Api] = [getattr(apis, name) for name in apis.__all__]
 ALL = pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)

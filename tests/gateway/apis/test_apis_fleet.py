@@ -12,7 +12,7 @@ from rerank_producer.gateway.apis import FLEET, fleet
 from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, LOGITS, answer, parse, render
+from support.http.answers import JSON, LOGITS, answer, parse, render
 
 BODY: dict[str, Any] = {"query": "q", "documents": ["a", {"text": "b", "id": "B", "metadata": {"n": 1}}]}
 

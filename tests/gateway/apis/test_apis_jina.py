@@ -12,7 +12,7 @@ from rerank_producer.gateway.apis import JINA
 from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
+from support.http.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
 
 BODY: dict[str, Any] = {"model": "jina-reranker-v2-base-multilingual", "query": "q", "documents": ["a", {"text": "b"}]}
 

@@ -13,7 +13,7 @@ from rerank_producer.gateway.apis.common.call import Parsed, Problem, RerankRepl
 from rerank_producer.gateway.apis.score import Score
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, PAIR_TOKENS, answer, parse, texts
+from support.http.answers import JSON, PAIR_TOKENS, answer, parse, texts
 
 TEXTS = st.lists(st.sampled_from("abc"), min_size=1, max_size=8)
 

@@ -11,7 +11,7 @@ from rerank_producer.gateway.apis import SIMILARITY
 from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, parse, render
+from support.http.answers import JSON, parse, render
 
 INPUTS: dict[str, Any] = {"source_sentence": "q", "sentences": ["a", "b"]}
 

@@ -22,7 +22,7 @@ from rerank_shared.errors import (
     ScoringFailed,
     UnknownModel,
 )
-from support.answers import JSON, LOGITS, answer, identity_scored, parse, render, texts
+from support.http.answers import JSON, LOGITS, answer, identity_scored, parse, render, texts
 
 BODY: dict[str, Any] = {"query": "q", "texts": ["a", "b", "c"]}
 LOGITS_OF_BODY = [-1.0, 2.0, 0.5]

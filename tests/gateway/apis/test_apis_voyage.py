@@ -12,7 +12,7 @@ from rerank_producer.gateway.apis import VOYAGE
 from rerank_producer.gateway.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
+from support.http.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts
 
 #: What the SDK sends, nulls and all.
 BODY: dict[str, Any] = {

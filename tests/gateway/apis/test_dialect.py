@@ -11,7 +11,7 @@ from rerank_producer.gateway.apis import COHERE_OR_VOYAGE, COHERE_V1, DASHSCOPE,
 from rerank_producer.gateway.apis.common.call import Api
 from rerank_producer.gateway.apis.dialect import NAMED, SHARED, choose, choose_unversioned
 from rerank_shared.errors import InvalidRequest
-from support.answers import JSON
+from support.http.answers import JSON
 
 Q: dict[str, Any] = {"query": "q", "documents": ["a", "b"]}
 SENT: dict[str, tuple[dict[str, Any], Api]] = {

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rerank_producer.gateway.auth.keyfile import new_key
-from support.gateway import FrontedFleet, TestGateway
+from support.http.gateway import FrontedFleet, TestGateway
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]

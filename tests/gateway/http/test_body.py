@@ -22,7 +22,7 @@ from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.http.body import decode_json, read_body
 from rerank_producer.gateway.http.problems import ClientGone, Refused
 from rerank_shared.contract.schemas import encodable
-from support.answers import JSON
+from support.http.answers import JSON
 from support.waiting import wait_until
 
 LIMIT = 100

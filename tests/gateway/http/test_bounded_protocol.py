@@ -15,7 +15,7 @@ from conftest import StartGateway
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.http.bounded_protocol import MAX_HEAD_BYTES, MAX_HEADER_LINES
 from rerank_shared.settings import load_settings
-from support.gateway import TestGateway
+from support.http.gateway import TestGateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 FIRST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"

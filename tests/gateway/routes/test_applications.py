@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.routes.applications import APPLICATIONS, COHERE, DOCUMENTS, OWN, QUERY, WEAVIATE, Application
-from support.gateway import FrontedFleet
+from support.http.gateway import FrontedFleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()

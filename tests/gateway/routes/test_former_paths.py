@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from support.gateway import FrontedFleet
+from support.http.gateway import FrontedFleet
 
 BODY = {"query": "which rooms?", "documents": ["The rooms are upstairs.", "Ships sail."]}
 #: Of the release that gave them a version, 29 November 2026.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.gateway import FrontedFleet
+from support.http.gateway import FrontedFleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 QUERY = "How many people live in Berlin?"

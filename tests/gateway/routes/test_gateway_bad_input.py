@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support.gateway import FrontedFleet
+from support.http.gateway import FrontedFleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 LIMIT_BYTES = 4 * 1024 * 1024

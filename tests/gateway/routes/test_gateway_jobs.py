@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from rerank_shared.errors import JobRevoked
-from support.gateway import FrontedFleet
+from support.http.gateway import FrontedFleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.gateway import FrontedFleet, TestGateway
+from support.http.gateway import FrontedFleet, TestGateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway")]
 ASKED: dict[str, Any] = {"query": "q", "documents": ["d"]}

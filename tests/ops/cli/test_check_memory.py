@@ -14,7 +14,7 @@ from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from support.full_server import BINARIES, fill_up, small_server
+from support.queue.full_server import BINARIES, fill_up, small_server
 
 MEGABYTE = 1_000_000
 

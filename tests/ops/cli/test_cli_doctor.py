@@ -20,8 +20,8 @@ from rerank_shared.keys import Keys
 from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings, to_environ
-from support.artefacts import MODEL, write_artefact
-from support.full_server import BINARIES, fill_up, small_server
+from support.model.artefacts import MODEL, write_artefact
+from support.queue.full_server import BINARIES, fill_up, small_server
 
 Report = dict[str, dict[str, Any]]
 #: A server that nobody runs.

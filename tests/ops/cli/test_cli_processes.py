@@ -13,8 +13,8 @@ import pytest
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
-from support.artefacts import FAILED, write_artefact
 from support.commands import CommandLine, Spawn, assert_gone
+from support.model.artefacts import FAILED, write_artefact
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]

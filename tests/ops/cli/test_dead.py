@@ -9,8 +9,8 @@ import pytest
 
 from rerank_shared.settings import Settings, to_environ
 from support.commands import CommandLine
-from support.dying import set_aside
-from support.queueing import Queueing, queueing
+from support.queue.dying import set_aside
+from support.queue.queueing import Queueing, queueing
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]
 

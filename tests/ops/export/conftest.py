@@ -9,7 +9,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from support.toy_models import write_toy
+from support.model.toy_models import write_toy
 
 #: What the extra `export` installs.
 _EXTRA = ("torch", "transformers", "optimum", "safetensors")

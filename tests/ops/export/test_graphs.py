@@ -18,7 +18,7 @@ from rerank_shared.models.precision import LAYOUTS, LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
-from support.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_toy
+from support.model.toy_models import MAX_TOKENS, reference_logits, toy_pairs, write_toy
 
 Toy = Callable[[str], Path]
 pytestmark = pytest.mark.export

@@ -24,7 +24,7 @@ from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine, DeviceEngine
 from rerank_worker.engine.device.shapes import device_feeds
 from rerank_worker.engine.providers import ON_CPU
-from support.exports import MAX_LENGTH, pairs_of, random_body
+from support.model.exports import MAX_LENGTH, pairs_of, random_body
 
 EACH_LAYOUT = pytest.mark.parametrize("layout", LAYOUTS)
 HALVES = pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rerank_ops.export.pipeline import Wanted, export
 from rerank_ops.export.sources.modular import merge_modules, module_folders
 from rerank_ops.export.sources.source import resolve
 from rerank_shared.errors import ConfigurationError, ModelDamaged
-from support.toy_models import reference_logits, toy_pairs, write_toy
+from support.model.toy_models import reference_logits, toy_pairs, write_toy
 
 pytestmark = pytest.mark.export
 FOLDERS = {

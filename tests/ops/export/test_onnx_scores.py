@@ -19,7 +19,7 @@ from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_worker.engine import identity_of, open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer
-from support.tiny_graphs import IDENTITY, write_tiny, write_tiny_model
+from support.model.tiny_graphs import IDENTITY, write_tiny, write_tiny_model
 
 TEXTS = ["berlin has four million people", "a lake", "museums and old trades, of which there are many here"]
 #: The tiny graphs heed no mask.

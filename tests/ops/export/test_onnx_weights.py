@@ -20,7 +20,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from rerank_worker.tokenizing import PairTokenizer
-from support.toy_models import FAMILIES
+from support.model.toy_models import FAMILIES
 
 Toy = Callable[[str], Path]
 DERIVED = ("bert", "roberta", "xlm-roberta", "electra")

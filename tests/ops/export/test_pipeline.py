@@ -23,7 +23,7 @@ from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import open_engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import PairTokenizer
-from support.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs, write_toy
+from support.model.toy_models import FAMILIES, MAX_TOKENS, reference_logits, toy_pairs, write_toy
 
 Toy = Callable[[str], Path]
 RAGGED = Wanted("fp32", layouts=("varlen",))

@@ -25,7 +25,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import PrecisionName
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
-from support.toy_models import (
+from support.model.toy_models import (
     FAMILIES,
     MAX_TOKENS,
     padded_inputs,

@@ -9,7 +9,7 @@ import pytest
 
 from rerank_ops.quality.collection import K, load_collection
 from rerank_shared.errors import ConfigurationError
-from support.collections import QUERIES, write_collection
+from support.model.collections import QUERIES, write_collection
 
 
 @pytest.fixture(params=[False, True], ids=["beir", "flat"])

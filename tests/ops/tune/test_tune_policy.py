@@ -43,7 +43,7 @@ def test_a_cpu_keeps_every_default() -> None:
         name: default(name) for name in ("layout", "run_pairs", "run_tokens", "budget_tokens", "max_wait_ms", "threads")
     }
     assert set(choice.reasons) == set(choice.values)
-    assert "1.02x (1.02 to 1.02) as fast as the next, ragged" in choice.reasons["layout"]
+    assert "1.02x (1.02 to 1.02) as fast as the next, varlen" in choice.reasons["layout"]
     assert choice.notes == ()
 
 

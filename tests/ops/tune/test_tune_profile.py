@@ -71,7 +71,7 @@ def test_what_is_written_is_what_is_read(profile: Path) -> None:
 
 def test_a_profile_says_why_and_what_to_beware_of() -> None:
     text = profile_text(CHOICE, MADE_FOR)
-    assert "# because it is\nplan = " in text
+    assert "# because it is\nlayout = " in text
     assert "# Beware: busy." in text
     assert tomllib.loads(text)["made_for"] == MADE_FOR
 

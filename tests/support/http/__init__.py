@@ -1,0 +1,1 @@
+"""HTTP for tests: gateways, clients and upstreams."""

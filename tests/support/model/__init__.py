@@ -1,0 +1,1 @@
+"""Models for tests: exported, damaged, tiny, and what they must give."""
