@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -34,16 +33,6 @@ MAY_IMPORT = {
 SOURCES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
 EVERY_SOURCE = pytest.mark.parametrize(("package", "path"), SOURCES, ids=[str(p.relative_to(ROOT)) for _, p in SOURCES])
 MAX_LINES = 400
-#: Arrows that run back between two rooms, against all others of the two. Nothing may join them.
-RUNS_BACK = {
-    # Settings are read where Redis is reached, and say what a URL of it may be.
-    ("rerank_shared.settings", "rerank_shared.redis.url"),
-    # HTTP routes about models, which lie with the models.
-    ("rerank_producer.gateway.models.introductions", "rerank_producer.gateway.gateway"),
-    ("rerank_producer.gateway.models.introductions", "rerank_producer.gateway.routes.exchange"),
-    ("rerank_producer.gateway.models.routes", "rerank_producer.gateway.gateway"),
-    ("rerank_producer.gateway.models.routes", "rerank_producer.gateway.routes.exchange"),
-}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -91,7 +80,7 @@ def circles(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def rooms_of(package: str, taken_out: set[tuple[str, str]]) -> dict[str, set[str]]:
+def rooms_of(package: str) -> dict[str, set[str]]:
     """Return the arrows between the rooms of a package: its modules, and its subpackages each as a whole.
 
     An arrow to a module that imports none of ours doesn't count: whatever room it lies in, it is read alone.
@@ -99,7 +88,7 @@ def rooms_of(package: str, taken_out: set[tuple[str, str]]) -> dict[str, set[str
     depth = package.count(".") + 2
     graph: dict[str, set[str]] = defaultdict(set)
     for name, imports in arrows().items():
-        counted = {other for other in imports if arrows()[other]} - {back for at, back in taken_out if at == name}
+        counted = {other for other in imports if arrows()[other]}
         inside = [other for other in counted if other.startswith(f"{package}.")]
         if name.startswith(f"{package}."):
             room = ".".join(name.split(".")[:depth])
@@ -127,14 +116,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 @pytest.mark.parametrize("package", sorted(module_name(path) for _, path in SOURCES if path.name == "__init__.py"))
 def test_rooms_have_an_order(package: str) -> None:
     """Arrows between the rooms of a package run one way, so that a room is read without those above it."""
-    assert circles(rooms_of(package, RUNS_BACK)) == []
-
-
-@pytest.mark.parametrize("arrow", sorted(RUNS_BACK))
-def test_an_arrow_is_excused_only_where_it_runs_back(arrow: tuple[str, str]) -> None:
-    common = zip(arrow[0].split("."), arrow[1].split("."), strict=False)
-    package = ".".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], common))
-    assert circles(rooms_of(package, RUNS_BACK - {arrow})) != []
+    assert circles(rooms_of(package)) == []
 
 
 def test_nothing_imports_the_command_line() -> None:

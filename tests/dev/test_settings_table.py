@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from rerank_dev.docs.settings_table import main, render, section
-from rerank_ops.cli.admin.effective import SECTIONS
+from rerank_ops.effective import SECTIONS
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import GATEWAY_PREFIX, PREFIX, TUNED_TITLE, Settings, TunedSettings
 

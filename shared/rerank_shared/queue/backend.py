@@ -24,7 +24,7 @@ from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
 from rerank_shared.redis.connections import CONNECTIONS
-from rerank_shared.redis.url import RedisUrl
+from rerank_shared.settings.redis_url import RedisUrl
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from redis.retry import Retry
 
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis.outage import Outage, outage_of
-from rerank_shared.redis.url import RedisUrl
 from rerank_shared.settings import FleetSettings
+from rerank_shared.settings.redis_url import RedisUrl
 
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0

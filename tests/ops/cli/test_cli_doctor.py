@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rerank_ops.cli.admin.checks.host import check_cpu
-from rerank_ops.cli.admin.effective import SECTIONS
 from rerank_ops.cli.app import app
+from rerank_ops.effective import SECTIONS
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.keys import Keys

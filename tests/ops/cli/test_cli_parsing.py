@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rerank_ops.cli.admin.effective import effective_line, effective_settings
 from rerank_ops.cli.app import app
 from rerank_ops.cli.rank.documents import from_bytes
 from rerank_ops.cli.serve.server import Address, address_of
+from rerank_ops.effective import effective_line, effective_settings
 from rerank_shared.errors import ConfigurationError, InvalidRequest, ServerUnavailable
 from rerank_shared.settings import Settings, load_settings
 

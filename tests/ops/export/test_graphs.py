@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rerank_ops.export.graph.architecture import SURGERY, read_body, refuses
 from rerank_ops.export.graph.arithmetic import Full
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
-from rerank_ops.export.graph.families.architecture import SURGERY, read_body, refuses
 from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.sources.checkpoint import from_directory
 from rerank_shared.errors import ConfigurationError

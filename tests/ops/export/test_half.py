@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full, bfloat16, half
+from rerank_ops.export.graph.bodies.body import Body
 from rerank_ops.export.graph.build import TAIL_FILE, build_graphs, graph_file
-from rerank_ops.export.graph.families.body import Body
 from rerank_ops.export.graph.layout import MASKED
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.models.precision import LAYOUTS, LayoutName

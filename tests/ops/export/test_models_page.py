@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rerank_ops.export.graph.families.architecture import SURGERY
+from rerank_ops.export.graph.architecture import SURGERY
 from rerank_shared.models.config_files import CONFIG_FILES, DEFAULT_MAX_LENGTH
 
 PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")

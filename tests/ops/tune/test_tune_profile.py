@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rerank_ops.cli.admin.effective import effective_settings
 from rerank_ops.cli.app import app
+from rerank_ops.effective import effective_settings
 from rerank_ops.tune.policy import Choice
 from rerank_ops.tune.profile_file import profile_text, write_profile
 from rerank_shared.errors import ConfigurationError

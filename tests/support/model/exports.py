@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rerank_ops.export.graph.bodies.body import Body, Dense, Embeddings, Floats, Layer, Norm, Step
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.draft import OPSET
-from rerank_ops.export.graph.families.body import Body, Dense, Embeddings, Floats, Layer, Norm, Step
 from rerank_ops.export.graph.store import save_graphs
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.models.catalogue import load_files

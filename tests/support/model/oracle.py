@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_ops.export.graph.families.body import Body, Dense, Function, Layer, Norm
+from rerank_ops.export.graph.bodies.body import Body, Dense, Function, Layer, Norm
 from rerank_worker.tokenizing import EncodedPair
 
 Array = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 
 from rerank_dev.docs.marked import replace_part
-from rerank_ops.cli.admin.effective import SECTIONS
+from rerank_ops.effective import SECTIONS
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import GATEWAY_PREFIX, PREFIX

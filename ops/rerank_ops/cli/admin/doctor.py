@@ -17,10 +17,10 @@ from rerank_ops.cli.admin.checks.host import check_cores, check_cpu, check_versi
 from rerank_ops.cli.admin.checks.model import check_model
 from rerank_ops.cli.admin.checks.profile import check_profile
 from rerank_ops.cli.admin.checks.server import check_server
-from rerank_ops.cli.admin.effective import SECTIONS, EffectiveSetting, effective_settings
 from rerank_ops.cli.console import out
 from rerank_ops.cli.extras import GATEWAY, missing
 from rerank_ops.cli.options import RedisUrl, settings_from
+from rerank_ops.effective import SECTIONS, EffectiveSetting, effective_settings
 from rerank_producer.gateway.settings import GatewaySettings, load_gateway_settings
 from rerank_shared.errors import ConfigurationError, UnknownSetting
 from rerank_shared.models.cpu import host_features

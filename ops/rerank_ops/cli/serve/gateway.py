@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from rerank_ops.cli.admin.effective import effective_line
 from rerank_ops.cli.extras import require_gateway
 from rerank_ops.cli.options import RedisUrl, settings_from
+from rerank_ops.effective import effective_line
 
 Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="Port to listen on; 0: any that is free.")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from rerank_ops.cli.admin.effective import effective_line
 from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good, settings_from
 from rerank_ops.cli.rank.fleet import run_workers
+from rerank_ops.effective import effective_line
 from rerank_ops.local.redis_server import ensure_server, is_given
 from rerank_shared.settings import Settings
 

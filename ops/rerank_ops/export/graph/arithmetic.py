@@ -15,8 +15,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from rerank_ops.export.graph.bodies.body import Dense, Floats, Function
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.body import Dense, Floats, Function
 
 Int8s = npt.NDArray[np.int8]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+from rerank_ops.export.graph.architecture import AnyBody, body_graph, tail_graph
 from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic, Full, Static, bfloat16, half
 from rerank_ops.export.graph.calibrate import Ids, channel_ranges
-from rerank_ops.export.graph.families.architecture import AnyBody, body_graph, tail_graph
 from rerank_ops.export.graph.smoothing import fixed_ranges, smoothing_of
 from rerank_shared.models.precision import LayoutName, PrecisionName
 

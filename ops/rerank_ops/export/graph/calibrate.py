@@ -14,10 +14,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from rerank_ops.export.graph.architecture import AnyBody, body_graph
 from rerank_ops.export.graph.arithmetic import Full
+from rerank_ops.export.graph.bodies.body import Dense, Floats, Function
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.architecture import AnyBody, body_graph
-from rerank_ops.export.graph.families.body import Dense, Floats, Function
 from rerank_ops.export.graph.store import save_graphs
 
 #: Ids and type ids of a pair, both [tokens].

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
-from rerank_ops.export.graph.families.body import Floats
 from rerank_shared.models.precision import LayoutName
 
 #: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.calibrate import ChannelRange
-from rerank_ops.export.graph.families.body import Floats
 
 #: Channels above this quantile of all channels' magnitudes are brought down to it.
 _USUAL = 0.99

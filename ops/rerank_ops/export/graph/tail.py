@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Full
+from rerank_ops.export.graph.bodies.body import Body, Layer, Step
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.body import Body, Layer, Step
-from rerank_ops.export.graph.families.encoder import feed_forward, row_width
+from rerank_ops.export.graph.encoder import feed_forward, row_width
 
 
 def build_tail(body: Body) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rerank_ops.export.graph.families.architecture import SURGERY
+from rerank_ops.export.graph.architecture import SURGERY
 from rerank_ops.export.missing import export_extra
 from rerank_ops.export.sources.checkpoint import CONFIG_FILE, read_json
 from rerank_ops.export.sources.modular import check_chain, module_folders

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from rerank_ops.export.full_precision import to_fp32
-from rerank_ops.export.graph.families.architecture import AnyBody, read_body, refuses
+from rerank_ops.export.graph.architecture import AnyBody, read_body, refuses
 from rerank_ops.export.onnx_scores import keep_logits
 from rerank_ops.export.plain import export_plain
 from rerank_ops.export.reference import Score, onnx_reference, torch_reference

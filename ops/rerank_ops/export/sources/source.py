@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rerank_ops.export.graph.families.architecture import refuses
+from rerank_ops.export.graph.architecture import refuses
 from rerank_ops.export.plain import check_traceable
 from rerank_ops.export.sources.checkpoint import CONFIG_FILE, SAFETENSORS, WEIGHT_FILES, read_json, weight_files
 from rerank_ops.export.sources.family import check_family

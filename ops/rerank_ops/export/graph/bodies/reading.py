@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rerank_ops.export.graph.families.body import Dense, Floats, Norm
+from rerank_ops.export.graph.bodies.body import Dense, Floats, Norm
 from rerank_shared.errors import ConfigurationError
 
 

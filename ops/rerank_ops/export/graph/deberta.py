@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full
+from rerank_ops.export.graph.bodies.body import Floats, Layer
+from rerank_ops.export.graph.bodies.deberta import DebertaBody, Distances
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.body import Floats, Layer
-from rerank_ops.export.graph.families.deberta_body import DebertaBody, Distances
-from rerank_ops.export.graph.families.encoder import feed_forward, finish_encoder, layer_norm
+from rerank_ops.export.graph.encoder import feed_forward, finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout, by_head
 from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.models.precision import LayoutName

@@ -12,10 +12,10 @@ import math
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Full
+from rerank_ops.export.graph.bodies.body import Dense, Step
+from rerank_ops.export.graph.bodies.modern import ModernBody, ModernLayer
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.body import Dense, Step
-from rerank_ops.export.graph.families.encoder import finish_encoder, layer_norm
-from rerank_ops.export.graph.families.modern_body import ModernBody, ModernLayer
+from rerank_ops.export.graph.encoder import finish_encoder, layer_norm
 from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout, by_head
 from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.models.precision import LayoutName

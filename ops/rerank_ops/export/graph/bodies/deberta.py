@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rerank_ops.export.graph.families.body import Floats, Function, Layer, Norm, Step
-from rerank_ops.export.graph.families.reading import WeightReader, check_one_label
+from rerank_ops.export.graph.bodies.body import Floats, Function, Layer, Norm, Step
+from rerank_ops.export.graph.bodies.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
 
 FAMILY = "deberta-v2"

@@ -8,15 +8,15 @@ from typing import Any
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic
-from rerank_ops.export.graph.families import naming
-from rerank_ops.export.graph.families.body import Body, Floats
-from rerank_ops.export.graph.families.deberta import build_deberta_encoder, build_deberta_tail
-from rerank_ops.export.graph.families.deberta_body import FAMILY as DEBERTA
-from rerank_ops.export.graph.families.deberta_body import DebertaBody, read_deberta, refuses_deberta
-from rerank_ops.export.graph.families.encoder import build_encoder
-from rerank_ops.export.graph.families.modern import build_modern_encoder, build_modern_tail
-from rerank_ops.export.graph.families.modern_body import FAMILY as MODERN
-from rerank_ops.export.graph.families.modern_body import ModernBody, read_modern, refuses_modern
+from rerank_ops.export.graph.bodies import naming
+from rerank_ops.export.graph.bodies.body import Body, Floats
+from rerank_ops.export.graph.bodies.deberta import FAMILY as DEBERTA
+from rerank_ops.export.graph.bodies.deberta import DebertaBody, read_deberta, refuses_deberta
+from rerank_ops.export.graph.bodies.modern import FAMILY as MODERN
+from rerank_ops.export.graph.bodies.modern import ModernBody, read_modern, refuses_modern
+from rerank_ops.export.graph.deberta import build_deberta_encoder, build_deberta_tail
+from rerank_ops.export.graph.encoder import build_encoder
+from rerank_ops.export.graph.modern import build_modern_encoder, build_modern_tail
 from rerank_ops.export.graph.tail import build_tail
 from rerank_shared.models.precision import LayoutName
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_ops.export.graph.families.body import Body, Embeddings, Floats, Function, Layer, Step
-from rerank_ops.export.graph.families.reading import WeightReader, check_one_label
+from rerank_ops.export.graph.bodies.body import Body, Embeddings, Floats, Function, Layer, Step
+from rerank_ops.export.graph.bodies.reading import WeightReader, check_one_label
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.config_files import first_position
 

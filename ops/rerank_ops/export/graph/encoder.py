@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic
+from rerank_ops.export.graph.bodies.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.families.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout
 from rerank_shared.models.precision import LayoutName
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rerank_ops.export.graph.families.body import Dense, Floats, Function, Norm, Step
-from rerank_ops.export.graph.families.reading import WeightReader, check_one_label
+from rerank_ops.export.graph.bodies.body import Dense, Floats, Function, Norm, Step
+from rerank_ops.export.graph.bodies.reading import WeightReader, check_one_label
 
 FAMILY = "modernbert"
 _ACTIVATIONS: dict[str, Function] = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}

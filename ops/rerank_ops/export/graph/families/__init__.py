@@ -1,1 +1,0 @@
-"""The architectures that graphs are built for: their weights by name, and their encoder."""
