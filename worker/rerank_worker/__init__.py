@@ -1,4 +1,4 @@
-"""The fleet: supervisor, worker processes, micro-batcher, tokenization and engine. Run by `rerank-fleet worker`."""
+"""The worker: supervisor, worker processes, micro-batcher, tokenization and engine. `rerank-fleet worker` runs it."""
 
 from importlib.metadata import version
 

@@ -1,6 +1,6 @@
-"""The fleet's Celery app, where `celery -A rerank_worker` looks for it: for inspect, control, events and Flower.
+"""The fleet's Celery app for `celery -A rerank_worker`: inspect, control, events and Flower.
 
-It reads the RERANK_ variables as every other part does. Workers are started by `rerank-fleet worker`, not by Celery.
+It reads the RERANK_ variables as every other part does. `rerank-fleet worker` starts workers, not Celery.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _app() -> Celery:
     try:
         return make_celery(load_settings())
     except RerankError as error:
-        # The command `celery` would hide any other error behind one of its own.
+        # The command `celery` would hide any other exception behind an error of its own.
         sys.exit(f"rerank-fleet: {error.message}")
 
 

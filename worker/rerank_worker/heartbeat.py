@@ -26,7 +26,7 @@ from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.remote_control import dead_controls
 
 log = logging.getLogger(__name__)
-#: A client that reconnects is unsubscribed for a moment; only one that stays away has left.
+#: A caller counts as gone after this long without a subscription: a client that reconnects lacks one for a moment.
 _ABSENT_S = 3.0
 #: A lease is renewed this many times before it would run out.
 _RENEWALS = 4
@@ -76,13 +76,13 @@ class Heartbeats:
             self.run_cost.adopt(prior)
 
     def _forget_the_dead(self) -> None:
-        """Remove the entries that kombu keeps of killed workers; they would grow with each death."""
+        """Remove the entries that kombu keeps of killed workers; otherwise each death would add one for ever."""
         try:
             gone = dead_controls(self.client, self.keys, self.clock.epoch(), self.heartbeat.worker_id)
             if gone:
                 self.client.srem(self.keys.control_bindings, *gone)
         except OUTAGES_AND_REFUSALS as error:
-            log.warning("entries of dead workers not removed: redis %s", outage_of(error).says)
+            log.warning("remote-control entries of dead workers not removed: redis %s", outage_of(error).says)
 
     @property
     def _cost_field(self) -> str:
@@ -93,7 +93,7 @@ class Heartbeats:
         return {self.identity.model, self.alias or self.identity.model}
 
     def stop(self) -> None:
-        """Stop the thread, and deregister the worker so that nobody counts on it."""
+        """Stop the thread and deregister the worker, so that predictions no longer count it."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,6 +1,6 @@
 """Metrics of a worker process. Counters and histograms only, so that the supervisor can add up its processes.
 
-Buckets follow the nature of the thing: powers of two for sizes, a ladder of 1.5 for seconds and ratios.
+Buckets grow by a factor of 2 for sizes, and by 1.5 for seconds and ratios.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAIRS_JOINED = Counter("rerank_pairs_joined", "Pairs that waited for an equal pa
 PAIRS_FAILED = Counter("rerank_pairs_failed", "Pairs that the model could not score.")
 TOKENS_RUN = Counter("rerank_tokens_run", "Tokens that the model ran.")
 TOKEN_CACHE = Counter("rerank_token_cache_documents", "Documents looked up in the token cache.", ["result"])
-MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages of a content type that is never opened.")
+MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages refused: content type, broken body or unknown task.")
 JOBS_POISONED = Counter("rerank_jobs_poisoned", "Jobs set aside because the workers that took them died.")
 COST_ERROR = Histogram(
     "rerank_cost_error_ratio",

@@ -1,8 +1,8 @@
-"""One worker process: it loads a model, warms it up, and consumes until it is told to stop.
+"""Worker process: loads a model, warms it up, and consumes jobs until SIGTERM.
 
-The supervisor starts it as `python -m rerank_worker.process`, or has the fork server fork it with a warm model. In
-either case connections and threads come after that. Its settings come from the environment. Exit status 78 means that
-starting again can't help: settings or model are wrong.
+The supervisor starts it as `python -m rerank_worker.process`, or has the fork server fork it with a warm model. It
+opens connections and starts threads only after that. Its settings come from the environment. Exit status 78 means that
+a restart can't help: settings or model are wrong.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ from rerank_worker.warmup import warm_up
 
 log = logging.getLogger(__name__)
 EX_CONFIG = 78
-#: Share of the grace after which a process no longer waits for a server that is away.
+#: Share of `grace_s` after which a draining process stops waiting for a server that is away.
 _OF_GRACE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What pairs are scored with, loaded and warm. It holds no thread and no connection, so it may meet a fork."""
+    """A loaded and warm model. It holds no thread and no connection, so a process with it may fork."""
 
     tokenizer: PairTokenizer
     engine: Engine
@@ -81,7 +81,7 @@ class Model:
 
 
 def main() -> int:
-    """Run until SIGTERM; returns the exit status."""
+    """Run until SIGTERM and return the exit status."""
     started = time.perf_counter()
     try:
         settings = load_settings()
@@ -92,11 +92,11 @@ def main() -> int:
 
 
 def work(settings: Settings, model: Model | None, started: float) -> int:
-    """Consume, with a model that was loaded before or with one of its own, until SIGTERM; returns the exit status."""
+    """Consume until SIGTERM and return the exit status. `model` None: load one."""
     _count_for_supervisor()
     try:
         core = _pin(settings)
-        # Before a model is loaded for nothing.
+        # A wrong server is refused before the model is loaded for nothing.
         server = ServerWait(settings)
         server.refuse()
         app, heartbeats = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model, server)
@@ -108,7 +108,7 @@ def work(settings: Settings, model: Model | None, started: float) -> int:
 
 
 def refuse(error: ConfigurationError) -> int:
-    """Say why no worker can be started; returns the exit status that tells so."""
+    """Print why no worker can be started, and return the exit status for it."""
     print(f"rerank-fleet worker can't start: {error.message}", file=sys.stderr, flush=True)
     return EX_CONFIG
 
@@ -121,7 +121,7 @@ def load(settings: Settings) -> Model:
     check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
     if (profile := profile_of(settings)) is not None:
         for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name()):
-            log.warning("profile of something else: %s; run `rerank-fleet tune` here", told)
+            log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
     packed = PackedWeights.of(settings, files.model_digest)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers)
     identity = identity_of(files, tokenizer, settings.layout, settings.max_length)
@@ -139,7 +139,7 @@ def load(settings: Settings) -> Model:
 def build(
     settings: Settings, name: str, core: int | None, model: Model | None = None, server: ServerWait | None = None
 ) -> tuple[Celery, Heartbeats]:
-    """Wire the parts of a worker together, around `model` or one that is loaded now; nothing is consumed yet.
+    """Build a worker from its parts and start its scoring thread; no job is consumed yet. `model` None: load one.
 
     Raises ConfigurationError as `load` does.
     """
@@ -151,7 +151,7 @@ def build(
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.run_cost.cost.predict_s)
     gate = Gate(backpressure, scorer, keys, clock.epoch)
     client, leases = connect(settings), Leases(gate.tags)
-    # An exported model goes by the name of what it was made from; those who set RERANK_MODEL as here ask by the source.
+    # An exported model has the name of its original; clients with the same RERANK_MODEL ask by the name set there.
     alias = name_of(settings.model)
     handler = JobHandler(identity, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
     app = make_celery(settings)
@@ -171,7 +171,7 @@ def build(
         held_tokens=0,
     )
     scorer.start()
-    # Of its own, since it is what notices that the server is away: it may wait no longer than for one heartbeat.
+    # The heartbeats have a connection of their own, which waits no longer than one interval: they notice an outage.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
     heartbeats = Heartbeats(
         announcing, keys, identity, heartbeat, scorer, model.run_cost, leases, settings.redelivery_s, alias, clock
@@ -197,7 +197,7 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
     keys = heartbeats.keys
 
     def ready(**_: Any) -> None:
-        # Celery turns these on at start-up and repeats, at each lost connection, one about a setting that is set here.
+        # Celery turns these on at start-up, and at each lost connection repeats one about a setting of this app.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         heartbeats.start()
         name, model = heartbeats.heartbeat.worker_id, heartbeats.identity.model
@@ -227,16 +227,16 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log to stderr as the settings say; for the main program only."""
+    """Set up logging to stderr by the settings. For the main program only."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(tell_outages_in_words)
-    # Two lines a job at INFO, and a trace for each job that goes back at a drain; metrics carry the rate.
+    # At INFO these log two lines a job, and a trace for each job that a drain requeues. Metrics give the rate.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
-    # Of each job in hand when the server stays away longer than results are kept; Heartbeats has told of the outage.
+    # One for each held job when the server stays away longer than results are kept; Heartbeats logs the outage.
     warnings.filterwarnings("ignore", "Exception raised outside body: BackendStoreError", RuntimeWarning)
-    # Celery warns root because of pickle, which this fleet never opens; containers often run as root.
+    # Celery warns a root user about pickle, which this fleet never opens; containers often run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
@@ -247,7 +247,7 @@ def _pin(settings: Settings) -> int | None:
     try:
         os.sched_setaffinity(0, {int(core)})
     except (OSError, ValueError) as error:
-        # A core may have been taken away since the supervisor looked; running unpinned costs little.
+        # The core may have been removed since the supervisor chose it; running unpinned costs little.
         log.warning("worker not pinned core=%s error=%r", core, error)
         return None
     return int(core)
@@ -257,29 +257,31 @@ def _count_for_supervisor() -> None:
     try:
         counts = own_counts(os.environ)
     except (OSError, ValueError) as error:
-        # Scoring matters more than being counted.
-        log.warning("metrics of this process can't be read error=%r", error)
+        # Scoring matters more than metrics.
+        log.warning("metrics of this process not shared with the supervisor error=%r", error)
         return
     if counts is not None:
         count_in(counts)
 
 
 def _end_with_parent(fd: int, grace_s: float) -> None:
-    """Wait for the supervisor's end of a pipe to close: it is gone, whatever killed it, so this process drains too."""
+    """Drain when the supervisor's end of the pipe closes, which happens however the supervisor ended."""
     while os.read(fd, 1):
         pass
-    log.warning("supervisor is gone, draining")
+    log.warning("supervisor is gone, worker drains")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_s)
     os._exit(1)
 
 
 def _leave_if_away(heartbeats: Heartbeats, grace_s: float) -> None:
-    """End this process shortly before its grace does, if it can't end because the server is away: its jobs are under
-    leases, and what it has scored can be told to nobody."""
+    """End this process before its grace is over if the server is still away, since a drain can't complete then.
+
+    The jobs return to the queue when their leases run out. Their scores are lost: no caller can be reached.
+    """
     time.sleep(_OF_GRACE * grace_s)
     if heartbeats.away:
-        log.warning("redis is away, leaving jobs to their leases jobs=%d", heartbeats.scorer.held()[0])
+        log.warning("redis is away, worker leaves its jobs to their leases jobs=%d", heartbeats.scorer.held()[0])
         logging.shutdown()
         os._exit(0)
 

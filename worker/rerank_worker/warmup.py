@@ -1,6 +1,6 @@
-"""Runs the engine over a grid of lengths before the process takes its first job, so that the first caller pays nothing.
+"""Warm-up: runs the engine over growing lengths before the first job, so that no caller pays for first runs.
 
-It also gives the first measurements of what runs cost. Text is real words, not one repeated id.
+It also gives the cost model its first measurements. The text is real words, not one repeated id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_worker.tokenizing import PairTokenizer
 
 log = logging.getLogger(__name__)
 _SHORTEST = 16
-#: Longer pairs are left to the first caller that has some: what they add to the start would be more than they save him.
+#: Stop after a run this long: warming longer pairs would delay the start by more than it saves the first caller.
 _ENOUGH_S = 0.3
 _TEXT = "which of these passages answers the question best, and how many of them have anything to say about it? "
 
@@ -32,11 +32,11 @@ def warm_up(
     *,
     together: bool = True,
 ) -> float:
-    """Run pairs of doubling length until one takes long or has `max_length`; returns the seconds it took.
+    """Run pairs of doubling length until a run takes long or the length is `max_length`; return the total seconds.
 
-    `together`: pairs share a run, so each length is run in the largest batch that the layout allows, as a device wants
-    it; else in one pair. A model must not take jobs that it would fail. Raises ConfigurationError if it is no reranker,
-    ModelDamaged if it can't run or gives no numbers.
+    `together`: pairs share a run, so each length runs in the largest run that the layout allows, as a device needs it.
+    Otherwise each length runs as one pair. A model must not take jobs that it would fail, so this raises
+    ConfigurationError if the model is not a reranker, and ModelDamaged if it can't run or gives no finite logits.
     """
     started = time.perf_counter()
     scored = 0
@@ -48,7 +48,7 @@ def warm_up(
         try:
             logits = engine.score([pairs[i] for i in run])
         except ConfigurationError:
-            # No cross-encoder, which its first run shows.
+            # The first run shows that the model is not a cross-encoder.
             raise
         except Exception as error:
             # onnxruntime's exceptions share no base class below Exception.
@@ -67,13 +67,13 @@ def warm_up(
 
 
 def _damaged(what: str, scored: int) -> ModelDamaged:
-    """Return the error for a model that scored texts of up to `scored` tokens, if any, and no longer ones."""
+    """Return the error for a model that scored pairs of up to `scored` tokens (0: none) and no longer ones."""
     way_out = f". It scored {scored} tokens: RERANK_MAX_LENGTH={scored} serves it so far" if scored else ""
     return ModelDamaged(f"the model {what}{way_out}")
 
 
 def lengths(max_length: int) -> Iterator[int]:
-    """Yield tokens of a pair, doubling, the last of them `max_length` itself."""
+    """Yield lengths in tokens, doubling from 16; the last one is `max_length`."""
     length = _SHORTEST
     while length < max_length:
         yield length

@@ -132,7 +132,7 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
     reads = min(rps, shape.clients * _BACKLOG_READS_PER_S)
     deliveries = rps * (jobs + 1 + shape.cancelled * processes)
     commands = _commands(processes, rps, jobs, shape)
-    commands["ledger read"] = reads * (4 * PIPELINED + MEMBER * entries)
+    commands["backlog read"] = reads * (4 * PIPELINED + MEMBER * entries)
     commands["deliveries"] = deliveries * DELIVERY
     bytes_in, bytes_out = _bytes(processes, rps, jobs, shape)
     bytes_out += reads * entries * ENTRY_BYTES + rps * shape.cancelled * processes * _BROADCAST_BYTES

@@ -62,7 +62,7 @@ def test_a_procfile_runner_starts_server_and_workers_at_once(
     running.end(signal.SIGTERM)
     assert_gone(family)
     # The server stays until its workers have gone, though both were told to stop at once.
-    assert "farewell not said" not in running.log.read_text()
+    assert "worker not deregistered" not in running.log.read_text()
 
 
 @pytest.mark.parametrize("command", ["worker", "up"])

@@ -29,7 +29,7 @@ from rerank_shared.errors import (
 from rerank_shared.keys import Keys
 
 JOB = "a"
-ENTRY = BacklogMember("ledger", "member", 1_003.0)
+ENTRY = BacklogMember("backlog", "member", 1_003.0)
 #: README's promise of how soon a caller hears that the server has forgotten its job.
 FORGOTTEN_WITHIN_S = 2.0
 
@@ -327,7 +327,7 @@ class TestForgottenJobs:
     def collect(self, memory: Memory, waiter: Waiter, until: float) -> RerankError | None:
         clock = Clock(monotonic=lambda: memory.now, epoch=lambda: 1_000.0 + memory.now)
         deadline = Deadline.after(3_600.0, clock)
-        inflight = InflightShard(waiter, HedgePolicy(0.0, deadline.at), BacklogMember("ledger", "member", until))
+        inflight = InflightShard(waiter, HedgePolicy(0.0, deadline.at), BacklogMember("backlog", "member", until))
         port: Any = memory
         return drive(Wait(port, Keys("test"), clock, deadline, [inflight]).finish())
 

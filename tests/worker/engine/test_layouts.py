@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_worker.engine.layouts import LAYOUTS, buckets, packs, ragged, single
+from rerank_worker.engine.layouts import LAYOUTS, packed, padded, unpadded, varlen
 from rerank_worker.tokenizing import EncodedPair
 
 
@@ -37,7 +37,7 @@ def positions(pairs: Sequence[EncodedPair]) -> list[int]:
 
 @given(batches())
 def test_single_is_the_pair_as_it_is(pairs: list[EncodedPair]) -> None:
-    feeds = single(pairs[:1])
+    feeds = unpadded(pairs[:1])
     assert feeds.keys() == {"input_ids", "token_type_ids"}
     assert feeds["input_ids"].tolist() == [pairs[0].ids.tolist()]
     assert feeds["token_type_ids"].tolist() == [pairs[0].type_ids.tolist()]
@@ -46,12 +46,12 @@ def test_single_is_the_pair_as_it_is(pairs: list[EncodedPair]) -> None:
 def test_single_takes_one_pair() -> None:
     pair = EncodedPair(np.arange(3), np.zeros(3, np.int64), truncated=False)
     with pytest.raises(ValueError, match="unpack"):
-        single([pair, pair])
+        unpadded([pair, pair])
 
 
 @given(batches())
 def test_buckets_hold_each_pair_up_to_its_length_and_nothing_beyond(pairs: list[EncodedPair]) -> None:
-    feeds = buckets(pairs)
+    feeds = padded(pairs)
     assert feeds["lengths"].tolist() == [pair.tokens for pair in pairs]
     assert feeds["input_ids"].shape == (len(pairs), max(pair.tokens for pair in pairs))
     for row, pair in enumerate(pairs):
@@ -63,7 +63,7 @@ def test_buckets_hold_each_pair_up_to_its_length_and_nothing_beyond(pairs: list[
 
 @given(batches())
 def test_ragged_holds_every_token_once(pairs: list[EncodedPair]) -> None:
-    feeds = ragged(pairs)
+    feeds = varlen(pairs)
     assert feeds["input_ids"].tolist() == tokens(pairs)
     assert feeds["token_type_ids"].tolist() == types(pairs)
     assert feeds["position_ids"].tolist() == positions(pairs)
@@ -72,7 +72,7 @@ def test_ragged_holds_every_token_once(pairs: list[EncodedPair]) -> None:
 
 @given(batches())
 def test_ragged_maps_to_padded_rows_and_back(pairs: list[EncodedPair]) -> None:
-    feeds = ragged(pairs)
+    feeds = varlen(pairs)
     padded = feeds["input_ids"][feeds["padded_from"]]
     for row, pair in enumerate(pairs):
         assert padded[row, : pair.tokens].tolist() == pair.ids.tolist()
@@ -82,7 +82,7 @@ def test_ragged_maps_to_padded_rows_and_back(pairs: list[EncodedPair]) -> None:
 @given(batches())
 def test_ragged_reads_no_padding_on_the_way_back(pairs: list[EncodedPair]) -> None:
     """What attention leaves in the padding is of no pair: poison there must not reach any token."""
-    feeds = ragged(pairs)
+    feeds = varlen(pairs)
     rows = feeds["input_ids"][feeds["padded_from"]].astype(np.float64)
     rows[np.arange(rows.shape[1]) >= feeds["lengths"][:, None]] = np.nan
     assert rows.reshape(-1)[feeds["packed_from"]].tolist() == tokens(pairs)
@@ -90,7 +90,7 @@ def test_ragged_reads_no_padding_on_the_way_back(pairs: list[EncodedPair]) -> No
 
 @given(batches())
 def test_packs_hold_every_token_once_and_say_whose_it_is(pairs: list[EncodedPair]) -> None:
-    feeds = packs(pairs)
+    feeds = packed(pairs)
     assert feeds["input_ids"].tolist() == [tokens(pairs)]
     assert feeds["token_type_ids"].tolist() == [types(pairs)]
     assert feeds["position_ids"].tolist() == [positions(pairs)]
@@ -103,12 +103,12 @@ def test_packs_hold_every_token_once_and_say_whose_it_is(pairs: list[EncodedPair
 def test_maps_are_within_what_they_point_into(pairs: list[EncodedPair]) -> None:
     """ONNX Runtime fails on an index that is not, and takes a negative one from the end."""
     total, area = len(tokens(pairs)), len(pairs) * max(pair.tokens for pair in pairs)
-    feeds, packed = ragged(pairs), packs(pairs)
+    feeds, maps = varlen(pairs), packed(pairs)
     for indices, end in (
         (feeds["padded_from"], total),
         (feeds["packed_from"], area),
-        (packed["first"], total),
-        (packed["pair_of"], len(pairs)),
+        (maps["first"], total),
+        (maps["pair_of"], len(pairs)),
     ):
         assert indices.min() >= 0
         assert indices.max() < end

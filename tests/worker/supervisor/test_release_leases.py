@@ -48,4 +48,6 @@ def test_a_child_that_was_told_to_end_keeps_its_leases(settings: Settings, tmp_p
 def test_without_a_server_it_is_said_and_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     release_leases_soon(load_settings(redis_url="unix:///nowhere/redis.sock"), "worker-1")
-    wait_until(lambda: "leases left to run out name=worker-1" in caplog.text, "the line in the log")
+    wait_until(
+        lambda: "leases not released, they run out by themselves name=worker-1" in caplog.text, "the line in the log"
+    )

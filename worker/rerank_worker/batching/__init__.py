@@ -1,1 +1,1 @@
-"""Pending jobs become runs: which pairs run next, the thread that runs them, what runs cost."""
+"""Batching: chooses the pairs that run next, runs them on one thread, and learns the cost of runs."""

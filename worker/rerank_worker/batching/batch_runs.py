@@ -1,4 +1,4 @@
-"""The runs of one batch in order, with what they leave to do. Pure: no clock, no session."""
+"""The runs of one batch, in order, each with the predicted seconds left. Pure: no clock, no session."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ _Pair = TypeVar("_Pair")
 
 @dataclass(frozen=True, slots=True)
 class BatchRun(Generic[_Pair]):
-    """One run of a batch. `left_s`: predicted seconds of it and all runs after it; a run shrinks where its pairs are no
-    longer wanted when it begins."""
+    """One run of a batch. `left_s`: predicted seconds of this run and all later ones.
+
+    A run may take less: pairs that no job wants any more are dropped when it begins.
+    """
 
     pairs: Sequence[_Pair]
     left_s: float

@@ -1,9 +1,9 @@
-"""The micro-batching policy: which pairs run next, and when. Pure: no thread, no clock, no session of its own.
+"""Micro-batching policy: decides which pairs run next, and when. Pure: no thread, no clock, no session of its own.
 
-Interactive pairs run before bulk, which has a floor, and within a class those first that are due first, a job's
-candidates in first-stage order. A batch takes them up to its token budget, padding counted where
-there is any. It closes at once when the budget is full, when its oldest pair has waited long enough, or when waiting
-longer would eat the tightest slack. Equal pairs (same digest) are one entry.
+Interactive pairs run before bulk pairs, which keep a minimum share. Within a class the earliest due time runs first,
+and a job's pairs keep their first-stage order. A batch takes pairs up to its token budget; padding counts in layout
+padded. It closes when the budget is full, when its oldest pair has waited `max_wait_s`, or when a longer wait would
+cost the tightest slack. Equal pairs (same digest) are one entry.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.fairness import ClassShare
 
-#: A padded batch picks its neighbours in length among this many budgets' worth of the most urgent pairs.
+#: A padded batch picks pairs of similar length among the most urgent pairs, up to this many token budgets of them.
 _WINDOW_BUDGETS = 4
-#: Places in the order that may be stale before they are cleared away; so many more than waiting pairs, at least.
+#: Stale places are cleared when all places outnumber twice the waiting pairs by more than this.
 _STALE_PLACES = 64
 
 Place = tuple[float, int, bytes]
@@ -28,10 +28,10 @@ Place = tuple[float, int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class WaitingPair:
-    """One pair that waits. Times are seconds of the caller's clock.
+    """One waiting pair. Times are seconds on the caller's clock.
 
-    `due_at` is its urgency (scheduling/urgency.py); `entered` is when it began to wait here; `sequence` keeps
-    first-stage order in a job.
+    `due_at`: its urgency (scheduling/urgency.py). `entered`: the time it began to wait here. `sequence`: keeps the
+    first-stage order within a job.
     """
 
     digest: bytes
@@ -44,13 +44,13 @@ class WaitingPair:
 
     @property
     def place(self) -> Place:
-        """Its place in the order of its class."""
+        """The pair's place in the order of its class."""
         return self.due_at, self.sequence, self.digest
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs to run now: in layout unpadded the most urgent first, else the shortest first."""
+    """Pairs to run now. Layout unpadded: most urgent first; other layouts: shortest first."""
 
     candidates: tuple[WaitingPair, ...]
 
@@ -62,13 +62,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to run before `until` (seconds of the clock), unless something is added. None: nothing waits at all."""
+    """No batch before `until` (seconds on the caller's clock) unless a pair is added. None: no pair waits."""
 
     until: float | None
 
 
 class Batcher:
-    """Holds waiting pairs and decides. Not thread-safe: its owner locks."""
+    """Holds the waiting pairs and chooses batches. Not thread-safe: its owner locks."""
 
     def __init__(
         self,
@@ -81,28 +81,31 @@ class Batcher:
         bulk_share: float = 0.05,
         most_pairs: int | None = None,
     ) -> None:
-        """`work_of` says what a pair of so many tokens adds to a run, `predict_s` how long work takes; `most_pairs`
-        bounds a batch where larger ones gain nothing, since whoever is more urgent waits for its end."""
+        """Create an empty batcher.
+
+        `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
+        `most_pairs` bounds a batch where a larger one gains nothing, since a more urgent pair waits for its end.
+        """
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
-        self._plan = layout
+        self._layout = layout
         self._most_pairs = most_pairs
         self._predict_s = predict_s
         self._work_of = work_of
         self._share = ClassShare(bulk_share)
         self._waiting: dict[bytes, WaitingPair] = {}
-        # Places that are no longer those of the waiting candidate are stale and skipped.
+        # A place that differs from the current place of its pair is stale and skipped.
         self._places: dict[JobClass, list[Place]] = {job_class: [] for job_class in JOB_CLASSES}
         self.tokens = 0
-        #: All that waits.
+        #: The work of all waiting pairs.
         self.work = Work()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, candidate: WaitingPair) -> None:
-        """Let a pair wait. One with the digest of a waiting pair joins it; the earlier times and the better class
-        hold for both."""
+        """Add a waiting pair. If an equal pair waits already, the two are joined: the earlier times and the more urgent
+        class hold for both."""
         present = self._waiting.get(candidate.digest)
         if present is None:
             self.tokens += candidate.tokens
@@ -117,26 +120,26 @@ class Batcher:
             self._clear_away()
 
     def discard(self, digest: bytes) -> None:
-        """Forget a waiting pair; its place in the order goes stale."""
+        """Remove a waiting pair; its place in the order becomes stale."""
         if (candidate := self._waiting.pop(digest, None)) is not None:
             self.tokens -= candidate.tokens
-            # Sums of floats drift; nothing left is nothing.
+            # Sums of floats drift, so an empty batcher starts from zero again.
             self.work = self.work - self._work_of(candidate.tokens) if self._waiting else Work()
 
     def next(self, now: float) -> Batch | Wait:
-        """Return the batch to run now, or how long to wait for one."""
+        """Return the batch to run at `now`, or the time to wait for one."""
         if not self._waiting:
             self._clear_away()
             return Wait(None)
         if self._max_wait_s > 0 and self.tokens < self._budget and (close_at := self._close_at()) > now:
             return Wait(close_at)
-        chosen = self._fill_padded() if self._plan == "padded" else self._fill()
-        if self._plan != "unpadded":
+        chosen = self._fill_padded() if self._layout == "padded" else self._fill()
+        if self._layout != "unpadded":
             chosen.sort(key=lambda c: (c.tokens, c.sequence))
         return Batch(tuple(chosen))
 
     def ahead(self, job_class: JobClass, due_at: float) -> Work:
-        """Return what waits and comes before a pair of that class and urgency."""
+        """Return the waiting work that runs before a pair of that class and due time."""
         ahead = Work()
         for candidate in self._waiting.values():
             same = candidate.job_class == job_class
@@ -147,10 +150,10 @@ class Batcher:
     def estimate(
         self, lengths: Iterable[int], job_class: JobClass, due_at: float, *, running_s: float, left_s: float
     ) -> AdmissionEstimate:
-        """Return the prospects of a job that would come now with pairs of these lengths.
+        """Return the estimate for a job that arrives now with pairs of these lengths in tokens.
 
-        `running_s`: seconds until the batch that runs has run; `left_s`: seconds to the job's deadline. Equal pairs of
-        the job may be among those that wait already, and count twice then.
+        `running_s`: seconds until the current batch ends. `left_s`: seconds to the job's deadline. A pair of the job
+        that equals a waiting pair counts twice.
         """
         wait_s = running_s + self._predict_s(self.ahead(job_class, due_at))
         return AdmissionEstimate(wait_s, sum(self._predict_s(self._work_of(tokens)) for tokens in lengths), left_s)
@@ -161,7 +164,7 @@ class Batcher:
         return min(oldest + self._max_wait_s, tightest - self._predict_s(self.work))
 
     def _fill_padded(self) -> list[WaitingPair]:
-        """Take the neighbours in length of the pair that comes first; of the other class what room is left for."""
+        """Take the first pair and pairs of similar length from its class, then fill the rest from the other class."""
         first = {job_class: self._first(job_class) for job_class in JOB_CLASSES}
         bulk = first["bulk"]
         chosen_class = self._share.choose(first["interactive"] is not None, None if bulk is None else bulk.tokens)
@@ -184,7 +187,7 @@ class Batcher:
         return chosen
 
     def _pop_class(self, job_class: JobClass, tokens: int) -> list[WaitingPair]:
-        """Take the most urgent pairs of a class that fit in `tokens`, at least one if any waits."""
+        """Take the most urgent pairs of a class that fit in `tokens`, but at least one if any waits."""
         taken: list[WaitingPair] = []
         total = 0
         while (candidate := self._first(job_class)) is not None:
@@ -196,12 +199,12 @@ class Batcher:
         return taken
 
     def _take(self, candidate: WaitingPair) -> None:
-        """Remove a pair that stands first in its class."""
+        """Remove the pair that is first in its class."""
         heapq.heappop(self._places[candidate.job_class])
         self.discard(candidate.digest)
 
     def _fill(self) -> list[WaitingPair]:
-        """Take the pairs that come first and fit the budget; at least one, which settings promise to fit."""
+        """Take the first pairs that fit the budget, but at least one: the settings guarantee that one pair fits."""
         taken: list[WaitingPair] = []
         total = 0
         while True:
@@ -219,7 +222,7 @@ class Batcher:
             total += candidate.tokens
 
     def _first(self, job_class: JobClass) -> WaitingPair | None:
-        """Return the most urgent pair of a class; stale places before it are dropped."""
+        """Return the most urgent pair of a class, and drop the stale places before it."""
         places = self._places[job_class]
         while places:
             candidate = self._waiting.get(places[0][2])
@@ -235,7 +238,7 @@ class Batcher:
 
 
 def _joined(present: WaitingPair, newcomer: WaitingPair) -> WaitingPair:
-    """Return what waits for both of two equal pairs: it has waited since the first one came."""
+    """Return one entry for two equal pairs; it counts as waiting since the first one entered."""
     earlier = newcomer if newcomer.due_at < present.due_at else present
     return replace(
         earlier,

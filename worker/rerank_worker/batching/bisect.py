@@ -1,4 +1,4 @@
-"""Poison isolation: when a run fails, halve it until the guilty pair stands alone, so that only its request fails."""
+"""Poison isolation: halves a failed run until the failing pair is alone, so that only the jobs of that pair fail."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ P = TypeVar("P")
 def score_bisected(
     score: Callable[[Sequence[P]], Sequence[float]], pairs: Sequence[P]
 ) -> Iterator[tuple[P, float | Exception]]:
-    """Yield each pair with its logit, or with the exception that it alone raises.
+    """Yield each pair with its logit, or with the exception that it raises when it runs alone.
 
-    A batch of n pairs with one guilty among them costs about 2·log2(n) runs more.
+    One failing pair among n costs about 2·log2(n) extra runs.
     """
     try:
         logits = score(pairs)

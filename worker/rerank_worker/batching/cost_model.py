@@ -1,9 +1,9 @@
-"""How long work takes, learned from the runs that took place: seconds = a·runs + b·tokens + c·tokens·longest.
+"""Cost model: predicts the seconds that work takes, as a·runs + b·tokens + c·tokens·longest.
 
-Least squares on relative errors with forgetting, so that small and large runs count alike and about the last 200 of
-them count. Parameters are never negative, one stalled run moves little, and when all runs get slower or faster by a
-factor (a busy neighbour, a hot CPU), what is known of their shape is kept. Plain Python: on systems of three unknowns
-numpy takes five times as long, and the scoring thread learns from each run.
+It learns a, b and c from finished runs by least squares on relative errors, so small and large runs count alike. Old
+runs are forgotten: about the last 200 count. Parameters are never negative, and one stalled run moves them little. When
+all runs become slower or faster by one factor (a busy neighbour, a hot CPU), the parameters keep their proportions.
+Plain Python: numpy takes five times as long on three unknowns, and the scoring thread learns from every run.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from statistics import median
 
 from rerank_shared.scheduling.cost import CostParameters, Work
 
-#: After so many observations one has lost most of its weight.
+#: An observation has lost most of its weight after this many later ones.
 _MEMORY = 200
 _ERRORS_KEPT = 50
-#: Runs that must agree, by their median, before their speed counts as another one; and by how much it must differ.
+#: The speed of the host counts as changed when the median of this many recent runs is off by more than this factor.
 _RECENT = 9
 _CHANGED = 1.3
-#: A run that was faster than predicted by more than this factor counts as one that was just so fast, once there were a
-#: few to predict from. One that stalled weighs little by itself, since errors are relative to what was measured.
+#: Once _ENOUGH runs were observed, a run that beats its prediction by more than _TOO_FAST counts as faster by that
+#: factor. A stalled run needs no such bound: errors are relative to the measured time, so it weighs little.
 _TOO_FAST = 2.0
 _ENOUGH = 10
-#: Keeps runs of one kind solvable: what can't be told apart is laid on tokens, the cost that grows as the text does.
+#: Keeps the system solvable when all runs are alike: the cost then falls on tokens, which grow with the text.
 _RIDGE = (1e-4, 1e-7, 1e-4)
-#: What somebody else has learned counts as so many observations, spread over runs of these lengths and pairs.
+#: Adopted parameters weigh as much as this many observations, spread over runs of these lengths and pairs.
 _PRIOR_WEIGHT = 5.0
 _PRIOR_LENGTHS = (16, 64, 256, 512)
 _PRIOR_PAIRS = (1, 8)
@@ -37,7 +37,7 @@ Vector = tuple[float, float, float]
 
 
 class CostModel:
-    """Learns from observed runs. Written by one thread; reading a slightly old value elsewhere is harmless."""
+    """Learns from observed runs. One thread writes; other threads may read a slightly old value."""
 
     def __init__(self, prior: CostParameters | None = None) -> None:
         # Normal equations of rows work / seconds, each with the target 1.
@@ -53,7 +53,7 @@ class CostModel:
             self.adopt(prior)
 
     def adopt(self, prior: CostParameters) -> None:
-        """Count what another process has learned like a few observations of one's own; from the writing thread."""
+        """Weigh the parameters of another process like a few observations. Call from the writing thread."""
         works = [Work.padded(pairs, length) for pairs in _PRIOR_PAIRS for length in _PRIOR_LENGTHS]
         for work in works:
             if (seconds := prior.predict_s(work)) > 0:
@@ -62,8 +62,10 @@ class CostModel:
         self._learned = _solve(self._squares, self._targets)
 
     def observe(self, work: Work, seconds: float) -> float | None:
-        """Learn from a run; return |predicted - actual| / actual of it, None if nothing had been known or it took no
-        time."""
+        """Learn from a run and return its error, |predicted - actual| / actual.
+
+        Return None if there was no prediction, or if work or seconds are not positive and finite.
+        """
         if not (0 < seconds < math.inf) or max(work.runs, work.tokens, work.tokens_longest) <= 0:
             return None
         error = None
@@ -80,19 +82,19 @@ class CostModel:
         return error
 
     def predict_s(self, work: Work) -> float:
-        """Return the expected seconds; 0.0 while nothing is known."""
+        """Return the expected seconds; 0.0 before the first observation or adoption."""
         if (learned := self._learned) is None:
             return 0.0
         return learned[0] * work.runs + learned[1] * work.tokens + learned[2] * work.tokens_longest
 
     @property
     def parameters(self) -> CostParameters | None:
-        """What is known, None if nothing is; what was adopted, until something was observed."""
+        """The learned parameters; the adopted ones before the first observation, None if there are none."""
         if (learned := self._learned) is None:
             return None
         if not self._observations:
             return self._prior
-        # One step each for the interpreter, so another thread's observation can't come between.
+        # Each copy is one step for the interpreter, so another thread can't add an observation in between.
         errors, ratios = tuple(self._errors), tuple(self._ratios)
         return CostParameters(
             *learned,
@@ -102,7 +104,7 @@ class CostModel:
         )
 
     def _note(self, ratio: float, error: float) -> None:
-        """Keep account of an error, and of a factor that all recent runs are off by."""
+        """Record an error, and rescale the model when all recent runs are off by one factor."""
         self._errors.append(error)
         self._recent.append(ratio)
         if self._observations >= _ENOUGH:
@@ -128,20 +130,20 @@ class CostModel:
 
 
 def _p99(ratios: Sequence[float]) -> float:
-    """Return the 99th percentile, at least 1; of few, the largest but one, since one may be of a process that froze."""
+    """Return the 99th percentile, at least 1; of few ratios the second largest, since a frozen process may give one."""
     if len(ratios) < 2:
         return 1.0
     return max(1.0, sorted(ratios)[min(math.ceil(0.99 * len(ratios)), len(ratios) - 1) - 1])
 
 
 def _solve(squares: list[list[float]], targets: list[float]) -> Vector | None:
-    """Return the parameters, none negative, of least error; None before there is any observation."""
-    # Columns of one size: seconds a run and a token times length are ten orders of magnitude apart.
+    """Return the non-negative parameters of least error; None before the first observation."""
+    # Columns are scaled to one size: seconds a run and seconds a token·length are ten orders of magnitude apart.
     sizes = [math.sqrt(squares[i][i]) for i in range(3)]
     known = tuple(i for i in range(3) if sizes[i] > 0)
     best: dict[int, float] = {}
     most = 0.0
-    # Leaving columns out is only tried where what fits best is negative.
+    # Columns are left out only if the best fit has a negative parameter.
     for count in range(len(known), 0, -1):
         for chosen in combinations(known, count):
             matrix = [

@@ -1,4 +1,4 @@
-"""One job inside a worker process: which pairs are scored, which are still wanted, and why it ended.
+"""Pending job: one job inside a worker process, with its scores, its state and the reason why it ended.
 
 The scoring thread writes a pending job; the pool thread that took the job awaits it. The scorer's lock guards it.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import RerankError
 
-#: Why a job left before it was scored. `drained`: this process is stopping, so another one shall do it.
+#: The reason why a job left before it was scored. `drained`: this process stops, and another one takes the job.
 DropReason = Literal["expired", "revoked", "abandoned", "drained"]
 
 
@@ -21,7 +21,7 @@ class PendingJob:
     """A job's state.
 
     `deadline`: seconds on the process's monotonic clock. `reply_to`: the caller's reply channel, None if the job was
-    submitted for later. `begun`: pairs that have begun to run.
+    submitted for later collection. `begun`: number of pairs that have begun to run.
     """
 
     job_id: str
@@ -63,17 +63,17 @@ class PendingJob:
                 self._ended.set()
 
     def fail(self, error: RerankError) -> None:
-        """End with an error."""
+        """End the job with an error."""
         if self.open:
             self.error = error
             self._ended.set()
 
     def drop(self, reason: DropReason) -> None:
-        """End without an answer, or with the scores that are there."""
+        """End the job without its missing scores; the scores that it has stay."""
         if self.open:
             self.dropped = reason
             self._ended.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until the job has ended; return False if the time is over first."""
+        """Block until the job has ended; return False if `timeout_s` passes first."""
         return self._ended.wait(min(max(0.0, timeout_s), threading.TIMEOUT_MAX))

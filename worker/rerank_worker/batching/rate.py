@@ -1,5 +1,4 @@
-"""How this process runs of late, as moving averages that weigh what is recent more: its tokens a second while it runs,
-and the pairs of its batches."""
+"""Moving averages of a worker process: tokens a second while it runs, and pairs a batch. Recent values weigh more."""
 
 from __future__ import annotations
 
@@ -12,12 +11,12 @@ from rerank_shared.scheduling.cost import Work
 
 #: A measurement loses half its weight after this many seconds of running.
 _HALF_LIFE_S = 10.0
-#: Runs remembered, at most.
+#: The most runs that are remembered.
 _RUNS = 1_000
-#: A run counts for at most twice of what it usually takes, or for this much more: the pause of a container at its CPU
-#: limit, and less than anybody's sleep.
+#: A run counts with at most twice its usual time, or its usual time and this much more. This covers the pause of a
+#: container at its CPU limit; a suspension lasts longer.
 _LONGEST_STALL_S = 0.2
-#: A batch loses half its weight after this many others.
+#: A batch loses half its weight after this many later batches.
 _HALF_LIFE_BATCHES = 16
 
 
@@ -29,15 +28,14 @@ class _Run:
 
 
 class TokenRate:
-    """Tokens per busy second. Written by one thread; reading a slightly old value elsewhere is harmless.
+    """Tokens per busy second. One thread writes; other threads may read a slightly old value.
 
-    The clock goes on while a process is frozen in mid-run: stopped by a signal, or with its whole machine. So a run
-    counts as it was measured only as far as `usual_s`, what such work takes by experience, makes that likely. Where all
-    runs become slower, that follows.
+    The clock goes on while a process is frozen in mid-run, by a signal or with its whole machine. So the measured time
+    of a run is bounded by a multiple of its usual time. When all runs become slower, the usual time follows.
     """
 
     def __init__(self, usual_s: Callable[[Work], float]) -> None:
-        """`usual_s` gives 0 where nothing is known."""
+        """`usual_s`: the seconds that such work usually takes, 0 while unknown."""
         self._usual_s = usual_s
         self._runs: deque[_Run] = deque(maxlen=_RUNS)
 
@@ -50,7 +48,7 @@ class TokenRate:
     def tokens_per_s(self) -> float:
         """The average; 0 before the first run."""
         tokens = seconds = passed_s = 0.0
-        # One step for the interpreter, so that no run comes between.
+        # The copy is one step for the interpreter, so no run is added in between.
         for run in reversed(tuple(self._runs)):
             weight, counted_s = math.exp2(-passed_s / _HALF_LIFE_S), self._counted_s(run)
             tokens += weight * run.tokens
@@ -64,7 +62,7 @@ class TokenRate:
 
 
 class BatchSize:
-    """Pairs of recent batches. Written by one thread, as `TokenRate` is."""
+    """Average pairs of recent batches. Threads as for `TokenRate`."""
 
     def __init__(self) -> None:
         self._pairs = 0.0

@@ -1,6 +1,6 @@
-"""How fast this process runs: what its runs cost, for whoever decides, and its tokens a second, for whoever watches.
+"""Run cost: the cost model for scheduling and the token rate for heartbeats, both fed by the runs of this process.
 
-Written by one thread: by warm-up, before there is another, then by the scoring thread.
+One thread writes: the warm-up first, while it is the only thread, then the scoring thread.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.rate import TokenRate
 
-#: Of a question and a passage.
+#: Typical tokens of a question and a passage together.
 _USUAL_TOKENS = 128
 
 
 @dataclass(slots=True)
 class RunCost:
-    """What was learned from all runs so far. `shape` is that of its runs."""
+    """The cost and the rate of this process's runs, which have the shape `shape`."""
 
     shape: RunShape = field(default_factory=RunShape)
     cost: CostModel = field(default_factory=CostModel)
@@ -30,12 +30,12 @@ class RunCost:
 
     @property
     def shared(self) -> CostParameters | None:
-        """The cost as others use it, in which `run_s` is that of a pair: they don't know how pairs share runs."""
+        """The cost for other processes. `run_s` is seconds a pair there: they don't know how pairs share runs."""
         known = self.cost.parameters
         return None if known is None else replace(known, run_s=known.run_s * self._runs_a_pair)
 
     def adopt(self, shared: CostParameters) -> None:
-        """Begin with what another process of this layout has shared; before anything has run."""
+        """Start from the cost that another process of this layout shared. Call before the first run."""
         self.cost.adopt(replace(shared, run_s=shared.run_s / self._runs_a_pair))
 
     @property
@@ -43,12 +43,14 @@ class RunCost:
         return self.shape.pair_work(_USUAL_TOKENS).runs
 
     def observe(self, lengths: Sequence[int], seconds: float) -> float | None:
-        """Learn from a run of pairs; return by what share of its time it had been mispredicted, None if it had not
-        been predicted at all."""
+        """Learn from a run of pairs with these lengths in tokens, and return its error.
+
+        The error is |predicted - actual| / actual, None if there was no prediction.
+        """
         work = self.shape.run_work(lengths)
         self.rate.add(sum(lengths), work, seconds)
         return self.cost.observe(work, seconds)
 
     def predict_s(self, lengths: Sequence[int]) -> float:
-        """Return the expected seconds of a run of pairs; 0 while nothing is known."""
+        """Return the expected seconds of a run of pairs; 0 before the first observation."""
         return self.cost.predict_s(self.shape.run_work(lengths))

@@ -1,9 +1,9 @@
-"""The thread that owns the session: takes batches from the policy, runs them, and hands each pair's score to all jobs
-that want it.
+"""Scorer: the thread that owns the engine. It takes batches from the batcher, runs them, and gives each pair's score to
+all jobs that want the pair.
 
-A pair that several jobs want is run once. What nobody wants any more (deadline passed, revoked, caller gone, process
-draining) is dropped just before its run. A pair that fails takes only its own jobs with it. What runs cost is learned
-from each of them.
+A pair that several jobs want runs once. A pair that no job wants any more (deadline passed, revoked, caller gone,
+process draining) is dropped just before its run. A failing pair fails only its own jobs. The cost model learns from
+every run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Wanting = list[tuple[PendingJob, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run that was begun; `logits` waits for it."""
+    """A run that has begun; `logits` blocks until it ends."""
 
     candidates: Sequence[WaitingPair]
     begun: float
@@ -49,7 +49,7 @@ class _Run:
 
 
 class Scorer:
-    """Owns the engine, the batcher and the pending_jobs of one worker process."""
+    """Owns the engine, the batcher and the pending jobs of one worker process."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Scorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = clock
-        #: Called by the scoring thread when less waits than before. It holds the lock: neither block nor fail.
+        #: Called by the scoring thread when less work waits than before. The lock is held: it must not block or raise.
         self.on_less: Callable[[], None] = _nothing
-        #: Called by the scoring thread before the last run of a batch: neither block nor fail.
+        #: Called by the scoring thread before the last run of a batch: it must not block or raise.
         self.on_ending: Callable[[], None] = _nothing
-        #: Of the batches that ran of late; anybody may read it.
+        #: The average pairs of recent batches. Any thread may read it.
         self.batch_size = BatchSize()
         self._engine = engine
         self._start_run = starter(engine)
@@ -83,7 +83,7 @@ class Scorer:
         self._sequence = 0
         self._draining = False
         self._last_finished = -math.inf
-        #: When the batch that runs will have run, by prediction.
+        #: The predicted end of the current batch, on `clock`.
         self._busy_until = -math.inf
         self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
 
@@ -102,13 +102,13 @@ class Scorer:
         job_class: JobClass = "interactive",
         admit: Callable[[AdmissionEstimate], None] | None = None,
     ) -> PendingJob:
-        """Let a job's pairs wait for their batches.
+        """Add a job's pairs to the batcher and return the pending job.
 
-        `deadline` is on this scorer's clock. `admit` is told the job's prospects before it waits; what it raises is
-        raised here, and nothing waits.
+        `deadline`: seconds on this scorer's clock. `admit` gets the job's estimate first; if it raises, the error is
+        raised here and no pair is added. While the scorer drains, the job returns as dropped.
         """
         now = self.clock()
-        # Its age counts from here: the queue gave it out by age already, and by tenant, which would be undone.
+        # Its age counts from now: the queue has ordered jobs by age and tenant already, and an older age would undo it.
         due = due_at(deadline_at=deadline, entered_at=now, aging_s=self._aging_s)
         pending = PendingJob(
             job_id=job_id,
@@ -132,7 +132,7 @@ class Scorer:
         return pending
 
     def release(self, pending: PendingJob) -> None:
-        """Tell that nobody waits for `pending` any more, whatever state it is in; what it has is kept in it."""
+        """End the wait for `pending`, whatever its state. An open job is dropped as expired; its scores stay in it."""
         with self._lock:
             pending.drop("expired")
             self._open.pop(id(pending), None)
@@ -140,14 +140,14 @@ class Scorer:
             metrics.JOBS_DROPPED.labels(pending.dropped).inc()
 
     def drain(self) -> None:
-        """Finish the batch in progress, give all other jobs back, and accept nothing more."""
+        """Finish the current batch, drop all other jobs as drained, and accept no more jobs."""
         with self._lock:
             self._draining = True
             self._added.notify()
 
     @property
     def draining(self) -> bool:
-        """Whether it accepts nothing more."""
+        """Whether the scorer accepts no more jobs."""
         return self._draining
 
     def held(self) -> tuple[int, int]:
@@ -157,16 +157,16 @@ class Scorer:
 
     @property
     def waiting(self) -> Work:
-        """The work that waits; what runs is none of it. Needs no lock: it is one reference, replaced as a whole."""
+        """The waiting work, without the current batch. Needs no lock: it is one reference, replaced as a whole."""
         return self._batcher.work
 
     def waiting_jobs(self) -> set[str]:
-        """Return the ids of the jobs that have pairs which have not begun to run."""
+        """Return the ids of the jobs with at least one pair that has not begun to run."""
         with self._lock:
             return {pending.job_id for pending in self._open.values() if pending.waits}
 
     def abandon(self, reply_channels: set[str]) -> None:
-        """Drop the jobs whose caller is gone: nobody is subscribed to their reply channel."""
+        """Drop the jobs of these reply channels as abandoned: their callers no longer subscribe."""
         with self._lock:
             for pending in self._open.values():
                 if pending.reply_to in reply_channels:
@@ -204,7 +204,7 @@ class Scorer:
             try:
                 self._run(batch)
             except Exception as error:
-                # Losing this thread would hang every job of the process, and their deadlines may be an hour away.
+                # Without this thread every job of the process would hang until its deadline, which may be an hour away.
                 log.exception("batch failed, this is a bug pairs=%d", len(batch.candidates))
                 self._give_up(batch, error)
 
@@ -233,7 +233,7 @@ class Scorer:
             self._busy_until = self.clock() + run.left_s
             if run.is_last:
                 self.on_ending()
-            # Asked again before each run: in a batch of single runs the last one starts much later than the first.
+            # Checked again before each run: in a batch of many runs the last one starts much later than the first.
             if candidates := [candidate for candidate in run.pairs if self._is_wanted(candidate)]:
                 under_way.append(self._start(candidates))
             if len(under_way) == self._runs_at_once:
@@ -245,7 +245,7 @@ class Scorer:
         return self._run_cost.predict_s([candidate.tokens for candidate in candidates])
 
     def _is_wanted(self, candidate: WaitingPair) -> bool:
-        """Whether any open job wants this pair; forgets it if none does."""
+        """Return whether an open job wants this pair; forget the pair if none does."""
         now = self.clock()
         with self._lock:
             wanting = self._wanting.get(candidate.digest, [])
@@ -260,7 +260,7 @@ class Scorer:
             return False
 
     def _give_up(self, batch: Batch, error: Exception) -> None:
-        """End the jobs of a batch that broke outside of its runs."""
+        """Fail the jobs of a batch that raised outside its runs."""
         message = f"a batch broke in the worker, which is a bug: {error!r}"
         with self._lock:
             for candidate in batch.candidates:
@@ -271,11 +271,11 @@ class Scorer:
     def _forget(self, digest: bytes) -> None:
         self._wanting.pop(digest, None)
         self._pairs.pop(digest, None)
-        # An equal pair may have been added while this one ran; it has been answered with it.
+        # An equal pair may have been added while this one ran. This run has answered both.
         self._batcher.discard(digest)
 
     def _begin(self, candidates: Sequence[WaitingPair]) -> None:
-        """Tell the jobs of a batch that it runs."""
+        """Record in the jobs of a batch that the batch runs."""
         self.batch_size.add(len(candidates))
         metrics.BATCH_PAIRS.observe(len(candidates))
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
@@ -304,12 +304,12 @@ class Scorer:
         for candidate, logit in score_bisected(score, run.candidates):
             self._deliver(candidate, logit)
             failed = failed or isinstance(logit, Exception)
-        # Of two runs under way, the second one's time begins where the first one's ends.
+        # Two runs may be under way at once: the time of the second begins when the first ends.
         since, self._last_finished = max(run.begun, self._last_finished), self.clock()
         lengths = [candidate.tokens for candidate in run.candidates]
         metrics.TOKENS_RUN.inc(sum(lengths))
         if failed:
-            # It was run in parts, some of them twice.
+            # The run was bisected, so some pairs ran more than once and its time says nothing.
             return
         if (error := self._run_cost.observe(lengths, self._last_finished - since)) is not None:
             metrics.COST_ERROR.observe(error)

@@ -1,1 +1,1 @@
-"""Jobs come in and outcomes go out: the consumer, its gate, the task and its leases."""
+"""Consumption: takes jobs from the queue and sends outcomes, with the consumer, its gate, the task and its leases."""

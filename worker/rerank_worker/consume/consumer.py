@@ -1,11 +1,12 @@
-"""Celery's consumer, changed where a lost server or a message that can't be opened would cost a caller its answer.
+"""Consumer: Celery's, changed where a lost server or a broken message would cost a caller its answer.
 
-- A task that is not the fleet's is answered with where it belongs; Celery logs its arguments, documents too.
-- A message of a refused content type (pickle above all) still carries its id and its reply channel in its headers, so
-  whoever sent it is told; Celery only logs and drops it.
-- A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30, and told of once, not each time.
-- A lost connection does not put the jobs in hand back on the queue (kombu tries to, on the connection just lost, and
-  that ends the worker). They go on running under their leases, and are acknowledged on the new connection.
+- A task of another program is answered with an error that names its right queue. Celery would log its arguments,
+  documents included.
+- A message of a refused content type (pickle above all) carries its id and reply channel in its headers, so its sender
+  gets an error. Celery would only log and drop it.
+- A lost server is tried again within two seconds, not after Celery's 2, 4, 6 ... 30, and logged once.
+- A lost connection does not requeue the jobs that this process holds. kombu would try to, on the lost connection, and
+  that ends the worker. The jobs run on under their leases, and are acknowledged on the new connection.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ OnPoison = Callable[[DeadLetter], None]
 
 
 def consumer_of(gate: Gate, server: ServerWait, on_poison: OnPoison) -> type[Consumer]:
-    """Return the consumer class of a fleet, for Celery's setting `worker_consumer`; jobs come in by `gate`, and
-    `on_poison` is called once for each that is set aside here."""
+    """Return the consumer class for Celery's setting `worker_consumer`.
+
+    `gate` decides when a job is taken. `on_poison` is called once for each job that this process sets aside.
+    """
     attributes = {"gate": gate, "server": server, "on_poison": staticmethod(on_poison)}
     return type("FleetConsumer", (_FleetConsumer,), attributes)
 
@@ -47,7 +50,7 @@ class _FleetConsumer(Consumer):
     on_poison: OnPoison
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
-        """As Celery's; the gate knows of a message before a thread does."""
+        """Wrap Celery's handler: the gate records a message before any thread works on it."""
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> Any:
@@ -57,13 +60,13 @@ class _FleetConsumer(Consumer):
         return on_task_received
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect as soon as the server will do, trying again after 0.2 s, 0.4 s and so on up to 2 s."""
+        """Wait until the server is usable, then connect; retry after 0.2 s, 0.4 s and so on up to 2 s."""
         self.server.wait(maybe_shutdown)
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.2, interval_step=0.2, interval_max=2)
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Give the connection up, but not the jobs that were taken on it; after a refusal, rest before the next."""
+        """Drop the connection but keep the jobs taken on it. After a refusal, pause before the next connection."""
         if self.task_consumer is not None:
             self.task_consumer.channel.do_restore = False
         super().on_connection_error_after_connected(exc)
@@ -71,7 +74,7 @@ class _FleetConsumer(Consumer):
             self.server.rest(maybe_shutdown)
 
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Acknowledge or reject soon, by other means if the message's own channel has been closed by then."""
+        """Acknowledge or reject on the event loop, without the message's channel if that is closed by then."""
         message = getattr(p, "__self__", None)
 
         def settle_once(*late: Any, **options: Any) -> Any:
@@ -82,15 +85,15 @@ class _FleetConsumer(Consumer):
         return super().call_soon_ack(settle_once, *args, **kwargs)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """ScoredJob a message whose body is broken; it is never opened again."""
+        """Answer a message with a broken body with an error; the message is acknowledged."""
         self._refuse_content(message, exc)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """ScoredJob a message of a refused content type; its body is never opened."""
+        """Answer a message of a refused content type with an error; its body is never opened."""
         self._refuse_content(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """ScoredJob a task that no worker of the fleet has."""
+        """Answer a task that no worker of the fleet runs with an error."""
         name, queue = (message.headers or {}).get("task"), (message.delivery_info or {}).get("routing_key")
         told = (
             f"{name!r}: workers of the fleet run {TASK_NAME!r} alone, and queue {queue!r} is theirs. Send your own "
@@ -112,8 +115,11 @@ class _FleetConsumer(Consumer):
         message.ack()
 
     def _settle_alone(self, message: Any, late: tuple[Any, ...], options: dict[str, Any]) -> None:
-        """Remove a delivery of a closed channel from the broker's books, unless it is to be delivered again: then its
-        lease, which nobody renews any more, runs out."""
+        """Acknowledge a delivery of a closed channel on the broker.
+
+        A delivery that goes back to the queue is left alone: no process renews its lease, so the lease runs out and the
+        job is delivered again.
+        """
         self.gate.forget(message.delivery_tag)
         if self.gate.settled.take(message.delivery_tag):
             return

@@ -1,4 +1,4 @@
-"""Answers the caller of a job that was set aside as a dead letter; the job itself is kept for `rerank-fleet dead`."""
+"""Dead letters: answers the caller of a job that was set aside. The job stays for `rerank-fleet dead`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rerank_worker import metrics
 
 
 def answer_dead_letter(app: Celery, keys: Keys, letter: DeadLetter) -> None:
-    """Record the job as failed, tell whoever listens, and let it count as work no longer. Raises what Redis raises."""
+    """Record the job as failed, answer its caller and remove it from the backlog. Raises Redis's errors."""
     error = JobPoisoned(
         f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.owner} "
         f"last. `rerank-fleet dead show {letter.job_id}` tells what it is, `rerank-fleet dead retry` sends it again."
@@ -29,7 +29,7 @@ def _completion(keys: Keys, letter: DeadLetter) -> Completion:
     try:
         job = job_of(letter)
     except WireError:
-        # What nobody can open has no entry either that could be spelled.
+        # A job that can't be decoded has no backlog entry that could be named.
         return Completion(keys, letter.job_id)
-    # Its text stays, for whoever sends it again.
+    # The job's text stays in Redis, for `rerank-fleet dead retry`.
     return Completion(keys, letter.job_id, job.job_class, backlog_member(job))

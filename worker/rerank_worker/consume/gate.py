@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Delivered:
-    """A message that is not acknowledged yet; `untokenized` until its pairs wait."""
+    """A message that is not acknowledged yet; `untokenized` until its pairs are in the batcher."""
 
     message: Any
     job_id: str | None
@@ -64,8 +64,8 @@ class Gate:
         scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
-        """Return whether the process takes another job. After a no, the gate wakes the consumer when it may."""
-        # Noted before the question, or the answer to it might change unnoticed.
+        """Return whether the process takes another job. After False, the gate wakes the consumer when it would open."""
+        # Set before the check: otherwise another thread could make room in between and not wake the consumer.
         self._shut = True
         if self._scorer.draining or not self._has_room():
             return False
@@ -80,7 +80,7 @@ class Gate:
         """Record a delivered message, before any thread works on it."""
         queue = (message.delivery_info or {}).get("routing_key")
         if (job_class := self._classes.get(str(queue))) is None:
-            # A task of another queue is no work for the engine.
+            # A task from another queue is not scored, so the gate does not count it.
             return
         urgency = read_urgency(message.headers or {}, self._wall_clock())
         job_id = (message.headers or {}).get("id")
@@ -94,7 +94,7 @@ class Gate:
 
     @contextmanager
     def inside(self, tag: str | None) -> Iterator[Callable[[], None]]:
-        """Hold a delivered message for the block. Yields what to call once the message's pairs wait in the batcher."""
+        """Hold a delivered message for the block. Yields a function to call once its pairs are in the batcher."""
 
         def waits() -> None:
             with self._lock:
@@ -108,7 +108,7 @@ class Gate:
             self.forget(tag or "")
 
     def forget(self, tag: str) -> None:
-        """Drop a message that has been dealt with."""
+        """Stop tracking a message that was acknowledged, rejected or answered."""
         with self._lock:
             self._delivered.pop(tag, None)
         self.look()
@@ -116,12 +116,15 @@ class Gate:
     def look(self) -> None:
         """Wake the consumer if the gate was shut and would open now. Any thread may call it; it never blocks."""
         wake = self._wake
-        # A round of the event loop costs more than the question whether it would find the gate open.
+        # Checking here is cheaper than a round of the event loop that finds the gate shut.
         if self._shut and wake is not None and self._has_room():
             wake()
 
     def ending(self) -> None:
-        """Record that a batch is about to end, and wake the consumer to ask. Any thread may call it, never blocks."""
+        """Record that a batch is about to end, and wake the consumer to ask the queue for a more urgent job.
+
+        Any thread may call it; it never blocks.
+        """
         self._ending, wake = True, self._wake
         if self._shut and wake is not None and self._ask_pace.is_due(self._scorer.clock()):
             wake()
@@ -131,8 +134,10 @@ class Gate:
         self._wake = wake
 
     def ask(self) -> dict[JobClass, float] | None:
-        """Return by class the earliest due time (epoch seconds) of the jobs waiting here; None when it is not time to
-        ask the queue for a more urgent one."""
+        """Return by class the earliest due time (epoch seconds) of the jobs waiting here.
+
+        Return None when it is not time to ask the queue for a more urgent job.
+        """
         now = self._scorer.clock()
         if self._scorer.draining or not self._ending or not self._ask_pace.is_due(now):
             return None
@@ -186,7 +191,7 @@ def _fetch(gate: Gate, channel: Any, within_prefetch: Callable[[], bool]) -> Non
         if before is not None:
             channel.take(before=before if math.isfinite(before) else None)
     except OUTAGES_AND_REFUSALS as error:
-        # The event loop is about to notice the lost connection, and connects again.
+        # The event loop notices the lost connection next and connects again.
         log.warning("gate could not fetch a more urgent job: redis %s", outage_of(error).says)
 
 

@@ -1,7 +1,7 @@
-"""Answers one job: checks it, fetches its text, tokenizes, waits for the scorer, and returns the outcome.
+"""Job handler: checks a job, fetches its text, tokenizes, waits for the scorer, and returns the outcome.
 
-Runs in a pool thread. Whatever goes wrong leaves as a RerankError, which the result backend hands to the caller. The
-answer leaves a little before the deadline, so that the caller has it in time.
+Runs in a pool thread. A failure is raised as a RerankError, which the result backend sends to the caller. The outcome
+is sent a little before the deadline, so that the caller has it in time.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from rerank_worker.tokenizing import PairTokenizer
 
 
 class Drained(Exception):
-    """This process stops before the job was scored; it goes back to the queue."""
+    """This process stops before the job was scored; the job goes back to the queue."""
 
 
 class Abandoned(Exception):
-    """Nobody waits for the job any more. It gets no record, so that a caller who was only cut off may send it again."""
+    """The caller of the job is gone. The job gets no record, so a caller that was only cut off may send it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class ScoredJob:
 
 @dataclass(frozen=True, slots=True)
 class JobHandler:
-    """What a job needs inside one worker process.
+    """Answers the jobs of one worker process.
 
-    `alias`: a second name that jobs may give the model. `refuse`: jobs that would miss their deadline are refused.
+    `alias`: a second name under which jobs may ask for the model. `refuse`: refuse jobs that would miss their deadline.
     """
 
     identity: ScoringIdentity
@@ -63,9 +63,9 @@ class JobHandler:
     clock: Callable[[], float] = time.monotonic
 
     def answer(self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None) -> ScoredJob:
-        """Return the job's outcome, with None for what its deadline cut off.
+        """Return the job's outcome; a score is None where the deadline passed first.
 
-        `on_waiting` is called when its pairs wait.
+        `on_waiting` is called when the job's pairs are in the batcher.
         Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, Overloaded, DeadlineExceeded
         (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
         """
@@ -152,8 +152,10 @@ class JobHandler:
 
 
 def _admit(job: Job, estimate: AdmissionEstimate) -> None:
-    """Raise Overloaded for a job that would miss its deadline however it is run here, and DeadlineExceeded for one that
-    would miss it anywhere."""
+    """Refuse a job that would miss its deadline.
+
+    Raises DeadlineExceeded if even an idle process could not score it in time, and Overloaded if this process can't.
+    """
     if estimate.hopeless(partial=job.partial):
         metrics.JOBS_DROPPED.labels("refused").inc()
         if not job.partial and estimate.too_much:

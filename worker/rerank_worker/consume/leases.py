@@ -1,7 +1,7 @@
-"""The deliveries that this process holds, so that their leases can be renewed while it lives.
+"""Leases: tracks the deliveries that this process holds, and renews their leases while it lives.
 
-The broker delivers a job again when its lease is older than `redelivery_s`. Renewing lets that be short (a killed
-worker's jobs come back soon) without a long job being run twice.
+The broker delivers a job again when its lease is older than `redelivery_s`. Renewal allows a short `redelivery_s`, so
+that a killed worker's jobs come back soon, and still no long job runs twice.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from rerank_shared.queue.leases import renew_leases
 
 
 class Leases:
-    """The delivery tags of the jobs in hand. Thread-safe."""
+    """The delivery tags of the jobs that this process holds. Thread-safe."""
 
     def __init__(self, waiting: Callable[[], Iterable[str]] = tuple) -> None:
-        """`waiting` gives the tags of those that were delivered and that no thread works on yet; more do no harm."""
+        """`waiting` returns the tags of delivered messages that no thread works on yet; extra tags do no harm."""
         self._waiting = waiting
         self._lock = threading.Lock()
         self._tags: set[str] = set()

@@ -1,7 +1,7 @@
-"""How Celery, kombu and redis-py may speak of an outage in a worker's log: in words, in one line, and not each time.
+"""Outage log filter: turns the outage records of Celery, kombu and redis-py into one line of words, or drops them.
 
-Heartbeats and the wait for the server tell of each outage once. What else is logged of it would be a trace for each job
-in hand and each try, with the command that failed in it.
+The heartbeat and the wait for the server log each outage once. Without the filter a worker's log would also hold a
+trace for each held job and each retry, with the failed command in it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from kombu.exceptions import OperationalError
 
 from rerank_shared.redis.outage import outage_of
 
-#: Says of each job in hand, at each try, that its result could not be stored yet.
+#: This logger says, for each held job and each retry, that the result could not be stored yet.
 _REPEATS = "celery.backends.base"
-#: Whose OSError is that of a socket to Redis, and to whom a refusal is an outage. A worker's own OSError may be of its
-#: disk, and a refusal a fault of its own: those keep their traces.
+#: In records of these loggers an OSError comes from a socket to Redis, and a refusal is an outage. An OSError of the
+#: worker's own code may come from its disk, and a refusal may be its own fault: those records keep their traces.
 _CONNECTING = ("celery.", "kombu.")
 
 
 def tell_outages_in_words(record: logging.LogRecord) -> bool:
-    """Take traces and redis-py's own text out of a record; returns whether it is to be logged at all."""
+    """Replace the trace and redis-py's own text in a record by words; return False to drop the record."""
     error = record.exc_info[1] if record.exc_info else None
     is_outage = isinstance(error, redis.ConnectionError | redis.TimeoutError | OperationalError) or (
         isinstance(error, OSError | redis.RedisError) and record.name.startswith(_CONNECTING)

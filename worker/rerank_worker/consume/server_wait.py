@@ -1,7 +1,7 @@
-"""A worker process and its server before they are connected: waits for one that is away, refuses one that won't do.
+"""Server wait: waits for a Redis server that is away, and refuses one that the fleet can't use, before connecting.
 
-An outage is told once, in words, within seconds; nothing here blocks longer than that, so that a process which waits
-obeys a signal.
+An outage is logged once, in words, within seconds. No call blocks longer than that without a check for a stop, so a
+waiting process obeys signals.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from rerank_shared.redis.outage import Outage, outage_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
-#: For one look: a server that takes longer counts as silent.
+#: The limit of one check: a server that takes longer counts as silent.
 _TIMEOUT_S = 1.5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
-#: Between two looks whether the process shall end.
+#: The pause between two checks for a stop.
 _STEP_S = 0.2
 
 
 @dataclass(slots=True)
 class ServerWait:
-    """Looks at the server for one process. `refuse` is for its start, `wait` for whenever it connects."""
+    """Checks the server for one process: `refuse` at its start, `wait` before each connection."""
 
     settings: Settings
     sleep: Callable[[float], None] = time.sleep
     _told: Outage | None = None
 
     def refuse(self) -> None:
-        """Raise ConfigurationError if no waiting would make the server do; say so if it is away."""
+        """Raise ConfigurationError if waiting can't make the server usable; log a warning if the server is away."""
         told = self._look()
         if told is not None and told[0].lasts:
             raise ConfigurationError(told[1])
         self._tell(told)
 
     def wait(self, stop_if_asked: Callable[[], None]) -> None:
-        """Return when the server will do; `stop_if_asked` is called several times a second and may raise.
+        """Return when the server is usable; `stop_if_asked` is called several times a second and may raise.
 
-        Here a wrong password is waited out as well: it was right before, so somebody is about to change the server.
+        A wrong password is waited out as well: it was right at the start, so the server is being changed. A server
+        that is out of memory counts as usable.
         """
         pause_s = _FIRST_PAUSE_S
         while (told := self._look()) is not None and told[0].kind != "out_of_memory":
@@ -54,7 +55,7 @@ class ServerWait:
         self._tell(told)
 
     def rest(self, stop_if_asked: Callable[[], None], pause_s: float = _LONGEST_PAUSE_S) -> None:
-        """Return after a pause, during which `stop_if_asked` is called as in `wait`."""
+        """Pause, and call `stop_if_asked` as in `wait` meanwhile."""
         end = time.monotonic() + pause_s
         while time.monotonic() < end:
             stop_if_asked()
@@ -62,7 +63,7 @@ class ServerWait:
         stop_if_asked()
 
     def _look(self) -> tuple[Outage, str] | None:
-        """Return what is wrong, with words for it."""
+        """Return the outage and a sentence about it; None if the server is usable."""
         doing = "a worker tried to connect"
         try:
             with connect(self.settings, timeout_s=_TIMEOUT_S) as client:
@@ -75,7 +76,7 @@ class ServerWait:
         return outage, told_of(outage, self.settings, doing)
 
     def _tell(self, told: tuple[Outage, str] | None) -> None:
-        """Log a state when it differs from the last."""
+        """Log the server's state if it differs from the last one."""
         outage = None if told is None else told[0]
         if told is not None and outage != self._told:
             log.warning("waiting for redis reason=%s: %s", told[0].kind, told[1])

@@ -1,4 +1,7 @@
-"""The Celery task: bytes in, plain data out. All that it does itself is Celery's life-cycle; `answer` does the work."""
+"""The Celery task `rerank.score`: takes bytes and returns plain data.
+
+It handles Celery's life-cycle only: acknowledge, requeue, revoke. JobHandler.answer does the work.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from rerank_worker import metrics
 from rerank_worker.consume.handler import Abandoned, Drained, JobHandler
 from rerank_worker.consume.leases import Leases
 
-#: Told a message's delivery tag while it is worked on; gives what is to be called once its pairs wait.
+#: Holds the message with this delivery tag; yields a function to call once its pairs are in the batcher.
 Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]
 
 _REFUSED_PAUSE_S = 0.5
@@ -40,7 +43,7 @@ def register(
 ) -> None:
     """Add the task `rerank.score` to `app`, answering with `handler`.
 
-    `on_settled` is told the delivery tag of each message that was acknowledged with the job's end.
+    `on_settled` gets the delivery tag of each message that was acknowledged together with its job's outcome.
     """
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
@@ -54,7 +57,7 @@ def register(
             except Drained:
                 raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
             except OUTAGES_AND_REFUSALS as error:
-                # Where the next connection is refused the same, the job would come and go without a pause.
+                # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
                 time.sleep(_REFUSED_PAUSE_S)
                 raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
             except RerankError as error:
@@ -65,7 +68,7 @@ def register(
         writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
         return Completion.of(handler.keys, job, writes=writes, tag=tag, on_settled=on_settled)
 
-    # Celery drops what was revoked before a thread had it, without a word to the task.
+    # Celery drops a job that was revoked before a thread took it, without calling the task.
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
         with suppress(*OUTAGES_AND_REFUSALS, RerankError):
@@ -94,7 +97,10 @@ def _is_again(request: Any, job: Job) -> bool:
 
 
 def _announce_again(handler: JobHandler, reply_to: str | None, job_id: str) -> bool:
-    """If another delivery of this job was answered, send its record to whoever waits now; running it is a waste."""
+    """Publish the record of another delivery of this job, if there is one: running the job again would be a waste.
+
+    Return whether there was a record.
+    """
     record: Any = handler.client.get(handler.keys.result(job_id))
     if record is None:
         return False

@@ -1,1 +1,1 @@
-"""What a worker process counts, in memory that its supervisor reads."""
+"""Counting: metrics of a worker process, in memory that its supervisor reads."""

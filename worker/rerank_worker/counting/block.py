@@ -1,10 +1,8 @@
-"""Numbers by series in one block of memory, which one process writes and others may read while it does.
+"""Counts block: one number for each series, in memory that one process writes while others read.
 
-A block may be handed on: whoever opens it next goes on with the numbers that it finds. A writer that is killed at any
-moment leaves a block that can be read.
-
-In units of eight bytes: how many units are in use, then for each series the length of its key in bytes, the key padded,
-and the number.
+A later process may open the same block and continues with its numbers. A writer that is killed at any moment leaves a
+readable block. Format, in units of eight bytes: the number of units in use; then for each series the length of its key
+in bytes, the padded key, and the number.
 """
 
 from __future__ import annotations
@@ -16,13 +14,13 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-#: Four times what a worker has with every label there is. Pages that are never written take no memory.
+#: Four times the size of a worker's series with every label. Pages that are never written take no memory.
 BLOCK_BYTES = 256 * 1024
 _UNIT = 8
 
 
 class Counts:
-    """The numbers of one block of at least two units, all zeros when it is new."""
+    """The numbers of one block, which has at least two units and is all zeros when new."""
 
     def __init__(self, block: Any) -> None:
         """`block` is a writable buffer, such as a bytearray or an mmap."""
@@ -32,18 +30,18 @@ class Counts:
         self._places = dict(self._series())
 
     def add(self, *terms: tuple[bytes, float]) -> None:
-        """Add to numbers by the keys of their series, all before anything else is added."""
+        """Add amounts to the series with these keys, in one step for other threads of this process."""
         with self._lock:
             for key, amount in terms:
                 place = self._places.get(key)
                 self._cells[self._new(key) if place is None else place] += amount
 
     def read(self) -> dict[bytes, float]:
-        """Return what has been counted, by anybody who wrote here."""
+        """Return the number of each series by its key, whichever process wrote it."""
         return {key: self._cells[place] for key, place in self._series()}
 
     def _series(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each key with the place of its number."""
+        """Yield each key with the index of its number, in units."""
         at, end = 1, int(self._cells[0]) or 1
         while at < end:
             length = int(self._cells[at])
@@ -52,12 +50,12 @@ class Counts:
             yield bytes(self._bytes[start : start + length]), at - 1
 
     def _new(self, key: bytes) -> int:
-        """Give a series its place: in use once its key is written whole."""
+        """Add a series and return its index; the series is in use once its whole key is written."""
         at = int(self._cells[0]) or 1
         place = at + 1 + -(-len(key) // _UNIT)
         if place >= len(self._cells) - 1:
-            # Labels come from closed sets, so there is room; were there none, the last unit is one that nobody reads.
-            log.warning("no room to count series=%r", key)
+            # Labels come from closed sets, so there is room. If there were none, the last unit takes the number unread.
+            log.warning("metrics block is full, series not counted series=%r", key)
             place = len(self._cells) - 1
         else:
             start = (at + 1) * _UNIT

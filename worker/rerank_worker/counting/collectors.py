@@ -1,8 +1,8 @@
-"""Counters and histograms of a worker process, used as those of prometheus_client are.
+"""Counters and histograms of a worker process, with the interface of prometheus_client.
 
-They count in memory. Under a supervisor that serves /metrics it is the supervisor's (rerank_worker.counting.memory), so
-what was counted outlives the process. prometheus_client itself would count in sparse files, and on a full disk a write
-to one ends the process by SIGBUS.
+They count in memory. Under a supervisor that serves /metrics the memory is the supervisor's
+(rerank_worker.counting.memory), so the numbers outlive the process. prometheus_client itself would count in sparse
+files, and on a full disk a write to such a file ends the process by SIGBUS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _unlabelled: list[_Metric] = []
 
 
 def count_in(counts: Counts) -> None:
-    """Count in another block from now on; what this process has counted so far stays behind."""
+    """Count in another block from now on; earlier numbers stay in the old block."""
     global _here
     _here = counts
     for metric in _unlabelled:
@@ -37,14 +37,14 @@ class _Metric:
             _unlabelled.append(self)
 
     def labels(self, *values: str) -> Self:
-        """Return the one with these labels, which come from closed sets."""
+        """Return the child metric with these label values, which must come from closed sets."""
         child = self._children.get(values)
         if child is None:
             child = self._children[values] = self._labelled(values)
         return child
 
     def show(self) -> None:
-        """Show it where nothing was counted yet."""
+        """Make the metric appear before its first count."""
 
     def _labelled(self, values: tuple[str, ...]) -> Self:
         return type(self)(self.name, self.text, self._label_names, values=values)
@@ -64,21 +64,21 @@ class Counter(_Metric):
         self._total = self._key()
 
     def inc(self, amount: float = 1.0) -> None:
-        """Count."""
+        """Add `amount`."""
         _here.add((self._total, amount))
 
     def show(self) -> None:
-        """Show 0 where nothing was counted yet."""
+        """Make the metric appear, with 0, before its first count."""
         self.inc(0.0)
 
     @property
     def value(self) -> float:
-        """What was counted where this process counts."""
+        """The number in the current block."""
         return _here.read().get(self._total, 0.0)
 
 
 class Histogram(_Metric):
-    """How often values lay between the limits of its buckets, and their sum."""
+    """Counts of observed values by bucket, and their sum."""
 
     kind = "histogram"
 
@@ -98,13 +98,13 @@ class Histogram(_Metric):
         self._shown_in: Counts | None = None
 
     def observe(self, value: float) -> None:
-        """Count a value."""
+        """Count a value in its bucket and add it to the sum."""
         if self._shown_in is not _here:
             self.show()
         _here.add((self._buckets[bisect_left(self._limits, value)], 1.0), (self._sum, value))
 
     def show(self) -> None:
-        """Show all buckets, empty ones too, or nobody could add those of two processes up."""
+        """Make all buckets appear, empty ones too, so that the buckets of two processes can be added up."""
         self._shown_in = _here
         _here.add(*((key, 0.0) for key in (*self._buckets, self._sum)))
 

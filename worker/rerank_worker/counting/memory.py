@@ -1,7 +1,7 @@
-"""Where the worker processes of one supervisor count: a block of memory for each place, and their sum for Prometheus.
+"""Counts memory: one block for each worker process of a supervisor, added up for Prometheus.
 
-A process that replaces another goes on with its numbers, so no counter falls, and one that is killed loses none. The
-memory has no name and ends with its last user, whatever ends that: nothing is left behind.
+A process that replaces another continues with its numbers, so no counter falls. A killed process loses no number. The
+memory has no name and is freed with its last user, so a crash leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from prometheus_client.registry import Collector
 
 from rerank_worker.counting.block import BLOCK_BYTES, Counts
 
-#: What a worker process learns by its environment: a descriptor, and which block of it is its own.
+#: Environment variables of a worker process: the descriptor of the memory, and the index of its own block.
 FD_VARIABLE = "FLEET_COUNTS_FD"
 PLACE_VARIABLE = "FLEET_COUNTS_PLACE"
 
 
 class CountsMemory(Collector):
-    """The blocks of so many places, from construction until `close()`. Raises OSError where there is no memory for it.
+    """The blocks of `places` worker processes, from construction until `close()`. Raises OSError without memory.
 
-    `fd` is for child processes to inherit.
+    Child processes inherit `fd`.
     """
 
     def __init__(self, places: int) -> None:
@@ -36,7 +36,7 @@ class CountsMemory(Collector):
         self._blocks = [_block(self.fd, place) for place in range(places)]
 
     def collect(self) -> Iterator[Metric]:
-        """Add up what all processes have counted, those that have ended included."""
+        """Yield the sums over all processes, including those that have ended."""
         total: defaultdict[bytes, float] = defaultdict(float)
         for block in self._blocks:
             for key, number in Counts(block).read().items():
@@ -44,7 +44,7 @@ class CountsMemory(Collector):
         yield from _families(total)
 
     def close(self) -> None:
-        """Let go of it; processes that still count there go on unread."""
+        """Release the memory; a process that still counts in it is no longer read."""
         os.close(self.fd)
         self._blocks.clear()
 
@@ -56,9 +56,9 @@ class _Number:
 
 
 def own_counts(environ: Mapping[str, str]) -> Counts | None:
-    """Return where the supervisor wants this process to count, None if it does not want to know.
+    """Return the block that the supervisor gave this process, None if it gave none.
 
-    Raises OSError or ValueError where that memory can't be had.
+    Raises OSError or ValueError if the block can't be opened.
     """
     if not (fd := environ.get(FD_VARIABLE)):
         return None
@@ -74,7 +74,7 @@ def _memory(size: int) -> int:
             os.close(fd)
             raise
         return fd
-    # Written whole, for a page that the disk has no room for would end whoever counts there.
+    # All bytes are written now: a later write to a page without disk space would end the process by SIGBUS.
     with tempfile.TemporaryFile() as file:
         file.write(bytes(size))
         file.flush()

@@ -1,4 +1,4 @@
-"""The engine: encoded pairs in, logits out, in the layout that suits the host."""
+"""Engine: takes encoded pairs and returns their logits, in the layout of the settings."""
 
 from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.identity import identity_of, model_precision, precision_of

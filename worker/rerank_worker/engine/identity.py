@@ -1,4 +1,4 @@
-"""Under which identity a model's scores are cached and announced."""
+"""Scoring identity: names the scores of a model, for the cache and for heartbeats."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT16, read_outline
 from rerank_shared.models.precision import LayoutName, PrecisionName, score_precision
 from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 
-#: Operators that only a quantised graph has, by the name that stands in the file.
+#: Names of operators that only a quantised graph has, as they stand in the file.
 _INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
 
 
 def identity_of(
     files: ModelFiles, tokenizer: PairTokenizer, layout: LayoutName, limit: int | None = None
 ) -> ScoringIdentity:
-    """Return the identity of a model's scores under a layout; `limit` lowers its max_length."""
+    """Return the scoring identity of a model in a layout; `limit` (tokens) lowers its max_length."""
     max_length = files.max_length or DEFAULT_MAX_LENGTH
     return ScoringIdentity(
         model=files.name,
@@ -34,13 +34,15 @@ def identity_of(
 
 
 def model_precision(files: ModelFiles) -> PrecisionName:
-    """Return the precision of a model: what its manifest says, else what its file shows."""
+    """Return the precision of a model: from its manifest, else from its ONNX file."""
     return files.manifest.precision if files.manifest else precision_of(files.model_path)
 
 
 def precision_of(path: Path) -> PrecisionName:
-    """Return the precision of a plain ONNX file: int8 if it holds an operator of dynamic quantisation, else that of
-    most of its weights."""
+    """Return the precision of a plain ONNX file: int8 if it has an operator of dynamic quantisation.
+
+    Otherwise it is the precision of most weights.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if any(data.find(name) >= 0 for name in _INT8_OPERATORS):
             return "int8"

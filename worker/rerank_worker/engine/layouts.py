@@ -1,9 +1,9 @@
-"""How the pairs of one run become the inputs of a graph, for each layout; no layout changes a score beyond rounding.
+"""Layouts: turn the pairs of one run into the inputs of a graph. No layout changes a score beyond rounding.
 
-single    one pair, unpadded
-buckets   pairs of similar length, padded on the right to the longest
-ragged    tokens end to end, without padding; attention gathers them into padded rows and back
-packs     tokens end to end as one row under a block-diagonal mask
+unpadded  one pair, unpadded
+padded    pairs of similar length, padded on the right to the longest
+varlen    tokens end to end, without padding; attention gathers them into padded rows and back
+packed    tokens end to end as one row under a block-diagonal mask
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rerank_worker.tokenizing import EncodedPair
 Feeds = dict[str, npt.NDArray[Any]]
 
 
-def single(pairs: Sequence[EncodedPair]) -> Feeds:
+def unpadded(pairs: Sequence[EncodedPair]) -> Feeds:
     """Return the inputs of one pair: input_ids and token_type_ids, both [1, tokens]."""
     (pair,) = pairs
     return {"input_ids": pair.ids[None], "token_type_ids": pair.type_ids[None]}
 
 
-def buckets(pairs: Sequence[EncodedPair]) -> Feeds:
-    """Return padded inputs [pairs, longest], with the length of each pair and, for plain graphs, the mask."""
+def padded(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return padded inputs [pairs, longest], the lengths [pairs] and, for plain graphs, the mask [pairs, longest]."""
     lengths = _lengths(pairs)
     shape = (len(pairs), int(lengths.max()))
     ids, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -37,16 +37,16 @@ def buckets(pairs: Sequence[EncodedPair]) -> Feeds:
     return {"input_ids": ids, "token_type_ids": types, "lengths": lengths, "attention_mask": mask}
 
 
-def ragged(pairs: Sequence[EncodedPair]) -> Feeds:
-    """Return packed inputs [tokens] and the two index maps: packed to padded rows [pairs, longest], and back."""
+def varlen(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return inputs [tokens] and two index maps: to padded rows [pairs, longest], and back [tokens]."""
     lengths = _lengths(pairs)
     longest, starts, positions = int(lengths.max()), _starts(lengths), _positions(lengths)
     column = np.arange(longest)
-    # Beyond a pair's end any token will do, for attention does not look there; its first one always exists.
+    # Beyond a pair's end any token will do, since attention ignores it. The pair's first token always exists.
     padded_from = starts[:, None] + np.where(column < lengths[:, None], column, 0)
     packed_from = np.repeat(np.arange(len(pairs)) * longest, lengths) + positions
     return {
-        **_packed(pairs),
+        **_end_to_end(pairs),
         "lengths": lengths,
         "position_ids": positions,
         "padded_from": padded_from,
@@ -54,12 +54,12 @@ def ragged(pairs: Sequence[EncodedPair]) -> Feeds:
     }
 
 
-def packs(pairs: Sequence[EncodedPair]) -> Feeds:
-    """Return packed inputs [1, tokens], the pair of each token [tokens], and each pair's first token [pairs]."""
+def packed(pairs: Sequence[EncodedPair]) -> Feeds:
+    """Return inputs [1, tokens], the pair index of each token [tokens], and the first token's index [pairs]."""
     lengths = _lengths(pairs)
-    packed = {name: values[None] for name, values in _packed(pairs).items()}
+    tokens = {name: values[None] for name, values in _end_to_end(pairs).items()}
     return {
-        **packed,
+        **tokens,
         "position_ids": _positions(lengths)[None],
         "pair_of": np.repeat(np.arange(len(pairs)), lengths),
         "first": _starts(lengths),
@@ -67,11 +67,11 @@ def packs(pairs: Sequence[EncodedPair]) -> Feeds:
 
 
 LAYOUTS: dict[LayoutName, Callable[[Sequence[EncodedPair]], Feeds]] = {
-    "unpadded": single, "padded": buckets, "varlen": ragged, "packed": packs,
+    "unpadded": unpadded, "padded": padded, "varlen": varlen, "packed": packed,
 }  # fmt: skip
 
 
-def _packed(pairs: Sequence[EncodedPair]) -> Feeds:
+def _end_to_end(pairs: Sequence[EncodedPair]) -> Feeds:
     return {
         "input_ids": np.concatenate([pair.ids for pair in pairs]),
         "token_type_ids": np.concatenate([pair.type_ids for pair in pairs]),

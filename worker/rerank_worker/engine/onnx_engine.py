@@ -1,4 +1,4 @@
-"""Engines that score encoded pairs: one for exported models with a graph for each layout, one for plain ONNX files."""
+"""Engines on ONNX Runtime: one for artefacts, with a graph for each layout, and one for plain ONNX files."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from rerank_worker.engine.tail import Tail
 from rerank_worker.tokenizing import EncodedPair
 
 Floats = npt.NDArray[np.float32]
-#: Ids that every vocabulary has, for a first run.
+#: Token ids that every vocabulary has, for a first run.
 _SAMPLE = EncodedPair(np.arange(8, dtype=np.int64), np.zeros(8, dtype=np.int64), truncated=False)
 _UNPACKED = PackedWeights(None)
 
 
 class Engine(Protocol):
-    """Anything that scores encoded pairs. Called from one thread only."""
+    """Scores encoded pairs. Called from one thread only."""
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return how a batch is split into runs, as ranges of its indices in order."""
+        """Return the runs of a batch: consecutive ranges of pair indices."""
         ...
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
-        """Return the logit of each pair, shape [pairs], in one run."""
+        """Run the pairs once and return their logits, shape [pairs]."""
         ...
 
 
 class ArtefactEngine:
-    """Runs the graphs of an exported artefact: the body of one layout, then the tail that all layouts share."""
+    """Runs the graphs of an artefact: the body of one layout, then the tail that all layouts share."""
 
     def __init__(
         self, body: Path, tail: Path, shape: RunShape, threads: int = 1, packed: PackedWeights = _UNPACKED
     ) -> None:
         layout = LAYOUTS[shape.layout]
-        # As many rows as later runs have: a matrix product of one row takes another path, and another form of weights.
+        # The sample has several rows if later runs do: a product of one row takes another path and form of weights.
         sample = [_SAMPLE] if shape.layout == "unpadded" else [_SAMPLE, _SAMPLE]
         self._body = packed.open(body, layout(sample), threads)
         self._inputs = [node.name for node in self._body.get_inputs()]
@@ -56,7 +56,7 @@ class ArtefactEngine:
         self._tail = Tail(packed.open(tail, {"rows": rows}, threads))
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return runs of the layout's size; in layout unpadded, pairs that share only the tail."""
+        """Return runs of the layout's size. In layout unpadded the pairs of a run share only the tail."""
         return self._shape.split([pair.tokens for pair in pairs])
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
@@ -73,7 +73,7 @@ class ArtefactEngine:
 
 
 class PlainEngine:
-    """Runs one ONNX file with the inputs of a cross-encoder, see signature.py."""
+    """Runs one plain ONNX file with the inputs of a cross-encoder; see signature.py."""
 
     def __init__(
         self, path: Path, shape: RunShape | None = None, threads: int = 1, providers: Providers = ON_CPU
@@ -89,7 +89,7 @@ class PlainEngine:
         self._signature = signature_of(self._session, path)
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return one run a pair, or runs of the layout's size."""
+        """Return runs of one pair in layout unpadded, runs of the layout's size in layout padded."""
         return self._shape.split([pair.tokens for pair in pairs])
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
@@ -106,10 +106,10 @@ def open_engine(
     packed: PackedWeights = _UNPACKED,
     providers: Providers = ON_CPU,
 ) -> Engine:
-    """Return the engine for a model's files; `threads` and `packed` are for the CPU.
+    """Return the engine for a model's files. `threads` and `packed` apply to the CPU only.
 
-    Raises ConfigurationError for a layout that the model has no graph for and for CUDA graphs of one that has none,
-    ModelDamaged for a graph that can't be loaded.
+    Raises ConfigurationError if the model has no graph for the layout, or if CUDA graphs are set for a plain ONNX
+    model. Raises ModelDamaged if a graph can't be loaded.
     """
     shape = shape or RunShape()
     manifest = files.manifest

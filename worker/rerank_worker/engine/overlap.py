@@ -1,7 +1,7 @@
-"""Two runs under way at once, for engines whose work is done by something else than the thread that asks for it.
+"""Overlap: keeps two runs under way at once, on engines that compute outside the calling thread.
 
-While a GPU computes one run, the next can be laid out and copied to it, and the scores of the one before delivered.
-Engines on CPU have nothing to overlap: the same loop then starts a run when its scores are asked for.
+While a GPU computes one run, the scorer lays out and copies the next one and delivers the scores of the last one. An
+engine on the CPU has nothing to overlap: there the same loop starts a run when its logits are read.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Floats = npt.NDArray[np.float32]
 
 @runtime_checkable
 class Overlapping(Protocol):
-    """An engine that takes a run while another one is under way."""
+    """An engine that accepts a run while another one is under way."""
 
     def start(self, pairs: Sequence[EncodedPair]) -> Callable[[], Floats]:
-        """Begin a run; what is returned waits for its logits, or raises what the run raised. Raises nothing itself."""
+        """Begin a run, without raising. The returned function waits for the logits and raises the run's error."""
         ...
 
 
 def runs_at_once(engine: Engine) -> int:
-    """Return how many runs may be under way."""
+    """Return the number of runs that may be under way at once."""
     return 2 if isinstance(engine, Overlapping) else 1
 
 
 def starter(engine: Engine) -> Callable[[Sequence[EncodedPair]], Callable[[], Floats]]:
-    """Return what begins a run as far as the engine can; what that returns gives the run's logits or raises."""
+    """Return the function that begins a run, as `Overlapping.start`. On other engines the run begins when awaited."""
     return engine.start if isinstance(engine, Overlapping) else partial(partial, engine.score)

@@ -1,9 +1,9 @@
-"""Weights in this CPU's own layout, written once a host and mapped by all of its processes.
+"""Packed weights: weights in the form that this CPU's kernels use, written once a host and mapped by all processes.
 
-ONNX Runtime lays the weights of matrix products out anew for the CPU it runs on, in private memory of each process: a
-second copy of the model for every core. Saved to disk in that layout they are shared like the rest of weights.bin.
-The layout belongs to one build of the runtime and one kind of CPU, so both stand in the directory's name; a new file is
-used only after a run over it gave the bits that the original gives, and later only if it has not changed since.
+ONNX Runtime repacks the weights of matrix products for its CPU, in private memory of each process: a second copy of the
+model for every core. Packed weights on disk are shared like the rest of weights.bin. They fit one build of the runtime
+and one kind of CPU, so the directory's name depends on both. A new file is used only after a run over it gives the same
+bits as the original, and later only while its digests match.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from rerank_worker.engine.session import open_session, session_options
 
 log = logging.getLogger(__name__)
 _DIGESTS = "digests.json"
-#: Where a packed weight lies in its file, as a packed graph says it: "|offset;length;checksum".
+#: The position of a packed weight in its file, as a packed graph states it: "|offset;length;checksum".
 _OFFSET = re.compile(rb"\|(\d+);\d+;\d+")
-#: Some kernels read packed weights in units of a cache line, and crash the process where one does not begin there.
+#: Some kernels read packed weights by cache lines, and crash the process if a weight does not begin at one.
 _ALIGNMENT = 64
 _SAVE = {
     "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
@@ -44,28 +44,28 @@ _SAVE = {
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """The packed graphs of one model on this host, in `directory`. None: graphs are opened as they were exported."""
+    """The packed graphs of one model on this host, in `directory`. None: graphs are opened as exported."""
 
     directory: Path | None
 
     @classmethod
     def of(cls, settings: EngineSettings, model_digest: str) -> Self:
-        """Return the place that the settings give to the model of this digest."""
+        """Return the packed weights of the model with this digest, in the directory of the settings."""
         if settings.packed_dir == "off":
             return cls(None)
         try:
             root = Path(settings.packed_dir).expanduser() if settings.packed_dir else _cache_home() / "rerank-fleet"
         except RuntimeError as error:
             # A container may run under a user that has no entry in passwd.
-            log.warning("weights not packed, set RERANK_PACKED_DIR to a directory: %s", error)
+            log.warning("weights not packed: set RERANK_PACKED_DIR to a directory error=%s", error)
             return cls(None)
         return cls(root / _key(model_digest))
 
     def open(self, graph: Path, feeds: Feeds, threads: int) -> Any:
-        """Return a session of `graph` on packed weights, written now if need be; `feeds` are inputs to compare by.
+        """Return a session of `graph` on packed weights, which are written now if missing.
 
-        Where they can't be written or do not give equal bits, the session is one of the graph as it was exported.
-        Raises ModelDamaged if that can't be loaded either.
+        `feeds` are the inputs of the comparison with the original. If the packed weights can't be written or give other
+        bits, the session runs the graph as exported. Raises ModelDamaged if that can't be loaded either.
         """
         if self.directory is not None:
             packed = self.directory / graph.stem / graph.name
@@ -73,15 +73,15 @@ class PackedWeights:
                 if _is_whole(packed.parent) or _write(graph, packed, feeds):
                     return open_session(packed, optimise=False, threads=threads)
             except (OSError, ModelDamaged) as error:
-                # A full disk is told by ONNX Runtime, as a graph that can't be loaded.
+                # ONNX Runtime reports a full disk as a graph that can't be loaded.
                 log.warning("weights not packed, each process keeps its own copy path=%s error=%r", packed, error)
         return open_session(graph, optimise=False, threads=threads)
 
 
 def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
-    """Pack beside the final place and move the whole directory there, so that nobody meets half of it.
+    """Pack into a scratch directory and rename it to its final path, so that no process reads a partial one.
 
-    Returns whether the packed graph may be used.
+    Return whether the packed graph may be used.
     """
     packed.parent.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{graph.stem}-", dir=packed.parent.parent))
@@ -93,14 +93,14 @@ def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
             options.add_session_config_entry(name, value)
         original = open_session(graph, optimise=False, options=options)
         if not is_aligned(scratch / graph.name):
-            log.warning("weights not packed, their sizes would not let them lie at multiples of 64 graph=%s", graph)
+            log.warning("weights not packed: their offsets are not multiples of 64 bytes graph=%s", graph)
             return False
         if not _equal(original, open_session(scratch / graph.name, optimise=False), feeds):
-            log.warning("packed weights give other scores on this host, and are not used graph=%s", graph)
+            log.warning("packed weights not used: they give other scores on this host graph=%s", graph)
             return False
         digests = {path.name: file_digest(str(path)) for path in sorted(scratch.iterdir())}
         (scratch / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
-        # Else only this user could read it: others who share the place have their own processes here.
+        # Otherwise only this user could read it: processes of other users may share the directory.
         scratch.chmod(stat.S_IMODE(packed.parent.parent.stat().st_mode))
         _publish(scratch, packed.parent)
         return True
@@ -109,13 +109,13 @@ def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
 
 
 def _publish(scratch: Path, final: Path) -> None:
-    """Move a directory to its final place, unless another process of this host was first with one as good."""
+    """Rename `scratch` to `final`, unless another process has published an intact directory there."""
     try:
         scratch.rename(final)
     except OSError:
         if _is_whole(final):
             return
-        # Renamed before it is deleted: nobody may meet half of it either.
+        # Renamed before it is deleted, so that no process reads a partial directory here either.
         broken = Path(tempfile.mkdtemp(prefix=f".{final.name}-broken-", dir=final.parent))
         try:
             final.rename(broken / final.name)
@@ -125,9 +125,9 @@ def _publish(scratch: Path, final: Path) -> None:
 
 
 def _is_whole(directory: Path) -> bool:
-    """Whether the files there are as they were written.
+    """Return whether the files in `directory` match their digests.
 
-    After a power cut they may be of full length and hold zeros, which ONNX Runtime would score with.
+    After a power cut they may have their full length and hold zeros, and ONNX Runtime would score with those.
     """
     try:
         digests = json.loads((directory / _DIGESTS).read_bytes())
@@ -137,9 +137,9 @@ def _is_whole(directory: Path) -> bool:
 
 
 def is_aligned(packed: Path) -> bool:
-    """Whether every packed weight of a graph begins at a cache line.
+    """Return whether every packed weight of a graph begins at a cache line.
 
-    ONNX Runtime wrote them end to end up to 1.31; 1.32 moves each to a cache line itself.
+    ONNX Runtime up to 1.31 writes them end to end; 1.32 aligns each to a cache line.
     """
     offsets = [int(offset) for offset in _OFFSET.findall(packed.read_bytes())]
     return bool(offsets) and all(offset % _ALIGNMENT == 0 for offset in offsets)

@@ -1,7 +1,7 @@
-"""What sessions run on: ONNX Runtime's execution providers, their options, and why these.
+"""Execution providers: chooses the ONNX Runtime providers that sessions run on, with their options and the reason.
 
-`choose` is pure; `providers_for` asks this machine. What was asked for is never replaced by something else: a GPU that
-can't be used is an error that says what is missing, and only `auto` may end on the CPU. Options for CUDA and TensorRT
+`choose` is pure; `providers_for` inspects this machine. A requested device is never replaced by another: a GPU that
+can't be used is an error that names the missing part, and only `auto` may choose the CPU. Options for CUDA and TensorRT
 follow ONNX Runtime's documentation and sources; they have not run on a GPU yet (docs/gpu.md).
 """
 
@@ -37,23 +37,23 @@ _CUDA: tuple[Option, ...] = (
     (
         CUDA_PROVIDER,
         {
-            # Processes choose among several GPUs by CUDA_VISIBLE_DEVICES.
+            # CUDA_VISIBLE_DEVICES chooses among several GPUs.
             "device_id": "0",
-            # Grown by what is needed, not to the next power of two: other processes use the card too.
+            # The arena grows by the requested size, not to the next power of two: other processes use the card too.
             "arena_extend_strategy": "kSameAsRequested",
-            # Products of 19-bit floats would be called fp32, and cached as such.
+            # TF32 products have 19-bit floats, and their scores would be cached as fp32.
             "use_tf32": "0",
         },
     ),
     (CPU_PROVIDER, {}),
 )
-#: Tells why CUDA can't be used on this machine, None where it can.
+#: Returns the reason why CUDA can't be used on this machine, None if it can.
 Trouble = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """Providers in order of preference with their options, and why they were chosen."""
+    """Providers in order of preference, their options, and the reason for the choice."""
 
     options: tuple[Option, ...]
     reason: str
@@ -61,12 +61,12 @@ class Providers:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names as ONNX Runtime knows them, the preferred one first."""
+        """ONNX Runtime's names of the providers, the preferred one first."""
         return tuple(name for name, _ in self.options)
 
     @property
     def device(self) -> Literal["cpu", "cuda"]:
-        """Where inputs and outputs of a run are kept."""
+        """The device that holds the inputs and outputs of a run."""
         return "cpu" if self.names[0] == CPU_PROVIDER else "cuda"
 
 
@@ -82,19 +82,20 @@ def choose(
     cuda_graphs: bool = False,
     unsafe: bool = False,
 ) -> Providers:
-    """Return what to run a model of `precision` on; `offered` are the providers of the installed ONNX Runtime.
+    """Return the providers for a model of `precision`. `offered`: the providers of the installed ONNX Runtime.
 
-    `trouble` is asked only where a GPU may be used, since it wakes one. Raises ConfigurationError where the wanted
-    device is not there or, unless `unsafe`, is not for the precision, and where CUDA graphs are asked of another one.
+    `trouble` is called only if a GPU may be used, since it wakes the GPU. Raises ConfigurationError if the wanted
+    device can't be used, if it does not suit the precision (unless `unsafe`), or if CUDA graphs are set for another
+    device.
     """
     found = _wanted(wanted, precision, offered, trouble, unsafe=unsafe)
     return with_cuda_graphs(found) if cuda_graphs else found
 
 
 def with_cuda_graphs(providers: Providers) -> Providers:
-    """Return the same providers with the work of runs captured. Raises ConfigurationError where CUDA is not the first.
+    """Return the same providers with CUDA graphs enabled. Raises ConfigurationError if CUDA is not the first.
 
-    TensorRT captures engines of whole graphs only, and attention is none of its operators.
+    TensorRT captures only graphs that it runs as a whole, and it lacks the attention operator.
     """
     (first, options), *others = providers.options
     if first != CUDA_PROVIDER:
@@ -106,7 +107,7 @@ def with_cuda_graphs(providers: Providers) -> Providers:
 
 
 def providers_for(settings: Settings, precision: PrecisionName) -> Providers:
-    """Return what a model of `precision` runs on here, by the settings; raises as `choose`."""
+    """Return the providers for a model of `precision` on this machine, by the settings. Raises as `choose`."""
     offered = onnxruntime.get_available_providers()
     chosen = choose(
         settings.device,
@@ -121,10 +122,10 @@ def providers_for(settings: Settings, precision: PrecisionName) -> Providers:
 
 
 def cuda_trouble() -> str | None:
-    """Return why CUDA can't be used here, None if it can: a few bytes are put on the first GPU.
+    """Return the reason why CUDA can't be used here, None if it can. The check puts a few bytes on the first GPU.
 
-    The list of available providers is no answer: it names what the package was built with, on machines without a GPU
-    too, and a session then falls back to the CPU.
+    The list of available providers does not suffice: it names the providers that the package was built with, also on
+    machines without a GPU, and a session then falls back to the CPU.
     """
     _preload_libraries()
     try:
@@ -176,20 +177,20 @@ def _tensorrt(precision: PrecisionName) -> Option:
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(cache),
     }
-    # A model keeps the precision that it was exported, measured and cached in.
+    # A model runs in the precision in which it was exported, measured and cached.
     if precision == "fp16":
         options["trt_fp16_enable"] = "1"
     return TENSORRT_PROVIDER, options
 
 
 def _preload_libraries() -> None:
-    """Load CUDA and cuDNN where they came as Python packages, which the dynamic loader does not search."""
+    """Load CUDA and cuDNN from Python packages, which the dynamic loader does not search."""
     # Since ONNX Runtime 1.21.
     preload: Any = getattr(onnxruntime, "preload_dlls", None)
     if preload is None:
         return
-    # It prints what it can't find, which may be installed elsewhere and then is no trouble.
+    # It prints the libraries that it can't find, which may be installed elsewhere.
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         preload()
     if said := printed.getvalue().strip():
-        log.debug("libraries of CUDA preloaded told=%r", said)
+        log.debug("cuda libraries preloaded output=%r", said)

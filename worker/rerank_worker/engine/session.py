@@ -1,4 +1,4 @@
-"""One ONNX Runtime session as this fleet runs it: one thread unless told otherwise, bounded memory, no surprises."""
+"""ONNX Runtime sessions: opens a graph with one thread by default, bounded memory and no silent fallback."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rerank_worker.engine.providers import ON_CPU, Providers
 
 
 def session_options(*, optimise: bool, threads: int = 1) -> Any:
-    """Return the SessionOptions of this fleet; see open_session."""
+    """Return the SessionOptions of all sessions; see open_session."""
     options = onnxruntime.SessionOptions()
-    # Two processes of one thread give 1.5 times the throughput of one of two, and without a pool nothing spins.
+    # Two processes of one thread have 1.5 times the throughput of one of two, and without a pool no thread spins.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A pattern is kept for each input shape for ever, and unpadded pairs come in hundreds of shapes.
+    # A memory pattern is kept for ever for each input shape, and unpadded pairs have hundreds of shapes.
     options.enable_mem_pattern = False
-    # A failing run raises, and the scorer logs it; the runtime need not print it as well.
+    # A failing run raises and the scorer logs it, so the runtime need not print it as well.
     options.log_severity_level = 4
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
@@ -29,16 +29,16 @@ def session_options(*, optimise: bool, threads: int = 1) -> Any:
 def open_session(
     path: Path, *, optimise: bool, threads: int = 1, options: Any = None, providers: Providers = ON_CPU
 ) -> Any:
-    """Return an InferenceSession. `optimise`: let ONNX Runtime fuse operators, for graphs that are not ours.
+    """Return an InferenceSession. `optimise`: let ONNX Runtime fuse operators, for plain ONNX graphs and GPUs.
 
-    Our graphs are loaded as they are: the fusions (SkipLayerNormalization above all) are slower on CPU than what they
-    replace. `options` stand instead of both. Raises ModelDamaged for a file that can't be loaded, ConfigurationError if
-    the session did not get the first of its `providers`.
+    Exported graphs run on the CPU as they are: the fusions (SkipLayerNormalization above all) are slower there than the
+    operators they replace. `options` overrides `optimise` and `threads`. Raises ModelDamaged if the file can't be
+    loaded, ConfigurationError if the session did not get the first of its `providers`.
     """
     options = options or session_options(optimise=optimise, threads=threads)
     try:
         session = onnxruntime.InferenceSession(
-            # By default it prints, and goes on with other providers.
+            # Without enable_fallback=0 it would print and continue with other providers.
             str(path),
             options,
             providers=list(providers.options),

@@ -1,8 +1,8 @@
-"""What a plain ONNX graph takes and gives, brought to what a cross-encoder takes and gives: ids in, one logit a pair.
+"""Signature of a plain ONNX graph: adapts its inputs and output to token ids in and one logit a pair out.
 
-Exporters differ: ids of 32 bits, a second output, scores without a labels' axis, a sigmoid at the end. Where the graph
-gives a probability its log odds are the logit, so that the activation is applied once. 32-bit floats end there at odds
-of 2^24 to one, so pairs beyond a logit of 16.6 tie; so do those below -18, where ONNX Runtime's sigmoid is 0 on CPU.
+Exporters differ: 32-bit ids, a second output, scores without an axis for labels, a sigmoid at the end. If the graph
+gives a probability, the logit is its log odds, so that the activation is applied once. A 32-bit float holds odds up to
+2^24 to one, so pairs above a logit of 16.6 tie. So do pairs below -18, where ONNX Runtime's sigmoid is 0 on the CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DTYPES: Mapping[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
 }
-#: The largest number below 1 that a 32-bit float has room for, and one that it still tells from 0.
+#: The largest 32-bit float below 1, and the smallest normal one above 0.
 _NEARLY_ONE, _NEARLY_ZERO = 1 - 2**-24, 2.0**-126
 
 
@@ -40,13 +40,13 @@ class Signature:
     gives_probability: bool
 
     def feeds(self, values: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[Any]]:
-        """Return the graph's inputs, each in its type."""
+        """Return the graph's inputs, each converted to its type."""
         return {name: values[name].astype(dtype, copy=False) for name, dtype in self.inputs.items()}
 
     def logits(self, scores: Any, pairs: int) -> Floats:
-        """Return the logit of each pair, shape [pairs], of what the graph gave for them.
+        """Return the logit of each pair, shape [pairs], from the graph's output `scores`.
 
-        Raises ConfigurationError where that is more than one a pair: a graph need not say how many labels it has.
+        Raises ConfigurationError if that is not one number a pair: a graph need not state its number of labels.
         """
         found = np.asarray(scores, dtype=np.float32)
         if found.size != pairs:
@@ -56,7 +56,7 @@ class Signature:
 
 
 def signature_of(session: Any, path: Path) -> Signature:
-    """Return the signature of a loaded graph; raises ConfigurationError where it is no cross-encoder's."""
+    """Return the signature of a loaded graph. Raises ConfigurationError if the graph is not a cross-encoder."""
     inputs = {node.name: node.type for node in session.get_inputs()}
     if inputs.keys() - INPUTS or "input_ids" not in inputs:
         raise ConfigurationError(
@@ -67,7 +67,7 @@ def signature_of(session: Any, path: Path) -> Signature:
     outputs = {node.name: node.shape for node in session.get_outputs()}
     output = scores_output(list(outputs))
     shape = outputs[output]
-    # A flat output has the batch's axis alone.
+    # A flat output has only the axis of the batch.
     labels = shape[-1] if len(shape or ()) > 1 else None
     if isinstance(labels, int) and labels != 1:
         raise _not_one_logit(output, str(shape))
@@ -85,7 +85,7 @@ def _not_one_logit(output: str, shape: str) -> ConfigurationError:
 
 
 def log_odds(probabilities: Floats) -> Floats:
-    """Return the logits whose sigmoids are these probabilities; what is not a number stays none."""
+    """Return the logits whose sigmoids are these probabilities; NaN stays NaN."""
     p = np.clip(probabilities.astype(np.float64), _NEARLY_ZERO, _NEARLY_ONE)
     odds: Floats = (np.log(p) - np.log1p(-p)).astype(np.float32)
     return odds

@@ -1,8 +1,8 @@
-"""The last step for many pairs at once: from the rows of an exported body to logits.
+"""Tail: turns the rows of an artefact's body into logits, for many pairs at once.
 
-Rows are run in blocks of one fixed size, the last one filled up, so that the runtime takes the same path whatever
-company a row has. That the result then depends on the row alone is checked on this machine when the model is loaded;
-where it does not hold, each row is run by itself.
+Rows run in blocks of one fixed size, the last block filled up, so that the runtime takes the same path whichever rows
+share a block. Loading the model checks on this machine that a logit then depends on its row alone. If it does not, each
+row runs by itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Floats = npt.NDArray[np.float32]
 
 
 class Tail:
-    """One session that takes rows [n, width] to logits [n]."""
+    """Runs one session from rows [n, width] to logits [n]."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self._width = int(session.get_inputs()[0].shape[1])
         self._block = SHARED_ROWS
         if not self._is_position_free():
-            log.warning("tail run row by row: this CPU's rounding depends on a row's place in a block")
+            log.warning("tail runs row by row: rounding on this CPU depends on a row's place in a block")
             self._block = 1
 
     def logits(self, rows: Floats) -> Floats:

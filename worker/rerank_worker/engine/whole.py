@@ -1,6 +1,6 @@
-"""An engine over any number of pairs at once, for those that measure or compare one.
+"""Runs an engine over any number of pairs, for benchmarks and comparisons.
 
-Pairs are sorted and split as the scorer does it; deadlines and other jobs are the scorer's alone.
+Pairs are sorted and split as the scorer does, but without deadlines and other jobs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def run_engine(engine: Engine, pairs: Sequence[EncodedPair]) -> Floats:
-    """Return the logit of each pair, in the order given, shape [pairs]; raises what the engine raises."""
+    """Return the logits of `pairs` in their order, shape [pairs]. Raises the engine's errors."""
     order = sorted(range(len(pairs)), key=lambda index: pairs[index].tokens)
     ordered = [pairs[index] for index in order]
     logits = np.empty(len(pairs), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Keeps worker processes alive: children, fork server, back-off, cores, and /metrics of them all."""
+"""Supervision: keeps worker processes alive, with a fork server, back-off, pinning to cores, and /metrics."""

@@ -1,6 +1,6 @@
-"""When a worker process that died is started again: soon, and ever later while it keeps dying.
+"""Back-off: computes the wait before a dead worker process is started again, longer with each death in a row.
 
-Pure arithmetic on a clock that is handed in. Whether it is started again at all is decided by the supervisor.
+Pure arithmetic on a given clock. The supervisor decides whether the process is started again at all.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Keeps the power finite for a process that has died for years.
+#: Keeps the power finite for a process that keeps dying for years.
 _MOST_DOUBLINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """Exponential back-off. A process that lived `healthy_s` is forgiven its earlier deaths."""
+    """Exponential back-off. A process that lived for `healthy_s` starts its count of deaths again."""
 
     first_s: float = 0.1
     longest_s: float = 30.0
     healthy_s: float = 60.0
 
     def delay_s(self, deaths: int) -> float:
-        """Return the wait after the n-th death in a row; the first has number 1."""
+        """Return the seconds to wait after `deaths` deaths in a row, at least 1."""
         return min(self.longest_s, self.first_s * 2.0 ** min(deaths - 1, _MOST_DOUBLINGS))
 
 
 class Backoff:
-    """Counts the deaths in a row of one process's place in the fleet."""
+    """Counts the deaths in a row of one child's processes."""
 
     def __init__(self, policy: RestartPolicy, clock: Callable[[], float]) -> None:
         self._policy = policy
@@ -35,11 +35,11 @@ class Backoff:
         self.deaths = 0
 
     def started(self) -> None:
-        """Note that the process runs from now on."""
+        """Record that the process has started."""
         self._started_at = self._clock()
 
     def died(self) -> float:
-        """Note that it died, or could not be started, and return the seconds to wait before the next start."""
+        """Record a death or a failed start, and return the seconds to wait before the next start."""
         if self._started_at is not None and self._clock() - self._started_at >= self._policy.healthy_s:
             self.deaths = 0
         self._started_at = None

@@ -1,7 +1,7 @@
-"""One worker process's place in a fleet: how its process is started, and what is known of the one that runs there.
+"""Child: one place for a worker process, which starts the process and tracks it until it is reaped.
 
-A process is forked from a fork server where there is one, else a fresh interpreter; never a fork of this one, with its
-threads. When to start, stop or replace it is the supervisor's decision.
+The process is forked by the fork server if there is one, else it is a fresh interpreter. It is never a fork of the
+supervisor's own process, which has threads. The supervisor decides when a process is started, stopped or replaced.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from rerank_worker.supervisor.backoff import Backoff
 from rerank_worker.supervisor.forkserver_client import ForkServer
 
 WORKER_COMMAND = (sys.executable, "-m", "rerank_worker.process")
-# Heartbeat keys and Celery node names hold the host's name, which must not need quoting there.
+# Heartbeat keys and Celery node names contain the host's name, which must not need quoting there.
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What all processes of one supervisor are started with."""
+    """Launch parameters that all processes of one supervisor share."""
 
     settings: Settings
     command: Sequence[str]
     parent_fd: int
-    #: Where processes count, None if nobody asks.
+    #: The descriptor of the counts memory, None if metrics are off.
     counts_fd: int | None = None
 
     @property
     def inherited_fds(self) -> tuple[int, ...]:
-        """Return the descriptors that each process is born with."""
+        """The descriptors that each process inherits."""
         return (self.parent_fd,) if self.counts_fd is None else (self.parent_fd, self.counts_fd)
 
     def environ(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Return what all have in their environment: `base` without settings of ours, then exactly these settings."""
+        """Return the shared environment: `base` without RERANK_ variables, then exactly these settings."""
         kept = {key: value for key, value in base.items() if not key.startswith(PREFIX)}
-        # Since 1.29 ONNX Runtime reports to its makers, from a thread of its own; whoever wants that may say so.
+        # Since 1.29 ONNX Runtime sends telemetry from a thread of its own. `base` may turn it on again.
         kept.setdefault("ORT_DISABLE_TELEMETRY", "1")
         ours = {
             "FLEET_PARENT_FD": str(self.parent_fd),
@@ -58,24 +58,24 @@ class Launch:
 
 
 class WorkerProcess(Protocol):
-    """What Popen and Forked have in common."""
+    """The common interface of subprocess.Popen and ForkedWorker."""
 
     @property
     def pid(self) -> int | None:
-        """Its id; None while it is not known."""
+        """The process id; None while it is not known."""
 
     def poll(self) -> int | None:
-        """Return the exit code once it has ended."""
+        """Return the exit code once the process has ended, None before."""
 
     def send_signal(self, signum: signal.Signals, /) -> None:
-        """Signal it; harmless after its end."""
+        """Send a signal; harmless after the process has ended."""
 
     def kill(self) -> None:
-        """End it without its consent."""
+        """Send SIGKILL."""
 
 
 class Child:
-    """One place, and the process that runs there, if one does."""
+    """One place for a worker process, and the process in it, if there is one."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class Child:
         on_exit: Callable[[], None],
         forkserver: ForkServer | None = None,
     ) -> None:
-        """`on_exit` is called on another thread whenever a process here has ended."""
+        """`on_exit` is called on another thread each time a process in this place has ended."""
         self.index = index
         self.core = core
         self.backoff = backoff
-        #: Of the process that runs, or ran last.
+        #: The name of the current process, or of the last one.
         self.name = ""
         self.started_at = 0.0
-        #: When to start the next process, if none runs.
+        #: The time to start the next process if none runs (monotonic clock).
         self.start_at = 0.0
-        #: When to stop waiting for a process that was told to end; None while it was not told.
+        #: The time to kill a process that was asked to end; None if it was not asked (monotonic clock).
         self.kill_at: float | None = None
         self._launch = launch
         self._on_exit = on_exit
@@ -105,16 +105,16 @@ class Child:
 
     @property
     def occupied(self) -> bool:
-        """Whether a process is here that was started and is not reaped yet."""
+        """Whether a process was started in this place and is not reaped yet."""
         return self._process is not None
 
     @property
     def pid(self) -> int | None:
-        """The id of the process here; None where there is none, and while the fork server has not forked it yet."""
+        """The process id; None if there is no process, or if the fork server has not forked it yet."""
         return None if self._process is None else self._process.pid
 
     def start(self, now: float) -> None:
-        """Start a process. Raises OSError when the system refuses."""
+        """Start a process. Raises OSError if the system refuses."""
         self.name = f"{_UNSAFE.sub('-', socket.gethostname())}-{os.getpid()}-{self.index}-{secrets.token_hex(2)}"
         self._process = self._fork() or self._spawn()
         self._is_new = True
@@ -123,27 +123,27 @@ class Child:
         self.backoff.started()
 
     def new_pid(self) -> int | None:
-        """Return the id of the process here, once, when it is known."""
+        """Return the process id once, as soon as it is known; None otherwise."""
         if not self._is_new or self.pid is None:
             return None
         self._is_new = False
         return self.pid
 
     def retire(self, kill_at: float) -> None:
-        """Tell the process to finish what it runs and end; once, since a second SIGTERM would end it cold."""
+        """Send SIGTERM, once: the process finishes its batch and ends. A second SIGTERM would prevent the drain."""
         if self._process is not None and self.kill_at is None:
             self.kill_at = kill_at
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process without its consent."""
+        """Send SIGKILL to the process."""
         if self._process is not None:
             self._process.kill()
 
     def reap(self) -> tuple[int | None, int] | None:
-        """Return (pid, exit code) of a process that has ended, once; the place is empty from then on.
+        """Return (pid, exit code) of a process that has ended, and empty the place; None otherwise.
 
-        No pid: the fork server died, or was refused, before it forked.
+        pid None: the fork server died or failed before it forked.
         """
         if self._process is None or (code := self._process.poll()) is None:
             return None
@@ -151,7 +151,7 @@ class Child:
         return pid, code
 
     def _variables(self) -> dict[str, str]:
-        """Return what this process's environment has that those of the others have not."""
+        """Return the environment variables of this process alone."""
         return {
             "FLEET_WORKER_NAME": self.name,
             "FLEET_WORKER_CORE": "" if self.core is None else str(self.core),
@@ -165,14 +165,14 @@ class Child:
         process = subprocess.Popen(
             self._launch.command,
             stdin=subprocess.DEVNULL,
-            # Logs go to stderr; on stdout Celery prints at shutdown, in the middle of whatever its parent prints there.
+            # Logs go to stderr. Celery prints on stdout at shutdown, which would mix with the parent's own output.
             stdout=subprocess.DEVNULL,
             env=self._launch.environ(os.environ) | self._variables(),
             pass_fds=self._launch.inherited_fds,
-            # Ctrl-C must reach the supervisor alone: a worker that sees it and the SIGTERM that follows ends cold.
+            # Ctrl-C must reach the supervisor alone: a worker that gets it and then a SIGTERM ends without a drain.
             process_group=0,
         )
-        # Blocks in waitpid, so that a death is noticed at once, on any platform, and without polling.
+        # The thread blocks in waitpid, so a death is noticed at once, on any platform and without polling.
         threading.Thread(target=self._await_exit, args=(process,), name=f"await-{self.name}", daemon=True).start()
         return process
 

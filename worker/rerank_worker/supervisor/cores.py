@@ -1,7 +1,7 @@
-"""How many cores this process may really use: its affinity, bounded by the CPU quota of its cgroup.
+"""Cores: finds the cores that this process may use, which are its affinity bounded by the CPU quota of its cgroup.
 
 A container with a quota of 2 on a host of 64 sees 64 cores; 64 worker processes would be throttled for most of every
-period. Reads files only and never fails: whatever can't be read counts as no limit.
+period. This module reads files only and never fails: a file that can't be read counts as no limit.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ def available_cores(root: Path = _ROOT) -> tuple[int, ...]:
 
 
 def pinnable_cores(root: Path = _ROOT) -> tuple[int, ...]:
-    """Return the cores that processes may be pinned to: the affinity, or none where a quota is the tighter bound.
+    """Return the cores that processes may be pinned to: the affinity, or none if a quota is the tighter bound.
 
-    Every container of a host sees the same cores, so if each pinned itself to the first few of them, all would share
-    those while the rest lie idle. Under a quota the kernel's scheduler knows better.
+    All containers of a host see the same cores. If each pinned itself to the first few, all would share those while the
+    rest are idle. Under a quota the kernel's scheduler does better.
     """
     cores = affinity()
     return cores if available_cores(root) == cores else ()
 
 
 def spread(processes: int, cores: Sequence[int]) -> tuple[int | None, ...]:
-    """Return the core to pin each process to, or None for all of them where there are more processes than cores.
+    """Return the core to pin each process to; None for all of them if there are more processes than cores.
 
-    Two processes nailed to one core while another is free is worse than what the kernel does by itself.
+    The kernel's own placement is better than two processes pinned to one core while another is free.
     """
     return tuple(cores[:processes]) if processes <= len(cores) else (None,) * processes
 
 
 def affinity() -> tuple[int, ...]:
-    """Return the cores that the kernel lets this process run on."""
+    """Return the numbers of the cores that the kernel lets this process run on."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:
-    """Return the tightest CPU quota, in cores, of this process's cgroup and those above it; None without any."""
+    """Return the tightest CPU quota, in cores, of this process's cgroup and its ancestors; None if there is none."""
     quotas = [quota for directory in _cgroup_directories(root) if (quota := _quota_of(directory)) is not None]
     return min(quotas, default=None)
 
 
 def parse_cpu_max(text: str) -> float | None:
-    """Return the quota in cores of cgroup v2's cpu.max, `$MAX $PERIOD`; None for `max` or what can't be read."""
+    """Return the quota in cores of cgroup v2's cpu.max, `$MAX $PERIOD`; None for `max` or malformed text."""
     limit, _, period = text.strip().partition(" ")
     return _ratio(limit, period or "100000")
 
 
 def parse_cgroup(text: str) -> Iterator[tuple[frozenset[str], PurePosixPath]]:
-    """Yield (controllers, path) of each line of /proc/self/cgroup; version 2 has no controllers there."""
+    """Yield (controllers, path) of each line of /proc/self/cgroup; a line of version 2 has no controllers."""
     for line in text.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        # A process outside its cgroup namespace's root has "/../.." before its path; there is nothing to see there.
+        # A process outside its cgroup namespace's root has "/../.." before its path; those parts are not mounted here.
         if path.startswith("/"):
             parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
             yield frozenset(filter(None, controllers.split(","))), PurePosixPath(*parts)

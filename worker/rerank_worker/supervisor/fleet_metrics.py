@@ -1,8 +1,8 @@
-"""The fleet's own gauges, read from Redis when Prometheus asks: what waits, who works, and how long it will take.
+"""Fleet metrics: gauges of the backlog, the workers and the predicted drain time, read from Redis at each scrape.
 
 `rerank_predicted_drain_seconds` is the signal for autoscalers. Jobs that workers hold are counted, so the queue never
-looks empty while a worker hoards it. A Redis that is away or refuses shows as rerank_redis_up 0, never as an empty
-queue.
+looks empty while workers hold its jobs. A Redis server that is away or refuses shows as rerank_redis_up 0, never as an
+empty queue.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class FleetCollector(Collector):
         self._model = name_of(settings.model)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name the gauges without asking Redis, so that registering needs no server."""
+        """Yield the gauges without values, so that registering needs no Redis server."""
         yield from _families(None)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Read the gauges."""
+        """Yield the gauges with their current values."""
         try:
             state: FleetState | None = read_state(self._client, self._keys, self._model, time.time())
         except OUTAGES_AND_REFUSALS:
             state = None
         yield GaugeMetricFamily(
-            "rerank_redis_up", "Whether Redis answered, and not with a refusal.", value=float(state is not None)
+            "rerank_redis_up", "1 if Redis answered without a refusal, else 0.", value=float(state is not None)
         )
         if state is not None:
             yield from _families(state)
@@ -60,7 +60,7 @@ def _families(state: FleetState | None) -> Iterator[GaugeMetricFamily]:
     )
     yield _gauge(
         "rerank_predicted_drain_seconds",
-        "Seconds until all that waits is done at the measured rate; with no process alive, what one would need.",
+        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need.",
         state.predicted_drain_s if state else None,
     )
 

@@ -1,8 +1,8 @@
-"""The fork server's protocol: forks a worker process for each command of the supervisor.
+"""Fork server protocol: forks a worker process for each command of the supervisor.
 
 A command is one message with variables for the new process and a socket for answers. On that socket the new process
-sends its id and a pidfd; later the fork server, its parent, sends its exit status. So the supervisor hears of every
-process, even if the fork server is killed in that moment: the socket then closes without a status.
+sends its id and a pidfd; later the fork server, its parent, sends its exit status. So the supervisor learns of every
+process. If the fork server is killed meanwhile, the socket closes without a status.
 Standard library only. It refuses to fork while a second thread exists: the child would inherit that thread's locks.
 """
 
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-#: Status of a fork server whose memory no process can share: there are threads, or a device.
+#: Exit status of a fork server that can't fork: it has a second thread or a GPU.
 EX_CANT_FORK = 69
-#: Status of a worker that the system did not let be forked.
+#: Exit status of a worker that the system refused to fork.
 EX_OSERR = 71
 MESSAGE_BYTES = 4096
 
@@ -33,10 +33,10 @@ class _Child:
 
 
 def serve(commands: socket.socket) -> bool:
-    """Fork a process for each command, until nobody is left to command and all of them have ended.
+    """Fork a process for each command, until `commands` is closed and all forked processes have ended.
 
-    Returns True in each of them, with its variables in os.environ, and False in this one.
-    Raises SystemExit(EX_CANT_FORK) where there are threads.
+    Return True in each forked process, with its variables in os.environ, and False in the fork server.
+    Raises SystemExit(EX_CANT_FORK) if a second thread exists.
     """
     children: dict[int, _Child] = {}
     poller = select.poll()
@@ -59,7 +59,7 @@ def serve(commands: socket.socket) -> bool:
                 _begin(variables, answers)
                 return True
             if pid is not None:
-                # It can't have been reaped yet, so the id is surely its own.
+                # The process is not reaped yet, so the id is still its own.
                 pidfd = os.pidfd_open(pid)
                 children[pidfd] = _Child(pid, answers)
                 poller.register(pidfd, select.POLLIN)
@@ -67,7 +67,7 @@ def serve(commands: socket.socket) -> bool:
 
 
 def call_process(name: str) -> None:
-    """Show `name`, of 15 characters at most, where a process's command is shown without its arguments."""
+    """Set the command name of this process, at most 15 characters, as `ps` and `top` show it."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name, encoding="ascii")
 
@@ -78,9 +78,9 @@ def _receive(commands: socket.socket) -> tuple[dict[str, str], socket.socket] | 
 
 
 def _fork(answers: socket.socket) -> int | None:
-    """Return the child's id, 0 in the child, None where the system refuses."""
+    """Return the child's id in the parent, 0 in the child, None if the system refuses."""
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
-        log.error("fork server can't fork threads=%d", threads)
+        log.error("fork server can't fork: it has more than one thread threads=%d", threads)
         sys.exit(EX_CANT_FORK)
     try:
         return os.fork()
@@ -91,15 +91,15 @@ def _fork(answers: socket.socket) -> int | None:
 
 
 def _leave(siblings: dict[int, _Child]) -> None:
-    """Let go, in a child, of what belongs to the others: their sockets must close when the fork server dies."""
+    """Close the siblings' descriptors in a child: their sockets must close when the fork server dies."""
     for pidfd, sibling in siblings.items():
         os.close(pidfd)
         sibling.answers.close()
 
 
 def _begin(variables: dict[str, str], answers: socket.socket) -> None:
-    """Become a process of one's own, and say so. Raises SystemExit if the supervisor is gone."""
-    # Ctrl-C must reach the supervisor alone, and whoever signals one worker's group means that worker.
+    """Create a process group, set the environment and send the id. Raises SystemExit if the supervisor is gone."""
+    # Ctrl-C must reach the supervisor alone, and a signal to one worker's group must reach that worker alone.
     os.setpgid(0, 0)
     os.environ.update(variables)
     own = os.pidfd_open(os.getpid())
@@ -119,6 +119,6 @@ def _tell_end(child: _Child, pidfd: int) -> None:
 
 
 def _answer(answers: socket.socket, pid: int, code: int) -> None:
-    # Whoever asked may be gone, and then nobody needs to know.
+    # The supervisor may be gone; then no process needs the answer.
     with answers, suppress(OSError):
         answers.send(b"%d %d" % (pid, code))

@@ -1,8 +1,8 @@
-"""The supervisor's side of the fork server: starts it, asks it to fork, and watches each forked worker as Popen would.
+"""Fork server client: starts the fork server for the supervisor, requests forks, and watches forked workers like Popen.
 
-The fork server (forkserver_main.py) is their parent and reaps them; signals go by pidfd, which never meets another
-process. A fork server may be killed at any time: its processes go on, their ends are seen by pidfd, and the next one is
-forked from a new fork server. Nothing here blocks on one that is loading its model.
+The fork server (forkserver_main.py) is the workers' parent and reaps them. Signals go by pidfd, which never reaches
+another process. A fork server may be killed at any time: its workers go on, their ends are seen by pidfd, and the next
+worker is forked by a new fork server. No call blocks while a fork server loads its model.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rerank_worker.supervisor.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 FORKSERVER_COMMAND = (sys.executable, "-m", "rerank_worker.supervisor.forkserver_main")
-#: Status of a process that had no parent left to say how it ended.
+#: Exit status of a process whose parent was gone, so that its real status is unknown.
 EX_UNKNOWN = 255
 _CLOSE_S = 5.0
 
 
 def can_fork(settings: Settings) -> bool:
-    """Return whether this system can fork workers with these settings. The fork server may still find that it can't."""
+    """Return whether this system can fork workers with these settings. The fork server may still fail to fork."""
     if (
         not settings.preload
         or sys.platform != "linux"
@@ -40,19 +40,19 @@ def can_fork(settings: Settings) -> bool:
     ):
         return False
     if not (hasattr(os, "pidfd_open") and hasattr(os, "P_PIDFD") and hasattr(signal, "pidfd_send_signal")):
-        # A Python that was built on an old system.
+        # This Python was built on an old system.
         return False
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError:
-        # Linux before 5.3, or a sandbox.
+        # Linux is older than 5.3, or a sandbox forbids pidfds.
         return False
     return True
 
 
 @dataclass(slots=True)
 class _Generation:
-    """One fork server process and its command socket. `served`: one of its workers has said its id."""
+    """One fork server process and its command socket. `served`: one of its workers has sent its id."""
 
     process: subprocess.Popen[bytes]
     commands: socket.socket
@@ -61,12 +61,12 @@ class _Generation:
 
 
 class ForkServer:
-    """Starts fork servers when one is needed, and has them fork workers. Used from one thread."""
+    """Starts a fork server when one is needed, and has it fork workers. Used from one thread."""
 
     def __init__(
         self, command: Sequence[str], environ: Mapping[str, str], inherited_fds: Sequence[int], wakeup: Wakeup
     ) -> None:
-        """`environ` is what all workers share, and so are the descriptors that they inherit."""
+        """`environ` and `inherited_fds` are the environment and the descriptors that all workers share."""
         self._command = tuple(command)
         self._environ = environ
         self._inherited_fds = tuple(inherited_fds)
@@ -76,9 +76,9 @@ class ForkServer:
         self._can_fork = True
 
     def fork(self, variables: Mapping[str, str]) -> ForkedWorker | None:
-        """Have the running fork server, or a new one, fork a worker; None where the fork server found that it can't.
+        """Have the running fork server, or a new one, fork a worker. Return None if fork servers can't fork.
 
-        Returns at once, with a process whose id is not known yet. Raises OSError when the system refuses.
+        Returns at once, with a process whose id is not known yet. Raises OSError if the system refuses.
         """
         self.tend()
         if not self._can_fork:
@@ -90,13 +90,13 @@ class ForkServer:
                 socket.send_fds(generation.commands, [json.dumps(dict(variables)).encode()], [theirs.fileno()])
             except OSError:
                 ours.close()
-                # It died just now. The wait before the next attempt is the supervisor's to choose.
+                # The fork server has just died. The supervisor chooses the wait before the next attempt.
                 self._current = None
                 raise
         return ForkedWorker(ours, generation, self._wakeup)
 
     def renew(self) -> None:
-        """Have all later workers forked from a new fork server; the old one ends after the last of its own."""
+        """Use a new fork server for all later workers; the old one ends after the last of its workers."""
         if self._current is not None:
             self._current.commands.close()
             self._current = None
@@ -108,13 +108,13 @@ class ForkServer:
                 self._forget(generation)
                 if code == EX_CANT_FORK:
                     self._can_fork = False
-                    log.warning("workers share no memory: the fork server can't fork, see its message above")
+                    log.warning("workers share no memory: the fork server can't fork, its own log line says why")
                 else:
                     level = logging.INFO if code in (0, -signal.SIGTERM) else logging.WARNING
                     log.log(level, "fork server ended pid=%d code=%d", generation.process.pid, code)
 
     def close(self) -> None:
-        """End all fork servers; their workers, should there be any left, go on."""
+        """End all fork servers; workers that are left go on."""
         for generation in list(self._generations):
             generation.process.terminate()
             try:
@@ -155,24 +155,24 @@ class ForkServer:
 
 
 class ForkedWorker:
-    """A worker process that a fork server was told to fork."""
+    """A worker process that a fork server was asked to fork."""
 
     def __init__(self, answers: socket.socket, generation: _Generation, wakeup: Wakeup) -> None:
-        #: None until the process has said it.
+        #: None until the process has sent it.
         self.pid: int | None = None
         self._answers = answers
         self._generation = generation
         self._wakeup = wakeup
         self._watched: int | None = None
         self._pidfd: int | None = None
-        #: A signal that came before the process did.
+        #: A signal to send when the process id is known.
         self._due: signal.Signals | None = None
         self._code: int | None = None
         answers.setblocking(False)
         self._watch(answers.fileno())
 
     def poll(self) -> int | None:
-        """Take note of what was said since the last call; return the exit code once the process has ended."""
+        """Read the messages since the last call; return the exit code once the process has ended, None before."""
         while self._watched is not None and self._watched != self._pidfd:
             try:
                 message, fds, _, _ = socket.recv_fds(self._answers, MESSAGE_BYTES, 1)
@@ -183,7 +183,7 @@ class ForkedWorker:
             elif message:
                 self._end(int(message.split()[1]))
             elif self._pidfd is None:
-                # There never was a process: it ended as the fork server did, which is as good as dead.
+                # The process was never forked. Its code is that of the fork server, which is about to end.
                 self._end(self._generation.process.wait())
             else:
                 self._watch(self._pidfd)
@@ -192,19 +192,19 @@ class ForkedWorker:
         return self._code
 
     def send_signal(self, signum: signal.Signals) -> None:
-        """Signal the process; one that does not live yet gets the signal as its first."""
+        """Send a signal to the process; if it is not forked yet, the signal is sent right after the fork."""
         if self._pidfd is not None:
-            # One that has been reaped needs no signal.
+            # A process that has been reaped needs no signal.
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signum)
         elif self._code is None:
             self._due = signum
             if not self._generation.served:
-                # It loads the model, for workers that are told to end: that need not be waited for.
+                # The fork server still loads the model for workers that shall end, so it ends too.
                 self._generation.process.send_signal(signum)
 
     def kill(self) -> None:
-        """End the process without its consent."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def _meet(self, pid: int, pidfd: int) -> None:
@@ -222,7 +222,7 @@ class ForkedWorker:
             self._pidfd = None
 
     def _watch(self, fd: int | None) -> None:
-        """Let the supervisor wake when there is something to read from `fd`, and from it alone."""
+        """Wake the supervisor when `fd` is readable, and stop watching the earlier descriptor."""
         if self._watched is not None:
             self._wakeup.unwatch(self._watched)
         if fd is not None:
@@ -237,7 +237,7 @@ def _is_readable(fd: int) -> bool:
 
 
 def _status(pidfd: int) -> int:
-    """Return the exit code of an orphan that has ended, where this process inherited it, as process 1 does."""
+    """Return the exit code of an orphan that has ended. It is known only if this process adopted it, as process 1."""
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:

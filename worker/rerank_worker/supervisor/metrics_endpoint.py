@@ -1,6 +1,6 @@
-"""/metrics of a whole supervisor: what its worker processes counted, added up, and what other collectors say.
+"""/metrics endpoint of a supervisor: serves the sums of its worker processes' counts, and other collectors.
 
-Nothing is read before Prometheus asks.
+Values are read at each scrape only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_shared.errors import ConfigurationError
 class MetricsEndpoint:
     """An HTTP server on a thread of its own, listening from construction until `close()`.
 
-    Raises ConfigurationError when the address can't be listened on.
+    Raises ConfigurationError if it can't listen on the address.
     """
 
     def __init__(self, host: str, port: int, collectors: Sequence[Collector]) -> None:
@@ -41,23 +41,23 @@ class MetricsEndpoint:
 
 
 class HasProcesses(Protocol):
-    """What SupervisorCollector asks of a supervisor."""
+    """The part of a supervisor that SupervisorCollector needs."""
 
     restarts: int
 
     def pids(self) -> list[int]:
-        """Return the ids of the processes that run."""
+        """Return the ids of the running processes."""
 
 
 class SupervisorCollector(Collector):
-    """What a supervisor itself knows of its processes."""
+    """Collects a supervisor's own numbers: running processes and restarts."""
 
     def __init__(self, supervisor: HasProcesses) -> None:
         self._supervisor = supervisor
 
     def collect(self) -> Iterator[Metric]:
-        """Read the supervisor's numbers."""
+        """Yield the supervisor's numbers."""
         running = len(self._supervisor.pids())
-        yield GaugeMetricFamily("rerank_supervisor_processes", "Worker processes that run.", running)
+        yield GaugeMetricFamily("rerank_supervisor_processes", "Running worker processes.", running)
         restarts = self._supervisor.restarts
-        yield CounterMetricFamily("rerank_supervisor_restarts", "Worker processes that died unasked.", restarts)
+        yield CounterMetricFamily("rerank_supervisor_restarts", "Unrequested deaths of worker processes.", restarts)

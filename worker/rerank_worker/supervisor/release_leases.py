@@ -1,6 +1,6 @@
-"""What a supervisor does for the jobs of a child that died: it ends their leases, so that others take them at once.
+"""Lease release: ends the leases of a dead worker process, so that other workers take its jobs at once.
 
-Best effort: without it they run out by themselves. Supervision never waits for it.
+Best effort: without it the leases run out by themselves. The supervisor never waits for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _expire(settings: Settings, worker_id: str) -> None:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
             jobs = expire_leases(client, Keys(settings.namespace), worker_id)
     except OUTAGES_AND_REFUSALS as error:
-        log.info("leases left to run out name=%s: redis %s", worker_id, outage_of(error).says)
+        log.info("leases not released, they run out by themselves name=%s: redis %s", worker_id, outage_of(error).says)
         return
     if jobs:
-        log.warning("jobs of a dead worker wait again name=%s jobs=%d", worker_id, jobs)
+        log.warning("leases of a dead worker released name=%s jobs=%d", worker_id, jobs)

@@ -1,9 +1,9 @@
-"""Keeps worker processes alive: one for each core, restarted when they die, drained when asked.
+"""Supervisor: keeps worker processes alive, one for each core. It restarts those that die, and drains them on request.
 
-A process that exits with status 78 says that starting it again can't help, and takes the whole supervisor with it.
+Exit status 78 of a process means that a restart can't help, and ends the whole supervisor.
 No process outlives the supervisor, however that ends: each watches a pipe whose other end only the supervisor holds.
-Where it can be, processes are forked from a fork server, which loads the model once (forkserver_main.py).
-Nothing here polls: the supervisor sleeps until a process ends, a signal comes or a time is due.
+If the system allows it, processes are forked by a fork server, which loads the model once (forkserver_main.py).
+There is no polling: the supervisor sleeps until a process ends, a signal comes or a time is due.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ EX_CONFIG = 78
 class Supervisor:
     """Starts, watches, restarts and drains worker processes; used once.
 
-    `run()` is all that a program of its own needs. Elsewhere it is a context manager, or `start()` and `stop()`, with
-    `poll()` in between as often as deaths shall be dealt with; these from one thread, which need not be the main one.
-    `drain()`, `kill()` and `roll()` may be called from any.
+    A program of its own needs only `run()`. Elsewhere use it as a context manager, or call `start()` and `stop()`, with
+    `poll()` in between as often as deaths shall be handled. Call these from one thread, not necessarily the main one.
+    `drain()`, `kill()` and `roll()` may be called from any thread.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Supervisor:
         policy: RestartPolicy | None = None,
         settle_s: float = 10.0,
     ) -> None:
-        """`processes`, and `cores` to pin them to, are chosen from settings and machine where they are not given.
+        """`processes`, and `cores` to pin them to, are chosen from settings and machine if not given.
 
-        `command` starts one worker. `forkserver_command` starts the fork server, where settings and system allow one; a
-        `command` of one's own has none unless it is given. `collectors` add to /metrics. `counted` fills `counts`
-        without /metrics.
-        `settle_s` is how long every process must have run before a rolling restart takes the next: longer than a worker
-        takes to load its model.
+        `command` starts one worker. `forkserver_command` starts the fork server, if settings and system allow one;
+        with another `command` than the default there is no fork server unless this is given. `collectors` add to
+        /metrics. `counted` fills `counts` without /metrics.
+        `settle_s`: the seconds that every process must have run before a rolling restart replaces the next one. It
+        should be longer than a worker needs to load its model.
         """
         usable = available_cores() if cores is None else cores
         count = processes or settings.processes or max(1, len(usable))
@@ -75,7 +75,7 @@ class Supervisor:
         self._pins = spread(count, pinnable)
         self._settings = settings
         self._command = tuple(command)
-        # For one process alone a fork server would take more memory than it shares.
+        # For a single process a fork server would take more memory than it saves.
         default = FORKSERVER_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
         self._forkserver_command = (forkserver_command or default) if can_fork(settings) else None
         self._collectors = tuple(collectors)
@@ -90,18 +90,19 @@ class Supervisor:
         self._forkserver: ForkServer | None = None
         self._draining = self._interrupted = self._finished = False
         self._exit_code = EX_OK
-        #: Deaths that nobody asked for, each followed by a restart.
+        #: Unrequested deaths, each followed by a restart.
         self.restarts = 0
-        #: What the processes have counted, those that have ended included; None where nobody asks, or there is no
-        #: memory for it.
+        #: The counts of all processes, including those that have ended; None if metrics are off, or if there is no
+        #: memory for them.
         self.counts: CountsMemory | None = None
 
     def run(self) -> int:
-        """Run until a signal ends it; return the exit status: 0 drained, 1 had to kill, 78 a worker can't be started.
+        """Run until a signal ends it, and return the exit status.
 
-        SIGTERM and SIGINT drain, a second one kills. SIGHUP replaces the processes one by one, or drains if it means
-        that the terminal was closed. A signal that was ignored before stays ignored.
-        Raises ValueError outside the main thread, ConfigurationError when /metrics can't listen.
+        Exit status: 0 all processes drained, 1 a process had to be killed, 78 a worker can't be started.
+        SIGTERM and SIGINT drain; a second one kills. SIGHUP replaces the processes one by one, or drains if the
+        supervisor runs on a terminal, which has then closed. A signal that was ignored before stays ignored.
+        Raises ValueError outside the main thread, ConfigurationError if /metrics can't listen.
         """
         wakeup = self._open()
         with self._resources, caught_signals(self._on_signal(on_terminal=os.isatty(0)), wakeup):
@@ -109,14 +110,14 @@ class Supervisor:
             return self._finish()
 
     def start(self) -> None:
-        """Start all processes. Raises ConfigurationError when /metrics can't listen."""
+        """Start all processes. Raises ConfigurationError if /metrics can't listen."""
         self._open()
         self._start_all()
 
     def poll(self, timeout_s: float | None = 0.0) -> int | None:
-        """Deal with what happened, after waiting at most so long for it (None: without end).
+        """Wait up to `timeout_s` for an event (None: without limit), then handle deaths, requests and due times.
 
-        Returns the exit status once all processes have ended for good, None before.
+        Return the exit status once all processes have ended for good, None before.
         """
         if self._wakeup is None:
             raise InternalError("a Supervisor was polled before it was started")
@@ -134,30 +135,30 @@ class Supervisor:
         return self._exit_code if self._finished else None
 
     def stop(self) -> int:
-        """Drain, SIGKILL what is left after `grace_s`, release what `start()` took and return the exit status."""
+        """Drain, SIGKILL the processes left after `grace_s`, release all resources, and return the exit status."""
         with self._resources:
             self.drain()
             return self._finish()
 
     def drain(self) -> None:
-        """Ask all processes to finish what they run and end. Returns at once; `poll()` does it."""
+        """Request that all processes finish their batches and end. Returns at once; `poll()` acts."""
         self._request(self._drain)
 
     def kill(self) -> None:
-        """End all processes by SIGKILL. Returns at once; `poll()` does it."""
+        """Request that all processes end by SIGKILL. Returns at once; `poll()` acts."""
         self._request(self._kill)
 
     def roll(self) -> None:
-        """Replace all processes, one at a time. Returns at once; `poll()` does it."""
+        """Request that all processes be replaced, one at a time. Returns at once; `poll()` acts."""
         self._request(self._roll)
 
     def pids(self) -> list[int]:
-        """Return the ids of the processes that run; one that the fork server is still to fork has none."""
+        """Return the ids of the running processes, without those that the fork server has not forked yet."""
         return [pid for child in self._children if (pid := child.pid) is not None]
 
     @property
     def processes(self) -> int:
-        """How many processes there are to be."""
+        """The number of processes that the supervisor keeps running."""
         return len(self._children)
 
     def __enter__(self) -> Self:
@@ -211,7 +212,7 @@ class Supervisor:
             self._wakeup.wake()
 
     def _sleep_s(self, timeout_s: float | None) -> float | None:
-        """Return how long to sleep: until the next time that is due, and at most `timeout_s`."""
+        """Return the seconds until the next due time, at most `timeout_s`; None: without limit."""
         due = self._roll_at()
         for child in self._children:
             if child.occupied:
@@ -254,7 +255,7 @@ class Supervisor:
     def _on_exit(self, child: Child, pid: int | None, code: int) -> None:
         told = f"name={child.name} pid={pid} code={code} lived_s={time.monotonic() - child.started_at:.1f}"
         if code == EX_CONFIG:
-            log.error("worker refused %s", told)
+            log.error("worker refused to start %s", told)
             self._exit_code = EX_CONFIG
             self._drain()
         elif self._draining or child.kill_at is not None or (pid is None and code == EX_CANT_FORK):
@@ -272,7 +273,7 @@ class Supervisor:
 
     def _on_lost_file(self) -> None:
         """Renew the fork server after a worker lost a mapped file: the old one still maps it."""
-        log.error("a file that the worker had mapped was cut short or can't be read: look after the model and its disk")
+        log.error("mapped file was cut short or can't be read: check the model's directory and its disk")
         if self._forkserver is not None:
             self._forkserver.renew()
 
@@ -292,12 +293,12 @@ class Supervisor:
     def _roll(self) -> None:
         log.info("rolling restart workers=%d", len(self._children))
         if self._forkserver is not None:
-            # What it has loaded is what shall be replaced.
+            # The fork server's loaded model is part of what a rolling restart replaces.
             self._forkserver.renew()
         self._to_roll = deque(self._children)
 
     def _roll_at(self) -> float:
-        """Return when the next process may be replaced: never while one is missing or on its way out."""
+        """Return the time to replace the next process (monotonic clock); infinite while one is missing or ending."""
         if self._draining or not self._to_roll:
             return math.inf
         if any(child.pid is None or child.kill_at is not None for child in self._children):
@@ -325,6 +326,6 @@ def _counts_memory(places: int) -> CountsMemory | None:
     try:
         return CountsMemory(places)
     except OSError as error:
-        # Scoring matters more than being counted.
+        # Scoring matters more than metrics.
         log.warning("metrics of worker processes are off error=%r", error)
         return None

@@ -1,7 +1,7 @@
-"""A sleep that threads, signals and descriptors can cut short.
+"""Wake-up: a sleep that threads, signals and descriptors can end early.
 
-Signals write to it through `signal.set_wakeup_fd`, because one that the kernel hands to another thread interrupts
-nothing in the main thread.
+Signals write to it through `signal.set_wakeup_fd`, because a signal that the kernel delivers to another thread does not
+interrupt the main thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import FrameType
 
 
 class Wakeup:
-    """A pair of sockets: one to sleep on, one to wake by. Woken while nobody sleeps, the next sleep is short."""
+    """A pair of sockets, one to sleep on and one to wake it. A wake before the sleep ends that sleep at once."""
 
     def __init__(self) -> None:
         self._sleeper, self._waker = socket.socketpair()
@@ -29,24 +29,24 @@ class Wakeup:
         return self._waker.fileno()
 
     def wake(self) -> None:
-        """End the sleep; from any thread, and harmless after `close()`."""
-        # A full buffer has woken it already; a closed one has nobody left to wake.
+        """End the sleep. Any thread may call it; harmless after `close()`."""
+        # A full buffer has ended the sleep already; a closed socket has no sleep to end.
         with suppress(OSError):
             self._waker.send(b"\0")
 
     def sleep(self, timeout_s: float | None) -> None:
-        """Sleep until woken, or until the time has passed; None sleeps without end."""
+        """Sleep until woken, or for `timeout_s`; None: without limit."""
         if self._selector.select(timeout_s):
             with suppress(BlockingIOError):
                 while self._sleeper.recv(4096):
                     pass
 
     def watch(self, fd: int) -> None:
-        """Let `sleep` end whenever there is something to read from `fd`, which is the caller's to read."""
+        """End `sleep` whenever `fd` is readable. The caller reads from it."""
         self._selector.register(fd, selectors.EVENT_READ)
 
     def unwatch(self, fd: int) -> None:
-        """Forget a descriptor; before it is closed."""
+        """Stop watching a descriptor. Call before it is closed."""
         self._selector.unregister(fd)
 
     def close(self) -> None:
@@ -58,9 +58,9 @@ class Wakeup:
 
 @contextmanager
 def caught_signals(handler: Callable[[int, FrameType | None], None], wakeup: Wakeup) -> Iterator[None]:
-    """Hand SIGTERM, SIGINT and SIGHUP to `handler` inside the block, and let them end a sleep.
+    """Send SIGTERM, SIGINT and SIGHUP to `handler` inside the block, and let them end a sleep.
 
-    One that was ignored before (by nohup, or for a shell's background job) stays ignored. Main thread only.
+    A signal that was ignored before (by nohup, or for a shell's background job) stays ignored. Main thread only.
     """
     before_fd = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
     replaced = []
@@ -72,6 +72,6 @@ def caught_signals(handler: Callable[[int, FrameType | None], None], wakeup: Wak
         yield
     finally:
         for signum, before in replaced:
-            # None: set by other than Python, and out of its reach.
+            # None: the handler was not set by Python, so Python can't restore it.
             signal.signal(signum, signal.SIG_DFL if before is None else before)
         signal.set_wakeup_fd(before_fd)

@@ -1,4 +1,4 @@
-"""Tokenization: texts, or token ids made elsewhere, to the ids of pairs that the engine runs."""
+"""Tokenization: turns texts, or token ids from a client, into the encoded pairs that the engine runs."""
 
 from rerank_worker.tokenizing.pairs import PairTokenizer
 from rerank_worker.tokenizing.template import Template

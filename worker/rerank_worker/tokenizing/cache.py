@@ -1,7 +1,7 @@
-"""Tokens of documents that were met before: the same candidates come again with other queries.
+"""Token cache: keeps the tokens of documents, since the same documents come again with other queries.
 
-Bounded by the memory its entries take, least recently used out first. What a document was cut to when it was stored
-never shows: an entry answers only where it serves the room that is asked for.
+The memory of its entries is bounded, and the least recently used entry leaves first. An entry may hold a cut document;
+it is used only if it has enough tokens for the requested room.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rerank_worker.tokenizing.tokens import Tokens
 
 _KEY_BYTES = 16
-#: What an entry takes beside its ids: key, array, place in the order. Measured on CPython 3.11.
+#: Bytes of an entry besides its ids: key, array, place in the order. Measured on CPython 3.11.
 ENTRY_BYTES = 300
 
 
@@ -32,7 +32,7 @@ class TokenCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        #: Of all entries.
+        #: Bytes of all entries.
         self.held_bytes = 0
         self._entries: OrderedDict[bytes, Tokens] = OrderedDict()
         self._lock = threading.Lock()
@@ -41,12 +41,12 @@ class TokenCache:
         return len(self._entries)
 
     def get(self, keys: Iterable[bytes], room: int) -> list[Tokens | None]:
-        """Return for each key what serves a pair with `room` tokens of text, None where there is nothing."""
+        """Return for each key the tokens that suffice for `room` tokens of text, None if there are none."""
         with self._lock:
             return [self._get(key, room) for key in keys]
 
     def put(self, keys: Sequence[bytes], tokens: Sequence[Tokens]) -> None:
-        """Store the tokens of each key, in place of what was there. What alone is over the limit is not stored."""
+        """Store the tokens of each key and replace earlier ones. An entry above the limit by itself is not stored."""
         compact = [_compact(each) for each in tokens]
         with self._lock:
             for key, each in zip(keys, compact, strict=True):
@@ -74,9 +74,9 @@ def _size(tokens: Tokens) -> int:
 
 
 def _compact(tokens: Tokens) -> Tokens:
-    """Return a copy in the smallest type of its ids, since most vocabularies need half of what ids are made in."""
+    """Return a copy in the smallest type that holds its ids; for most vocabularies this halves the size."""
     fits = tokens.ids.max(initial=0) <= np.iinfo(np.uint16).max
     ids: npt.NDArray[np.integer[Any]] = tokens.ids.astype(np.uint16 if fits else np.int32)
-    # Threads share it.
+    # Threads share the array.
     ids.flags.writeable = False
     return Tokens(ids, tokens.whole)

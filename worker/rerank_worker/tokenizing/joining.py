@@ -1,5 +1,6 @@
-"""From the tokens of a query and of its documents to their pairs, without a Python list of ids: where the documents'
-tokens are cached this is all the work there is.
+"""Joiner: joins the tokens of a query with those of each document into encoded pairs.
+
+It builds no Python list of ids, since joining is all the work there is when the documents' tokens are cached.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Joiner:
         self._specials = template.specials
 
     def join(self, query: Tokens, documents: Sequence[Tokens], room: int) -> list[EncodedPair]:
-        """Return the pair of the query with each document, cut to `room` tokens of text."""
+        """Return the pair of the query with each document, each cut to `room` tokens of text."""
         if not documents:
             return []
         asked = len(query.ids)
@@ -45,7 +46,7 @@ class Joiner:
         ]
 
     def _head(self, query: Tokens, keep: int) -> tuple[Ids, Ids]:
-        """Return all that stands before the document, and its types."""
+        """Return the ids before the document, and their type ids."""
         types = np.full(keep, self._query_type, dtype=np.int64)
         return (
             np.concatenate([self._before, query.ids[:keep], self._between], dtype=np.int64),

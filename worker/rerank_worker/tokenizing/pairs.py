@@ -1,7 +1,7 @@
-"""From texts to the token ids of pairs: the query is encoded once for all its documents, and nothing is padded.
+"""Pair tokenizer: encodes texts into the token ids of pairs. The query is encoded once for all documents; no padding.
 
-The ids equal what the tokenizer's own pair encoding gives, longest-first truncation included, whether a document is
-encoded now, was cached at any other limit, or comes as its ids; property tests hold that.
+The ids equal those of the tokenizer's own pair encoding, longest-first truncation included. This holds whether a
+document is encoded now, was cached at another limit, or comes as token ids; property tests check it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from rerank_worker.tokenizing.truncation import needs_whole
 class PairTokenizer:
     """Encodes pairs with a `tokenizers` file. Thread-safe.
 
-    With `cache_bytes`, the tokens of documents are kept for the next query, in at most so much memory. `prompt` is put
-    before every query.
+    `cache_bytes` bounds the memory of the documents' tokens that are kept for later queries; 0 keeps none. `prompt` is
+    put before every query.
     """
 
     def __init__(self, path: Path, cache_bytes: int = 0, *, prompt: str = "") -> None:
@@ -38,14 +38,14 @@ class PairTokenizer:
 
     @classmethod
     def of(cls, files: ModelFiles, cache_bytes: int = 0) -> Self:
-        """Return the tokenizer of a model as it is served."""
+        """Return the tokenizer of a model, with the model's prompt."""
         return cls(files.tokenizer_path, cache_bytes, prompt=files.prompt)
 
     def encode(self, query: str, documents: Sequence[Content], max_length: int) -> list[EncodedPair]:
         """Return the pairs of `query` with each document, at most `max_length` tokens each.
 
-        Raises InvalidRequest if the special tokens leave no room for text, or if a document's token ids are not of the
-        vocabulary; whose ids they are is for the caller to check.
+        Raises InvalidRequest if the special tokens leave no room for text, or if a document's token ids are not in the
+        vocabulary. The caller checks that token ids come from this tokenizer.
         """
         room = max_length - self.template.specials
         if room < 1:

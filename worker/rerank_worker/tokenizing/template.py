@@ -1,4 +1,4 @@
-"""The special tokens of a pair, read off the tokenizer itself, since post-processors differ in kind but not in deed."""
+"""Template: the special tokens of a pair, read from an encoded pair, since post-processors differ in kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rerank_shared.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Special tokens that stand together, and the type id of each."""
+    """Adjacent special tokens, and the type id of each."""
 
     ids: tuple[int, ...]
     type_ids: tuple[int, ...]
@@ -24,7 +24,7 @@ class Special:
 class Template:
     """The special tokens around a pair and the type ids of its texts, as the tokenizer's post-processor sets them.
 
-    `prompt` is text that stands before every query; a model without one is called what it always was.
+    `prompt`: text before every query. `str()` leaves an empty prompt out, so that older scoring identities stay valid.
     """
 
     before: Special
@@ -36,7 +36,7 @@ class Template:
 
     @property
     def specials(self) -> int:
-        """How many special tokens a pair carries."""
+        """The number of special tokens in a pair."""
         return len(self.before.ids) + len(self.between.ids) + len(self.after.ids)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Template:
 
 
 def find_template(tokenizer: Tokenizer, prompt: str = "") -> Template:
-    """Return the template of one encoded pair; raises ConfigurationError if the tokenizer makes no pairs."""
+    """Return the template of a tokenizer's pairs. Raises ConfigurationError if the tokenizer does not encode pairs."""
     encoding = tokenizer.encode("a", "b")
     sequence = encoding.sequence_ids
     no_pairs = ConfigurationError("the tokenizer does not encode pairs, so its model is not a cross-encoder")
@@ -55,7 +55,7 @@ def find_template(tokenizer: Tokenizer, prompt: str = "") -> Template:
     first_end = len(sequence) - sequence[::-1].index(0)
     second_end = len(sequence) - sequence[::-1].index(1)
     if first_end == second:
-        # Without a separator a query and its document would be one text, and every score wrong in silence.
+        # Without a separator a query and its document would be one text, and every score silently wrong.
         raise no_pairs
     return Template(
         before=_special(encoding, 0, first),

@@ -1,6 +1,6 @@
-"""From a text to its token ids, by the `tokenizers` library, without special tokens.
+"""Text encoder: encodes a text into token ids with the `tokenizers` library, without special tokens.
 
-The library's state is set once at load and never changed, so any number of threads may encode.
+The library's state is set at load and never changes, so any number of threads may encode.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from rerank_shared.contract.token_ids import TokenIds
 from rerank_shared.errors import InvalidRequest, ModelDamaged
 from rerank_worker.tokenizing.tokens import Tokens
 
-#: A document beyond this many characters a token is first encoded by its head only: no common text has longer words.
+#: Only the head of a document above this many characters a token is encoded first: common words are shorter.
 _HEAD_CHARS_PER_TOKEN = 16
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
-    """Return the library's tokenizer without padding and truncation; raises ModelDamaged if the file is none."""
+    """Return the library's tokenizer without padding and truncation. Raises ModelDamaged if the file is broken."""
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:
-        # The library raises bare Exception for anything that is wrong with the file.
+        # The library raises bare Exception for any fault of the file.
         raise ModelDamaged(f"{path} is not a tokenizer: {error}") from None
-    # Files as shipped may pad to a fixed length or truncate; both are ours to decide, pair by pair.
+    # A shipped file may pad to a fixed length or truncate; this package decides both, pair by pair.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -41,17 +41,17 @@ class TextEncoder:
         self._tokenizer = tokenizer
 
     def heads(self, texts: Sequence[str], room: int) -> list[Tokens]:
-        """Return of each text as many tokens as serve a pair with `room` tokens of text."""
+        """Return the tokens of each text, or of a head that suffices for `room` tokens of text."""
         limit = room * _HEAD_CHARS_PER_TOKEN
         short = [text for text in texts if len(text) <= limit]
         encodings = iter(self._tokenizer.encode_batch_fast(short, add_special_tokens=False))
         return [_tokens(next(encodings).ids) if len(text) <= limit else self.head(text, room) for text in texts]
 
     def head(self, text: str, room: int) -> Tokens:
-        """Encode as much of a text as can matter: `room` tokens are all a pair can hold, and one more tells it was cut.
+        """Encode the part of a text that a pair can use: `room` tokens, and one more to show that it was cut.
 
-        A megabyte would otherwise cost half a second to keep 500 tokens. The head ends at white space, where no
-        tokenizer of this kind joins tokens; while it gives too few tokens it is doubled.
+        Otherwise a megabyte would take half a second for 500 tokens. The head ends at white space, where no tokenizer
+        of this kind joins tokens. While the head gives too few tokens, it is doubled.
         """
         end = room * _HEAD_CHARS_PER_TOKEN
         while end < len(text):
@@ -64,13 +64,13 @@ class TextEncoder:
         return self.whole(text)
 
     def whole(self, text: str) -> Tokens:
-        """Encode all of a text."""
+        """Encode a whole text."""
         return _tokens(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def given(self, document: TokenIds) -> Tokens:
-        """Take ids as they are; raises InvalidRequest if one of them stands for nothing in the vocabulary."""
+        """Return a client's token ids as tokens. Raises InvalidRequest if an id is not in the vocabulary."""
         ids, known = np.frombuffer(document.packed, dtype="<u4"), self._known_ids
-        # The last entry stands for all ids beyond.
+        # The last entry stands for all larger ids.
         unknown = ids[~known[np.minimum(ids, len(known) - 1)]]
         if len(unknown):
             raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""The token ids of one text, and the pair that is made of two."""
+"""Tokens: the token ids of one text, and of a pair."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The ids of a text, in any integer type, or, where they are not the `whole` of it, of its head alone."""
+    """The ids of a text, shape [tokens], in any integer type. Not `whole`: the ids of its head only."""
 
     ids: npt.NDArray[np.integer[Any]]
     whole: bool
 
     def serves(self, room: int) -> bool:
-        """Whether they tell all that a pair with `room` tokens of text can show: one more than fits tells of a cut."""
+        """Return whether they suffice for `room` tokens of text; one more than `room` shows that the text was cut."""
         return self.whole or len(self.ids) > room
 
 
@@ -27,7 +27,7 @@ class Tokens:
 class EncodedPair:
     """Token ids of one (query, document) pair, unpadded, shape [tokens]; `truncated` if text was cut to fit.
 
-    The arrays are slices of those of all pairs of a call, contiguous each, and not to be written to.
+    The arrays are contiguous slices of arrays that all pairs of a call share. Do not write to them.
     """
 
     ids: Ids
@@ -36,5 +36,5 @@ class EncodedPair:
 
     @property
     def tokens(self) -> int:
-        """Length in tokens, special ones included."""
+        """Length in tokens, special tokens included."""
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""Which tokens of a pair are kept where it does not fit: longest first, as the reference does."""
+"""Truncation: cuts a pair that does not fit, longest text first, as the `tokenizers` library does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ TRUNCATION = "longest_first"
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Return how many tokens of each text are kept so that both fit in `room`, taking from the longer one first.
+    """Return the number of tokens kept of each text so that both fit in `room`, cutting the longer text first.
 
-    As in the `tokenizers` library (truncate_encodings, LongestFirst); where both are cut, an odd token goes to the
-    text that was longer.
+    As in the `tokenizers` library (truncate_encodings, LongestFirst): if both are cut, an odd token goes to the longer
+    text.
     """
     if first + second <= room:
         return first, second
@@ -24,6 +24,6 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def needs_whole(query: Tokens, document: Tokens, room: int) -> bool:
-    """Whether heads can't tell which text is the longer one, and so which gets the odd token; see longest_first."""
+    """Return whether heads do not show which text is longer, and so gets the odd token; see longest_first."""
     both_cut = len(query.ids) > room and len(document.ids) > room
     return room % 2 == 1 and both_cut and not (query.whole and document.whole)

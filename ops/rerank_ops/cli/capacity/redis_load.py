@@ -104,7 +104,7 @@ def _table(loads: list[RedisLoad]) -> Table:
     row("heartbeats, MB/s", [f"{load.heartbeat_bytes_per_s / 1e6:,.1f}" for load in loads])
     row("deliveries/s", [f"{load.deliveries_per_s:,.0f}" for load in loads])
     row("entries of the backlog", [f"{load.backlog_entries:,.0f}" for load in loads])
-    row("ledger read, MB/s", [f"{load.backlog_bytes_per_s / 1e6:,.1f}" for load in loads])
+    row("backlog read, MB/s", [f"{load.backlog_bytes_per_s / 1e6:,.1f}" for load in loads])
     row("in, MB/s", [f"{load.bytes_in_per_s / 1e6:,.1f}" for load in loads])
     row("out, MB/s", [f"{load.bytes_out_per_s / 1e6:,.1f}" for load in loads])
     for limit in loads[0].used:

@@ -43,7 +43,7 @@ def refuses(config: Mapping[str, Any]) -> str | None:
 
 
 def body_graph(body: AnyBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of a layout_name: token ids in, one row a pair out."""
+    """Return the graph of a layout: token ids in, one row a pair out."""
     if isinstance(body, ModernBody):
         return build_modern_encoder(body, layout_name, arithmetic)
     if isinstance(body, DebertaBody):

@@ -1,4 +1,4 @@
-"""All graphs of one artefact: a body for each run layout_name in one precision, and the tail."""
+"""All graphs of one artefact: a body for each layout in one precision, and the tail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_graphs(
 
 
 def graph_file(layout_name: LayoutName) -> str:
-    """Return the name of a layout_name's graph file."""
+    """Return the name of a layout's graph file."""
     return f"{layout_name}.onnx"
 
 

@@ -1,4 +1,4 @@
-"""How tokens of one run are laid out, and how attention keeps pairs apart, for each run layout_name.
+"""How tokens of one run are laid out, and how attention keeps pairs apart, for each layout.
 
 Linear layers see tokens as rows of a matrix in every layout; only inputs, positions and attention differ. No layout
 changes a score beyond rounding.

@@ -1,1 +1,1 @@
-"""The engine on a GPU. Experimental: it needs an exported model in a layout that a device runs."""
+"""The engine on a GPU. Experimental: it needs an artefact in a layout that a device runs."""

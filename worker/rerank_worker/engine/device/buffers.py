@@ -1,7 +1,7 @@
-"""Memory on a device that runs use again and again, instead of asking for some each time.
+"""Device buffers: memory on a device that all runs reuse, instead of an allocation for each run.
 
-A buffer is flat and as large as the largest thing it held; runs see the front of it in whatever shape they have. Its
-address changes only when it grows, so work that was captured over it stays good until then.
+A buffer is flat and only grows; a run uses the front of it in its own shape. Its address changes only when it grows, so
+a CUDA graph over it stays valid until then.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Array = npt.NDArray[Any]
 
 
 class Buffer:
-    """One flat tensor on `device`, and its likeness on the host, through which data comes and goes."""
+    """One flat tensor on `device`, and a tensor on the host from which it is filled."""
 
     def __init__(self, device: str, dtype: npt.DTypeLike) -> None:
         self.device = device
         self.dtype = np.dtype(dtype)
-        #: How often it has moved.
+        #: The number of times its address has changed.
         self.moves = 0
         self._host = np.zeros(0, dtype=self.dtype)
         self._value: Any = None
 
     def reserve(self, count: int) -> None:
-        """Make room for `count` numbers; what it held is lost if it has to move."""
+        """Make room for `count` numbers; the content is lost if the buffer has to grow."""
         if count <= len(self._host):
             return
         capacity = 1 << (count - 1).bit_length()
@@ -37,13 +37,13 @@ class Buffer:
         self.moves += 1
 
     def write(self, arrays: Sequence[Array]) -> None:
-        """Put arrays end to end at the front; returns when they are on the device."""
+        """Copy arrays end to end to the front; return when they are on the device."""
         self.reserve(sum(array.size for array in arrays))
         end = 0
         for array in arrays:
             start, end = end, end + array.size
             self._host[start:end] = array.ravel()
-        # All of it goes over: ONNX Runtime copies whole tensors only, and a part would be another address.
+        # The whole buffer is copied: ONNX Runtime copies whole tensors only, and a part would have another address.
         self._value.update_inplace(self._host)
 
     def read(self, count: int) -> Array:

@@ -1,7 +1,7 @@
-"""Which CUDA graph a run captures or replays, told to ONNX Runtime by the run option gpu_graph_id.
+"""CUDA graphs: chooses the graph that a run captures or replays, by ONNX Runtime's run option gpu_graph_id.
 
-A graph is work over fixed addresses in fixed shapes: there is one for each slot, state of its buffers, and shape. None
-has been captured on a GPU yet.
+A graph is fixed to addresses and shapes, so there is one for each slot, state of its buffers, and shape. None has been
+captured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import onnxruntime
 
 from rerank_worker.engine.device.slot import Part, Slot
 
-#: Graphs keep their work memory for ever; shapes met after so many run uncaptured.
+#: The most graphs: each keeps its work memory for ever, so later shapes run uncaptured.
 MOST_GRAPHS = 64
 _OPTION = "gpu_graph_id"
 _UNCAPTURED = "-1"
 
 
 class CudaGraphs:
-    """The graphs of one engine's sessions. `capturing` is held while one is captured: no other thread may copy then."""
+    """The graphs of one engine's sessions. `capturing` is held during a capture: no other thread may copy then."""
 
     def __init__(self) -> None:
         self.capturing = threading.Lock()
@@ -31,7 +31,7 @@ class CudaGraphs:
 
     @contextmanager
     def run_options(self, slot: Slot, part: Part) -> Iterator[Any]:
-        """Give the run options of one execution; the first over a shape captures it, and is tried again if it fails."""
+        """Yield the run options of one execution. The first over a shape captures it; a failed capture is repeated."""
         key = (slot.index, slot.moves, part.shapes)
         if key in self._ids:
             yield _options(str(self._ids[key]))

@@ -1,9 +1,9 @@
-"""Runs the graphs of an exported artefact on a GPU: inputs bound to memory on the device, two runs under way.
+"""Device engine: runs the graphs of an artefact on a GPU, with inputs bound to device memory and two runs under way.
 
-Inputs are copied once, into buffers that stay; the body's rows never leave the device on their way to the tail, and
-only logits come back. The caller's thread lays out and copies a run while a thread of the engine's own has the device
-compute the one before. On CPUExecutionProvider it is the same code over host memory, which is how it is tested; no
-GPU has run it yet.
+Inputs are copied once, into lasting buffers. The body's rows stay on the device on their way to the tail, and only
+logits come back. The caller's thread lays out and copies a run while the engine's own thread has the device compute the
+run before. On CPUExecutionProvider the same code runs over host memory, which is how it is tested; no GPU has run it
+yet.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from rerank_worker.engine.session import open_session
 from rerank_worker.tokenizing import EncodedPair
 
 Floats = npt.NDArray[np.float32]
-#: One is computed, the next is filled meanwhile.
+#: One slot is computed while the next one is filled.
 _SLOTS = 2
 
 
 class DeviceEngine:
-    """Scores pairs on a device. `start` and `score` from one thread only; `close` when nobody asks any more."""
+    """Scores pairs on a device. Call `start` and `score` from one thread only, and `close` after the last run."""
 
     def __init__(
         self, body: Path, tail: Path, shape: RunShape, providers: Providers, max_length: int | None = None
     ) -> None:
-        """`max_length`: tokens that no pair exceeds, and none is padded beyond.
+        """Open the sessions of body and tail. `max_length`: the most tokens of a pair; no pair is padded beyond it.
 
-        Raises ConfigurationError where CUDA graphs are asked for layout unpadded, and as `open_session`.
+        Raises ConfigurationError if CUDA graphs are set in layout unpadded, and as `open_session`.
         """
         if providers.cuda_graphs and shape.layout == "unpadded":
             raise ConfigurationError(
@@ -62,14 +62,14 @@ class DeviceEngine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return runs of the layout's size, padding counted as it will be."""
+        """Return runs of the layout's size; in layout padded, rounded lengths count."""
         lengths = [pair.tokens for pair in pairs]
         if self._shape.layout == "padded":
             lengths = [round_tokens(length, self._max_length) for length in lengths]
         return self._shape.split(lengths)
 
     def start(self, pairs: Sequence[EncodedPair]) -> Callable[[], Floats]:
-        """Lay out and copy a run and leave it to the device; waits only while two others are under way."""
+        """Lay out and copy a run, and submit it to the device. Blocks only while two other runs are under way."""
         slot = self._free.get()
         try:
             layout, recurring = self._shape.layout, self._graphs is not None
@@ -87,7 +87,7 @@ class DeviceEngine:
         return self.start(pairs)()
 
     def close(self) -> None:
-        """Let what is under way end, and the thread with it."""
+        """Wait for the runs under way and end the thread."""
         self._thread.shutdown()
 
     def _compute(self, slot: Slot, count: int) -> Floats:
@@ -95,9 +95,9 @@ class DeviceEngine:
             for part in slot.parts:
                 with self._graphs.run_options(slot, part) if self._graphs else nullcontext() as options:
                     self._run(self._body, slot, part, part.inputs, ROWS, options)
-                    # Rows of layout unpadded go through it alone too, so that a score depends on its pair only.
+                    # In layout unpadded each row runs through the tail alone, so that a score depends on its pair only.
                     self._run(self._tail, slot, part, [ROWS], LOGITS, options)
-            # Fillers stand behind the pairs, and only a run of one part has any.
+            # Fillers come after the pairs, and only a run of one part has any.
             logits: Floats = slot.logits()[:count]
         finally:
             self._free.put(slot)

@@ -1,8 +1,8 @@
-"""The inputs of a run on a device: those of layouts.py, rounded up to few shapes.
+"""Device shapes: rounds the inputs of layouts.py up, so that runs on a device have few shapes.
 
-Lengths are multiples of 16 at least, which the matrix units and the attention kernels of GPUs ask for, and an eighth of
-the next power of two above that, so that shapes recur and little is computed for nothing. What is filled up is masked
-like padding; no score changes beyond rounding. Layout single has no mask and keeps its length.
+Lengths are multiples of 16, which the matrix units and attention kernels of GPUs need. Longer lengths are multiples of
+an eighth of the next power of two, so that shapes recur and little filling is computed. The filling is masked like
+padding, so no score changes beyond rounding. Layout unpadded has no mask and keeps its length.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from rerank_worker.tokenizing import EncodedPair
 
 _TOKENS_STEP, _PAIRS_STEP = 16, 1
 _STEPS = 8
-#: Stands where the number of pairs is rounded up; its row is thrown away.
+#: Fills up the number of pairs; its row is discarded.
 _FILLER = EncodedPair(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), truncated=False)
 
 
 def round_tokens(tokens: int, most: int | None = None) -> int:
-    """Return the length that `tokens` are filled up to, not beyond `most`."""
+    """Return `tokens` rounded up to a device length, not beyond `most`."""
     rounded = _round(tokens, _TOKENS_STEP)
     return rounded if most is None else max(tokens, min(rounded, most))
 
 
 def round_pairs(pairs: int) -> int:
-    """Return the number of pairs that `pairs` are filled up to, where shapes have to recur exactly."""
+    """Return `pairs` rounded up, for shapes that must recur exactly."""
     return _round(pairs, _PAIRS_STEP)
 
 
 def device_feeds(
     layout: LayoutName, pairs: Sequence[EncodedPair], *, recurring: bool = False, most: int | None = None
 ) -> Feeds:
-    """Return the inputs of one run. `most`: tokens that the model has positions for.
+    """Return the inputs of one run. `most`: the number of positions that the model has.
 
-    `recurring`: in one of few shapes, so that the number of pairs is rounded as well.
+    `recurring`: round the number of pairs up as well, so that shapes recur exactly.
     """
     if layout == "unpadded":
         return LAYOUTS[layout](pairs)
@@ -47,7 +47,7 @@ def device_feeds(
     if layout == "padded":
         return _widened(feeds, ("input_ids", "token_type_ids", "attention_mask"), most=most)
     if layout == "packed":
-        # Tokens of a pair that does not exist see each other only.
+        # Filling tokens get a pair index of their own, so they attend only to each other.
         feeds = _widened(feeds, ("input_ids", "token_type_ids", "position_ids"))
         return _widened(feeds, ("pair_of",), fill=len(together))
     longest = feeds["padded_from"].shape[1]
@@ -64,7 +64,7 @@ def _round(count: int, least: int) -> int:
 
 
 def _widened(feeds: Feeds, names: Sequence[str], fill: int = 0, most: int | None = None) -> Feeds:
-    """Return the feeds with the last axis of some filled up."""
+    """Return the feeds with the last axis of `names` rounded up and filled with `fill`."""
     wide = dict(feeds)
     for name in names:
         array = feeds[name]

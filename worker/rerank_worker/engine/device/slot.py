@@ -1,4 +1,4 @@
-"""The memory of one run on a device, and where in it each execution of the graphs finds its tensors."""
+"""Slot: the device memory of one run, and the places of each execution's tensors in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one execution reads and writes: for each tensor where in its buffer it starts, and its shape."""
+    """The tensors of one execution: `places` holds the offset in its buffer and the shape of each."""
 
     rows: int
     inputs: tuple[str, ...]
@@ -26,12 +26,12 @@ class Part:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """All shapes, in the order of the names."""
+        """All shapes, in the order of the tensors' names."""
         return tuple(shape for _, (_, shape) in sorted(self.places.items()))
 
 
 class Slot:
-    """The buffers of one run. The caller's thread fills it, then it is the engine's until the logits are read."""
+    """The buffers of a run. The caller's thread fills it, then it is the engine's until the logits are read."""
 
     def __init__(self, index: int, device: str) -> None:
         self.index = index
@@ -41,11 +41,11 @@ class Slot:
 
     @property
     def moves(self) -> int:
-        """How often any of the buffers has moved."""
+        """The number of times that any buffer's address has changed."""
         return sum(buffer.moves for buffer in self._buffers.values())
 
     def fill(self, names: Sequence[str], parts: Sequence[Feeds], width: int) -> None:
-        """Copy the inputs `names` of all parts, each input's end to end, and make room for rows [pairs, `width`]."""
+        """Copy the inputs `names` of all parts, end to end for each name, and make room for rows [pairs, `width`]."""
         self.parts = []
         ends = dict.fromkeys((*names, ROWS, LOGITS), 0)
         for feeds in parts:
@@ -62,7 +62,7 @@ class Slot:
             self._buffer(name, np.dtype(np.float32)).reserve(ends[name])
 
     def place(self, name: str, part: Part) -> tuple[str, int, Any, Shape, int]:
-        """Return what a binding is told of a tensor: device, its number, type, shape and address."""
+        """Return the arguments of a tensor's binding: device, device number, type, shape and address."""
         buffer, (offset, shape) = self._buffers[name], part.places[name]
         return buffer.device, 0, buffer.dtype.type, shape, buffer.pointer(offset)
 
@@ -77,6 +77,6 @@ class Slot:
 
 
 def _rows_of(feeds: Feeds) -> int:
-    """Return how many pairs a part has, fillers included."""
+    """Return the number of pairs of a part, fillers included."""
     counted = feeds.get("first", feeds.get("lengths"))
     return 1 if counted is None else len(counted)

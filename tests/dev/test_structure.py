@@ -1,0 +1,32 @@
+"""docs/structure.md: each file that it names is there, each room stands in it, and rooms stay small."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rerank_dev.docs.marked import replace_part
+from rerank_dev.docs.rooms_table import PACKAGES, PART, render
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+ROOMS = sorted(path.parent for folder in PACKAGES.values() for path in (ROOT / folder).rglob("__init__.py"))
+#: `__init__.py` is one of them.
+MOST_FILES = 14
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z_]+/[\w./]+)`", PAGE))))
+def test_what_the_page_names_is_there(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+def test_the_table_of_rooms_is_up_to_date() -> None:
+    """If not: PYTHONPATH=ops/dev python -m rerank_dev.docs.rooms_table docs/structure.md"""
+    assert replace_part(PAGE, PART, render()) == PAGE
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=[str(room.relative_to(ROOT)) for room in ROOMS])
+def test_rooms_are_small(room: Path) -> None:
+    assert len(list(room.glob("*.py"))) <= MOST_FILES
