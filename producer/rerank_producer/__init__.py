@@ -1,4 +1,4 @@
-"""What callers import: a sync and an asyncio client for the fleet, what they take and return, and all their errors."""
+"""Public names: a sync and an asyncio client for the fleet, what they take and return, and all their errors."""
 
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient

@@ -1,4 +1,4 @@
-"""The client for asyncio callers: ASGI servers, LLM pipelines."""
+"""The asyncio client: for ASGI servers and LLM pipelines."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from rerank_shared.settings import Settings
 class AsyncRerankClient:
     """Reranks through the fleet from asyncio; any number of requests at once, from any number of event loops.
 
-    It is made as RerankClient is, and its options, answers and errors are the same. A request whose task is cancelled
-    is dropped by the workers.
+    Its construction, options, answers and errors are those of RerankClient. Workers drop a request whose task is
+    cancelled.
     """
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
@@ -91,19 +91,19 @@ class AsyncRerankClient:
     async def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
     ) -> RerankResponse:
-        """Wait for the answer to a submitted request; see RerankClient.collect.
+        """Return the answer to a submitted request; see RerankClient.collect.
 
-        A caller that is cancelled leaves the request as it is, to be collected later.
+        A cancelled call leaves the request as it is, to be collected later.
         """
         port, keys, clock = self._loops.get().port(), self._pipeline.keys, self._pipeline.clock
         return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
-        """Return how a submitted request stands; see RerankClient.status."""
+        """Return the state of a submitted request; see RerankClient.status."""
         return await status(self._loops.get().port(), self._pipeline.keys, self._pipeline.clock, str(handle))
 
     async def model_info(self, model: str | None = None) -> ModelInfo:
-        """Return what the fleet serves under a model's name; see RerankClient.model_info."""
+        """Return the model that the fleet serves under a name; see RerankClient.model_info."""
         return await self._pipeline.model_info(self._loops.get().port(), model)
 
     async def cancel(self, handle: RerankHandle | str) -> None:
@@ -111,7 +111,7 @@ class AsyncRerankClient:
         await self._loops.get().port().revoke(str(handle))
 
     async def close(self) -> None:
-        """Close this event loop's connections and the queue's. A client that is used again opens new ones."""
+        """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (loops := self._loops.take()) is not None:
             await loops.aclose()
 
@@ -123,7 +123,7 @@ class AsyncRerankClient:
 
 
 class _Loops:
-    """The ports of one process, one for each event loop, and what they share."""
+    """The ports of one process, one for each event loop, and the cancel threads that they share."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -144,7 +144,7 @@ class _Loops:
             return port
 
     async def aclose(self) -> None:
-        """Close the running loop's port and what all share; other loops' ports close when their loops end."""
+        """Close the running loop's port and the cancel threads; other loops' ports close when their loops end."""
         with self._lock:
             port = self._ports.pop(asyncio.get_running_loop(), None)
         if port is not None:

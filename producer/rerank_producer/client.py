@@ -1,4 +1,4 @@
-"""The client for synchronous callers: threads, WSGI servers, scripts."""
+"""The sync client: for threads, WSGI servers and scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RerankClient:
     """Reranks through the fleet. Thread-safe: make one for the whole process, before or after it forks.
 
     Making it connects nothing. Without `settings` it reads the environment; keyword arguments (`redis_url`,
-    `namespace`, any other setting) come before that. Raises ConfigurationError.
+    `namespace`, any other setting) take precedence over that. Raises ConfigurationError.
     """
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
@@ -56,24 +56,25 @@ class RerankClient:
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query, best first.
 
-        Documents are texts, `Document`s or mappings with `text`, `id`, `metadata`, in first-stage order. At the
-        deadline (milliseconds from now; default by settings) the answer is what has been scored, the rest behind it in
-        first-stage order, with `complete` false; with `partial=False` that is DeadlineExceeded instead.
+        Documents are texts, `Document`s or mappings with `text`, `id`, `metadata`, in first-stage order. `deadline_ms`
+        is in milliseconds from now (default: by settings). At the deadline the answer holds the documents scored so
+        far, then the others in first-stage order, with `complete` false; with `partial=False` the call raises
+        DeadlineExceeded instead.
 
-        `top_n` is how many results come back, best first (default: all; all are scored). `max_length` is how many
-        tokens query and document may have together before text is cut (8 at least; default: what the model reads).
-        Work of the `job_class` "interactive" goes before "bulk"; tenants share the fleet by tokens. `model` is a name
-        that the fleet serves (default: by settings).
+        `top_n` is the number of results, best first (default: all); all documents are scored. `max_length` is the most
+        tokens of query and document together before text is cut (8 at least; default: the model's limit). Work of the
+        `job_class` "interactive" goes before "bulk"; tenants share the fleet by tokens. `model` is a name that the
+        fleet serves (default: by settings).
 
         In place of `documents`, `lists` takes the lists of several first stages, each best first. They are fused by
-        reciprocal rank, and the best `max_candidates` (default: all) are reranked. Then the index in a result is that
-        in `fuse(lists, limit=max_candidates)`, and its `ranks` say where the document stood in each list.
+        reciprocal rank, and the best `max_candidates` (default: all) are reranked. The index of a result is then that
+        in `fuse(lists, limit=max_candidates)`, and its `ranks` are the document's rank in each list.
 
         A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
-        of the tokenizer.json that made them: of another than the served model's they are InvalidRequest.
+        of the tokenizer.json that made them; the ids of another tokenizer than the served model's raise InvalidRequest.
 
         With the `cache_scope` "tenant" scores are looked up, kept and shared in flight for `tenant` alone: no other
-        learns what it asked, and each pays for its own pairs.
+        tenant learns its requests, and each pays for its own pairs.
 
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort), QueueUnavailable;
         JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers; InternalError.
@@ -102,10 +103,11 @@ class RerankClient:
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
-        Candidates and options are given as to `rerank`. The job is not tied to this client: nobody notices if its
+        Candidates and options are those of `rerank`. The job is not tied to this client: it goes on if the client's
         process ends.
+
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineTooShort, QueueUnavailable; WireError where another
-        release has announced the model. What becomes of the job is raised by `collect`.
+        release has announced the model. Later errors of the job are raised by `collect`.
         """
         given = FirstStage(documents, lists, max_candidates)
         options = request_options(
@@ -116,13 +118,13 @@ class RerankClient:
     def collect(
         self, handle: RerankHandle | str, *, timeout_ms: float | None = None, partial: bool = False
     ) -> RerankResponse:
-        """Wait for the answer to a submitted request: for `timeout_ms`, at most until its own deadline.
+        """Return the answer to a submitted request; wait for `timeout_ms`, at most until the request's deadline.
 
         Results carry the documents' ids and indexes, not their metadata and ranks. May be called again, after a
         time-out too. Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a
         job again when its worker dies.
 
-        Raises DeadlineExceeded unless `partial`, JobLost if nothing is known of the request, QueueUnavailable; what a
+        Raises DeadlineExceeded unless `partial`, JobLost if the request is unknown, QueueUnavailable; the errors that a
         worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
@@ -130,29 +132,29 @@ class RerankClient:
         return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
-        """Return how a submitted request stands, without waiting.
+        """Return the state of a submitted request, without waiting.
 
-        Raises JobLost if nothing is known of it, QueueUnavailable; WireError where another release wrote it.
+        Raises JobLost if the request is unknown, QueueUnavailable; WireError where another release wrote it.
         """
         return drive(status(self._port.get(), self._pipeline.keys, self._pipeline.clock, str(handle)))
 
     def model_info(self, model: str | None = None) -> ModelInfo:
-        """Return what the fleet serves under a model's name, by default that of the settings; remembered for seconds.
+        """Return the model that the fleet serves under a name, by default that of the settings; remembered for seconds.
 
-        While no worker has announced itself all but the name is None. Raises UnknownModel, QueueUnavailable; WireError
-        where another release has announced it.
+        Until a worker has announced the model, all fields but the name are None. Raises UnknownModel, QueueUnavailable;
+        WireError where another release has announced it.
         """
         return drive(self._pipeline.model_info(self._port.get(), model))
 
     def cancel(self, handle: RerankHandle | str) -> None:
-        """Tell all live workers to drop a job; who waits for it gets JobRevoked. Raises QueueUnavailable.
+        """Tell all live workers to drop a job; callers that wait for it get JobRevoked. Raises QueueUnavailable.
 
         A worker process that starts later does not know of it, and may still run the job before its deadline.
         """
         drive(self._port.get().revoke(str(handle)))
 
     def close(self) -> None:
-        """Close all connections of this process. A client that is used again opens new ones."""
+        """Close all connections of this process. A later call opens new ones."""
         if (port := self._port.take()) is not None:
             port.close()
 

@@ -1,8 +1,8 @@
 """Reciprocal rank fusion of several first-stage lists into one list of candidates. Pure.
 
 A document's fused score is the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
-Büttcher, SIGIR 2009). No document is lost or doubled before `limit`, and the same lists always fuse to the same
-candidates: an index into them means the same to whoever fuses the lists again.
+Büttcher, SIGIR 2009). No document is lost or doubled before `limit`. The same lists always fuse to the same
+candidates, so an index into them stays valid when the lists are fused again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rerank_shared.errors import InvalidRequest
 
 #: Candidates, best first: texts, mappings with the fields of a Document, or Documents.
 Documents = Sequence[str | Mapping[str, Any] | Document]
-#: The constant of the paper, where results hardly change between 20 and 100.
+#: The paper's constant; its results hardly change between 20 and 100.
 K = 60
 _Key = tuple[str, Content]
 
 
 class Candidate(Document):
-    """A document as the first stage found it. `ranks` has an entry for each list, from 1; None: it is not in there.
+    """A document as the first stage found it. `ranks` is its rank in each list, from 1; None: the list lacks it.
 
     A request takes it as it takes any Document.
     """
@@ -38,7 +38,7 @@ class Candidate(Document):
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """What a call was given to rerank: either documents, or lists to be fused into `max_candidates` at most."""
+    """The candidates of a call: either documents, or lists to be fused into `max_candidates` at most."""
 
     documents: Documents | None
     lists: Sequence[Documents] | None = None
@@ -59,7 +59,7 @@ class FirstStage:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """A document where it stands in one list."""
+    """A document at its place in one list."""
 
     document: Document
     list_index: int
@@ -91,7 +91,7 @@ def fuse(
 
 
 def with_ranks(response: RerankResponse, documents: Sequence[object]) -> RerankResponse:
-    """Write into each result where its document stood in the fused lists, if it was fused; returns the response."""
+    """Write into each result the ranks of its document in the fused lists, if it was fused; return the response."""
     for result in response.results:
         document = documents[result.index]
         if isinstance(document, Candidate):
@@ -128,13 +128,13 @@ def _copies(lists: Sequence[Documents]) -> list[_Copy]:
 
 
 def _is_list(value: object) -> bool:
-    """Whether it is ordered and stays what it is when read."""
+    """Return whether a value is ordered and can be read more than once."""
     readable = isinstance(value, Iterable) and hasattr(value, "__len__")
     return readable and not isinstance(value, str | bytes | Mapping | Set)
 
 
 def _number(value: object) -> float | None:
-    """Return a finite number from 0 as a float; None: it is none."""
+    """Return a finite number of at least 0 as a float, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
@@ -169,7 +169,7 @@ def _key(document: Document, owners: Mapping[Content, set[str]]) -> _Key:
         return ("id", document.id)
     content = document.content
     ids = owners.get(content, ())
-    # Two ids with one text are two documents, and nothing says which of them this is.
+    # Two ids with one text are two documents, and it is unknown which of them this one is.
     return ("id", next(iter(ids))) if len(ids) == 1 else ("content", content)
 
 

@@ -1,4 +1,4 @@
-"""What `submit()` returns, and what can be told of it later: all that another process needs is the job's id."""
+"""Handles and status of submitted requests: another process needs the job's id alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RerankHandle:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A submitted request as it stands; times are epoch seconds by the server's clock."""
+    """The state of a submitted request; times are epoch seconds by the server's clock."""
 
     job_id: str
     state: JobState

@@ -1,6 +1,6 @@
-"""What callers experience, for Prometheus, in the default registry. Labels come from closed sets only.
+"""Client metrics for Prometheus, in the default registry. Labels come from closed sets only.
 
-Counters and histograms alone, so that the multi-process mode of prometheus_client adds them up.
+There are only counters and histograms, so that the multi-process mode of prometheus_client can add them up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, QueueUnavailable, RerankError
 from rerank_shared.keys import JOB_CLASSES
 
-#: From 1 ms to a minute, each half as long again as the one before.
+#: From 1 ms to a minute, each 1.5 times the one before.
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
 _OUTCOMES: tuple[tuple[type[RerankError], str], ...] = (
@@ -60,7 +60,7 @@ CACHE_PAIRS = cast(Counter, _once(Counter, "rerank_cache_pairs_total", "Pairs lo
 
 @dataclass(slots=True)
 class Watch:
-    """What a call has told about itself so far. `response` None: it ends without one, and nothing is wrong."""
+    """A watched call, which sets its `response` if it has one. None: it ends without a response or an error."""
 
     job_class: str
     response: RerankResponse | None = None
@@ -68,7 +68,7 @@ class Watch:
 
 @contextmanager
 def watched(job_class: object) -> Iterator[Watch]:
-    """Count how the call inside the block ends."""
+    """Count the outcome of the call inside the block."""
     watch = Watch(str(job_class) if job_class in JOB_CLASSES else "unknown")
     try:
         yield watch
@@ -80,21 +80,21 @@ def watched(job_class: object) -> Iterator[Watch]:
 
 
 def outcome_of(error: BaseException) -> str:
-    """Return the label of what ended a request."""
+    """Return the label of the error that ended a request."""
     if not isinstance(error, Exception):
         return "cancelled"
     return next((label for kind, label in _OUTCOMES if isinstance(error, kind)), "failed")
 
 
 def observe_request(job_class: str, k: int, hits: int, seconds: float) -> None:
-    """Record the duration of an answered request of `k` documents; one without documents is not counted."""
+    """Record the duration of an answered request of `k` documents; a request without documents is not counted."""
     if k:
         cache = "cold" if hits == 0 else "hot" if hits == k else "warm"
         REQUEST_SECONDS.labels(job_class, k_bucket(k), cache).observe(seconds)
 
 
 def observe_lookup(hits: int, misses: int) -> None:
-    """Record what a cache look-up found."""
+    """Record the hits and misses of a cache look-up."""
     CACHE_PAIRS.labels("hit").inc(hits)
     CACHE_PAIRS.labels("miss").inc(misses)
 

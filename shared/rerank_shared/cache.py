@@ -47,14 +47,14 @@ class ScoreWrites:
 
 @dataclass(slots=True)
 class LookupCounter:
-    """Counts hits and misses, and hands them to Redis on the next look-up, so that counting costs no round trip."""
+    """Counts hits and misses, and writes them to Redis with the next look-up, so that counting costs no round trip."""
 
     keys: Keys
     hits: int = 0
     misses: int = 0
 
     def add_to(self, pipe: Any) -> None:
-        """Queue what was counted so far on a Redis pipeline, and start again from zero."""
+        """Queue the counts so far on a Redis pipeline, and reset them to zero."""
         hits, misses, self.hits, self.misses = self.hits, self.misses, 0, 0
         counts = {name: count for name, count in (("hits", hits), ("misses", misses)) if count}
 
@@ -66,7 +66,7 @@ class LookupCounter:
         write_if_room(pipe, self.keys, fill)
 
     def read(self, values: Sequence[bytes | None]) -> list[Score | None]:
-        """Decode what MGET answered and count it."""
+        """Decode the answer to MGET and count its hits and misses."""
         scores = [None if value is None else wire.decode_score(value) for value in values]
         found = sum(score is not None for score in scores)
         self.hits += found
@@ -76,13 +76,15 @@ class LookupCounter:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One round trip that looks scores up and asks other things beside; written for both kinds of pipeline."""
+    """One round trip that looks scores up and runs further commands; for sync and asyncio pipelines."""
 
     counter: LookupCounter
     digests: Sequence[bytes]
 
     def add_to(self, pipe: Any, fill: Callable[[Any], None]) -> int:
-        """Queue the look-up, what `fill` queues, and the counts of earlier ones; returns how many `read` needs."""
+        """Queue the look-up, the commands of `fill`, and earlier counts; return the number of answers that `read`
+        needs.
+        """
         if self.digests:
             pipe.mget([self.counter.keys.score(digest) for digest in self.digests])
         fill(pipe)
@@ -91,10 +93,10 @@ class Lookup:
         return needed
 
     def read(self, answers: list[Any], needed: int) -> tuple[list[Score | None], list[Any]]:
-        """Return the score of each digest, None for a miss, and the answers to what was asked beside.
+        """Return the score of each digest, None for a miss, and the answers to the commands of `fill`.
 
-        Takes what `execute(raise_on_error=False)` gave and raises the first error in it, but for the counts: a server
-        that is full refuses those and still reads.
+        `answers` come from `execute(raise_on_error=False)`. The first error in them is raised, except one for the
+        counts: a full server refuses the counts and still reads.
         """
         found = answers[:needed]
         for answer in found:
@@ -114,7 +116,7 @@ class CacheStats:
 
 
 def stats(client: Any, keys: Keys, sample: int = 100) -> CacheStats:
-    """Count the cached scores by a scan (no blocking) and weigh a sample of them."""
+    """Count the cached scores by SCAN, which does not block the server, and weigh a sample of them."""
     count, weighed, weight = 0, 0, 0
     for key in client.scan_iter(match=_pattern(keys), count=_SCAN_COUNT):
         count += 1
@@ -125,7 +127,7 @@ def stats(client: Any, keys: Keys, sample: int = 100) -> CacheStats:
 
 
 def clear(client: Any, keys: Keys) -> int:
-    """Delete every cached score and the counters; returns how many scores went. Other keys are not touched."""
+    """Delete every cached score and the counters; return the number of deleted scores. Other keys are not touched."""
     gone = 0
     scan = client.scan_iter(match=_pattern(keys), count=_SCAN_COUNT)
     while chunk := list(islice(scan, _SCAN_COUNT)):

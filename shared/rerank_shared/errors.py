@@ -1,5 +1,6 @@
-"""Every error a user of the fleet can see, in one tree. A job's record carries the name of the class; `code` is its
-name for metrics, logs and other languages.
+"""Errors: all that a user of the fleet can see, in one tree.
+
+A job's record carries the name of the class; `code` is its name for metrics, logs and other languages.
 
 RerankError
 ├── InvalidRequest            the request itself is wrong; sending it again cannot help
@@ -19,8 +20,8 @@ RerankError
 ├── ConfigurationError        the installation or its settings are wrong
 │   ├── UnknownSetting        a RERANK_ variable or a keyword that no setting reads
 │   ├── ModelUnavailable      a model's package or file is missing
-│   ├── ModelDamaged          a model's file is not the one its digest names
-│   ├── ModelRefused          an exported model that has not passed its quality gate
+│   ├── ModelDamaged          a model's file differs from the one that its digest names
+│   ├── ModelRefused          an artefact that has not passed its quality gate
 │   └── ServerUnavailable     no Redis-compatible server could be found or started
 └── InternalError             an invariant broke: this is a bug
 
@@ -45,7 +46,7 @@ class RerankError(Exception):
 
 
 class InvalidRequest(RerankError):
-    """The request is wrong in itself; the message names the field."""
+    """The request itself is wrong; the message names the field."""
 
     code = "invalid_request"
 
@@ -59,8 +60,8 @@ class UnknownModel(InvalidRequest):
 class Overloaded(RerankError):
     """The request was refused because it could not have been answered before its deadline: nothing was computed.
 
-    `predicted_wait_ms` is how long it would have waited before its first run; `retry_after_s` after how long the same
-    request would fit if nothing else came.
+    `predicted_wait_ms` is the wait before its first run. After `retry_after_s` seconds the same request would fit if no
+    other came.
     """
 
     code = "overloaded"
@@ -114,7 +115,7 @@ class JobPoisoned(RerankError):
 
 
 class QueueUnavailable(RerankError):
-    """Redis can't be reached, refuses, or was lost in mid-request and did not come back before the deadline.
+    """Redis can't be reached, refuses, or was lost during a request and did not come back before the deadline.
 
     `reason` is the kind of an Outage (`rerank_shared.redis.outage`): unreachable, silent, tls, credentials, permission,
     database, cluster, read_only, out_of_memory, loading or refused.
@@ -144,7 +145,7 @@ class UnsupportedVersion(WireError):
 
 
 class MalformedMessage(WireError):
-    """Bytes that are no message of ours, or one with missing or wrong parts."""
+    """Bytes that are no message of Rerank Fleet, or one with missing or wrong fields."""
 
     code = "malformed_message"
 
@@ -156,13 +157,13 @@ class RefusedContent(WireError):
 
 
 class ConfigurationError(RerankError):
-    """The installation or its settings are wrong; the message says how to mend it."""
+    """The installation or its settings are wrong; the message says how to fix it."""
 
     code = "configuration_error"
 
 
 class UnknownSetting(ConfigurationError):
-    """A variable with our prefix, or a keyword, that no setting reads: most likely a typing mistake."""
+    """A variable with the prefix RERANK_, or a keyword, that no setting reads: most likely a misspelling."""
 
     code = "unknown_setting"
 
@@ -180,7 +181,7 @@ class ModelDamaged(ConfigurationError):
 
 
 class ModelRefused(ConfigurationError):
-    """An exported model that failed its quality gate, or was never put through it."""
+    """An artefact that failed its quality gate, or never went through it."""
 
     code = "model_refused"
 

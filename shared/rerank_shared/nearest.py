@@ -1,16 +1,16 @@
-"""The name that was meant, where one is looked up in a closed set and is not in it."""
+"""Nearest name: suggests the known name that was probably meant, for a name that is not in a closed set."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-#: What is longer is a text in the wrong place and no misspelt name.
+#: A longer value is no misspelt name, but a text in the wrong place.
 _MOST_CHARACTERS = 128
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`, None where none is much like it. Case does not count."""
+    """Return the known name that is most like `name`, None where none is much like it. Case is ignored."""
     if len(name) > _MOST_CHARACTERS:
         return None
     by_folded = {each.casefold(): each for each in known}
@@ -19,6 +19,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the rest of a sentence that refuses `name`: "; did you mean x?", empty where no known name is like it."""
+    """Return the end of a sentence that refuses `name`: "; did you mean x?", empty where no known name is like it."""
     meant = nearest(name, known)
     return "" if meant is None else f"; did you mean {meant}?"

@@ -1,7 +1,7 @@
 """Profiles: settings that were measured best for one model on one host, in a TOML file that RERANK_PROFILE names.
 
-Keys at the top are names of settings, below variables and arguments in priority. The table [made_for] is no setting:
-it says for what the rest was measured, so that whoever serves something else with it can be told.
+Top-level keys are names of settings; variables and arguments take precedence over them. The table [made_for] is no
+setting: it records the model and the CPU that were measured, so that a worker with another one can warn.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rerank_shared.models.precision import settings_of_today
 from rerank_shared.nearest import did_you_mean
 
 MADE_FOR = "made_for"
-#: A file that is passed around is no place for passwords, and a profile names no other one.
+#: A profile is passed around, so it holds no password; and it can't name another profile.
 NOT_IN_A_PROFILE = frozenset({"redis_url", "profile"})
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile as it was read. `values` are of settings, by name; `made_for` is as the file has it."""
+    """A profile as it was read. `values` are settings by name; `made_for` is the table of that name in the file."""
 
     path: Path
     values: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Profile:
 def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
     """Return the profile in a file; `fields` are all settings.
 
-    Raises ConfigurationError that names the file, and the key if one is unknown or has a wrong value.
+    Raises ConfigurationError that names the file, and the key if it is unknown or has a wrong value.
     """
     where = f"RERANK_PROFILE: {path}"
     try:
@@ -46,7 +46,7 @@ def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
             f"{where} can't be read ({error.strerror}): `rerank-fleet tune` writes profiles; unset it until then"
         ) from None
     except ValueError as error:
-        # Both of wrong UTF-8 and of wrong TOML.
+        # Raised for wrong UTF-8 and for wrong TOML.
         raise ConfigurationError(f"{where} is not TOML: {error}") from None
     made_for = values.pop(MADE_FOR, {})
     if not isinstance(made_for, dict):
@@ -60,7 +60,7 @@ def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
 
 
 def differences(profile: Profile, *, model_digest: str | None, cpu: str) -> list[str]:
-    """Return a sentence for each way in which a profile was made for something else; None is not compared."""
+    """Return a sentence for each respect (model, CPU) in which a profile was made for another; None is not compared."""
     told = []
     for name, here in (("model_digest", model_digest), ("cpu", cpu)):
         there = profile.made_for.get(name)

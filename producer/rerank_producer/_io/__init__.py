@@ -1,1 +1,1 @@
-"""What a request needs of the outside world, for threads and for event loops."""
+"""Input and output of a request: the ports to Redis, for threads and for event loops."""

@@ -1,7 +1,7 @@
-"""The outside world of the asyncio client: native connections and one task that listens, for one event loop.
+"""The port of the asyncio client: native connections and one listening task, for one event loop.
 
-No request takes a thread; cancelling one does, for Celery blocks. When its loop ends as `asyncio.run()`
-ends one, the task closes all connections, so that nothing is left behind even without `close()`.
+No request takes a thread; cancelling one does, for Celery blocks. When its loop ends as `asyncio.run()` ends one, the
+task closes all connections, so that none is left open even without `close()`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect_async,
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
-#: redis-py raises when its pool of 100 connections is used up; more requests at once than this take turns.
+#: Connections in use at once; further requests wait. redis-py would raise when its pool of 100 is used up.
 _CONNECTIONS = 32
 
 
@@ -74,7 +74,7 @@ class AsyncPort:
         self._pending = Pending()
         self._settled, self._needed = asyncio.Event(), asyncio.Event()
         self._line_redis = connect_async(settings, timeout_s=TIMEOUT_S)
-        # Connecting again is the listener's business: it has to tell those who wait.
+        # The listener connects again by itself: it has to inform the waiters.
         self._line_redis.set_retry(Retry(NoBackoff(), 0))
         self._listener = Listener(
             reply_channel=self.reply_to,
@@ -84,14 +84,14 @@ class AsyncPort:
             settled=self._settled,
             clock=time.monotonic,
         )
-        # An empty context: the task outlives the request that happens to be the first.
+        # An empty context: the task outlives the request that happens to start it.
         self._task = asyncio.get_running_loop().create_task(
             self._live(), name="rerank-replies", context=contextvars.Context()
         )
 
     @property
     def closed(self) -> bool:
-        """Whether another one must be made for this loop."""
+        """Whether this loop needs a new port."""
         return self._task.done() or self._task.cancelling() > 0
 
     async def lookup(
@@ -148,8 +148,9 @@ class AsyncPort:
         self._background.submit(Revoker.withdraw, job_ids, fill).add_done_callback(_log_failure)
 
     async def aclose(self) -> None:
-        """End the listener and close all connections; waiting calls run into their deadlines."""
-        # Python 3.11 loses a cancellation that comes in the moment when `wait_for`, by which redis-py sends, is done.
+        """End the listener and close all connections; calls that still wait run into their deadlines."""
+        # Python 3.11 loses a cancellation that comes just when `wait_for`, with which redis-py sends, is done; so the
+        # flag is set too.
         self._listener.closing = True
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -179,7 +180,7 @@ class AsyncPort:
 
 
 async def set_within(event: asyncio.Event, wait_s: float) -> bool:
-    """Wait for an event; returns whether it is set."""
+    """Wait for an event, `wait_s` seconds at most; return whether it is set."""
     if not event.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):

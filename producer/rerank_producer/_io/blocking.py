@@ -1,6 +1,6 @@
-"""The outside world of the sync client: pooled connections for any number of threads, and one thread that listens.
+"""The port of the sync client: pooled connections for any number of threads, and one listening thread.
 
-Nothing is connected and no thread is started before it is needed; the thread is a daemon and holds up no exit.
+Nothing is connected and no thread is started before it is needed; the thread is a daemon and delays no exit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rerank_shared.queue.scripts import ENQUEUE
 from rerank_shared.redis.connections import connect, most_connections, outages_told
 from rerank_shared.settings import Settings
 
-#: redis-py raises when its pool of 100 connections is used up; more threads than this take turns.
+#: Connections in use at once; further threads wait. redis-py would raise when its pool of 100 is used up.
 _CONNECTIONS = 64
 
 
@@ -69,7 +69,7 @@ class BlockingPort:
         self._pending = Pending()
         self._settled = threading.Event()
         self._line_redis: Any = connect(settings, timeout_s=TIMEOUT_S)
-        # Connecting again is the listener's business: it has to tell those who wait.
+        # The listener connects again by itself: it has to inform the waiters.
         self._line_redis.set_retry(Retry(NoBackoff(), 0))
         self._stopped = threading.Event()
         self._listener = Listener(
@@ -131,10 +131,10 @@ class BlockingPort:
         self._revoker.revoke(job_id)
 
     def withdraw_soon(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
-        """Never called: a thread is not cancelled."""
+        """Do nothing, and never be called: a thread is not cancelled."""
 
     def close(self) -> None:
-        """End the listener and close all connections; waiting calls run into their deadlines."""
+        """End the listener and close all connections; calls that still wait run into their deadlines."""
         self._listener.closing = True
         self._stopped.set()
         with contextlib.suppress(QueueUnavailable):
@@ -146,7 +146,7 @@ class BlockingPort:
         self._redis.close()
 
     def _say_goodbye(self) -> None:
-        """Hand over what was counted, and wake the listener, in one round trip."""
+        """Write the counts and wake the listener, in one round trip."""
         with outages_told(self._settings, "closing the client"):
             pipe = self._redis.pipeline(transaction=False)
             self._counter.add_to(pipe)

@@ -1,7 +1,7 @@
-"""Takes jobs back from the queue, through Celery. Blocking; threads may share one revoker.
+"""The revoker: takes jobs back from the queue through Celery. Blocking; threads may share one.
 
-It keeps its connections in pools of its own: those of Celery are one set for all apps of a process, with one limit
-that each app sets anew, and a forked child would find its parent's sockets in them.
+It has connection pools of its own: Celery's are one set for all apps of a process, with one limit that each app sets
+again, and a forked child would find its parent's sockets in them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _OwnPool(AMQP):  # type: ignore[misc]
 
 
 class Revoker:
-    """A client's way to take jobs back. Celery is set up on first use, so that nobody else pays for it."""
+    """Takes a client's jobs back. Celery is set up on first use, so clients without cancellation don't pay for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class Revoker:
         self._made: Celery | None = None
 
     def revoke(self, job_id: str) -> None:
-        """Tell all workers to drop a job; those that start later don't hear of it. Raises QueueUnavailable."""
+        """Tell all workers to drop a job; workers that start later don't learn of it. Raises QueueUnavailable."""
         self.withdraw([job_id], lambda pipe: None)
 
     def withdraw(self, job_ids: Sequence[str], fill: Callable[[Any], None]) -> None:
@@ -71,14 +71,14 @@ class Revoker:
         app = make_celery(self._settings, results=False)
         app.amqp_cls = _OwnPool
         app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
-        # A client reads nothing that may take long, and has a deadline of its own.
+        # A client's reads are short, and it has a deadline of its own.
         app.conf.broker_transport_options |= {
             "socket_timeout": TIMEOUT_S,
             "socket_connect_timeout": TIMEOUT_S,
-            # For the first connection, which kombu would try to make for six seconds.
+            # For the first connection, which kombu would otherwise try for six seconds.
             "max_retries": 1,
             "interval_start": 0,
         }
-        # Threads that race for these would each make their own.
+        # Made now: threads that race for it would each make their own.
         _ = app.amqp.producer_pool
         return app

@@ -1,6 +1,6 @@
-"""The few threads in which the asyncio client lets Celery, which blocks, cancel jobs.
+"""Cancel threads: the asyncio client cancels jobs through Celery, which blocks, in a few threads.
 
-All event loops of a process share them. They are made on first use, and again after `close()`.
+All event loops of a process share them. They are made on first use, and again on first use after `close()`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _THREADS = 2
 
 
 class Background:
-    """A revoker with threads of its own."""
+    """A revoker with its own threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._revoker = Revoker(settings)
@@ -37,7 +37,7 @@ class Background:
             return self._executor.submit(method, self._revoker, *args, **kwargs)
 
     def close(self) -> None:
-        """Finish what was submitted, end the threads and close the revoker. Blocks until that is done."""
+        """Finish the submitted calls, end the threads and close the revoker. Blocks until that is done."""
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:

@@ -1,6 +1,6 @@
-"""Time as the producer sees it: monotonic inside the process, the server's epoch seconds on the wire, both injectable.
+"""Clocks of the producer: monotonic inside the process, the server's epoch seconds on the wire, both injectable.
 
-A call has one absolute deadline, made when it starts; nothing below it has a time-out of its own that adds to it.
+A call has one absolute deadline, made when it starts; no step below it adds a time-out of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _ignore(_answer: tuple[int, int], _asked_at: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The two clocks, and how the second one learns the server's time (see ServerClock.synchronise)."""
+    """The two clocks, and the function that gives the second one the server's time (see ServerClock.synchronise)."""
 
     monotonic: Callable[[], float] = time.monotonic
     epoch: Callable[[], float] = time.time
@@ -33,7 +33,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on the monotonic clock, and when the wait for it began."""
+    """A moment on the monotonic clock, and the moment at which the wait for it began."""
 
     started: float
     at: float
@@ -46,9 +46,9 @@ class Deadline:
 
     @classmethod
     def at_epoch(cls, epoch_at: float, clock: Clock) -> Deadline:
-        """Return the deadline that another process named."""
+        """Return the deadline for the epoch seconds that another process gave."""
         return cls.after(epoch_at - clock.epoch(), clock)
 
     def epoch_at(self, clock: Clock) -> float:
-        """Return it in epoch seconds, by what is known of the server's clock now."""
+        """Return the deadline in epoch seconds, by the server's clock as known now."""
         return clock.epoch() + self.at - clock.monotonic()

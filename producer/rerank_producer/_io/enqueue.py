@@ -1,4 +1,4 @@
-"""Enqueues the jobs of a request by one call of a script, so that all of it is stored or nothing.
+"""Enqueue: stores the jobs of a request by one call of a script, all of it or nothing.
 
 Each job adds its message, its text where that is large, its backlog entry, and a wake-up. A submitted request adds its
 record; single flight adds the claims on its pairs.

@@ -1,7 +1,7 @@
-"""A job as the Celery message that lies on the queue, spelled as Celery spells one (task protocol 2).
+"""Envelope: a job as the Celery message on the queue, spelled as Celery spells one (task protocol 2).
 
 Celery's own producer needs connections, declarations and round trips of its own. Workers, `AsyncResult`, `revoke` and
-Flower see no difference; a test holds this message against one that Celery sent.
+Flower see no difference; a test compares this message with one that Celery sent.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.queue.urgency_headers import Urgency, write_urgency
 
-#: What a request says is nobody's business in events and logs.
+#: Placeholders: the content of a request must not appear in events and logs.
 _REPRS = {"argsrepr": "(job,)", "kwargsrepr": "{}"}
 _PERSISTENT = 2
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def seal(keys: Keys, job: Job, tag: str, reply_to: str | None) -> str:
-    """Return the message as JSON. Its answer is announced on `reply_to`; `tag` is its delivery tag."""
+    """Return the message as JSON. `tag` is its delivery tag; the answer is announced on `reply_to`."""
     content_type, content_encoding, body = serialize([[wire.encode_job(job)], {}, _EMBED], "msgpack")
     message: dict[str, Any] = {
         "body": base64.b64encode(body).decode(),
@@ -50,5 +50,5 @@ def seal(keys: Keys, job: Job, tag: str, reply_to: str | None) -> str:
 
 
 def urgency_of(job: Job) -> Urgency:
-    """Return where a job stands in the queue."""
+    """Return a job's urgency."""
     return Urgency(job.due_at, max(1, job.tokens), job.tenant)

@@ -1,7 +1,7 @@
-"""The one connection on which a client hears of its jobs: subscribes, delivers, notices silence, connects again.
+"""The listener: receives a client's answers on one connection. Subscribes, delivers, notices silence, connects again.
 
 Written once for threads and for asyncio: a `Line` of a thread blocks where one of an event loop suspends. Only `run()`
-touches the line; others change `pending` and wake it by an empty message on the reply channel.
+touches the line; other code changes `pending` and wakes the line by an empty message on the reply channel.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rerank_shared.redis.outage import outage_of
 
 log = logging.getLogger(__name__)
 
-#: How often the line wakes by itself; others wake it sooner.
+#: Longest wait for a message; an empty message ends the wait sooner.
 _POLL_S = 1.0
-#: A line that heard nothing this long is asked whether it lives, and given up if it doesn't say so for as long again.
+#: A line without a message for this long is pinged, and given up if no answer comes for as long again.
 _SILENCE_S = 5.0
 _SUBSCRIBE_S = 2.0
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.05, 1.0
@@ -31,19 +31,19 @@ _LOSSES: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 
 
 class Line(Protocol):
-    """A subscription as redis-py has it, awaitable."""
+    """A subscription with the methods of redis-py's, awaitable."""
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask for channels; a message of type subscribe confirms each."""
+        """Subscribe to channels; a message of type subscribe confirms each."""
 
     async def unsubscribe(self, *channels: str) -> None:
-        """Ask for no more of channels."""
+        """Unsubscribe from channels."""
 
     async def ping(self) -> None:
         """Ask for a sign of life, which arrives as a message."""
 
     async def hear(self, wait_s: float) -> dict[str, Any] | None:
-        """Return the next message, None if there is none for so long."""
+        """Return the next message, None if there is none within `wait_s` seconds."""
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -51,8 +51,10 @@ class Line(Protocol):
 
 @dataclass(slots=True)
 class Listener:
-    """Hears on `reply_channel` and on the channels that `pending` names. `settled` is set when subscribed, or when it
-    is clear that this can't be done now; a new request waits for that."""
+    """Listens on `reply_channel` and on the channels that `pending` names.
+
+    `settled` is set when it is subscribed, or when it is clear that it can't be for now; a new request waits for that.
+    """
 
     reply_channel: str
     pending: Pending
@@ -65,7 +67,7 @@ class Listener:
     _was_up: bool = field(default=False)
 
     async def run(self) -> None:
-        """Listen until `closing` is set; an outage is logged once and waited out."""
+        """Listen until `closing` is set; log an outage once and wait it out."""
         while not self.closing:
             line = self.open_line()
             try:

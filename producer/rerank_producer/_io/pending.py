@@ -1,7 +1,7 @@
-"""Who waits for which job, and what arrives for whom.
+"""Pending waiters: brings each arriving answer to the callers that wait for its job.
 
-An answer resolves every waiter of its job, once: a second one is ignored, one that nobody waits for as well, and bytes
-that are no record are logged and change nothing.
+An answer resolves every waiter of its job, once. A second answer is ignored, and so is one without a waiter. Bytes that
+are no record are logged and change nothing.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ Answer = Outcome | RerankError
 
 
 class Signal(Protocol):
-    """What threading.Event and asyncio.Event have in common."""
+    """The methods that threading.Event and asyncio.Event share."""
 
     def set(self) -> None:
-        """Wake who waits."""
+        """Wake the caller that waits."""
 
     def clear(self) -> None:
-        """Let the next one wait."""
+        """Reset it, so that the next wait blocks."""
 
     def is_set(self) -> bool:
-        """Whether nobody need wait."""
+        """Return whether it is set."""
 
 
 class Waiter:
-    """One caller that waits for one job. `signal` is set whenever one of the other fields has changed.
+    """One caller that waits for one job. `signal` is set whenever one of the other fields changes.
 
-    `channel` is what the answer is announced on besides the client's reply channel, for a job that another client sent.
+    `channel` is a further channel of the answer, besides the client's reply channel, for a job that another client
+    sent.
     """
 
     __slots__ = ("answer", "channel", "job_id", "line_restored", "signal", "subscribed")
@@ -49,7 +50,7 @@ class Waiter:
         self.subscribed = False
 
     def resolve(self, answer: Answer) -> None:
-        """Take the answer unless there is one."""
+        """Set the answer, unless there is one."""
         if self.answer is None:
             self.answer = answer
             self.signal.set()
@@ -70,7 +71,7 @@ class Pending:
             return sum(map(len, self._waiters.values()))
 
     def add(self, waiter: Waiter) -> None:
-        """Let `waiter` be resolved from now on."""
+        """Resolve `waiter` from now on."""
         with self._lock:
             self._waiters.setdefault(waiter.job_id, []).append(waiter)
             if waiter.channel is not None:
@@ -92,12 +93,12 @@ class Pending:
                 self.revision += 1
 
     def channels(self) -> set[str]:
-        """Return the channels of single jobs that are waited on."""
+        """Return the channels of single jobs that callers wait on."""
         with self._lock:
             return set(self._channels)
 
     def deliver(self, data: bytes) -> None:
-        """Hand a record to those who wait for its job."""
+        """Resolve the waiters of a record's job."""
         try:
             job_id, answer = wire.decode_record(data)
         except MalformedMessage as error:
@@ -107,14 +108,14 @@ class Pending:
             waiter.resolve(answer)
 
     def subscribed(self, channel: str) -> None:
-        """Tell those who wait on `channel` that nothing announced there is missed from now on."""
+        """Inform the waiters on `channel` that they miss no announcement there from now on."""
         for waiter in self._all():
             if waiter.channel == channel:
                 waiter.subscribed = True
                 waiter.signal.set()
 
     def line_restored(self) -> None:
-        """Tell everybody that answers may have passed unheard."""
+        """Inform all waiters that they may have missed answers."""
         for waiter in self._all():
             waiter.line_restored = True
             waiter.signal.set()

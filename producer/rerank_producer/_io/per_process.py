@@ -1,7 +1,7 @@
-"""A value that each process makes for itself, so that a client made before a fork works after it.
+"""Per-process values: each process makes its own, so that a client made before a fork works after it.
 
-Connections and threads do not survive `os.fork()`; a child that used its parent's sockets would read its answers.
-There is no lock: one that another thread held during the fork would never be released in the child.
+Connections and threads do not survive `os.fork()`; a child that used its parent's sockets would read the parent's
+answers. There is no lock: one that another thread held during the fork would never be released in the child.
 """
 
 from __future__ import annotations

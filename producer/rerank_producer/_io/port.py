@@ -25,13 +25,15 @@ class Port(Protocol):
 
     @property
     def reply_to(self) -> str:
-        """The channel on which this client hears of its jobs."""
+        """The channel on which this client receives its answers."""
 
     async def lookup(
         self, digests: Sequence[bytes], fill: Callable[[Any], None]
     ) -> tuple[list[Score | None], list[Any]]:
-        """Return the cached score of each digest, counted as hits and misses, and the answers to the commands that
-        `fill` queues; one round trip."""
+        """Return the cached score of each digest, and the answers to the commands that `fill` queues; one round trip.
+
+        The scores are counted as hits and misses.
+        """
 
     async def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         """Return the answers to the commands that `fill` queues; one round trip."""
@@ -46,7 +48,7 @@ class Port(Protocol):
         """
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
-        """Return when `waiter` has news, or after `wait_s`."""
+        """Return when the signal of `waiter` is set, or after `wait_s` seconds."""
 
     def forget(self, waiters: Sequence[Waiter]) -> None:
         """Stop receiving answers for these waiters."""
@@ -75,7 +77,7 @@ class Ports(Protocol):
         """Return the running event loop's port."""
 
     async def aclose(self) -> None:
-        """Close it, and what all loops share."""
+        """Close the running loop's port, and the resources that all loops share."""
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

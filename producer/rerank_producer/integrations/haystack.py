@@ -3,7 +3,7 @@
 It returns copies, best first, with the fleet's score, and never changes the documents it gets.
 """
 
-# No postponed annotations: Haystack 2 takes the types of a component's sockets from them as they are.
+# No postponed annotations: Haystack 2 reads the types of a component's sockets from the annotations as they are.
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -25,8 +25,8 @@ except ImportError as error:
 class FleetRanker:
     """Reranks documents through the fleet and keeps the best `top_k` (None: all).
 
-    What is scored is a document's content, behind the values of `meta_fields_to_embed`. One that the fleet did not
-    score in time has the score None. Of documents with one id the first counts. Raises RerankError.
+    Scores a document's content, preceded by the values of `meta_fields_to_embed`. A document that the fleet did not
+    score in time has the score None. Of documents with the same id the first counts. Raises RerankError.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class FleetRanker:
         client: RerankClient | None = None,
         async_client: AsyncRerankClient | None = None,
     ) -> None:
-        """Options are those of FleetOptions. Without `redis_url` or a client, the environment says which server.
+        """Options are those of FleetOptions. Without `redis_url` or a client, the environment names the server.
 
         A ranker that was given a client can't be serialized.
         """
@@ -72,7 +72,7 @@ class FleetRanker:
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
-        """Return the best documents for a query, best first; `top_k` comes before that of the ranker."""
+        """Return the best documents for a query, best first; `top_k` takes precedence over that of the ranker."""
         candidates, limit = _unique(documents), _checked(top_k) or self.top_k
         if not candidates:
             return {"documents": []}
@@ -117,7 +117,7 @@ class FleetRanker:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Make the component that `to_dict` serialized."""
+        """Return the component that `to_dict` serialized."""
         parameters = dict(data.get("init_parameters", {}))
         deserialize_secrets_inplace(parameters, keys=["redis_url"])
         ranker: Self = default_from_dict(cls, {**data, "init_parameters": parameters})
@@ -140,7 +140,7 @@ def _checked(top_k: int | None) -> int | None:
 
 
 def _unique(documents: Sequence[Document]) -> list[Document]:
-    """Return the first of each id: joined pipelines bring a document twice."""
+    """Return the first document of each id: joined pipelines bring a document twice."""
     unique: dict[str, Document] = {}
     for document in documents:
         unique.setdefault(document.id, document)
@@ -154,5 +154,5 @@ def _ranked(documents: Sequence[Document], response: RerankResponse | None, top_
 
 
 def _scored(document: Document, score: float | None) -> Document:
-    # `replace` alone would share the dict, in which later components write.
+    # `replace` alone would share the dict, to which later components write.
     return replace(document, score=score, meta=dict(document.meta))

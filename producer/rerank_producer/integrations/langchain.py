@@ -1,4 +1,4 @@
-"""LangChain: `FleetRerank`, a document compressor, as ContextualCompressionRetriever takes it.
+"""LangChain: `FleetRerank`, a document compressor for ContextualCompressionRetriever.
 
 It returns copies, best first, with `relevance_score` in their metadata, and never changes the documents it gets.
 """
@@ -50,7 +50,7 @@ class FleetRerank(FleetOptions, BaseDocumentCompressor):
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """Return the best documents for a query, best first; without a thread."""
+        """Return the best documents for a query, best first; from asyncio, without a thread."""
         if not documents:
             return []
         manager = AsyncCallbackManager.configure(callbacks)
@@ -75,7 +75,7 @@ def _ranked(documents: Sequence[Document], response: RerankResponse | None, top_
 
 
 def _scored(document: Document, score: float | None) -> Document:
-    # A score of an earlier stage would look like one of this.
+    # The score of an earlier stage would look like the fleet's.
     metadata = {key: value for key, value in document.metadata.items() if key != _SCORE}
     if score is not None:
         metadata[_SCORE] = score

@@ -31,9 +31,9 @@ _FIRST_STAGE = "retrieval_score"
 class FleetRerank(FleetOptions, BaseNodePostprocessor):
     """Reranks nodes through the fleet and keeps the best `top_n` (None: all). Options are those of FleetOptions.
 
-    What is scored is a node's text with the metadata that its embedding has. Its score becomes that of the fleet, None
-    where it was not scored in time; the first-stage score goes to `metadata["retrieval_score"]`, which neither
-    embeddings nor prompts show. `ReRankEndEvent.tags["rerank"]` holds the stage timings. Raises RerankError.
+    Scores a node's text with the metadata that its embedding includes. Its score becomes that of the fleet, None where
+    it was not scored in time; the first-stage score goes to `metadata["retrieval_score"]`, which neither embeddings nor
+    prompts show. `ReRankEndEvent.tags["rerank"]` holds the stage timings. Raises RerankError.
     """
 
     top_n: int | None = Field(2, ge=1)
@@ -41,7 +41,7 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name that a serialized one carries."""
+        """Return the name of the class in serialized form."""
         return "FleetRerank"
 
     @dispatcher.span
@@ -94,7 +94,7 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
 
     def _scored(self, found: NodeWithScore, score: float | None) -> NodeWithScore:
         kept = {_FIRST_STAGE: found.score} if self.keep_retrieval_score else {}
-        # Shown to an embedding or another reranker, it would make the same node another text for each query.
+        # If an embedding or another reranker saw it, the same node would have another text for each query.
         hidden = {
             name: [key for key in getattr(found.node, name) if key not in kept] + list(kept)
             for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")

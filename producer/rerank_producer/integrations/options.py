@@ -1,4 +1,4 @@
-"""What all adapters have in common: their options, their clients, and what happens when the fleet can't answer.
+"""Options of all adapters: their fields, their clients, and the fallback when the fleet can't answer.
 
 Only texts go to the fleet: documents and their metadata stay in the process, and answers are matched by index.
 """
@@ -29,7 +29,7 @@ def missing(framework: str, extra: str, error: ImportError) -> ConfigurationErro
 
 
 class Clients:
-    """The clients of one adapter: those it was given, and its own in place of others.
+    """The clients of one adapter: those it was given, and its own in place of missing ones.
 
     Neither connects before its first request, and the asyncio one has connections of its own for each event loop.
     """
@@ -55,15 +55,15 @@ class Clients:
 
 
 class FleetOptions(BaseModel):
-    """How an adapter asks the fleet. What is not here the environment says (RERANK_REDIS_URL and all other settings).
+    """Options of an adapter. All other settings come from the environment (RERANK_REDIS_URL and the others).
 
-    `client` and `async_client` may be shared by adapters, and are not closed with them; then they say which server.
+    `client` and `async_client` may be shared by adapters, and are not closed with them; they then determine the server.
     Deadline, class, tenant, model and max_length are as in RerankClient.rerank. At the deadline documents without a
     score stand behind the others, in first-stage order; with `partial=False` that is DeadlineExceeded. With `fallback`
     an error that may pass (the server is away, the fleet is overloaded, the deadline has passed) is logged, and
-    documents stay as the first stage gave them. Other errors are always raised.
+    documents stay in first-stage order. Other errors are always raised.
 
-    Copies share connections. A serialized adapter has no `redis_url`, which may hold a password; a pickled one has.
+    Copies share connections. A serialized adapter has no `redis_url`, which may hold a password; a pickled one has it.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -96,7 +96,7 @@ class FleetOptions(BaseModel):
         self._clients = Clients(settings, self.client, self.async_client)
 
     def close(self) -> None:
-        """Close the connections of blocking calls. An adapter that is used again opens new ones."""
+        """Close the connections of blocking calls. A later call opens new ones."""
         self._clients.close()
 
     async def aclose(self) -> None:
@@ -117,7 +117,7 @@ class FleetOptions(BaseModel):
         return self.model or self._clients.settings.model
 
     def ask(self, query: str, texts: list[str], top_n: int | None) -> RerankResponse | None:
-        """Return the answer, None where first-stage order has to do; raises RerankError."""
+        """Return the answer, None where documents stay in first-stage order; raises RerankError."""
         try:
             return self._clients.blocking.rerank(query, texts, top_n=top_n, **self._request())
         except RerankError as error:
@@ -149,7 +149,7 @@ class FleetOptions(BaseModel):
 
 
 def told(response: RerankResponse | None) -> dict[str, Any]:
-    """Return what traces show of an answer, ready for JSON; milliseconds in `timings`."""
+    """Return the part of an answer that traces show, ready for JSON; milliseconds in `timings`."""
     if response is None:
         return {"fallback": True}
     shown = response.model_dump(include={"id", "complete", "model", "timings", "usage"})

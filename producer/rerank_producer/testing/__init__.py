@@ -1,5 +1,6 @@
-"""A fleet in memory, for tests of code that reranks: real clients and the real request pipeline over a server, workers
-and a clock that live in the test's own process. No Redis, no worker, no thread, and no time that passes by itself."""
+"""An in-memory fleet for tests of code that reranks: real clients and the real request pipeline, over a server, workers
+and a clock inside the test's own process. No Redis, no worker process, no thread, and no time that passes by itself.
+"""
 
 from rerank_producer.testing._jobs import SentJob
 from rerank_producer.testing._scoring import ScorePair, word_overlap

@@ -1,4 +1,4 @@
-"""What a test may know of a job that was sent, and how a worker's answer is written down."""
+"""Jobs of the in-memory fleet: their public form for tests, and the records of their answers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rerank_shared.keys import CacheScope, JobClass
 
 @dataclass(frozen=True, slots=True)
 class SentJob:
-    """A job as it came to the in-memory fleet: the part of a request that no cache could answer.
+    """A job as it reached the in-memory fleet: the part of a request that no cache could answer.
 
-    `documents` are texts, or token ids where the caller sent those, in first-stage order. `deadline_ms` counts from
-    when it was sent; `max_length` None means that the workers' own limit holds. `attempt` is above 1 for a job that
-    was sent again, under the same `job_id`.
+    `documents` are texts, or token ids where the caller sent those, in first-stage order. `deadline_ms` counts from the
+    sending of the job; `max_length` None means the workers' own limit. `attempt` is above 1 for a job that was sent
+    again, under the same `job_id`.
     """
 
     job_id: str
@@ -37,7 +37,7 @@ class SentJob:
 
     @classmethod
     def of(cls, job: Job, documents: tuple[Content, ...]) -> SentJob:
-        """Return what is told of a job with these documents."""
+        """Return the public form of a job with these documents."""
         return cls(
             job_id=job.job_id,
             query=job.query,
@@ -72,7 +72,7 @@ def record_of(job_id: str, answer: Outcome | RerankError) -> bytes:
 
 
 def decoded(job: Job, text: Any) -> tuple[Content, ...] | None:
-    """Return a job's documents, given the text that lies beside it; None where that is gone."""
+    """Return a job's documents, given the text beside it; None where the text is gone."""
     if job.documents is not None:
         return job.documents
     return None if text is None else wire.decode_texts(text)

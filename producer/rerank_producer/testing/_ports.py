@@ -1,4 +1,4 @@
-"""The ports through which the real clients reach an in-memory fleet. Neither blocks: a wait moves the fleet's clock."""
+"""Ports of the in-memory fleet for the real clients. Neither blocks: a wait moves the fleet's clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rerank_shared.queue.lifetimes import keep
 
 
 class InMemoryPort:
-    """The Port of a sync client: it never suspends. `sent` is told each job."""
+    """The port of a sync client: it never suspends. `sent` is called with each job."""
 
     def __init__(self, server: Server, workers: Workers, sent: Callable[[SentJob], None]) -> None:
         self._server, self._workers, self._sent = server, workers, sent
@@ -47,7 +47,7 @@ class InMemoryPort:
         with self._server.lock:
             self._server.ask(lambda pipe: self._write(pipe, enqueue), f"enqueuing job {enqueue.jobs[0].job_id}")
             for job in enqueue.jobs:
-                # Over the wire and back, so that what can't be sent is not sent here either.
+                # Encoded and decoded, so that a job which can't be sent fails here too.
                 self._put(wire.decode_job(wire.encode_job(job)))
             self._workers.take()
             self._server.timeline.run_until(self._server.timeline.monotonic())
@@ -87,7 +87,7 @@ class InMemoryPort:
                 self._server.run(fill)
 
     def close(self) -> None:
-        """Hear of nothing any more."""
+        """Stop listening."""
         with self._server.lock:
             if self._pending in self._server.listeners:
                 self._server.listeners.remove(self._pending)
@@ -119,14 +119,14 @@ class InMemoryPort:
 
 
 class AsyncInMemoryPort(InMemoryPort):
-    """The Port of an asyncio client: other tasks run wherever a real one would wait for the server."""
+    """The port of an asyncio client: other tasks run wherever a real port would wait for the server."""
 
     async def _let_others_run(self) -> None:
         await asyncio.sleep(0)
 
 
 class AsyncInMemoryPorts:
-    """The Ports of an asyncio client: one port serves all event loops, since it belongs to none."""
+    """The ports of an asyncio client: one port serves all event loops, since it belongs to none."""
 
     def __init__(self, port: AsyncInMemoryPort) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""What an in-memory worker does with a job: the checks of a real one, and a callable in place of the model."""
+"""Scoring by in-memory workers: the checks of a real worker, and a callable in place of the model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rerank_shared.settings import Settings
 
 #: Stands for a model: takes a query and a document's text, and returns their logit, higher for more relevant.
 ScorePair = Callable[[str, str], float]
-#: Of every in-memory model: 64 hexadecimal digits, as a SHA-256 has.
+#: Tokenizer digest of every in-memory model: 64 hexadecimal digits, as a SHA-256 has.
 TOKENIZER_DIGEST = hashlib.sha256(b"in-memory tokenizer").hexdigest()
 _SPECIAL_TOKENS = 3
 _MAX_LENGTH = 512
-#: Of a logit, which has 32 bits.
+#: The largest logit, which has 32 bits.
 _LARGEST = 3.4e38
 
 
@@ -33,14 +33,14 @@ def word_overlap(query: str, document: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the in-memory fleet serves under one name."""
+    """A model that the in-memory fleet serves under one name."""
 
     identity: ScoringIdentity
     score: ScorePair
 
     @classmethod
     def of(cls, name: str, score: ScorePair, settings: Settings, version: int) -> Model:
-        """Return a model; another `version` of a name has weights of its own, and so no score of the other's."""
+        """Return a model; each `version` of a name has weights of its own, and so shares no scores with another."""
         digest = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
         activation = settings.activation or "sigmoid"
         identity = ScoringIdentity(
@@ -84,7 +84,7 @@ def answer(
 
 
 def _checked(job: Job, documents: Sequence[Content], model: Model | None) -> int:
-    """Return the tokens that pairs are cut to."""
+    """Check a job, and return the tokens that its pairs are cut to."""
     if model is None:
         raise UnknownModel(f"model: {job.model!r} is not served by this in-memory fleet")
     limit = model.identity.max_length
@@ -110,6 +110,6 @@ def _score(model: Model, job: Job, index: int, document: Content, max_length: in
         raise ScoringFailed(f"the model gave {logit} for document {index} of the job's documents")
     count = len(document) if isinstance(document, TokenIds) else len(text.split())
     tokens = _SPECIAL_TOKENS + len(job.query.split()) + count
-    # A logit has 32 bits, as the cache has it: a score is the same the second time.
+    # Rounded to 32 bits as in the cache, so that a cached score equals the first one.
     score = Score(logit, min(tokens, max_length), truncated=tokens > max_length)
     return wire.decode_score(wire.encode_score(score)) or score

@@ -1,4 +1,4 @@
-"""The server of an in-memory fleet: its keys, who listens to it, and whether it can be reached."""
+"""The in-memory server: its keys, its listeners, and whether it can be reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rerank_shared.keys import JOB_CLASSES, Keys
 
 
 class Server:
-    """What stands in Redis' place. All that touches it, its clock included, holds its lock."""
+    """The stand-in for Redis. All code that touches it, its clock included, holds its lock."""
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
@@ -24,7 +24,7 @@ class Server:
         self.timeline = Timeline()
         self.store = Store(self.timeline.epoch)
         self.listeners: list[Pending] = []
-        #: Why it can't be reached; None: it can be.
+        #: The reason why it can't be reached; None: it can be.
         self.away: str | None = None
         #: Called before a client's commands run.
         self.before: Callable[[], None] = lambda: None
@@ -44,7 +44,7 @@ class Server:
         return self.run(fill)
 
     def run(self, fill: Callable[[Any], None]) -> list[Any]:
-        """Run commands, and end the keys whose time is over."""
+        """Run commands, after the keys whose time is over have ended."""
         self._sweep()
         fill(pipe := self.store.pipeline())
         return pipe.execute()
@@ -55,29 +55,29 @@ class Server:
         return [None if value is None else wire.decode_score(value) for value in values]
 
     def publish(self, record: bytes) -> None:
-        """Announce a job's record to all who wait for it."""
+        """Announce a job's record to all waiters."""
         for pending in list(self.listeners):
             pending.deliver(record)
 
     def come_back(self) -> None:
-        """Be reachable again, and tell everybody who waits that answers may have passed unheard."""
+        """Be reachable again, and inform all waiters that they may have missed answers."""
         self.away = None
         for pending in list(self.listeners):
             pending.line_restored()
 
     def forget_jobs(self) -> None:
-        """Lose all that belongs to jobs, as a server does that restarts without what it had written."""
+        """Delete all keys of jobs, as a server does that restarts without its data."""
         names: list[str | bytes] = [self.keys.backlog(job_class) for job_class in JOB_CLASSES]
         for prefix in (self.keys.text(""), self.keys.request(""), self.keys.result("")):
             names += self.store.names(prefix)
         self.store.end(*names)
 
     def clear_cache(self) -> None:
-        """Lose all scores."""
+        """Delete all scores."""
         self.store.end(*self.store.names(self.keys.score_prefix))
 
     def text(self, job: Job) -> Any:
-        """Return the text that lies beside a job, None if there is none."""
+        """Return the text beside a job, None if there is none."""
         return self.store.read(self.keys.text(job.job_id))
 
     def _sweep(self) -> None:

@@ -1,6 +1,6 @@
-"""The part of Redis that a client's requests need, as a dictionary: strings, hashes, sorted sets, and what ends when.
+"""The store: the part of Redis that clients need, as a dictionary of strings, hashes and sorted sets with life-times.
 
-Names and values are bytes here, as they are in Redis. A command that this does not have is an AttributeError.
+Names and values are bytes, as in Redis. A command that this lacks raises AttributeError.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Store:
         self._ends: dict[bytes, float] = {}
 
     def pipeline(self) -> Pipeline:
-        """Return a pipeline, as redis-py has it."""
+        """Return a pipeline with redis-py's methods."""
         return Pipeline(self)
 
     def names(self, prefix: Name) -> list[bytes]:
@@ -39,21 +39,21 @@ class Store:
             self._ends.pop(name, None)
 
     def read(self, name: Name) -> Any:
-        """Return what stands under a name; None if nothing does, or no longer."""
+        """Return the value under a name; None if there is none, or its time is over."""
         key = _bytes(name)
         if self._ends.get(key, self.clock() + 1) <= self.clock():
             self.end(key)
         return self._values.get(key)
 
     def write(self, name: Name, value: bytes, life_s: float | None = None) -> None:
-        """Put a string under a name, for `life_s` seconds; None keeps it."""
+        """Write a string under a name, for `life_s` seconds; None: without end."""
         self.end(name)
         self._values[_bytes(name)] = value
         if life_s is not None:
             self._ends[_bytes(name)] = self.clock() + life_s
 
     def live(self, name: Name, life_s: float) -> bool:
-        """Let a key end in `life_s` seconds; returns whether there is one."""
+        """Let a key end in `life_s` seconds; return whether it exists."""
         if self.read(name) is None:
             return False
         self._ends[_bytes(name)] = self.clock() + life_s
@@ -67,15 +67,17 @@ class Store:
 
 
 class Pipeline:
-    """Commands that run one after the other in `execute`. Those that write return what Redis answers where somebody
-    here reads it, else None."""
+    """Commands that run one after the other in `execute`.
+
+    Those that write return Redis's answer where a caller in this package reads it, else None.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._commands: list[Callable[[], Any]] = []
 
     def execute(self) -> list[Any]:
-        """Run what was queued, and return the answers."""
+        """Run the queued commands, and return the answers."""
         commands, self._commands = self._commands, []
         return [command() for command in commands]
 

@@ -1,4 +1,4 @@
-"""A clock that moves only when somebody waits or a test says so, and what is to happen on it."""
+"""The timeline: a clock that moves only when a client waits or a test moves it, and the events on it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: What the clock shows at its start, in epoch seconds: any moment would do that is the same in every run.
+#: The clock's start in epoch seconds: any moment will do that is the same in every run.
 STARTED_AT = 1_750_000_000.0
 
 
 @dataclass(order=True, slots=True)
 class Event:
-    """What happens at `at`, in seconds since the clock's start; of one moment, in the order of `number`."""
+    """An action at `at`, in seconds since the clock's start; events of one moment run in the order of `number`."""
 
     at: float
     number: int
@@ -38,7 +38,7 @@ class Timeline:
         return STARTED_AT + self._now
 
     def at(self, when: float, action: Callable[[], None]) -> Event:
-        """Let `action` happen at a moment, in seconds since the start; one in the past happens next."""
+        """Schedule `action` for a moment, in seconds since the start; a moment in the past comes next."""
         self._made += 1
         event = Event(when, self._made, action)
         if when < math.inf:
@@ -46,7 +46,7 @@ class Timeline:
         return event
 
     def run_until(self, end: float, enough: Callable[[], bool] = lambda: False) -> None:
-        """Move to `end`, through all that happens until then; stay at what made `enough` true."""
+        """Move to `end` through all events until then; stop at the event that makes `enough` true."""
         while not enough() and self._events and self._events[0].at <= end:
             event = heapq.heappop(self._events)
             if not event.cancelled:

@@ -1,4 +1,4 @@
-"""The worker processes of an in-memory fleet: who takes which job, how long it runs, and what becomes of it."""
+"""The in-memory workers: which process takes which job, how long it runs, and how it ends."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
 
-#: A worker answers with what it has so long before the deadline, that its answer is there in time.
+#: A worker answers with the scores it has so long before the deadline that its answer is there in time.
 _REPLY_MARGIN_S = 0.025
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A job in a worker's hands, since when, how many of its documents it reaches in time, and what ends it."""
+    """A job that a worker runs: its start, how many of its documents it reaches in time, and the event that ends it."""
 
     job: Job
     since: float
@@ -36,8 +36,10 @@ class _Taken:
 
 @dataclass(slots=True)
 class Workers:
-    """All processes, each with one job at a time. `late_s` is how much longer than predicted a job takes that is taken
-    now; `pair_s` is what each pair takes."""
+    """All processes, each with one job at a time.
+
+    `pair_s` is the time of each pair; a job taken now runs `late_s` seconds longer than predicted.
+    """
 
     server: Server
     settings: Settings
@@ -51,7 +53,7 @@ class Workers:
 
     @property
     def count(self) -> int:
-        """How many processes are alive."""
+        """The number of live processes."""
         return self._count
 
     def resize(self, count: int) -> None:
@@ -66,7 +68,7 @@ class Workers:
         self.take()
 
     def beat(self) -> None:
-        """Say which processes are alive, what they serve, and what a pair costs."""
+        """Announce the live processes, the models that they serve, and the cost of a pair."""
         if self._count:
             self.server.run(self._announce)
 
@@ -75,7 +77,7 @@ class Workers:
         self._waiting.append(job)
 
     def drop(self, job_ids: set[str]) -> None:
-        """Drop revoked jobs and say so; with no process alive nobody hears of it."""
+        """Drop revoked jobs and answer them with JobRevoked; without a live process, do nothing."""
         if not self._count:
             return
         held = [taken.job for taken in self._taken.values()]
@@ -84,7 +86,7 @@ class Workers:
         self.forget(job_ids)
 
     def forget(self, job_ids: set[str] | None = None) -> None:
-        """Lose jobs without a word; None: all."""
+        """Lose jobs without an answer; None: all."""
         self._waiting = [job for job in self._waiting if job_ids is not None and job.job_id not in job_ids]
         for number, taken in list(self._taken.items()):
             if job_ids is None or taken.job.job_id in job_ids:
@@ -111,7 +113,7 @@ class Workers:
         if ends_at > limit or now >= deadline:
             left_s = limit - now - self.late_s
             in_time = 0 if left_s <= 0 or not self.pair_s else min(job.pairs, math.floor(left_s / self.pair_s))
-            # A process that never answers is free again when nobody waits any more.
+            # A process that never answers is free again at the deadline, when no caller waits any more.
             ends_at = deadline if math.isinf(self.late_s) else limit
         silent = math.isinf(self.late_s)
         event = timeline.at(ends_at, lambda: self._end(number, silent=silent))
@@ -120,7 +122,7 @@ class Workers:
     def _end(self, number: int, *, silent: bool) -> None:
         taken = self._taken.pop(number)
         if self.server.away is not None:
-            # Nothing can be written: the job goes back, and is taken again when the server is there.
+            # Nothing can be written: the job goes back, and is taken again when the server is reachable.
             self._waiting.append(taken.job)
         elif not silent:
             self._finish(taken.job, self._answer(taken, number))
@@ -145,7 +147,7 @@ class Workers:
             return error
 
     def _finish(self, job: Job, found: Answer | RerankError) -> None:
-        """Do in one step what ends a job: its record, its scores, the end of what was kept for it, the announcement."""
+        """End a job in one step: store its record and scores, delete its other keys, announce the record."""
         keys, settings = self.server.keys, self.settings
         told: Outcome | RerankError = found.outcome if isinstance(found, Answer) else found
         record = record_of(job.job_id, told)

@@ -1,4 +1,4 @@
-"""The fleet in memory, as a test sees it: what it serves, how fast it is, what goes wrong with it, what was sent."""
+"""The in-memory fleet as a test sees it: its models, its speed and its failures can be set, its jobs can be read."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.outage import OutageKind
 from rerank_shared.settings import PREFIX, Settings, mistakes
 
-#: Nothing is there, so that code which connects to what the settings name is found out.
+#: No server listens there, so that code which connects to the server of the settings fails.
 _NOWHERE = "unix:///nowhere/in-memory-fleet.sock"
 
 
 class InMemoryFleet:
-    """A fleet in this process: clients of it are real, its server and workers are not. Thread-safe.
+    """A fleet in this process: its clients are real, its server and workers are not. Thread-safe.
 
-    `score(query, document)` stands for the model. It returns the logit of a pair; without it that is `word_overlap`. An
-    exception of it is ScoringFailed for the caller; a RerankError reaches the caller as it is. Documents that are given
-    as token ids reach it as their numbers, with blanks between.
+    `score(query, document)` stands for the model and returns the logit of a pair (default: `word_overlap`). If it
+    raises an exception, the caller gets ScoringFailed; a RerankError reaches the caller as it is. Documents given as
+    token ids reach it as their numbers, separated by blanks.
 
-    `workers` processes run one job at a time, and each pair takes `pair_s` seconds. With 0, the default, answers are
-    there at once. With more the fleet tells clients what a pair takes, as a real one does: they split requests over
-    idle processes, refuse what can't be answered in time, and hedge what is late.
+    `workers` processes run one job at a time, and each pair takes `pair_s` seconds. With 0, the default, answers come
+    at once. With more, the fleet shares the cost of a pair with clients, as a real one does: they split requests over
+    idle processes, refuse requests that can't be answered in time, and hedge late jobs.
 
-    No time passes but in waiting: a client that waits moves the fleet's clock at once to what it waits for, or to its
-    deadline. So a test never sleeps, and `timings` are the same in each run. Elsewhere `advance` moves it.
+    Time passes only while a client waits: the fleet's clock then moves at once to the awaited event, or to the client's
+    deadline. So a test never sleeps, and `timings` are the same in each run. At other times `advance` moves the clock.
 
     Settings are given as to a client, as `settings` or by name. The environment is not read. Raises ConfigurationError.
     """
@@ -78,13 +78,13 @@ class InMemoryFleet:
 
     @property
     def jobs(self) -> list[SentJob]:
-        """All jobs that were sent, in that order. What the cache could answer is in none."""
+        """All jobs that were sent, in order. Pairs that the cache answered are in none of them."""
         with self._server.lock:
             return list(self._jobs)
 
     @property
     def tokenizer_digest(self) -> str:
-        """What requests with token ids declare: the SHA-256, in hexadecimal, of the tokenizer that models here have."""
+        """The SHA-256, in hexadecimal, of the models' tokenizer, for requests with token ids."""
         return TOKENIZER_DIGEST
 
     @property
@@ -93,20 +93,20 @@ class InMemoryFleet:
         return self._server.timeline.epoch()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, with all that happens until then."""
+        """Let so many seconds pass, with all events until then."""
         with self._server.lock:
             self._server.timeline.run_until(self._server.timeline.monotonic() + seconds)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let something happen when so much time has passed, such as `go_away` while a client waits."""
+        """Call `action` when so many seconds have passed, for example `go_away` while a client waits."""
         with self._server.lock:
             self._server.timeline.at(self._server.timeline.monotonic() + seconds, action)
 
     @property
     def workers(self) -> int:
-        """How many worker processes are alive; may be set. With 0 jobs wait, and callers run into their deadlines.
+        """The number of live worker processes; may be set. With 0, jobs wait and callers run into their deadlines.
 
-        The jobs of processes that stop go back to the queue. While there never was one, nothing is known of a model.
+        The jobs of processes that stop go back to the queue. Before the first worker no model is known.
         """
         return self._workers.count
 
@@ -116,42 +116,44 @@ class InMemoryFleet:
             self._workers.resize(count)
 
     def serve(self, model: str, score: ScorePair) -> None:
-        """Serve a model, beside others. Under a name that is served already it is another one from now on, whose scores
-        are not those in the cache."""
+        """Serve a model, beside others.
+
+        A model under a name that is served already replaces that one, and shares no cached scores with it.
+        """
         with self._server.lock:
             self._versions += 1
             name = name_of(model)
             self._models[name] = Model.of(name, score, self.settings, self._versions)
 
     def be_late(self, seconds: float) -> None:
-        """Let each job that is taken from now on take so many seconds more than the fleet says; 0 ends that.
+        """Let each job taken from now on run so many seconds longer than predicted; 0 ends that.
 
-        Pairs that are not reached by then have no score at the deadline. `math.inf`: it is never answered, as by a
-        process that is frozen.
+        Pairs that are not reached by the deadline have no score. With `math.inf` a job is never answered, as by a
+        frozen process.
         """
         with self._server.lock:
             self._workers.late_s = seconds
 
     def fail_with(self, error: RerankError, times: int = 1) -> None:
-        """Let the next jobs, `times` of them, end with an error in place of scores."""
+        """Let the next `times` jobs end with `error` in place of scores."""
         with self._server.lock:
             self._workers.failures.extend([error] * times)
 
     def go_away(self, reason: OutageKind = "unreachable") -> None:
-        """Let Redis be away: each call is QueueUnavailable with this `reason`. What was written stays."""
+        """Let Redis be away: each call raises QueueUnavailable with this `reason`. The data stays."""
         with self._server.lock:
             self._server.away = reason
 
     def come_back(self) -> None:
-        """Let Redis be there again; workers go on with the jobs that they could not answer."""
+        """Let Redis be reachable again; workers go on with the jobs that they could not answer."""
         with self._server.lock:
             self._server.come_back()
             self._workers.take()
 
     def forget_jobs(self) -> None:
-        """Lose all jobs, with their texts, their answers, and what was submitted, as a Redis that restarts empty does.
+        """Lose all jobs, their texts, their answers and the submitted requests, as a Redis that restarts empty does.
 
-        A caller that waits in `rerank` sends its job again; what was submitted is JobLost. The cache is kept.
+        A caller that waits in `rerank` sends its job again; a submitted request is JobLost. The cache is kept.
         """
         with self._server.lock:
             self._server.forget_jobs()
@@ -168,7 +170,7 @@ class InMemoryFleet:
 
 
 class _GivenSettings(Settings):
-    """Settings of what was given alone."""
+    """Settings from the given values alone."""
 
     @classmethod
     def settings_customise_sources(
@@ -178,7 +180,7 @@ class _GivenSettings(Settings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values come from: arguments."""
+        """Return the only source of values: arguments."""
         return (init_settings,)
 
 

@@ -1,1 +1,1 @@
-"""What producers and workers agree on: schemas, messages, their bytes, and the digest of a pair."""
+"""The contract between producers and workers: schemas, messages, their bytes, and the digest of a pair."""

@@ -1,4 +1,4 @@
-"""From a raw logit to a relevance score. Applied on reading, so that a cached logit serves any activation.
+"""Activations: turn a raw logit into a relevance score. Applied on reading, so a cached logit serves any activation.
 
 Computed in double precision: in float32 a sigmoid rounds every logit above 17 to exactly 1.
 """

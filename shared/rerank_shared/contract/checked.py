@@ -1,6 +1,6 @@
-"""What a value that came as bytes has to be: each check returns it under its type, or raises TypeError or ValueError.
+"""Checks of decoded values: each returns the value under its type, or raises TypeError or ValueError.
 
-`wire.py` turns those into MalformedMessage; nothing else calls these.
+Only `wire.py` calls them; it turns the errors into MalformedMessage.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def as_job_class(value: Any) -> JobClass:
 
 
 def as_cache_scope(value: Any) -> CacheScope:
-    """Return a value that must say who may find a cached score."""
+    """Return a value that must be the name of a cache scope."""
     if value not in CACHE_SCOPES:
         raise ValueError(f"cache scope {value!r}")
     return cast(CacheScope, value)

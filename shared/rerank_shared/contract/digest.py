@@ -1,9 +1,9 @@
-"""The cache key of a pair: a digest of everything that its logit depends on, and of nothing else, but for the tenant
-where tenants are to learn nothing of one another.
+"""Pair digest: the cache key of a pair, made from everything that its logit depends on and from nothing else.
 
-Each part is length-prefixed, so that no two different (query, document) pairs can collide by where one text ends and
-the next begins; a document given as token ids is another one than its text. BLAKE2b at 128 bits: two of 2^40 different
-pairs collide with a chance of about 2^-49.
+Where tenants must learn nothing of one another, the tenant is a part of it too. Each part is length-prefixed, so that
+no two different (query, document) pairs collide by where one text ends and the next begins. A document given as token
+ids has another digest than its text. BLAKE2b at 128 bits: two of 2^40 different pairs collide with a chance of about
+2^-49.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rerank_shared.contract.token_ids import Content
 
 DIGEST_BYTES = 16
 _LENGTH_BYTES = 8
-#: Stands where a text has its length, and is the length of none.
+#: Marks token ids: stands in place of a text's length, and is the length of no text.
 _TOKEN_IDS = b"\xff" * _LENGTH_BYTES
-#: Stands before a tenant, and is the length of no text either.
+#: Marks a tenant: stands before it, and is the length of no text either.
 _TENANT = b"\xfe" * _LENGTH_BYTES
 
 
@@ -32,7 +32,7 @@ def pair_digests(
 ) -> list[bytes]:
     """Return the digest of each (query, document) pair under `identity`, truncated to `max_length` tokens.
 
-    With a `cache_tenant` they are that tenant's alone; None makes those that the fleet shares.
+    With a `cache_tenant` the digests are that tenant's alone; None makes those that the fleet shares.
     """
     prefix = hashlib.blake2b(digest_size=DIGEST_BYTES)
     if cache_tenant is not None:

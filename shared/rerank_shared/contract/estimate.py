@@ -1,4 +1,4 @@
-"""Estimates the tokens of a request before anything has tokenized it. The backlog and autoscalers count in them."""
+"""Token estimate: the expected tokens of a request before tokenization. The backlog and autoscalers count in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the public edge, as pydantic models: the request a caller sends and the response it gets."""
+"""Public schemas, as pydantic models: the request that a caller sends and the response that it gets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rerank_shared.nearest import did_you_mean
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
-#: Of a document's id, which Redis keeps with a submitted request and nobody is charged for.
+#: Bound of a document's id: Redis keeps it with a submitted request, and no tenant is charged for it.
 MAX_ID_CHARS = 1_024
-#: Bytes are refused: nobody here knows their encoding.
+#: Bytes are refused, since their encoding is unknown.
 Text = Annotated[str, Strict()]
 TokenId = Annotated[int, Strict(), Field(ge=0, le=ID_MAX)]
 Sha256 = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{64}$")]
@@ -40,9 +40,9 @@ def encodable(value: Any) -> Any:
 class Document(BaseModel):
     """A candidate: its `text`, or else its `token_ids`. `id` and `metadata` come back in its result and are not scored.
 
-    An `id` has `MAX_ID_CHARS` characters at most.
-    `token_ids` are what the model's own tokenizer gives for the whole text without special tokens and without padding;
-    their score is that of the text. The request says in `tokenizer_digest` which tokenizer made them.
+    An `id` has `MAX_ID_CHARS` characters at most. `token_ids` are the ids of the whole text by the model's own
+    tokenizer, without special tokens and without padding; their score is that of the text. The request names the
+    tokenizer in `tokenizer_digest`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,7 +62,7 @@ class Document(BaseModel):
 
     @property
     def content(self) -> Content:
-        """What is scored of it."""
+        """The content that is scored: the text, or the token ids."""
         return self.text if self.text is not None else TokenIds.of(self.token_ids or ())
 
 
@@ -70,10 +70,10 @@ class RerankRequest(BaseModel):
     """One query and its candidates, in first-stage order (best first, if there is an order).
 
     `deadline_ms` counts from the call and may be 0 or below (a budget already spent); None means the default of the
-    class. `model` None means the one that settings name. `tokenizer_digest` is the SHA-256 of the tokenizer.json that
-    made the documents' `token_ids`: needed where there are any, and refused where it is not the model's own. Requests
-    of one `tenant` share the fleet with those of others by tokens; all that name none are one tenant. With the
-    `cache_scope` "tenant" scores are looked up and kept for that tenant alone, so that no other learns what it asked.
+    class. `model` None means the model of the settings. `tokenizer_digest` is the SHA-256 of the tokenizer.json that
+    made the documents' `token_ids`: required where there are any, and refused where the model has another tokenizer.
+    Tenants share the fleet by tokens; all requests that name no `tenant` are one tenant. With the `cache_scope`
+    "tenant" scores are looked up and kept for that tenant alone, so that no other tenant learns its requests.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -89,7 +89,7 @@ class RerankRequest(BaseModel):
     tenant: Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
     cache_scope: CacheScope = "fleet"
 
-    # Before pydantic looks: its releases differ in whether they let lone surrogates through.
+    # Runs before pydantic's own check, whose releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)
 
     @field_validator("documents", mode="before")
@@ -100,17 +100,17 @@ class RerankRequest(BaseModel):
         return [encodable(document) for document in value]
 
     def contents(self) -> list[Content]:
-        """Return what is scored of each document, in order."""
+        """Return the content of each document, in order."""
         return [d if isinstance(d, str) else d.content for d in self.documents]
 
 
 class Result(BaseModel):
-    """One document's place in the answer. An unscored one has neither score nor logit.
+    """One document's place in the answer. An unscored document has neither score nor logit.
 
-    `index` is the document's place in the request, from 0. `logit` is what the model gave; `relevance_score` is that
-    through the model's activation: 0 to 1 for a sigmoid, the logit itself for the identity.
-    `tokens` counts the pair after truncation; `truncated` says that text was cut to fit; `cached` that no model ran.
-    `ranks` are set where the candidates were fused of several lists: the document's rank in each, from 1.
+    `index` is the document's place in the request, from 0. `logit` is the model's output; `relevance_score` is the
+    logit after the model's activation: 0 to 1 for a sigmoid, the logit itself for the identity. `tokens` counts the
+    pair after truncation; `truncated` says that text was cut to fit; `cached` that the score came from the cache.
+    `ranks` are set where the candidates were fused from several lists: the document's rank in each, from 1.
     """
 
     index: int
@@ -138,9 +138,10 @@ class Timings(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Which weights made the scores: the SHA-256 of the model's file in hex, and its precision, such as fp32 or int8.
+    """The model that made the scores: the SHA-256 of its file in hex, and its precision, such as fp32 or int8.
 
-    `max_length` is how many tokens of a pair it reads. While no worker has announced itself all but the name is None.
+    `max_length` is the most tokens of a pair that it reads. Until a worker has announced the model, all fields but the
+    name are None.
     """
 
     name: str
@@ -193,7 +194,7 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
 
 
 def _explain(error: ValidationError) -> str:
-    """One line a field, the union's branches folded, never the caller's text."""
+    """Return one mistake a field, with the branches of a union folded; never the caller's text."""
     lines: dict[tuple[str, ...], str] = {}
     for item in error.errors(include_url=False, include_input=False):
         path = tuple(map(str, item["loc"]))
@@ -206,7 +207,7 @@ def _explain(error: ValidationError) -> str:
             said = f"no such field{did_you_mean(path[0], RerankRequest.model_fields)}"
         lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else said)
     for path in list(lines):
-        # A wrong object is no text either, but what is wrong in it is all there is to say.
+        # A wrong object fails as text too; only the mistake inside the object is worth showing.
         if path[:1] == ("documents",) and len(path) > 2:
             lines.pop(path[:2], None)
     shown = [f"{_name(path)}: {message}" for path, message in list(lines.items())[:_SHOWN_MISTAKES]]

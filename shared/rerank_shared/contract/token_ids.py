@@ -1,7 +1,7 @@
-"""Documents that come as token ids instead of text: what they are, and whose they may be.
+"""Token ids: documents that come as ids instead of text, and the checks of their tokenizer.
 
-Ids mean nothing without the tokenizer that made them, so they always travel with its digest; whoever knows the model
-refuses those of another tokenizer, since a score of theirs would look like any other.
+Ids mean nothing without the tokenizer that made them, so they always travel with its digest. A process that knows the
+model refuses the ids of another tokenizer, since their scores would look like any other.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class TokenIds:
 
     @classmethod
     def of(cls, ids: Sequence[int]) -> Self:
-        """Return ids in their packed form; each is from 0 to ID_MAX, which the schema of a document sees to."""
+        """Return ids in their packed form; each is from 0 to ID_MAX, which the schema of a document checks."""
         return cls(struct.pack(f"<{len(ids)}I", *ids))
 
 
-#: What there is of a document to be scored.
+#: The content of a document, which is scored.
 Content = str | TokenIds
 
 
 def refuse_undeclared(documents: Iterable[Content]) -> None:
-    """Raise InvalidRequest if any of the documents, for which no tokenizer was declared, is token ids."""
+    """Raise InvalidRequest if a document of a request that declares no tokenizer is token ids."""
     if any(isinstance(document, TokenIds) for document in documents):
         raise InvalidRequest(
             "tokenizer_digest: missing; documents given as token_ids need the SHA-256 of the tokenizer.json that made "

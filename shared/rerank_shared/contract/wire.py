@@ -1,15 +1,15 @@
-"""The only place that knows bytes: msgpack, each message `[version, kind, fields]`.
+"""Wire format: the only place that knows bytes. A message is msgpack, `[version, kind, fields]`.
 
-The fields are those of the message's dataclass in their order, each read as its annotation says. So a field that is
-added at the end of a dataclass, with a default, needs nothing here and no new version: readers pass over what they do
-not know, and take the default for what an older release did not write. Anything else needs a new version.
+The fields are those of the message's dataclass in their order, each read as its annotation says. So a field added at
+the end of a dataclass, with a default, needs no change here and no new version: readers ignore fields that they do not
+know, and use the default for a field that an older release did not write. Any other change needs a new version.
 
-Readers refuse a version that they do not know with UnsupportedVersion, so that an old worker never misreads a new
-client, and a field of a wrong type with MalformedMessage, so that nothing behind them has to look again. A message is
-written in the oldest version that can say it, so that releases that differ still meet where they can.
+Readers refuse an unknown version with UnsupportedVersion, so that an old worker never misreads a new client, and a
+field of a wrong type with MalformedMessage, so that later code need not check again. A message is written in the oldest
+version that can express it, so that different releases work together where they can.
 
-Written by hand, since msgspec has no type for a list of text and bytes, which documents are, and writes dataclasses as
-maps.
+The code is written by hand: msgspec has no type for a list of text and bytes, which documents are, and writes
+dataclasses as maps.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from rerank_shared.scheduling.cost import CostParameters
 VERSION = 1
 #: Documents as token ids, msgpack's bin beside its str; in jobs and claim checks that hold one.
 VERSION_TOKEN_IDS = 2
-#: Jobs whose scores are their tenant's alone: who does not know that would share them.
+#: Jobs whose scores are their tenant's alone: a release that does not know the scope would share them.
 VERSION_CACHE_SCOPE = 3
 _READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE)
 T = TypeVar("T")
@@ -140,9 +140,9 @@ def outcome_from_plain(plain: Any) -> Outcome:
 
 
 def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
-    """Read a job's record, as the result backend stored it or announced it: its id, and its outcome or its error.
+    """Read a job's record, as the result backend stored or announced it: the job's id, and its outcome or its error.
 
-    Raises MalformedMessage only for bytes that are no record at all, since no job can be told about those.
+    Raises MalformedMessage only for bytes that are no record at all, since those name no job to give an error to.
     """
     try:
         meta = msgpack.unpackb(data, strict_map_key=False)
@@ -186,17 +186,17 @@ def decode_cost(data: bytes) -> CostParameters:
 
 
 def encode_pair_claim(claim: PairClaim) -> bytes:
-    """Return a claim as it lies beside a pair in flight."""
+    """Return a pair claim as its bytes in Redis."""
     return _pack("claim", _fields(claim))
 
 
 def decode_pair_claim(data: bytes) -> PairClaim:
-    """Read a claim."""
+    """Read a pair claim."""
     return _unpack("claim", data, lambda fields: _read(PairClaim, fields))
 
 
 def encode_stored_request(request: StoredRequest) -> bytes:
-    """Return a submitted request as collect() will read it."""
+    """Return a submitted request as the bytes that `collect()` reads."""
     hits = [[index, *_fields(score)] for index, score in request.hits.items()]
     return _pack("submitted", _fields(request, hits=hits))
 
@@ -207,7 +207,7 @@ def decode_stored_request(data: bytes) -> StoredRequest:
 
 
 def decode_dead(data: bytes) -> DeadLetter:
-    """Read the record of a job that was set aside, which `lua/sweep.lua` packs."""
+    """Read a dead letter, which `lua/sweep.lua` packs."""
     # Lua writes the time as text, so that it loses no digit.
     return _unpack("dead", data, lambda fields: _read(DeadLetter, fields, died_at=lambda text: as_finite(float(text))))
 
@@ -217,7 +217,7 @@ def _pack(kind: str, fields: Sequence[Any], version: int = VERSION) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return what msgpack writes of a value inside a message."""
+    """Return a value inside a message in the form that msgpack writes."""
     return value.packed if isinstance(value, TokenIds) else _fields(value)
 
 
@@ -274,14 +274,14 @@ def _overloaded(parts: list[Any]) -> RerankError:
 
 
 def _fields(message: Any, **instead: Any) -> list[Any]:
-    """Return the fields of a message in the order of the wire; `instead` are written in place of its own."""
+    """Return the fields of a message in the order of the wire; `instead` replaces the values of single fields."""
     return [instead[name] if name in instead else getattr(message, name) for name in _CHECKS[type(message)]]
 
 
 def _read(cls: type[T], fields: Any, **instead: Check) -> T:
-    """Return the message of these fields; `instead` are the checks of fields that are not written as they are.
+    """Return the message of these fields; `instead` replaces the checks of fields that are written in another form.
 
-    Fields behind the last one of the message are passed over, and one that is not there gets its default.
+    Fields beyond the last one of the message are ignored, and a missing field gets its default.
     """
     known = zip((_CHECKS[cls] | instead).items(), as_list(fields), strict=False)
     return cls(**{name: _checked(name, check, value) for (name, check), value in known})
@@ -314,7 +314,7 @@ def _hits(rows: Any) -> dict[int, Score]:
     return {as_whole(index): _read(Score, score) for index, *score in as_list(rows)}
 
 
-#: How a field is read, by its annotation.
+#: The check of a field, by its annotation.
 _BY_TYPE: dict[Any, Check] = {
     str: as_text,
     int: as_whole,
@@ -330,7 +330,7 @@ _BY_TYPE: dict[Any, Check] = {
     tuple[int, ...]: many(as_whole),
     dict[int, Score]: _hits,
 }
-#: How the fields of each message are read, in the order of the wire.
+#: The checks of each message's fields, in the order of the wire.
 _CHECKS: dict[type, dict[str, Check]] = {
     cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()}
     for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, StoredRequest)

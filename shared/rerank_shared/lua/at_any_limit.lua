@@ -1,9 +1,9 @@
--- Runs commands in one step, at the server's memory limit too: there a script's first write is refused if it may need
--- memory, and later ones never are. A transaction is refused whatever is in it.
+-- Runs commands in one step, at the server's memory limit too. There a script's first write is refused if it may need
+-- memory, and later writes never are. A transaction is refused whatever is in it.
 --
 -- KEYS[1]    hash: Keys.lease_owners; nothing is changed in it
--- ARGV[1]    'all': every command; 'some': the first that the limit refuses and those after it are left out
--- ARGV[2]... each command: the number of its words, then these
+-- ARGV[1]    'all': run every command; 'some': leave out the first that the limit refuses and those after it
+-- ARGV[2]... each command: the number of its words, then the words
 local run = redis.pcall
 if ARGV[1] == 'all' then
   redis.call('HDEL', KEYS[1], '')

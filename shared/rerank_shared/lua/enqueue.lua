@@ -1,20 +1,22 @@
--- Puts the jobs of one request on the queue with all that belongs to them, in one step. A server that is full refuses
--- the first write and with it the whole; what was written before another refusal is withdrawn.
+-- Puts the jobs of one request on the queue with their texts, records and backlog entries, in one step. A full server
+-- refuses the first write and so the whole script; if a later write is refused, the earlier ones are withdrawn.
 --
 -- KEYS[18]     sorted set: Keys.backlog of the class
--- KEYS[19]...  the strings to keep, then the results to forget
+-- KEYS[19]...  the strings to store, then the results to delete
 -- ARGV[3]  class
 -- ARGV[4]  tenant
 -- ARGV[5]  due_at, epoch seconds
 -- ARGV[6]  deadline, epoch seconds
--- ARGV[7]  how many jobs
--- ARGV[8]  how many strings
+-- ARGV[7]  number of jobs
+-- ARGV[8]  number of strings
 -- ARGV[9]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the backlog
--- then of each string: value, life-time in milliseconds, 'claim' to leave one that is there, and for Redis to end, or ''
+-- then of each string: value, life-time in milliseconds, and 'claim' or ''. A claim is ended by Redis, and does not
+-- replace one that exists.
 local BACKLOG, KEYS_BEFORE = KEYS[18], 18
 local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
--- What this call made: a job that is sent again has the text and the backlog entry of the one that waits or runs.
+-- The writes of this call. A job that is sent again has the text and the backlog entry of the one that waits or runs,
+-- which must stay.
 local made_keys, made_members, made_jobs = {}, {}, {}
 
 local function keep()
@@ -44,20 +46,21 @@ local function enqueue()
     if redis.call('ZADD', BACKLOG, deadline_at, member) == 1 then
       table.insert(made_members, member)
     end
-    -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken it.
+    -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken the job.
     if redis.call('HEXISTS', UNACKED, tag) == 0 and redis.call('HEXISTS', WAITING[class], tag) == 0 then
       table.insert(made_jobs, i)
       place(class, tag, 0, raw, due_at, tokens, tenant)
     end
   end
-  -- Where somebody is always idle nobody reads the backlog, and what was never answered would stay.
+  -- Clients read the backlog, and so prune it, only while all processes are busy: where one is always idle, entries of
+  -- jobs that were never answered would stay.
   redis.call('ZREMRANGEBYSCORE', BACKLOG, '-inf', exact(now_s()))
   for i = KEYS_BEFORE + 1 + strings, #KEYS do
     end_key(KEYS[i])
   end
 end
 
--- A user who may run scripts may still be forbidden one of their commands.
+-- Errors are ignored here: a user who may run scripts may still be forbidden one of their commands.
 local function withdraw()
   for _, member in ipairs(made_members) do
     redis.pcall('ZREM', BACKLOG, member)

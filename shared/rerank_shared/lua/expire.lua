@@ -1,4 +1,4 @@
--- Ends the leases of all jobs that a worker holds, so that the next sweep brings them back. Returns how many.
+-- Ends the leases of all jobs that a worker holds, so that the next sweep lets them wait again. Returns their number.
 --
 -- KEYS[1]  sorted set: Keys.leases
 -- KEYS[2]  hash: Keys.lease_owners

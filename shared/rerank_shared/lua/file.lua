@@ -1,4 +1,4 @@
--- Puts a plain sender's message in its place. It was on the server already, so no memory limit may refuse it.
+-- Puts a plain Celery sender's message in its place. It was on the server already, so no memory limit may refuse it.
 --
 -- ARGV[3]...ARGV[8]  as put.lua
 write_at_any_limit()

@@ -1,5 +1,5 @@
--- Ends a job in one step: its scores go to the cache, its outcome on record and to who waits, its lease and all that was
--- kept for it away. At the server's memory limit the scores are left out; the rest frees more than it takes.
+-- Ends a job in one step: writes its scores to the cache, stores and announces its outcome, ends its lease, and deletes
+-- its other keys. At the server's memory limit the scores are left out; the rest frees more memory than it takes.
 --
 -- KEYS[18]     string: Keys.result
 -- KEYS[19]     sorted set: Keys.backlog of its class
@@ -7,11 +7,11 @@
 -- ARGV[3]      job id
 -- ARGV[4]      delivery tag to acknowledge; '' for none
 -- ARGV[5]      entry in the backlog to remove; '' for none
--- ARGV[6]      'text' if its text lies apart, and shall go
+-- ARGV[6]      'text' to delete the text under its own key
 -- ARGV[7]      outcome as the result backend spells it; '' for none
 -- ARGV[8]      seconds to keep it; '' for ever
--- ARGV[9]      'lasting' if no server may evict it till then
--- ARGV[10]     channel on which it is announced beside its own; '' for none
+-- ARGV[9]      'lasting' if no server may evict it before
+-- ARGV[10]     channel on which it is announced besides the job's own; '' for none
 -- ARGV[11]     life-time of a score, seconds
 -- ARGV[i + 11] the 7 bytes of the score for KEYS[i + 19], as wire.encode_score makes them
 local RESULT, BACKLOG, KEYS_BEFORE, ARGV_BEFORE = KEYS[18], KEYS[19], 19, 11

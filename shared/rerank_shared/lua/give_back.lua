@@ -1,4 +1,4 @@
--- Lets jobs that were taken wait again; a tag that is on no record any more stays away.
+-- Lets taken jobs wait again; a tag without a record is skipped.
 --
 -- ARGV[3]...  delivery tags
 write_at_any_limit()

@@ -1,4 +1,4 @@
--- Empties the queue of a class. Returns how many jobs waited, a plain sender's messages included.
+-- Empties the queue of a class. Returns the number of jobs that waited, plain Celery senders' messages included.
 --
 -- ARGV[3]  class
 local class = ARGV[3]

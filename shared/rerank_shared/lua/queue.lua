@@ -1,6 +1,7 @@
--- What the scripts of the queue share; stands before each of them. transport/scripts.py passes the arguments.
+-- The functions and keys that the scripts of the queue share; prepended to each of them. queue/scripts.py passes the
+-- arguments.
 --
--- KEYS     the keys of the queue, as transport/scripts.py lists them; four are prefixes that a name is put behind
+-- KEYS     the keys of the queue, as queue/scripts.py lists them; four are prefixes to which a name is appended
 -- ARGV[1]  name of the queue of class interactive, ARGV[2] that of bulk, as messages spell them
 local UNACKED, LEASES, OWNERS, FAIR = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local DEAD, DEAD_INDEX, DEATHS, TEXT = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -13,13 +14,13 @@ for i, class in ipairs(CLASSES) do
 end
 local LIFETIMES = KEYS[17]
 
--- What must be done at the server's memory limit too begins with this: there a script's first write is refused if it may
--- need memory, and later ones never are.
+-- First call of each script that must run at the server's memory limit too: there a script's first write is refused if
+-- it may need memory, and later writes never are.
 local function write_at_any_limit()
   redis.call('HDEL', OWNERS, '')
 end
 
--- The server's clock, so that no worker's can end a lease.
+-- The server's clock, so that no worker's clock can end a lease.
 local function now_s()
   local now = redis.call('TIME')
   return now[1] + now[2] / 1000000
@@ -34,7 +35,7 @@ local function end_key(key)
   redis.call('ZREM', LIFETIMES, key)
 end
 
--- Lets a job wait that was taken so many times before, and rings.
+-- Lets a job wait, and adds a wake-up; `deliveries` says how often it was taken before.
 local function place(class, tag, deliveries, raw, due_at, tokens, tenant)
   redis.call('HSET', WAITING[class], tag, deliveries .. '|' .. raw)
   redis.call('ZADD', ORDER[class] .. tenant, due_at, tag .. '|' .. tokens)
@@ -44,18 +45,18 @@ local function place(class, tag, deliveries, raw, due_at, tokens, tenant)
   redis.call('LPUSH', WAKEUPS[class], tag)
 end
 
--- How often a waiting job was taken before, and its message; older releases wrote the message alone.
+-- Returns how often a waiting job was taken before, and its message; older releases wrote the message alone.
 local function read_waiting(entry)
   local deliveries, raw = string.match(entry, '^(%d+)|(.*)$')
   return tonumber(deliveries or 0), raw or entry
 end
 
--- Class, deliveries and message of a job that was taken.
+-- Returns class, deliveries and message of a job that was taken.
 local function read_taken(entry)
   return string.match(entry, '^(%a+)|(%d+)|(.*)$')
 end
 
--- A message's headers; empty for one that cjson can't read, which JSON of other makers may be.
+-- Returns a message's headers; none for a message that cjson can't read, as JSON of other makers may be.
 local function headers_of(raw)
   local fine, message = pcall(cjson.decode, raw)
   local headers = fine and type(message) == 'table' and message.headers
@@ -72,7 +73,7 @@ local function settle(tag)
   return redis.call('HDEL', UNACKED, tag) == 1
 end
 
--- Lets a job that was taken wait again, where it was.
+-- Lets a taken job wait again, in its old place.
 local function place_again(class, tag, deliveries, raw, headers)
   local due_at, tokens = tonumber(headers.due_at) or now_s(), tonumber(headers.tokens) or 1
   place(class, tag, deliveries, raw, exact(due_at), string.format('%.0f', tokens), text_or(headers.tenant, ''))

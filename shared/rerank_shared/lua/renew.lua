@@ -1,4 +1,4 @@
--- Renews leases that still exist, by the server's clock. Returns how many did not.
+-- Renews leases that still exist, by the server's clock. Returns the number of those that do not.
 --
 -- KEYS[1]     sorted set: Keys.leases
 -- ARGV[1]...  delivery tags

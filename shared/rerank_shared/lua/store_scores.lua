@@ -1,4 +1,4 @@
--- Writes scores to the cache, each with a life-time, in one call; none that the server's memory limit refuses.
+-- Writes scores to the cache, each with a life-time, in one call; stops at the first that the memory limit refuses.
 --
 -- KEYS     string, one a score: Keys.score(digest)
 -- ARGV[1]  life-time in seconds

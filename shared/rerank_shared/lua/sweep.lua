@@ -1,13 +1,13 @@
--- Ends the leases that have run out: their jobs wait again, or are set aside as a dead letter at their last allowed death. Ends
--- keys whose time is over, and records of jobs that are too old. Returns the records of jobs set aside.
+-- Ends the leases that have run out: each job waits again, or becomes a dead letter at its last allowed death. Deletes
+-- keys whose life-time is over, and dead letters that are too old. Returns the records of the new dead letters.
 --
--- ARGV[3]  a lease's life-time, seconds
--- ARGV[4]  leases and records to look at, at most
+-- ARGV[3]  life-time of a lease, seconds
+-- ARGV[4]  leases and dead letters to look at, at most
 -- ARGV[5]  deaths at which a job is set aside
 -- ARGV[6]  life-time of a count of deaths, seconds
--- ARGV[7]  life-time of a record, seconds
--- ARGV[8]  records to keep, at most
--- ARGV[9]  keys to end, at most
+-- ARGV[7]  life-time of a dead letter, seconds
+-- ARGV[8]  dead letters to keep, at most
+-- ARGV[9]  keys to delete, at most
 local now = now_s()
 
 local function drop(job_ids)
@@ -22,7 +22,7 @@ local function set_aside(job_id, class, raw, deaths, owner)
   local record = cmsgpack.pack({1, 'dead', {job_id, QUEUE[class], raw, deaths, owner, exact(now)}})
   redis.call('HSET', DEAD, job_id, record)
   redis.call('ZADD', DEAD_INDEX, exact(now), job_id)
-  -- Its text goes with it, neither sooner nor later.
+  -- The text lives exactly as long as the dead letter.
   redis.call('ZREM', LIFETIMES, TEXT .. job_id)
   -- Earlier releases gave all three a life-time.
   for _, key in ipairs({TEXT .. job_id, DEAD, DEAD_INDEX}) do

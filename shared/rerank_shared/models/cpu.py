@@ -1,7 +1,8 @@
-"""What this machine's CPU can do, and which precision follows from it: chosen where none is named, refused with the
-reason where it can't run or would only be slower.
+"""CPU features: the instructions of this machine's CPU, and the precision that follows from them.
 
-Read from /proc/cpuinfo or sysctl, never from a model run. Instructions that a hypervisor hides count as missing.
+A precision is chosen where none is named, and refused with the reason where it can't run or would only be slower.
+Features are read from /proc/cpuinfo or sysctl, never from a model run. Instructions that a hypervisor hides count as
+missing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FEATURES: tuple[Feature, ...] = get_args(Feature)
 _CPUINFO = Path("/proc/cpuinfo")
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 _ARM = frozenset({"arm64", "aarch64"})
-#: Names of /proc/cpuinfo and sysctl that differ from ours, in lower case.
+#: Names in /proc/cpuinfo and sysctl that differ from those of FEATURES, in lower case.
 _OTHER_NAMES: dict[str, Feature] = {
     "asimddp": "dotprod",
     "feat_dotprod": "dotprod",
@@ -33,7 +34,7 @@ _OTHER_NAMES: dict[str, Feature] = {
     "avx512vnni": "avx512_vnni",
     "avx512bf16": "avx512_bf16",
 }
-#: Keys of sysctl that hold a list of names where others hold 1 or 0.
+#: Keys of sysctl that hold a list of names; the others hold 1 or 0.
 _LISTS = ("machdep.cpu.features", "machdep.cpu.leaf7_features")
 _GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
@@ -73,7 +74,7 @@ class CpuFeatures:
 
 
 def parse_cpuinfo(text: str, machine: str) -> CpuFeatures:
-    """Return what every processor listed in /proc/cpuinfo has; cores of one machine may differ."""
+    """Return the features that every processor in /proc/cpuinfo has; cores of one machine may differ."""
     found = [
         _ours(value.split())
         for key, _, value in (line.partition(":") for line in text.splitlines())
@@ -83,7 +84,7 @@ def parse_cpuinfo(text: str, machine: str) -> CpuFeatures:
 
 
 def parse_sysctl(text: str, machine: str) -> CpuFeatures:
-    """Return what `sysctl hw.optional machdep.cpu` of macOS tells."""
+    """Return the features in the output of macOS's `sysctl hw.optional machdep.cpu`."""
     words: list[str] = []
     for key, colon, value in (line.partition(":") for line in text.splitlines()):
         if key in _LISTS:
@@ -109,7 +110,7 @@ def host_features() -> CpuFeatures:
 
 @lru_cache(maxsize=1)
 def cpu_name() -> str:
-    """Return what this machine's CPU calls itself, for people; where it has no name, what it can do."""
+    """Return the name of this machine's CPU, for people; its features where it has no name."""
     name = ""
     try:
         if platform.system() == "Darwin":
@@ -126,13 +127,13 @@ def cpu_name() -> str:
 def choose_precision(features: CpuFeatures) -> PrecisionName:
     """Return the precision to export for a CPU: int8 where its products are fast, else fp32.
 
-    AVX2 without VNNI counts as fast, with the care that `int8_note` speaks of.
+    AVX2 without VNNI counts as fast, under the condition that `int8_note` gives.
     """
     return "int8" if features.int8_dot or "avx2" in features.names else "fp32"
 
 
 def int8_note(features: CpuFeatures) -> str | None:
-    """Return what int8 needs on this CPU to keep its quality, None where it needs nothing."""
+    """Return the condition under which int8 keeps its quality on this CPU, None where there is none."""
     if not features.saturates:
         return None
     return (
@@ -148,9 +149,9 @@ def refuse_reason(
     *,
     full_range: bool = False,
 ) -> str | None:
-    """Return why a precision should not run here, None where it may; `providers` as ONNX Runtime names them.
+    """Return the reason why a precision should not run here, None where it may; `providers` as ONNX Runtime names them.
 
-    `full_range`: the int8 weights use all 8 bits, which is right only where products do not saturate.
+    `full_range`: the int8 weights use all 8 bits; their scores are right only where products do not saturate.
     """
     note = int8_note(features)
     gpu = bool(providers) and providers[0] in _GPU_PROVIDERS

@@ -1,6 +1,6 @@
-"""Whether an exported model may be served: its files are those of its manifest, its quality is within bounds.
+"""Artefact check: decides whether an artefact may be served: its files match its manifest, its quality is in bounds.
 
-The gate of the export and every worker judge by the same rules here. Nothing is loaded or scored.
+The quality gate of the export and every worker judge by these rules. Nothing is loaded or scored here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import GateSettings
 
 log = logging.getLogger(__name__)
-#: What sessions run on where nothing else is asked for, as ONNX Runtime names it.
+#: The execution providers of a session by default, as ONNX Runtime names them.
 PROVIDERS = ("CPUExecutionProvider",)
 TOKENIZER_FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An exported model that may be served; `digest` is of its graphs and weights as they are now."""
+    """An artefact that may be served; `digest` is that of its graphs and weights as they are now."""
 
     manifest: Manifest
     digest: str
@@ -35,14 +35,14 @@ class Exported:
 
 
 def bounds_of(settings: GateSettings) -> Bounds:
-    """Return the bounds of the quality gate that the settings name."""
+    """Return the bounds of the quality gate in the settings."""
     return Bounds(min_ndcg_ratio=settings.gate_min_ndcg_ratio, min_spearman=settings.gate_min_spearman)
 
 
 def broken_bounds(
     quality: Quality, precision: PrecisionName, layouts: Iterable[LayoutName], bounds: Bounds
 ) -> tuple[str, ...]:
-    """Return a sentence with numbers for each bound that a report on a model with these `layouts` does not keep."""
+    """Return a sentence with numbers for each bound that the report of a model with these `layouts` breaks."""
     broken = []
     if quality.pairs == 0:
         broken.append("no pair of the frozen set was scored")
@@ -65,10 +65,10 @@ def broken_bounds(
 
 
 def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool = False) -> Exported:
-    """Return the exported model of a directory that holds a manifest.json.
+    """Return the artefact in a directory that holds a manifest.json.
 
-    Raises ModelDamaged if a file is missing or another one, ModelRefused if there is no quality report, it tells of a
-    failure, or it does not keep `bounds`; with `unsafe` both are logged instead, and only what can't be read raises.
+    Raises ModelDamaged if a file is missing or differs, ModelRefused if the quality report is missing, has failures, or
+    breaks `bounds`. With `unsafe` both are logged instead, and only a manifest that can't be used raises.
     """
     manifest = read_manifest(directory)
     _check_names(directory, manifest)
@@ -90,7 +90,7 @@ def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool
 
 
 def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
-    """Return why the quality report of a manifest is not good enough to be served, None if it is."""
+    """Return the reason why the quality report of a manifest does not allow serving, None if it does."""
     quality = manifest.quality
     if quality is None:
         return f"{manifest.model} ({manifest.precision}) was never put through the quality gate; export it again"
@@ -102,7 +102,7 @@ def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
 
 
 def weights_digest(digests: Mapping[str, str]) -> str:
-    """Return one SHA-256 for files by name: of their sorted names and digests; a single file's is its own."""
+    """Return one SHA-256 of files by name: that of their sorted names and digests; a single file's is its own."""
     if len(digests) == 1:
         return next(iter(digests.values()))
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
@@ -117,7 +117,7 @@ def check_here(
     *,
     unsafe: bool = False,
 ) -> None:
-    """Check of an exported model what only the loading process knows: how it puts pairs together, what it runs on.
+    """Check what only the loading process knows of an artefact: its template for pairs, and the device it runs on.
 
     Raises ModelDamaged if the tokenizer's template is not the one that was measured, ConfigurationError if the
     precision is not for this machine; `unsafe` as in `open_exported`.
@@ -147,7 +147,7 @@ def main_graph(manifest: Manifest) -> str:
 def _refuse(error: ConfigurationError, manifest: Manifest, *, unsafe: bool) -> None:
     if not unsafe:
         raise type(error)(f"{error.message}, or serve it all the same with --unsafe (RERANK_UNSAFE=true)") from None
-    # At the level that no log setting hides.
+    # Critical, since no log setting hides that level.
     log.critical("UNSAFE model served model=%s reason=%r", manifest.model, error.message)
 
 
@@ -160,7 +160,7 @@ def _check_names(directory: Path, manifest: Manifest) -> None:
 
 
 def refuse_outside(directory: Path, name: str) -> None:
-    """Raise ConfigurationError if a file name that a model gives leads out of its directory."""
+    """Raise ConfigurationError if a file name from a model leads out of the model's directory."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ConfigurationError(f"the model in {directory} names a file outside of its directory: {name!r}")

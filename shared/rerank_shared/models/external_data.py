@@ -1,6 +1,6 @@
-"""The files beside an ONNX file that hold its weights, found without the onnx package.
+"""External data: finds the files beside an ONNX file that hold its weights, without the onnx package.
 
-Models above 2 GB must keep them apart and others may; the ONNX file then names them, relative to itself.
+Models above 2 GB must keep their weights in such files and others may; the ONNX file names them, relative to itself.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-#: How a tensor says where its data lies: StringStringEntryProto{1: "location", 2: ...} in protobuf's wire format.
+#: Start of a tensor's reference to its data: StringStringEntryProto{1: "location", 2: ...} in protobuf's wire format.
 _LOCATION = b"\n\x08location\x12"
 _LONGEST_NAME = 4096
 
 
 def external_data_names(model: Path) -> list[str]:
-    """Return the names of the data files that an ONNX file needs, sorted; none for one that holds its own weights."""
+    """Return the names of the data files that an ONNX file needs, sorted; none for a file that holds its weights
+    itself.
+    """
     names: set[str] = set()
     if model.stat().st_size == 0:
         return []
@@ -30,7 +32,7 @@ def external_data_names(model: Path) -> list[str]:
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """Return a protobuf length and where it ends; the file may be cut off, so it may end anywhere."""
+    """Return a protobuf length and the offset of its end; a file that is cut off may end within it."""
     value = shift = 0
     while at < len(data) and shift < 28:
         byte = data[at]

@@ -1,6 +1,6 @@
-"""Files from the Hugging Face hub, from its cache on this machine first. Imported only for hf: sources.
+"""Hub files: found in the Hugging Face hub's cache on this machine, else downloaded. Imported only for hf: sources.
 
-All files of a model come from the commit that its weights came from, even when the branch has moved on since.
+All files of a model come from the commit of its weights, even when the branch has moved on since.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 def fetch(
     repo: str, revision: str | None, models: Sequence[str], tokenizer: str, configs: Sequence[str]
 ) -> tuple[Path, Path]:
-    """Return the first of `models` that the repository has, and its tokenizer; `configs` and the data files that the
-    model keeps weights in come to lie beside it.
+    """Return the paths of the first of `models` that the repository has, and of its tokenizer.
 
-    Raises ConfigurationError for what can't be a repository, ModelUnavailable if a file does not exist or the hub
-    can't be reached. A config that can't be had is passed over; that nobody could say whether it exists is logged.
+    `configs`, and the data files that hold the model's weights, are put beside it. Raises ConfigurationError for a name
+    that can't be a repository, ModelUnavailable if a file does not exist or the hub can't be reached. A missing config
+    is skipped; where the hub did not say whether it exists, that is logged.
     """
     try:
         name, model_path = _fetch_first(repo, revision, models)
@@ -47,9 +47,9 @@ def fetch(
     for config in configs:
         if try_to_load_from_cache(repo, config, revision=commit) is None and not _fetch_if_there(repo, commit, config):
             log.warning(
-                "the hub can't be asked for a model's %s source=hf:%s: a host that has it may cut, prompt or activate "
-                "otherwise. Fetch it once with `hf download %s %s --revision %s`, or copy the cache of a host that has "
-                "asked",
+                "the hub did not answer for a model's %s source=hf:%s: a host that has it may truncate, prompt or "
+                "activate otherwise. Fetch it once with `hf download %s %s --revision %s`, or copy the cache of a "
+                "host that has asked",
                 config,
                 repo,
                 repo,
@@ -84,14 +84,17 @@ def _fetch_first(repo: str, revision: str | None, names: Sequence[str]) -> tuple
 
 
 def _cached(repo: str, names: Sequence[str]) -> str:
-    """Return how to name a commit that the cache has one of `names` of: without its branch it is not found."""
+    """Return a hint that names a cached commit with one of `names`, empty without one.
+
+    The cache finds a commit without its branch only by the commit's name.
+    """
     snapshots = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}", "snapshots")
     commits = sorted(commit.name for commit in snapshots.glob("*") if any((commit / name).exists() for name in names))
     return f"name the commit that the cache has (hf:{repo}@{commits[0]}), " if commits else ""
 
 
 def _fetch_if_there(repo: str, commit: str, name: str) -> bool:
-    """Return whether the hub answered; without it each file would cost half a minute of trying."""
+    """Fetch a file that may not exist; return whether the hub answered. Without it each file costs half a minute."""
     try:
         hf_hub_download(repo, name, revision=commit)
     except LocalEntryNotFoundError:

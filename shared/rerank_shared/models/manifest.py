@@ -1,6 +1,6 @@
-"""manifest.json of an exported model: what it was made from and how, the digest of each file, and its measured quality.
+"""manifest.json of an artefact: its source, how it was made, the digest of each file, and its measured quality.
 
-Written once by the export, read by every worker that loads the model; pydantic stands at this edge only.
+The export writes it once, and every worker that loads the model reads it. pydantic is used only at this edge.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class Origin(_Part):
-    """Where the weights came from. `digest`: SHA-256 of the source's weights file, or of all of them together."""
+    """The source of the weights. `digest`: SHA-256 of the source's weights file, or of all of them together."""
 
     kind: Literal["hub", "directory", "onnx"]
     name: str
@@ -31,7 +31,7 @@ class Origin(_Part):
 
 
 class Bounds(_Part):
-    """What an artefact must reach to be served, each against fp32 of the same weights."""
+    """The bounds that an artefact must keep to be served, each against fp32 of the same weights."""
 
     min_ndcg_ratio: float = 0.99
     min_spearman: float = 0.995
@@ -40,8 +40,8 @@ class Bounds(_Part):
 class CollectionQuality(_Part):
     """Ranking quality on one labelled collection, and that of fp32 over the same candidates.
 
-    `ndcg_10_first` is that of the candidates as BM25 found them, None where it was not measured. `spearman` correlates
-    the scores of all pairs with fp32's.
+    `ndcg_10_first` is the nDCG@10 of the candidates in BM25's order, None where it was not measured. `spearman`
+    correlates the scores of all pairs with fp32's.
     """
 
     name: str
@@ -127,12 +127,12 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write manifest.json; the last act of an export, so that a directory without one is not finished."""
+    """Write manifest.json, as the last step of an export: a directory without one is not finished."""
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def check_files(directory: Path, manifest: Manifest) -> None:
-    """Raise ModelDamaged naming the first file that is missing or not the one that was exported."""
+    """Raise ModelDamaged that names the first file that is missing or differs from the exported one."""
     for name, expected in manifest.files.items():
         path = directory / name
         if not path.is_file():

@@ -1,7 +1,7 @@
-"""What an ONNX file says of itself, read off its protobuf without the onnx package and without its weights.
+"""ONNX outline: a graph's nodes, outputs and weight types, read from the protobuf without the onnx package or weights.
 
-Workers ask it two things that a session does not tell: whether the graph ends in a probability, and what its weights
-are stored as. A file that can't be read this way says nothing here; ONNX Runtime then says what is wrong with it.
+Workers read two facts from it that a session does not give: whether the graph ends in a probability, and the type in
+which its weights are stored. A file that can't be read gives an empty outline; ONNX Runtime then reports the mistake.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-#: Numbers of the fields that are read, in onnx.proto's ModelProto, GraphProto, NodeProto, TensorProto, ValueInfoProto.
+#: Numbers of the fields that are read, of onnx.proto's ModelProto, GraphProto, NodeProto, TensorProto, ValueInfoProto.
 _GRAPH, _NODE, _INITIALIZER, _OUTPUT = 7, 1, 5, 12
 _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE = 1, 2, 4
 _DIMS, _DATA_TYPE, _VALUE_NAME = 1, 2, 1
 #: Wire types of protobuf.
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
-#: Operators that only move numbers, and those among them that pick some.
+#: Operators that pick some of the numbers, and all that only move numbers.
 _PICKS = frozenset({"Gather", "Slice", "Split"})
 _MOVES = _PICKS | {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-#: Of TensorProto.DataType.
+#: Values of TensorProto.DataType.
 FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
 
 Span = tuple[int, int]
@@ -40,7 +40,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The operator that turns logits into probabilities; `picked`: of several labels, some were taken afterwards."""
+    """The operator that turns logits into probabilities; `picked`: only some of several labels were kept after it."""
 
     op_type: Literal["Sigmoid", "Softmax"]
     picked: bool
@@ -55,7 +55,7 @@ class Outline:
     elements: Mapping[int, int] | None = None
 
     def ending(self, output: str) -> Ending | None:
-        """Return what makes a probability of `output`, None where it is a logit as far as can be told."""
+        """Return the operator that makes a probability of `output`, None where it is a logit as far as can be seen."""
         makers = {name: node for node in self.nodes for name in node.outputs}
         picked = False
         # A graph has no loops, but a damaged file may.
@@ -80,7 +80,7 @@ class Outline:
 
 
 def scores_output(outputs: Sequence[str]) -> str:
-    """Return which of a graph's outputs holds the scores: the one called logits, else the first."""
+    """Return the name of the output that holds the scores: the one called logits, else the first."""
     return "logits" if "logits" in outputs else outputs[0]
 
 
@@ -125,7 +125,7 @@ def _node(data: mmap.mmap, span: Span) -> Node:
 
 
 def _tensor(data: mmap.mmap, span: Span) -> dict[int, int]:
-    """Return the numbers of a tensor by their type."""
+    """Return the count of numbers in a tensor, by their type."""
     dims: list[int] = []
     data_type = 0
     for number, wire_type, value in _fields(data, span):
@@ -134,7 +134,7 @@ def _tensor(data: mmap.mmap, span: Span) -> dict[int, int]:
         elif number == _DIMS:
             dims += [value] if isinstance(value, int) else _packed(data, value)
         elif wire_type == _BYTES and dims and data_type:
-            # What follows is a name and data.
+            # Only the name and the data follow.
             break
     return {data_type: math.prod(dims)}
 
@@ -160,9 +160,9 @@ def _spans(data: mmap.mmap, span: Span, wanted: int) -> Iterator[Span]:
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int | Span]]:
-    """Yield number, wire type and value of each field: a whole number, or where its bytes lie.
+    """Yield number, wire type and value of each field; a value is a whole number or the span of its bytes.
 
-    Raises ValueError for what is no protobuf.
+    Raises ValueError for bytes that are no protobuf.
     """
     at, end = span
     while at < end:
@@ -188,7 +188,7 @@ def _size(data: mmap.mmap, wire_type: int, at: int, end: int) -> tuple[int, int]
 
 
 def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
+    """Return a number and the offset of its end."""
     value = shift = 0
     while at < end and shift < 64:
         byte = data[at]

@@ -1,6 +1,6 @@
-"""Names of precisions and layouts, and the promise that each pair of them makes about a score.
+"""Precisions and layouts: their names, and the promise that each combination makes about a score.
 
-A score's cache key holds the name that `score_precision` gives, so that scores which may differ never meet.
+A score's cache key holds the name that `score_precision` gives, so that scores which may differ never share a key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORMER: dict[str, LayoutName] = {"single": "unpadded", "buckets": "padded", "ra
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What one precision is. `invariant_layouts`: those in which a pair's score is the same bits in any company."""
+    """One precision. `invariant_layouts`: those in which a pair's score has the same bits beside any other pairs."""
 
     name: PrecisionName
     summary: str
@@ -44,7 +44,7 @@ PRECISION: dict[PrecisionName, Precision] = {
             ("cpu",),
             ("unpadded",),
         ),
-        # No GPU has been asked yet whether it gives the same bits in any company.
+        # It has not been measured yet whether a GPU gives the same bits beside any other pairs.
         Precision("fp16", "16-bit floats (GPU)", ("cuda",), ()),
         Precision("bf16", "16-bit floats with the range of 32-bit ones (GPU)", ("cuda",), ()),
     )
@@ -52,7 +52,7 @@ PRECISION: dict[PrecisionName, Precision] = {
 
 
 def layout_of_today(name: Any) -> Any:
-    """Return the name of today for a layout's former name; any other value as it is."""
+    """Return the present name for a layout's former name; any other value unchanged."""
     return _FORMER.get(name, name) if isinstance(name, str) else name
 
 
@@ -63,5 +63,5 @@ def settings_of_today(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def score_precision(precision: PrecisionName, layout: LayoutName) -> str:
-    """Return the name under which scores of a precision are cached: with the layout where company changes a score."""
+    """Return the name under which a precision's scores are cached: with the layout where other pairs change a score."""
     return precision if layout in PRECISION[precision].invariant_layouts else f"{precision}-{layout}"

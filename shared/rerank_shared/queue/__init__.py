@@ -1,1 +1,1 @@
-"""The queue in Redis: its scripts, its books, and how Celery reaches it."""
+"""The queue in Redis: its scripts, its records, and its Celery transport and result backend."""

@@ -1,10 +1,14 @@
-"""The fleet's Celery result backend: all that ends a job in one step and one round trip.
+"""The fleet's Celery result backend: does all that ends a job in one step and one round trip.
 
-It differs from Celery's Redis backend in three things, and for the fleet's jobs alone. It does not read a record before
-it writes one (scores are pure, so the last writer is as right as the first). It also publishes the record on the
-channel that the message's `reply_to` names, so that a client awaits all its jobs on one connection. And it carries out
-what a task left on its request as a Completion: cache writes, the acknowledgement, the end of what was kept for the
-job. A worker that is killed has done all of it or nothing. `AsyncResult(id).get()` works as ever.
+It differs from Celery's Redis backend in three points, for the fleet's jobs alone:
+
+- It does not read a record before it writes one (scores are pure, so the last writer is as right as the first).
+- It also publishes the record on the channel that the message's `reply_to` names, so that a client awaits all its jobs
+  on one connection.
+- It runs the Completion that a task left on its request: cache writes, the acknowledgement, the removal of the job's
+  keys.
+
+A worker that is killed has done all of it or nothing. `AsyncResult(id).get()` works as usual.
 """
 
 from __future__ import annotations
@@ -29,8 +33,11 @@ from rerank_shared.settings.redis_url import RedisUrl
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A job's outcome as it is kept and announced. `life_s` None keeps it for ever; `lasting`: no full server may evict
-    it before; `reply_to` is a channel beside the job's own."""
+    """A job's record as it is stored and announced.
+
+    `life_s` None keeps it for ever; `lasting`: no full server may evict it before; `reply_to` is a channel beside the
+    job's own.
+    """
 
     data: bytes | str
     life_s: int | None
@@ -40,10 +47,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is to be done in Redis when a job ends, whatever its end. A task sets it as `request.completion`.
+    """The changes in Redis that end a job, with any result. A task sets it as `request.completion`.
 
-    With the delivery `tag` the message is acknowledged too, and `on_settled` is told so, before Celery acknowledges it
-    once more. `entry` is the job's entry in the backlog of its class.
+    With the delivery `tag` the message is acknowledged too, and `on_settled` is called with the tag, before Celery
+    acknowledges it a second time. `entry` is the job's entry in the backlog of its class.
     """
 
     keys: Keys
@@ -57,11 +64,11 @@ class Completion:
 
     @classmethod
     def of(cls, keys: Keys, job: Job, **fields: Any) -> Completion:
-        """Return that of a job: its entry and its text go."""
+        """Return the completion of a job, which removes its backlog entry and its text."""
         return cls(keys, job.job_id, job.job_class, backlog_member(job), job.documents is None, **fields)
 
     def run(self, client: Any, record: Record | None = None) -> None:
-        """Do it now, in one step; with a record, that too. At the memory limit only the cache writes are left out."""
+        """Run it in one step, and store the record with it. At the memory limit only the cache writes are left out."""
         names, values = self._scores(client)
         keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.backlog(self.job_class), *names]
         kept = record or Record(b"", None)
@@ -85,7 +92,7 @@ class Completion:
             return [], []
         if len(self.writes.scores) <= WRITES_PER_CALL:
             return self.writes.encoded(self.keys)
-        # So many are written before, in calls that leave the server time for others.
+        # So many scores are written first, in several calls between which the server serves others.
         pipe = client.pipeline(transaction=False)
         self.writes.add_to(pipe, self.keys)
         pipe.execute()
@@ -104,12 +111,12 @@ class FleetBackend(RedisBackend):
         parsed = RedisUrl.parse(url)
         if parsed.max_connections is not None:
             self._ConnectionPool = partial(BlockingConnectionPool, max_connections=parsed.max_connections)
-        # The rest of Celery's defaults says where the server is.
+        # Celery's other defaults name the server, which the URL already does.
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
         return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Try again after a refusal too, as of a server that became a replica."""
+        """Return whether to try again: after a refusal too, as of a server that became a replica."""
         return isinstance(exc, ResponseError) or super().exception_safe_to_retry(exc)
 
     def _store_result(

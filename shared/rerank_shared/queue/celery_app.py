@@ -30,7 +30,7 @@ def make_celery(settings: Settings, *, results: bool = True) -> Celery:
         **_result_settings(settings, keys, results=results),
         broker_transport_options=_transport_options(settings, keys),
         **_tls_settings(settings),
-        # A client must not hang on a dead broker: it has a deadline, and tells its caller.
+        # A client must not hang on a dead broker: it has a deadline, and reports the outage to its caller.
         task_publish_retry_policy={
             "max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2,
         },
@@ -98,7 +98,7 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
         "global_keyprefix": keys.prefix,
         "bulk_share": settings.bulk_share,
         "max_deaths": settings.max_deaths,
-        # Jobs of a dead worker come back after this long, or as soon as it is known to be dead: look every second.
+        # Jobs of a dead worker come back after this long, or as soon as it is known to be dead: sweep every second.
         "lease_s": settings.redelivery_s,
         "unacked_restore_interval": 1,
         "unacked_restore_limit": 100,
@@ -112,7 +112,7 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
 
 
 def _tls_settings(settings: Settings) -> dict[str, object]:
-    # That there are such options makes kombu speak TLS; their values reach it once more with all others.
+    # The presence of these options makes kombu speak TLS; their values reach it again with all the others.
     options = url_of(settings).options
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     return {"broker_use_ssl": tls} if tls else {}

@@ -1,6 +1,6 @@
-"""Jobs that were set aside because each worker that took them died: to look at, to send again, to drop.
+"""Dead letters: jobs that were set aside because each worker that took them died. They can be shown, retried, dropped.
 
-They hold the text of requests, so they are shown without it unless somebody asks, and are gone after `DEAD_TTL_S`.
+They hold the text of requests, so they are listed without it, and are deleted after `DEAD_TTL_S`.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ class Opened:
 
 
 def reply_to(letter: DeadLetter) -> str | None:
-    """Return the channel on which its caller listens, if the message names one."""
+    """Return the channel on which the caller listens, None if the message names none."""
     found = _envelope(letter).get("properties", {}).get("reply_to")
     return found if isinstance(found, str) else None
 
 
 def job_of(letter: DeadLetter) -> Job:
-    """Return the job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
+    """Return the letter's job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
     return wire.decode_job(_arguments(letter)[0][0])
 
 
 def list_dead(client: Any, keys: Keys) -> list[DeadLetter]:
-    """Return all that were set aside, the latest first."""
+    """Return all dead letters, the latest first."""
     job_ids = client.zrevrange(keys.dead_index, 0, -1)
     records = client.hmget(keys.dead, job_ids) if job_ids else []
     return [wire.decode_dead(record) for record in records if record is not None]
 
 
 def find_dead(client: Any, keys: Keys, job_id: str) -> DeadLetter:
-    """Return one of them. Raises JobLost if there is none of that id."""
+    """Return the dead letter of a job. Raises JobLost if there is none."""
     record = client.hget(keys.dead, job_id)
     if record is None:
         raise JobLost(f"no job {job_id!r} was set aside in namespace {keys.namespace!r}: see `rerank-fleet dead list`")
@@ -65,7 +65,7 @@ def find_dead(client: Any, keys: Keys, job_id: str) -> DeadLetter:
 
 
 def show(client: Any, keys: Keys, job_id: str) -> Opened:
-    """Return one with its job and text. Raises JobLost, or MalformedMessage where the message holds no job of ours."""
+    """Return a dead letter with its job and text. Raises JobLost, or MalformedMessage where it holds no job."""
     letter = find_dead(client, keys, job_id)
     job = job_of(letter)
     documents = job.documents
@@ -75,9 +75,9 @@ def show(client: Any, keys: Keys, job_id: str) -> Opened:
 
 
 def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) -> Job:
-    """Put one back on its queue as a new attempt with a fresh deadline of its class; `now` is epoch seconds.
+    """Put a job back on its queue as a new attempt with a fresh deadline of its class; `now` is epoch seconds.
 
-    Its deaths and its old result are forgotten. Raises JobLost when its text is gone, or as `show` does.
+    Its deaths and its old result are deleted. Raises JobLost when its text is gone, and the errors of `show`.
     """
     opened = show(client, keys, job_id)
     if opened.documents is None:
@@ -95,13 +95,13 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     pipe.zrem(keys.backlog(old.job_class), backlog_member(old))
     pipe.zadd(keys.backlog(job.job_class), {backlog_member(job): deadline_at})
     if submitted is not None:
-        # Who collects it must know it by its new entry, and wait for its new deadline.
+        # `collect` must find the job by its new entry, and wait for its new deadline.
         plan = replace(wire.decode_stored_request(submitted), entry=backlog_member(job), deadline_at=deadline_at)
         until = deadline_at + settings.result_ttl_s
         keep(pipe, keys, keys.request(job_id), wire.encode_stored_request(plan), until)
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
     if old.documents is None:
-        # It went with the record; from now on it ends by itself, should the queue be emptied.
+        # The text had the life-time of the dead letter; from now on it ends by itself, should the queue be emptied.
         pipe.zadd(keys.lifetimes, {keys.text(job_id): deadline_at + settings.redelivery_s + settings.result_ttl_s})
     _forget(pipe, keys, job_id)
     pipe.execute()
@@ -109,8 +109,8 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
 
 
 def drop(client: Any, keys: Keys, job_ids: Sequence[str]) -> int:
-    """Delete some of them with their text; returns how many there were."""
-    # A transaction is refused by a full server whatever is in it.
+    """Delete dead letters with their texts; return how many existed."""
+    # A full server refuses a transaction whatever is in it.
     pipe = client.pipeline(transaction=False)
     for job_id in job_ids:
         end(pipe, keys, keys.text(job_id))
@@ -140,13 +140,13 @@ def _arguments(letter: DeadLetter) -> Any:
         arguments = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
         if isinstance(arguments[0][0], bytes):
             return arguments
-    except Exception as error:  # whatever decoders raise on a body that somebody else made
+    except Exception as error:  # decoders may raise anything on a foreign body
         raise MalformedMessage(f"the message of job {letter.job_id} can't be opened: {error!r}") from None
     raise MalformedMessage(f"the message of job {letter.job_id} holds no job")
 
 
 def _message_again(letter: DeadLetter, job: Job) -> tuple[str, str]:
-    """Return a delivery tag and the message with another job in it."""
+    """Return a new delivery tag, and the letter's message with `job` in it."""
     envelope = _envelope(letter)
     (_, *more), *rest = _arguments(letter)
     body = [[wire.encode_job(job), *more], *rest]

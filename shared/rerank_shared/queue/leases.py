@@ -13,15 +13,16 @@ from rerank_shared.queue.scripts import EXPIRE, RENEW
 
 
 def renew_leases(pipe: Any, keys: Keys, tags: Iterable[str]) -> Any:
-    """Renew the leases of these delivery tags, on a client or a pipeline; tags may be many, but not none.
+    """Renew the leases of these delivery tags, at least one, on a client or a pipeline.
 
-    One that no longer exists stays away: its job was finished, or given to another. The answer is how many those are.
+    A lease that no longer exists is not made again: its job was finished, or given to another worker. The answer is the
+    number of such leases.
     """
     return pipe.eval(RENEW.text, 1, keys.leases, *tags)
 
 
 def expire_leases(client: Any, keys: Keys, worker_id: str) -> int:
-    """End the leases of all jobs that a dead worker held, which is a death of each; returns how many jobs.
+    """End the leases of all jobs that a dead worker held, which is a death of each; return the number of jobs.
 
     The next sweep of any other worker, within a second, lets them wait again.
     """
@@ -29,7 +30,7 @@ def expire_leases(client: Any, keys: Keys, worker_id: str) -> int:
 
 
 def settle(pipe: Any, keys: Keys, tag: str, job_id: str | None = None) -> None:
-    """Queue on a pipeline what acknowledges a job; with `job_id`, its deaths are forgotten too."""
+    """Queue the acknowledgement of a job on a pipeline; with `job_id`, its deaths are deleted too."""
     pipe.hdel(keys.unacked, tag)
     pipe.zrem(keys.leases, tag)
     pipe.hdel(keys.lease_owners, tag)

@@ -1,6 +1,6 @@
-"""The Lua scripts as functions. Each is one atomic step, so a process that is killed has done it or not.
+"""The Lua scripts as functions. Each is one atomic step: a killed process has run it as a whole or not at all.
 
-Their keys are those of Keys, in the order that `lua/queue.lua` reads; some are prefixes that a name is put behind.
+Their keys are those of Keys, in the order that `lua/queue.lua` reads; some are prefixes to which a name is appended.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ _LUA = resources.files("rerank_shared").joinpath("lua")
 
 
 class Script:
-    """A script's text, called by its hash once a server has been told it."""
+    """A script, sent as text by its first call and called by its hash afterwards."""
 
     def __init__(self, *files: str) -> None:
         self.text = "\n".join(_LUA.joinpath(name).read_text() for name in files)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        # Asking a server that can't know it would be a round trip in vain, where a process needs it soonest.
+        # The first call sends the text: a hash that the server does not know would cost one more round trip at the
+        # start.
         self._told = False
 
     def __call__(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> Any:
-        """Run it now."""
+        """Run the script."""
         if self._told:
             try:
                 return client.evalsha(self.sha, len(keys), *keys, *args)
@@ -49,7 +50,7 @@ class Script:
         return answer
 
     async def on(self, client: Any, keys: list[Any], *args: Any) -> Any:
-        """Run it now, on an asyncio client."""
+        """Run the script on an asyncio client."""
         if self._told:
             try:
                 return await client.evalsha(self.sha, len(keys), *keys, *args)
@@ -65,14 +66,15 @@ ENQUEUE, PUT, FILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
     for name in ("enqueue", "put", "file", "take", "give_back", "finish", "sweep", "purge")
 )
 RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
-#: Not of the queue: what API keys spend at the gateway.
+#: Not a script of the queue: the token buckets of API keys at the gateway.
 BUCKET = Script("bucket.lua")
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A job as it was taken: its queue, its message as JSON, how often it was taken before, and how many of those
-    leases ran out."""
+    leases ran out.
+    """
 
     queue: str
     message: bytes
@@ -92,7 +94,7 @@ class QueueScripts:
         self._queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
 
     def call(self, more_keys: Iterable[Any], args: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the keys and the arguments of one of these scripts, for whoever runs it on a client of any kind."""
+        """Return the keys and the arguments of one of the queue's scripts, for a client of any kind."""
         return [*self._keys, *more_keys], [*self._queues, *args]
 
     def put_command(self, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
@@ -101,12 +103,14 @@ class QueueScripts:
         return (PUT.text, len(self._keys), *self._keys, *self._queues, *args)
 
     def put(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
-        """Put a message on the queue. Again with the same tag changes nothing while it waits."""
+        """Put a message on the queue. A second call with the same tag adds no second job while the first one waits."""
         args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
         self._run(PUT, client, *args)
 
     def file(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
-        """Put a message on the queue that a plain sender had put on the server, even if that is full by now."""
+        """Put a plain Celery sender's message, which is on the server already, on the queue, even if the server is
+        full.
+        """
         self._run(FILE, client, job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
 
     def take(
@@ -118,7 +122,7 @@ class QueueScripts:
         before: float | None,
         bulk_share: float,
     ) -> Taken | None:
-        """Take the next job of these classes for `holder`, if it is due before `before` (epoch seconds)."""
+        """Take the next job of these classes for `owner`; None without one due before `before` (epoch seconds)."""
         limit = "" if before is None else repr(before)
         found = self._run(TAKE, client, owner, limit, repr(bulk_share), FAIR_TTL_S, *classes)
         return None if found is None else Taken(found[0].decode(), found[1], int(found[2]), int(found[3]))
@@ -128,20 +132,20 @@ class QueueScripts:
         self._run(GIVE_BACK, client, *tags)
 
     def finish(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> bool:
-        """End a job; `keys` and `args` are those of lua/finish.lua. Returns whether its lease was still held."""
+        """End a job; `keys` and `args` are those of lua/finish.lua. Return whether its lease was still held."""
         return bool(FINISH(client, [*self._keys, *keys], *self._queues, *args))
 
     def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> list[bytes]:
-        """End the leases that have run out, and what `Keys.lifetimes` says is over.
+        """End the leases that have run out, and the keys whose time in `Keys.lifetimes` is over.
 
-        Returns the records of jobs that were set aside.
+        Returns the records of the jobs that were set aside.
         """
         life = DEATHS_TTL_S, DEAD_TTL_S, DEAD_MAX, ENDED_PER_SWEEP
         dead: list[bytes] = self._run(SWEEP, client, lease_s, limit, max_deaths, *life)
         return dead
 
     def purge(self, client: Any, job_class: JobClass) -> int:
-        """Drop all waiting jobs of a class; returns how many."""
+        """Drop all waiting jobs of a class; return their number."""
         return int(self._run(PURGE, client, job_class))
 
     def _run(self, script: Script, client: Any, *args: Any) -> Any:

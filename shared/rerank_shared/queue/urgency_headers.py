@@ -1,4 +1,4 @@
-"""What a message's headers say of its urgency, and what is assumed of those that a plain Celery sender made."""
+"""Urgency headers: a message's place in the queue, with defaults for messages of plain Celery senders."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-#: A message that says nothing is due this long after it was sent.
+#: A message without a due time is due this long after it was sent.
 DEFAULT_DUE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Urgency:
-    """Where a job stands in the queue: epoch seconds, the tokens it is charged for, and who is charged."""
+    """A job's place in the queue: due time (epoch seconds), tokens it is charged for, tenant that is charged."""
 
     due_at: float
     tokens: int
@@ -20,7 +20,7 @@ class Urgency:
 
 
 def read_urgency(headers: dict[str, Any], now: float) -> Urgency:
-    """Return what the headers say; what they lack or garble is taken as of a small job sent now by nobody."""
+    """Return the urgency in the headers. Missing or wrong values count as a small job sent now without a tenant."""
     tenant = headers.get("tenant")
     return Urgency(
         due_at=_number(headers.get("due_at"), now + DEFAULT_DUE_S),
@@ -30,7 +30,7 @@ def read_urgency(headers: dict[str, Any], now: float) -> Urgency:
 
 
 def write_urgency(message: dict[str, Any], urgency: Urgency) -> None:
-    """Put urgency into a message of kombu's, so that its place can be found again from the message alone."""
+    """Write the urgency into a kombu message, so that its place can be found again from the message alone."""
     headers = message["headers"] = dict(message.get("headers") or {})
     headers |= {"due_at": urgency.due_at, "tokens": urgency.tokens, "tenant": urgency.tenant}
 

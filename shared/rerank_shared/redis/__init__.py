@@ -1,1 +1,1 @@
-"""Connections to Redis: the URL and its options, time-outs, and what went wrong in words."""
+"""Connections to Redis: the URL and its options, time-outs, and outages in words."""

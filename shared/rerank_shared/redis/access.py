@@ -1,6 +1,7 @@
-"""Whether this user may do on this server what a fleet does: each kind of command is tried, on a key that nobody reads.
+"""Access check: tries each kind of command that a fleet needs, on a key that nothing else reads.
 
-A server answers PING to a user who may run no script, and a replica answers all that reads; jobs would fail one by one.
+PING proves too little: a server answers it to a user who may run no script, and a replica answers every read. Without
+this check jobs would fail one by one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import redis
 from rerank_shared.keys import Keys
 from rerank_shared.redis.outage import Outage, outage_of
 
-#: Its first command frees memory, so that a server at its limit lets a script of a fleet go on.
+#: Its first command frees memory, as in the fleet's own scripts, so a server at its memory limit runs the rest.
 _SCRIPT = """
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'f', 1)
@@ -29,14 +30,14 @@ _TRIAL_TTL_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Something that a fleet needs and can't do here."""
+    """Something that a fleet needs, and the outage that denies it here."""
 
     needs: str
     outage: Outage
 
 
 def find_lacks(client: redis.Redis, keys: Keys) -> list[Lack]:
-    """Try all that a fleet needs, and return what can't be done; raises what redis-py raises if the server is away."""
+    """Try all that a fleet needs and return the lacks. Raises the exceptions of redis-py if the server is away."""
     key = keys.trial(uuid.uuid4().hex)
     pipe: Any = client.pipeline(transaction=False)
     needs = []
@@ -63,12 +64,12 @@ def find_lacks(client: redis.Redis, keys: Keys) -> list[Lack]:
 
 
 def worst(lacks: list[Lack]) -> Lack | None:
-    """Return the lack to tell of: one that no waiting mends before one that may pass."""
+    """Return the lack to report, None without any: one that waiting can't end comes before one that may pass."""
     return next((lack for lack in lacks if lack.outage.lasts), lacks[0] if lacks else None)
 
 
 def _deaf(client: redis.Redis, **subscriptions: str) -> list[Lack]:
-    """Return what can't be listened to. A pattern must be permitted as it is written, not by a wider one."""
+    """Return the lacks in listening. A pattern must be permitted as it is written, not by a wider one."""
     for command, channel in subscriptions.items():
         with client.pubsub() as line:
             try:

@@ -1,8 +1,7 @@
-"""Writes on a server that has reached its memory limit: those that must be done are done there too, those that can be
-missed are left out without a word.
+"""Writes on a server at its memory limit: `write` runs there too, `write_if_room` silently leaves commands out.
 
-Redis refuses there each command that may need memory, one by one. It never stops a script that has written already, and
-so the commands go as one script.
+At the limit Redis refuses each command that may need memory, one by one. It never stops a script that has already
+written, so the commands go as one script.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import redis
 from rerank_shared.keys import Keys
 
 _LUA = resources.files("rerank_shared").joinpath("lua/at_any_limit.lua").read_text()
-#: Sent whole each time, since a pipeline can't ask whether the server knows it; so without its comments.
+#: Sent whole each time, since a pipeline can't ask whether the server knows it; so its comments are stripped.
 _SCRIPT = "\n".join(line for line in _LUA.splitlines() if not line.startswith("--"))
 
 
-#: Gives pipelines that are filled and never run; it connects to nothing.
+#: Makes pipelines that are filled and never run; it never connects.
 _NOWHERE = redis.Redis()
 
 
 def write(pipe: Any, keys: Keys, fill: Callable[[Any], None]) -> Any:
-    """Run the commands that `fill` queues as one step that no memory limit refuses; on a client or a pipeline."""
+    """Run the commands that `fill` queues, on a client or a pipeline, as one step that no memory limit refuses."""
     return _run(pipe, keys, fill, "all")
 
 
 def write_if_room(pipe: Any, keys: Keys, fill: Callable[[Any], None]) -> Any:
-    """Run the commands that `fill` queues; at the memory limit they are left out, and nobody is told."""
+    """Run the commands that `fill` queues; at the memory limit they are left out silently."""
     return _run(pipe, keys, fill, "some")
 
 

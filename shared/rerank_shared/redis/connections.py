@@ -1,7 +1,7 @@
-"""Connections to Redis, sync and asyncio, and the one place where its errors become ours.
+"""Connections to Redis, sync and asyncio, and the one place where Redis exceptions become QueueUnavailable.
 
 Time-outs are explicit: redis-py 8 gives every socket 5 s by default, which breaks blocking reads, and retries for
-seconds before it tells. Here a command fails fast, and the caller, who knows the deadline, decides.
+seconds before it raises. Here a command fails fast, and the caller, which knows the deadline, decides.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _ASYNC_CONNECTIONS: Mapping[str, Any] = {
     "unix": redis.asyncio.UnixDomainSocketConnection,
 }
 
-#: What redis-py and kombu raise when the server is away. OSError covers sockets that neither wraps.
+#: Exceptions of redis-py and kombu when the server is away. OSError covers sockets that neither wraps.
 OUTAGES: tuple[type[BaseException], ...] = (
     redis.ConnectionError,
     redis.TimeoutError,
     OperationalError,
     OSError,
 )
-#: The same for who only wants to try again later: a full server or a replica answers, but with a refusal. One without
-#: the database does so while redis-py connects, and what is no Redis may answer anything.
+#: OUTAGES and refusals, for callers that only try again later: a full server or a replica answers, but with a refusal.
+#: A server without the database refuses while redis-py connects, and a server that is no Redis may answer anything.
 OUTAGES_AND_REFUSALS: tuple[type[BaseException], ...] = (*OUTAGES, redis.ResponseError, redis.InvalidResponse)
 _ALL: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 
@@ -56,9 +56,9 @@ _ALL: tuple[type[BaseException], ...] = (*OUTAGES, redis.RedisError)
 def connect(settings: FleetSettings, *, timeout_s: float | None = None) -> redis.Redis:
     """Return a client with a connection pool; nothing is connected until it is used.
 
-    With `timeout_s`, connecting and each command may take that long, and what timed out is not tried again: for callers
-    who would rather know than wait. A connection that was lost is still made anew, once. What the URL says of time
-    comes before either.
+    `timeout_s` bounds connecting and each command, and a command that timed out is not tried again: for callers that
+    prefer an early error to a wait. A lost connection is still opened again, once. Time-outs in the URL take
+    precedence.
     """
     retry = Retry(_BACKOFF, _RETRIES) if timeout_s is None else Retry(_BACKOFF, 1, (redis.ConnectionError,))
     pools = (redis.ConnectionPool, redis.BlockingConnectionPool)
@@ -66,7 +66,7 @@ def connect(settings: FleetSettings, *, timeout_s: float | None = None) -> redis
 
 
 def connect_async(settings: FleetSettings, *, timeout_s: float | None = None) -> redis.asyncio.Redis:
-    """As `connect`, for asyncio; the client belongs to the event loop that first uses it."""
+    """Return a client as `connect` does, for asyncio; it belongs to the event loop that first uses it."""
     retry = AsyncRetry(_BACKOFF, _RETRIES) if timeout_s is None else AsyncRetry(_BACKOFF, 1, (redis.ConnectionError,))
     pools = (redis.asyncio.ConnectionPool, redis.asyncio.BlockingConnectionPool)
     return redis.asyncio.Redis.from_pool(_pool(settings, pools, _ASYNC_CONNECTIONS, retry, timeout_s))
@@ -85,13 +85,15 @@ def _pool(
     arguments = {**defaults, **url.connection_kwargs(), "connection_class": classes[url.scheme], "retry": retry}
     if url.max_connections is None:
         return pools[0](**arguments)
-    # A plain pool would raise when all are in use; who bounds it means that others wait.
+    # A plain pool raises when all connections are in use; a bound in the URL means that further callers wait.
     return pools[1](max_connections=url.max_connections, timeout=arguments["socket_timeout"], **arguments)
 
 
 def _silent() -> dict[str, Any]:
-    """Return the options by which redis-py sends no more than is needed when it connects: each thing that it says of
-    itself or asks for is a round trip. Their names differ between its releases."""
+    """Return the options that keep redis-py from sending more than needed when it connects.
+
+    Each thing that it announces or asks for costs a round trip. The names of the options differ between its releases.
+    """
     known = inspect.signature(redis.Redis.__init__).parameters
     options: dict[str, Any] = dict.fromkeys({"driver_info"} & known.keys() or {"lib_name", "lib_version"})
     if "maint_notifications_config" in known:
@@ -105,12 +107,12 @@ _SILENT = _silent()
 
 
 def url_of(settings: FleetSettings) -> RedisUrl:
-    """Return where the server is and how it is connected to. Raises ConfigurationError."""
+    """Return the parsed Redis URL of the settings. Raises ConfigurationError."""
     return RedisUrl.parse(settings.redis_url.get_secret_value())
 
 
 def most_connections(settings: FleetSettings, otherwise: int) -> int:
-    """Return how many connections of one client may be in use at once: `otherwise`, unless the URL says fewer."""
+    """Return the most connections of one client in use at once: `otherwise`, unless the URL says fewer."""
     return min(url_of(settings).max_connections or otherwise, otherwise)
 
 
@@ -126,16 +128,18 @@ def masked_url(settings: FleetSettings) -> str:
 
 @contextmanager
 def outages_told(settings: FleetSettings, doing: str) -> Iterator[None]:
-    """Turn any loss of the server inside the block into QueueUnavailable that says what was being done, and why not."""
+    """Turn each Redis exception inside the block into QueueUnavailable; its message names the action `doing` and the
+    reason.
+    """
     try:
         yield
     except _ALL as error:
         outage = outage_of(error)
-        # Not "from error": whoever prints the trace would print the command, and with it a document.
+        # Not "from error": a printed trace would show the command, and with it a document.
         raise QueueUnavailable(told_of(outage, settings, doing), outage.kind) from None
 
 
 def told_of(outage: Outage, settings: FleetSettings, doing: str) -> str:
-    """Return what happened to whom while doing what, and what to do about it."""
+    """Return a message that names the server, the outage, the action `doing` and the remedy."""
     url = url_of(settings)
     return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.scheme == 'rediss')}"

@@ -1,7 +1,7 @@
-"""What went wrong between a process and its Redis server: the one place that reads exceptions of redis-py and kombu.
+"""Outages: the one place that reads exceptions of redis-py and kombu, and turns each into an Outage.
 
-Their own text is never passed on: it repeats the command, and so what documents say. Here each becomes an Outage, in
-words of ours, which says whether it can end by itself.
+The text of an exception is never passed on: it repeats the command, and so parts of documents. An Outage has its own
+words, and says whether it can end by itself.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ OutageKind = Literal[
     "loading",
     "refused",
 ]
-#: What no waiting mends: somebody has to change a setting here or on the server.
+#: Kinds that waiting does not end: a setting has to be changed, here or on the server.
 LASTING: frozenset[OutageKind] = frozenset({"tls", "credentials", "permission", "database", "cluster"})
 #: redis-py puts the command before the reply, and the command may hold anything.
 _BEFORE_REPLY = "of pipeline caused error: "
-#: Up to 6.2 a script's error is told inside one of the script's own, or, where the script passes it on, after its line.
+#: Up to Redis 6.2 a script's error comes inside an error of the script, or, where the script passes it on, after the
+#: script's line number.
 _SCRIPT = re.compile(r"(?:Error running script .*?: ?|(?:@user_script: ?\d+: ?)+)-?(?=[A-Z]{3,} )")
 _COMMAND = re.compile(r"run the '([a-z|_-]+)' command")
 
@@ -53,14 +54,14 @@ _REMEDIES: dict[OutageKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Why a command could not be done. `says` continues "Redis at URL ..."."""
+    """The reason why a command could not run. `says` continues "Redis at URL ..."."""
 
     kind: OutageKind
     says: str
 
     @property
     def lasts(self) -> bool:
-        """Whether it stays as it is until somebody changes a setting."""
+        """Whether it lasts until a setting is changed."""
         return self.kind in LASTING
 
     def remedy(self, *, tls: bool) -> str:
@@ -83,7 +84,7 @@ _NO_TLS = Outage("tls", "does not speak TLS on this port")
 
 
 def outage_of(error: BaseException) -> Outage:
-    """Return what an exception of redis-py, kombu or the socket means; never with text of a command in it."""
+    """Return the outage behind an exception of redis-py, kombu or the socket; never with text of a command in it."""
     chain = list(_chain(error))
     for each in chain:
         if isinstance(each, redis.RedisError) and (found := _told(each)) is not None:
@@ -104,7 +105,7 @@ def outage_of(error: BaseException) -> Outage:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, at most a few: kombu wraps those of redis-py."""
+    """Yield an exception and those it was raised from, 8 at most: kombu wraps those of redis-py."""
     seen: BaseException | None = error
     for _ in range(8):
         if seen is None:
@@ -114,7 +115,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _told(error: redis.RedisError) -> Outage | None:
-    """Return what a server's reply means, None for an error that is no reply."""
+    """Return the outage behind a server's reply, None for an error that is no reply."""
     kind = next((kind for classes, kind in _CLASSES if isinstance(error, classes)), None)
     text = str(error.args[0]) if error.args else ""
     if _BEFORE_REPLY in text:
@@ -145,7 +146,8 @@ def _tls(error: ssl.SSLError) -> Outage:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Outage("tls", f"has a certificate that is not trusted here: {error.verify_message.rstrip('.')}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
-        # No setting need be wrong: a server that has maxclients, or a proxy without its server, ends the handshake so.
+        # The settings may be right: a server at its maxclients, or a proxy without its server, ends the handshake this
+        # way.
         return _CLOSED
     reason = getattr(error, "reason", None) or "unknown reason"
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
@@ -169,7 +171,7 @@ _CLASSES: tuple[tuple[type[redis.RedisError] | tuple[type[redis.RedisError], ...
     ((redis.BusyLoadingError, redis.exceptions.MasterDownError), "loading"),
     ((redis.exceptions.AskError, redis.exceptions.ClusterDownError, redis.exceptions.ClusterCrossSlotError), "cluster"),
 )
-#: Replies that have no class of their own, and those that a script wraps, by how they begin.
+#: Replies that have no class of their own, and those that a script wraps, by their first words.
 _STARTS: tuple[tuple[str, OutageKind], ...] = (
     ("OOM ", "out_of_memory"),
     ("READONLY ", "read_only"),

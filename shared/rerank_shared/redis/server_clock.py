@@ -1,5 +1,7 @@
-"""Epoch time by the clock of the Redis server, which producers and workers share, on top of a process's own monotonic
-clock. The host's wall clock is read once, until the server has been asked; then it may jump as it likes.
+"""The server's clock: epoch seconds that producers and workers share, on top of a process's own monotonic clock.
+
+The host's wall clock is read once, at the start, and counts until the server has answered; its later jumps have no
+effect.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ _SLOW_S = 0.05
 
 
 class ServerClock:
-    """Both clocks of a process. Threads may share it: a reading during `synchronise` is right before or after it."""
+    """The two clocks of a process. Thread-safe: a reading during `synchronise` is right before or after it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self.monotonic = monotonic
@@ -19,14 +21,14 @@ class ServerClock:
         self._asked = False
 
     def epoch(self) -> float:
-        """Return the server's epoch seconds, as far as it has been asked."""
+        """Return the server's epoch seconds; before its first answer, those of the host."""
         return self.monotonic() + self._epoch_at_zero
 
     def synchronise(self, answer: tuple[int, int], asked_at: float) -> None:
         """Take the answer to TIME, (seconds, microseconds), asked at that monotonic moment and answered just now.
 
-        It was read somewhere in between; half of the round trip is the error at most, so after the first answer those
-        that took long are passed over.
+        The server read its clock within the round trip, so the error is at most half of that. After the first answer,
+        slow answers are ignored.
         """
         (seconds, micros), answered_at = answer, self.monotonic()
         if self._asked and answered_at - asked_at > _SLOW_S:

@@ -1,4 +1,4 @@
-"""The fleet's decisions, as pure code: no clock, no connection, plain data in and a decision out.
+"""The fleet's scheduling decisions as pure code: plain data in, a decision out, no clock and no connection.
 
-The fleet and the simulator run the same files, so what one predicts the other does.
+The fleet and the simulator run the same files, so the simulator predicts the fleet's decisions.
 """

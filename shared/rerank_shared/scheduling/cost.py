@@ -1,6 +1,6 @@
-"""What work costs: seconds = a·runs + b·tokens + c·tokens·longest.
+"""Cost model: predicts the seconds of work as a·runs + b·tokens + c·tokens·longest.
 
-Workers learn a, b and c from their runs (batching/cost_model.py) and share them; all that schedules predicts with them.
+Workers learn a, b and c from their runs (batching/cost_model.py) and share them; all scheduling predicts with them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _FIELDS = 6
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a run or several are made of; `tokens_longest` sums each token times the length it attends over."""
+    """The work of one or several runs; `tokens_longest` sums each token times the length it attends over."""
 
     runs: float = 0.0
     tokens: float = 0.0
     tokens_longest: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        """Return both together."""
+        """Return the sum."""
         return Work(self.runs + other.runs, self.tokens + other.tokens, self.tokens_longest + other.tokens_longest)
 
     def __sub__(self, other: Work) -> Work:
-        """Return what is left without `other`, which was part of it."""
+        """Return the work that is left without `other`, which was part of it."""
         return Work(self.runs - other.runs, self.tokens - other.tokens, self.tokens_longest - other.tokens_longest)
 
     @classmethod
@@ -50,7 +50,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class CostParameters:
-    """What a cost model has learned, as it travels: seconds a run, a token and a token times length.
+    """Cost parameters as workers share them: seconds a run, a token, and a token times length.
 
     `error_ratio` is the median of |predicted - actual| / actual, `p99_ratio` the 99th percentile of actual / predicted
     and at least 1, both over recent runs.
@@ -84,7 +84,7 @@ class CostParameters:
 
     @classmethod
     def from_fields(cls, fields: Sequence[object]) -> Self:
-        """Rebuild from `cost_fields()`; more fields behind them are left alone. Raises MalformedMessage."""
+        """Rebuild from `cost_fields()`; further fields are ignored. Raises MalformedMessage."""
         numbers = [value for value in fields[:_FIELDS] if isinstance(value, int | float) and math.isfinite(value)]
         if len(numbers) < _FIELDS or min(numbers) < 0:
             raise MalformedMessage("cost: not the parameters of a cost model")

@@ -1,9 +1,9 @@
-"""Who is served next: interactive before bulk, which has a floor, and tenants of a class by the tokens they have had.
+"""Fair share: chooses the class and the tenant that are served next.
 
-The tenant that has had least comes first: deficit round robin without the rounds, so no tenant is ahead of another by
-more than one job, and no quantum has to be chosen. A tenant that was away starts level with the one served last, so
-absence earns no credit. `lua/take.lua` does the same in Redis, where many workers take from one queue; a test holds the
-two together.
+Interactive goes before bulk, which has a floor. In a class the tenant with the fewest tokens served comes first:
+deficit round robin without the rounds. So no tenant is ahead of another by more than one job, and no quantum has to be
+chosen. A tenant that was away starts level with the one served last, so absence earns no credit. `lua/take.lua` does
+the same in Redis, where many workers take from one queue; a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from rerank_shared.keys import JOB_CLASSES, JobClass
 
 @dataclass(slots=True)
 class ClassShare:
-    """Interactive first; while both wait, bulk gets `bulk_share` of the tokens (0 to below 1)."""
+    """Class shares: interactive first; while both wait, bulk gets `bulk_share` of the tokens (0 to below 1)."""
 
     bulk_share: float
     #: Tokens that bulk is owed.
     credit: float = 0.0
 
     def choose(self, interactive: bool, bulk_tokens: float | None) -> JobClass:
-        """Return the class to serve: `interactive` says whether such work waits, `bulk_tokens` is the cost of bulk's
-        candidate, None if none waits. One of them must wait."""
+        """Return the class to serve.
+
+        `interactive` says whether interactive work waits; `bulk_tokens` is the cost of bulk's candidate, None if none
+        waits. One of the two must wait.
+        """
         if bulk_tokens is None:
             self.credit = 0.0
             return "interactive"
         return "interactive" if interactive and self.credit < bulk_tokens else "bulk"
 
     def served(self, job_class: JobClass, tokens: float, *, other_waits: bool) -> None:
-        """Count what was served; it is owed or paid only while the other class waits too."""
+        """Count the tokens served. The credit of bulk changes only while the other class waits too."""
         if not other_waits:
             return
         if job_class == "interactive":
@@ -42,17 +45,21 @@ class ClassShare:
 
 @dataclass(slots=True)
 class TenantShare:
-    """Tokens served to each tenant of one class, as far as it matters: those far enough behind the line are dropped."""
+    """Tokens served to each tenant of one class.
+
+    `line` is the count of the tenant chosen last. A tenant without waiting work is forgotten once it is behind the
+    line.
+    """
 
     line: float = 0.0
     had: dict[str, float] = field(default_factory=dict)
 
     def arrive(self, tenant: str) -> None:
-        """Let a tenant have work waiting."""
+        """Record that a tenant has waiting work."""
         self.had.setdefault(tenant, self.line)
 
     def choose(self, waiting: Collection[str]) -> str:
-        """Return which of the waiting tenants, all of which have arrived, is served next."""
+        """Return the tenant to serve next; all of `waiting` must have arrived."""
         for had, tenant in sorted((had, tenant) for tenant, had in self.had.items()):
             if tenant in waiting:
                 self.line = had
@@ -61,19 +68,19 @@ class TenantShare:
         raise LookupError("no tenant waits")
 
     def served(self, tenant: str, tokens: float) -> None:
-        """Count what a tenant was served."""
+        """Count the tokens served to a tenant."""
         self.had[tenant] += tokens
 
 
 class FairShare:
-    """Both rules together, for a queue of jobs by class and tenant."""
+    """ClassShare and TenantShare together, for a queue of jobs by class and tenant."""
 
     def __init__(self, bulk_share: float) -> None:
         self.classes = ClassShare(bulk_share)
         self.tenants: dict[JobClass, TenantShare] = {job_class: TenantShare() for job_class in JOB_CLASSES}
 
     def arrive(self, job_class: JobClass, tenant: str) -> None:
-        """Let a job of a tenant wait."""
+        """Record that a job of a tenant waits."""
         self.tenants[job_class].arrive(tenant)
 
     def choose(
@@ -82,10 +89,10 @@ class FairShare:
         tokens_of: Callable[[JobClass, str], float],
         may_serve: Callable[[JobClass, str], bool] | None = None,
     ) -> tuple[JobClass, str] | None:
-        """Return class and tenant to serve next, and count it as served.
+        """Return the class and the tenant to serve next, and count them as served.
 
         `waiting` names the tenants with waiting jobs, at least one; `tokens_of` gives the tokens of a tenant's most
-        urgent job. Where `may_serve` refuses the job that is next, nothing is counted, and the answer is None.
+        urgent job. Where `may_serve` refuses the next job, nothing is counted and the result is None.
         """
         candidates = {c: self.tenants[c].choose(waiting[c]) for c in JOB_CLASSES if waiting.get(c)}
         bulk = candidates.get("bulk")

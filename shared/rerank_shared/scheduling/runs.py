@@ -1,9 +1,8 @@
-"""Which pairs of a batch share a run, and what such a run is made of: pure arithmetic on lengths.
+"""Run shape: splits a batch into runs and gives the work of each run. Pure arithmetic on lengths.
 
-On CPU a run of several pairs gains nothing (the matrix product of one pair is already at full rate) and padding costs;
-on a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids. `tune`
-measures where that is on a host. The engine splits its batches by this shape, the cost model and the simulator count
-in it.
+On CPU a run of several pairs gains nothing (the matrix product of one pair is already at full rate) and padding costs.
+On a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids; `tune` measures
+where that is on a host. The engine splits its batches by this shape; the cost model and the simulator count work in it.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import TunedSettings
 
-#: Pairs whose last rows share one run of the engine's tail; also how often the scorer looks at deadlines.
+#: Pairs whose last rows share one run of the engine's tail; also the pairs between two checks of deadlines by the
+#: scorer.
 SHARED_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class RunShape:
-    """The layout of runs, and how large one may be: pairs, and tokens (padding counted in layout padded).
+    """The layout of runs, and the largest size of one: pairs, and tokens (padding counted in layout padded).
 
-    One pair alone is always a run. In layout unpadded a run is pairs that the engine runs one after another.
+    One pair alone is always a run. In layout unpadded a run is several pairs that the engine runs one after another.
     """
 
     layout: LayoutName = "unpadded"
@@ -38,7 +38,7 @@ class RunShape:
 
     @property
     def batch_pairs(self) -> int | None:
-        """The largest batch that pays, None for as many pairs as fit. Unpadded, a second run gains nothing."""
+        """The largest batch that pays; None: as many pairs as fit. In layout unpadded a second run gains nothing."""
         return self.pairs if self.layout == "unpadded" else None
 
     def split(self, lengths: Sequence[int]) -> list[range]:
@@ -57,7 +57,7 @@ class RunShape:
         return runs
 
     def pair_work(self, tokens: int) -> Work:
-        """Return what one pair of so many tokens adds, where runs are as full as they may be."""
+        """Return the work that one pair of so many tokens adds when runs are as full as they may be."""
         if self.layout == "unpadded":
             return Work.pair(tokens)
         together = max(1, min(self.pairs, self.tokens // tokens))

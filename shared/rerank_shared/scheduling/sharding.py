@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from rerank_shared.scheduling.admission import AdmissionEstimate
 
-#: What one more part costs the caller and the queue: 3 ms for two over one, measured with a model that does nothing.
+#: Cost of one more shard for the caller and the queue: 3 ms for two over one, measured with a model that does nothing.
 SHARD_OVERHEAD_S = 0.003
-#: A part must be worth this many times its overhead.
+#: The run of each shard must last at least this many times the overhead.
 _WORTH = 20.0
 
 
@@ -42,11 +42,11 @@ def shard_request(
     wait_s: Callable[[float], float],
     count: int | None = None,
 ) -> Sharding:
-    """Return how a request of pairs of these lengths is sent.
+    """Return the sharding of a request whose pairs have these lengths, in tokens.
 
-    `run_s` is what one process would run for it, `left_s` the time to its deadline. `due_at` gives the urgency of a
-    part that runs so many seconds, `wait_s` how long a job of that urgency waits for its first run. `count` overrides
-    how many parts there are.
+    `run_s` is the predicted run of the request in one process, `left_s` the time to its deadline, both in seconds.
+    `due_at` gives the urgency of a shard that runs so many seconds; `wait_s` gives the wait of a job of that urgency
+    for its first run. `count` overrides the number of shards.
     """
     if count is None:
         count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle)
@@ -57,21 +57,21 @@ def shard_request(
 
 
 def idle_processes(*, workers: int, unanswered: int) -> int:
-    """Return how many processes have nothing to do: each unanswered job keeps one busy."""
+    """Return the number of idle processes: each unanswered job keeps one busy."""
     return max(0, workers - unanswered)
 
 
 def shard_count(*, run_s: float, pairs: int, idle: int, overhead_s: float = SHARD_OVERHEAD_S) -> int:
-    """Return the number of parts for work that one process would run for `run_s`; at least 1.
+    """Return the number of shards for work that one process would run for `run_s` seconds; at least 1.
 
-    `idle` is how many processes have nothing to do now; `run_s` 0 means that nothing is known, and nothing is split.
+    `idle` is the number of idle processes. A `run_s` of 0 means that the cost is unknown; then nothing is split.
     """
     worth = int(run_s / (_WORTH * overhead_s))
     return max(1, min(worth, idle, pairs))
 
 
 def split(tokens: Sequence[int], shards: int) -> list[list[int]]:
-    """Return the indexes of each part, ascending: each candidate goes, in order, where there is least work so far."""
+    """Return the indexes of each shard, ascending. Each candidate goes, in order, to the shard with fewest tokens."""
     parts: list[list[int]] = [[] for _ in range(shards)]
     least = [(0, part) for part in range(shards)]
     for index, count in enumerate(tokens):

@@ -1,8 +1,8 @@
-"""How a full process still takes one job from the queue: one that is more urgent than every job waiting in it.
+"""Urgent take: lets a full process take one job from the queue that is more urgent than every job waiting in it.
 
-So a long job never locks an urgent one out. A process asks just before the last run of a batch: earlier, it would take
-a job that another process may soon be free for. Urgency is the queue's own figure, because a job's age begins anew in
-a process.
+So a long job never locks an urgent one out. A process asks just before the last run of a batch; earlier, it would take
+a job that another process may soon be free for. Urgency is the queue's own figure, because a process counts a job's age
+from its arrival there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ASK_EVERY_S = 0.06
 
 @dataclass(slots=True)
 class AskPace:
-    """When a full process may ask the queue: at most once in ASK_EVERY_S, on the clock of the arguments."""
+    """Pace at which a full process may ask the queue: at most once in ASK_EVERY_S, on the clock of the arguments."""
 
     ask_at: float = 0.0
 
@@ -28,13 +28,12 @@ class AskPace:
         return now >= self.ask_at
 
     def asked(self, now: float) -> None:
-        """Count a question, whatever came of it."""
+        """Record that the process asked, with or without success."""
         self.ask_at = now + ASK_EVERY_S
 
 
 def first_due(waiting: Iterable[tuple[JobClass, float]]) -> dict[JobClass, float]:
-    """Return the earliest due time of each class, of jobs given as class and due time; a class without jobs is left
-    out."""
+    """Return the earliest due time of each class of these jobs (class, due time); a class without jobs is left out."""
     first: dict[JobClass, float] = {}
     for job_class, due_at in waiting:
         first[job_class] = min(due_at, first.get(job_class, inf))
@@ -42,10 +41,10 @@ def first_due(waiting: Iterable[tuple[JobClass, float]]) -> dict[JobClass, float
 
 
 def must_beat(first: Mapping[JobClass, float], *, interactive_queued: Callable[[], bool]) -> float | None:
-    """Return the time that a queued job must be due before to be taken; infinite for any job, None for no job.
+    """Return the time before which a queued job must be due to be taken: infinite for any job, None for no job.
 
-    `first` is of the jobs that wait in the process, as `first_due` returns it. Any interactive job is more urgent than
-    waiting bulk jobs; `interactive_queued` is asked only where that matters.
+    `first` describes the jobs that wait in the process, as `first_due` returns it. Any interactive job is more urgent
+    than waiting bulk jobs; `interactive_queued` is called only where that matters.
     """
     if "interactive" in first:
         return first["interactive"]

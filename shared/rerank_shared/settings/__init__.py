@@ -1,7 +1,7 @@
 """All settings of the fleet, read from the environment with the prefix RERANK_, and below it a profile.
 
-There is a module for each reader: `client`, `queue`, `batching`, `engine`, `supervisor`, `gate`; `fleet` is what all of
-them read, and `tuned` what `rerank-fleet tune` measures. Names are flat all the same: `settings.grace_s`,
+Each reader has a module: `client`, `queue`, `batching`, `engine`, `supervisor`, `gate`. `fleet` holds the settings that
+all of them read, and `tuned` those that `rerank-fleet tune` measures. Names are flat all the same: `settings.grace_s`,
 `load_settings(grace_s=…)`, `RERANK_GRACE_S`.
 
 A variable or keyword that no field reads is an error, because a setting that is silently ignored is the worst kind.

@@ -1,4 +1,4 @@
-"""How much work a worker process holds."""
+"""Settings of batching: how much work a worker process holds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class BatchingSettings(SettingsGroup):
         16,
         ge=1,
         le=256,
-        description="Jobs one process holds at once, at most; each takes a thread. What it takes from the queue is "
-        "bounded by work, not by this (lookahead_ms), so it need only be enough for many small jobs; 32 on a GPU.",
+        description="Jobs one process holds at once, at most; each takes a thread. lookahead_ms bounds the work that "
+        "it takes from the queue, so this need only be enough for many small jobs; 32 on a GPU.",
     )
     lookahead_ms: float = Field(
         100.0,
         gt=0.0,
         allow_inf_nan=False,
-        description="Work that a process may have waiting before it stops taking jobs, by its predicted time, and "
-        "never more than one batch. Enough that the engine does not idle while the next job comes; more only hoards "
-        "what an idle process could do.",
+        description="Predicted time of the work that a process may have waiting before it stops taking jobs; never "
+        "more than one batch. Enough that the engine does not idle until the next job comes; more only hoards work "
+        "that an idle process could do.",
     )
     token_cache_mb: int = Field(
         64,
         ge=0,
-        description="Memory of each worker process for the tokens of documents it has met, which other queries ask for "
-        "again; a thousand documents of 100 words take half a megabyte. 0: off.",
+        description="Memory of each worker process for the tokens of documents, which other queries ask for again; a "
+        "thousand documents of 100 words take half a megabyte. 0: off.",
     )

@@ -1,4 +1,4 @@
-"""How clients bound a request and put it on the queue."""
+"""Settings of clients: the bounds of a request, and how it is put on the queue."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from rerank_shared.settings.group import SettingsGroup
 
 
 class ClientSettings(SettingsGroup):
-    """Read by clients, in app servers and in the gateway: what a request may be, and how it is put on the queue."""
+    """Read by clients, in app servers and in the gateway: the bounds of a request, and how it is put on the queue."""
 
     max_documents: int = Field(
         10_000,
         ge=1,
-        description="Documents one request may carry; more is refused. As large as your slowest patient caller.",
+        description="Documents one request may carry; more is refused. As large as your most patient caller needs.",
     )
     default_deadline_ms: int = Field(
         30_000,
         ge=1,
-        description="Deadline of an interactive request that names none. Set it to what your user would wait.",
+        description="Deadline of an interactive request that names none. Set it to the time that your user would wait.",
     )
     bulk_deadline_ms: int = Field(
         3_600_000,
@@ -39,5 +39,5 @@ class ClientSettings(SettingsGroup):
     single_flight: bool = Field(
         False,
         description="Clients leave a pair to the request that has it in flight already, anywhere in the fleet, and "
-        "wait for that one's score. Worth it where equal requests come at once; each pair costs two more keys.",
+        "wait for that request's score. Worth it where equal requests come at once; each pair costs two more keys.",
     )

@@ -1,4 +1,4 @@
-"""The files of a worker's model, and what it runs on."""
+"""Settings of the engine: the files of a worker's model, and the device that it runs on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import Field
 
 from rerank_shared.settings.group import SettingsGroup
 
-#: What sessions run on; auto: a GPU where one is there and the model's precision runs on it.
+#: Devices of sessions; auto: a GPU where one is there and the model's precision runs on it.
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 
 class EngineSettings(SettingsGroup):
-    """Read by worker processes: the files of their model, and what it runs on."""
+    """Read by worker processes: the files of their model, and the device that it runs on."""
 
     model_digest: str | None = Field(
         None,
@@ -23,13 +23,13 @@ class EngineSettings(SettingsGroup):
     )
     activation: Literal["sigmoid", "identity"] | None = Field(
         None,
-        description="What turns a logit into relevance_score. Unset: what the model's own files say, else "
-        "sigmoid. The order of results never depends on it.",
+        description="Function that turns a logit into relevance_score. Unset: the one that the model's own files name, "
+        "else sigmoid. The order of results never depends on it.",
     )
     device: DeviceName = Field(
         "auto",
-        description="What models run on: cpu, cuda, tensorrt (both with onnxruntime-gpu), or auto: cuda where a GPU is "
-        "there and the model's precision runs on it, else cpu. A device that is asked for by name and can't be used is "
+        description="Device of models: cpu, cuda, tensorrt (both with onnxruntime-gpu), or auto: cuda where a GPU is "
+        "there and the model's precision runs on it, else cpu. A device that is named and can't be used is "
         "an error. Several GPUs: CUDA_VISIBLE_DEVICES.",
     )
     cuda_graphs: bool = Field(
@@ -39,7 +39,7 @@ class EngineSettings(SettingsGroup):
     )
     packed_dir: str | None = Field(
         None,
-        description="Where an exported model's weights are kept in this CPU's own layout, so that all processes of the "
-        "host share them; written at the first start. Unset: the user's cache directory. `off`: each process lays out "
-        "its own copy.",
+        description="Directory for an artefact's weights in the form that this CPU runs, which all processes of the "
+        "host share; written at the first start. Unset: the user's cache directory. `off`: each process makes its own "
+        "copy.",
     )

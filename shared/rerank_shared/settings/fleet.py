@@ -1,4 +1,4 @@
-"""What every part of a fleet has to know: which server, which namespace, which model."""
+"""Settings that every part of a fleet reads: the server, the namespace, the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.redis_url import RedisUrl
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-#: Written into names of keys and queues, so it must not need quoting anywhere.
+#: Part of the names of keys and queues, so it must not need quoting anywhere.
 NAMESPACE_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
@@ -27,13 +27,13 @@ class FleetSettings(SettingsGroup):
     namespace: str = Field(
         "rerank",
         pattern=NAMESPACE_PATTERN,
-        description="First part of every key. Fleets with different namespaces share a server without meeting.",
+        description="First part of every key. Fleets with different namespaces can share a server.",
     )
     model: str = Field(
         "cross-encoder/ms-marco-MiniLM-L-12-v2",
         min_length=1,
-        description="What workers serve and what a request without a model asks for: a name of the catalogue, "
-        "or hf:org/name[@revision], file:/dir, package:dist/path.",
+        description="The model that workers serve and that a request without a model asks for: a name of the "
+        "catalogue, or hf:org/name[@revision], file:/dir, package:dist/path.",
     )
     max_length: int | None = Field(
         None,
@@ -45,12 +45,12 @@ class FleetSettings(SettingsGroup):
     profile: Path | None = Field(
         None,
         description="TOML file of settings that `rerank-fleet tune` measured best for a model on a host. Variables "
-        "and arguments come before what it says; workers warn if it was made for another model or CPU.",
+        "and arguments take precedence over it; workers warn if it was made for another model or CPU.",
     )
 
     @field_validator("redis_url")
     @classmethod
     def _usable(cls, url: SecretStr) -> SecretStr:
-        # ConfigurationError is no ValueError: pydantic leaves its words alone, and shows no input.
+        # ConfigurationError is no ValueError: pydantic passes it on unchanged, without the input.
         RedisUrl.parse(url.get_secret_value()).refuse_unusable_files()
         return url

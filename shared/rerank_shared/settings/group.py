@@ -1,8 +1,8 @@
-"""What all groups of settings have in common: a group holds the settings of one reader.
+"""Settings groups: each group holds the settings of one reader.
 
-Each field says its unit, why it exists and how to choose it, and the docstring of a group says who reads it:
-docs/settings.md is made from both. `Settings` is all groups in one, so a function that needs one group may ask for it
-and be given `Settings`.
+The description of a field says its unit, its purpose and how to choose it; the docstring of a group says which parts
+read it. docs/settings.md is made from both. `Settings` joins all groups, so a function that needs one group may declare
+that group and be given `Settings`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All groups in one, and where values come from: arguments, then the environment, then a profile."""
+"""Effective settings: all groups joined, with values from arguments, then the environment, then a profile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
 from rerank_shared.settings.tuned import TunedSettings
 
-#: The groups that people set, by their titles, in the order in which they are shown.
+#: The groups that users set, by title, in the order in which they are shown.
 GROUPS: dict[str, type[SettingsGroup]] = {
     "Fleet": FleetSettings,
     "Clients": ClientSettings,
@@ -60,7 +60,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values come from, first come first served: arguments, environment, profile."""
+        """Return the sources of values, the first of which wins: arguments, environment, profile."""
         path = init_settings().get("profile") or env_settings().get("profile")
         values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
         former = InitSettingsSource(settings_cls, former_values(os.environ))
@@ -77,7 +77,7 @@ class Settings(
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of the environment, `overrides` that are not None first.
+    """Return the settings of the environment; `overrides` that are not None take precedence.
 
     Raises UnknownSetting for a RERANK_ variable or a keyword that no field reads, ConfigurationError for a wrong value
     or profile.

@@ -1,6 +1,6 @@
-"""Names of settings, and what is said of a wrong one or of its value.
+"""Names of settings, and the errors for an unknown name or a wrong value.
 
-A caller is told in its own terms: of a keyword by its name, of a variable by the variable's.
+An error uses the caller's term: the name of a keyword, or that of a variable.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def refuse_unknown(
     own = variables(prefix, fields)
     for name in sorted(set(environ) - {*own.values(), *_FORMER}):
         if name.startswith(prefix):
-            # Compared without the prefix, which would make all names alike.
+            # Compared without the prefix, which would make all names similar.
             rest = name.removeprefix(prefix)
             alike = {**_of_gateway(rest), **(elsewhere or {}), **own}
             meant = nearest(rest, alike)
@@ -59,9 +59,9 @@ def refuse_unknown(
 def mistakes(
     error: ValidationError, prefix: str, fields: Collection[str], given: Collection[str]
 ) -> ConfigurationError:
-    """Return what is wrong with settings, in one line. `given` are the keywords of the caller.
+    """Return the mistakes in settings as one error of one line. `given` are the keywords of the caller.
 
-    An UnknownSetting if one of them is no setting.
+    It is an UnknownSetting if one of the names is no setting.
     """
     lines, kind = [], ConfigurationError
     for item in error.errors(include_url=False, include_input=False):
@@ -76,7 +76,7 @@ def mistakes(
 
 
 def _term(name: str, prefix: str, given: Collection[str]) -> str:
-    """Return the name by which the caller gave a setting; pydantic may name it by its variable, or by its field."""
+    """Return the name by which the caller gave a setting; pydantic may report its variable, or its field."""
     field = name.lower().removeprefix(prefix.lower())
     if field in given:
         return field
@@ -84,6 +84,6 @@ def _term(name: str, prefix: str, given: Collection[str]) -> str:
 
 
 def _of_gateway(rest: str) -> dict[str, str]:
-    """Return the gateway's variable that a name may stand for whose first word is nearly the gateway's."""
+    """Return the gateway's variable, by the rest of its name, for a name that begins almost as the gateway's do."""
     first, _, last = rest.partition("_")
     return variables(PREFIX, [f"gateway_{last.lower()}"]) if last and nearest(first, ["gateway"]) else {}

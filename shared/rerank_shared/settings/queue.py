@@ -1,4 +1,4 @@
-"""The rules of the queue, of results and of the score cache, which both ends keep."""
+"""Settings of the queue, of results and of the score cache, which clients and workers share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from rerank_shared.settings.group import SettingsGroup
 
 
 class QueueSettings(SettingsGroup):
-    """Read by clients and by worker processes: give both the same."""
+    """Read by clients and by worker processes: give both the same values."""
 
     redelivery_s: float = Field(
         6.0,
         ge=0.5,
         allow_inf_nan=False,
         description="Silence after which a job's worker counts as dead and another one gets the job; sooner where a "
-        "supervisor saw it die. Live workers renew what they hold, so it may be shorter than a job; a few times the "
-        "longest pause of a worker or of Redis, and shorter than your deadlines.",
+        "supervisor saw it die. Live workers renew their leases, so it may be shorter than a job runs. Choose a few "
+        "times the longest pause of a worker or of Redis, and less than your deadlines.",
     )
     aging_s: float = Field(
         10.0,
@@ -35,13 +35,13 @@ class QueueSettings(SettingsGroup):
     )
     refuse: bool = Field(
         True,
-        description="Refuse at once (Overloaded) what could not be answered before its deadline. Off: it waits, and "
-        "runs into its deadline.",
+        description="Refuse at once (Overloaded) a request that could not be answered before its deadline. Off: it "
+        "waits, and misses its deadline.",
     )
     max_deaths: int = Field(
         3,
         ge=1,
-        description="Workers that may die, or fall silent, with a job in hand before it is set aside as a dead letter: "
+        description="Workers that may die, or fall silent, with a job before it is set aside as a dead letter: "
         "its caller gets JobPoisoned, and `rerank-fleet dead list` shows it.",
     )
     result_ttl_s: int = Field(

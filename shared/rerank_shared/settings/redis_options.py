@@ -1,7 +1,8 @@
-"""The options of a Redis URL: which there are, what each may be, and what redis-py takes for it.
+"""The options of a Redis URL: their names, the allowed values, and redis-py's value for each.
 
-They are those that redis-py reads from a URL, less those by which the fleet would read something else back
-(`decode_responses`, `encoding`, `legacy_responses`) or which it sets itself (`retry_on_error`, `lib_name`).
+They are the options that redis-py reads from a URL, without those that would change the values that the fleet reads
+back (`decode_responses`, `encoding`, `legacy_responses`) and those that the fleet sets itself (`retry_on_error`,
+`lib_name`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.nearest import did_you_mean
 
 Scheme = Literal["redis", "rediss", "unix"]
-#: kombu and Celery call the database of a socket so.
+#: The name that kombu and Celery use for the database of a socket.
 _ALIASES = {"virtual_host": "db"}
 _BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _REQUIREMENTS = {name: name for name in ("required", "optional", "none")}
 _REQUIREMENTS |= {f"cert_{name}": name for name in _REQUIREMENTS}
-#: The bounds end far above what anybody needs, and below what a socket or the server can't read or memory can't hold.
+#: Bounds far above any need, and below the values that a socket or the server can't read or memory can't hold.
 _DAY_S = 86_400
 _MOST_DB, _MOST_READ_BYTES, _MOST_CONNECTIONS = 999_999_999, 16 * 1024 * 1024, 100_000
 _TLS_VERSIONS = {
@@ -38,7 +39,7 @@ def refused(why: str) -> ConfigurationError:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """`read` raises ValueError or KeyError for what is not `allowed`."""
+    """An option; `read` raises ValueError or KeyError for a value that is not `allowed`."""
 
     read: Callable[[str], Any]
     allowed: str
@@ -114,11 +115,11 @@ OPTIONS: dict[str, _Option] = {
 def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
     """Return the options that a URL's query gives, by redis-py's names. Raises ConfigurationError."""
     found: dict[str, Any] = {}
-    # A plus is one before the ? as well; parse_qsl would make a space of it, as forms have it.
+    # A plus stands for itself, as it does before the ?; parse_qsl would turn it into a space, as in forms.
     for written, text in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         name = _ALIASES.get(written, written)
         if (option := OPTIONS.get(name)) is None or scheme not in option.schemes:
-            # A password with a & in it, written as it is, would end here.
+            # An unescaped & ends a password here; then this name may be the rest of the password, so it is not shown.
             shown = name if not any(OPTIONS[each].secret for each in found) else "that follows the password"
             raise refused(_unknown(shown, scheme))
         if name in found:

@@ -1,6 +1,6 @@
-"""The one reader of the Redis URL. Whoever connects (broker, results, cache, clients, doctor) takes it from here.
+"""The Redis URL: the one reader of it, for all that connect (broker, results, cache, clients, doctor).
 
-What can't be used is refused, with the name of the option and what is allowed; no message holds a part of the URL that
+An unusable URL is refused with the name of the option and the allowed values. No message holds a part of the URL that
 may belong to a password.
 """
 
@@ -27,15 +27,15 @@ Value = TypeVar("Value", int, str)
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """Where the server is and how it is connected to; made by `parse`.
+    """The server's address and the way to connect to it; made by `parse`.
 
-    `options` are arguments of redis-py's connections by their names there; `max_connections` bounds a pool of them.
+    `options` are keyword arguments of redis-py's connections; `max_connections` bounds a pool of them.
     """
 
     scheme: Scheme
     host: str
     port: int
-    #: Of the socket, where `scheme` is unix.
+    #: The path of the socket, where `scheme` is unix.
     path: str
     db: int
     username: str | None
@@ -53,7 +53,7 @@ class RedisUrl:
         told = read_options(parts.query, scheme)
         in_path = None if scheme == "unix" else _path_db(parts.path)
         if scheme == "rediss":
-            # As redis-py has it; kombu and Celery each have a default of their own.
+            # The default of redis-py; kombu and Celery each have another.
             told.setdefault("ssl_cert_reqs", "required")
         return cls(
             scheme=scheme,
@@ -70,11 +70,11 @@ class RedisUrl:
 
     @property
     def has_secret(self) -> bool:
-        """Whether the server asks who connects."""
+        """Whether the URL holds a user name or a password."""
         return self.username is not None or self.password is not None
 
     def connection_kwargs(self) -> dict[str, Any]:
-        """Return what a connection of redis-py is made with; its class is another matter."""
+        """Return the arguments of a redis-py connection, without its class."""
         place: dict[str, Any] = {"path": self.path} if self.scheme == "unix" else {"host": self.host, "port": self.port}
         who = {"username": self.username, "password": self.password}
         known = {name: value for name, value in who.items() if value is not None}
@@ -90,7 +90,7 @@ class RedisUrl:
         return f"{self.scheme}://{at}{host}:{self.port}/{self.db}"
 
     def refuse_unusable_files(self) -> None:
-        """Raise ConfigurationError where certificates or ciphers can't be used by this installation."""
+        """Raise ConfigurationError where this installation can't use the certificates or ciphers."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         told, trusted = self.options, {word: name for word, name in _TRUST.items() if name in self.options}
         if trusted:
@@ -165,7 +165,7 @@ def _masked(text: str, parts: SplitResult) -> str:
 
 @contextmanager
 def _as_fault_of(names: str) -> Iterator[None]:
-    """Tell what OpenSSL or the system refuses in the block as a fault of these options."""
+    """Turn an error of OpenSSL or the system inside the block into a refusal of these options."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The worker processes of one host."""
+"""Settings of the worker processes of one host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How pairs share runs and batches: what `rerank-fleet tune` measures on a host."""
+"""Tuned settings: how pairs share runs and batches, as `rerank-fleet tune` measures it on a host."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class TunedSettings(SettingsGroup):
         2_048,
         ge=64,
         description="Tokens of one batch, padding counted where there is any. It bounds memory and how long an urgent "
-        "job waits for the batch before it. On a GPU as large as the card is still gaining from.",
+        "job waits for the batch before it. On a GPU as large as throughput still grows with it.",
     )
     max_wait_ms: float = Field(
         0.0,
         ge=0.0,
         allow_inf_nan=False,
-        description="How long an idle engine waits for company before it runs a batch below budget. 0 on CPU, where "
+        description="How long an idle engine waits for more pairs before it runs a batch below budget. 0 on CPU, where "
         "batches gain nothing; 2 to 5 on a GPU.",
     )
     threads: int = Field(

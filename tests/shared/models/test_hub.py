@@ -94,7 +94,7 @@ def test_a_config_that_nobody_could_ask_for_is_told(tmp_path: Path) -> None:
     environ = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
     told = run_loads("hf:org/name", **environ).stderr
     first = next(name for name in CONFIG_FILES if name not in files)
-    assert f"the hub can't be asked for a model's {first} source=hf:org/name: " in told
+    assert f"the hub did not answer for a model's {first} source=hf:org/name: " in told
     assert f"`hf download org/name {first} --revision {SHA}`" in told
     absent = tmp_path / "models--org--name" / ".no_exist" / SHA
     absent.mkdir(parents=True)

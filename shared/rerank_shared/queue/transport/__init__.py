@@ -1,7 +1,7 @@
-"""The fleet's queue as a transport of Celery's: loses nothing when a process is killed, most urgent first, fair.
+"""The fleet's queue as a Celery transport: loses no job when a process is killed; most urgent first, fair to tenants.
 
-Importing this makes the URL schemes rerank://, reranks:// (TLS) and rerank+socket:// known to kombu; nothing else of
-Celery's is changed, and the transport itself is loaded by whoever connects. See channel.py for what it does.
+Importing this registers the URL schemes rerank://, reranks:// (TLS) and rerank+socket:// with kombu. Nothing else of
+Celery changes, and the transport itself is loaded by the first connection. channel.py describes its behaviour.
 
 celery-redis-plus (MIT) closes the same hole in kombu's Redis transport, but knows priority and age only, no tenants and
 no deadlines, and needs Python 3.13 and Redis 7.
@@ -21,6 +21,6 @@ TRANSPORT_ALIASES |= {"rerank": _TRANSPORT, "reranks": _TRANSPORT}
 
 
 def fleet_broker_url(settings: Settings) -> str:
-    """Return the broker's URL for Celery, by which it takes this transport. Its options go beside it."""
+    """Return the broker's URL for Celery, whose scheme selects this transport. Options are passed beside it."""
     scheme, _, rest = broker_url(settings).partition("://")
     return f"{_SCHEMES[scheme]}://{rest}"

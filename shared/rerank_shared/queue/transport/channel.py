@@ -1,11 +1,11 @@
-"""kombu's Redis transport with the fleet's queue in it. Every other queue stays kombu's, its books and time-outs too.
+"""The channel: kombu's Redis channel with the fleet's queue in it. All other queues stay kombu's, with its time-outs.
 
-kombu pops a message from a list and then writes down who has it; a process killed in between loses the job. Here the
-list that consumers block on holds wake-ups only. A consumer that pops one, or has waited for a second, runs a script
-that chooses the next job (most urgent first, tenants by tokens, interactive before bulk with a floor) and puts it under
-a lease in the same step. So a killed consumer loses a wake-up at most, never a job, and the next take adds one for each
-job that still waits. Only a plain Celery sender's message, which lies in the list itself until it is first popped,
-keeps kombu's hole.
+kombu pops a message from a list and then records its consumer; a process killed in between loses the job. Here the list
+that consumers block on holds wake-ups only. A consumer that pops one, or has waited for a second, runs a script that
+chooses the next job (most urgent first, tenants by tokens, interactive before bulk with a floor) and puts it under a
+lease in the same step. So a killed consumer loses a wake-up at most, never a job, and the next take adds one for each
+job that still waits. One hole of kombu's remains: a plain Celery sender's message lies in the list itself until it is
+first popped.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 class FleetChannel(redis.Channel):  # type: ignore[misc]
     """A channel on the fleet's queue. Its options, in `broker_transport_options`, are the five attributes below.
 
-    The queue is that of the namespace which `global_keyprefix` spells; under a prefix that doesn't end in ":", which is
-    none, there is no queue of the fleet, and all are kombu's.
+    The queue is that of the namespace in `global_keyprefix`. A prefix that doesn't end in ":" names no namespace: then
+    there is no queue of the fleet, and all queues are kombu's.
     """
 
     QoS = FleetQoS
@@ -57,16 +57,16 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         "connection_options",
     )
 
-    #: Name of the worker that takes jobs here; host and process id if nobody says.
+    #: Id of the worker that takes jobs here; by default host and process id.
     owner: str = ""
-    #: How long a job may be held without its lease being renewed; other queues have kombu's `visibility_timeout`.
+    #: Longest time that a job may be held without renewal of its lease; other queues have kombu's `visibility_timeout`.
     lease_s: float = 6.0
     bulk_share: float = 0.05
     max_deaths: int = 3
-    #: What connections are made with beside the rest of kombu's options; kombu reads only some of redis-py's.
+    #: Arguments of connections beside kombu's own options; kombu reads only some of redis-py's.
     connection_options: Mapping[str, Any] = MappingProxyType({})
-    #: Called once for each job that this channel's sweep sets aside; whoever consumes sets it. Not an option, since
-    #: tools are sent the options as JSON.
+    #: Called once for each job that this channel's sweep sets aside; set by the consumer. Not an option, since options
+    #: are sent to tools as JSON.
     on_poison: Callable[[DeadLetter], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -76,7 +76,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         namespace = self.global_keyprefix.removesuffix(":")
         self.keys = Keys(namespace)
         self.scripts = QueueScripts(self.keys)
-        #: Whoever writes outcomes puts its own here.
+        #: The writer of outcomes puts its own object here.
         self.settled = SettledTags()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
@@ -86,14 +86,14 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     @property
     def plain_client(self) -> Redis:
-        """A client that spells keys in full, on the connections of this channel."""
+        """A client that adds no prefix to keys, on the connections of this channel."""
         if self._plain is None or self._plain.connection_pool is not self.pool:
             self._plain = Redis(connection_pool=self.pool)
         return self._plain
 
     @property
     def consumed_classes(self) -> list[JobClass]:
-        """The classes of jobs that are consumed here."""
+        """The classes of jobs that this channel consumes."""
         return [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
 
     def take(self, before: float | None = None) -> bool:
@@ -108,14 +108,17 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return True
 
     def sweep(self, limit: int) -> None:
-        """End leases that have run out; answer and log the jobs that became dead letters."""
+        """End leases that have run out; log each new dead letter and report it to `on_poison`."""
         records = self.scripts.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
         for letter in map(wire.decode_dead, records):
             log.error("dead letter set aside job=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.owner)
             self._tell(letter)
 
     def settle_on(self, pipe: Any, message: Any) -> None:
-        """Queue on a pipeline what acknowledges a message of this channel, which may have lost its own connection."""
+        """Queue on a pipeline the acknowledgement of a message of this channel.
+
+        The pipeline is the caller's, since the channel may have lost its own connection.
+        """
         tag = message.delivery_tag
         if tag in self.qos.jobs:
             settle(pipe, self.keys, tag, (message.headers or {}).get("id"))
@@ -129,11 +132,11 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         try:
             self.on_poison(letter)
         except Exception:
-            # The job is set aside whether its caller hears of it or not, and others wait to be told of theirs.
-            log.exception("could not tell of a job that was set aside id=%s", letter.job_id)
+            # The job is set aside in any case, and the callers of other dead letters must still hear of theirs.
+            log.exception("dead letter not reported to its caller id=%s", letter.job_id)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
-        """As kombu's; a consumer that never acknowledges has its jobs acknowledged as they are taken."""
+        """Consume as kombu does; jobs of a consumer that never acknowledges are acknowledged as they are taken."""
         if no_ack:
             self._unanswered.add(queue)
         else:
@@ -141,14 +144,14 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """As kombu's."""
+        """Get as kombu does; with `no_ack` a job is acknowledged as it is taken."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if message is not None and no_ack and queue in self._classes:
             self.qos.settle(message.delivery_tag)
         return message
 
     def close(self) -> None:
-        """As kombu's, and without leaving behind the connections on which jobs were given back."""
+        """Close as kombu does, and also the connections on which jobs were given back."""
         super().close()
         self._disconnect_pools()
 
@@ -192,7 +195,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             self._flush_brpop_reauth()
 
     def _hear(self, answer: Any) -> bool:
-        """Do what a BRPOP's answer asks for; raises Empty, as kombu wants it, where that is nothing."""
+        """Act on the answer to a BRPOP; raise Empty, as kombu expects, where nothing is delivered."""
         if answer is not None:
             key, item = bytes_to_str(answer[0]), answer[1]
             queue = key.rsplit(self.sep, 1)[0]
@@ -204,14 +207,15 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             elif not self._may_take():
                 wakeups = self.keys.queue_list(job_class)
                 at_any_limit.write(self.plain_client, self.keys, lambda words: words.rpush(wakeups, item))
-        # Without an answer too: the wake-up may have been lost with the consumer that popped it.
+        # Also without an answer: the wake-up may have been lost with the consumer that popped it.
         if not self._may_take() or not self.take():
             raise Empty
         return True
 
     def _deliver_other(self, key: str, queue: str, item: bytes) -> bool:
         if self.consumed_classes and not self._may_take():
-            # Asked for together with bells, which must not be sat on; where it was, it is next again.
+            # One BRPOP asks for this queue and for wake-ups, which must not be held back. At its old end of the list
+            # the message is next again.
             with self.conn_or_acquire() as client:
                 client.rpush(key, item)
             raise Empty
@@ -222,20 +226,20 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return not self._closing and bool(self.qos.can_consume())
 
     def _file(self, queue: str, item: bytes) -> None:
-        """Put a plain sender's message in its place, as if it had been sent through this transport."""
+        """Put a plain Celery sender's message in its place, as if it had been sent through this transport."""
         try:
             message = loads(item.decode())
-            # Whoever takes it opens this: it must fail here, not there.
+            # Taking the job opens this field: a message without it must fail here, not there.
             dict(message["properties"]["delivery_info"])
             urgency = read_urgency(message.get("headers") or {}, time.time())
             write_urgency(message, urgency)
             tag = message["properties"]["delivery_tag"]
             self.scripts.file(self.plain_client, self._classes[queue], tag, dumps(message), urgency)
         except (ValueError, KeyError, TypeError) as error:
-            log.error("not a message, dropped queue=%s bytes=%d error=%r", queue, len(item), error)
+            log.error("unreadable message dropped queue=%s bytes=%d error=%r", queue, len(item), error)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        """As kombu's, on a full server too, where a worker that starts shall drain it."""
+        """Bind as kombu does, on a full server too: a worker must be able to start there and drain it."""
         if queue not in self._classes:
             super()._queue_bind(exchange, routing_key, pattern, queue)
             return
@@ -254,7 +258,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return self._create_client().register_script("redis.call('SREM', KEYS[1], '')" + redis.REFRESH_BINDING)
 
     def _refresh_bindings(self, queues: list[str]) -> None:
-        # Those of broadcasts alone, which need no bindings to be delivered; there will be room again.
+        # Only broadcasts have such bindings, and are delivered without them; the next refresh may find room.
         with suppress(OutOfMemoryError):
             super()._refresh_bindings(queues)
 
@@ -283,7 +287,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             pipe.llen(f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}")
         if job_class is None:
             return sum(pipe.execute())
-        # The list of wake-ups also holds plain senders' messages, and lacks what a consumer is about to take.
+        # The list of wake-ups also holds plain Celery senders' messages, and lacks those that a consumer has popped
+        # without having taken the job yet.
         pipe.hlen(self.keys.waiting(job_class))
         *bells, waiting = pipe.execute()
         return int(max(sum(bells), waiting))
@@ -297,7 +302,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def _purge(self, queue: str) -> int:
         if (job_class := self._classes.get(queue)) is None:
             return int(super()._purge(queue))
-        # Plain senders' messages of some priority lie in lists of their own until they are popped.
+        # Plain Celery senders' messages with a priority lie in lists of their own until they are popped.
         return self.scripts.purge(self.plain_client, job_class) + int(super()._purge(queue))
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
@@ -307,7 +312,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
 
 class FleetTransport(redis.Transport):  # type: ignore[misc]
-    """kombu's Redis transport with such channels."""
+    """kombu's Redis transport with FleetChannel."""
 
     Channel = FleetChannel
     driver_name = "rerank"

@@ -1,7 +1,7 @@
-"""The poller of the fleet's channels: a consumer that may take no more hands its wake-up on, and an idle one sweeps.
+"""The poller of the fleet's channels: a full consumer hands its wake-up on, and an idle one sweeps.
 
-kombu leaves a reply unread until there is room again, since the reply may be a message. Where jobs are consumed it is a
-wake-up, and to sit on it would let a job wait although another worker is idle.
+kombu leaves a reply unread until the consumer has room, since the reply may be a message. Where jobs are consumed the
+reply is a wake-up, and holding it back would let a job wait although another worker is idle.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
-    """Reads every answer to BRPOP where jobs are consumed, room or not; the channel puts back what it can't take."""
+    """Reads every answer to BRPOP where jobs are consumed, with room or not; the channel puts back items for later."""
 
     def get(self, callback: Any, timeout: float | None = None) -> None:
-        """Handle one event, for consumers without an event loop; without one, end leases that have run out.
+        """Handle one event, for consumers without an event loop; if there is none, end leases that have run out.
 
-        kombu counts a BRPOP that found nothing as an event, and so would hardly ever look for them.
+        kombu counts a BRPOP that found nothing as an event, and so would hardly ever do the latter.
         """
         self._looked = False
         try:
@@ -35,7 +35,7 @@ class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
             raise
 
     def maybe_restore_messages(self) -> None:
-        """As kombu's, but a refusal is left to the next look: an event loop would log a trace of each."""
+        """Do as kombu does, but leave a refusal to the next sweep: an event loop would log a trace of each."""
         self._looked = True
         try:
             super().maybe_restore_messages()
@@ -43,12 +43,12 @@ class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
             log.debug("leases not swept: redis %s", outage_of(error).says)
 
     def _pause_brpop(self, channel: Any, fileno: int) -> None:
-        """Keep listening where jobs are consumed."""
+        """Keep listening where jobs are consumed; elsewhere pause as kombu does."""
         if not channel.consumed_classes:
             super()._pause_brpop(channel, fileno)
 
     def on_readable(self, fileno: int) -> Any:
-        """Handle a connection that has something to say."""
+        """Handle a readable connection."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
         if kind == "BRPOP" and channel._in_poll and channel.consumed_classes:
             return channel.handlers[kind]()

@@ -1,6 +1,6 @@
-"""What a channel holds. A job is on record from the moment it is taken, so only its end is written here.
+"""The QoS of a channel: the messages that it holds. A job is on record once it is taken, so only its end is written.
 
-Messages of queues that are not the fleet's go kombu's way, in kombu's books.
+Messages of queues that are not the fleet's are handled and recorded by kombu.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rerank_shared.redis import at_any_limit
 
 
 class SettledTags:
-    """Delivery tags of jobs that left the broker's books with their outcomes, until Celery acknowledges them too.
+    """Delivery tags of jobs that were acknowledged with their outcomes, until Celery acknowledges them too.
 
     Any thread may add one.
     """
@@ -26,7 +26,7 @@ class SettledTags:
         self._tags: set[str] = set()
 
     def add(self, tag: str) -> None:
-        """Note that a job was acknowledged with its outcome."""
+        """Record that a job was acknowledged with its outcome."""
         self._tags.add(tag)
 
     def take(self, tag: str) -> bool:
@@ -39,22 +39,22 @@ class SettledTags:
 
 
 class JobQoS(virtual.QoS):  # type: ignore[misc]
-    """Keeps the books of the jobs that one channel holds, and none of other messages: `ack_emulation=False`."""
+    """Records the jobs that one channel holds, and no other messages: for `ack_emulation=False`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: Delivery tags of the jobs in hand. Any thread may acknowledge.
+        #: Delivery tags of the jobs that it holds. Any thread may acknowledge.
         self.jobs: set[str] = set()
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message as delivered."""
+        """Record a message as delivered."""
         if delivery_tag in self.jobs:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Remove a message from the books of channel and broker."""
+        """Acknowledge a message: remove it from the records of channel and broker."""
         if delivery_tag in self.jobs:
             self.settle(delivery_tag)
             virtual.QoS.ack(self, delivery_tag)
@@ -62,7 +62,7 @@ class JobQoS(virtual.QoS):  # type: ignore[misc]
             super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Remove a message from the books; with `requeue` it waits again, where it was."""
+        """Remove a message from the records; with `requeue` it waits again, in its old place."""
         if delivery_tag not in self.jobs:
             super().reject(delivery_tag, requeue=requeue)
             return
@@ -82,12 +82,12 @@ class JobQoS(virtual.QoS):  # type: ignore[misc]
         return super().restore_unacked(*client)
 
     def settle(self, tag: str) -> None:
-        """Remove a job from the broker's books, and its deaths, unless that was done with its outcome."""
+        """Acknowledge a job and delete its deaths, unless that was done with its outcome."""
         if not self.channel.settled.take(tag):
             message = self._delivered.get(tag)
             again = message is not None and (message.delivery_info or {}).get("redelivered")
             keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
-            # Not a transaction, which a full server refuses whatever is in it.
+            # Not a transaction: a full server refuses one whatever is in it.
             at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
         self.jobs.discard(tag)
 
@@ -99,18 +99,18 @@ class JobQoS(virtual.QoS):  # type: ignore[misc]
 
 
 class FleetQoS(JobQoS, redis.QoS):  # type: ignore[misc]
-    """Keeps kombu's books as well, of the messages of other queues that are not acknowledged yet."""
+    """Records jobs, and as kombu does the unacknowledged messages of other queues."""
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
-        """End leases that have run out, of any worker, where jobs are consumed; as kombu's where other queues are.
+        """End leases of any worker that have run out, where jobs are consumed; do as kombu does for other queues.
 
-        Called about once a second; kombu looks at each `interval`-th call.
+        Called about once a second; kombu acts on each `interval`-th call.
         """
         jobs = len(self.channel.consumed_classes)
         if jobs:
             self.channel.sweep(num or 100)
         if not jobs or len(self.channel.active_queues) > jobs:
-            # kombu writes a lock first, which a full server refuses; there will be room again.
+            # kombu writes a lock first, which a full server refuses; a later call may find room.
             with suppress(OutOfMemoryError):
                 super().restore_visible(start=start, num=num, interval=interval)
 
