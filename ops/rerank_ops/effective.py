@@ -1,4 +1,4 @@
-"""The effective settings with their origin, secrets masked: the one place where settings are turned into text."""
+"""Effective settings with their origin, secrets masked: the only place where settings become text."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ALIASES = {"redis_url": "REDIS_URL"}
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting as it is in force. `variable` is the one that it was read from, or would be.
+    """One setting in force. `variable` is the environment variable that it was read from, or would be read from.
 
-    `is_default` says that its value is the default, whoever set it.
+    `is_default`: the value equals the default, whatever its origin.
     """
 
     name: str
@@ -34,19 +34,19 @@ class EffectiveSetting:
     is_default: bool
 
     def as_plain(self) -> dict[str, str]:
-        """Return it as plain data, for JSON."""
+        """Return the setting as plain data, for JSON."""
         return {"name": self.name, "variable": self.variable, "value": self.value, "origin": self.origin}
 
 
 def effective_settings(settings: BaseSettings, environ: Mapping[str, str]) -> list[EffectiveSetting]:
-    """Return every setting in the order of its declaration; `environ` tells where its value came from."""
+    """Return every setting in the order of declaration; its origin is found by comparison with `environ`."""
     profile = profile_of(settings) if isinstance(settings, Settings) else None
     values = {} if profile is None else profile.values
     return [_setting(settings, name, environ, values) for name in type(settings).model_fields]
 
 
 def effective_line(settings: BaseSettings, prefix: str = "") -> str:
-    """Return all settings in one line of name=value, for the log of whatever starts."""
+    """Return all settings in one line of name=value, for the log of a process that starts."""
     return " ".join(f"{prefix}{name}={_value(settings, name)}" for name in type(settings).model_fields)
 
 
@@ -60,7 +60,7 @@ def _setting(
     origin: Origin = "default"
     if name in settings.model_fields_set:
         origin = "environment" if read_from and _is_from(settings, name, environ[read_from]) else "argument"
-        # An argument may have come before the profile as well.
+        # An argument takes precedence over the profile too, so the values are compared.
         if not read_from and name in profile and getattr(settings, name) == profile[name]:
             origin = "profile"
     shown = read_from if origin == "environment" and read_from else variable
@@ -69,7 +69,7 @@ def _setting(
 
 
 def _is_from(settings: BaseSettings, name: str, text: str) -> bool:
-    """Whether this value is what the environment says; an argument may have come before it."""
+    """Return whether this value is the environment's; an argument takes precedence over it."""
     value = getattr(settings, name)
     return not isinstance(value, SecretStr) or value.get_secret_value() == text
 

@@ -50,7 +50,7 @@ class TestBuilding:
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
         assert app.conf.broker_transport_options["owner"] == "worker"
-        assert callable(app.conf.worker_consumer.on_poison)
+        assert callable(app.conf.worker_consumer.on_dead_letter)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds threads to cores")

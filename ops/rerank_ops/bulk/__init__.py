@@ -1,1 +1,1 @@
-"""Files of requests through the fleet: one JSON object a line, answered in order."""
+"""Files of requests that the fleet answers: one JSON object a line, answers in the same order."""

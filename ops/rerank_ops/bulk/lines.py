@@ -1,7 +1,7 @@
-"""A file of requests: JSON objects in, JSON objects out, one a line and in the same order.
+"""File of requests: answers each line, a JSON object, with a JSON object on the same line of the output.
 
-A bounded number of requests is in flight, and what has been answered out of turn waits in a bounded window, so memory
-does not grow with the file. A line that fails is answered in its place and stops nothing.
+The number of requests in flight is bounded. Answers that arrive out of order wait in a bounded window, so memory does
+not grow with the file. A line that fails gets an error as its answer and does not stop the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WINDOW = 4
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the lines so far. `partial` ones were cut off by their deadline, and are answered."""
+    """Counts of the lines so far. `partial` counts answered requests that their deadline cut off."""
 
     answered: int = 0
     partial: int = 0
@@ -40,16 +40,16 @@ async def rerank_lines(
     concurrency: int,
     write: Callable[[str], object],
 ) -> Tally:
-    """Answer every line that is not blank and return what became of them.
+    """Answer every line that is not blank and return the counts.
 
-    `defaults` holds for lines that do not say otherwise; `write` gets each answer, with its line break.
+    `defaults` holds options for lines without them; `write` gets each answer, with its line break.
     """
     tally, free = Tally(), asyncio.Semaphore(concurrency)
     window: deque[asyncio.Task[RerankResponse | RerankError]] = deque()
     numbers: deque[int] = deque()
 
     async def write_first() -> None:
-        # Left in the window while it is awaited, so that it is cancelled with the others.
+        # The task stays in the window while it is awaited, so that it is cancelled with the others.
         answer = await window[0]
         window.popleft()
         write(_record(answer, numbers.popleft(), tally) + "\n")
@@ -95,7 +95,7 @@ async def _answer(
 
 
 def parse_line(line: bytes, defaults: Mapping[str, Any]) -> RerankRequest:
-    """Return the request of a line; raises InvalidRequest."""
+    """Return the request of a line, completed by `defaults`. Raises InvalidRequest."""
     try:
         value: Any = json.loads(line)
     except ValueError as error:

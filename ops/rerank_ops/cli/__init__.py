@@ -1,6 +1,7 @@
-"""The command `rerank-fleet`. Importing this package needs no extra; running the command needs `cli`.
+"""The command `rerank-fleet`. Importing this package needs no extra; running the command needs the extra `cli`.
 
-Whatever goes wrong ends as one line on stderr and an exit status: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+Every expected failure ends as one line on stderr and an exit status: 1 for an error, 2 for wrong usage, 130 for
+Ctrl-C. A bug keeps its trace.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import sys
 
 from rerank_shared.errors import RerankError
 
-#: What the extra `cli` installs.
+#: Packages that the extra `cli` installs.
 _EXTRA = ("typer", "rich")
-#: What a disk says in the middle of a write, where no file is named any more.
+#: Errors of a disk in the middle of a write; they name no file.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
     """Run the command line; never returns."""
-    # ONNX Runtime for Linux sends usage data from a thread of its own since 1.29, unless it is told not to.
+    # ONNX Runtime for Linux sends usage data from a thread of its own since 1.29, unless this variable is set.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from rerank_ops.cli.app import app
@@ -37,7 +38,7 @@ def main() -> None:
             _fail(f"{error.filename}: {error.strerror}")
         if error.errno in _OF_DISKS:
             _fail(f"a file could not be written ({error.strerror}): make room on its disk, or name another place")
-        # Those of a named file are about an argument; any other is a bug and keeps its trace.
+        # An error that names a file is about an argument; any other is a bug and keeps its trace.
         raise
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,7 @@
-"""The commands, put together. Each lives in a file of its own name and imports what is slow only when it is called."""
+"""The app: all commands of `rerank-fleet`.
+
+Each command is in a file of its own name and imports slow packages only when it is called.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # In "rich", the default, the line breaks of docstrings stay.
+    # The default, "rich", keeps the line breaks of docstrings.
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

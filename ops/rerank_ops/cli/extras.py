@@ -1,4 +1,4 @@
-"""Which extras of the distribution this installation has, asked without importing what they install."""
+"""Extras that this installation has, found without importing their packages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 from rerank_shared.errors import ConfigurationError
 
-#: What a worker process imports from its extra.
+#: Packages of the extra `worker` that a worker process imports.
 WORKER = ("onnxruntime", "tokenizers", "numpy")
 WORKER_HINT = "pip install 'rerank-fleet[worker]'"
-#: What the gateway imports from its extra.
+#: Packages of the extra `gateway` that the gateway imports.
 GATEWAY = ("starlette", "uvicorn", "httpx")
 GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
 
@@ -20,12 +20,12 @@ def missing(modules: tuple[str, ...]) -> list[str]:
 
 
 def require_worker() -> None:
-    """Raise ConfigurationError if worker processes could not even start here; they would be restarted for ever."""
+    """Raise ConfigurationError if worker processes can't start here; the supervisor would restart them for ever."""
     if lacking := missing(WORKER):
         raise ConfigurationError(f"workers need {', '.join(lacking)}: {WORKER_HINT}")
 
 
 def require_gateway() -> None:
-    """Raise ConfigurationError if the HTTP gateway could not even be imported here."""
+    """Raise ConfigurationError if the HTTP gateway can't be imported here."""
     if lacking := missing(GATEWAY):
         raise ConfigurationError(f"the gateway needs {', '.join(lacking)}: {GATEWAY_HINT}")

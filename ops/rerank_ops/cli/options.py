@@ -1,4 +1,4 @@
-"""What several commands share: their common options, and the settings that follow from them."""
+"""Options that several commands share, and the settings that follow from them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from rerank_shared.errors import ConfigurationError, QueueUnavailable
 from rerank_shared.redis.outage import LASTING
 from rerank_shared.settings import Settings, load_settings
 
-#: As worker processes end where starting again can't help.
+#: Exit status of worker processes where a restart can't help.
 EX_CONFIG = 78
 
 RedisUrl = Annotated[
     str | None,
-    typer.Option("--redis-url", metavar="URL", help="Redis or Valkey to use, instead of what the environment names."),
+    typer.Option(
+        "--redis-url", metavar="URL", help="URL of the Redis or Valkey server. Unset: RERANK_REDIS_URL or REDIS_URL."
+    ),
 ]
 Processes = Annotated[
     int | None,
@@ -26,19 +28,19 @@ Processes = Annotated[
 ]
 Unsafe = Annotated[
     bool,
-    typer.Option("--unsafe", help="Serve an exported model that failed its quality gate or whose files differ."),
+    typer.Option("--unsafe", help="Serve an artefact that failed its quality gate or has changed files."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_from(redis_url: str | None, *, unsafe: bool = False) -> Settings:
-    """Return the settings of the environment with the options before them; raises ConfigurationError."""
+    """Return the settings of the environment, overridden by these options. Raises ConfigurationError."""
     return load_settings(redis_url=redis_url, unsafe=unsafe or None)
 
 
 @contextmanager
 def refused_for_good() -> Iterator[None]:
-    """End with status 78 where settings or server are such that starting again can't help, as a worker process does."""
+    """Exit with status 78 on an error of settings or server that a restart can't cure, as a worker process does."""
     try:
         yield
     except (ConfigurationError, QueueUnavailable) as error:

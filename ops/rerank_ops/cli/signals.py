@@ -1,4 +1,4 @@
-"""Stopping in order: SIGTERM and Ctrl-C as an event to wait for."""
+"""Signals for an orderly stop: SIGTERM and Ctrl-C as an event to wait for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def stop_asked() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM or SIGINT sets; a second one ends the process as it would have ended without this."""
+    """Yield an event that the first SIGTERM or SIGINT sets; a second one reaches the handler from before the block."""
     asked = threading.Event()
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
 

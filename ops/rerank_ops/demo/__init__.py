@@ -1,1 +1,1 @@
-"""The demo's real input: passages from the standard library's docstrings, questions, BM25 and the measures."""
+"""Demo: passages from the standard library's docstrings, questions, BM25, quality measures, and the run itself."""

@@ -1,9 +1,8 @@
-"""Decide which docstrings of Python's standard library become the demo's passages, and under which names.
+"""Corpus of the demo: chooses the docstrings of Python's standard library that become passages, and their names.
 
-The corpus is what the running Python documents about itself, so it needs no download and differs a little from
-one Python to the next. Each object appears once, under the name that users type; the order is always the same.
-Building imports public modules and must leave no output, warning or thread behind. A hook that the process has
-replaced (`sys.excepthook`) is left out.
+The corpus comes from the running Python, so it needs no download and differs a little between versions. Each object
+appears once, under the name that users type; the order is always the same. Building imports public modules and must
+leave no output, warning or thread behind. A hook that the process has replaced (`sys.excepthook`) is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MIN_BODY_CHARS = 10
 
 # fmt: off
 SKIPPED_MODULES = frozenset([
-    # These open a window, a browser or a prompt when imported, or are another platform's, or double a better name.
+    # These open a window, a browser or a prompt on import, or belong to another platform, or duplicate a better name.
     "antigravity", "this", "idlelib", "turtle", "turtledemo", "tkinter", "test", "ensurepip", "pydoc_data",
     "readline", "rlcompleter", "doctest", "pdb", "nt", "msvcrt", "msilib", "winreg", "winsound", "posix",
     "posixpath", "ntpath", "genericpath", "nturl2path", "pyexpat", "opcode", "sre_compile", "sre_constants",
@@ -49,7 +48,7 @@ PUBLIC_SUBMODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is ranked: `id` is the dotted name a user types, `text` that name and its docstring's head."""
+    """A document to rank. `id` is the dotted name that users type, `text` that name and the start of its docstring."""
 
     id: str
     text: str
@@ -71,7 +70,7 @@ def stdlib_passages() -> list[Passage]:
 
 
 def _public_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Yield `builtins` first: what it holds goes by its bare name and by no other."""
+    """Yield public modules, `builtins` first, because its members have their bare names only."""
     top = sorted(n for n in sys.stdlib_module_names if not n.startswith("_") and n not in SKIPPED_MODULES)
     for name in ("builtins", *sorted({*top, *PUBLIC_SUBMODULES} - {"builtins"})):
         try:
@@ -81,7 +80,7 @@ def _public_modules() -> Iterator[tuple[str, ModuleType]]:
 
 
 def _module_members(modules: dict[str, ModuleType]) -> Iterator[tuple[str, object]]:
-    """Yield public classes and functions: those at home before re-exported ones, own names before aliases."""
+    """Yield public classes and functions by name: defining modules before re-exports, own names before aliases."""
     found: list[tuple[bool, bool, str, object]] = []
     for module_name, module in modules.items():
         prefix = "" if module_name == "builtins" else f"{module_name}."
@@ -98,19 +97,19 @@ def _module_members(modules: dict[str, ModuleType]) -> Iterator[tuple[str, objec
 
 
 def _defined_in(module_name: str, obj: object) -> bool:
-    """Tell whether the module, its private C twin (`_socket`) or a part of its package defines the object."""
+    """Return whether the module, its private C counterpart (`_socket`) or a part of its package defines the object."""
     home = str(getattr(obj, "__module__", None) or "")
     return home.removeprefix("_") == module_name or home.startswith(f"{module_name}.")
 
 
 def _is_foreign(obj: object) -> bool:
-    """Tell whether another library put the object there, as test runners and consoles do with hooks."""
+    """Return whether another library put the object there, as test runners and consoles do with hooks."""
     home = getattr(obj, "__module__", None)
     return isinstance(home, str) and home.partition(".")[0] not in sys.stdlib_module_names
 
 
 def _class_members(class_name: str, cls: type, public_classes: set[type]) -> Iterator[tuple[str, object]]:
-    """Yield the methods and properties that the class itself defines, or a private base that no public one has."""
+    """Yield the methods and properties that the class or its private bases define, without those of public bases."""
     inherited = {owner for base in cls.__mro__[1:] if base in public_classes for owner in base.__mro__}
     members: dict[str, object] = {}
     for owner in reversed(cls.__mro__):
@@ -123,7 +122,7 @@ def _class_members(class_name: str, cls: type, public_classes: set[type]) -> Ite
 
 
 def _first_names(named: Iterable[tuple[str, object]]) -> Iterator[tuple[str, object]]:
-    """Drop every later name of an object that has one already."""
+    """Yield each object once, under its first name."""
     seen: set[int] = set()
     for name, obj in named:
         key = id(_unwrapped(obj))
@@ -138,7 +137,7 @@ def _unwrapped(obj: object) -> object:
 
 
 def _text(name: str, obj: object) -> str:
-    """Join heading and body; return an empty string when there is no docstring worth ranking."""
+    """Return heading and body, or an empty string for a docstring too short to rank."""
     body = _head_of(inspect.cleandoc(_own_doc(obj)))
     return f"{_heading(name, obj)}\n{body}" if len(body) >= MIN_BODY_CHARS else ""
 
@@ -153,14 +152,14 @@ def _own_doc(obj: object) -> str:
 
 
 def _heading(name: str, obj: object) -> str:
-    """Write the name alone: parameters cost tokens at each scoring and did not rank better."""
+    """Return the name alone: parameters cost tokens in each scoring and did not improve the ranking."""
     if inspect.ismodule(obj):
         return f"module {name}"
     return f"class {name}" if isinstance(obj, type) else name
 
 
 def _head_of(doc: str) -> str:
-    """Keep whole paragraphs of prose, then whole words, within `MAX_BODY_CHARS`; examples are left out."""
+    """Return the prose of a docstring, cut at a whole word within `MAX_BODY_CHARS`; examples are left out."""
     paragraphs = [" ".join(p.split()) for p in doc.split("\n\n") if not p.lstrip().startswith(">>>")]
     prose = " ".join(p for p in paragraphs if p)
     if len(prose) <= MAX_BODY_CHARS:

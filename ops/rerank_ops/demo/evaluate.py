@@ -1,6 +1,6 @@
-"""Measure a ranking against the judged answers with ir_measures, which calls trec_eval's own code.
+"""Ranking quality: measures a ranking against judged answers with ir_measures, which calls trec_eval's own code.
 
-Decides nothing: a question without any result counts as 0, and no measure is computed here by hand.
+No measure is computed here by hand. A question without any result counts as 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def measure(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, i
 
 
 def ndcg_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
-    """Return nDCG@10 of each question in `qrels`, to show which ones a ranking wins and which it loses."""
+    """Return nDCG@10 of each question in `qrels`."""
     metrics = ir_measures.iter_calc([NDCG_AT_10], _judged(qrels), _scored(run))
     return dict.fromkeys(qrels, 0.0) | {metric.query_id: float(metric.value) for metric in metrics}
 
@@ -40,7 +40,7 @@ def _judged(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]
 
 
 def _scored(run: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
-    """Give each place a score of its own: trec_eval sorts by score and would break ties by passage id."""
+    """Return a distinct score for each place: trec_eval sorts by score and would break ties by passage id."""
     return {
         question_id: {passage_id: float(-place) for place, passage_id in enumerate(ids)}
         for question_id, ids in run.items()

@@ -1,7 +1,7 @@
-"""Decide which passages reach the reranker: BM25 over the whole corpus, the best k of each question.
+"""First stage of the demo: chooses by BM25 over the whole corpus the best k passages for each question.
 
-Ties keep the corpus order, so the same corpus and question give the same candidates each time. A passage that
-shares no word with the question is never a candidate, so fewer than k may come back.
+Ties keep the corpus order, so the same corpus and question give the same candidates each time. A passage that shares
+no word with the question is never a candidate, so there may be fewer than k.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from rerank_ops.demo.corpus import Passage
 
-# Unlike bm25s's default this cuts snake_case, so that "walk packages" finds `pkgutil.walk_packages`.
+# Unlike bm25s's default, this pattern splits snake_case, so that "walk packages" finds `pkgutil.walk_packages`.
 TOKEN_PATTERN = r"(?u)[^\W_]{2,}"
 
 
 @dataclass(frozen=True, slots=True)
 class Bm25Hit:
-    """One passage as the first stage found it; `bm25` is comparable only within one question."""
+    """One candidate of the first stage; `bm25` is comparable only within one question."""
 
     id: str
     text: str

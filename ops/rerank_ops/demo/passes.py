@@ -1,4 +1,4 @@
-"""One pass of the demo: every question through the fleet, so many in flight, each timed as its caller sees it."""
+"""Pass of the demo: sends every question to the fleet, some in flight at once, and times each as its caller sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_ops.demo.questions import Question
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import Document, RerankResponse
 
-#: The demo measures a fleet, not a deadline; on one slow core the last question waits for all others.
+#: Long, because the demo does not test deadlines and on one slow core the last question waits for all others.
 DEADLINE_MS = 300_000
 
 
@@ -28,7 +28,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What came back for a task, and after how many milliseconds."""
+    """The response to a task and its latency."""
 
     task: Task
     response: RerankResponse
@@ -49,12 +49,12 @@ class Pass:
 
     @property
     def requests_per_s(self) -> float:
-        """Answered requests a second."""
+        """Requests answered a second."""
         return len(self.answers) / self.seconds
 
     @property
     def pairs_per_s(self) -> float:
-        """Answered pairs a second, from the model or the cache."""
+        """Pairs answered a second, from the model or the cache."""
         return sum(len(answer.response.results) for answer in self.answers) / self.seconds
 
     @property
@@ -65,14 +65,14 @@ class Pass:
         return hits / (hits + runs)
 
     def latency_ms(self, percent: float) -> float:
-        """Return a percentile of the requests' latency."""
+        """Return a percentile (0 to 100) of the requests' latency, in milliseconds."""
         return float(np.percentile([answer.latency_ms for answer in self.answers], percent))
 
 
 async def run_pass(
     client: AsyncRerankClient, tasks: Sequence[Task], in_flight: int, on_answer: Callable[[], None]
 ) -> Pass:
-    """Send every task, `in_flight` at a time, and return what came back; raises what the client raises."""
+    """Send every task, `in_flight` at a time, and return the pass. Raises as the client does."""
     slots = asyncio.Semaphore(in_flight)
 
     async def send(task: Task) -> TaskResult:

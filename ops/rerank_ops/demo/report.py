@@ -1,4 +1,4 @@
-"""What the demo shows: a few questions before and after, quality, speed, batches. All measured in this run."""
+"""Report of the demo: some questions before and after reranking, quality, speed, batches. All measured in this run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDTH = 92
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Micro-batches that the workers formed, by their own count."""
+    """Batches that the workers formed, by their own metrics."""
 
     count: int
     pairs: float
@@ -30,7 +30,7 @@ class Batches:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """All that a run measured."""
+    """All measurements of a run."""
 
     processes: int
     in_flight: int

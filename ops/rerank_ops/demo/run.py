@@ -1,6 +1,6 @@
-"""The demo: real questions over Python's own documentation, reranked by a real fleet on this machine.
+"""Run of the demo: a real fleet on this machine reranks real questions over Python's own documentation.
 
-A private namespace keeps its scores out of any cache, so the first pass runs every pair; the second finds them all.
+A private namespace gives the run an empty cache, so the first pass scores every pair and the second finds all cached.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IN_FLIGHT_PER_PROCESS = 2
 
 
 def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
-    """Run the demo and print it; raises RerankError when something can't be started."""
+    """Run the demo, print its report and return the result. Raises RerankError when a part can't be started."""
     settings = settings or load_settings()
     changes = {"namespace": f"{settings.namespace}-demo-{os.getpid()}", "log_level": "WARNING"}
     settings = settings.model_copy(update=changes)
@@ -78,9 +78,9 @@ def _measure(
 async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in_flight: int) -> tuple[Pass, Pass]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with AsyncRerankClient(fleet.settings) as client:
-        # Opens the connections and reads the announced artefact, which a long-lived client did long ago.
+        # This request opens the connections and reads the announced artefact, as a long-lived client has done before.
         await client.rerank("connect", ["and warm the way"])
-        # The corpus is this process's own; a collection over it would be shown as latency of the fleet.
+        # A garbage collection over the corpus in this process would be counted as latency of the fleet.
         gc.freeze()
         with Progress(*columns, console=console) as progress:
 
@@ -94,7 +94,7 @@ async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in
 
 
 def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[TaskResult]:
-    """Of the questions whose nDCG@10 changed: the one that won most, the middle one, the one that lost most."""
+    """Return of the questions whose nDCG@10 changed the largest gain, the median and the largest loss."""
 
     def gain(answer: TaskResult) -> float:
         return after[answer.task.question.id] - before[answer.task.question.id]
@@ -104,7 +104,7 @@ def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> 
 
 
 def _batches(fleet: LocalFleet) -> Batches:
-    """Read the workers' own histograms, added up over processes."""
+    """Return the workers' own batch histograms, summed over processes."""
     if (counts := fleet.supervisor.counts) is None:
         raise ConfigurationError("there was no memory for the workers to count their batches in; see the warning above")
     values = {(s.name, s.labels.get("le", "")): s.value for family in counts.collect() for s in family.samples}

@@ -1,1 +1,1 @@
-"""From a model as it is published to the artefact that workers run."""
+"""Export: turns a published model into the artefact that workers run."""

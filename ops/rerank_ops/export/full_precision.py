@@ -1,8 +1,8 @@
-"""A quantised ONNX graph as the fp32 graph of the same weights, so that what activations lose can be told from what
-weights have lost already.
+"""De-quantising: rewrites a quantised ONNX graph as the fp32 graph of the same weights.
 
-Reads what ONNX Runtime's quantiser writes: dynamic int8 (MatMulInteger on DynamicQuantizeLinear), and weights, tables
-and activations behind DequantizeLinear. Scales by tensor or by channel. Fused graphs are refused.
+So the loss by quantised activations can be measured apart from the loss that the weights have already. It reads the
+output of ONNX Runtime's quantiser: dynamic int8 (MatMulInteger on DynamicQuantizeLinear), and weights, tables and
+activations behind DequantizeLinear, with scales by tensor or by channel. Fused graphs are refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from rerank_ops.export.sources.onnx_view import Array, OnnxView, attribute
 from rerank_shared.errors import ConfigurationError
 
-#: None of these may be left.
+#: Quantised operators, none of which may remain.
 _QUANTISED = frozenset(
     {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul", "QuantizeLinear"}
 )
@@ -22,7 +22,7 @@ _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a new model without quantised operators; one that has none comes back as it is.
+    """Return a copy of the model without quantised operators.
 
     Raises ConfigurationError for graphs in half precision or of fused operators, which hide their weights.
     """
@@ -41,7 +41,7 @@ def to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Rewrite:
-    """One pass over a graph. `arrays` gathers the initialisers that the new nodes read."""
+    """One pass over a graph. `arrays` collects the initialisers that the new nodes read."""
 
     def __init__(self, view: OnnxView) -> None:
         self._view = view
@@ -49,13 +49,13 @@ class _Rewrite:
         self._replaced = dict(filter(None, (self._linear(n) for n in view.nodes if n.op_type == "MatMulInteger")))
 
     def node(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
-        """Return what stands for a node: itself, its fp32 form, or None where an initialiser has its output's name."""
+        """Return a node's replacement: itself, its fp32 form, or None where an initialiser has its output's name."""
         if node.output[0] in self._replaced:
             return self._replaced[node.output[0]]
         return self._dequantised(node) if node.op_type == "DequantizeLinear" else node
 
     def _linear(self, node: onnx.NodeProto) -> tuple[str, onnx.NodeProto]:
-        """Pair the value that a quantised product ends in, after both scales, with the plain product that gives it."""
+        """Return a quantised product's final value, after both scales, by name, and the plain product of that name."""
         (cast,) = self._view.consumers[node.output[0]]
         (scaled,) = self._view.consumers[cast.output[0]]
         scales = self._view.producers[next(name for name in scaled.input if name != cast.output[0])]
@@ -69,7 +69,7 @@ class _Rewrite:
         ):
             raise _unreadable(node)
         zero = self._constant(node, 3) if len(node.input) > 3 and node.input[3] else np.zeros((), dtype=np.int32)
-        # Not the old name: quantisers transpose the weights of Gemm and keep their name.
+        # A new name: quantisers transpose the weights of Gemm and keep their name.
         name = f"{scaled.output[0]}_weight"
         self.arrays[name] = _real(weight, zero, scale)
         return scaled.output[0], helper.make_node(
@@ -94,7 +94,7 @@ class _Rewrite:
         return self._stored(node, gather.input[0])
 
     def _stored(self, node: onnx.NodeProto, quantised: str) -> str:
-        """Keep the real numbers of a stored tensor by the scale of its DequantizeLinear; return their name."""
+        """Store a tensor de-quantised by the scale of its DequantizeLinear; return the name of the result."""
         array = self._view.constant(quantised)
         if array is None:
             raise _unreadable(node)
@@ -121,7 +121,7 @@ def _real(array: Array, zero: Array, scale: Array) -> Array:
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and initialisers that no output needs, quantisers whose products are gone among them."""
+    """Remove nodes and initialisers that no output needs, such as quantisers without their products."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -135,7 +135,7 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
 
 
 def _captured(node: onnx.NodeProto) -> set[str]:
-    """Return what the branches of an If read from the graph around them."""
+    """Return the names that the branches of an If read from the surrounding graph."""
     inner = [branch for a in node.attribute for branch in (a.g, *a.graphs) if branch.node]
     return {name for graph in inner for n in graph.node for name in {*n.input, *_captured(n)}} | {
         output.name for graph in inner for output in graph.output

@@ -1,4 +1,4 @@
-"""The graphs of an export in one precision, written into a directory: ours for each layout, or the plain one."""
+"""Graphs of an export in one precision: writes a built graph for each layout, or the plain graph, into a directory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine
 from rerank_worker.tokenizing import EncodedPair
 
-#: The layouts that a plain graph can be run in.
+#: The layouts in which a plain graph can run.
 PLAIN_LAYOUTS: tuple[LayoutName, ...] = ("unpadded", "padded")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Graphs in `directory`: the file of each layout, and the tail's where the graphs are ours."""
+    """Graphs in `directory`: the file of each layout, and the tail's; `tail` is None for a plain graph."""
 
     directory: Path
     layouts: Mapping[LayoutName, str]
@@ -32,12 +32,12 @@ class Made:
 
     @property
     def opset(self) -> int:
-        """Version of ONNX's operators that the graphs need."""
+        """The version of ONNX's operator set that the graphs need."""
         model = onnx.load(self.directory / next(iter(self.layouts.values())), load_external_data=False)
         return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
     def engine(self, layout: LayoutName, threads: int = 1) -> Engine:
-        """Return the engine that workers would run a layout with."""
+        """Return the engine with which workers run a layout."""
         shape = RunShape(layout)
         if self.tail is None:
             return PlainEngine(self.directory / self.layouts[layout], shape, threads)
@@ -55,7 +55,10 @@ class Maker:
     scratch: Path
 
     def make(self, precision: PrecisionName, directory: Path) -> Made:
-        """Write the graphs in `precision` into `directory`; raises ConfigurationError where there is no such form."""
+        """Write the graphs in `precision` into `directory`.
+
+        Raises ConfigurationError where the model can't be made in this precision or these layouts.
+        """
         if self.opened.body is None:
             return self._plain(precision, directory)
         pairs = () if precision in ("fp32", "fp16", "bf16") else self.calibration()

@@ -1,7 +1,7 @@
-"""An ONNX graph brought to what a cross-encoder gives: one logit a pair, as its only output.
+"""Logits of an ONNX graph: changes a graph so that its only output is one logit a pair.
 
-Exporters leave hidden states beside the logits, or a sigmoid or softmax behind them; workers would undo those with the
-precision of a probability, here they are taken out.
+Exporters leave hidden states beside the logits, or a sigmoid or softmax behind them. Workers could invert those only
+with the precision of a probability, so they are removed here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rerank_shared.models.onnx_outline import Ending, Node, Outline, scores_outp
 from rerank_worker.engine.signature import INPUTS
 
 _ONE_LOGIT = "a reranker has one logit a pair"
-#: Probabilities are kept this far from 0 and 1, of which there are no log odds.
+#: Least distance of probabilities from 0 and 1, which have no log odds.
 _NEARLY = np.float32(2.0**-24)
 
 
 def keep_logits(model: onnx.ModelProto) -> str:
-    """Change a graph so that it gives logits alone; return why no other graph can stand for it, empty where one can.
+    """Change a graph so that it returns logits alone; return why no built graph can replace it, empty where one can.
 
-    Raises ConfigurationError for a graph that takes or gives what no cross-encoder does.
+    Raises ConfigurationError for inputs or outputs that no cross-encoder has.
     """
     graph = model.graph
     _check_inputs(graph)
@@ -62,7 +62,7 @@ def _without_sigmoid(graph: onnx.GraphProto, output: str) -> None:
 
 
 def _log_odds(graph: onnx.GraphProto, probability: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
-    """Add log p - log(1 - p) behind an output p; return what stands in its place."""
+    """Add log p - log(1 - p) behind an output p; return the new output."""
     stem = f"{probability.name}_log_odds"
     names = {part: f"{stem}_{part}" for part in ("low", "high", "one", "p", "rest", "log_p", "log_rest")}
     values = {"low": _NEARLY, "high": 1 - _NEARLY, "one": np.float32(1)}

@@ -1,8 +1,8 @@
-"""The export: from a model as it is published to a directory that workers serve, with its quality measured.
+"""Export pipeline: turns a published model into an artefact that workers serve, and measures its quality.
 
-Every graph is first built in fp32 and must equal the published model; only then is it made in the precision that was
-asked for. A precision that fails the quality gate is still written, with its failures in the manifest: workers refuse
-it, and its figures can be read.
+Every graph is first built in fp32 and must equal the published model; only then is it built in the wanted precision.
+An artefact that fails the quality gate is still written, with the failures in its manifest: workers refuse it, and its
+figures can be read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
-from rerank_ops.quality.gate import measure
+from rerank_ops.quality.quality_gate import measure
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
@@ -39,7 +39,7 @@ from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 Tell = Callable[[str], None]
-#: Largest difference from the published model in fp32: by itself, and as a share of the logit.
+#: Largest difference from the published model in fp32: absolute, and as a share of the logit.
 _TOLERANCE = 1e-4
 _OURS_DIFFERS = (
     "its config.json is another model's, or it is a variant of its architecture that is not known here; --plain "
@@ -59,7 +59,7 @@ _ACTIVATION_CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an export is to make. `reduced_range`: 7 bits for int8 weights; None decides by this machine's CPU."""
+    """Options of an export. `reduced_range`: 7 bits for int8 weights; None: as this machine's CPU needs."""
 
     precision: PrecisionName = "int8"
     layouts: tuple[LayoutName, ...] = LAYOUTS
@@ -73,10 +73,10 @@ class Wanted:
 
 
 def export(model: str, directory: Path, wanted: Wanted | None = None, tell: Tell = lambda _: None) -> Manifest:
-    """Write `model` into `directory` and return its manifest. `tell` hears what is being done.
+    """Export `model` into `directory` and return its manifest. `tell` is called with each step.
 
-    Raises ModelUnavailable, ModelDamaged or ConfigurationError where the model can't be had, read or exported, or a
-    graph does not equal it. The directory is then left as it was.
+    Raises ModelUnavailable, ModelDamaged or ConfigurationError where the model can't be found, read or exported, or a
+    graph does not equal it. The directory is then unchanged.
     """
     wanted = wanted or Wanted()
     with unfinished(directory, force=wanted.force) as new, tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
@@ -134,7 +134,7 @@ class _Export:
         return Maker(opened, self.wanted.layouts, texts.calibration, self._reduced_range, self.scratch)
 
     def _verified(self, opened: Opened, texts: Texts) -> Made:
-        """Build fp32 and compare each layout with the published model; returned, it is what the gate compares with."""
+        """Build fp32, compare each layout with the published model, and return the graphs, the gate's reference."""
         directory = self.directory if self.wanted.precision == "fp32" else _folder(self.scratch / "fp32")
         self.tell("building fp32")
         fp32 = self._maker(opened, texts).make("fp32", directory)
@@ -158,7 +158,7 @@ class _Export:
             try:
                 logits[index] = opened.reference([pair])[0]
             except Exception as error:
-                # Each runtime has its own errors, mostly for ids or positions that lie beyond a table.
+                # Each runtime has its own errors, mostly for ids or positions beyond the end of a table.
                 why = "its tokenizer may be another model's"
                 if longest:
                     why = f"it scored {longest}, so it may have fewer positions than its configs say, or {why}"
@@ -178,7 +178,7 @@ class _Export:
         return maker.make(self.wanted.precision, self.directory)
 
     def _measured(self, opened: Opened, texts: Texts, fp32: Made, made: Made) -> Quality | None:
-        """Put the export through the gate; None for a precision that this machine can't run."""
+        """Return the quality gate's report; None for a precision that this machine can't run."""
         precision = self.wanted.precision
         if "cpu" not in PRECISION[precision].devices:
             self.tell(f"{precision} can't be measured here: it runs on {', '.join(PRECISION[precision].devices)}")
@@ -203,7 +203,7 @@ def _read_collection(directory: Path, queries: int | None, tell: Tell) -> Collec
 
 
 def _main(layouts: Iterable[LayoutName]) -> LayoutName:
-    """Return the layout that stands for the model: unpadded, or the first where there is none."""
+    """Return the layout of the reference: unpadded, or the first layout without it."""
     names = list(layouts)
     return "unpadded" if "unpadded" in names else names[0]
 
@@ -214,7 +214,7 @@ def _max_length(source: Source, opened: Opened) -> int:
 
 
 def _write_config(directory: Path, config: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Write config.json with the activation where sentence-transformers looks for it, and a prompt where it has one."""
+    """Write config.json with the activation, and a prompt if there is one, as sentence-transformers reads them."""
     stored = config.get("sentence_transformers")
     others = stored if isinstance(stored, dict) else {}
     whole = {**config, "sentence_transformers": {**others, "activation_fn": _ACTIVATION_CLASSES[source.activation]}}
@@ -236,7 +236,7 @@ def _versions() -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            # Run from a source tree that is not installed.
+            # The code runs from a source tree that is not installed.
             found[name] = "unknown"
     return found
 

@@ -1,7 +1,7 @@
-"""The plain export: any sequence classifier that optimum knows, as one graph from padded ids to logits.
+"""Plain export: writes any sequence classifier that optimum knows as one graph from padded ids to logits.
 
-For families without a graph of ours, and the reference of those that have one. Offline throughout. torch, transformers
-and optimum are imported only where a function here needs them.
+It serves families for which no graph is built, and is the reference for the others. It never uses the network. torch,
+transformers and optimum are imported only in the functions that need them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rerank_shared.models.precision import PrecisionName
 
 MODEL_FILE, DATA_FILE = "model.onnx", "weights.bin"
 _TASK = "text-classification"
-#: Smaller tensors stay in the graph: shapes, axes and scalars.
+#: Tensors smaller than this stay in the graph: shapes, axes and scalars.
 _EXTERNAL_BYTES = 1024
 
 
 def load_classifier(directory: Path) -> Any:
     """Return transformers' model of a directory in float32, in its plainest attention, ready to be called.
 
-    Raises ConfigurationError where weights are missing, which transformers would replace by random ones.
+    Raises ConfigurationError where weights are missing; transformers would replace them by random ones.
     """
     try:
         import torch
@@ -40,17 +40,17 @@ def load_classifier(directory: Path) -> Any:
         try:
             model, found = AutoModelForSequenceClassification.from_pretrained(
                 directory,
-                # A config may leave it out, and two would be taken for granted.
+                # A config may leave it out, and transformers would then assume two.
                 num_labels=1,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 local_files_only=True,
-                # Left out, transformers asks on the terminal.
+                # Without it, transformers asks on the terminal.
                 trust_remote_code=False,
                 output_loading_info=True,
             )
         except Exception as error:
-            # Each family's own code runs here, on a config that may be anything.
+            # Each family's own code runs here, on any config, so any error is possible.
             raise ConfigurationError(f"transformers can't load {directory}: {first_line(error)}") from None
     if missing := sorted(found["missing_keys"]):
         raise ConfigurationError(
@@ -60,7 +60,7 @@ def load_classifier(directory: Path) -> Any:
 
 
 def export_plain(directory: Path, output: Path) -> Path:
-    """Write the fp32 graph of a directory of weights as `output`/model.onnx, as optimum traces it; return its path.
+    """Trace a directory of weights by optimum, write the fp32 graph as `output`/model.onnx, and return its path.
 
     Raises ConfigurationError for families that optimum can't export.
     """
@@ -73,7 +73,7 @@ def export_plain(directory: Path, output: Path) -> Path:
         try:
             onnx_export_from_model(model, output, task=_TASK, do_validation=False, device="cpu")
         except Exception as error:
-            # Tracing runs the model's code on inputs that optimum made up.
+            # Tracing runs the model's code on made-up inputs, so any error is possible.
             raise _untraceable(model.config.model_type, first_line(error)) from None
     return output / MODEL_FILE
 
@@ -103,7 +103,7 @@ def _untraceable(family: str, why: str) -> ConfigurationError:
 def quantise_plain(fp32: Path, output: Path, *, reduced_range: bool = False) -> Path:
     """Write the dynamic int8 form of a graph into `output` and return its path: linear layers only, weights by channel.
 
-    `reduced_range` keeps weights to 7 bits, for CPUs on which 8 would saturate.
+    `reduced_range` limits weights to 7 bits, for CPUs on which 8 bits saturate.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -124,9 +124,9 @@ def quantise_plain(fp32: Path, output: Path, *, reduced_range: bool = False) -> 
 
 
 def optimise_plain(graph: Path, output: Path) -> list[str]:
-    """Write `graph` as ONNX Runtime runs it, fused, with its weights in a file that processes share; name the files.
+    """Write `graph` as fused by ONNX Runtime, with its weights in a file that processes share; return the file names.
 
-    Up to the extended level, whose result does not depend on the CPU at hand.
+    It fuses up to the extended level, whose result does not depend on this machine's CPU.
     """
     import onnxruntime
 
@@ -143,7 +143,10 @@ def optimise_plain(graph: Path, output: Path) -> list[str]:
 
 
 def plain_files(fp32: Path, output: Path, precision: PrecisionName, *, reduced_range: bool = False) -> list[str]:
-    """Write the servable graph of an fp32 one in `precision` into `output` and return the names of its files."""
+    """Write the graph of an fp32 one in `precision` into `output` and return its file names.
+
+    Raises ConfigurationError for a precision other than fp32 and int8.
+    """
     if precision == "fp32":
         return optimise_plain(fp32, output)
     if precision == "int8":
@@ -154,7 +157,7 @@ def plain_files(fp32: Path, output: Path, precision: PrecisionName, *, reduced_r
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep tracing's warnings and log lines from the user: they are about code that is not theirs."""
+    """Hide tracing's warnings and log lines: they are about code that is not the user's."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -166,7 +169,7 @@ def _quiet() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says in one line: its first, and the next where that one only announces it."""
+    """Return an error's message in one line: its first line, and the next if the first ends with a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

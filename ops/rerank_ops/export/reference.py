@@ -1,4 +1,4 @@
-"""What an export must equal: the model as it was published, run in fp32, one pair at a time and without padding."""
+"""Reference of an export: the published model, run in fp32, one pair at a time and without padding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Score = Callable[[Sequence[EncodedPair]], npt.NDArray[np.float32]]
 
 
 def torch_reference(directory: Path) -> Score:
-    """Return transformers' own model of a directory of weights. Raises ConfigurationError without torch."""
+    """Return the score function of transformers' own model of a directory. Raises ConfigurationError without torch."""
     import inspect
 
     model = load_classifier(directory)
@@ -42,7 +42,7 @@ def torch_reference(directory: Path) -> Score:
 
 
 def onnx_reference(path: Path) -> Score:
-    """Return a plain ONNX graph, run by ONNX Runtime on all cores."""
+    """Return the score function of a plain ONNX graph, run by ONNX Runtime on all cores."""
     session = open_session(path, optimise=True, threads=len(available_cores()))
     signature = signature_of(session, path)
 

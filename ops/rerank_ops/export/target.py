@@ -1,4 +1,4 @@
-"""The directory that an export writes: it appears whole under its name, or not at all."""
+"""Target directory of an export: replaced as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rerank_shared.models.manifest import MANIFEST_FILE
 
 
 def check_target(directory: Path, *, force: bool) -> None:
-    """Raise ConfigurationError if `directory` may not be written: only a former export is replaced, with `force`."""
+    """Raise ConfigurationError if `directory` may not be written: only an artefact is replaced, with `force`."""
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if not (directory / MANIFEST_FILE).is_file():
@@ -26,7 +26,7 @@ def check_target(directory: Path, *, force: bool) -> None:
 
 @contextmanager
 def unfinished(directory: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a new directory beside `directory` that takes its name when the block ends, and vanishes if it raises."""
+    """Yield a new directory beside `directory` that replaces it when the block ends, and is removed if it raises."""
     check_target(directory, force=force)
     directory.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex[:8]

@@ -1,4 +1,4 @@
-"""From texts to logits as a worker gets them, and the texts that an export looks at: all of the frozen pair set."""
+"""Texts of an export, all of the frozen pair set, and scorers from texts to logits as in a worker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rerank_worker.engine import Engine
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
-#: Every fifth pair of the frozen set: activation ranges need little text, and no label of it is seen.
+#: Step through the frozen set for calibration: activation ranges need little text. Labels are not read.
 _CALIBRATION_STEP = 5
 _CHECKED = 10
-#: Enough for every position and bucket to be met; attention of longer text would need gigabytes in the plain reference.
+#: Enough to meet every position and bucket; attention of longer text would take gigabytes in the plain reference.
 _LONGEST_CHECKED = 512
 
 
@@ -33,22 +33,22 @@ class Texts:
         return [self.tokenizer.encode(query, [document], limit)[0] for query, document in texts]
 
     def calibration(self) -> list[EncodedPair]:
-        """Return pairs whose activations stand for those of ordinary text."""
+        """Return the pairs that represent the activations of ordinary text."""
         return self.encode(_frozen()[::_CALIBRATION_STEP])
 
     def checked(self) -> list[EncodedPair]:
-        """Return pairs of many lengths, the longest cut off, on which two forms of a model are compared."""
+        """Return pairs of many lengths, the longest cut, to compare two forms of a model."""
         by_length = sorted(_frozen(), key=lambda pair: len(pair[1]))
         some = by_length[:: max(1, len(by_length) // _CHECKED)]
         long = " ".join(document for _, document in by_length[-_CHECKED:])
         return self.encode([*some, (by_length[0][0], long)], _LONGEST_CHECKED)
 
     def by_engine(self, engine: Engine) -> Scorer:
-        """Return a scorer of texts that runs an engine as a worker does: sorted by length, in runs of its choice."""
+        """Return a scorer of texts that runs an engine as a worker does: sorted by length, in the engine's runs."""
         return self._scorer(lambda pairs: run_engine(engine, pairs))
 
     def by_reference(self, reference: Score) -> Scorer:
-        """Return a scorer of texts by the model as it was published."""
+        """Return a scorer of texts that runs the published model."""
         return self._scorer(reference)
 
     def _scorer(self, score: Callable[[Sequence[EncodedPair]], Scores]) -> Scorer:

@@ -1,1 +1,1 @@
-"""A Redis-compatible server and a whole fleet on this machine, for as long as they are wanted."""
+"""Local server and local fleet: a Redis-compatible server or a whole fleet on this machine, for the life of a block."""

@@ -1,7 +1,7 @@
-"""A Redis-compatible server as a child of this process, for a laptop, the demo and the tests.
+"""Embedded server: a Redis-compatible server as a child of this process, for a laptop, the demo and the tests.
 
-It must not outlive this process, not even when that is killed by SIGKILL, and must never take over the socket of
-another server. Whether one is wanted at all is decided in `server.py`.
+It never outlives this process, even if SIGKILL ends that, and never takes over the socket of another server.
+`redis_server.py` decides whether one is started.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from rerank_shared.errors import ServerUnavailable
 
 START_S = 10.0
 STOP_S = 5.0
-#: The kernel's limit on a socket's path is 104 bytes on macOS and 108 on Linux, the closing zero included.
+#: Limit on the length of a socket's path; the kernel's is 104 bytes on macOS and 108 on Linux, with the closing zero.
 SOCKET_PATH_BYTES = 100
 _POLL_S = 0.01
 _LOG_LINES = 15
 
-# Waits on a pipe that only this process holds open; when the process ends, however it ends, the read returns and the
-# server goes. Chosen over PR_SET_PDEATHSIG, which needs preexec_fn (unsafe beside threads), is Linux only, and fires
-# when the *thread* that started the server ends. SIGKILL, because a paused server would keep a SIGTERM pending; what
-# an append-only file was promised is with the kernel by then.
+# The guard waits on a pipe that only this process holds open. When this process ends in any way, the read returns and
+# the guard kills the server. PR_SET_PDEATHSIG needs preexec_fn (unsafe beside threads), is Linux only, and fires when
+# the *thread* that started the server ends. SIGKILL, because a paused server would keep a SIGTERM pending; data
+# confirmed for an append-only file is with the kernel by then.
 _GUARD = 'read -r _; kill -KILL "$1" 2>/dev/null; if [ -n "$2" ]; then rm -rf -- "$2"; fi'
 
 
 class EmbeddedServer:
-    """A server that runs as a child of this process, on a unix socket unless a port is asked for.
+    """A server that runs as a child of this process, on a unix socket unless a port is given.
 
-    Made by `start()`; a context manager that stops it. Nothing in it is safe to call from two threads at once.
+    Create it by `start()`. It is a context manager that stops the server. Its methods are not safe in several threads.
     """
 
     def __init__(self, binary: ServerBinary, directory: Path, *, port: int, persistent: bool, temporary: bool) -> None:
@@ -64,9 +64,10 @@ class EmbeddedServer:
     ) -> Self:
         """Start a server and return once it answers.
 
-        Without `directory` it lives in a temporary one that `stop()` removes. `port` (on 127.0.0.1) replaces the
-        socket. `persistent` keeps an append-only file, so that `kill()` and `restart()` lose nothing.
-        Raises ServerUnavailable when there is no server, or it does not come up; the message has the end of its log.
+        Without `directory` it uses a temporary one that `stop()` removes. `port` (on 127.0.0.1) replaces the socket.
+        `persistent` keeps an append-only file, so that `kill()` and `restart()` lose nothing.
+        Raises ServerUnavailable where no server binary is found, or the server does not start; the message has the end
+        of its log.
         """
         binary = binary or find_server()
         home = _short_temporary() if directory is None else directory.absolute()
@@ -82,7 +83,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """What RERANK_REDIS_URL should be; the same after `restart()`."""
+        """The value for RERANK_REDIS_URL; `restart()` keeps it."""
         return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{quote(str(self.socket_path))}"
 
     @property
@@ -98,7 +99,7 @@ class EmbeddedServer:
         return self.directory / "server.log"
 
     def restart(self) -> None:
-        """Start it again under the same URL, after stopping it if it runs. Without `persistent` it comes back empty."""
+        """Stop the server if it runs and start it under the same URL. Without `persistent` it is then empty."""
         self._end(signal.SIGTERM)
         try:
             self._launch()
@@ -107,11 +108,11 @@ class EmbeddedServer:
             raise
 
     def kill(self) -> None:
-        """End it by SIGKILL, as a crash would; `restart()` may follow."""
+        """Kill the server by SIGKILL, as a crash would; `restart()` may follow."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in order and remove its temporary directory; harmless when it is stopped already."""
+        """Stop the server by SIGTERM and remove its temporary directory; does nothing on a stopped one."""
         self._end(signal.SIGTERM)
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -123,7 +124,7 @@ class EmbeddedServer:
         self.stop()
 
     def _claim(self) -> None:
-        """Refuse a socket that can't be bound, or on which a server answers: a new one would take it away unasked."""
+        """Raise ServerUnavailable for a socket that can't be bound, or that a new server would take from another."""
         if self.port:
             return
         length = len(os.fsencode(self.socket_path))
@@ -152,7 +153,7 @@ class EmbeddedServer:
         )
         give_up = time.monotonic() + START_S
         while self._process.poll() is None and time.monotonic() < give_up:
-            # The pid tells our server from a stranger on the same port, who would answer as gladly.
+            # The pid tells our server from another server on the same port, which would answer too.
             if self._answering_pid() == self._process.pid:
                 return
             time.sleep(_POLL_S)
@@ -170,7 +171,7 @@ class EmbeddedServer:
         return [str(self.binary.path), *where, "--save", "", "--appendonly", append, "--dir", str(self.directory)]
 
     def _answering_pid(self) -> int | None:
-        """Return the process id of whatever server answers at our address; None if none does yet."""
+        """Return the process id of the server that answers at this address; None if none answers."""
         client = redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0))
         try:
             client.ping()
@@ -192,7 +193,7 @@ class EmbeddedServer:
         self._forget()
 
     def _forget(self) -> None:
-        """Dismiss the guard of a server that has ended: its process id may soon be somebody else's."""
+        """End the guard of a server that has ended, before another process gets that process id."""
         self._process = None
         if self._guard is not None:
             self._guard.kill()
@@ -205,7 +206,7 @@ class EmbeddedServer:
 
 
 def _short_temporary() -> Path:
-    """Return a new directory of mode 700, in /tmp where the usual place would make the socket's path too long."""
+    """Create and return a directory of mode 700; in /tmp where TMPDIR would make the socket's path too long."""
     usual = tempfile.gettempdir()
     room = SOCKET_PATH_BYTES - len("/rerank-xxxxxxxx/redis.sock")
     return Path(tempfile.mkdtemp(prefix="rerank-", dir=usual if len(os.fsencode(usual)) < room else "/tmp"))

@@ -1,4 +1,4 @@
-"""A whole fleet on this machine for as long as a block lasts: server if none was given, supervisor, workers ready."""
+"""Local fleet: a server if none is given, a supervisor and warm workers on this machine, for the life of a block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class LocalFleet:
-    """A running fleet. `settings.redis_url` is where it listens."""
+    """A running fleet. `settings.redis_url` is the URL of its server."""
 
     settings: Settings
     supervisor: Supervisor
@@ -35,9 +35,9 @@ class LocalFleet:
 def local_fleet(settings: Settings, processes: int | None = None, *, counted: bool = False) -> Iterator[LocalFleet]:
     """Yield a fleet whose workers are warm; it drains when the block ends.
 
-    `counted`: its supervisor's `counts` say what the workers counted, whether /metrics is on or not.
-    Raises what `ensure_server` raises, and ConfigurationError when the workers refuse to start (they say why on
-    stderr) or are not ready within READY_S.
+    `counted`: its supervisor's `counts` hold the workers' metrics, even with /metrics off.
+    Raises as `ensure_server` does, and ConfigurationError when the workers refuse to start (they print why on stderr)
+    or are not ready within READY_S.
     """
     with ensure_server(settings) as effective:
         supervisor = Supervisor(effective, processes, collectors=[FleetCollector(effective)], counted=counted)

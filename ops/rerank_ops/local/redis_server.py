@@ -1,7 +1,6 @@
-"""Which server is used: the URL that was given, else one that is found on this machine and started here.
+"""Choice of the server: the URL that was given, else an embedded server started on this machine.
 
-A URL that was given is used or refused, never replaced: a fleet that quietly works on another server than its
-clients answers nobody.
+A given URL is used or refused, never replaced: a fleet on another server than its clients' would never answer them.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ __all__ = ["EmbeddedServer", "ServerBinary", "check_server", "ensure_server", "f
 
 @contextmanager
 def ensure_server(settings: Settings, *, given: bool | None = None) -> Iterator[Settings]:
-    """Yield settings whose `redis_url` answers: the given one, or that of a server that lives as long as the block.
+    """Yield settings whose `redis_url` answers: the given one, or that of an embedded server that ends with the block.
 
-    `given` says whether somebody chose the URL; unset, that is so if an argument or the environment named one.
-    Raises QueueUnavailable when a given server can't be reached, ServerUnavailable when it is too old or a cluster,
-    or when none was given and none can be started. Never starts one in place of a given one.
+    `given`: the URL was chosen, so no server is started in its place; None: as `is_given` says.
+    Raises QueueUnavailable when a given server can't be reached; ServerUnavailable when it is too old or a cluster, or
+    when none was given and none can be started.
     """
     if given is None:
         given = is_given(settings)
@@ -40,7 +39,7 @@ def ensure_server(settings: Settings, *, given: bool | None = None) -> Iterator[
 
 
 def is_given(settings: Settings) -> bool:
-    """Whether an argument or the environment named the server."""
+    """Return whether an argument or the environment set the server's URL."""
     return "redis_url" in settings.model_fields_set
 
 
@@ -51,18 +50,18 @@ def check_server(settings: Settings) -> None:
         try:
             told = client.info("server")
         except redis.ResponseError:
-            return  # INFO is forbidden to this user; the server may still be all that is needed
+            return  # INFO is forbidden to this user; the server may still be suitable
     if fault := unsuitable(told):
         raise ServerUnavailable(f"The server at {masked_url(settings)} {fault}. Set RERANK_REDIS_URL to another.")
 
 
 def unsuitable(told: Mapping[str, object]) -> str | None:
-    """Return why a server with this answer to INFO can't serve a fleet, None if it can."""
+    """Return the reason why a server with this answer to INFO can't serve a fleet, None if it can."""
     version = str(told.get("redis_version", ""))
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     if numbers and tuple(numbers) < OLDEST:
         return f"is version {version}, and {'.'.join(map(str, OLDEST))} or later is needed"
-    # Redis and Valkey before 8 say it in redis_mode, later Valkeys in server_mode.
+    # The field is redis_mode in Redis and Valkey before 8, server_mode in later Valkeys.
     if "cluster" in (told.get("redis_mode"), told.get("server_mode")):
         return "is a cluster, and the queue needs a single server"
     return None

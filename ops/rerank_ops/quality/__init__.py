@@ -1,4 +1,4 @@
-"""The quality gate: what an exported model keeps of the ranking of fp32 with the same weights, measured and judged.
+"""Quality gate: measures how well an exported model keeps the ranking of fp32 with the same weights, and judges it.
 
-It scores; what it needs is any two functions from (query, document) pairs to logits.
+Its inputs are two functions from (query, document) pairs to logits: the export's and the reference's.
 """

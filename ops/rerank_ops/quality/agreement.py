@@ -1,4 +1,4 @@
-"""How far two lists of scores agree: in order (Spearman), in value, and bit by bit. Pure functions of arrays."""
+"""Agreement of two lists of scores: in order (Spearman), in value, and bit by bit. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Scores = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`unusable`: scores of either list that are no finite numbers; the other figures leave them out."""
+    """Agreement of two lists. `unusable` counts scores not finite in either list; the other figures skip them."""
 
     spearman: float
     rmse: float
@@ -21,7 +21,7 @@ class Agreement:
 
 
 def agreement(scores: Scores, reference: Scores) -> Agreement:
-    """Compare scores with those of a reference for the same pairs."""
+    """Return the agreement of scores with a reference's for the same pairs, both [pairs]."""
     finite = np.isfinite(scores) & np.isfinite(reference)
     ours, theirs = scores[finite].astype(np.float64), reference[finite].astype(np.float64)
     difference = np.abs(ours - theirs)
@@ -34,7 +34,7 @@ def agreement(scores: Scores, reference: Scores) -> Agreement:
 
 
 def spearman(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    """Return the rank correlation, tied values sharing their mean rank. 0 where one list has no order at all."""
+    """Return the rank correlation; tied values share their mean rank. 0 where all values of a list are equal."""
     first, second = ranks(one), ranks(other)
     if first.size < 2:
         return 0.0
@@ -44,7 +44,7 @@ def spearman(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> fl
 
 
 def ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the rank of each value from 1, equal values sharing their mean rank."""
+    """Return the rank of each value, from 1; equal values share their mean rank."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     means: npt.NDArray[np.float64] = (last - (count - 1) / 2)[place]
@@ -52,5 +52,5 @@ def ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def same_bits(one: Scores, other: Scores) -> bool:
-    """Whether two lists are the same float32 numbers, bit by bit."""
+    """Return whether two lists are the same float32 numbers, bit by bit."""
     return bool(np.array_equal(one.astype(np.float32).view(np.uint32), other.astype(np.float32).view(np.uint32)))

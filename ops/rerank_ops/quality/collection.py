@@ -1,10 +1,10 @@
-"""A labelled collection in the layout of BEIR, and the candidates that the first stage finds in it.
+"""Labelled collection in the layout of BEIR, with the first-stage candidates of its queries.
 
     corpus.jsonl     {"_id", "title", "text"} a line, or corpus.jsonl.gz
     queries.jsonl    {"_id", "text"} a line, or queries.jsonl.gz
     qrels/test.tsv   query-id, corpus-id, score behind a header line, or qrels.tsv
 
-Only queries with a relevant document count. The first stage is BM25, whatever the collection's own baseline is.
+Only queries with a relevant document count. The first stage is always BM25.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Collection:
 
 
 def load_collection(directory: Path, limit: int | None = None) -> Collection:
-    """Read a collection and find the candidates of its queries, or of `limit` of them, always the same ones.
+    """Return a collection with the candidates of its queries, or of `limit` of them, always the same ones.
 
-    Raises ConfigurationError naming the file that is missing or wrong.
+    Raises ConfigurationError, which names the file that is missing or wrong.
     """
     qrels = _qrels(_first_of(directory, "qrels/test.tsv", "qrels.tsv"))
     queries = {record["_id"]: record["text"] for record in _records(directory, "queries", ("text",))}

@@ -1,4 +1,4 @@
-"""Whether a pair's score is the same bits in any order and company: tried, with a fixed seed, not proven."""
+"""Invariance: tests with a fixed seed that a pair's score is the same bits in any order and batch. Not a proof."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rerank_ops.quality.agreement import Scores, same_bits
 TextPair = tuple[str, str]
 #: Logits of (query, document) pairs, float32, in the order of the pairs.
 Scorer = Callable[[Sequence[TextPair]], Scores]
-#: Enough for every length of the frozen set to meet others; a run of each costs what the whole set costs.
+#: Enough that pairs of every length of the frozen set meet others; all calls cost about as much as the whole set.
 _WATCHED = 24
 _SEED = 11
 
 
 def is_invariant(scorer: Scorer, pairs: Sequence[TextPair], seed: int = _SEED) -> bool:
-    """Score some of the pairs in several orders, alone, and among others; False at the first score that differs."""
+    """Score some of the pairs in several orders, alone and among others; return False at the first different score."""
     chance = random.Random(seed)
     by_length = sorted(set(pairs), key=lambda pair: (len(pair[0]) + len(pair[1]), pair))
     watched = by_length[:: max(1, len(by_length) // _WATCHED)]
@@ -29,7 +29,7 @@ def is_invariant(scorer: Scorer, pairs: Sequence[TextPair], seed: int = _SEED) -
         chance.sample(watched, len(watched)),
         watched[::-1],
         *([pair] for pair in watched),
-        # Some twice, since equal pairs meet as well.
+        # Some pairs twice, since equal pairs can share a call too.
         chance.sample([*watched, *company, *watched[::3]], len(watched) + len(company) + len(watched[::3])),
         *_parts(chance.sample([*watched, *company], len(watched) + len(company)), chance),
     ]
@@ -37,7 +37,7 @@ def is_invariant(scorer: Scorer, pairs: Sequence[TextPair], seed: int = _SEED) -
 
 
 def _parts(pairs: Sequence[TextPair], chance: random.Random) -> list[Sequence[TextPair]]:
-    """Cut a list into runs of one to seven pairs."""
+    """Return a list cut into parts of one to seven pairs."""
     parts, start = [], 0
     while start < len(pairs):
         end = start + chance.randint(1, 7)

@@ -1,7 +1,7 @@
-"""The frozen pair set: the same (query, document) pairs for every export, so that reports can be compared.
+"""Frozen pair set: the same (query, document) pairs for every export, so that reports can be compared.
 
-The file is data of the package and never made anew in passing; `freeze.py` says how it came to be. Its texts are those
-of CPython's own documentation, whose licence stands in the file's first line.
+The file is package data and is never regenerated in passing; `rerank_dev/freeze_pairs.py` made it. Its texts are from
+CPython's own documentation, whose licence is in the file's first line.
 """
 
 from __future__ import annotations

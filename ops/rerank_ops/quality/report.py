@@ -1,4 +1,4 @@
-"""A quality report for people: every figure beside what it had to reach."""
+"""Quality report as tables: every figure beside its bound."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A fleet on a virtual clock: the policies that the real one runs, against arrivals and run times that are drawn.
+"""Simulator: runs the real fleet's policies on a virtual clock, against random arrivals and run times.
 
-Decisions are the fleet's own code: batches and their runs, backpressure, the take of a more urgent job, fairness,
-shards, admission, urgency. Two things are twins, each held against the real one by a test: the work before a job is
-summed by steps of urgency (`model/backlog.py`), and the queue in Redis chooses in Lua. Time is approximated: a run
-takes what the cost model says, times what chance adds. All of it follows from one seed. Left out: failures, jobs sent
-again, equal pairs in flight, questions to an empty queue, and the tokenizer, which is part of the time of a hand-off.
+The fleet's own code decides: batches and their runs, backpressure, the take of a more urgent job, fairness, shards,
+admission, urgency. Two parts are twins that a test compares with the real ones: the backlog, which is summed by steps
+of urgency (`model/backlog.py`), and the queue, whose real choice is in Lua. Time is approximated: a run takes the time
+that the cost model predicts, times random noise. One seed decides all random numbers. Left out: failures, jobs sent
+again, equal pairs in flight, polls of an empty queue, and the tokenizer, whose time is part of the hand-off.
 
-`model/` is the simulated fleet; beside it is what it is given (arrivals) and what is read off it (planning, report).
+`model/` is the simulated fleet; beside it are its input (arrivals) and its evaluation (planning, report).
 """

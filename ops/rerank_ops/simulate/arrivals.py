@@ -1,4 +1,4 @@
-"""When requests come: evenly by chance (Poisson), in bursts, or as they did once, from a file.
+"""Arrivals: draws the times of requests (Poisson or bursts), or reads recorded requests from a file.
 
 A file of recorded requests has a JSON object a line, in any order:
     at_s         seconds since any moment; required
@@ -7,7 +7,7 @@ A file of recorded requests has a JSON object a line, in any order:
     class        interactive or bulk (default interactive)
     tenant       default none
     deadline_ms  default: the mix's deadline of that class
-    query        anything that is equal for requests that ask for the same pairs (default: nobody asks again)
+    query        any value; requests with equal values have the same pairs (default: no other request has them)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JobClass
 from rerank_shared.nearest import did_you_mean
 
-#: Calm between two bursts, and a burst, last so long on average.
+#: Mean seconds of the calm between two bursts, and of a burst.
 _CALM_S, _BURST_S = 4.0, 1.0
 
 
@@ -44,14 +44,14 @@ class Recorded(BaseModel):
 
 
 def poisson(rate: float, duration_s: float, seed: int) -> Iterator[float]:
-    """Yield the times of independent requests, `rate` a second on average."""
+    """Yield the times, in seconds, of independent requests, `rate` a second on average."""
     rng, at_s = random.Random(f"{seed}:arrivals"), 0.0
     while (at_s := at_s + rng.expovariate(rate)) < duration_s:
         yield at_s
 
 
 def bursts(rate: float, duration_s: float, seed: int, factor: float = 5.0) -> Iterator[float]:
-    """Yield times of which `rate` come a second on average, in bursts `factor` times as dense as the calm between."""
+    """Yield the times of requests, `rate` a second on average, with bursts `factor` times as dense as the calm."""
     rng = random.Random(f"{seed}:arrivals")
     calm_rate = rate * (_CALM_S + _BURST_S) / (_CALM_S + factor * _BURST_S)
     at_s, is_burst = 0.0, False
@@ -63,9 +63,9 @@ def bursts(rate: float, duration_s: float, seed: int, factor: float = 5.0) -> It
 
 
 def recorded(path: Path, mix: Mix, seed: int) -> list[Request]:
-    """Return the requests of a file, the first at 0; what a line does not say is drawn from the mix.
+    """Return the requests of a file, the first at 0; missing values are drawn from the mix.
 
-    Raises InvalidRequest that names the line.
+    Raises InvalidRequest, which names the line.
     """
     rows = [(number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1) if line.strip()]
     if not rows:

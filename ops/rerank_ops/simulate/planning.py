@@ -1,9 +1,9 @@
-"""How many processes a latency target takes: the smallest number with which a simulated fleet keeps it. And how much a
-fleet can do, from what a request takes of one process on average.
+"""Planning: finds the smallest number of processes with which a simulated fleet keeps a latency target.
 
-A number keeps it if the 95th percentile of all requests that were not refused is within the target, and at most one
-request in two hundred was refused or late. A partial answer counts with its deadline as its latency. All numbers meet
-the same requests, so one more process is compared with one fewer under the same luck.
+It also computes a fleet's capacity, from the mean time of a request on one process. A number of processes keeps the
+target if the 95th percentile of all requests that were not refused is within it, and at most one request in 200 was
+refused or late. A partial answer counts with its deadline as its latency. All numbers are tried on the same requests,
+so that they are compared under the same random numbers.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rerank_ops.simulate.report import Report, percentile, summarise
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.scheduling.sharding import shard_count, split
 
-#: Requests that are drawn to tell their mean; their seed is fixed, so that a rate does not depend on the run's.
+#: Requests drawn to compute the mean; their seed is fixed, so that a rate does not depend on the run's seed.
 _SAMPLE, _SEED = 1_000, 0
-#: Requests that may be refused or late for a number of processes to do.
+#: Share of requests that may be refused or late.
 TOLERATED = 0.005
-#: Share of the requests that only fill the fleet.
+#: Share of the time at the start that does not count: it only fills the fleet.
 _WARM_UP = 0.2
-#: Beyond so many times the work that there is, more processes only wait.
+#: Limit of processes, as a multiple of the least number; beyond it more processes only wait.
 _MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked for: 95 of 100 requests within `p95_s`, at `rps` of them a second."""
+    """The target: 95 of 100 requests within `p95_s`, at `rps` requests a second."""
 
     p95_s: float
     rps: float
@@ -41,8 +41,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer. `processes` None: no number will do. `alone_s` is what 95 of 100 requests stay within on a fleet that
-    has nothing else to do, of any size."""
+    """The plan. `processes` None: no number keeps the target. `alone_s` is the 95th percentile of latency on an idle
+    fleet of any size."""
 
     target: Target
     alone_s: float
@@ -66,7 +66,7 @@ class Planner:
         self._reports: dict[int, Report] = {}
 
     def plan(self) -> Plan:
-        """Return the smallest number that does."""
+        """Return the plan with the smallest number of processes that keeps the target."""
         alone_s = alone(self._requests, self._spec)
         least = max(1, math.floor(self._target.rps * self._work_s))
         if alone_s > self._target.p95_s:
@@ -86,7 +86,7 @@ class Planner:
         return self._answer(alone_s, most)
 
     def report(self, processes: int) -> Report:
-        """Return what a fleet of that many processes does."""
+        """Return the report of a fleet of this many processes."""
         if processes not in self._reports:
             spec = replace(self._spec, processes=processes)
             result = simulate(spec, self._policy, self._requests, self._warm_up_s)
@@ -106,7 +106,7 @@ class Planner:
 
 
 def alone(requests: list[Request], spec: FleetSpec) -> float:
-    """Return what 95 of 100 requests stay within if each finds every process idle and is split as far as it pays."""
+    """Return the 95th percentile of latency, in seconds, if each request finds all processes idle."""
     return percentile(sorted(_alone_s(request, spec.cost) + spec.hand_off_s for request in requests), 0.95)
 
 
@@ -118,11 +118,11 @@ def _alone_s(request: Request, cost: CostParameters) -> float:
 
 
 def request_s(mix: Mix, cost: CostParameters) -> float:
-    """Return the mean seconds that one process runs for a request of which nothing is cached."""
+    """Return the mean seconds of one process for a request without cached pairs."""
     times = (cost.predict_s(Work.of(request.tokens)) for request in draw(mix, repeat(0.0, _SAMPLE), _SEED))
     return sum(times) / _SAMPLE
 
 
 def rate_at(load: float, mix: Mix, spec: FleetSpec) -> float:
-    """Return the requests a second that keep `load` of the processes busy, cache and refusals left out."""
+    """Return the requests a second that keep the share `load` of the processes busy, without cache and refusals."""
     return load * spec.processes / request_s(mix, spec.cost)

@@ -1,6 +1,6 @@
-"""Reports as a picture: the latency that each share of the requests stays within, and how requests ended.
+"""Plot of reports: draws the distribution of latencies, and the shares of ends.
 
-matplotlib is imported only when one is drawn.
+matplotlib is imported only to draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLOT_HINT = "the picture needs matplotlib: pip install 'rerank-fleet[tune]', or leave out --plot"
-#: Okabe and Ito's palette, told apart by the colour-blind.
+#: Okabe and Ito's palette, which the colour-blind can distinguish.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _END_COLOURS: dict[End, str] = {"met": "#009E73", "partial": "#F0E442", "late": "#D55E00", "refused": "#999999"}
 _INK = "#333333"
@@ -27,7 +27,7 @@ _POINTS = 400
 
 
 def require_matplotlib() -> None:
-    """Raise ConfigurationError if nothing can be drawn here; asked before anything is simulated."""
+    """Raise ConfigurationError if matplotlib is missing; called before anything is simulated."""
     if find_spec("matplotlib") is None:
         raise ConfigurationError(PLOT_HINT)
 

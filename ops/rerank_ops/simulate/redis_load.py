@@ -1,8 +1,8 @@
-"""What one Redis sees of a fleet: commands, connections, bytes, and which of them ends first as it grows.
+"""Load on one Redis: computes a fleet's commands, connections and bytes, and the limit that it meets first as it grows.
 
-Counts are of the code as it stands, each with the file it is read from; a test holds them against a real server. They
-are weighed by server time in units of one plain command of a busy connection, so that one measured figure, the plain
-commands a second that a server does, says how far it reaches.
+The counts are read from the code, each with its source file; a test compares them with a real server. They are weighed
+by server time in units of one plain command of a busy connection. So one measured figure, the plain commands a second
+that a server does, gives the largest fleet.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from rerank_shared.scheduling.sharding import shard_count
 
 Per = Literal["process second", "request", "job"]
 
-#: Server time in plain commands from one of 50 busy connections (3.1 us on a 2.5 GHz core): measured on Valkey 9.1 by
-#: the server's own CPU time. One in a pipeline 0.46 us, in a script 0.56 us, a key of MGET 0.14 us, a member of an
-#: answer 0.046 us, a delivery to a subscriber 1.4 us.
+#: Server time in units of a plain command from one of 50 busy connections (3.1 us on a 2.5 GHz core), measured on
+#: Valkey 9.1 by the server's own CPU time. A command in a pipeline takes 0.46 us, in a script 0.56 us, a key of MGET
+#: 0.14 us, a member of an answer 0.046 us, a delivery to a subscriber 1.4 us.
 PIPELINED, SCRIPTED, KEY, MEMBER, DELIVERY = 0.15, 0.18, 0.045, 0.015, 0.45
-#: An entry of the backlog, as ZRANGE answers it.
+#: Bytes of a backlog entry in an answer to ZRANGE.
 ENTRY_BYTES = 71
-#: What Redis allows unless its configuration says otherwise.
+#: Redis's default limit of connections.
 MAX_CLIENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One exchange with the server: `commands` come in one round trip, `calls` are made by a script among them, `keys`
-    by MGET. Without commands it is a part of an exchange that stands for itself. `bytes_in` and `bytes_out` leave out
-    the text of pairs."""
+    """One exchange with the server.
+
+    `commands` go in one round trip; `calls` are commands inside a script. An operation without `commands` is part of
+    another operation's exchange. `bytes_in` and `bytes_out` leave out the text of pairs.
+    """
 
     name: str
     per: Per
@@ -44,7 +46,7 @@ class Operation:
 
     @property
     def cost(self) -> float:
-        """Server time of one, in plain commands."""
+        """Server time of one operation, in plain commands."""
         exchange = 1.0 + PIPELINED * (self.commands - 1) if self.commands else 0.0
         return exchange + SCRIPTED * self.calls
 
@@ -64,23 +66,26 @@ OPERATIONS = (
     Operation("take", "job", 1, 27, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
     Operation("finished", "job", 1, 10, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
 )
-#: Only processes that do nothing poll in vain; only those that hold a job renew leases and learn.
+#: Only idle processes poll an empty queue; only processes that hold a job renew leases and share their cost.
 _IDLE_ONLY, _BUSY_ONLY = {"wake-up polled", "take, nothing there"}, {"leases renewed", "cost shared"}
-#: Connections: BRPOP, broadcast, commands of the broker, result backend, presence and one spare of a process; of a
-#: client its reply channel and its pool.
+#: Connections of a process: BRPOP, broadcast, commands of the broker, result backend, presence and one spare. Those of
+#: a client: its reply channel and its pool.
 CONNECTIONS, CLIENT_CONNECTIONS = 6, 4
-#: Bytes of a look-up's key and its answer, of a score written, and of a score in an answer.
+#: Bytes of a look-up's key and of its answer, of a written score, and of a score in an answer.
 _KEY_IN, _KEY_OUT, _WRITE_IN, _SCORE_OUT = 70, 13, 90, 24
-#: A client reads the backlog this often at most, and a broadcast is so long.
+#: Limit of a client's reads of the backlog a second, and bytes of a broadcast.
 _BACKLOG_READS_PER_S, _BROADCAST_BYTES = 1 / LOAD_REMEMBERED_S, 400
 _MOST = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is asked of the fleet. `clients` are processes of callers, `request_s` is what one process runs for a
-    request, `jobs` into how many it is split (None: as the clients split it with that share of the fleet idle),
-    `cancelled` the share that callers give up, of which all workers hear."""
+    """The requests of a fleet.
+
+    `request_s` is the time of one process for a request, `load` the busy share of the fleet. `jobs` is the number of
+    jobs a request (None: as clients split it with the rest of the fleet idle). `clients` is the number of callers'
+    processes. `cancelled` is the share of cancelled requests, each of which is broadcast to all workers.
+    """
 
     request_s: float
     load: float = 0.7
@@ -93,7 +98,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server does: plain commands a second over the wire without pipelining, connections, bits a second."""
+    """Limits of one server: plain commands a second without pipelining, connections, Gbit/s each way."""
 
     commands_per_s: float = 100_000.0
     connections: int = MAX_CLIENTS
@@ -102,7 +107,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RedisLoad:
-    """What one server sees. `used` is the share of each limit; `commands_per_s` is weighed, by what it is for."""
+    """The load on one server. `used` is the used share of each limit; `commands_per_s` are weighed, by purpose."""
 
     processes: int
     requests_per_s: float
@@ -119,15 +124,15 @@ class RedisLoad:
 
     @property
     def first(self) -> tuple[str, float]:
-        """Which limit is nearest, and what share of it is used."""
+        """The nearest limit and its used share."""
         return max(self.used.items(), key=lambda item: item[1])
 
 
 def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
-    """Return what one Redis sees of so many processes at that load."""
+    """Return the load of `processes` worker processes on one Redis."""
     rps = shape.load * processes / shape.request_s
     jobs = _jobs(processes, shape)
-    # Little's law: jobs that run, and as many again that wait or are on their way, however requests are split.
+    # Little's law: the jobs that run, and as many that wait or are on their way, at any number of shards.
     entries = 2 * rps * shape.request_s
     reads = min(rps, shape.clients * _BACKLOG_READS_PER_S)
     deliveries = rps * (jobs + 1 + shape.cancelled * processes)
@@ -158,7 +163,7 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
 
 
 def reach(shape: Shape, limits: Limits) -> dict[str, int]:
-    """Return how many processes each limit allows."""
+    """Return the number of processes that each limit allows."""
     found = {}
     for name in redis_load(1, shape, limits).used:
         low, high = 0, 1
@@ -179,7 +184,7 @@ def _jobs(processes: int, shape: Shape) -> float:
 
 
 def _rate(operation: Operation, processes: int, rps: float, jobs: float, shape: Shape) -> float:
-    """Return how often an operation takes place, a second."""
+    """Return the operations of this kind a second."""
     if operation.per == "process second":
         idle = 1 - shape.load if operation.name in _IDLE_ONLY else 1.0
         return processes * (shape.load if operation.name in _BUSY_ONLY else idle)
@@ -206,6 +211,6 @@ def _bytes(processes: int, rps: float, jobs: float, shape: Shape) -> tuple[float
     bytes_out = sum(operation.bytes_out * rate for operation, rate in rates)
     text = shape.tokens * CHARS_PER_TOKEN
     pairs = rps * shape.pairs
-    # The text goes in once and out once; the announcement is published and read by the caller.
+    # The text goes in once and out once; so do the scores, in the announcement to the caller.
     bytes_in += pairs * (text + _KEY_IN + _WRITE_IN + _SCORE_OUT)
     return bytes_in, bytes_out + pairs * (text + _KEY_OUT + _SCORE_OUT)

@@ -1,4 +1,4 @@
-"""What came of a simulated fleet in figures: latencies by k, how requests ended, what was run."""
+"""Report of a simulated fleet: latencies by k, the shares of ends, and the work done."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from rerank_ops.simulate.model.call import ENDS, Call, End
 from rerank_ops.simulate.model.run import Result
 
-#: More numbers of candidates than this are told in classes that end at these.
+#: More different k than this are grouped into ranges that end at these.
 _FEW = 6
 _CLASSES = (10, 30, 100, 300, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Latencies of requests with about as many candidates, refused ones left out; NaN where there are none."""
+    """Latencies of requests of similar k, without refused ones; NaN where there are none."""
 
     k: str
     requests: int
@@ -29,7 +29,7 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One simulated fleet. `latencies` begin with all requests; rates are of the time from warm-up to last arrival."""
+    """One simulated fleet. `latencies` starts with all requests; rates cover the time from warm-up to last arrival."""
 
     name: str
     processes: int
@@ -44,11 +44,11 @@ class Report:
 
     @property
     def overall(self) -> Latencies:
-        """All requests."""
+        """The latencies of all requests."""
         return self.latencies[0]
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as plain data, for JSON."""
+        """Return the report as plain data, for JSON."""
         plain = asdict(self)
         for row in plain["latencies"]:
             # JSON knows no NaN.
@@ -76,7 +76,7 @@ def summarise(name: str, result: Result) -> Report:
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
-    """Return the value that `share` of the values stay within, between two neighbours in proportion; NaN of none."""
+    """Return the percentile `share` (0 to 1) of ascending values, linearly interpolated; NaN of no values."""
     if not ascending:
         return float("nan")
     place = share * (len(ascending) - 1)

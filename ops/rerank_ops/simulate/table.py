@@ -1,4 +1,4 @@
-"""Reports in the terminal."""
+"""Tables of reports in the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rerank_ops.simulate.report import Latencies, Report
 
 
 def print_reports(reports: Sequence[Report], console: Console) -> None:
-    """Print one row a policy and class of k, then how busy each fleet was."""
+    """Print one row for each policy and range of k, then the load of each fleet."""
     first = reports[0]
     console.print(f"{first.processes:,} processes, {first.requests:,} requests in {first.seconds:,.1f} s", style="bold")
     console.print(_outcomes(reports))
@@ -22,7 +22,7 @@ def print_reports(reports: Sequence[Report], console: Console) -> None:
 
 
 def print_trials(reports: Sequence[Report], console: Console) -> None:
-    """Print one row a number of processes."""
+    """Print one row for each number of processes."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("processes", "p50 ms", "p95 ms", "p99 ms", "utilisation", *ENDS):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -68,10 +68,10 @@ def _load(reports: Sequence[Report]) -> Table:
 
 
 def milliseconds(value: float) -> str:
-    """Return a latency for people."""
+    """Return a latency in milliseconds as text."""
     return "-" if math.isnan(value) else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def share(value: float) -> str:
-    """Return a share for people; a little is told from nothing."""
+    """Return a share as text; a small share does not read as 0."""
     return "0" if value == 0 else f"{value:.1%}" if value >= 0.001 else f"{value:.2%}"

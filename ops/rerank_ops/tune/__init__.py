@@ -1,1 +1,1 @@
-"""Measure this host with one model and find the settings that suit the two."""
+"""Tuning: measures one model on this host and finds the settings that suit both."""

@@ -1,4 +1,4 @@
-"""The curves and the choice in the terminal."""
+"""Terminal output of a tuning: the curves as bars, and the chosen settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def print_tuning(tuning: Tuning, console: Console) -> None:
 
 
 def curve_table(tuning: Tuning, curve: Curve) -> Table:
-    """Return one row a point: its median, the middle half of its rounds, a bar, and a mark at the chosen one."""
+    """Return one row a point: its median, the middle half of its rounds, a bar, and a mark at the chosen point."""
     size_heading, unit = _HEADINGS[curve]
     table = Table("layout", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in (size_heading, unit, "middle half", "rounds"):
@@ -66,7 +66,7 @@ def curve_table(tuning: Tuning, curve: Curve) -> Table:
 
 
 def bar(share: float) -> str:
-    """Return a bar of block characters, `share` of the full width."""
+    """Return a bar of block characters; `share` is its part of the full width, 0 to 1."""
     eighths = round(share * _BAR * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8]
 

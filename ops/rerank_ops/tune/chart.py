@@ -1,4 +1,4 @@
-"""The curves as a picture. matplotlib is imported only when one is drawn."""
+"""Chart of a tuning: draws the curves. matplotlib is imported only to draw."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHART_HINT = "the chart needs matplotlib: pip install 'rerank-fleet[tune]', or leave it out with --no-chart"
-#: Okabe and Ito's palette, told apart by the colour-blind, and a marker each for those who print in grey.
+#: Okabe and Ito's palette, which the colour-blind can distinguish, and a marker each for print in grey.
 _LOOKS = {
     "unpadded": ("#0072B2", "o"),
     "padded": ("#E69F00", "s"),
@@ -37,7 +37,7 @@ _APART = 0.06
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a layout's line ends."""
+    """The last point of a layout's line."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ class _End:
 
 
 def require_matplotlib() -> None:
-    """Raise ConfigurationError if no chart can be drawn here; asked before anything is measured."""
+    """Raise ConfigurationError if matplotlib is missing; called before anything is measured."""
     if find_spec("matplotlib") is None:
         raise ConfigurationError(CHART_HINT)
 
@@ -58,7 +58,7 @@ def draw_chart(tuning: Tuning, path: Path) -> None:
 
 
 def chart(tuning: Tuning) -> Figure:
-    """Return the two curves side by side; raises as `draw_chart`."""
+    """Return the two curves side by side. Raises as `draw_chart` does."""
     require_matplotlib()
     # Not pyplot, which keeps figures and chooses a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -80,17 +80,17 @@ def _panel(axes: Axes, tuning: Tuning, curve: Curve) -> None:
     for layout in tuning.layouts:
         points = [point for point in tuning.on(curve) if point.cell.layout == layout]
         colour, marker = _LOOKS[layout]
-        # In a layout that runs pairs one by one whatever the size, one point stands for all.
+        # In a layout that runs pairs one by one at any size, one point stands for all.
         xs = [point.cell.size for point in points] if len(points) > 1 else [sizes[0], sizes[-1]]
         middle, low, high = np.array([tuning.shown(point) for point in points] * (len(xs) // len(points))).T
         axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(xs, middle, color=colour, marker=marker if len(points) > 1 else "", linewidth=1.8, markersize=5)
         ends.append(_End(xs[-1], float(middle[-1]), layout, colour))
         if layout == tuning.choice.values["layout"]:
-            # On the side where nothing better can be.
+            # The label is on the side where no better value can be.
             above, size = curve == "tokens", tuning.choice.values[SETTING[curve]]
             if len(points) == 1:
-                # No size is chosen where all are the same; the middle of a logarithmic axis.
+                # No size is chosen where all are the same: the label goes to the middle of the logarithmic axis.
                 _say(axes, float(np.sqrt(xs[0] * xs[-1])), float(middle[0]), "chosen, at any size", colour, above=above)
             else:
                 _mark(axes, size, float(np.interp(size, xs, middle)), colour, above=above)
@@ -127,7 +127,7 @@ def _say(axes: Axes, x: float, y: float, text: str, colour: str, *, above: bool)
 
 
 def _label(axes: Axes, ends: Sequence[_End]) -> None:
-    """Write each layout's name behind its line, pushed apart where lines end close together."""
+    """Write each layout's name behind its line; names of lines that end close together are moved apart."""
     bottom, top = axes.get_ylim()
     taken: dict[float, float] = {}
     for end in sorted(ends, key=lambda end: end.y):

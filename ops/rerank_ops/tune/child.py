@@ -1,6 +1,6 @@
-"""One process of a team: loads the model of its settings, then runs pairs for as long as each line of input says.
+"""One process of a team: loads the model of its settings, then runs pairs for the seconds in each line of input.
 
-Started by team.py as `python -m rerank_ops.tune.child`; talks JSON, one object a line.
+team.py starts it as `python -m rerank_ops.tune.child`. Both sides write JSON, one object a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rerank_worker.tokenizing import EncodedPair
 
 
 def main() -> int:
-    """Answer each request to run with the tokens and seconds it took, until the input ends."""
+    """Answer each line of input with the tokens that were run and the seconds; return the exit status at its end."""
     try:
         task: dict[str, Any] = json.loads(sys.stdin.readline())
         if task["core"] is not None and hasattr(os, "sched_setaffinity"):
@@ -36,7 +36,7 @@ def main() -> int:
     pairs = [EncodedPair(np.array(ids), np.array(types), truncated=False) for ids, types in task["pairs"]]
     runs = [[pairs[i] for i in run] for run in engine.runs(pairs)]
     engine.score(runs[-1])
-    # Sorted by length, and a turn may end before the longest.
+    # The runs are sorted by length, and a turn may end before the longest.
     random.Random(0).shuffle(runs)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""The engines of one model, one a layout, as workers run them, and the time that each takes for a point's work."""
+"""Engines of one model, one a layout, as workers run them; measures the time that each takes for a point's work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_worker.tokenizing import EncodedPair
 
 
 def plans_of(files: ModelFiles) -> Layouts:
-    """Return the layouts that a model can run in; a plain ONNX file does every single pair by itself."""
+    """Return the layouts that a model can run in; without a tail, layout unpadded runs one pair at any size."""
     manifest = files.manifest
     if manifest is None:
         return Layouts(("unpadded", "padded"), frozenset({"unpadded"}))
@@ -26,14 +26,14 @@ class Engines:
     """Open engines of one thread each; their weights are shared where the model's files allow it."""
 
     def __init__(self, files: ModelFiles, layouts: Layouts, longest: EncodedPair) -> None:
-        """`longest` warms each engine up; raises as `open_engine`."""
+        """Open the engines and warm each up with the pair `longest`. Raises as `open_engine` does."""
         self._engines: dict[str, Engine] = {layout: open_engine(files, RunShape(layout)) for layout in layouts.names}
         self._fixed = layouts.fixed
         for engine in self._engines.values():
             engine.score([longest])
 
     def seconds(self, cell: Cell, pairs: Sequence[EncodedPair]) -> float:
-        """Return how long a layout takes for some pairs, shortest first, in runs of the point's size."""
+        """Return the seconds that a layout takes for pairs, shortest first, in runs of the point's size."""
         engine = self._engines[cell.layout]
         groups = runs_of(RunShape(cell.layout, 1) if cell.layout in self._fixed else cell.shape(), pairs)
         started = time.perf_counter()
@@ -43,5 +43,5 @@ class Engines:
 
 
 def runs_of(shape: RunShape, pairs: Sequence[EncodedPair]) -> list[list[EncodedPair]]:
-    """Return the pairs of each run."""
+    """Return the pairs of each run of this shape."""
     return [[pairs[i] for i in run] for run in shape.split([pair.tokens for pair in pairs])]

@@ -1,7 +1,7 @@
-"""Which points of the two curves are measured, with what work, so that a first round fits in the time there is.
+"""Grid of a tuning: chooses the points of the two curves and the work of each, so that a first round fits the time.
 
-pairs    one request in runs of so many pairs: its latency
-tokens   a batch in runs of so many tokens: throughput
+pairs    latency of one request, by pairs a run
+tokens   throughput of a batch, by tokens a run
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SIZES: dict[Curve, tuple[int, ...]] = {
     "pairs": (1, 2, 4, 8, 16, 32),
     "tokens": (128, 256, 512, 1_024, 2_048, 4_096, 8_192),
 }
-#: The setting that a curve is about.
+#: The setting that a curve decides.
 SETTING: dict[Curve, str] = {"pairs": "run_pairs", "tokens": "run_tokens"}
 #: Largest pairs and tokens a run, tried in this order until a round is short enough.
 _EXTENTS = ((32, 8_192), (16, 4_096), (8, 2_048), (4, 1_024))
-#: Points of small runs are measured over several of them, else the clock and one pair's length decide.
+#: Least work of a point: with a single small run the clock and one pair's length would decide.
 _LEAST_TOKENS = 1_024
 _NO_LIMIT = 2**31
 
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Layouts:
-    """The layouts of a model. A run of a `fixed` one is one pair whatever the settings: one point a curve."""
+    """The layouts of a model. A run of a `fixed` one is always one pair, so it has one point a curve."""
 
     names: tuple[LayoutName, ...]
     fixed: frozenset[LayoutName] = frozenset()
@@ -68,7 +68,7 @@ class Grid:
 
 
 def lay_out(layouts: Layouts, sample: Sample, tokens_per_s: float, round_s: float) -> Grid:
-    """Return the widest grid of which a round takes at most `round_s` at a known rate, else the narrowest."""
+    """Return the widest grid whose round takes at most `round_s` at the rate `tokens_per_s`, else the narrowest."""
     for extent in _EXTENTS:
         grid = _grid(layouts, sample, dict(zip(CURVES, extent, strict=True)))
         if grid.tokens <= tokens_per_s * round_s:
@@ -77,7 +77,7 @@ def lay_out(layouts: Layouts, sample: Sample, tokens_per_s: float, round_s: floa
 
 
 def tokens_of(pairs: Sequence[EncodedPair]) -> int:
-    """Return the tokens of some pairs, padding left out."""
+    """Return the number of tokens of pairs, without padding."""
     return sum(pair.tokens for pair in pairs)
 
 

@@ -1,7 +1,7 @@
-"""From measurements to a profile: pure, no clock and no engine.
+"""Tuning policy: chooses the settings of a profile from measurements. Pure functions, without clock or engine.
 
-A default stays unless another value is clearly faster: by a margin, in most of enough rounds. So does a layout in
-which a score depends on its pair alone.
+A default stays unless another value is clearly faster: by a margin, in most of enough rounds. By the same rule a
+layout in which a score depends on its pair alone stays.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rerank_ops.tune.team import Team
 from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import Settings
 
-#: How much faster something must be to be taken, by the median and by the lower quartile of the rounds: noise gives
-#: the fastest of many equal points about 5 % without cause.
+#: Least ratio, by median and by lower quartile of the rounds, at which a faster value is taken: noise alone makes the
+#: fastest of many equal points about 5 % faster.
 _MARGIN, _LEAST = 1.10, 1.05
-#: Sizes this close to the best are as good as it, and the smallest of them is taken: it looks at deadlines more often.
+#: Sizes this close to the best count as equal; the smallest is taken, since it checks deadlines most often.
 _AS_GOOD = 1.02
 _MOST_WAIT_MS = 5.0
-#: Rounds below which nothing is clear.
+#: Fewer rounds than this decide nothing.
 _FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The settings to use, by name, and for each why in words; `notes` tell what to beware of in the measurements."""
+    """The chosen settings by name, the reason for each in words, and `notes`: warnings about the measurements."""
 
     values: Mapping[str, Any]
     reasons: Mapping[str, str]
@@ -39,7 +39,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast one thing is as another, round by round: the median and the middle half of the rounds."""
+    """Speed-up of one point over another, round by round: the median and the middle half of the rounds."""
 
     median: float
     low: float
@@ -48,7 +48,7 @@ class Ratio:
 
     @classmethod
     def of(cls, slower: Sequence[float], faster: Sequence[float]) -> Ratio:
-        """Compare times of the same rounds; where one has more rounds, only those that both have count."""
+        """Return the ratio of times in the same rounds; rounds that only one side has are left out."""
         rounds = min(len(slower), len(faster))
         ratios = np.array(slower[:rounds]) / np.array(faster[:rounds])
         low, median, high = (float(value) for value in np.percentile(ratios, (25, 50, 75)))
@@ -56,7 +56,7 @@ class Ratio:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is faster by more than noise explains."""
+        """Whether the speed-up is larger than noise explains."""
         return self.rounds >= _FEW and self.median > _MARGIN and self.low > _LEAST
 
     def __str__(self) -> str:
@@ -64,16 +64,16 @@ class Ratio:
 
 
 def default(name: str) -> Any:
-    """Return the default of a setting; the one in force may come from a profile that is being replaced."""
+    """Return the default of a setting, because the value in force may come from the profile to be replaced."""
     return Settings.model_fields[name].default
 
 
 def choose(
     series: Sequence[Series], teams: Sequence[Team], *, precision: PrecisionName, max_length: int, cores: int
 ) -> Choice:
-    """Return the profile that measurements speak for.
+    """Return the settings that the measurements support.
 
-    `series` holds points of each layout on each curve, those of default sizes among them; `max_length` is the model's.
+    `series` holds points of each layout on each curve, default sizes included; `max_length` is the model's, in tokens.
     """
     layout, why_layout = choose_layout(series, precision)
     values: dict[str, Any] = {"layout": layout}
@@ -97,10 +97,10 @@ def choose(
 
 
 def choose_layout(series: Sequence[Series], precision: PrecisionName) -> tuple[LayoutName, str]:
-    """Return the layout to run and why, from the latency of one request in each layout's best size."""
+    """Return the layout to run and the reason, by the latency of one request at each layout's best size."""
     best = {layout: _best(_of_layout(series, "pairs", layout)) for layout in _layouts(series)}
     invariant = [layout for layout in PRECISION[precision].invariant_layouts if layout in best]
-    # The layout of the default first, so that ties are its.
+    # The default layout comes first, so that it wins ties.
     preferred = sorted(invariant or best, key=lambda layout: layout != default("layout"))[0]
     for layout in invariant:
         if Ratio.of(best[preferred].per_token, best[layout].per_token).is_clear:
@@ -133,7 +133,7 @@ def _choose_size(series: Sequence[Series], usual: int) -> tuple[int, str]:
 
 
 def _choose_wait(series: Sequence[Series], run_pairs: int) -> tuple[float, str]:
-    """Waiting pays where pairs that run together take less than they do one by one: half of what that saves."""
+    """Return the wait for company: half of the time that running pairs together saves over one by one, 0 if none."""
     by_size = {one.cell.size: one for one in series}
     alone, together = by_size[1], by_size[run_pairs]
     ratio = Ratio.of(alone.per_token, together.per_token)
@@ -154,7 +154,7 @@ def _choose_threads(teams: Sequence[Team], usable: int) -> tuple[dict[str, Any],
     told = f"{best} threads do {ratio} the work of {single}"
     if not ratio.is_clear:
         return {"threads": usual}, f"the default: {told}"
-    # A pinned process would have all its threads on one core.
+    # Pinning is off: it would put all threads of a process on one core.
     return {"threads": best.threads, "processes": max(1, usable // best.threads), "pin": False}, told
 
 
@@ -172,7 +172,7 @@ def _notes(series: Sequence[Series], teams: Sequence[Team]) -> tuple[str, ...]:
 
 
 def _ahead(best: Mapping[LayoutName, Series], layout: LayoutName) -> str:
-    """Say how much less time one request takes in `layout` than in the next; throughput is another matter."""
+    """Return the speed-up of one request in `layout` over the next layout, in words; throughput is not compared."""
     others = {name: one for name, one in best.items() if name != layout}
     second = min(others, key=lambda name: others[name].seconds_per_token)
     ratio = Ratio.of(others[second].per_token, best[layout].per_token)

@@ -1,4 +1,4 @@
-"""Writes a profile: the settings that were chosen, each with its reason as a comment, and what they were made for."""
+"""Profile file: writes the chosen settings, each with its reason as a comment, and the host and model they suit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_shared.profile import MADE_FOR
 
 
 def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any]) -> None:
-    """Write a profile that `RERANK_PROFILE` can name, as a whole or not at all.
+    """Write a profile for `RERANK_PROFILE`, atomically.
 
     `made_for` may hold texts, numbers, dates and tables of them. Raises OSError.
     """
@@ -53,7 +53,7 @@ def _key(name: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    # What JSON writes of texts, numbers and truth is TOML too, but for one character.
+    # JSON's texts, numbers and booleans are valid TOML, except for one character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

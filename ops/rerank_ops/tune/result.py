@@ -1,4 +1,4 @@
-"""All that one tuning found, for the chart, the terminal, JSON and the profile alike."""
+"""Result of a tuning, read by the chart, the terminal output, JSON and the profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rerank_shared.models.precision import LayoutName
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The measurements, what follows from them, and what they were made with (`made_for`, as the profile has it)."""
+    """The measurements, the chosen settings, and `made_for`: host, model and text, as in the profile."""
 
     series: Sequence[Series]
     teams: Sequence[Team]
@@ -33,12 +33,12 @@ class Tuning:
 
     @property
     def title(self) -> str:
-        """What was measured where, in one line."""
+        """Model, precision and CPU, in one line."""
         return f"{self.made_for['model']} ({self.made_for['precision']}) on {self.made_for['cpu']}"
 
     @property
     def method(self) -> str:
-        """How it was measured, in a sentence."""
+        """The method of measurement, in a sentence."""
         rounds = [len(point.seconds) for point in self.series]
         return (
             f"One thread, medians of {min(rounds)} to {max(rounds)} rounds in turns, pairs of "
@@ -51,14 +51,14 @@ class Tuning:
         return sorted(found, key=lambda point: (self.layouts.index(point.cell.layout), point.cell.size))
 
     def shown(self, point: Series) -> tuple[float, float, float]:
-        """Return a point's value in its curve's unit (ms, or tokens/s) as median, and the middle half of its rounds."""
+        """Return a point's median and the quartiles of its rounds, in its curve's unit (ms, or tokens/s)."""
         low, middle, high = (float(value) for value in np.percentile(point.seconds, (25, 50, 75)))
         if point.cell.curve == "pairs":
             return middle * 1000, low * 1000, high * 1000
         return point.tokens / middle, point.tokens / high, point.tokens / low
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as plain data, for JSON."""
+        """Return the tuning as plain data, for JSON."""
         return {
             "made_for": dict(self.made_for),
             "text": self.source,

@@ -1,7 +1,7 @@
-"""The order of measurements: all points once a round, in another order each time, so that noise hits them alike.
+"""Rounds of measurement: each point once a round, in a new random order, so that noise hits all points alike.
 
-Points that can't win are dropped, so the time goes to those that may. A layout's next larger size is not even tried
-once the layout has become twice as slow, which also keeps the memory of packed runs within bounds.
+Points that can't win are dropped, so that the time goes to the others. Once a layout is twice as slow as at its best
+size, larger sizes are not tried; this also bounds the memory of packed runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from rerank_ops.tune.grid import Cell, Grid, tokens_of
 
-#: Times as slow as its layout's best size at which larger ones are not tried, and as the curve's best to be dropped.
+#: Slowness against the layout's best size beyond which larger sizes are skipped; against the curve's best, to drop.
 _GIVE_UP_AT, _DROP_AT = 2.0, 1.25
 _MOST_ROUNDS = 60
 _SEED = 11
@@ -21,7 +21,7 @@ _SEED = 11
 
 @dataclass(slots=True)
 class Series:
-    """The times of one point, one a round from the first on; `tokens` and `pairs` are the work of each."""
+    """The seconds of one point, one value a round from the first on; `tokens` and `pairs` are the work of a round."""
 
     cell: Cell
     tokens: int
@@ -30,18 +30,18 @@ class Series:
 
     @property
     def per_token(self) -> list[float]:
-        """Time of a token in each round: points differ in how much text they run."""
+        """Seconds a token in each round, because points differ in their amount of text."""
         return [seconds / self.tokens for seconds in self.seconds]
 
     @property
     def seconds_per_token(self) -> float:
-        """Median time of a token."""
+        """Median of the seconds a token."""
         return median(self.per_token)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How times are taken: the seconds of a point's work, and when to end. `on_cell` is called after each point."""
+    """Timing: measures the seconds of a point's work, until `end` on `clock`. `on_cell` is called after each point."""
 
     time_cell: Callable[[Cell], float]
     clock: Callable[[], float]
@@ -53,7 +53,7 @@ class Timing:
         return self.clock() >= self.end
 
     def add(self, series: Series) -> None:
-        """Measure a point once more."""
+        """Measure a point once and append its seconds."""
         series.seconds.append(self.time_cell(series.cell))
         self.on_cell()
 
@@ -76,7 +76,7 @@ def measure(grid: Grid, timing: Timing, usual: Collection[Cell] = (), keep: Coll
 
 
 def _first_round(grid: Grid, timing: Timing, usual: Collection[Cell]) -> list[Series]:
-    """Go round the layouts, each one's sizes ascending; return the points that were measured."""
+    """Measure each layout's sizes in ascending order, the layouts in turns; return the points that were measured."""
     series = [Series(cell, tokens_of(grid.work[cell]), len(grid.work[cell])) for cell in _layout_by_layout(grid.cells)]
     best: dict[tuple[str, str], float] = {}
     ended: set[tuple[str, str]] = set()
@@ -92,7 +92,7 @@ def _first_round(grid: Grid, timing: Timing, usual: Collection[Cell]) -> list[Se
 
 
 def _layout_by_layout(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the smallest size of each layout first, then the next: each has a point before time can run out."""
+    """Return the smallest size of each layout, then the next sizes, so that each has a point before time runs out."""
     place: dict[tuple[str, str], int] = {}
     ranked = []
     for cell in cells:
@@ -103,7 +103,7 @@ def _layout_by_layout(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _may_win(live: Sequence[Series], keep: Collection[Cell]) -> list[Series]:
-    """Judge by the best round of each point, since after two rounds a median still holds much of the host's noise."""
+    """Return the points that may win, by the best round of each: a median of two rounds holds too much noise."""
     pace = {one.cell: min(one.seconds) / one.tokens for one in live}
     best = {curve: min(pace[cell] for cell in pace if cell.curve == curve) for curve in {cell.curve for cell in pace}}
     return [one for one in live if one.cell in keep or pace[one.cell] <= _DROP_AT * best[one.cell.curve]]

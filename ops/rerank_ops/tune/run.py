@@ -1,4 +1,4 @@
-"""The whole of a tuning, from settings to the result; nothing is written here."""
+"""Run of a tuning, from settings to the result; it writes no file."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from rerank_worker.engine import identity_of, precision_of
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
 
-#: Share of the time that the curves have, and of that what a first round may take; the rest is for processes.
+#: Share of the time for the curves, and the share of that for a first round; the rest of the time is for teams.
 _CURVES_SHARE, _FIRST_ROUND_SHARE = 0.75, 0.33
 _TEAM_ROUNDS = 5
 _LEAST_TURN_S = 0.05
-#: Pairs whose time tells how much work fits.
+#: Pairs measured at the start, to estimate the work that fits the time.
 _PROBE = 8
 
-#: Makes the sample, once tokenizer and limit are known.
+#: Returns the sample for a tokenizer and a longest pair, in tokens.
 MakeSample = Callable[[PairTokenizer, int], Sample]
-#: Told the seconds that have passed, after each measurement.
+#: Called with the seconds that have passed, after each measurement.
 Progress = Callable[[float], None]
 
 
 def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: Progress = lambda _: None) -> Tuning:
-    """Measure the model of the settings on this host for about so many seconds and choose a profile.
+    """Measure the model of the settings on this host for about `seconds` and choose a profile.
 
-    Loading the model and looking up the text come on top; a model too slow for the time takes what a narrow grid needs.
-    Raises ConfigurationError as a worker would, and what `make_sample` raises.
+    Loading the model and the text comes on top. A model too slow for the time takes as long as the narrowest grid.
+    Raises ConfigurationError as a worker does, and as `make_sample` does.
     """
     files = configured_files(settings)
     tokenizer = PairTokenizer.of(files)
@@ -78,7 +78,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
 def _measure_curves(
     files: ModelFiles, layouts: Layouts, sample: Sample, seconds: float, tick: Callable[[], None]
 ) -> tuple[Grid, list[Series]]:
-    """Return what was measured, and when; the engines are closed before processes are started."""
+    """Return the grid and its measurements; the engines are closed on return, before processes are started."""
     started = time.perf_counter()
     engines = Engines(files, layouts, sample.pairs[-1])
     probe = sample.take(_PROBE)

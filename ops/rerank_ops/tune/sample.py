@@ -1,7 +1,7 @@
-"""The pairs that are measured: the user's own text, or text of this project cut to a shipped distribution of lengths.
+"""Sample of pairs to measure: the user's own text, or the frozen texts cut to a shipped distribution of lengths.
 
-Times follow lengths more than anything else, so a sample keeps the mix of lengths it was drawn from. The same files
-give the same sample each time.
+Run times depend mostly on lengths, so a sample keeps the mix of lengths of its source. The same files give the same
+sample each time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
-#: Enough for the longest batch of short pairs.
+#: Pairs of a sample; enough for the longest batch of short pairs.
 PAIRS = 512
-#: Queries of a collection whose candidates are looked up.
+#: Queries of a collection that are used.
 _BEIR_QUERIES = 40
 _SEED = 7
-#: Documents that follow each other until the longest pair is full.
+#: Documents joined to fill the longest pair.
 _JOINED = 12
 
 #: A query with one document.
@@ -36,29 +36,29 @@ Text = tuple[str, Content]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Pairs sorted by length, and in words where they are from."""
+    """Pairs sorted by length, and the name of their source."""
 
     source: str
     pairs: tuple[EncodedPair, ...]
 
     @property
     def mean_tokens(self) -> float:
-        """Mean length of a pair."""
+        """Mean length of a pair, in tokens."""
         return sum(pair.tokens for pair in self.pairs) / len(self.pairs)
 
     def take(self, count: int) -> list[EncodedPair]:
-        """Return `count` pairs with the sample's mix of lengths, shortest first; some twice if there are too few."""
+        """Return `count` pairs with the sample's mix of lengths, shortest first; some repeat if there are too few."""
         return [self.pairs[int((i + 0.5) * len(self.pairs) / count)] for i in range(count)]
 
     def take_tokens(self, tokens: int) -> list[EncodedPair]:
-        """Return such pairs of about so many tokens together, one at least."""
+        """Return at least one pair, of about `tokens` tokens together, as `take` does."""
         return self.take(max(1, round(tokens / self.mean_tokens)))
 
 
 def file_sample(path: Path, tokenizer: PairTokenizer, max_length: int) -> Sample:
     """Return a sample of a file of requests, one JSON object with `query` and `documents` a line.
 
-    Raises ConfigurationError naming the line that is none, or the file if it has no pair.
+    Raises ConfigurationError, which names the invalid line, or the file if it has no pair.
     """
     chosen = _draw(_requests(path))
     if not chosen:
@@ -69,7 +69,7 @@ def file_sample(path: Path, tokenizer: PairTokenizer, max_length: int) -> Sample
 def beir_sample(directory: Path, tokenizer: PairTokenizer, max_length: int) -> Sample:
     """Return a sample of a labelled collection's queries with their BM25 candidates.
 
-    Raises ConfigurationError naming the file that is missing or wrong, or the package that reads it.
+    Raises ConfigurationError, which names the missing or wrong file, or the missing package.
     """
     try:
         from rerank_ops.quality.collection import load_collection
@@ -83,7 +83,7 @@ def beir_sample(directory: Path, tokenizer: PairTokenizer, max_length: int) -> S
 
 
 def shipped_sample(tokenizer: PairTokenizer, max_length: int) -> Sample:
-    """Return this project's own text in pairs of the shipped lengths."""
+    """Return the frozen texts in pairs of the shipped lengths."""
     source, lengths = shipped_lengths(PAIRS)
     texts = frozen_pairs()
     room = tokenizer.template.specials + 1
@@ -100,7 +100,7 @@ def shipped_lengths(count: int) -> tuple[str, list[int]]:
     table = tomllib.loads(files("rerank_ops.tune").joinpath("lengths.toml").read_text(encoding="utf-8"))
     shares, tokens = zip(*((float(share), value) for share, value in table["quantiles"].items()), strict=True)
     wanted = (np.arange(count) + 0.5) / count
-    # On a logarithmic scale, for lengths have a long tail.
+    # Interpolated on a logarithmic scale, because lengths have a long tail.
     spread = np.exp(np.interp(wanted, shares, np.log(tokens)))
     return table["source"], [int(length) for length in np.round(spread)]
 
@@ -119,7 +119,7 @@ def _requests(path: Path) -> Iterator[Text]:
 
 
 def _draw(texts: Iterable[Text]) -> list[Text]:
-    """Return at most PAIRS of them, each with the same chance, without holding them all."""
+    """Return at most PAIRS texts, each with the same chance, without holding all in memory."""
     chance, rest = random.Random(_SEED), iter(texts)
     chosen = list(islice(rest, PAIRS))
     for seen, text in enumerate(rest, start=PAIRS + 1):

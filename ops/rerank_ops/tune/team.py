@@ -1,6 +1,6 @@
-"""What a core gives: one process with some threads, against as many processes of one thread as there are cores.
+"""Teams: measures the throughput of all cores by processes and threads, from one thread a core to one process.
 
-Each team is measured by itself, in turns with the others; its processes live on between the turns.
+Only one team runs at a time, and the teams take turns; their processes stay alive between turns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_shared.settings import Settings, bare_environ, to_environ
 from rerank_worker.supervisor.cores import available_cores, pinnable_cores, spread
 from rerank_worker.tokenizing import EncodedPair
 
-#: More processes than this would measure the patience of a large machine's owner.
+#: Limit of processes, so that the measurement ends in time on a large machine.
 _MOST_PROCESSES = 8
 _COMMAND = (sys.executable, "-m", "rerank_ops.tune.child")
 _PAIRS = 64
@@ -26,7 +26,7 @@ _PAIRS = 64
 
 @dataclass(slots=True)
 class Team:
-    """Some processes of some threads each, and their rate together, one a round."""
+    """A number of processes with threads each, and their joint rate in tokens a second, one value a round."""
 
     processes: int
     threads: int
@@ -37,9 +37,9 @@ class Team:
 
 
 def teams_for(cores: int) -> list[Team]:
-    """Return the teams that tell what to do with so many cores; only one where there is nothing to choose."""
+    """Return the teams to compare on so many cores; one team where there is no choice."""
     cores = min(cores, _MOST_PROCESSES)
-    # But for the first, all use the same cores, since a lone process would have the memory to itself.
+    # All teams but the first use the same cores, since a lone process would have the memory to itself.
     shapes = dict.fromkeys([(1, 1), (cores, 1), (cores // 2, 2), (1, cores)])
     return [Team(processes, threads) for processes, threads in shapes if processes and processes * threads <= cores]
 
@@ -47,7 +47,10 @@ def teams_for(cores: int) -> list[Team]:
 def measure_teams(
     settings: Settings, pairs: Sequence[EncodedPair], turn_s: float, rounds: int, on_turn: Callable[[], None]
 ) -> list[Team]:
-    """Return the rates of all teams under settings that hold the layout. Raises ConfigurationError."""
+    """Return all teams with their rates, measured in the layout of `settings`.
+
+    `turn_s` is the time of a turn, in seconds. Raises ConfigurationError where a process ends early.
+    """
     teams = teams_for(len(available_cores()))
     with ExitStack() as stack:
         members = [stack.enter_context(_members(settings, pairs, team)) for team in teams]
@@ -62,7 +65,7 @@ def measure_teams(
 def _members(settings: Settings, pairs: Sequence[EncodedPair], team: Team) -> Iterator[list[subprocess.Popen[str]]]:
     environ = bare_environ() | to_environ(settings.model_copy(update={"threads": team.threads, "profile": None}))
     environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    # A process of several threads needs several cores, and is left to the kernel.
+    # A process of several threads needs several cores, so it is not pinned.
     pins = spread(team.processes, pinnable_cores() if team.threads == 1 and settings.pin else ())
     told = [[pair.ids.tolist(), pair.type_ids.tolist()] for pair in pairs[:: max(1, len(pairs) // _PAIRS)]]
     processes: list[subprocess.Popen[str]] = []
@@ -106,7 +109,7 @@ def _close(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait()
     _pipe(process.stdout).close()
-    # What it was still told is of no use to it.
+    # The process has ended, so unread input does not matter.
     with suppress(BrokenPipeError):
         _pipe(process.stdin).close()
 

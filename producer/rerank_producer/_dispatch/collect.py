@@ -113,7 +113,7 @@ async def _outcome(
     try:
         policy = HedgePolicy(clock.monotonic(), deadline.at)
         # The record may have come between reading it and being subscribed.
-        policy.line_restored(clock.monotonic())
+        policy.reconnected(clock.monotonic())
         inflight = InflightShard(waiters[0], policy, _member(keys, stored))
         shortfall = await Wait(port, keys, clock, deadline, [inflight]).finish()
         return inflight.outcome, shortfall

@@ -160,5 +160,5 @@ class Dispatcher:
         now = self.clock.monotonic()
         policy = HedgePolicy(now, min(deadline.at, now + until - self.clock.epoch()))
         # Its answer may have been announced before this client listened.
-        policy.line_restored(now)
+        policy.reconnected(now)
         return InflightShard(waiter, policy, own=False)

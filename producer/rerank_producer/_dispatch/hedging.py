@@ -54,13 +54,13 @@ class HedgePolicy:
         return Act.WAIT
 
     def wait_s(self, now: float) -> float:
-        """Return the seconds for which nothing will be due."""
+        """Return the seconds until something is due."""
         return max(0.0, min(self._check_at, self.late_at, self.give_up_at) - now)
 
     def hedged(self) -> None:
         """Note that the job was sent to an idle process. It is hedged once."""
         self.late_at = math.inf
 
-    def line_restored(self, now: float) -> None:
+    def reconnected(self, now: float) -> None:
         """Note that answers may have passed unheard, and that the server may have lost the job: check now."""
         self._check_at = now

@@ -93,7 +93,7 @@ def make_shards(
         wait_s=lambda urgency: load.wait_s(stored.job_class, urgency),
         count=count if settings.shard else count or 1,
     )
-    parts, estimate = sharding.parts, sharding.estimate
+    parts, estimate = sharding.shards, sharding.estimate
     if settings.refuse and estimate.hopeless(partial=partial):
         raise _refusal(estimate, load.workers, partial=partial)
     maker = _ShardMaker(plan, settings, load, now, partial, due, estimate.wait_s)

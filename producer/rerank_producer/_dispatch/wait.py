@@ -25,9 +25,9 @@ from rerank_shared.queue.backlog import backlog_member
 #: How often a job whose text was lost is sent again. Once is enough with the text inside the job, unless a copy that
 #: was sent before answers late.
 _TEXTS_MOST = 3
-#: Clients remove entries of the backlog at their end, each by its own idea of the server's clock.
+#: Clients drop entries of the backlog at their end, and their clocks differ a little from the server's.
 _EDGE_S = 0.25
-#: Errors that leave the other shards of a request their worth.
+#: Errors of one shard that do not fail the others.
 _SHORTFALLS = (DeadlineExceeded, Overloaded)
 
 
@@ -45,7 +45,7 @@ class BacklogMember:
         return cls(keys.backlog(job.job_class), backlog_member(job), job.deadline_at)
 
     def missed(self, now: float) -> bool:
-        """Whether a backlog without it means, at `now` (epoch seconds), that the server lost the job."""
+        """Whether its absence from the backlog at `now` (epoch seconds) means that the server lost the job."""
         return now < self.until - _EDGE_S
 
 
@@ -136,9 +136,9 @@ class Wait:
     async def _act(self, inflight: InflightShard) -> Act:
         """Do what is due for one job; return what that was."""
         waiter, policy = inflight.waiter, inflight.policy
-        if waiter.line_restored:
-            waiter.line_restored = False
-            policy.line_restored(self.clock.monotonic())
+        if waiter.reconnected:
+            waiter.reconnected = False
+            policy.reconnected(self.clock.monotonic())
         act = policy.act(self.clock.monotonic())
         match act:
             case Act.CHECK:
@@ -159,7 +159,7 @@ class Wait:
 
     async def _send_text(self, inflight: InflightShard) -> None:
         assert inflight.send_again is not None
-        # Before the send, or the answer to it might be cleared.
+        # Cleared first: an answer may arrive during the send.
         inflight.waiter.answer = None
         inflight.texts_sent += 1
         await inflight.send_again(True)

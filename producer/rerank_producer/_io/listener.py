@@ -93,7 +93,7 @@ class Listener:
     def _tell_up(self) -> None:
         if self._failures:
             log.warning("reply channel restored attempts=%d", self._failures)
-            self.pending.line_restored()
+            self.pending.reconnected()
         self._failures, self._was_up = 0, True
         self.settled.set()
 

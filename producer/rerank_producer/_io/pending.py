@@ -39,14 +39,14 @@ class Waiter:
     sent.
     """
 
-    __slots__ = ("answer", "channel", "job_id", "line_restored", "signal", "subscribed")
+    __slots__ = ("answer", "channel", "job_id", "reconnected", "signal", "subscribed")
 
     def __init__(self, job_id: str, signal: Signal, channel: str | None = None) -> None:
         self.job_id = job_id
         self.signal = signal
         self.channel = channel
         self.answer: Answer | None = None
-        self.line_restored = False
+        self.reconnected = False
         self.subscribed = False
 
     def resolve(self, answer: Answer) -> None:
@@ -114,10 +114,10 @@ class Pending:
                 waiter.subscribed = True
                 waiter.signal.set()
 
-    def line_restored(self) -> None:
+    def reconnected(self) -> None:
         """Inform all waiters that they may have missed answers."""
         for waiter in self._all():
-            waiter.line_restored = True
+            waiter.reconnected = True
             waiter.signal.set()
 
     def _of(self, job_id: str) -> list[Waiter]:

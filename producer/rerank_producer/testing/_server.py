@@ -63,7 +63,7 @@ class Server:
         """Be reachable again, and inform all waiters that they may have missed answers."""
         self.away = None
         for pending in list(self.listeners):
-            pending.line_restored()
+            pending.reconnected()
 
     def forget_jobs(self) -> None:
         """Delete all keys of jobs, as a server does that restarts without its data."""

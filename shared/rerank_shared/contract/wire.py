@@ -130,7 +130,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
         return Outcome(
             job_id=_checked("job_id", as_text, plain["job_id"]),
             scores=_checked("logits, tokens, truncated", _scores, plain),
-            identity=_checked("identity", _artefact, plain["identity"]),
+            identity=_checked("identity", _identity, plain["identity"]),
             worker=_checked("worker", as_text, plain["worker"]),
             stages=_checked("stages_ms", _stages, plain["stages_ms"]),
             batch_pairs=_checked("batch_pairs", many(as_whole), plain["batch_pairs"]),
@@ -162,7 +162,7 @@ def encode_identity(identity: ScoringIdentity) -> bytes:
 
 def decode_identity(data: bytes) -> ScoringIdentity:
     """Read an announced identity."""
-    return _unpack("identity", data, _artefact)
+    return _unpack("identity", data, _identity)
 
 
 def encode_heartbeat(beat: Heartbeat) -> bytes:
@@ -294,7 +294,7 @@ def _checked(name: str, check: Check, value: Any) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _artefact(fields: Any) -> ScoringIdentity:
+def _identity(fields: Any) -> ScoringIdentity:
     return _read(ScoringIdentity, fields)
 
 
@@ -324,7 +324,7 @@ _BY_TYPE: dict[Any, Check] = {
     CacheScope: as_cache_scope,
     str | None: optional(as_text),
     int | None: optional(as_whole),
-    ScoringIdentity | None: optional(_artefact),
+    ScoringIdentity | None: optional(_identity),
     tuple[Content, ...] | None: optional(as_contents),
     tuple[str | None, ...]: many(optional(as_text)),
     tuple[int, ...]: many(as_whole),

@@ -6,7 +6,7 @@
 -- ARGV[5]  bulk's share of the tokens while both classes wait
 -- ARGV[6]  life-time of the fairness state of an empty queue, seconds
 -- ARGV[7]  class that is consumed, ARGV[8] another
-local BELLS_A_CALL = 100
+local WAKEUPS_A_CALL = 100
 
 -- Returns the most urgent job of the tenant with the fewest tokens served, nil where no job waits.
 local function candidate(class)
@@ -56,10 +56,10 @@ end
 -- one.
 local function wake(class)
   local gap = redis.call('HLEN', WAITING[class]) - redis.call('LLEN', WAKEUPS[class])
-  for _ = 1, math.min(gap, BELLS_A_CALL) do
+  for _ = 1, math.min(gap, WAKEUPS_A_CALL) do
     redis.call('LPUSH', WAKEUPS[class], '')
   end
-  for _ = 1, math.min(-gap, BELLS_A_CALL) do
+  for _ = 1, math.min(-gap, WAKEUPS_A_CALL) do
     -- A plain Celery sender's message may be at either end, and is no wake-up.
     if string.sub(redis.call('LINDEX', WAKEUPS[class], -1), 1, 1) ~= '{' then
       redis.call('RPOP', WAKEUPS[class])

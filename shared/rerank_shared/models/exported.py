@@ -16,7 +16,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.cpu import CpuFeatures, refuse_reason
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
 from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
-from rerank_shared.settings import GateSettings
+from rerank_shared.settings import QualityGateSettings
 
 log = logging.getLogger(__name__)
 #: The execution providers of a session by default, as ONNX Runtime names them.
@@ -34,7 +34,7 @@ class Exported:
     weights: tuple[Path, ...]
 
 
-def bounds_of(settings: GateSettings) -> Bounds:
+def bounds_of(settings: QualityGateSettings) -> Bounds:
     """Return the bounds of the quality gate in the settings."""
     return Bounds(min_ndcg_ratio=settings.gate_min_ndcg_ratio, min_spearman=settings.gate_min_spearman)
 

@@ -23,11 +23,11 @@ _WORTH = 20.0
 class Sharding:
     """A request as shards.
 
-    `parts`: the indexes of each shard's candidates. `due_at`: the urgency of each shard. `estimate`: the admission
+    `shards`: the indexes of each shard's candidates. `due_at`: the urgency of each shard. `estimate`: the admission
     estimate of the request, whose own run is that of one shard.
     """
 
-    parts: list[list[int]]
+    shards: list[list[int]]
     due_at: float
     estimate: AdmissionEstimate
 
@@ -50,10 +50,10 @@ def shard_request(
     """
     if count is None:
         count = shard_count(run_s=run_s, pairs=len(lengths), idle=idle)
-    parts = split(lengths, count)
-    part_s = run_s / len(parts)
-    due = due_at(part_s)
-    return Sharding(parts, due, AdmissionEstimate(wait_s(due), part_s, left_s))
+    shards = split(lengths, count)
+    shard_s = run_s / len(shards)
+    due = due_at(shard_s)
+    return Sharding(shards, due, AdmissionEstimate(wait_s(due), shard_s, left_s))
 
 
 def idle_processes(*, workers: int, unanswered: int) -> int:
@@ -70,12 +70,12 @@ def shard_count(*, run_s: float, pairs: int, idle: int, overhead_s: float = SHAR
     return max(1, min(worth, idle, pairs))
 
 
-def split(tokens: Sequence[int], shards: int) -> list[list[int]]:
+def split(tokens: Sequence[int], count: int) -> list[list[int]]:
     """Return the indexes of each shard, ascending. Each candidate goes, in order, to the shard with fewest tokens."""
-    parts: list[list[int]] = [[] for _ in range(shards)]
-    least = [(0, part) for part in range(shards)]
-    for index, count in enumerate(tokens):
-        total, part = least[0]
-        parts[part].append(index)
-        heapq.heapreplace(least, (total + count, part))
-    return [part for part in parts if part] or parts[:1]
+    shards: list[list[int]] = [[] for _ in range(count)]
+    least = [(0, number) for number in range(count)]
+    for index, cost in enumerate(tokens):
+        total, number = least[0]
+        shards[number].append(index)
+        heapq.heapreplace(least, (total + cost, number))
+    return [shard for shard in shards if shard] or shards[:1]

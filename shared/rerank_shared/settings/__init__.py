@@ -11,7 +11,6 @@ from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import DeviceName, EngineSettings
 from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings
-from rerank_shared.settings.gate import GateSettings
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.loading import (
     GROUPS,
@@ -23,6 +22,7 @@ from rerank_shared.settings.loading import (
     to_environ,
 )
 from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
+from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
 from rerank_shared.settings.tuned import TunedSettings
@@ -38,7 +38,7 @@ __all__ = [
     "DeviceName",
     "EngineSettings",
     "FleetSettings",
-    "GateSettings",
+    "QualityGateSettings",
     "QueueSettings",
     "Settings",
     "SettingsGroup",

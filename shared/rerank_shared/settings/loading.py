@@ -14,9 +14,9 @@ from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import EngineSettings
 from rerank_shared.settings.fleet import FleetSettings
-from rerank_shared.settings.gate import GateSettings
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
+from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
 from rerank_shared.settings.tuned import TunedSettings
@@ -29,7 +29,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
     "Batching": BatchingSettings,
     "Engine": EngineSettings,
     "Supervisor": SupervisorSettings,
-    "Quality gate": GateSettings,
+    "Quality gate": QualityGateSettings,
 }
 #: The title of TunedSettings, which are shown behind all others.
 TUNED_TITLE = "Written by `rerank-fleet tune`"
@@ -38,7 +38,7 @@ TUNED_TITLE = "Written by `rerank-fleet tune`"
 # Pydantic orders fields from the last base to the first.
 class Settings(
     TunedSettings,
-    GateSettings,
+    QualityGateSettings,
     SupervisorSettings,
     EngineSettings,
     BatchingSettings,

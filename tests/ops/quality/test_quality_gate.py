@@ -13,9 +13,9 @@ from rich.console import Console
 
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import load_collection
-from rerank_ops.quality.gate import measure
 from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
+from rerank_ops.quality.quality_gate import measure
 from rerank_ops.quality.report import quality_report
 from rerank_shared.errors import InternalError
 from rerank_shared.models.manifest import Bounds, Quality

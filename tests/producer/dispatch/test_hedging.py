@@ -28,7 +28,7 @@ def live(policy: HedgePolicy, until: float, restored: tuple[float, ...] = ()) ->
         assert wake > now, "a wait of no length would spin"
         if interrupts and interrupts[0] <= wake:
             wake = max(now, interrupts.pop(0))
-            policy.line_restored(wake)
+            policy.reconnected(wake)
         now = wake
         assert now <= until
     raise AssertionError("never gave up")

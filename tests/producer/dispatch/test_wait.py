@@ -163,14 +163,14 @@ def test_a_forgotten_job_that_can_not_be_sent_again_is_told_as_lost(waiter: Wait
 def test_restored_line_looks_first_and_sends_only_if_nothing_is_there(waiter: Waiter, pending: Pending) -> None:
     memory = Memory()
     memory.record = record(JOB)
-    memory.events.append((0.1, pending.line_restored))
+    memory.events.append((0.1, pending.reconnected))
     assert wait_for(memory, waiter).job_id == JOB
     assert (memory.looks, memory.sent) == ([0.1], [])
 
     lost, other = Memory(), Waiter("b", threading.Event())
     lost.remembers = False
     pending.add(other)
-    lost.events += [(0.1, pending.line_restored), (0.3, lambda: pending.deliver(record("b")))]
+    lost.events += [(0.1, pending.reconnected), (0.3, lambda: pending.deliver(record("b")))]
     assert wait_for(lost, other).job_id == "b"
     assert (lost.looks, lost.sent) == ([0.1], [0.1])
 
@@ -187,7 +187,7 @@ def test_outage_is_waited_out(waiter: Waiter, pending: Pending) -> None:
     memory.away = True
     memory.events += [
         (3.2, lambda: setattr(memory, "away", False)),
-        (3.3, pending.line_restored),
+        (3.3, pending.reconnected),
         (4.0, lambda: pending.deliver(record(JOB))),
     ]
     memory.remembers = False

@@ -126,7 +126,7 @@ def test_line_that_shows_no_sign_of_life_is_replaced() -> None:
     waiter = waiting(world, "a")
     world.run()
     assert world.log == ["+reply", "ping at 5", "closed", "+reply", "closed"]
-    assert waiter.line_restored
+    assert waiter.reconnected
 
 
 @pytest.mark.parametrize("loss", [LOST, redis.TimeoutError("slow"), redis.ResponseError("no"), OSError("gone")])
@@ -136,7 +136,7 @@ def test_lost_line_is_mended_with_longer_and_longer_pauses(loss: Exception) -> N
     world.scripts[-1] += [lambda: None, world.close]
     world.run()
     assert world.pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
-    assert waiter.line_restored
+    assert waiter.reconnected
 
 
 def test_first_line_restores_nothing() -> None:
@@ -144,7 +144,7 @@ def test_first_line_restores_nothing() -> None:
     waiter = waiting(world, "a")
     world.scripts[0].append(world.close)
     world.run()
-    assert not waiter.line_restored
+    assert not waiter.reconnected
 
 
 def test_requests_wait_while_a_line_is_mended_but_not_while_the_server_is_away() -> None:

@@ -105,5 +105,5 @@ def test_only_those_on_a_channel_hear_that_it_is_heard() -> None:
 def test_everybody_hears_that_the_line_is_back() -> None:
     pending = Pending()
     waiters = [waiting(pending, "a"), waiting(pending, "b", "channel")]
-    pending.line_restored()
-    assert all(waiter.line_restored and waiter.signal.is_set() for waiter in waiters)
+    pending.reconnected()
+    assert all(waiter.reconnected and waiter.signal.is_set() for waiter in waiters)

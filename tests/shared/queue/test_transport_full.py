@@ -93,7 +93,7 @@ def test_leases_are_kept_ended_and_swept(queue: Queueing) -> None:
     fill(queue)
     assert renew_leases(queue.client, queue.keys, [victim.messages[1].delivery_tag]) == 0
     assert expire_leases(queue.client, queue.keys, "victim") == 2
-    sweeper = queue.receiver(max_deaths=2, on_poison=told.append)
+    sweeper = queue.receiver(max_deaths=2, on_dead_letter=told.append)
     sweeper.channel.qos.restore_visible()
     assert sorted(sweeper.take(9)) == ["killer", "other"]
     assert expire_leases(queue.client, queue.keys, sweeper.channel.owner) == 2

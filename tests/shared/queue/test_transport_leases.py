@@ -75,7 +75,7 @@ def test_a_job_that_kills_is_set_aside_and_its_record_tells_all(queue: Queueing)
     told: list[DeadLetter] = []
     queue.client.set(queue.keys.text("killer"), b"text", ex=30)
     queue.send("killer", "bulk", tenant="t")
-    die_of(queue, 3, max_deaths=3, on_poison=told.append)
+    die_of(queue, 3, max_deaths=3, on_dead_letter=told.append)
     (letter,) = told
     assert (letter.job_id, letter.queue, letter.deaths, letter.owner) == ("killer", "jobs.bulk", 3, "victim-2")
     assert abs(letter.died_at - queue.client.time()[0]) < 60
@@ -127,7 +127,7 @@ def test_a_hook_that_fails_does_not_stop_the_sweep(queue: Queueing, caplog: pyte
         queue.send(name)
     queue.receiver(owner="victim").take(2)
     assert expire_leases(queue.client, queue.keys, "victim") == 2
-    sweep(queue.receiver(max_deaths=1, on_poison=fail))
+    sweep(queue.receiver(max_deaths=1, on_dead_letter=fail))
     assert len(list_dead(queue.client, queue.keys)) == 2
     assert caplog.text.count("could not tell") == 2
 

@@ -69,15 +69,15 @@ class TestSharding:
             run_s=6.0,
             idle=3,
             left_s=20.0,
-            due_at=lambda part_s: 50.0 - part_s,
+            due_at=lambda shard_s: 50.0 - shard_s,
             wait_s=lambda due: due / 10,
             count=shards,
         )
-        part_s = 6.0 / parts
-        assert len(found.parts) == parts
-        assert sorted(index for part in found.parts for index in part) == list(range(9))
-        assert found.due_at == 50.0 - part_s
-        assert found.estimate == AdmissionEstimate(found.due_at / 10, part_s, 20.0)
+        shard_s = 6.0 / parts
+        assert len(found.shards) == parts
+        assert sorted(index for part in found.shards for index in part) == list(range(9))
+        assert found.due_at == 50.0 - shard_s
+        assert found.estimate == AdmissionEstimate(found.due_at / 10, shard_s, 20.0)
 
     def test_an_unanswered_job_keeps_a_process_busy(self) -> None:
         assert [idle_processes(workers=3, unanswered=n) for n in (0, 2, 3, 9)] == [3, 1, 0, 0]

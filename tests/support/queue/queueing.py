@@ -89,7 +89,7 @@ class Queueing:
         *,
         classes: tuple[JobClass, ...] = JOB_CLASSES,
         no_ack: bool = False,
-        on_poison: Callable[[DeadLetter], None] | None = None,
+        on_dead_letter: Callable[[DeadLetter], None] | None = None,
         **options: Any,
     ) -> Receiver:
         """Open a consumer; `options` are the transport's."""
@@ -97,7 +97,7 @@ class Queueing:
         connection = self.app.connection_for_read().clone(transport_options=transport_options)
         self._opened.append(connection)
         receiver = Receiver(connection, self.app, self.keys, classes, no_ack)
-        receiver.channel.on_poison = on_poison
+        receiver.channel.on_dead_letter = on_dead_letter
         return receiver
 
     def lasting(self) -> set[str]:

@@ -14,7 +14,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling import urgency
 from rerank_shared.scheduling.cost import Work
-from rerank_worker.batching.batcher import Batch, Batcher, Wait, WaitingPair
+from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair, WaitUntil
 
 BUDGET = 100
 LAYOUTS = pytest.mark.parametrize("layout", ["unpadded", "padded"])
@@ -53,7 +53,7 @@ def batcher(
     )
 
 
-def names(batch: Batch | Wait) -> list[int]:
+def names(batch: Batch | WaitUntil) -> list[int]:
     assert isinstance(batch, Batch)
     return [int.from_bytes(c.digest, "big") for c in batch.candidates]
 
@@ -61,7 +61,7 @@ def names(batch: Batch | Wait) -> list[int]:
 def drain(waiting: Batcher, now: float = 0.0) -> Iterator[Batch]:
     while isinstance(decision := waiting.next(now), Batch):
         yield decision
-    assert decision == Wait(None)
+    assert decision == WaitUntil(None)
 
 
 def padded_tokens(batch: Batch) -> int:
@@ -103,7 +103,7 @@ def test_no_pair_is_lost_or_doubled(layout: LayoutName, steps: list[tuple[Any, .
             for name in taken:
                 model.pop(name)
         else:
-            assert waiting.next(0.0) == Wait(None)
+            assert waiting.next(0.0) == WaitUntil(None)
         assert len(waiting) == len(model)
         assert waiting.tokens == sum(c.tokens for c in model.values())
         assert waiting.work == Work.of([c.tokens for c in model.values()])
@@ -186,7 +186,7 @@ class TestEqualPairs:
         (only,) = batch.candidates
         # It has waited since the first one came.
         assert (only.due_at, only.entered) == (5.0, 1.0)
-        assert waiting.next(0.0) == Wait(None)
+        assert waiting.next(0.0) == WaitUntil(None)
 
     def test_may_come_again_after_they_ran(self) -> None:
         waiting = batcher()
@@ -217,22 +217,22 @@ class TestWaiting:
         assert names(waiting.next(0.0)) == [1]
 
     def test_an_empty_batcher_waits_for_ever(self) -> None:
-        assert batcher(max_wait_s=1.0).next(0.0) == Wait(None)
+        assert batcher(max_wait_s=1.0).next(0.0) == WaitUntil(None)
 
     def test_a_batch_below_budget_waits_for_company(self) -> None:
         waiting = batcher(max_wait_s=2.0)
         waiting.add(candidate(1, due_at=100.0, entered=10.0))
         waiting.add(candidate(2, due_at=100.0, entered=11.0))
         # The oldest pair sets the end.
-        assert waiting.next(11.0) == Wait(12.0)
-        assert waiting.next(11.999) == Wait(12.0)
+        assert waiting.next(11.0) == WaitUntil(12.0)
+        assert waiting.next(11.999) == WaitUntil(12.0)
         assert names(waiting.next(12.0)) == [1, 2]
 
     def test_a_full_batch_does_not_wait(self) -> None:
         waiting = batcher(max_wait_s=2.0)
         for name in range(1, 10):
             waiting.add(candidate(name, 10, due_at=100.0))
-        assert waiting.next(0.0) == Wait(2.0)
+        assert waiting.next(0.0) == WaitUntil(2.0)
         waiting.add(candidate(10, 10, due_at=100.0))
         assert len(names(waiting.next(0.0))) == 10
 
@@ -242,7 +242,7 @@ class TestWaiting:
         waiting.add(candidate(2, 20, due_at=9.0))
         # 70 tokens take 0.7 s, so a batch that starts after 0.8 would end after 1.5.
         decision = waiting.next(0.0)
-        assert isinstance(decision, Wait)
+        assert isinstance(decision, WaitUntil)
         assert decision.until == pytest.approx(0.8)
         assert names(waiting.next(0.81)) == [1, 2]
 
@@ -258,7 +258,7 @@ class TestWaiting:
         waiting.add(candidate(1, 90, due_at=50.0, entered=0.0))
         waiting.add(candidate(2, 90, due_at=60.0, entered=1.5))
         assert names(waiting.next(1.6)) == [1]
-        assert waiting.next(2.1) == Wait(3.5)
+        assert waiting.next(2.1) == WaitUntil(3.5)
 
     @LAYOUTS
     @given(rows=st.lists(st.tuples(st.integers(1, BUDGET), st.floats(0, 9), st.floats(0, 5)), min_size=1, max_size=20))
@@ -272,7 +272,7 @@ class TestWaiting:
         seen, now = 0, 0.0
         while seen < len(rows):
             decision = waiting.next(now)
-            if isinstance(decision, Wait):
+            if isinstance(decision, WaitUntil):
                 assert decision.until is not None
                 assert decision.until > now
                 now = decision.until

@@ -61,7 +61,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitUntil:
     """No batch before `until` (seconds on the caller's clock) unless a pair is added. None: no pair waits."""
 
     until: float | None
@@ -126,13 +126,13 @@ class Batcher:
             # Sums of floats drift, so an empty batcher starts from zero again.
             self.work = self.work - self._work_of(candidate.tokens) if self._waiting else Work()
 
-    def next(self, now: float) -> Batch | Wait:
+    def next(self, now: float) -> Batch | WaitUntil:
         """Return the batch to run at `now`, or the time to wait for one."""
         if not self._waiting:
             self._clear_away()
-            return Wait(None)
+            return WaitUntil(None)
         if self._max_wait_s > 0 and self.tokens < self._budget and (close_at := self._close_at()) > now:
-            return Wait(close_at)
+            return WaitUntil(close_at)
         chosen = self._fill_padded() if self._layout == "padded" else self._fill()
         if self._layout != "unpadded":
             chosen.sort(key=lambda c: (c.tokens, c.sequence))

@@ -35,19 +35,19 @@ log = logging.getLogger(__name__)
 OnPoison = Callable[[DeadLetter], None]
 
 
-def consumer_of(gate: Gate, server: ServerWait, on_poison: OnPoison) -> type[Consumer]:
+def consumer_of(gate: Gate, server: ServerWait, on_dead_letter: OnPoison) -> type[Consumer]:
     """Return the consumer class for Celery's setting `worker_consumer`.
 
-    `gate` decides when a job is taken. `on_poison` is called once for each job that this process sets aside.
+    `gate` decides when a job is taken. `on_dead_letter` is called once for each job that this process sets aside.
     """
-    attributes = {"gate": gate, "server": server, "on_poison": staticmethod(on_poison)}
+    attributes = {"gate": gate, "server": server, "on_dead_letter": staticmethod(on_dead_letter)}
     return type("FleetConsumer", (_FleetConsumer,), attributes)
 
 
 class _FleetConsumer(Consumer):
     gate: Gate
     server: ServerWait
-    on_poison: OnPoison
+    on_dead_letter: OnPoison
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Wrap Celery's handler: the gate records a message before any thread works on it."""

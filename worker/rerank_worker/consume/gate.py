@@ -171,7 +171,7 @@ class GateStep(bootsteps.StartStopStep):
         channel = c.task_consumer.channel
         channel.settled = gate.settled
         within_prefetch = channel.qos.can_consume
-        channel.on_poison = c.on_poison
+        channel.on_dead_letter = c.on_dead_letter
         channel.qos.can_consume = lambda: within_prefetch() and gate.is_open()
         gate.attach(partial(c.hub.call_soon, partial(_fetch, gate, channel, within_prefetch)))
 

@@ -1,1 +1,1 @@
-"""Commands that inspect and mend: the setup, the cache, dead letters, the gateway's keys."""
+"""Commands that inspect and repair: the setup, the cache, dead letters, the gateway's keys."""

@@ -1,4 +1,4 @@
-"""`rerank-fleet cache`: what the score cache holds and how much it helps, and how to empty it."""
+"""`rerank-fleet cache`: shows the score cache's size and hit rate, and empties it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rerank_shared.cache import CacheStats
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 
-cache = typer.Typer(name="cache", help="Look at the score cache, or empty it.", no_args_is_help=True)
+cache = typer.Typer(name="cache", help="Show the score cache's size and hit rate, or empty it.", no_args_is_help=True)
 
 
 @cache.command()
 def stats(as_json: AsJson = False, url: RedisUrl = None) -> None:
-    """Show scores, memory and hit rate. Counting scans the server without blocking it."""
+    """Show the number of scores, their memory and the hit rate. Counting scans the server without blocking it."""
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "counting cached scores"):
         found = scores.stats(client, Keys(settings.namespace))
@@ -36,7 +36,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: RedisUrl = None,
 ) -> None:
-    """Delete all cached scores of this namespace, and the hit counters. Jobs are not touched."""
+    """Delete all cached scores and the hit counters of this namespace. Jobs are not touched."""
     settings = settings_from(url)
     if not yes:
         typer.confirm(f"Delete all cached scores in namespace {settings.namespace!r}?", abort=True, err=True)
@@ -63,13 +63,13 @@ def memory_bytes(found: CacheStats) -> int:
 
 
 def hit_rate(found: CacheStats) -> float | None:
-    """Return hits by look-ups; None before the first."""
+    """Return hits divided by look-ups, 0 to 1; None before the first look-up."""
     lookups = found.hits + found.misses
     return found.hits / lookups if lookups else None
 
 
 def memory_text(size: float) -> str:
-    """Return a size in the unit that leaves it between 1 and 1000."""
+    """Return a size in bytes as text, in the unit that leaves a number between 1 and 1000."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1_000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,4 +1,7 @@
-"""`rerank-fleet dead`: jobs that were set aside because each worker that took them died. Text only on request."""
+"""`rerank-fleet dead`: shows, retries and drops dead letters, jobs set aside because each worker that took them died.
+
+The text of a job is printed only on request.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ from rerank_shared.queue.dead_letters import Opened
 from rerank_shared.redis.connections import connect, outages_told
 
 dead = typer.Typer(
-    name="dead", help="Look at jobs that killed their workers, send them again, or drop them.", no_args_is_help=True
+    name="dead", help="List, show, retry or drop dead letters: jobs that killed their workers.", no_args_is_help=True
 )
 
 _SHOWN_CHARACTERS = 80
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="JOB_ID...", help="Ids as `dead list` shows them.")]
-All = Annotated[bool, typer.Option("--all", help="All of them.")]
+All = Annotated[bool, typer.Option("--all", help="Take all dead letters.")]
 
 
 @dead.command("list")
 def list_(as_json: AsJson = False, url: RedisUrl = None) -> None:
-    """List the jobs that were set aside, the latest first."""
+    """List dead letters, the latest first."""
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "listing jobs that were set aside"):
         found = letters.list_dead(client, Keys(settings.namespace))
@@ -51,7 +54,7 @@ def show(
     as_json: AsJson = False,
     url: RedisUrl = None,
 ) -> None:
-    """Show one job: whose it was, how large, when it was due. Its text only with --text."""
+    """Show one dead letter: its tenant, size and deadline. Its text is shown only with --text."""
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "reading a job that was set aside"):
         opened = letters.show(client, Keys(settings.namespace), job_id)
@@ -67,7 +70,7 @@ def show(
 
 @dead.command()
 def retry(job_ids: JobIds = None, every: All = False, url: RedisUrl = None) -> None:
-    """Put jobs back on their queue, as new attempts with a fresh deadline. Exit status 1 if any can't be."""
+    """Put dead letters back on their queue, as new attempts with a fresh deadline. Exit status 1 if any retry fails."""
     settings = settings_from(url)
     keys, failed = Keys(settings.namespace), False
     with connect(settings) as client, outages_told(settings, "sending jobs again"):
@@ -88,7 +91,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: RedisUrl = None,
 ) -> None:
-    """Delete jobs that were set aside, with their text."""
+    """Delete dead letters, with their text."""
     settings = settings_from(url)
     keys = Keys(settings.namespace)
     with connect(settings) as client, outages_told(settings, "dropping jobs that were set aside"):

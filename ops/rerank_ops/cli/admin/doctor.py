@@ -1,4 +1,4 @@
-"""`rerank-fleet doctor`: what works and what does not, each with how to mend it, then the settings in force."""
+"""`rerank-fleet doctor`: prints a finding with its remedy for each part of the installation, then the settings."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 #: Settings in force, by the title of their group.
 Groups = dict[str, list[EffectiveSetting]]
-AllSettings = Annotated[bool, typer.Option("--all", help="Show settings that have their defaults too.")]
+AllSettings = Annotated[bool, typer.Option("--all", help="Show settings with their default values too.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: the checks and all settings.")]
 
 
 def doctor(everything: AllSettings = False, as_json: AsJson = False, url: RedisUrl = None) -> None:
     """Check settings, server, model, machine and fleet. Exit status 1 if anything fails.
 
-    Below the checks stand the settings that differ from their defaults, each with where it comes from.
+    The settings that differ from their defaults follow, each with its origin.
     """
     settings, findings = _load(url)
     findings += [*check_versions(), *check_cores(settings), *check_cpu(host_features())]
@@ -57,11 +57,11 @@ def doctor(everything: AllSettings = False, as_json: AsJson = False, url: RedisU
 
 
 def _load(url: str | None) -> tuple[Settings | None, list[Finding]]:
-    """Return the settings as far as they can be read; a variable that none reads leaves the others valid."""
+    """Return the settings, None if they are invalid, and the findings; an unknown variable leaves the others valid."""
     try:
         return settings_from(url), []
     except UnknownSetting as error:
-        # Its message says that this command lists all settings.
+        # The message of UnknownSetting names this command, so the fix does not.
         unknown = Finding("settings", "fail", error.message, "rename or unset it")
         try:
             return (Settings() if url is None else Settings(redis_url=url)), [unknown]
@@ -72,7 +72,7 @@ def _load(url: str | None) -> tuple[Settings | None, list[Finding]]:
 
 
 def _load_gateway() -> tuple[GatewaySettings | None, list[Finding]]:
-    """Return the gateway's settings, if it could run here."""
+    """Return the gateway's settings, None if its extra is not installed or they are invalid."""
     if missing(GATEWAY):
         return None, []
     try:
@@ -93,7 +93,7 @@ def _check_all(settings: Settings) -> Iterator[Finding]:
 
 
 def _in_force(settings: Settings | None, gateway: GatewaySettings | None) -> Groups:
-    """Return the settings that could be read, in the order of their groups."""
+    """Return the valid settings by group, in the order of SECTIONS."""
     groups: Groups = {}
     for title, group in SECTIONS.items():
         source = gateway if group is GatewaySettings else settings
@@ -119,7 +119,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 
 def _print_settings(groups: Groups, *, everything: bool) -> None:
-    """Print all settings by their groups, or those that differ from their defaults and how many do not."""
+    """Print all settings by group; or only those that differ from their defaults, and the number of the others."""
     if everything:
         for title, group in groups.items():
             out.print(f"\n{title}", style="bold", highlight=False)
@@ -136,7 +136,7 @@ def _print_settings(groups: Groups, *, everything: bool) -> None:
 
 
 def settings_grid(shown: Sequence[EffectiveSetting]) -> Table:
-    """Return one row a setting with where it comes from; those at their defaults stand back."""
+    """Return one row a setting with its origin; settings at their defaults are dimmed."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     for setting in shown:
         style = "dim" if setting.is_default else ""

@@ -1,4 +1,7 @@
-"""`rerank-fleet keys`: who may use the gateway. A key is printed once, when it is made; the file has only its hash."""
+"""`rerank-fleet keys`: creates, lists and revokes the gateway's API keys.
+
+A key is printed once, when it is created; the file holds only its hash.
+"""
 
 from __future__ import annotations
 
@@ -22,45 +25,45 @@ from rerank_producer.gateway.auth.keyfile import ApiKey, new_key, parse, without
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope
 
-keys = typer.Typer(name="keys", help="Make, list and revoke API keys of the gateway.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="Create, list and revoke API keys of the gateway.", no_args_is_help=True)
 
 File = Annotated[
     Path,
-    typer.Option("--file", "-f", envvar="RERANK_GATEWAY_KEYS", metavar="FILE", help="File of API keys, TOML."),
+    typer.Option("--file", "-f", envvar="RERANK_GATEWAY_KEYS", metavar="FILE", help="TOML file of API keys."),
 ]
 
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is: letters, digits, `_`, `.`, `-`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key: letters, digits, `_`, `.`, `-`.")],
     file: File,
     tenant: Annotated[
         str | None,
-        typer.Option(help="Who shares the fleet as one with it. Unset: the key is a tenant of its own."),
+        typer.Option(help="Tenant of the key; keys of one tenant share its part of the fleet. Unset: its name."),
     ] = None,
     tokens_per_s: Annotated[
-        float | None, typer.Option(min=1e-6, help="Tokens it may have scored a second, over all gateways.")
+        float | None, typer.Option(min=1e-6, help="Limit of tokens a second, over all gateways.")
     ] = None,
     burst_tokens: Annotated[
-        float | None, typer.Option(min=1, help="Tokens at once after a pause. Unset: those of 10 s.")
+        float | None, typer.Option(min=1, help="Limit of tokens at once after a pause. Unset: 10 s of --tokens-per-s.")
     ] = None,
-    max_documents: Annotated[int | None, typer.Option(min=1, help="Documents a request.")] = None,
-    max_body_bytes: Annotated[int | None, typer.Option(min=1, help="Bytes a request.")] = None,
+    max_documents: Annotated[int | None, typer.Option(min=1, help="Limit of documents a request.")] = None,
+    max_body_bytes: Annotated[int | None, typer.Option(min=1, help="Limit of body bytes a request.")] = None,
     deadline_ms: Annotated[
-        float | None, typer.Option(min=1, help="Deadline of its requests that name none, milliseconds.")
+        float | None, typer.Option(min=1, help="Deadline of requests without one, milliseconds.")
     ] = None,
     cache_scope: Annotated[
         CacheScope | None,
         typer.Option(
-            help="Who shares its cached scores: the fleet, which shows others whether a pair was asked before, or its "
-            "tenant alone. Unset: as the file says, else the fleet."
+            help="Scope of its cached scores. fleet: shared with all tenants, which can then see whether a pair was "
+            "scored before. tenant: its tenant alone. Unset: the file's default, else fleet."
         ),
     ] = None,
     expires: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which it is not valid any more, UTC.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which the key is invalid, UTC.")
     ] = None,
 ) -> None:
-    """Make a key and print it: the only time that it is seen. Running gateways take it within a second."""
+    """Create a key and print it, this one time. Running gateways accept it within a second."""
     today = datetime.now(UTC).date()
     if expires is not None and expires.date() <= today:
         raise typer.BadParameter("a day in the future expected", param_hint="--expires")
@@ -83,7 +86,7 @@ def create(
 
 @keys.command("list")
 def list_(file: File, as_json: AsJson = False) -> None:
-    """List the keys and what they may. What a key itself is, nobody can tell any more."""
+    """List the keys with their limits. The keys themselves can't be shown: the file holds only their hashes."""
     with _told(file):
         found = [entry.key for entry in parse(file.read_text(encoding="utf-8"))]
     if as_json:
@@ -96,9 +99,9 @@ def list_(file: File, as_json: AsJson = False) -> None:
 
 @keys.command()
 def revoke(
-    name_or_id: Annotated[str, typer.Argument(metavar="NAME|ID", help="As `keys list` shows it.")], file: File
+    name_or_id: Annotated[str, typer.Argument(metavar="NAME|ID", help="Key as `keys list` shows it.")], file: File
 ) -> None:
-    """Delete a key. Running gateways refuse it within a second."""
+    """Revoke a key: delete it from the file. Running gateways refuse it within a second."""
     with _changing(file) as text:
         key, changed = without(text, name_or_id)
         _replace(file, changed)
@@ -107,10 +110,10 @@ def revoke(
 
 @contextmanager
 def _changing(file: Path) -> Iterator[str]:
-    """Yield the file's text, an absent one's being empty, while no other command changes it."""
+    """Yield the file's text, empty if the file does not exist, under a lock against other commands."""
     folder = os.open(file.resolve().parent, os.O_RDONLY)
     try:
-        # Of the folder, because the file is replaced; released when it is closed.
+        # The lock is on the folder, because the file is replaced; closing the folder releases it.
         fcntl.flock(folder, fcntl.LOCK_EX)
         with _told(file):
             yield file.read_text(encoding="utf-8") if file.exists() else ""
@@ -119,9 +122,10 @@ def _changing(file: Path) -> Iterator[str]:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write the file as a whole or not at all; for its owner only, unless it is there with another mode.
+    """Replace the file atomically: a new file gets mode 600, an existing one keeps its mode and owner.
 
-    It stays whose it was: a gateway that could not read it any more would go on with the keys from before.
+    A gateway that could not read the new file would go on with the old keys. Raises ConfigurationError without the
+    right to write it.
     """
     target = file.resolve()
     before = target.stat() if target.exists() else None
@@ -143,7 +147,7 @@ def _replace(file: Path, text: str) -> None:
 
 @contextmanager
 def _told(file: Path) -> Iterator[None]:
-    """Put the file's name before what is wrong with it."""
+    """Prefix errors with the file's name; raise ConfigurationError for text that is not UTF-8."""
     try:
         yield
     except ConfigurationError as error:

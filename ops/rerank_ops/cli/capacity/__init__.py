@@ -1,1 +1,1 @@
-"""Commands that answer before a fleet is bought: how many processes, which policy, how large a Redis."""
+"""Commands that size a fleet before it is bought: the number of processes, the policy, the Redis server."""

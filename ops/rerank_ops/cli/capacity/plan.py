@@ -1,4 +1,4 @@
-"""`rerank-fleet plan`: how many processes a latency target takes."""
+"""`rerank-fleet plan`: finds the number of processes that a latency target needs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from rerank_ops.simulate.planning import Plan
 
 P95 = Annotated[
-    float, typer.Option("--p95-ms", metavar="MS", min=1.0, help="What 95 of 100 requests shall stay within.")
+    float, typer.Option("--p95-ms", metavar="MS", min=1.0, help="Target: latency that 95 of 100 requests must keep.")
 ]
 Rps = Annotated[float, typer.Option("--rps", metavar="R", min=0.001, help="Requests a second.")]
 PolicyWords = Annotated[str, typer.Option("--policy", metavar="WORDS", help="Rules, as in `simulate`.")]
 Requests = Annotated[
-    int, typer.Option("--requests", metavar="N", min=100, help="Requests of each trial. More: surer, and slower.")
+    int, typer.Option("--requests", metavar="N", min=100, help="Requests of each trial; more are surer and slower.")
 ]
 
 
@@ -56,9 +56,10 @@ def plan(
     as_json: AsJson = False,
     url: RedisUrl = None,
 ) -> None:
-    """Find the smallest number of processes that keeps a 95th percentile at a rate of requests, by simulation.
+    """Find by simulation the smallest number of processes that keeps a 95th percentile of latency at a request rate.
 
-    At most one request in two hundred may be refused or late; the percentile is of all others. Nothing is cached.
+    At most one request in 200 may be refused or late. Refused requests do not count in the percentile. Nothing is
+    cached.
     """
     from rerank_ops.simulate.model.policy import Policy
     from rerank_ops.simulate.model.spec import FleetSpec

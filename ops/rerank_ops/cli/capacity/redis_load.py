@@ -1,4 +1,4 @@
-"""`rerank-fleet redis-load`: how large a fleet one Redis carries, and what ends first."""
+"""`rerank-fleet redis-load`: computes the largest fleet that one Redis carries, and the limit that it meets first."""
 
 from __future__ import annotations
 
@@ -18,25 +18,42 @@ from rerank_shared.scheduling.cost import Work
 if TYPE_CHECKING:
     from rerank_ops.simulate.redis_load import RedisLoad
 
-ProcessList = Annotated[str, typer.Option("--processes", "-p", metavar="LIST", help="Sizes of the fleet.")]
-Load = Annotated[float, typer.Option("--load", metavar="SHARE", min=0.001, max=1.0, help="Share of it that is busy.")]
-Pairs = Annotated[int, typer.Option("--k", metavar="N", min=1, help="Candidates of a request that are not cached.")]
+ProcessList = Annotated[
+    str, typer.Option("--processes", "-p", metavar="LIST", help="Sizes of the fleet, in worker processes.")
+]
+Load = Annotated[
+    float, typer.Option("--load", metavar="SHARE", min=0.001, max=1.0, help="Share of the fleet that is busy.")
+]
+Pairs = Annotated[int, typer.Option("--k", metavar="N", min=1, help="Uncached pairs of a request.")]
 TokenCount = Annotated[float, typer.Option("--tokens", metavar="N", min=1.0, help="Tokens of a pair.")]
 Jobs = Annotated[
     float | None,
-    typer.Option("--jobs", metavar="N", min=1.0, help="Jobs that a request is split into. Unset: as clients do."),
+    typer.Option("--jobs", metavar="N", min=1.0, help="Jobs that a request is split into. Unset: as clients split it."),
 ]
 Clients = Annotated[int, typer.Option("--clients", metavar="N", min=1, help="Processes that send requests.")]
 Cancelled = Annotated[
     float,
-    typer.Option("--cancelled", metavar="SHARE", min=0.0, max=1.0, help="Requests given up: all workers hear of it."),
+    typer.Option(
+        "--cancelled",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="Share of requests cancelled; each is sent to all workers.",
+    ),
 ]
 Commands = Annotated[
     float,
-    typer.Option("--limit", metavar="N", min=1.0, help="Commands a second of your server: redis-benchmark -t get."),
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1.0,
+        help="Commands a second that your server does; measure it with `redis-benchmark -t get`.",
+    ),
 ]
-Connections = Annotated[int, typer.Option("--maxclients", metavar="N", min=1, help="Connections that it allows.")]
-Gbit = Annotated[float, typer.Option("--gbit", metavar="N", min=0.001, help="Its network, Gbit/s each way.")]
+Connections = Annotated[
+    int, typer.Option("--maxclients", metavar="N", min=1, help="Connections that the server allows.")
+]
+Gbit = Annotated[float, typer.Option("--gbit", metavar="N", min=0.001, help="Network of the server, Gbit/s each way.")]
 
 
 def redis_load(
@@ -55,9 +72,9 @@ def redis_load(
     as_json: AsJson = False,
     url: RedisUrl = None,
 ) -> None:
-    """Tell what one Redis sees of fleets of several sizes, and which of its limits comes first.
+    """Compute the load of fleets of several sizes on one Redis, and the limit that each meets first.
 
-    Commands are weighed by the server's time: one in a pipeline or a script is less than one of its own.
+    Commands are weighed by server time: a command in a pipeline or a script costs less than a single one.
     """
     from rerank_ops.simulate.redis_load import Limits, Shape, reach
     from rerank_ops.simulate.redis_load import redis_load as load_of

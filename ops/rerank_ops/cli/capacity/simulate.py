@@ -1,4 +1,4 @@
-"""`rerank-fleet simulate`: a fleet on a virtual clock, run by the real policies."""
+"""`rerank-fleet simulate`: simulates a fleet on a virtual clock, run by the real policies."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from rerank_ops.simulate.model.spec import FleetSpec
     from rerank_ops.simulate.model.workload import Mix, Request
 
-#: Where neither a rate nor a duration is given; each process should meet a few requests.
+#: Defaults where neither rate nor duration is given; each process should get a few requests.
 _LOAD, _REQUESTS, _REQUESTS_A_PROCESS = 0.7, 5_000, 3
 
-Processes = Annotated[int, typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes (of a host).")]
-Hosts = Annotated[int, typer.Option("--hosts", metavar="N", min=1, help="Hosts with so many processes each.")]
+Processes = Annotated[int, typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes of each host.")]
+Hosts = Annotated[int, typer.Option("--hosts", metavar="N", min=1, help="Hosts with --processes processes each.")]
 Arrivals = Annotated[
     str,
     typer.Option(
@@ -51,7 +51,10 @@ Arrivals = Annotated[
 ]
 Rps = Annotated[float | None, typer.Option("--rps", metavar="R", min=0.001, help="Requests a second.")]
 Load = Annotated[
-    float | None, typer.Option("--load", metavar="SHARE", min=0.001, help="Instead: share of capacity. 0.7 if unset.")
+    float | None,
+    typer.Option(
+        "--load", metavar="SHARE", min=0.001, help="Request rate as a share of capacity, instead of --rps. Unset: 0.7."
+    ),
 ]
 Duration = Annotated[
     float | None,
@@ -60,17 +63,20 @@ Duration = Annotated[
     ),
 ]
 WarmUp = Annotated[
-    float, typer.Option("--warm-up", metavar="SHARE", min=0.0, max=0.9, help="First share of them not to count.")
+    float,
+    typer.Option(
+        "--warm-up", metavar="SHARE", min=0.0, max=0.9, help="Share of the time at the start that does not count."
+    ),
 ]
 Tight = Annotated[float, typer.Option("--tight", metavar="SHARE", min=0.0, max=1.0, help="Share of tight deadlines.")]
 TightMs = Annotated[float, typer.Option("--tight-ms", metavar="MS", min=1.0, help="The tight deadline.")]
 Bulk = Annotated[float, typer.Option("--bulk", metavar="SHARE", min=0.0, max=1.0, help="Share of class bulk.")]
 BulkMs = Annotated[float, typer.Option("--bulk-ms", metavar="MS", min=1.0, help="Deadline of bulk requests.")]
 Tenants = Annotated[
-    str, typer.Option("--tenants", metavar="LIST", help="Tenants with how often each asks, as in a:3,b:1.")
+    str, typer.Option("--tenants", metavar="LIST", help="Tenants with their shares of requests, as in a:3,b:1.")
 ]
 Queries = Annotated[
-    int, typer.Option("--queries", metavar="N", min=0, help="Different queries that are asked; 0: all differ.")
+    int, typer.Option("--queries", metavar="N", min=0, help="Number of different queries; 0: all differ.")
 ]
 Zipf = Annotated[float, typer.Option("--zipf", min=0.0, help="The n-th most frequent query is asked n^-ZIPF as often.")]
 PolicyOption = Annotated[
@@ -83,9 +89,11 @@ PolicyOption = Annotated[
 ]
 Compare = Annotated[
     str | None,
-    typer.Option("--compare", metavar="LIST", help="Policies to run the same requests, as in fifo,edf,edf+no-shard."),
+    typer.Option(
+        "--compare", metavar="LIST", help="Policies to compare on the same requests, as in fifo,edf,edf+no-shard."
+    ),
 ]
-PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Where a picture is drawn.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="File to draw a picture into.")]
 
 
 def simulate(
@@ -120,8 +128,8 @@ def simulate(
 ) -> None:
     """Simulate a fleet: latencies, deadlines and load, under the policies and settings of the real one.
 
-    Batches, intake, fairness, shards, refusals and urgency are decided by the fleet's own code on a virtual clock; a
-    run takes what the cost model says, times chance. The same seed gives the same result.
+    The fleet's own code decides batches, intake, fairness, shards, refusals and urgency, on a virtual clock. A run
+    takes the time that the cost model predicts, times random noise. The same seed gives the same result.
     """
     from rerank_ops.simulate.model.policy import Policy
     from rerank_ops.simulate.model.spec import FleetSpec
@@ -161,7 +169,7 @@ def simulate(
 
 @dataclass(frozen=True, slots=True)
 class _Rate:
-    """How fast requests are to come, and for how long."""
+    """The rate of drawn requests and their duration; None where the option is unset."""
 
     rps: float | None
     load: float | None
@@ -196,7 +204,7 @@ def _run(
     plot: Path | None,
     told: dict[str, Any] | None,
 ) -> None:
-    """Simulate each policy and tell what came of it, as JSON beside what is `told` there, or as tables."""
+    """Simulate each policy and print the reports: as JSON together with `told`, or as tables where that is None."""
     from rerank_ops.simulate.model.run import simulate as run
     from rerank_ops.simulate.plot import draw_reports, require_matplotlib
     from rerank_ops.simulate.report import summarise

@@ -1,4 +1,4 @@
-"""What `simulate` and `plan` share: how their options say what is asked, and what running it costs."""
+"""Workload options of `simulate`, `plan` and `redis-load`: requests, and the cost of running them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _T = TypeVar("_T")
 #: About MiniLM-L12 in int8 on one core of a server: a pair of 100 tokens takes 15.5 ms.
 DEFAULT_COST = CostParameters(0.0005, 140e-6, 100e-9)
 
-K = Annotated[str, typer.Option("--k", metavar="LIST", help="Candidates of a request, with weights: 10:5,50:3,100.")]
+K = Annotated[str, typer.Option("--k", metavar="LIST", help="Pairs of a request, with weights: 10:5,50:3,100.")]
 Tokens = Annotated[float, typer.Option("--tokens", metavar="N", min=1.0, help="Tokens of a pair, on average.")]
 Spread = Annotated[
-    float, typer.Option("--spread", min=0.0, max=3.0, help="How far they spread: deviation of their logarithm.")
+    float, typer.Option("--spread", min=0.0, max=3.0, help="Spread of --tokens: standard deviation of their logarithm.")
 ]
 DeadlineMs = Annotated[float, typer.Option("--deadline-ms", metavar="MS", min=1.0, help="Deadline of a request.")]
 CostText = Annotated[
@@ -32,24 +32,24 @@ CostText = Annotated[
     typer.Option(
         "--cost",
         metavar="MS,US,NS",
-        help="What running costs: ms a run, us a token, ns a token and token of its length. "
-        "0.5,140,100 if unset: MiniLM-L12 in int8 on one core.",
+        help="Cost of running: ms a run, us a token, ns a token and token of its length. "
+        "Unset: 0.5,140,100, MiniLM-L12 in int8 on one core.",
     ),
 ]
 FromFleet = Annotated[
     bool, typer.Option("--from-fleet", help="Take the cost that the running fleet has learned for RERANK_MODEL.")
 ]
 HandOffMs = Annotated[
-    float, typer.Option("--hand-off-ms", metavar="MS", min=0.0, help="Time of a request beyond waiting and running.")
+    float, typer.Option("--hand-off-ms", metavar="MS", min=0.0, help="Time of a request besides waiting and running.")
 ]
 Noise = Annotated[
-    float, typer.Option("--noise", min=0.0, max=3.0, help="How far run times stray: deviation of their logarithm.")
+    float, typer.Option("--noise", min=0.0, max=3.0, help="Noise of run times: standard deviation of their logarithm.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What chance follows from.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
 
 
 def choices(text: str, name: str, value_of: Callable[[str], _T]) -> tuple[tuple[_T, float], ...]:
-    """Return the values of a list like `a:3,b` with their weights, 1 where none is given; raises InvalidRequest."""
+    """Return the values of a list like `a:3,b` with their weights, 1 where none is given. Raises InvalidRequest."""
     found = []
     for item in text.split(","):
         value, _, weight = item.partition(":")
@@ -63,7 +63,7 @@ def choices(text: str, name: str, value_of: Callable[[str], _T]) -> tuple[tuple[
 
 
 def candidates(text: str) -> tuple[tuple[int, float], ...]:
-    """Return the choice of `--k`; raises InvalidRequest."""
+    """Return the numbers of pairs in `--k` with their weights. Raises InvalidRequest."""
     found = choices(text, "k", int)
     if min(count for count, _ in found) < 1:
         raise InvalidRequest("--k: a request has at least one candidate")
@@ -71,7 +71,7 @@ def candidates(text: str) -> tuple[tuple[int, float], ...]:
 
 
 def cost_of(settings: Settings, text: str | None, *, from_fleet: bool) -> CostParameters:
-    """Return what running costs: as given, as a fleet has learned, or a default.
+    """Return the cost of running: the running fleet's, the one in `text`, or the default.
 
     Raises InvalidRequest, QueueUnavailable.
     """
@@ -94,7 +94,7 @@ def cost_text(cost: CostParameters) -> str:
 
 
 def tell_cost(cost: CostParameters) -> None:
-    """Print what running was taken to cost."""
+    """Print the cost of running that was used."""
     told = "ms a run, us a token, ns a token and token of its length"
     out.print(f"\ncost: {cost_text(cost)} ({told})", style="dim", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`rerank-fleet export`: a published model made into a directory that workers serve, and its quality measured."""
+"""`rerank-fleet export`: turns a published model into an artefact that workers serve, and measures its quality."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Precision(StrEnum):
-    """The names of `precision.PRECISIONS` as the command line needs them."""
+    """The names in `precision.PRECISIONS`, as the enum that typer needs."""
 
     FP32 = "fp32"
     INT8 = "int8"
@@ -40,27 +40,34 @@ _ALL_LAYOUTS = ",".join(LAYOUTS)
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Hub id (org/name[@revision]), directory of weights, or ONNX file.")
 ]
-Directory = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="Where to write; made if need be.")]
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", file_okay=False, help="Directory to write; created if it does not exist.")
+]
 PrecisionOption = Annotated[
-    Precision | None, typer.Option("--precision", help="Unset: int8 where this CPU is fast at it, else fp32.")
+    Precision | None,
+    typer.Option("--precision", help="Precision of the graphs. Unset: int8 where this CPU is fast at it, else fp32."),
 ]
 Layouts = Annotated[
-    str, typer.Option("--layouts", "--plans", metavar="NAMES", help="Layouts to build graphs for, with commas.")
+    str, typer.Option("--layouts", "--plans", metavar="NAMES", help="Layouts to build graphs for, separated by commas.")
 ]
 EvalDirs = Annotated[
     list[Path] | None,
-    typer.Option("--eval", metavar="DIR", exists=True, file_okay=False, help="Collection (BEIR layout) to rank. Many."),
+    typer.Option(
+        "--eval", metavar="DIR", exists=True, file_okay=False, help="Collection (BEIR layout) to rank; repeatable."
+    ),
 ]
 EvalQueries = Annotated[
     int | None, typer.Option("--eval-queries", metavar="N", min=1, help="Rank at most N queries of a collection.")
 ]
-Name = Annotated[str | None, typer.Option("--name", help="What requests call it. Unset: the model's own name.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Export the model's own graph even where there is a faster one.")]
+Name = Annotated[str | None, typer.Option("--name", help="Model name in requests. Unset: the model's own name.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Export the model's own graph even where a faster one can be built.")
+]
 Reduced = Annotated[
     bool | None,
-    typer.Option("--reduced-range/--full-range", help="int8 weights of 7 bits or 8. Unset: as this CPU needs it."),
+    typer.Option("--reduced-range/--full-range", help="int8 weights of 7 bits or of 8. Unset: as this CPU needs."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an exported model in DIR.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an artefact in DIR.")]
 
 
 def export(
@@ -75,10 +82,10 @@ def export(
     reduced_range: Reduced = None,
     force: Force = False,
 ) -> None:
-    """Make a model into optimised graphs that workers serve, and measure what they keep of its quality.
+    """Export a model: build optimised graphs that workers serve, and measure their quality against fp32.
 
-    Every graph must equal the published model in fp32 before it is quantised. A model that then fails the quality gate
-    is written all the same, but workers refuse it, and the exit status is 1.
+    Every graph must equal the published model in fp32 before it is quantised. An artefact that fails the quality gate
+    is still written, but workers refuse it, and the exit status is 1.
     """
     require_export(evaluation=bool(eval_dirs))
     from rerank_ops.export.pipeline import Wanted
@@ -140,7 +147,7 @@ def _print(directory: Path, manifest: Manifest) -> None:
 
 
 def how_to_serve(directory: Path, manifest: Manifest) -> Text:
-    """Return the command that serves it, and why it takes RERANK_UNSAFE where workers would refuse it."""
+    """Return the command that serves the artefact, and why it needs RERANK_UNSAFE where workers would refuse it."""
     command, quality = f"RERANK_MODEL=file:{directory.resolve()} rerank-fleet up", manifest.quality
     if quality is not None and quality.passed:
         return Text(f"\nServe it: {command}")
@@ -152,7 +159,7 @@ def how_to_serve(directory: Path, manifest: Manifest) -> Text:
 
 
 def summary(directory: Path, manifest: Manifest) -> Table:
-    """Return what was made from what, for people."""
+    """Return the table of the artefact's properties: model, source, graphs, precision, files."""
     size = sum((directory / name).stat().st_size for name in manifest.files)
     own = "built for this architecture" if manifest.surgery else "plain: the model's own graph, fused by ONNX Runtime"
     grid = Table.grid(padding=(0, 2, 0, 0))

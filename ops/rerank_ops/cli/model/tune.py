@@ -1,4 +1,4 @@
-"""`rerank-fleet tune`: the settings that suit this host and model, measured, as a profile with its curves."""
+"""`rerank-fleet tune`: measures one model on this host and writes the best settings as a profile, with its curves."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ Model = Annotated[
 ]
 TextFile = Annotated[
     Path | None,
-    typer.Option("--text", metavar="FILE", help="Your requests: a JSON object with query and documents a line."),
+    typer.Option(
+        "--text", metavar="FILE", help="File of your requests: on each line a JSON object with query and documents."
+    ),
 ]
 Beir = Annotated[
-    Path | None, typer.Option("--beir", metavar="DIR", help="A collection in the layout of BEIR, candidates by BM25.")
+    Path | None,
+    typer.Option("--beir", metavar="DIR", help="Collection (BEIR layout) to take text from, candidates by BM25."),
 ]
-Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=0.1, help="Time to measure for, in total.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the profile is written.")]
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=0.1, help="Total time to measure.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write the profile to.")]
 ChartFile = Annotated[
-    Path | None, typer.Option("--chart", metavar="PNG", help="Where the curves are drawn. Unset: beside the profile.")
+    Path | None, typer.Option("--chart", metavar="PNG", help="File to draw the curves into. Unset: beside the profile.")
 ]
-NoChart = Annotated[bool, typer.Option("--no-chart", help="Draw no picture, which needs matplotlib.")]
+NoChart = Annotated[bool, typer.Option("--no-chart", help="Draw no curves; drawing needs matplotlib.")]
 
 
 def tune(
@@ -48,10 +51,10 @@ def tune(
     as_json: AsJson = False,
     unsafe: Unsafe = False,
 ) -> None:
-    """Measure this host with one model and write the settings that suit the two, for RERANK_PROFILE to name.
+    """Measure one model on this host and write the best settings to a profile, for RERANK_PROFILE.
 
-    Each layout of the model is measured over pairs and tokens a run, then threads against processes. The text is
-    yours with --text or --beir, else of common lengths. The host should have nothing else to do meanwhile.
+    Each layout of the model is measured over pairs a run and tokens a run, then threads against processes. --text or
+    --beir gives the text; unset, it is text of common lengths. Nothing else should run on the host meanwhile.
     """
     if text is not None and beir is not None:
         raise InvalidRequest("--text and --beir are two sources of text: give one")
@@ -85,7 +88,7 @@ def _measure(model: str | None, make_sample: MakeSample, seconds: float, *, unsa
 
     settings = load_settings(model=model, unsafe=unsafe or None)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    # Drawn between measurements only: a thread that draws all the time would be measured too.
+    # The bar is drawn between measurements only: a drawing thread would be measured too.
     with Progress(*columns, console=err, transient=True, auto_refresh=False) as progress:
         task = progress.add_task(f"measuring {settings.model}", total=seconds)
         progress.refresh()

@@ -1,7 +1,7 @@
-"""Candidates for the command line: from arguments, from a file or stdin, one a line or as JSON objects.
+"""Candidates of the command line: read from arguments, a file or stdin, one a line or as JSON objects.
 
 A file is JSONL if its name says so, or if its first line is an object with `text`; then every line must be one. Blank
-lines are no documents.
+lines are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def from_texts(texts: Sequence[str]) -> list[Document]:
 
 
 def from_bytes(data: bytes, name: str) -> list[Document]:
-    """Return the documents of a file's content; `name` is for the suffix and for errors. Raises InvalidRequest."""
+    """Return the documents of a file's content; `name` gives the suffix and stands in errors. Raises InvalidRequest."""
     lines = list(_lines(data, name))
     objects = Path(name).suffix in _JSONL_SUFFIXES or (bool(lines) and _is_document(lines[0][1]))
     if not objects:

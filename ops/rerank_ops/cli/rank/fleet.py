@@ -1,4 +1,4 @@
-"""The fleet as commands use it: workers in the foreground, or whatever fleet one call is to use."""
+"""Fleets of the commands: workers in the foreground, and the fleet that answers one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rerank_worker.supervisor.supervisor import Supervisor
 
 
 def run_workers(settings: Settings, processes: int | None) -> int:
-    """Run worker processes until a signal ends them; returns the supervisor's exit status."""
+    """Run worker processes until a signal ends them; return the supervisor's exit status."""
     require_worker()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     collectors = [FleetCollector(settings)] if settings.metrics_port else []
@@ -31,9 +31,9 @@ def run_workers(settings: Settings, processes: int | None) -> int:
 
 @contextmanager
 def fleet_for_call(settings: Settings, *, up: bool) -> Iterator[Settings]:
-    """Yield settings whose server answers: the given one, or with `up` that of a fleet which ends with the block.
+    """Yield settings of a server that answers: the given one, or with `up` that of a private fleet.
 
-    Raises QueueUnavailable that says how to get a fleet where none is.
+    The private fleet ends with the block. Raises QueueUnavailable where no server answers; it tells how to get one.
     """
     if up and not is_given(settings):
         require_worker()

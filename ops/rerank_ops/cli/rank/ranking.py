@@ -1,4 +1,4 @@
-"""A response as a table for people: rank, score, how far a document moved, and the head of its text."""
+"""Ranking table of a response: rank, score, change of rank, and the start of each document's text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from rerank_shared.contract.schemas import Document, RerankResponse, Result
 
-#: Below this a score in four decimals would be all zeros.
+#: Smallest score that four decimals can show.
 _SMALLEST_FIXED = 0.00005
 #: More than any terminal is wide.
 _TEXT_CHARS = 1_000
@@ -19,7 +19,7 @@ def ranking_table(response: RerankResponse, documents: Sequence[Document]) -> Ta
     """Return the results, best first, with the text of the documents that they rank."""
     with_ids = any(result.id for result in response.results)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    # Columns that may wrap are the ones that shrink where the terminal is narrow; here that is the last but one.
+    # Only columns that may wrap shrink in a narrow terminal: here the last but one.
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("moved", no_wrap=True)
@@ -37,7 +37,7 @@ def ranking_table(response: RerankResponse, documents: Sequence[Document]) -> Ta
 
 
 def summary(response: RerankResponse) -> str:
-    """Return one line on what was done, by which model, and how long it took."""
+    """Return one line: the numbers of scored, cached and unscored pairs, the time, and the model."""
     usage, timings = response.usage, response.timings
     parts = [f"{usage.pairs_run} scored"]
     if usage.pairs_cached:
@@ -56,14 +56,14 @@ def score_text(result: Result) -> str:
 
 
 def moved(index: int, rank: int) -> Text:
-    """Return how many places a document went up or down from its place in the first stage."""
+    """Return the number of places that a document moved up or down from its first-stage rank."""
     if index == rank:
         return Text("=", style="dim")
     return Text(f"↑{index - rank}", style="green") if index > rank else Text(f"↓{rank - index}", style="red")
 
 
 def marks(result: Result) -> list[str]:
-    """Return what else is to be known of a result."""
+    """Return the marks of a result that hold: unscored, cached, truncated."""
     marked = {"unscored": not result.scored, "cached": result.cached, "truncated": result.truncated}
     return [name for name, holds in marked.items() if holds]
 
@@ -73,6 +73,6 @@ def _shown(document: Document) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text's head on one line, without anything that a terminal would obey."""
+    """Return the start of a text on one line, without control characters."""
     head = " ".join(text[:_TEXT_CHARS].split())
     return "".join(character if character.isprintable() else "�" for character in head)

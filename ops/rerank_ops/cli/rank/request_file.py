@@ -1,4 +1,4 @@
-"""`rerank-fleet rerank --input`: a file of requests through the fleet, with its progress on stderr."""
+"""`rerank-fleet rerank --input`: answers a file of requests, with its progress on stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rerank_shared.settings import Settings
 def rerank_file(
     settings: Settings, requests: Path, output: Path | None, options: Mapping[str, Any], concurrency: int
 ) -> int:
-    """Answer every line of `requests` into `output` (None: stdout) and return how many failed."""
+    """Answer every line of `requests` into `output` (None: stdout) and return the number that failed."""
     started = time.monotonic()
     with requests.open("rb") as lines, _opened(output) as answers, _progress(_count(requests)) as advance:
 
@@ -35,7 +35,7 @@ def rerank_file(
 
 
 def report(tally: Tally, seconds: float) -> str:
-    """Return one line on what became of a file."""
+    """Return one line with the numbers of answered and failed requests and of pairs."""
     parts = [f"{tally.answered:,} answered"]
     if tally.partial:
         parts.append(f"{tally.partial:,} of them cut off by their deadline")
@@ -52,7 +52,7 @@ async def _rerank(
 
 
 def _count(requests: Path) -> int | None:
-    """Count the requests, where reading them does not consume them."""
+    """Return the number of requests; None for a pipe, which reading would consume."""
     if not requests.is_file():
         return None
     with requests.open("rb") as lines:
@@ -71,7 +71,7 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    # Where nobody watches, a bar is noise in a log.
+    # Without a terminal, a bar is noise in a log.
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         shown = progress.add_task("requests", total=total)
         yield lambda: progress.advance(shown)

@@ -1,4 +1,4 @@
-"""`rerank-fleet rerank`: one request from arguments, a file or stdin, or a file of many; answers on stdout."""
+"""`rerank-fleet rerank`: answers one request from arguments, a file or stdin, or a file of many; prints to stdout."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _FILE = "Many requests from a file"
 
 
 class JobClass(StrEnum):
-    """The classes of `keys.JOB_CLASSES` as the command line needs them."""
+    """The classes in `keys.JOB_CLASSES`, as the enum that typer needs."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
-Query = Annotated[str | None, typer.Argument(metavar="QUERY", help="What documents shall answer.")]
+Query = Annotated[str | None, typer.Argument(metavar="QUERY", help="Query to rank the documents by.")]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="DOCUMENT", help="Candidates, best first. None: --documents or stdin."),
+    typer.Argument(metavar="DOCUMENT", help="Candidates in first-stage order. None: read from --documents or stdin."),
 ]
 DocumentsFile = Annotated[
     Path | None,
@@ -43,21 +43,21 @@ DocumentsFile = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="Candidates: one text a line, or JSON objects with text, id, metadata.",
+        help="File of candidates: one text a line, or JSON objects with text, id, metadata.",
     ),
 ]
-TopN = Annotated[int | None, typer.Option("--top-n", "-n", metavar="N", min=1, help="Answer with the best N.")]
+TopN = Annotated[int | None, typer.Option("--top-n", "-n", metavar="N", min=1, help="Return the best N documents.")]
 MaxLength = Annotated[
     int | None, typer.Option("--max-length", metavar="TOKENS", min=MIN_LENGTH, help="Cut pairs to this length.")
 ]
 DeadlineMs = Annotated[
-    float | None, typer.Option("--deadline-ms", metavar="MS", help="Answer with what is scored by then.")
+    float | None, typer.Option("--deadline-ms", metavar="MS", help="Deadline; documents not scored by then come last.")
 ]
 Class = Annotated[
-    JobClass | None, typer.Option("--class", help="Queue to wait in. Unset: bulk with --input, else interactive.")
+    JobClass | None, typer.Option("--class", help="Class of the request. Unset: bulk with --input, else interactive.")
 ]
-Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for, not RERANK_MODEL.")]
-Up = Annotated[bool, typer.Option("--up", help="Start a private fleet for this call if no server is named.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to use, instead of RERANK_MODEL.")]
+Up = Annotated[bool, typer.Option("--up", help="Start a private fleet for this call if no server is configured.")]
 RequestsFile = Annotated[
     Path | None,
     typer.Option(
@@ -68,8 +68,8 @@ RequestsFile = Annotated[
         dir_okay=False,
         rich_help_panel=_FILE,
         help=(
-            "JSONL: on each line query, documents and, if need be, top_n, max_length, deadline_ms, class, model, "
-            "tenant, cache_scope."
+            "JSONL file of requests: on each line query, documents and optionally top_n, max_length, deadline_ms, "
+            "class, model, tenant, cache_scope."
         ),
     ),
 ]
@@ -81,12 +81,12 @@ AnswersFile = Annotated[
         metavar="FILE",
         dir_okay=False,
         rich_help_panel=_FILE,
-        help="JSONL: a response for each line, in the same order. Unset: stdout.",
+        help="JSONL file of responses, one for each request, in the same order. Unset: stdout.",
     ),
 ]
 Concurrency = Annotated[
     int,
-    typer.Option("--concurrency", metavar="N", min=1, rich_help_panel=_FILE, help="Requests in flight at once."),
+    typer.Option("--concurrency", metavar="N", min=1, rich_help_panel=_FILE, help="Number of requests in flight."),
 ]
 
 

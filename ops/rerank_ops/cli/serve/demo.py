@@ -1,4 +1,4 @@
-"""`rerank-fleet demo`: see a fleet work, on real text, in two minutes."""
+"""`rerank-fleet demo`: runs a fleet on real text, in two minutes."""
 
 from __future__ import annotations
 

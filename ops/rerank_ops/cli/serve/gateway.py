@@ -1,4 +1,4 @@
-"""`rerank-fleet gateway`: the HTTP gateway in the foreground."""
+"""`rerank-fleet gateway`: runs the HTTP gateway in the foreground."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.effective import effective_line
 
 Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="Port to listen on; 0: any that is free.")]
+Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="Port to listen on; 0: any free port.")]
 GatewayProcesses = Annotated[
     int | None, typer.Option("--processes", "-p", metavar="N", min=1, help="Gateway processes behind the port.")
 ]
 KeysFile = Annotated[
-    str | None, typer.Option("--keys", metavar="FILE", help="API keys, made by `rerank-fleet keys create`.")
+    str | None, typer.Option("--keys", metavar="FILE", help="File of API keys, written by `rerank-fleet keys create`.")
 ]
 
 
@@ -27,9 +27,10 @@ def gateway(
     keys: KeysFile = None,
     url: RedisUrl = None,
 ) -> None:
-    """Serve the fleet over HTTP, in the shapes of Cohere, Jina, Voyage, TEI and vLLM, until Ctrl-C.
+    """Run the HTTP gateway until Ctrl-C. It speaks the APIs of Cohere, Jina, Voyage, TEI and vLLM.
 
-    The page at / has a playground and shows the fleet live. Without --keys, whoever reaches the port may use it.
+    The page at / has a playground and shows the fleet live. Without --keys, every client that reaches the port may use
+    the fleet.
     """
     require_gateway()
     from rerank_producer.gateway.server import run, set_up_logging

@@ -1,6 +1,6 @@
-"""`rerank-fleet server`: the embedded server in the foreground, at the address that the settings name.
+"""`rerank-fleet server`: runs the embedded server in the foreground, at the address in the settings.
 
-So that a Procfile can start it beside its workers. It never listens on any other address than this machine's own.
+A Procfile can start it beside its workers. It listens only on this machine's own addresses.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rerank_shared.settings import Settings
 _HOSTS = ("127.0.0.1", "localhost")
 _SOCKET_NAME = "redis.sock"
 _LOOK_S = 0.5
-#: Procfile runners tell all processes to stop at once, and kill after 5 s what has not.
+#: Procfile runners stop all processes at once, and kill those that still run after 5 s.
 _LINGER_S = 4.0
 _LINGER_LOOK_S = 0.05
 
 
 def server(url: RedisUrl = None) -> None:
-    """Run a Redis-compatible server here, until Ctrl-C.
+    """Run a Redis-compatible server on this machine, until Ctrl-C.
 
-    It listens at RERANK_REDIS_URL, which must be a port of 127.0.0.1 or a unix socket, and keeps everything in memory:
-    for development, not for production.
+    It listens at RERANK_REDIS_URL, which must name a port of 127.0.0.1 or a unix socket. It keeps everything in
+    memory: use it for development, not for production.
     """
     settings = settings_from(url)
     address = address_of(settings)
@@ -45,16 +45,16 @@ def server(url: RedisUrl = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the embedded server listens: on a socket in `directory`, or on a port of 127.0.0.1."""
+    """Address of the embedded server: a socket in `directory`, or `port` of 127.0.0.1 where `directory` is None."""
 
     directory: Path | None
     port: int
 
 
 def address_of(settings: Settings) -> Address:
-    """Return where the server of these settings would listen.
+    """Return the address at which the server of these settings would listen.
 
-    Raises ConfigurationError where that is not an address that the embedded server can have, or one that is taken.
+    Raises ConfigurationError where the embedded server can't have that address, ServerUnavailable where it is taken.
     """
     url = url_of(settings)
     if url.has_secret:
@@ -77,7 +77,7 @@ def address_of(settings: Settings) -> Address:
 
 
 def _await_farewells(settings: Settings) -> None:
-    """Give workers that were told to stop at the same moment the time to answer what they run."""
+    """Wait, _LINGER_S at most, for workers that are stopped at the same moment to answer the jobs that they run."""
     keys, give_up = Keys(settings.namespace), time.monotonic() + _LINGER_S
     try:
         with connect(settings) as client:

@@ -1,4 +1,4 @@
-"""`rerank-fleet up`: a whole fleet in the foreground, with a server of its own where none is given."""
+"""`rerank-fleet up`: runs a whole fleet in the foreground, with its own server where none is configured."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rerank_shared.settings import Settings
 def up(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
     """Run a whole fleet on this machine, until Ctrl-C.
 
-    The server is the one that --redis-url, RERANK_REDIS_URL or REDIS_URL names; without any, one is started here, which
-    keeps everything in memory and ends with this command.
+    It uses the server in --redis-url, RERANK_REDIS_URL or REDIS_URL. If none is set, it starts one, which keeps
+    everything in memory and ends with this command.
     """
     with refused_for_good():
         code = _up(settings_from(url, unsafe=unsafe), processes)
@@ -42,5 +42,5 @@ def _how_to_connect(settings: Settings) -> str:
 
 
 def _url(settings: Settings) -> str:
-    # A server of our own has no password to hide.
+    # The server that this command started has no password to hide.
     return settings.redis_url.get_secret_value()

@@ -1,4 +1,4 @@
-"""`rerank-fleet worker`: worker processes in the foreground, one for each core, waiting for their server if need be."""
+"""`rerank-fleet worker`: runs worker processes in the foreground, one for each core; they wait for their server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rerank_ops.effective import effective_line
 def worker(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
     """Run worker processes against a Redis server, until Ctrl-C.
 
-    They wait for a server that is not there yet, restart when they die, and finish what they run before they stop. A
-    second Ctrl-C stops at once. Exit status 78: settings, model or server are such that starting again can't help.
+    They wait for a server that does not answer yet, restart when they die, and finish their batch before they stop. A
+    second Ctrl-C stops them at once. Exit status 78: an error of settings, model or server that a restart can't cure.
     """
     with refused_for_good():
         settings = settings_from(url, unsafe=unsafe)

@@ -1,1 +1,1 @@
-"""Graphs built for architectures that are known: one for each layout, and the tail that they share."""
+"""Graphs built for known architectures: one for each layout, and the tail that they share."""

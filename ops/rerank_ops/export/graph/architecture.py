@@ -1,4 +1,4 @@
-"""The architectures that graphs are built for, by the body that their weights are read into."""
+"""Choice of the architecture: reads a model's weights into a body and builds its graphs by the body's type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rerank_ops.export.graph.tail import build_tail
 from rerank_shared.models.precision import LayoutName
 
 AnyBody = Body | ModernBody | DebertaBody
-#: Families whose graphs are built here, by their model_type; all others are exported as they are.
+#: Families for which graphs are built, by model_type; all others get a plain export.
 SURGERY = frozenset({*naming.NAMES, MODERN, DEBERTA})
 _READ = {MODERN: read_modern, DEBERTA: read_deberta}
 _REFUSES = {MODERN: refuses_modern, DEBERTA: refuses_deberta}
@@ -43,7 +43,7 @@ def refuses(config: Mapping[str, Any]) -> str | None:
 
 
 def body_graph(body: AnyBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of a layout: token ids in, one row a pair out."""
+    """Return the graph of a layout, from token ids to one row a pair."""
     if isinstance(body, ModernBody):
         return build_modern_encoder(body, layout_name, arithmetic)
     if isinstance(body, DebertaBody):

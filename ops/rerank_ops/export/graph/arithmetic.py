@@ -1,8 +1,8 @@
-"""How a graph computes in each precision: its linear layers, its lookups in large tables, its activation functions.
+"""Arithmetic of a graph in each precision: its linear layers, lookups in large tables, and activation functions.
 
 int8 takes the scale of activations from each run (DynamicQuantizeMatMul), int8-static from the export's calibration.
-Both quantise weights by output channel, symmetrically over the full 8 bits: right where the CPU multiplies u8 by s8
-into 32 bits (VNNI, ARM dotprod); older ones saturate unless `weight_bits` is 7. Their tables are int8 by row.
+Both quantise weights by output channel, symmetrically over the full 8 bits. That is right where the CPU multiplies u8
+by s8 into 32 bits (VNNI, ARM dotprod); older CPUs saturate unless `weight_bits` is 7. Both store tables as int8 by row.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def bfloat16() -> Full:
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
-    """int8 with the activations' scale taken from each run; `smoothing` as smoothing.py found it."""
+    """int8 with the activations' scale taken from each run; `smoothing` holds the factors from smoothing.py."""
 
     smoothing: Mapping[str, Floats] = field(default_factory=dict)
     weight_bits: int = 8
@@ -101,7 +101,7 @@ class Dynamic:
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """int8 with fixed ranges: `ranges[name]` is the lowest and highest value that the layer of that name takes in."""
+    """int8 with fixed ranges: `ranges[name]` is the lowest and highest input value of the layer with that name."""
 
     ranges: Mapping[str, tuple[float, float]]
     smoothing: Mapping[str, Floats] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Static:
 
 
 def quantise_weight(weight: Floats, bits: int = 8) -> tuple[Int8s, Floats]:
-    """Return int8 weights [in, out] and the scale of each output channel [out]: weight is about int8 * scale."""
+    """Return int8 weights [in, out] and the scale of each output channel [out], so that weight ≈ int8 * scale."""
     limit = 2 ** (bits - 1) - 1
     largest = np.abs(weight).max(axis=0)
     scale = np.where(largest > 0, largest / limit, 1.0).astype(np.float32)
@@ -139,7 +139,7 @@ def quantise_weight(weight: Floats, bits: int = 8) -> tuple[Int8s, Floats]:
 
 
 def smoothed(draft: Draft, x: str, dense: Dense, smoothing: Mapping[str, Floats]) -> tuple[str, Dense]:
-    """Return x divided and the weights multiplied by the layer's smoothing factors, if it has any: the same product."""
+    """Return x divided and the weights multiplied by the layer's smoothing factors, if any; the product is the same."""
     factors = smoothing.get(dense.name)
     if factors is None:
         return x, dense

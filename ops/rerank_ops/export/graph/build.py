@@ -1,4 +1,4 @@
-"""All graphs of one artefact: a body for each layout in one precision, and the tail."""
+"""Graphs of one artefact: a body for each layout in one precision, and the tail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def graph_file(layout_name: LayoutName) -> str:
 def arithmetic_of(
     precision: PrecisionName, body: AnyBody, calibration: Iterable[tuple[Ids, Ids]], weight_bits: int = 8
 ) -> Arithmetic:
-    """Return how a precision computes; the int8 ones look at the activations of `calibration` pairs (ids, type ids)."""
+    """Return the arithmetic of a precision; int8 measures activations on `calibration` pairs (ids, type ids)."""
     if precision == "fp32":
         return Full()
     if precision == "fp16":

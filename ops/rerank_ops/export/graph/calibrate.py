@@ -1,5 +1,7 @@
-"""What the activations of a model look like on real text: the lowest and highest value of each channel that a linear
-layer takes in. int8 needs it to smooth outliers, int8-static also to fix its ranges."""
+"""Calibration: measures on real text the lowest and highest value of each input channel of the linear layers.
+
+int8 needs them to smooth outliers, int8-static also to fix its ranges.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def channel_ranges(body: AnyBody, pairs: Iterable[tuple[Ids, Ids]]) -> dict[str,
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with tempfile.TemporaryDirectory() as directory:
-        # By way of files: a message of protobuf ends at 2 GB.
+        # The model goes through files, because a protobuf message is limited to 2 GB.
         save_graphs(Path(directory), {"taps.onnx": model})
         path = str(Path(directory) / "taps.onnx")
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -61,7 +63,7 @@ def _run(session: Any, taps: _Taps, values: Sequence[str], pairs: Iterable[tuple
     inputs = {node.name for node in session.get_inputs()}
     ranges: dict[str, ChannelRange] = {}
     if not taps.values:
-        # A model of one layer has them all in its tail; a session that is asked for nothing gives everything.
+        # A one-layer model has all linear layers in its tail; a session asked for no output would return all outputs.
         return ranges
     for ids, type_ids in pairs:
         feeds = {"input_ids": ids[None], "token_type_ids": type_ids[None]}
@@ -74,7 +76,7 @@ def _run(session: Any, taps: _Taps, values: Sequence[str], pairs: Iterable[tuple
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
-    """fp32 that also computes the range of what each linear layer takes in."""
+    """fp32 arithmetic that also outputs the range of each linear layer's input."""
 
     values: dict[str, tuple[str, str]] = field(default_factory=dict)
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))

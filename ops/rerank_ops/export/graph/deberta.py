@@ -1,7 +1,7 @@
-"""The graphs of DeBERTa: an encoder for each layout, and the tail.
+"""Graphs of DeBERTa: an encoder for each layout, and the tail.
 
-The part of a score that depends on distance is computed for the distances that occur in the run, not for the whole
-table, and goes into attention as a bias. The last layer attends for all tokens and is finished for the first alone.
+The distance part of a score is computed for the distances in the run, not for the whole table, and is an attention
+bias. The last layer attends for all tokens; the rest of it is computed for the first token alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rerank_shared.models.precision import LayoutName
 
 
 def build_deberta_encoder(body: DebertaBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`: token ids in, one row a pair out, [pairs, 2 * hidden]."""
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, 2 * hidden]."""
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids()), body.norm)
@@ -45,7 +45,10 @@ def build_deberta_tail(body: DebertaBody) -> onnx.ModelProto:
 
 @dataclass(frozen=True, slots=True)
 class _Near:
-    """The distances of a run. `rows`: their rows in a Distances, [reach]; `index[i, j]`: which of them i is from j."""
+    """The distances of a run. `rows`: their rows in a Distances, [reach]; `index[i, j]`: the place of i - j in `rows`.
+
+    `turned` is `index` transposed.
+    """
 
     rows: str
     index: str
@@ -76,7 +79,7 @@ def _attend(
     q, k, v = draft.add_many(3, "Split", arithmetic.linear(draft, x, layer.qkv), axis=-1, num_outputs=3)
 
     def bias(queries: str, keys: str) -> str:
-        """Return what tokens are to distances, [pairs, heads, tokens, tokens]."""
+        """Return the distance part of the scores, [pairs, heads, tokens, tokens]."""
         to_keys = _over(draft, body, queries, f"{distances.name}.keys", distances.keys, near.rows, near.index)
         to_queries = _over(draft, body, keys, f"{distances.name}.queries", distances.queries, near.rows, near.turned)
         return draft.add("Add", to_keys, draft.add("Transpose", to_queries, perm=[0, 1, 3, 2]))
@@ -85,7 +88,7 @@ def _attend(
 
 
 def _over(draft: Draft, body: DebertaBody, x: str, name: str, table: Floats, rows: str, index: str) -> str:
-    """Return x's products with the table's `rows`, picked by `index` for each two tokens."""
+    """Return x's products with the table's `rows`, selected by `index` for each two tokens."""
     used = draft.add("Gather", draft.weight(name, table), rows, axis=1)
     products = draft.fused("FusedMatMul", by_head(draft, x, body.heads), used, transB=1)
     lead = draft.add("Slice", draft.add("Shape", products), draft.integers(0), draft.integers(2), draft.integers(0))

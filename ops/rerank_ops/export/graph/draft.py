@@ -1,4 +1,4 @@
-"""A thin layer over onnx.helper: a graph is written as a sequence of calls that return the names of their outputs.
+"""Draft of a graph: a thin layer over onnx.helper, whose calls add nodes and return the names of their outputs.
 
 Weights are added once under one name, so that the graphs of one artefact can share a file of external data.
 """
@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
-#: The oldest file format that holds opset 20; newer ones would shut out older runtimes for nothing.
+#: The oldest file format that holds opset 20; a newer one would exclude older runtimes without need.
 IR_VERSION = 9
 MICROSOFT = "com.microsoft"
 INT64, INT32, FLOAT = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 class Draft:
-    """A graph in the making."""
+    """A graph under construction."""
 
     def __init__(self, name: str, floats: npt.DTypeLike = np.float32) -> None:
         self._name = name
@@ -35,7 +35,7 @@ class Draft:
 
     @property
     def float_type(self) -> int:
-        """The draft's type of floats, as ONNX numbers types."""
+        """The draft's float type, as ONNX's number of it."""
         return int(helper.np_dtype_to_tensor_dtype(np.dtype(self._floats)))
 
     def input(self, name: str, dtype: int, shape: Sequence[str | int]) -> str:
@@ -44,7 +44,7 @@ class Draft:
         return name
 
     def weight(self, name: str, array: Array) -> str:
-        """Add a constant under its own name, once; floats take on the draft's own type."""
+        """Add a constant under its name, once, and return the name; float32 is cast to the draft's float type."""
         if name not in self._weights:
             if array.dtype == np.float32:
                 array = array.astype(self._floats)
@@ -60,7 +60,7 @@ class Draft:
         return self.weight(f"const/scalar_{value}", np.array(value, dtype=np.int64))
 
     def scalar(self, value: float) -> str:
-        """Add a scalar of the draft's type of floats."""
+        """Add a scalar of the draft's float type."""
         return self.weight(f"const/{value!r}", np.array(value, dtype=np.float32))
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
@@ -85,9 +85,9 @@ class Draft:
         self._outputs.append(helper.make_tensor_value_info(name, dtype, shape))
 
     def finish(self) -> onnx.ModelProto:
-        """Return the model; its weights are still inside."""
-        # Workers save weights in the CPU's layout one after another in this order, and use them only where each begins
-        # at a multiple of 64: those of odd sizes stand last, where they shift nothing.
+        """Return the model, with its weights inside."""
+        # Workers save weights in the CPU's own format one after another in this order, and can use each only at a
+        # multiple of 64 bytes: weights of odd sizes come last, where they shift no other.
         weights = sorted(self._weights.values(), key=lambda tensor: len(tensor.raw_data) % 64 != 0)
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]

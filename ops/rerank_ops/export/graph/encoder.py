@@ -1,9 +1,9 @@
-"""The encoder's graph for one layout: all layers but the last in full, and of the last what the first token needs.
+"""Encoder graph for one layout: all layers but the last in full, and the part of the last that the first token needs.
 
-After the last layer only the first token is read, so its query alone attends, and the key and value projections are
-absorbed: with the first token's query q of one head, q·K = (q·Wk^T)·X and p·V = (p·X)·Wv, each for all tokens X at
-the cost of one row instead of a projection of every token; the key bias cancels in the softmax. Exact, and it saves a
-whole layer's linear work. The rest of that layer has one row a pair; tail.py does it for many pairs at once.
+After the last layer only the first token is read, so only its query attends, and the key and value projections are
+absorbed. With the first token's query q of one head, q·K = (q·Wk^T)·X and p·V = (p·X)·Wv for all tokens X: each costs
+one row instead of a projection of every token. The key bias cancels in the softmax. This is exact and saves a whole
+layer's linear work. The rest of that layer has one row a pair; tail.py computes it for many pairs at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rerank_shared.models.precision import LayoutName
 
 
 def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`: token ids in, one row a pair out, [pairs, (heads + 1) * hidden]."""
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, (heads + 1) * hidden]."""
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
@@ -34,12 +34,12 @@ def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -
 
 
 def row_width(body: Body) -> int:
-    """Floats of one pair's row: each head's mean of the hidden states, and the first token's hidden state."""
+    """Return the floats of a pair's row: each head's mean of the hidden states, and the first token's hidden state."""
     return (body.heads + 1) * body.hidden
 
 
 def finish_encoder(draft: Draft, rows: str, width: int) -> onnx.ModelProto:
-    """Return the graph with `rows`, [pairs, width], as its output: in 32-bit floats, whatever the draft's own."""
+    """Return the graph with `rows`, [pairs, width], as its output, in 32-bit floats at any precision."""
     if draft.float_type != FLOAT:
         rows = draft.add("Cast", rows, to=FLOAT)
     draft.output("rows", rows, ["pairs", width])
@@ -47,7 +47,7 @@ def finish_encoder(draft: Draft, rows: str, width: int) -> onnx.ModelProto:
 
 
 def layer_norm(draft: Draft, x: str, norm: Norm) -> str:
-    """Return the normalised x. SkipLayerNormalization would fuse the residual too, and is slower on CPU."""
+    """Return the normalised x. SkipLayerNormalization, which also fuses the residual, is slower on CPU."""
     scale = draft.weight(f"{norm.name}.weight", norm.scale)
     shift = draft.weight(f"{norm.name}.bias", norm.shift)
     return draft.add("LayerNormalization", x, scale, shift, epsilon=norm.epsilon)
@@ -87,7 +87,7 @@ def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) 
     offset = draft.weight(f"{layer.qkv.name}.query_bias", np.asarray(layer.qkv.bias[:hidden] * scaled, np.float32))
     query = draft.add("Add", draft.add("MatMul", first, weight), offset)
     by_head = draft.add("Reshape", query, draft.integers(-1, heads, 1, width))
-    # [heads, width, hidden]: takes a head's query to a query over hidden states.
+    # [heads, width, hidden]: maps a head's query to a query over hidden states.
     absorbed = draft.weight(f"{layer.qkv.name}.key", key_weight.T.reshape(heads, width, hidden))
     wide = draft.add("Reshape", draft.add("MatMul", by_head, absorbed), draft.integers(-1, heads, hidden))
     scores = draft.fused("FusedMatMul", wide, states, transB=1)

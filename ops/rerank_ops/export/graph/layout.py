@@ -1,6 +1,6 @@
-"""How tokens of one run are laid out, and how attention keeps pairs apart, for each layout.
+"""Layouts of a run: the arrangement of its tokens, and the masks that keep attention within each pair.
 
-Linear layers see tokens as rows of a matrix in every layout; only inputs, positions and attention differ. No layout
+In every layout linear layers take tokens as rows of a matrix; only inputs, positions and attention differ. No layout
 changes a score beyond rounding.
 """
 
@@ -14,17 +14,18 @@ from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
 from rerank_shared.models.precision import LayoutName
 
-#: Added to the score of a token that must not be seen: its share of attention is then exactly zero in 32-bit floats,
-#: and it stays finite in 16-bit ones.
+#: Added to the score of a masked token: its share of attention is then exactly zero in 32-bit floats, and the score
+#: stays finite in 16-bit floats.
 MASKED = -30_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What an architecture asks of attention.
+    """Attention parameters of an architecture.
 
-    `window`: tokens see only those at most so many away. `bias_of`: from queries and keys [pairs, tokens, width] to
-    what is added to their scores, [pairs, heads, tokens, tokens]. `scale` of the products, where it is not the usual.
+    `window`: largest distance between two tokens that attend to each other. `bias_of`: function from queries and keys
+    [pairs, tokens, width] to a bias on their scores, [pairs, heads, tokens, tokens]. `scale`: factor of the products,
+    None for the operator's default.
     """
 
     heads: int
@@ -43,7 +44,7 @@ class Layout(ABC):
 
     @abstractmethod
     def ids(self) -> str:
-        """Declare the inputs that every graph has; return the token ids."""
+        """Declare the inputs that every graph of the layout has; return the token ids."""
 
     @abstractmethod
     def types(self) -> str:
@@ -59,7 +60,7 @@ class Layout(ABC):
 
     @abstractmethod
     def attend(self, q: str, k: str, v: str, how: Attention) -> str:
-        """Return the attention of all tokens, each over its own pair."""
+        """Return the attention of all tokens, each over the tokens of its own pair."""
 
     @abstractmethod
     def first(self, x: str) -> str:
@@ -67,22 +68,22 @@ class Layout(ABC):
 
     @abstractmethod
     def over_pairs(self, x: str) -> str:
-        """Return what the first tokens attend over: [pairs, tokens, width], or [1, tokens, width] for all pairs."""
+        """Return the tokens that first tokens attend over, [pairs, tokens, width] or [1, tokens, width] for all."""
 
     @abstractmethod
     def unseen(self) -> str:
-        """Return what hides other tokens from the first tokens' scores, [pairs, 1, tokens]; '' where none is hidden."""
+        """Return the mask on the first tokens' scores, [pairs, 1, tokens]; '' where no token is masked."""
 
     @abstractmethod
     def positions(self) -> str:
-        """Return the position within its pair of each token that attention sees, [tokens]."""
+        """Return the position within its pair of each token in attention, [tokens]."""
 
     @abstractmethod
     def mean(self, x: str) -> str:
         """Return the mean of each pair's tokens, [pairs, width]."""
 
     def attention(self, q: str, k: str, v: str, how: Attention, mask: str = "", hidden: str = "") -> str:
-        """Attend over [pairs, tokens, width] inputs; `mask`: lengths [pairs], `hidden`: added to the scores."""
+        """Attend over [pairs, tokens, width] inputs; `mask` is from `key_mask`, `hidden` is added to the scores."""
         bias = "" if how.bias_of is None else how.bias_of(q, k)
         both = self.draft.add("Add", bias, hidden) if bias and hidden else bias or hidden
         inputs = [q, k, v, "", mask, both]
@@ -92,11 +93,11 @@ class Layout(ABC):
         return self.draft.fused("MultiHeadAttention", *inputs, num_heads=how.heads, **scale)
 
     def key_mask(self, x: str) -> str:
-        """Return what keeps attention from the padding of rows like x: the pairs' lengths.
+        """Return the mask of the padding in rows like x: the pairs' lengths.
 
-        In 16 bits they are followed by where each pair starts among the queries and among the keys. It says nothing
-        new, but CUDA's memory-efficient attention takes lengths in this form only; by the other they may cost a score
-        for each pair of tokens in memory. Read in ONNX Runtime's sources, not tried on a GPU.
+        In 16 bits the start of each pair among the queries and among the keys follows. It adds no information, but
+        CUDA's memory-efficient attention takes lengths in this form only; in the other form they may cost a score for
+        each two tokens in memory. Read in ONNX Runtime's sources, not tried on a GPU.
         """
         draft = self.draft
         if draft.float_type == FLOAT:
@@ -110,7 +111,7 @@ class Layout(ABC):
         return self._key_mask
 
     def hidden_where(self, seen: str) -> str:
-        """Return 0 where a condition holds, and what hides a token elsewhere."""
+        """Return 0 where the condition `seen` holds, and MASKED elsewhere."""
         return self.draft.add("Where", seen, self.draft.scalar(0.0), self.draft.scalar(MASKED))
 
     def length(self, x: str) -> str:
@@ -125,13 +126,13 @@ class Layout(ABC):
         return draft.add("Range", draft.integer(0), tokens, draft.integer(1))
 
     def near(self, positions: str, window: int) -> str:
-        """Return whether two of `positions` [tokens] are at most `window` apart, [tokens, tokens]."""
+        """Return whether each two of `positions` [tokens] are at most `window` apart, [tokens, tokens]."""
         draft = self.draft
         column, row = (draft.add("Unsqueeze", positions, draft.integers(axis)) for axis in (1, 0))
         return draft.add("LessOrEqual", draft.add("Abs", draft.add("Sub", column, row)), draft.integer(window))
 
     def window_bias(self, window: int | None) -> str:
-        """Return what hides tokens beyond the window from each other, [1, 1, tokens, tokens]; '' without a window."""
+        """Return the mask of tokens beyond the window, [1, 1, tokens, tokens]; '' without a window."""
         if window is None:
             return ""
         if window not in self._windows:
@@ -140,21 +141,21 @@ class Layout(ABC):
         return self._windows[window]
 
     def beyond(self, window: int) -> str:
-        """Return what hides tokens beyond the window from the first of their pair, [tokens]."""
+        """Return the mask of tokens beyond the window of their pair's first token, [tokens]."""
         return self.hidden_where(self.draft.add("LessOrEqual", self.positions(), self.draft.integer(window)))
 
     def padding(self) -> str:
-        """Return what hides padding from the first tokens of padded rows, [pairs, 1, tokens]."""
+        """Return the mask of padding for the first tokens of padded rows, [pairs, 1, tokens]."""
         return self.draft.add("Unsqueeze", self.hidden_where(self.real()), self.draft.integers(1))
 
     def real(self) -> str:
-        """Return which tokens of padded rows are no padding, [pairs, tokens]."""
+        """Return whether each token of padded rows is real, not padding, [pairs, tokens]."""
         draft = self.draft
         column = draft.add("Unsqueeze", draft.add("Cast", "lengths", to=INT64), draft.integers(1))
         return draft.add("Less", self.positions(), column)
 
     def mean_of_real(self, x: str) -> str:
-        """Return the mean of the tokens that are no padding, for padded rows [pairs, tokens, width]."""
+        """Return the mean of the real tokens of padded rows [pairs, tokens, width]: [pairs, width]."""
         draft = self.draft
         weight = draft.add("Unsqueeze", draft.add("Cast", self.real(), to=draft.float_type), draft.integers(2))
         total = draft.add("ReduceSum", draft.add("Mul", x, weight), draft.integers(1), keepdims=0)
@@ -166,7 +167,7 @@ class Layout(ABC):
 
 
 class Unpadded(Layout):
-    """One pair, unpadded: no mask at all."""
+    """One pair, without padding and mask."""
 
     def ids(self) -> str:
         """See Layout."""
@@ -239,7 +240,7 @@ class Padded(Unpadded):
 
 
 class Varlen(Layout):
-    """All pairs' tokens end to end, without padding; only attention gathers them into padded rows and back."""
+    """All pairs' tokens end to end, without padding; only attention gathers them into padded rows, and back."""
 
     def ids(self) -> str:
         """See Layout."""
@@ -315,7 +316,7 @@ class Packed(Layout):
 
     def rotated(self, x: str, cosine: str, sine: str, heads: int) -> str:
         """See Layout."""
-        # See Ragged.
+        # One row for each token, as in Varlen.
         rows = self.draft.add("Transpose", x, perm=[1, 0, 2])
         positions = self.draft.add("Transpose", "position_ids", perm=[1, 0])
         turned = self.draft.fused("RotaryEmbedding", rows, positions, cosine, sine, num_heads=heads)

@@ -1,8 +1,8 @@
-"""The graphs of ModernBERT: an encoder for each layout, and the tail.
+"""Graphs of ModernBERT: an encoder for each layout, and the tail.
 
 Where the head reads the first token, the last layer's query, projection and feed-forward are computed for that token
-alone; its keys and values can't be absorbed as in encoder.py, for they turn with each token's position. Where it reads
-the mean, every token is needed to the end.
+alone. Its keys and values are computed for all tokens: keys are rotated by each token's position, so their projection
+can't be absorbed as in encoder.py. Where the head reads the mean, every layer is computed for every token.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rerank_shared.models.precision import LayoutName
 
 
 def build_modern_encoder(body: ModernBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`: token ids in, one row a pair out, see row_width."""
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, row_width]."""
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     words = arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids())
@@ -50,7 +50,7 @@ def build_modern_tail(body: ModernBody) -> onnx.ModelProto:
 
 
 def row_width(body: ModernBody) -> int:
-    """Floats of one pair's row: the mean, or the first token's attention and the first token itself."""
+    """Return the floats of a pair's row: the mean, or the first token's attention and its hidden state."""
     return body.hidden if body.pooling == "mean" else 2 * body.hidden
 
 
@@ -81,7 +81,7 @@ def _rotated(draft: Draft, layout: Layout, layer: ModernLayer, x: str, heads: in
 def _first_rows(
     draft: Draft, body: ModernBody, layout: Layout, layer: ModernLayer, x: str, arithmetic: Arithmetic
 ) -> str:
-    """Return each first token's attention and its hidden state, side by side. At position 0 nothing turns its query."""
+    """Return each first token's attention and hidden state, side by side. At position 0 its query is not rotated."""
     hidden, heads = body.hidden, body.heads
     inner = x if layer.before is None else layer_norm(draft, x, layer.before)
     name, weight, bias = layer.qkv.name, layer.qkv.weight, layer.qkv.bias

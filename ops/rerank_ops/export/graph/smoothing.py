@@ -1,10 +1,10 @@
-"""Takes the sharpest spikes out of activations before they are quantised.
+"""Smoothing: reduces the largest outliers of activations before they are quantised.
 
-One channel of many a linear layer's input is several times larger than all others (in ms-marco-MiniLM-L-12-v2 27, the
-next one 9, the median 2). int8 has 256 steps for the whole range, so that channel leaves a third of them to the rest.
-Dividing it, and multiplying its row of the weights by as much, is exact and costs one multiplication a value; done
-only where it pays, it halves the error of int8. After SmoothQuant (Xiao et al. 2022), for outliers alone: with all
-channels smoothed, the weights' own error grows by more than is won.
+In many linear layers one input channel is several times larger than all others (in ms-marco-MiniLM-L-12-v2 27, the next
+one 9, the median 2). int8 has 256 steps for the whole range, so that channel leaves a third of them to the others.
+Dividing it, and multiplying its row of the weights by the same factor, is exact and costs one multiplication a value.
+Done only where it pays, it halves the error of int8. After SmoothQuant (Xiao et al. 2022), but for outliers alone: with
+all channels smoothed, the weights' own error would grow by more than the activations' shrinks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.calibrate import ChannelRange
 
-#: Channels above this quantile of all channels' magnitudes are brought down to it.
+#: Channels above this quantile of all channels' magnitudes are scaled down to it.
 _USUAL = 0.99
-#: Below this many times the usual a spike is not worth the multiplication.
+#: Least ratio of the largest magnitude to that quantile at which smoothing is worth the multiplication.
 _WORTH = 2.0
 
 
@@ -33,7 +33,7 @@ def smoothing_of(ranges: Mapping[str, ChannelRange]) -> dict[str, Floats]:
 
 
 def fixed_ranges(ranges: Mapping[str, ChannelRange], smoothing: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
-    """Return the lowest and highest value that each layer takes in after smoothing, for int8-static."""
+    """Return the lowest and highest input value of each layer after smoothing, for int8-static."""
     fixed = {}
     for name, seen in ranges.items():
         factors = smoothing.get(name, np.ones(1, dtype=np.float32))

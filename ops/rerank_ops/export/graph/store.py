@@ -1,6 +1,6 @@
-"""Writes graphs that share their weights: one weights.bin for all, mapped into memory by every process that loads one.
+"""Store of graphs: writes graphs with their shared weights in one weights.bin, which every process maps into memory.
 
-A weight is known by its name; two graphs that use one name mean one array. Small constants stay inside the graphs.
+A name stands for one array in all graphs. Small constants stay inside the graphs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from rerank_shared.errors import InternalError
 
 WEIGHTS_FILE = "weights.bin"
 _INSIDE_BYTES = 1_024
-#: A mapping starts at a page.
+#: Page size: a mapping starts at a page.
 _ALIGNMENT = 4_096
 
 
 def save_graphs(directory: Path, graphs: Mapping[str, onnx.ModelProto]) -> list[str]:
-    """Write each graph under its file name and the weights of all; return the files' names. Changes the graphs."""
+    """Write each graph under its file name, and the weights of all; return the files' names.
+
+    The graphs are changed: their weights move out. Raises InternalError where graphs differ in a weight of one name.
+    """
     places: dict[str, tuple[int, bytes]] = {}
     with (directory / WEIGHTS_FILE).open("wb") as file:
         for model in graphs.values():

@@ -1,6 +1,6 @@
-"""The rest of the last layer and the head, from the rows of build_encoder to logits, always in 32-bit floats.
+"""Tail graph: the rest of the last layer and the head, from the encoder's rows to logits, always in 32-bit floats.
 
-One row a pair: run for a single pair it would only stream weights from memory, so pairs share a run.
+It has one row a pair. For a single pair it would only stream weights from memory, so pairs share a run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build_tail(body: Body) -> onnx.ModelProto:
 
 
 def finish_tail(draft: Draft, x: str, head: Sequence[Step]) -> onnx.ModelProto:
-    """Return the graph with the logits, [pairs, 1], as its output: what the head makes of x, [pairs, hidden]."""
+    """Return the graph whose output is the head's logits, [pairs, 1], of x, [pairs, hidden]."""
     full = Full()
     for step in head:
         x = full.apply(draft, step.then, full.linear(draft, x, step.dense))

@@ -1,6 +1,6 @@
-"""Weights from a directory as the Hugging Face hub stores models: config.json with safetensors, or torch's own format.
+"""Checkpoint: reads weights from a directory in the hub's form, config.json with safetensors or torch's own format.
 
-Safetensors, whole or in shards, are read without torch. Nothing that is read here can run code.
+Safetensors, whole or in shards, are read without torch. Reading never runs code from a file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_shared.errors import ModelDamaged, ModelUnavailable
 
 CONFIG_FILE = "config.json"
 SAFETENSORS, TORCH = "model.safetensors", "pytorch_model.bin"
-#: Best first; an index names the shards of a model too large for one file.
+#: Weight files, best first; an index names the shards of a model too large for one file.
 WEIGHT_FILES = (SAFETENSORS, f"{SAFETENSORS}.index.json", TORCH, f"{TORCH}.index.json")
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 #: Names of the normalisation's parameters in checkpoints converted from TensorFlow.
@@ -26,7 +26,7 @@ _OLD_ENDINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerN
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """Return the files that hold a directory's weights, in the format that is read; empty if it has none.
+    """Return the files of a directory's weights, in the best format; empty if it has none.
 
     Raises ModelDamaged where an index names a shard that is missing.
     """
@@ -48,7 +48,7 @@ def from_directory(directory: Path) -> Weights:
 
 
 def read_tensors(directory: Path) -> dict[str, Tensor]:
-    """Return the tensors of a directory by their names; raises as from_directory does."""
+    """Return the tensors of a directory by their names; raises as `from_directory` does."""
     files = weight_files(directory)
     if not files:
         raise ModelUnavailable(f"{directory} holds none of {', '.join(WEIGHT_FILES)}")
@@ -86,9 +86,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _floats(kind: str, data: bytes) -> Tensor | None:
-    """Return float32; None for what is no weight, such as a buffer of position ids."""
+    """Return float32 values; None for a tensor that is not a weight, such as a buffer of position ids."""
     if kind == "BF16":
-        # numpy has no such type: they are the upper halves of 32-bit floats.
+        # numpy has no bf16: its values are the upper halves of 32-bit floats.
         halves: npt.NDArray[np.uint32] = np.frombuffer(data, dtype="<u2").astype(np.uint32)
         return (halves << 16).view(np.float32)
     return np.frombuffer(data, dtype=_FLOATS[kind]).astype(np.float32) if kind in _FLOATS else None

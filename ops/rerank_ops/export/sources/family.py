@@ -1,6 +1,6 @@
-"""Whether a cross-encoder can be made from a model's weights, told from its configs alone: before they are downloaded.
+"""Family check: decides from a model's configs, before a download, whether its weights make a cross-encoder.
 
-An ONNX graph tells for itself what it gives; nothing here is asked of one.
+ONNX graphs are not checked here, since their outputs show what they are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _GENERATIVE = ("ForCausalLM", "ForConditionalGeneration")
 
 
 def check_family(directory: Path, model: str) -> None:
-    """Raise ConfigurationError where the weights in `directory`, of `model`, would make no cross-encoder.
+    """Raise ConfigurationError where the weights in `directory`, of `model`, are not a cross-encoder.
 
-    An encoder without a head would be exported with a random one, and its scores look like any other's.
+    An encoder without a head would be exported with a random head, and its scores would look valid.
     """
     path = directory / CONFIG_FILE
     if not path.is_file():
@@ -31,7 +31,7 @@ def check_family(directory: Path, model: str) -> None:
     if "model_type" not in config:
         raise ConfigurationError(f"{path} has no model_type: it is no configuration of a model")
     if module_folders(directory):
-        # Its head is told by its modules.
+        # The modules describe its head.
         check_chain(directory)
         return
     kinds = [str(kind) for kind in config.get("architectures") or []]
@@ -49,7 +49,7 @@ def check_family(directory: Path, model: str) -> None:
 
 
 def needs_own_code(config: dict[str, Any]) -> bool:
-    """Whether transformers could load a model only by running code out of its repository."""
+    """Return whether transformers could load a model only by running code from its repository."""
     if "auto_map" not in config or config["model_type"] in SURGERY:
         return False
     try:

@@ -1,7 +1,8 @@
-"""Cross-encoders that sentence-transformers stores as a chain of modules, put together to what transformers calls one.
+"""Modular checkpoint: merges a cross-encoder stored as a chain of modules into one transformers classifier.
 
-An encoder without a head at the root, and the head in folders that modules.json lists (the ettin rerankers are stored
-so). Only the chain that equals transformers' own classifier is known; any other is refused.
+sentence-transformers stores some models so (the ettin rerankers): an encoder without a head at the root, and the head
+in folders that modules.json lists. Only the chain that equals transformers' own classifier is known; others are
+refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _KNOWN = ("modernbert", ("Transformer", "Pooling", "Dense", "LayerNorm", "Dense"
 
 
 def module_folders(directory: Path) -> list[str]:
-    """Return the folders of the modules behind the encoder; none for a model that is stored in one piece."""
+    """Return the folders of the modules behind the encoder; empty for a model stored in one piece."""
     return [module["path"] for module in _modules(directory)[1:]]
 
 
@@ -54,7 +55,7 @@ def merge_modules(directory: Path, merged: Path) -> Path:
     tensors["head.dense.weight"] = head["linear.weight"]
     tensors["head.norm.weight"] = normed["norm.weight"]
     tensors["classifier.weight"] = out["linear.weight"]
-    # transformers' normalisation has no shift here, and what follows is linear.
+    # transformers' normalisation has no shift here; the next layer is linear, so its bias can hold the shift.
     tensors["classifier.bias"] = out["linear.bias"] + out["linear.weight"] @ normed["norm.bias"]
     merged.mkdir()
     save_file(tensors, merged / SAFETENSORS, {"format": "pt"})
@@ -74,7 +75,7 @@ def _modules(directory: Path) -> list[dict[str, Any]]:
 
 
 def _pooling_mode(directory: Path) -> str:
-    """Return how the encoder's rows become one; raises ConfigurationError for steps other than those known."""
+    """Return the pooling mode, cls or mean. Raises ConfigurationError for an unknown head."""
     folders = [directory / folder for folder in module_folders(directory)]
     pooling, dense, _, last = (read_json(folder / CONFIG_FILE) for folder in folders)
     mode = str(pooling.get("pooling_mode"))

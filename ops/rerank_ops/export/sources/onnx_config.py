@@ -1,7 +1,7 @@
-"""The configuration of an ONNX graph that has no config.json beside it, as far as the graph itself tells.
+"""Configuration of an ONNX graph without a config.json: derived from the graph itself.
 
-Sizes follow from the tensors; heads, activation and epsilon from constants in the graph. Only for BERT, RoBERTa and
-ELECTRA: other families have settings that leave no trace.
+Sizes follow from the tensors; heads, activation and epsilon from constants in the graph. Only BERT, RoBERTa and ELECTRA
+are supported: other families have settings that leave no trace in the graph.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LAYER = re.compile(r"\w+\.encoder\.layer\.(\d+)\.")
 
 
 def derive_config(view: OnnxView, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what config.json would say. Raises ConfigurationError where the graph does not tell."""
+    """Return the content of config.json. Raises ConfigurationError where a value can't be derived."""
     family = next((f for f in _FAMILIES if f"{f}.embeddings.word_embeddings.weight" in tensors), None)
     if family is None:
         raise ConfigurationError(f"the graph's family can't be told from its names: {_ADD_CONFIG}")
@@ -60,7 +60,7 @@ def derive_config(view: OnnxView, tensors: Mapping[str, Tensor]) -> dict[str, An
 
 
 def _padding(view: OnnxView) -> dict[str, int]:
-    """Return the id that the graph compares its input with, as those do that count positions from behind it."""
+    """Return the padding id that the graph compares its input with, as graphs that start positions behind it do."""
     for node in view.nodes:
         if node.op_type == "Equal" and "input_ids" in node.input:
             known = [array for name in node.input if (array := view.constant(name)) is not None and array.size == 1]
@@ -69,7 +69,7 @@ def _padding(view: OnnxView) -> dict[str, int]:
 
 
 def _heads(view: OnnxView, hidden: int) -> int:
-    """Find the shape that splits a row into heads: the last two of four numbers, whose product is the row's width."""
+    """Return the number of heads, from a shape whose last two of four numbers have the row's width as product."""
     for shape in _shapes(view):
         if len(shape) == 4 and shape[2] is not None and shape[3] is not None and shape[2] * shape[3] == hidden:
             return shape[2]
@@ -77,7 +77,7 @@ def _heads(view: OnnxView, hidden: int) -> int:
 
 
 def _shapes(view: OnnxView) -> Iterable[list[int | None]]:
-    """Yield the target of each Reshape, None for what is known only when it runs."""
+    """Yield the target shape of each Reshape, None for sizes known only at run time."""
     for node in view.nodes:
         if node.op_type != "Reshape":
             continue
@@ -90,7 +90,7 @@ def _shapes(view: OnnxView) -> Iterable[list[int | None]]:
 
 
 def _epsilon(view: OnnxView) -> float:
-    """Read it off the first normalisation: an attribute, or what is added before its square root."""
+    """Return the epsilon of the first normalisation: an attribute, or the constant added before its square root."""
     for node in view.nodes:
         if node.op_type == "LayerNormalization":
             return _short(attribute(node, "epsilon", 1e-5))
@@ -112,5 +112,5 @@ def _activation(view: OnnxView) -> str:
 
 
 def _short(value: Any) -> float:
-    """Return the decimal number that a 32-bit float stands for: 1e-12, not 9.999999960041972e-13."""
+    """Return the shortest decimal number of a 32-bit float: 1e-12, not 9.999999960041972e-13."""
     return float(str(np.float32(value)))

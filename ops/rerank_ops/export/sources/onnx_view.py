@@ -1,4 +1,4 @@
-"""An ONNX graph as readers ask of it: which arrays are constant, who makes a value and who takes it."""
+"""View of an ONNX graph: its constant arrays, and the producer and consumers of each value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 class OnnxView:
-    """A reading of one graph; changes to the graph afterwards are not seen."""
+    """An index of one graph; later changes to the graph are not visible."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = list(model.graph.node)
@@ -24,12 +24,12 @@ class OnnxView:
 
     @cached_property
     def producers(self) -> dict[str, onnx.NodeProto]:
-        """The node that makes each value."""
+        """The node that outputs each value."""
         return {output: node for node in self.nodes for output in node.output}
 
     @cached_property
     def consumers(self) -> dict[str, list[onnx.NodeProto]]:
-        """The nodes that take each value."""
+        """The nodes that read each value."""
         found: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
@@ -42,13 +42,13 @@ class OnnxView:
         return list(self._stored)
 
     def root(self, name: str) -> str:
-        """Return the value that `name` is another name of: exporters store equal tensors once."""
+        """Return the value behind an alias, since exporters store equal tensors once; else `name` itself."""
         while (node := self.producers.get(name)) is not None and node.op_type == "Identity":
             name = node.input[0]
         return name
 
     def constant(self, name: str) -> Array | None:
-        """Return the array behind a name, or None where it is not known before the graph runs."""
+        """Return the array behind a name, or None where it is known only at run time."""
         name = self.root(name)
         if name not in self._arrays:
             array = self._read(name)
@@ -68,6 +68,6 @@ class OnnxView:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return a node's attribute, or what the operator takes for it where it is not set."""
+    """Return a node's attribute, or `default`, the operator's own, where it is not set."""
     found = next((a for a in node.attribute if a.name == name), None)
     return default if found is None else onnx.helper.get_attribute_value(found)

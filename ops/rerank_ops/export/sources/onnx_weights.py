@@ -1,7 +1,7 @@
-"""Weights from an ONNX export of a transformer, by the names that exporters leave in the graph.
+"""Weights of an ONNX export of a transformer: read by the names that exporters leave in the graph.
 
-Biases, normalisations and tables keep their state-dict names. The weight of a linear layer mostly does not: it is told
-by the bias that is added to its product, or by the path of its node. int8 files are de-quantised first; torch is not
+Biases, normalisations and tables keep their state-dict names. Weights of linear layers mostly do not: they are named by
+the bias that is added to their product, or by the path of their node. int8 files are de-quantised first. torch is not
 needed.
 """
 
@@ -22,14 +22,14 @@ from rerank_ops.export.sources.weights import Tensor, Weights
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.exported import refuse_outside
 
-#: bert.encoder.layer.0.output.dense.bias; not onnx::MatMul_302 or /bert/Constant_output_0.
+#: Matches bert.encoder.layer.0.output.dense.bias; not onnx::MatMul_302 or /bert/Constant_output_0.
 _STATE_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(weight|bias)")
-#: /bert/encoder/layer.0/output/dense/MatMul_output_0, and what quantisers append to it.
+#: Matches /bert/encoder/layer.0/output/dense/MatMul_output_0, also with a quantiser's suffix.
 _NODE_PATH = re.compile(r"/(?P<module>[\w./]+)/(MatMul|Gemm)\w*")
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Return the model of a file, with the weights that lie in files beside it.
+    """Return the model of a file, with the weights from files beside it.
 
     Raises ModelDamaged if it can't be read, ConfigurationError if it names a file outside of its directory.
     """
@@ -41,13 +41,13 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     except ConfigurationError:
         raise
     except Exception as error:
-        # protobuf's own error for bad bytes, OSError and ValueError for data that is missing or cut off.
+        # Possible are protobuf's own error for bad bytes, and OSError and ValueError for missing or cut-off data.
         raise ModelDamaged(f"{path} can't be read as an ONNX model: {error}") from None
     return model
 
 
 def _read_data(tensor: onnx.TensorProto, directory: Path) -> None:
-    """Bring a tensor's data into it. The onnx package follows no links, and the hub's cache consists of them."""
+    """Read a tensor's external data into it. The onnx package follows no links; the hub's cache consists of them."""
     where = {entry.key: entry.value for entry in tensor.external_data}
     refuse_outside(directory, where["location"])
     with (directory / where["location"]).open("rb") as file:
@@ -72,23 +72,23 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def from_onnx(path: Path, config: dict[str, Any] | None = None) -> Weights:
-    """Return the weights of an ONNX file, int8 ones as the real numbers that they stand for.
+    """Return the weights of an ONNX file, int8 ones de-quantised.
 
-    Without `config` it is read off the graph, which works for BERT's nearest relatives. Raises ConfigurationError where
-    the graph does not tell, ModelDamaged where the file can't be read.
+    Without `config` the configuration is derived from the graph, which works for BERT, RoBERTa and ELECTRA. Raises
+    ConfigurationError where it can't be derived, ModelDamaged where the file can't be read.
     """
     return weights_of(to_fp32(load_onnx(path)), config)
 
 
 def weights_of(model: onnx.ModelProto, config: dict[str, Any] | None = None) -> Weights:
-    """Return the weights of an fp32 graph; see from_onnx."""
+    """Return the weights of an fp32 graph; see `from_onnx`."""
     view = OnnxView(model)
     tensors = _named(view) | dict(_linears(view))
     return Weights(derive_config(view, tensors) if config is None else config, tensors)
 
 
 def _named(view: OnnxView) -> dict[str, Tensor]:
-    """Return what kept its name, also where only an Identity still has it because another tensor is equal."""
+    """Return the tensors that kept their name, also where only an Identity has it because another tensor is equal."""
     other_names = [node.output[0] for node in view.nodes if node.op_type == "Identity"]
     found: dict[str, Tensor] = {}
     for name in [*view.stored, *other_names]:
@@ -99,7 +99,7 @@ def _named(view: OnnxView) -> dict[str, Tensor]:
 
 
 def _linears(view: OnnxView) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weight of each linear layer as [out, in], whatever way round its product takes it."""
+    """Yield the name and weight of each linear layer, as [out, in] in either orientation of its product."""
     for node in view.nodes:
         if node.op_type not in ("MatMul", "Gemm"):
             continue

@@ -1,4 +1,4 @@
-"""A source with its weights read: what the graphs are built from, and what they must equal."""
+"""Opened source: the body that graphs are built from, and the reference that they must equal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from rerank_shared.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`body` is None where no graph of ours is built, for the reason that `plain_because` gives.
+    """A source with its weights read.
 
-    `write_plain` writes the model's own fp32 graph into a directory and returns its path.
+    `body` is None where only the plain graph can be exported; `plain_because` is the reason. `write_plain` writes the
+    model's own fp32 graph into a directory and returns its path.
     """
 
     config: dict[str, Any]
@@ -38,9 +39,9 @@ class Opened:
 
 
 def open_source(source: Source, scratch: Path, *, surgery: bool = True) -> Opened:
-    """Read the weights of a source; `scratch` is a directory for files that are needed until the export is done.
+    """Read the weights of a source; `scratch` is a directory for files that are needed until the export ends.
 
-    Raises ConfigurationError or ModelDamaged for what can't be read.
+    Raises ConfigurationError or ModelDamaged for a source that can't be read.
     """
     if source.onnx is None:
         return _open_weights(source, scratch, surgery)
@@ -72,7 +73,7 @@ def _open_onnx(source: Source, path: Path, scratch: Path, surgery: bool) -> Open
         reason = reason or _reason(config, surgery)
     except ConfigurationError as error:
         reason = reason or error.message
-    # Changes the model: its weights are outside of it from here on.
+    # This changes the model: its weights are outside of it from here on.
     onnx.save(model, fp32, save_as_external_data=True, location="source.bin")
     return Opened(
         config=config or {"model_type": "unknown"},
@@ -88,7 +89,7 @@ def _reason(config: dict[str, Any], surgery: bool) -> str:
 
 
 def _checked_body(model: str, config: dict[str, Any], directory: Path) -> AnyBody:
-    """Return the body of a directory's weights; where a repository brings its own code, that is why they don't fit."""
+    """Return the body of a directory's weights. Raises the error of own code where the repository has some."""
     try:
         return _body(from_directory(directory))
     except ConfigurationError:

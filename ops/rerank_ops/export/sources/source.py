@@ -1,11 +1,11 @@
-"""What an export is made from: a model's name, hub id, directory or ONNX file, found and told apart, nothing loaded.
+"""Source of an export: resolves a model's name, hub id, directory or ONNX file to files, without loading weights.
 
     org/name[@revision]   the Hugging Face hub or its cache on this machine; hf:org/name is the same
     /dir or /dir/x.onnx   weights, or an ONNX model with its tokenizer; file:/dir is the same
-    a catalogue name, package:dist/path   what ships inside an installed package
+    a catalogue name, package:dist/path   a model inside an installed package
 
-A path that exists comes before a hub id of the same spelling, weights before ONNX files unless nothing can be made of
-them, full precision before int8. The hub is asked for configs first, which tell what else is worth a download.
+An existing path comes before a hub id of the same spelling; weights before ONNX files, unless the weights can't be
+exported; full precision before int8. Configs are downloaded from the hub first; they decide what else is downloaded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rerank_shared.models.external_data import external_data_names
 from rerank_shared.models.manifest import MANIFEST_FILE, Origin
 from rerank_worker.tokenizing import PairTokenizer
 
-#: int8 files follow: their weights are de-quantised where there is nothing better.
+#: ONNX files, best first; int8 files come last, since their weights must be de-quantised.
 ONNX_FILES = (
     "model.onnx", "onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx",
     "onnx/model_qint8_avx512_vnni.onnx", "onnx/model_quint8_avx2.onnx", "onnx/model_qint8_arm64.onnx",
 )  # fmt: skip
-#: What tokenizers without a tokenizer.json are made of, some of it.
+#: Files of tokenizers without a tokenizer.json; each has some of them.
 _SLOW_TOKENIZER_FILES = (
     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
     "spm.model", "spiece.model",
@@ -47,8 +47,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 class Source:
     """A model to export. `directory` holds its config and tokenizer, and its weights where `onnx` is None.
 
-    `model` is what requests will call it; `config` is None where there is no config.json, `tokenizer_path` where the
-    tokenizer must be converted first, `max_length` where nothing says it. `prompt` stands before every query.
+    `model` is its name in requests. `config` is None without a config.json, `tokenizer_path` where the tokenizer must
+    be converted first, `max_length` (in tokens) where no file sets it. `prompt` precedes every query.
     """
 
     model: str
@@ -63,9 +63,9 @@ class Source:
 
 
 def resolve(model: str) -> Source:
-    """Find what `model` names.
+    """Return the source that `model` names.
 
-    Raises ModelUnavailable where it is not there, ConfigurationError for what is no reranker or no name of a source.
+    Raises ModelUnavailable where it does not exist, ConfigurationError where it is not a reranker or not a valid name.
     """
     kind, colon, rest = model.partition(":")
     if model in CATALOGUE or kind == "package":
@@ -114,7 +114,7 @@ def _local(location: str, file: str) -> Source:
         return _in_directory(path, onnx, path.name, None)
     if path.suffix != ".onnx":
         raise ConfigurationError(f"{path} is no ONNX file; of weights, name the directory that holds them")
-    # As the hub lays them out: model.onnx in a folder of its own, all else above it.
+    # The hub's form: model.onnx in its own folder `onnx`, all other files above it.
     above = path.parent.name == "onnx" and not (path.parent / TOKENIZER_FILE).is_file()
     return _in_directory(path.parent.parent if above else path.parent, path, path.stem, None)
 
@@ -155,7 +155,7 @@ def _family_refusal(directory: Path, model: str) -> ConfigurationError | None:
 
 
 def _refusal(snapshot: Path, repo: str) -> ConfigurationError | None:
-    """Return why nothing can be made from a repository's weights, told before gigabytes of them are downloaded."""
+    """Return why a repository's weights can't be exported, before gigabytes of them are downloaded."""
     if (refusal := _family_refusal(snapshot, repo)) is not None:
         return refusal
     config = read_json(snapshot / CONFIG_FILE)
@@ -163,7 +163,7 @@ def _refusal(snapshot: Path, repo: str) -> ConfigurationError | None:
         return None
     try:
         check_traceable(config)
-        # An encoder's tokenizer pairs texts; a decoder's mostly can't.
+        # An encoder's tokenizer joins two texts to a pair; a decoder's mostly can't.
         if (snapshot / TOKENIZER_FILE).is_file():
             PairTokenizer(snapshot / TOKENIZER_FILE)
     except ConfigurationError as error:
@@ -202,7 +202,7 @@ def _in_directory(directory: Path, onnx: Path | None, model: str, hub_name: str 
 
 
 def _all_weight_files(directory: Path) -> list[Path]:
-    """Return the files of the weights, those of a head that is stored apart among them."""
+    """Return the files of the weights, those of a separately stored head included."""
     folders = [directory / folder for folder in module_folders(directory)]
     return [file for folder in (directory, *folders) for file in weight_files(folder)]
 

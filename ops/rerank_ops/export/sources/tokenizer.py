@@ -1,4 +1,4 @@
-"""The tokenizer of an export: the source's tokenizer.json as it is, or made from the older files of a slow one."""
+"""Tokenizer of an export: copies the source's tokenizer.json, or converts the older files of a slow tokenizer."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def _convert(directory: Path, path: Path) -> None:
             directory,
             use_fast=True,
             local_files_only=True,
-            # Left out, transformers asks on the terminal.
+            # Without it, transformers asks on the terminal.
             trust_remote_code=False,
         )
     except Exception as error:
-        # transformers raises whatever the missing or odd file led to: OSError, ValueError, TypeError, ImportError.
+        # transformers raises many errors for a missing or odd file: OSError, ValueError, TypeError, ImportError.
         own_code = "auto_map" in read_config(directory)
         reason = "it needs code of its own repository, which is never run here" if own_code else first_line(error)
         raise ConfigurationError(f"{directory} holds no tokenizer that can be read ({reason}): {how}") from None

@@ -1,7 +1,7 @@
-"""A model's weights as plain arrays: what every reader gives and every graph builder takes.
+"""Weights of a model as plain arrays: the output of every reader and the input of every graph builder.
 
 Names and shapes are those of the Hugging Face state dict, the family's own prefix included (bert., roberta., electra.,
-deberta., model.): a linear layer's weight has shape [out, in]. Everything is float32, whatever the source held.
+deberta., model.): a linear layer's weight has shape [out, in]. All are float32; the source may store another type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tensor = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A configuration, under the names of Hugging Face's config.json, and the tensors that belong to it."""
+    """A configuration, with the keys of Hugging Face's config.json, and its tensors by name."""
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -29,5 +29,5 @@ class Weights:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the tensors hold together."""
+        """The number of parameters in all tensors."""
         return sum(tensor.size for tensor in self.tensors.values())

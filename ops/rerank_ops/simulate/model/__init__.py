@@ -1,1 +1,1 @@
-"""The simulated fleet itself: clients, queue, processes and their virtual clock."""
+"""Simulated fleet: clients, queue, processes and their virtual clock."""

@@ -1,6 +1,6 @@
-"""The twin of the backlog: the predicted seconds of all unanswered jobs, and how many of them come before a new one.
+"""Twin of the backlog: sums the predicted seconds of unanswered jobs, and those of the jobs before a new one.
 
-The real backlog is summed entry by entry; this one keeps sums by steps of urgency, since many are asked of it.
+The real backlog is summed entry by entry; this one keeps sums by steps of urgency, because it is read very often.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from math import floor, inf
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 
-#: Jobs whose urgency differs by less may count as equally urgent.
+#: Step of urgency; jobs closer than this may count as equally urgent.
 _STEP_S = 0.01
-#: Less than any run takes, more than sums of floats drift.
+#: Sums below this are zero: it is less than any run takes, and more than the rounding of sums.
 _NOTHING_S = 1e-9
 
 
 class Backlog:
-    """Unanswered work, known as of the last time that somebody read it all: clients remember what they read."""
+    """Unanswered work. Sums are as of the last read, because clients remember a read for `remembered_s`."""
 
     __slots__ = ("_known", "_known_at", "_remembered_s", "_seconds", "jobs")
 
@@ -27,7 +27,7 @@ class Backlog:
         self.jobs = 0
         self._seconds: dict[JobClass, dict[int, float]] = {c: defaultdict(float) for c in JOB_CLASSES}
         self._remembered_s = remembered_s
-        #: Of each class its steps, ascending, and the seconds up to each.
+        #: For each class its steps, ascending, and the cumulative seconds up to each.
         self._known: dict[JobClass, tuple[list[int], list[float]]] = {}
         self._known_at = -inf
 
@@ -37,7 +37,7 @@ class Backlog:
         self._seconds[job_class][_step(due_at)] += seconds
 
     def remove(self, job_class: JobClass, due_at: float, seconds: float) -> None:
-        """Forget a job that was answered, or whose deadline passed."""
+        """Remove a job that was answered, or that passed its deadline."""
         self.jobs -= 1
         step, sums = _step(due_at), self._seconds[job_class]
         sums[step] -= seconds
@@ -45,7 +45,7 @@ class Backlog:
             del sums[step]
 
     def ahead_s(self, job_class: JobClass, due_at: float, now: float) -> float:
-        """Return the seconds of work that is taken before a job of that class and urgency."""
+        """Return the seconds of work that is taken before a job of this class and urgency."""
         if now - self._known_at >= self._remembered_s:
             self._read()
             self._known_at = now

@@ -1,4 +1,4 @@
-"""A request and its jobs on their way, and what became of them."""
+"""Call: a request in flight with its jobs, and its end."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 
 from rerank_ops.simulate.model.workload import Request
 
-#: met: all pairs scored in time; partial: some, and the caller takes them; late: none, or not all for a caller who
-#: wants all; refused: at the door, by the client or by a worker.
+#: met: all pairs scored in time; partial: some pairs, and the caller accepts them; late: no pair, or not all for a
+#: caller that needs all; refused: by admission, in the client or in a worker.
 End = Literal["met", "partial", "late", "refused"]
 ENDS: tuple[End, ...] = ("met", "partial", "late", "refused")
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request that was made. `open_jobs` are those of its jobs that were not answered yet."""
+    """One request in flight. `open_jobs` is the number of its unanswered jobs."""
 
     request: Request
     deadline_at: float
@@ -31,10 +31,10 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A request or a part of it, from when it was sent until it is answered.
+    """A job: a request or a shard of it, from its sending to its answer.
 
-    `predicted_s` is its run as the client predicts it, `deadline` when a worker answers at the latest; it is `counted`
-    while the backlog counts it.
+    `predicted_s` is the client's prediction of its run, `deadline` the latest time of a worker's answer. It is
+    `counted` while the backlog contains it.
     """
 
     call: Call

@@ -1,6 +1,6 @@
-"""The callers: cache, admission at the door, parts for idle processes, and a deadline at which they take what is there.
+"""Client: looks requests up in the cache, refuses or shards them, and ends each at its deadline with the scored pairs.
 
-What is sent, and what is refused, is decided by `shard_request`, as in `rerank_producer._dispatch.shards`.
+`shard_request` decides shards and refusals, as in `rerank_producer._dispatch.shards`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rerank_shared.scheduling.urgency import answer_by
 
 
 class Client:
-    """Makes calls and ends them; `send` takes its jobs. `open_calls` have not ended."""
+    """Makes calls and ends them. `open_calls` is the number of calls that have not ended."""
 
     def __init__(self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog) -> None:
         self._spec = spec
@@ -31,7 +31,7 @@ class Client:
         self.open_calls = 0
 
     def call(self, request: Request) -> list[Job]:
-        """Make a request; return the jobs to send for it, none if the cache answers it or it is refused."""
+        """Make a request and return the jobs to send; none if the cache answers it or it is refused."""
         now = self._loop.now
         call = Call(request, now + request.deadline_s)
         self.calls.append(call)
@@ -51,7 +51,7 @@ class Client:
         return jobs
 
     def answered(self, job: Job) -> None:
-        """Take a job's answer, which is a way away."""
+        """Take a job's answer, which arrives after half of the hand-off time."""
         self._loop.at(self._loop.now + self._hand_off_s, self._gather, job)
 
     def _jobs(self, call: Call) -> list[Job]:
@@ -59,8 +59,8 @@ class Client:
         lengths = request.tokens
         idle = idle_processes(workers=spec.processes, unanswered=self._backlog.jobs)
 
-        def due_at(part_s: float) -> float:
-            return policy.due_at(deadline_at=call.deadline_at, run_s=part_s, entered_at=now, aging_s=spec.aging_s)
+        def due_at(shard_s: float) -> float:
+            return policy.due_at(deadline_at=call.deadline_at, run_s=shard_s, entered_at=now, aging_s=spec.aging_s)
 
         def wait_s(due: float) -> float:
             return queue_wait_s(
@@ -78,7 +78,7 @@ class Client:
         )
         if policy.refuse and sharding.estimate.hopeless(partial=request.partial):
             return []
-        return [self._job(call, [lengths[i] for i in part], sharding.due_at) for part in sharding.parts]
+        return [self._job(call, [lengths[i] for i in part], sharding.due_at) for part in sharding.shards]
 
     def _job(self, call: Call, lengths: list[int], due: float) -> Job:
         spec = self._spec
@@ -116,7 +116,7 @@ class Client:
     def _end(self, call: Call, end: End, latency_s: float) -> None:
         assert call.end is None, "a call ends once"
         call.end, call.latency_s = end, latency_s
-        # What refers to each other in a circle would stay until the garbage collector comes.
+        # Calls and jobs refer to each other: a cycle would stay in memory until the garbage collector runs.
         call.jobs = []
         self.open_calls -= 1
         if end == "met" and call.request.query is not None:

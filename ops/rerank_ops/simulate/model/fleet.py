@@ -1,7 +1,7 @@
-"""What the worker processes of a fleet have in common: the queue before them, the clock, what running costs.
+"""Fleet: the queue, the clock and the cost of running that all worker processes share.
 
-A job that arrives wakes the process that has waited longest for one, as Redis does with blocked clients, so an event
-costs the same however many processes there are.
+A job that arrives wakes the process that has waited longest, as Redis does with blocked clients, so the cost of an
+event does not grow with the number of processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rerank_worker.consume.backpressure import Backpressure
 
 @dataclass(slots=True)
 class Meter:
-    """What the processes did between two moments."""
+    """Meter: the processes' busy time, pairs and tokens between two times, in seconds of the virtual clock."""
 
     begins: float
     ends: float
@@ -32,18 +32,18 @@ class Meter:
     tokens: int = 0
 
     def ran(self, begun: float, ended: float) -> None:
-        """Count the time of a batch."""
+        """Add the time of a batch."""
         self.busy_s += max(0.0, min(ended, self.ends) - max(begun, self.begins))
 
     def scored(self, tokens: int, at: float) -> None:
-        """Count a pair."""
+        """Add a pair that was scored at a time."""
         if self.begins <= at < self.ends:
             self.pairs += 1
             self.tokens += tokens
 
 
 class Fleet:
-    """The queue of a fleet on one virtual clock; `answer` is told each job that is answered."""
+    """The queue of a fleet on one virtual clock; `answer` is called with each job that is answered."""
 
     def __init__(
         self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog, meter: Meter, answer: Callable[[Job], None]
@@ -57,29 +57,29 @@ class Fleet:
         self._backlog = backlog
         self._answer = answer
         self.intake = Backpressure(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
-        # Asked for each pair, and there are few lengths.
+        # Cached, because it is called for each pair and there are few lengths.
         self.pair_work = cache(spec.shape.pair_work)
         self._pair_s = cache(lambda tokens: spec.cost.predict_s(spec.shape.pair_work(tokens)))
         self._listening: deque[Callable[[], None]] = deque()
 
     def put(self, job: Job) -> None:
-        """Let a job wait, or be taken at once by whoever waits for one."""
+        """Queue a job, and wake the process that has waited longest, if one waits."""
         self.queue.put(job, job.call.request.tenant if self.policy.order != "fifo" else "")
         if self._listening:
             self._listening.popleft()()
 
     def take(self, before: float = inf) -> Job | None:
-        """Return the job that is next, past those whose time is over; None if none waits, or none due `before`."""
+        """Return the next job and answer those past their deadline; None if no job waits, or none is due `before`."""
         while (job := self.queue.take(before)) is not None and self.loop.now >= job.deadline:
             self.answer(job)
         return job
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Let `heard` be called once, when a job has come and all who listened before have heard of others."""
+        """Call `heard` once, when a job arrives and all earlier listeners were called."""
         self._listening.append(heard)
 
     def answer(self, job: Job) -> None:
-        """End a job with what is scored of it."""
+        """End a job with its scored pairs."""
         job.answered = True
         if job.counted:
             job.counted = False

@@ -1,4 +1,4 @@
-"""The virtual clock: events in the order of their times, those of one time in the order in which they were made."""
+"""Virtual clock: runs events in the order of their times; events of one time run in the order of their creation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Loop:
-    """Runs events; `now` stands still while one runs. `events` is how many were made so far."""
+    """Runs events; `now` does not change while one runs. `events` is the number of events created so far."""
 
     __slots__ = ("_waiting", "events", "now")
 
@@ -18,12 +18,12 @@ class Loop:
         self._waiting: list[tuple[float, int, Callable[[Any], object], Any]] = []
 
     def at(self, moment: float, act: Callable[[Any], object], argument: Any) -> None:
-        """Let `act(argument)` happen at a moment; at once after what happens now if that has passed."""
+        """Schedule `act(argument)` at a time; for a past time, right after the event that runs."""
         self.events += 1
         heapq.heappush(self._waiting, (max(moment, self.now), self.events, act, argument))
 
     def run(self) -> None:
-        """Run events until there are none."""
+        """Run events until none is left."""
         waiting, pop = self._waiting, heapq.heappop
         while waiting:
             self.now, _, act, argument = pop(waiting)

@@ -1,4 +1,4 @@
-"""Which rules a simulated fleet follows, so that each can be taken away and its worth be seen."""
+"""Policy of a simulated fleet: the rules that it follows. Each can be switched off, to show its effect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _SWITCHES = ("shard", "refuse", "intake", "floor")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules. `order` edf: earliest deadline first, as the fleet does; slack: least time between predicted end and
-    deadline first; fifo: as they came, tenants not told apart. `intake` off: a process takes what its threads allow.
-    `floor` off: bulk runs only when nothing else waits."""
+    """The rules.
+
+    `order` edf: earliest deadline first, as in the fleet; slack: least time between predicted end and deadline first;
+    fifo: in order of arrival, without tenants. `shard` off: a request is one job. `refuse` off: no admission. `intake`
+    off: a process takes as many jobs as its threads allow. `floor` off: bulk runs only when nothing else waits.
+    """
 
     order: Order = "edf"
     shard: bool = True
@@ -26,20 +29,20 @@ class Policy:
     floor: bool = True
 
     def due_at(self, *, deadline_at: float, run_s: float, entered_at: float, aging_s: float) -> float:
-        """Return how urgent a job is in this order; the smallest is next."""
+        """Return the urgency of a job in this order; the smallest is next."""
         match self.order:
             case "edf":
                 return due_at(deadline_at=deadline_at, entered_at=entered_at, aging_s=aging_s)
             case "slack":
-                # What can't be done whole in time has no slack to keep, and must not pass before what can be kept.
+                # A job that can't be done in time has no slack, and must not run before jobs that can be done.
                 start_at = deadline_at - run_s if entered_at + run_s <= deadline_at else deadline_at
                 return due_at(deadline_at=start_at, entered_at=entered_at, aging_s=aging_s)
             case "fifo":
                 return entered_at
 
     def varied(self, words: str) -> Policy:
-        """Return this policy changed by words with + between: edf, slack, fifo; shard, refuse, intake, floor or no-
-        before one of them. Raises InvalidRequest."""
+        """Return this policy changed by words joined with +: edf, slack, fifo; shard, refuse, intake, floor, or one of
+        these four after no-. Raises InvalidRequest."""
         policy = self
         for word in words.split("+"):
             name = word.removeprefix("no-")

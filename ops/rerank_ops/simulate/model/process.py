@@ -1,7 +1,7 @@
-"""A worker process: it takes jobs while its intake allows, and runs the batches that the real batcher makes of them.
+"""Worker process: takes jobs while its intake allows, and runs the batches that the real batcher forms.
 
-What happens inside a batch is known when it begins, since nothing that comes later changes it: each pair's end is
-computed then, and only the ends of jobs and of the batch are events.
+Later events don't change a batch that has begun, so the end of each pair is computed at its begin. Only the ends of
+jobs and of the batch are events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 
-#: A pair's tokens, and the job that it is of.
+#: A pair's tokens, and its job.
 _Pair = tuple[int, Job]
 
 
@@ -52,19 +52,19 @@ class Process:
         self._jobs: dict[bytes, Job] = {}
         self._held: set[Job] = set()
         self._sequence = 0
-        #: Of each run of the batch when it begins, and when by prediction the batch will have run.
+        #: For each run of the batch its begin, and the predicted end of the batch at that time.
         self._busy: list[tuple[float, float]] = []
         self._running = False
         self._rings_at = inf
         self._ask_pace = AskPace()
-        #: It waits for a job to come.
+        #: Whether it waits for a job to arrive.
         self._listening = False
 
     def wake(self) -> None:
-        """Take what there is room for, and run what there is to run."""
+        """Take jobs while there is room, and start a batch."""
         self._fill()
         while not self._running and self._start():
-            # What runs, or was dropped, no longer waits, so there may be room.
+            # Pairs that run or were dropped no longer wait, so there may be room.
             self._fill()
 
     def _fill(self) -> None:
@@ -81,9 +81,9 @@ class Process:
         self.wake()
 
     def _ask(self, _: None) -> None:
-        """While full, take one job that is more urgent than all that waits, before a batch ends."""
+        """While full, take one job that is more urgent than all jobs held, before a batch ends."""
         fleet, now = self._fleet, self._fleet.loop.now
-        # A real process also asks an empty queue, in vain, and then asks nothing for as long as after any question.
+        # Left out: a real process also asks an empty queue, and then pauses as after any other ask.
         if not fleet.queue.waiting or self._is_full() or not self._ask_pace.is_due(now) or self._has_room():
             return
         self._ask_pace.asked(now)
@@ -129,14 +129,14 @@ class Process:
         )
 
     def _due_at(self, job: Job) -> float:
-        """Return its urgency here: by deadlines its age begins anew, as in the scorer."""
+        """Return a job's urgency in this process; in order edf its age starts at 0 here, as in the scorer."""
         fleet = self._fleet
         if fleet.policy.order != "edf":
             return job.due_at
         return due_at(deadline_at=job.deadline, entered_at=fleet.loop.now, aging_s=fleet.spec.aging_s)
 
     def _start(self) -> bool:
-        """Begin the next batch; return whether there was one, be it of pairs that nobody wants any more."""
+        """Begin the next batch and return whether there was one, even if all its pairs are no longer wanted."""
         loop = self._fleet.loop
         decision = self._batcher.next(loop.now)
         if isinstance(decision, Batch):
@@ -159,7 +159,7 @@ class Process:
             self.wake()
 
     def _run(self, batch: Batch) -> float:
-        """Carry out a batch in thought; return when it ends. What nobody wants any more is dropped before its run."""
+        """Compute the course of a batch and return its end. Pairs no longer wanted are dropped before their run."""
         fleet, at = self._fleet, self._fleet.loop.now
         begun, last_at = at, at
         wanted = [pair for pair in self._claim(batch) if _is_wanted(pair, at)]
@@ -174,7 +174,7 @@ class Process:
                 at += self._run_s(pairs) * slowness
                 for tokens, job in pairs:
                     self._score(job, tokens, at)
-        # As in the scorer, a batch of which nothing was run leaves the last prediction as it is.
+        # As in the scorer, a batch without a run leaves the last prediction unchanged.
         self._busy = busy or self._busy
         fleet.meter.ran(begun, at)
         if at > begun:
@@ -197,7 +197,7 @@ class Process:
             self._fleet.loop.at(at, self._answer, job)
 
     def _answer(self, job: Job) -> None:
-        """Answer a job that is done, or whose deadline has come."""
+        """Answer a job that is done or has reached its deadline."""
         if not job.answered:
             self._held.discard(job)
             self._fleet.answer(job)

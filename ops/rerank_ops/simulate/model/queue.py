@@ -1,4 +1,4 @@
-"""The twin of the queue in Redis: class and tenant by the fleet's own fairness, then the most urgent job."""
+"""Twin of the queue in Redis: chooses class and tenant by the fleet's own fairness, then the most urgent job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rerank_shared.scheduling.fairness import FairShare
 
 
 class Queue:
-    """Jobs that no process has taken."""
+    """The jobs that no process has taken."""
 
     __slots__ = ("_fair", "_jobs", "_put", "_waiting", "taken_tokens", "waiting")
 
@@ -21,11 +21,11 @@ class Queue:
         self._waiting: dict[JobClass, set[str]] = {job_class: set() for job_class in JOB_CLASSES}
         self._put = 0
         self.waiting = 0
-        #: Tokens that were taken, by class and tenant.
+        #: Tokens of taken jobs, by class and tenant.
         self.taken_tokens: dict[tuple[JobClass, str], int] = {}
 
     def put(self, job: Job, tenant: str) -> None:
-        """Let a job wait; jobs of one urgency are taken in the order in which they were put."""
+        """Queue a job; jobs of equal urgency are taken in the order in which they were put."""
         job_class = job.call.request.job_class
         heap = self._jobs.setdefault((job_class, tenant), [])
         self._put += 1
@@ -35,11 +35,11 @@ class Queue:
         self._fair.arrive(job_class, tenant)
 
     def waits(self, job_class: JobClass) -> bool:
-        """Whether any job of a class waits."""
+        """Return whether a job of a class waits."""
         return bool(self._waiting[job_class])
 
     def take(self, before: float = inf) -> Job | None:
-        """Return the job that is next, None if none waits, or if it is not due before `before`."""
+        """Return the next job; None if no job waits, or none is due before `before`."""
         if not self.waiting:
             return None
         is_due = None if before == inf else lambda job_class, tenant: self._first(job_class, tenant).due_at < before

@@ -1,4 +1,4 @@
-"""Puts a simulated fleet together and runs requests through it, until each has ended."""
+"""Run of a simulation: builds a simulated fleet and runs requests through it until each has ended."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from rerank_shared.keys import JobClass
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it. `calls` are those made after the warm-up, `meter` what processes did from then to the last
-    arrival, `taken_tokens` what the queue gave out to each class and tenant."""
+    """The result of a run.
+
+    `calls` are those made after the warm-up. `meter` covers the time from then to the last arrival. `taken_tokens` are
+    the tokens of taken jobs, by class and tenant.
+    """
 
     spec: FleetSpec
     policy: Policy
@@ -32,13 +35,13 @@ class Result:
 
     @property
     def utilisation(self) -> float:
-        """Share of the processes' time in which they ran something."""
+        """Share of the processes' time in which they ran pairs, 0 to 1."""
         return self.meter.busy_s / (self.spec.processes * (self.meter.ends - self.meter.begins))
 
 
 @dataclass(slots=True)
 class Simulation:
-    """One run; events of one's own may be put on its `loop` before it."""
+    """One run; the caller may schedule own events on its `loop` before."""
 
     spec: FleetSpec
     policy: Policy
@@ -49,7 +52,7 @@ class Simulation:
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:
-        """Wire the parts; raises InvalidRequest if nothing is left after the warm-up."""
+        """Build the parts. Raises InvalidRequest if no request comes after the warm-up."""
         last_s = self.requests[-1].at_s if self.requests else 0.0
         if last_s <= self.warm_up_s:
             raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
@@ -62,7 +65,7 @@ class Simulation:
         self.loop.at(self.requests[0].at_s, self._arrive, 0)
 
     def run(self) -> Result:
-        """Run to the end of the last request."""
+        """Run until the last request has ended and return the result."""
         self.loop.run()
         calls = [call for call in self.client.calls if call.request.at_s >= self.warm_up_s]
         taken = self.fleet.queue.taken_tokens
@@ -76,5 +79,5 @@ class Simulation:
 
 
 def simulate(spec: FleetSpec, policy: Policy, requests: Sequence[Request], warm_up_s: float = 0.0) -> Result:
-    """Run requests, ascending by time, through a fleet; those of the first `warm_up_s` are not counted."""
+    """Run requests, ascending by time, through a fleet; those of the first `warm_up_s` do not count."""
     return Simulation(spec, policy, requests, warm_up_s).run()

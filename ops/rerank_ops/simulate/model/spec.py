@@ -1,4 +1,4 @@
-"""The fleet that is simulated: its size, what running costs it, and the settings that its parts read."""
+"""Specification of a simulated fleet: its size, its cost of running, and the settings that its parts read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rerank_shared.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
-    """A fleet. `hand_off_s` is what a request takes beyond waiting and running, half of it each way (client, queue,
-    tokenizer); clients remember what they read of the backlog for `remembered_s`."""
+    """A fleet. `hand_off_s` is the time of a request besides waiting and running (client, queue, tokenizer), half of it
+    each way. Clients remember a read of the backlog for `remembered_s`."""
 
     processes: int
     cost: CostParameters

@@ -1,7 +1,7 @@
-"""What is asked of a fleet: requests with lengths, classes, tenants and deadlines, drawn from a few distributions.
+"""Workload: draws requests with lengths, classes, tenants and deadlines from a few distributions.
 
-How slow a request's pairs turn out is drawn with it, not when they run, so that fleets and policies that are compared
-meet the same luck.
+The slowness of a request's runs is drawn with the request, not when it runs, so that the compared fleets and policies
+get the same random numbers.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from typing import TypeVar
 from rerank_shared.keys import JobClass
 
 _T = TypeVar("_T")
-#: [CLS] query [SEP] document [SEP], with a word each.
+#: Least tokens of a pair: [CLS] query [SEP] document [SEP], with one word each.
 _LEAST_TOKENS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `tokens` are those of each pair in first-stage order; `slowness` is actual over predicted time of
-    its runs; requests of one `query` ask for the same pairs, None: nobody asks for them again."""
+    """One request.
+
+    `tokens` are those of each pair in first-stage order. `slowness` is actual over predicted time of its runs.
+    Requests with the same `query` have the same pairs; None: no other request has them.
+    """
 
     at_s: float
     tokens: tuple[int, ...]
@@ -37,11 +40,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What requests are like. Choices are pairs of a value and its weight; shares are 0 to 1.
+    """Distributions of requests. Choices are pairs of a value and its weight; shares are 0 to 1.
 
     `spread` is the standard deviation of the logarithm of a pair's tokens, `noise` that of a request's slowness, whose
-    mean is 1. `queries` 0: no two requests are alike; else the n-th most frequent of so many is asked n^-zipf as often
-    as the first.
+    mean is 1. `queries` is the number of different queries, the n-th n^-zipf as frequent as the first; 0: all requests
+    differ.
     """
 
     k: tuple[tuple[int, float], ...] = ((50, 1.0),)
@@ -67,7 +70,7 @@ def draw(mix: Mix, times: Iterable[float], seed: int) -> list[Request]:
 
 
 def lengths(rng: random.Random, count: int, mean: float, spread: float, most: int) -> tuple[int, ...]:
-    """Draw the tokens of `count` pairs from a log-normal law of that mean, cut where a model would."""
+    """Draw the tokens of `count` pairs from a log-normal law with this mean, cut at `most` as a model cuts them."""
     if spread == 0:
         return (min(most, max(1, round(mean))),) * count
     mu = math.log(mean) - spread * spread / 2
@@ -76,12 +79,12 @@ def lengths(rng: random.Random, count: int, mean: float, spread: float, most: in
 
 
 def slowness(rng: random.Random, noise: float) -> float:
-    """Draw how many times as long as predicted a request's runs take: log-normal, 1 on average."""
+    """Draw the actual over the predicted time of a request's runs: log-normal, mean 1."""
     return rng.lognormvariate(-noise * noise / 2, noise) if noise > 0 else 1.0
 
 
 class _Drawing:
-    """Draws requests; each thing about them from a stream of its own, so that changing one leaves the others."""
+    """Draws requests. Each property has its own random stream, so that changing one leaves the others unchanged."""
 
     def __init__(self, mix: Mix, seed: int) -> None:
         self._mix = mix

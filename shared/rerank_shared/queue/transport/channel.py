@@ -67,7 +67,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     connection_options: Mapping[str, Any] = MappingProxyType({})
     #: Called once for each job that this channel's sweep sets aside; set by the consumer. Not an option, since options
     #: are sent to tools as JSON.
-    on_poison: Callable[[DeadLetter], None] | None = None
+    on_dead_letter: Callable[[DeadLetter], None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,7 +99,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def take(self, before: float | None = None) -> bool:
         """Take one job without a wake-up and deliver it; return whether there was one.
 
-        With `before` (epoch seconds by class) only a job that is due earlier is taken. Only the consuming thread may
+        With `before` (epoch seconds) only a job that is due earlier is taken. Only the consuming thread may
         call this; the caller keeps the prefetch limit.
         """
         if not (classes := self.consumed_classes) or (found := self._take(classes, before)) is None:
@@ -108,7 +108,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return True
 
     def sweep(self, limit: int) -> None:
-        """End leases that have run out; log each new dead letter and report it to `on_poison`."""
+        """End leases that have run out; log each new dead letter and report it to `on_dead_letter`."""
         records = self.scripts.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
         for letter in map(wire.decode_dead, records):
             log.error("dead letter set aside job=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.owner)
@@ -127,10 +127,10 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             pipe.hdel(self.global_keyprefix + self.unacked_key, tag)
 
     def _tell(self, letter: DeadLetter) -> None:
-        if self.on_poison is None:
+        if self.on_dead_letter is None:
             return
         try:
-            self.on_poison(letter)
+            self.on_dead_letter(letter)
         except Exception:
             # The job is set aside in any case, and the callers of other dead letters must still hear of theirs.
             log.exception("dead letter not reported to its caller id=%s", letter.job_id)
@@ -290,8 +290,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         # The list of wake-ups also holds plain Celery senders' messages, and lacks those that a consumer has popped
         # without having taken the job yet.
         pipe.hlen(self.keys.waiting(job_class))
-        *bells, waiting = pipe.execute()
-        return int(max(sum(bells), waiting))
+        *wakeups, waiting = pipe.execute()
+        return int(max(sum(wakeups), waiting))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         return {**super()._connparams(asynchronous), **self.connection_options}

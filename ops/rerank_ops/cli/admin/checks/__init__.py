@@ -1,4 +1,4 @@
-"""What `rerank-fleet doctor` looks at: one module a part of the installation, each a function that yields findings.
+"""Checks of `rerank-fleet doctor`: one module for each part of the installation, with functions that yield findings.
 
-A check never raises for what it is there to find, and changes nothing on the machine or the server.
+A check reports the faults that it looks for and never raises for them. It changes nothing on the machine or the server.
 """

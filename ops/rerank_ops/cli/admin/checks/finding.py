@@ -1,4 +1,4 @@
-"""One line of the doctor: what was looked at, how it is, and how to mend it."""
+"""Finding: one line of `rerank-fleet doctor`, with the part that was checked, its status and its remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`fail`: something will not work. `warn`: it works, until a bad day. `fix` is None where the message has it."""
+    """The result of one check.
+
+    `fail`: something does not work. `warn`: it works now and can fail later. `fix` is the remedy, None where the
+    message contains it or none is needed.
+    """
 
     name: str
     status: Status
@@ -18,5 +22,5 @@ class Finding:
     fix: str | None = None
 
     def as_plain(self) -> dict[str, str | None]:
-        """Return it as plain data, for JSON."""
+        """Return the finding as plain data, for JSON."""
         return asdict(self)

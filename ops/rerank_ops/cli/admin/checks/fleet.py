@@ -1,4 +1,4 @@
-"""The running fleet as Redis knows it: who works, on which model, and how long the queue is."""
+"""Check of the running fleet as Redis records it: live workers, their model, and the backlog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rerank_shared.settings import Settings
 
 
 def check_fleet(settings: Settings) -> Iterator[Finding]:
-    """Yield what there is to say of workers, model and queue; needs a server that answers."""
+    """Yield the findings on workers, model and backlog; needs a server that answers."""
     keys, model, now = Keys(settings.namespace), name_of(settings.model), time.time()
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):

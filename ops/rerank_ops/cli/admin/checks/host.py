@@ -1,4 +1,4 @@
-"""The machine and the installation: Python, packages, cores."""
+"""Check of the machine and the installation: Python, packages, cores, CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = (
 
 
 def check_versions() -> Iterator[Finding]:
-    """Tell the versions that a bug report needs; what is missing is other checks' business."""
+    """Yield the versions that a bug report needs; other checks report missing packages."""
     system = f"{platform.system()} {platform.machine()}"
     yield Finding(
         "version", "ok", f"rerank-fleet {version('rerank-fleet')}, Python {platform.python_version()}, {system}"
@@ -29,7 +29,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_cores(settings: Settings | None) -> Iterator[Finding]:
-    """Tell how many worker processes fit this machine, and what limits them."""
+    """Yield the number of usable cores and the cgroup limit; warn if more worker processes than cores are set."""
     usable, quota = len(available_cores()), cpu_quota()
     limit = "no cgroup limit" if quota is None else f"cgroup limit {quota:g}"
     message = f"{usable} of {os.cpu_count() or usable} usable, {limit}"
@@ -46,7 +46,7 @@ def check_cores(settings: Settings | None) -> Iterator[Finding]:
 
 
 def check_cpu(features: CpuFeatures) -> Iterator[Finding]:
-    """Tell the instructions that matter to a model, and the precision that follows from them."""
+    """Yield the CPU's instructions that matter to a model, and the precision to export for them."""
     choice = choose_precision(features)
     told = f"{features.machine}, {features}; {choice} is the precision to export for it"
     if (note := int8_note(features)) is not None:

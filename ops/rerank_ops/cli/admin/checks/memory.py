@@ -1,4 +1,4 @@
-"""The server's memory: what a full one would do to the fleet, and how much room the queue has."""
+"""Check of the server's memory: the effect of a full server on the fleet, and the room left for jobs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from rerank_ops.cli.admin.checks.finding import Finding, Status
 
-#: What one job of 50 passages of 400 characters takes on the server: text, message, places in queue and backlog.
+#: Memory of one job of 50 passages of 400 characters on the server: text, message, entries in queue and backlog.
 TYPICAL_JOB_BYTES = 25_000
-#: What a cached score takes on the server: of what has a life-time there, nearly all are these.
+#: Memory of one cached score on the server; nearly all keys that expire are cached scores.
 CACHED_SCORE_BYTES = 120
 _CROWDED = 0.8
 _POLICY_FIX = "set maxmemory-policy to volatile-lru, which takes cached scores alone, or to noeviction"
 _ROOM_FIX = "start more workers; raise maxmemory; or empty the cache with `rerank-fleet cache clear`"
 _LIMIT_FIX = "set maxmemory below what the machine has, and maxmemory-policy to volatile-lru"
 
-#: What a full server does by each policy; docs/redis-memory.md says what it means for which key.
+#: Effect of a full server under each policy; docs/redis-memory.md lists the effect on each kind of key.
 _SAFE = {
     "noeviction": "a full server refuses new jobs and drains; cached scores take room from them until they run out",
     "volatile-lru": "a full server gives up cached scores, never a job; what is left it refuses",
@@ -29,7 +29,7 @@ _SO_SO = {
 
 
 def check_memory(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what the answer to INFO says of memory."""
+    """Yield the findings on memory from `told`, the answer to INFO."""
     policy, limit = str(told.get("maxmemory_policy", "unknown")), int(told.get("maxmemory", 0))
     yield _eviction(policy, limit, int(told.get("evicted_keys", 0)))
     if limit:
@@ -40,7 +40,7 @@ def check_memory(told: Mapping[str, Any]) -> Iterator[Finding]:
 def _eviction(policy: str, limit: int, evicted: int) -> Finding:
     named = f"{policy} with {f'maxmemory {_megabytes(limit)}' if limit else 'no maxmemory'}"
     if not limit:
-        # The policy waits for a limit, and somebody may set one.
+        # The policy takes effect once a limit is set, which can happen later.
         status: Status = "ok" if policy in _SAFE else "warn"
         return Finding("eviction", status, f"{named}: it grows until the machine has no memory left", _LIMIT_FIX)
     if policy in _SAFE:
@@ -65,7 +65,7 @@ def _room(limit: int, used: int, evictable_bytes: int) -> Finding:
 
 
 def _expiring(told: Mapping[str, Any]) -> int:
-    """Return how many keys of all databases have a life-time."""
+    """Return the number of keys of all databases that expire."""
     spaces = (space for name, space in told.items() if name.startswith("db") and isinstance(space, Mapping))
     return sum(int(space.get("expires", 0)) for space in spaces)
 

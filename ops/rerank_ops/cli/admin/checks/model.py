@@ -1,4 +1,4 @@
-"""The model: that its files are there and are the right ones, and that this installation can run it."""
+"""Check of the model: its files exist and are the expected ones, and this installation can run it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOCUMENT = "It reads a query and a document together and tells how well the one
 
 
 def check_model(settings: Settings) -> Iterator[Finding]:
-    """Yield one finding on the files and one on running them."""
+    """Yield the findings on the model's files, its quality gate, its device and a trial run."""
     files: ModelFiles | None = None
     try:
         files = configured_files(settings)
@@ -57,7 +57,7 @@ def _gate(manifest: Manifest, settings: Settings) -> Finding:
 
 
 def check_device(files: ModelFiles, settings: Settings) -> Finding:
-    """Tell what a model runs on here and why, and what keeps a GPU idle if it is one."""
+    """Return the device that the model runs on here, and why; warn of settings that leave a GPU idle."""
     from rerank_worker.engine import model_precision, providers_for
 
     try:
@@ -71,7 +71,7 @@ def check_device(files: ModelFiles, settings: Settings) -> Finding:
 
 
 def gpu_advice(settings: Settings) -> list[str]:
-    """Return which settings to change on a GPU, where they are those that suit a CPU."""
+    """Return the settings to change on a GPU because their values suit a CPU."""
     advice = []
     if settings.layout == "unpadded":
         advice.append("set RERANK_LAYOUT to padded, varlen or packed: a GPU gains from pairs that run together")
@@ -93,24 +93,24 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         providers = providers_for(settings, model_precision(files))
         check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
         engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)
-        artefact = identity_of(files, tokenizer, settings.layout)
+        identity = identity_of(files, tokenizer, settings.layout)
         loaded = time.perf_counter()
-        (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], artefact.max_length)
+        (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], identity.max_length)
         engine.score([pair])
     except RerankError as error:
         return Finding("engine", "fail", error.message)
     ran_ms = (time.perf_counter() - loaded) * 1000
-    if artefact.max_length > settings.budget_tokens:
+    if identity.max_length > settings.budget_tokens:
         return Finding(
             "engine",
             "fail",
-            f"a pair of this model may have {artefact.max_length} tokens, a batch only {settings.budget_tokens}",
-            f"set RERANK_BUDGET_TOKENS to {artefact.max_length} or more",
+            f"a pair of this model may have {identity.max_length} tokens, a batch only {settings.budget_tokens}",
+            f"set RERANK_BUDGET_TOKENS to {identity.max_length} or more",
         )
     return Finding(
         "engine",
         "ok",
-        f"{artefact.precision}, up to {artefact.max_length} tokens; loads in {loaded - started:.2f} s, "
+        f"{identity.precision}, up to {identity.max_length} tokens; loads in {loaded - started:.2f} s, "
         f"first pair of {pair.tokens} tokens in {ran_ms:.1f} ms",
     )
 

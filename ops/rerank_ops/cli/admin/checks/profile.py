@@ -1,4 +1,4 @@
-"""The profile, where there is one: that it was measured for what is served here."""
+"""Check of the profile, if there is one: it was measured with this model on this CPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rerank_shared.settings import Settings, profile_of
 
 
 def check_profile(settings: Settings) -> Iterator[Finding]:
-    """Yield one finding for each way in which the profile is of something else, or one that tells what it is of."""
+    """Yield a warning for each difference between the profile's model or CPU and this one, or one `ok`."""
     profile = profile_of(settings)
     if profile is None:
         return
     try:
         digest = configured_files(settings).model_digest
     except RerankError:
-        # The check of the model says so.
+        # The check of the model reports this error.
         digest = None
     told = differences(profile, model_digest=digest, cpu=cpu_name())
     for message in told:

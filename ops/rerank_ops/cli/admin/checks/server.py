@@ -1,4 +1,4 @@
-"""The server: that it answers and is new enough, how fast it is, and whether a restart loses the queue."""
+"""Check of the server: it answers and is new enough, its round trip, its access rights, memory and persistence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PINGS = 20
 
 
 def check_server(settings: Settings) -> Iterator[Finding]:
-    """Yield what there is to say of the server; one failure where it can't be reached."""
+    """Yield the findings on the server; one failure where it can't be reached."""
     try:
         with connect(settings) as client, outages_told(settings, "checking it"):
             yield from _look(client, settings)
@@ -50,7 +50,7 @@ def _look(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
 
 
 def _access(client: redis.Redis, settings: Settings) -> Finding:
-    """Say whether all that a fleet does can be done, by doing it on a key of its own."""
+    """Try every kind of command that a fleet needs, on a key of its own, and report the first that is refused."""
     lack = worst(find_lacks(client, Keys(settings.namespace)))
     if lack is None:
         return Finding("access", "ok", "keys, scripts and channels of this namespace may be used")

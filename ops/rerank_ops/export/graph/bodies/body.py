@@ -1,4 +1,4 @@
-"""The weights of an encoder that this package has a graph for, freed of names and families.
+"""Body: the weights of an encoder for which a graph is built, independent of family and names.
 
 BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA and DistilBERT are one architecture: embeddings summed and normalised, then
 layers of attention and feed-forward, each followed by a normalised residual; they differ in names, in where positions
@@ -19,7 +19,7 @@ Function = Literal["gelu", "gelu_tanh", "relu", "tanh", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """Weights of a linear layer in the order of multiplication: [in, out] and [out]. Its name is unique."""
+    """A linear layer: weight [in, out] and bias [out]. Its name is unique."""
 
     name: str
     weight: Floats
@@ -50,8 +50,8 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """`positions` starts at the first real token's row; `types` is None where a model has one type only (its row is
-    then part of `positions`); `projection` where embeddings are narrower than the layers (ELECTRA)."""
+    """Embedding tables. `positions` starts at the first real token's row. `types` is None where a model has one type
+    only; its row is then part of `positions`. `projection` widens embeddings narrower than the layers (ELECTRA)."""
 
     words: Floats
     positions: Floats
@@ -62,7 +62,7 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the head: a linear layer and what follows it."""
+    """One step of the head: a linear layer and the activation function behind it."""
 
     dense: Dense
     then: Function
@@ -90,7 +90,7 @@ class Body:
 
     @property
     def positions(self) -> int:
-        """Tokens the longest pair may have."""
+        """Tokens of the longest possible pair."""
         return len(self.embeddings.positions)
 
     @property

@@ -1,8 +1,8 @@
-"""The weights of DeBERTa v2 and v3 (mxbai-rerank), read from their Hugging Face names.
+"""Body of DeBERTa v2 and v3 (mxbai-rerank): reads the weights by their Hugging Face names.
 
-A layer is BERT's but for its attention: beside what two tokens are to each other, a score has what the one is to the
-other's distance and the other way round. Both are products with a table of distances, the same for every input, so the
-table is projected here once and not in each run.
+A layer differs from BERT's in its attention: a score adds to the product of query and key the products of each with
+the embedding of their distance. The table of distances is the same for every input, so it is projected here once and
+not in each run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BOTH = {"c2p", "p2c"}
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """What one layer makes of distances, both [heads, 2 * span, head width] and scaled as scores are."""
+    """One layer's projected tables of distances, both [heads, 2 * span, head width] and scaled as scores are."""
 
     name: str
     keys: Floats
@@ -54,7 +54,7 @@ class DebertaBody:
 
     @property
     def scale(self) -> float:
-        """Factor of scores: three sums of products make one."""
+        """Factor of scores, which are sums of three products."""
         return 1 / math.sqrt(3 * self.hidden / self.heads)
 
 
@@ -78,7 +78,7 @@ def refuses_deberta(config: Mapping[str, Any]) -> str | None:
 
 
 def read_deberta(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> DebertaBody:
-    """Return the body of a model; raises ConfigurationError where a weight or key is missing or more than one label."""
+    """Return the body of a model. Raises ConfigurationError for a missing weight or key, or more than one label."""
     if reason := refuses_deberta(config):
         raise ConfigurationError(f"no graph can be built for this model: {reason}")
     epsilon = float(config.get("layer_norm_eps", 1e-7))
@@ -86,9 +86,9 @@ def read_deberta(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> De
 
 
 def log_bucket(distances: npt.NDArray[np.int64], buckets: int, positions: int) -> npt.NDArray[np.int64]:
-    """Return the bucket of each distance: itself up to half of `buckets`, beyond by its logarithm (He et al. 2021).
+    """Return the bucket of each distance: the distance up to half of `buckets`, its logarithm beyond (He et al. 2021).
 
-    In 32-bit floats, as the model was trained with: where a distance falls between two buckets rounding decides.
+    Computed in 32-bit floats as in training, because rounding decides between two buckets.
     """
     if buckets <= 0:
         return distances

@@ -1,7 +1,7 @@
-"""The weights of ModernBERT (gte-reranker-modernbert, ettin), read from their Hugging Face names.
+"""Body of ModernBERT (gte-reranker-modernbert, ettin): reads the weights by their Hugging Face names.
 
-Normalisation comes before each part, positions are rotations, two layers of three see only their neighbourhood, and
-the feed-forward part is gated. The head reads the first token or the mean of all.
+Normalisation comes before each part, positions are rotations, two layers of three attend within a window only, and the
+feed-forward part is gated. The head reads the first token or the mean of all tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ACTIVATIONS: dict[str, Function] = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Cosine and sine of each position's angles, both [positions, head width / 2]; equal `name`s are equal tables."""
+    """Cosine and sine of each position's angles, both [positions, head width / 2]. Equal `name`s mean equal tables."""
 
     name: str
     cosine: Floats
@@ -30,7 +30,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class ModernLayer:
-    """One layer. `before` is None in the first, whose input is normalised; `window` None sees the whole pair.
+    """One layer. `before` is None in the first, whose input is normalised already; `window` None: the whole pair.
 
     `up` is the value and the gate side by side, [hidden, 2 * inner].
     """
@@ -47,7 +47,7 @@ class ModernLayer:
 
 @dataclass(frozen=True, slots=True)
 class ModernBody:
-    """A cross-encoder of this family. The head is a linear layer, its activation, a normalisation, and the logit's."""
+    """A cross-encoder of this family. Its head: a linear layer, its activation, a normalisation, and `classifier`."""
 
     words: Floats
     norm: Norm
@@ -78,7 +78,7 @@ def refuses_modern(config: Mapping[str, Any]) -> str | None:
 
 
 def read_modern(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> ModernBody:
-    """Return the body of a model; raises ConfigurationError where a weight or key is missing or more than one label."""
+    """Return the body of a model. Raises ConfigurationError for a missing weight or key, or more than one label."""
     epsilon = float(config.get("norm_eps", 1e-5))
     return _Reader(WeightReader(config, tensors, epsilon, optional_biases=True)).body()
 
@@ -122,7 +122,7 @@ class _Reader:
         )
 
     def _rotation(self, *, local: bool) -> Rotation:
-        """Su et al. 2021, RoFormer: pair i of a head's values turns by position * theta^(-2i / head width)."""
+        """Return RoFormer's tables (Su et al. 2021): pair i of a head turns by position * theta^(-2i / head width)."""
         weights, theta = self.weights, self._theta(local=local)
         width = int(weights.required("hidden_size")) // int(weights.required("num_attention_heads"))
         speed = theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)

@@ -1,4 +1,4 @@
-"""From Hugging Face state-dict names to a Body: what each family calls its parts."""
+"""Names of BERT's families: reads a Body by each family's Hugging Face state-dict names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACTIVATIONS: dict[str, Function] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What one family calls its parts."""
+    """The state-dict names of one family's parts."""
 
     prefix: str
     head: tuple[tuple[str, Function], ...]
@@ -50,7 +50,7 @@ _DISTILBERT = Names(
     output_norm="output_layer_norm",
 )
 
-#: Families of the architecture that encoder.py builds, by their model_type.
+#: Families of the architecture in encoder.py, by model_type.
 NAMES: Mapping[str, Names] = {
     "bert": _BERT,
     "camembert": _ROBERTA,

@@ -1,7 +1,7 @@
-"""The parts of a body out of a checkpoint, by their Hugging Face names: what reading is the same in every family.
+"""Weight reader: the parts of a body that every family reads alike from a checkpoint, by their Hugging Face names.
 
-Nothing is guessed: a weight or key that is not there is told by its name. What families call their parts, and which
-keys of their config mean what, their own readers know.
+No value is guessed: an error names the missing weight or key. The families' own readers know the names of their parts
+and the keys of their config.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rerank_shared.errors import ConfigurationError
 class WeightReader:
     """Reads a `config` and `tensors` (weights [out, in]). `epsilon` is that of every normalisation.
 
-    With `optional_biases` a bias that is not there is zeros.
+    With `optional_biases` a missing bias is zeros.
     """
 
     config: Mapping[str, Any]
@@ -34,7 +34,7 @@ class WeightReader:
         return Dense(name, weight, self._bias(name, weight.shape[1]))
 
     def side_by_side(self, name: str, parts: Sequence[str]) -> Dense:
-        """Return linear layers that take in the same as one called `name`, their outputs in the order of `parts`."""
+        """Return linear layers of the same input as one layer `name`, with their outputs in the order of `parts`."""
         found = [self.dense(part) for part in parts]
         weight = np.concatenate([dense.weight for dense in found], axis=1)
         return Dense(name, weight, np.concatenate([dense.bias for dense in found]))
@@ -45,13 +45,13 @@ class WeightReader:
         return Norm(name, scale, self._bias(name, len(scale)), self.epsilon)
 
     def tensor(self, name: str) -> Floats:
-        """Return a weight in 32-bit floats; raises ConfigurationError where there is none of that name."""
+        """Return a weight in 32-bit floats; raises ConfigurationError where it is missing."""
         if name not in self.tensors:
             raise ConfigurationError(f"the weights lack {name}: they are not a sequence classifier of this family")
         return np.asarray(self.tensors[name], dtype=np.float32)
 
     def required(self, *names: str) -> Any:
-        """Return the config's value of the first of `names` that it has; raises ConfigurationError for none."""
+        """Return the config's value of the first of `names` that exists; raises ConfigurationError where none does."""
         for name in names:
             if name in self.config:
                 return self.config[name]
@@ -64,6 +64,6 @@ class WeightReader:
 
 
 def check_one_label(classifier: Dense) -> None:
-    """Raise ConfigurationError where the last layer of a model's head has more outputs than a reranker's."""
+    """Raise ConfigurationError where the last layer of a model's head has more than one output."""
     if (labels := len(classifier.bias)) != 1:
         raise ConfigurationError(f"the model has {labels} labels: a reranker has one logit a pair")

@@ -7,7 +7,7 @@ from pydantic import Field
 from rerank_shared.settings.group import SettingsGroup
 
 
-class GateSettings(SettingsGroup):
+class QualityGateSettings(SettingsGroup):
     """Read by `rerank-fleet export`, and by worker processes when they load an artefact."""
 
     gate_min_ndcg_ratio: float = Field(

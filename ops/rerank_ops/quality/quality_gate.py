@@ -1,6 +1,6 @@
-"""The gate: an exported model against fp32 of the same weights, on the frozen pairs and on labelled collections.
+"""Quality gate: compares an exported model with fp32 of the same weights, on frozen pairs and labelled collections.
 
-It measures and judges, by the rules that workers judge by; what follows from a failure is for others to decide.
+It measures, and judges by the same rules as workers do. The caller decides the consequence of a failure.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def measure(
 ) -> Quality:
     """Return the quality report of a model whose layouts score by `scorers`, against fp32 of its weights.
 
-    The figures over the pairs are those of the layout that does worst. Collections cost too much to be ranked in each:
-    layout unpadded ranks them, or the first where there is none. `tell` hears what is being done.
+    The figures over the pairs are those of the worst layout. Ranking collections in each layout would cost too much:
+    layout unpadded ranks them, or the first layout without it. `tell` is called with each step. Raises InternalError
+    for scores of a wrong shape.
     """
     bounds = bounds or Bounds()
     texts = [(pair.query, pair.document) for pair in frozen_pairs()] if pairs is None else list(pairs)
