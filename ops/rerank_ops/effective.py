@@ -17,7 +17,7 @@ Origin = Literal["argument", "environment", "profile", "default"]
 #: All groups of settings by their titles, in the order in which they are shown.
 SECTIONS: dict[str, type[BaseModel]] = {**GROUPS, "HTTP gateway": GatewaySettings, TUNED_TITLE: TunedSettings}
 #: Other variables that a setting is read from.
-_ALIASES = {"redis_url": "REDIS_URL"}
+_ALIASES = {"redis_url": "REDIS_URL", "layout": "RERANK_PLAN"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,8 @@ class Keys:
         return f"{self.prefix}latency:{slot}"
 
     def identity(self, model: str) -> str:
-        """String; workers; `IDENTITY_TTL_S`. The scoring identity that is served under a model's name."""
+        """String; workers; `IDENTITY_TTL_S`. The scoring identity that is served under a model's name. Spelled
+        `artefact:` as in earlier releases."""
         return f"{self.prefix}artefact:{model}"
 
     @property

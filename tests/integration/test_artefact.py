@@ -72,7 +72,7 @@ def test_workers_write_packed_weights_once(start_fleet: StartFleet, directory: P
     settings = fleet.settings
     (within,) = place.iterdir()
     assert within == PackedWeights.of(settings, load_files(settings.model).model_digest).directory
-    assert sorted(path.name for path in within.iterdir()) == ["unpadded", "tail"]
+    assert sorted(path.name for path in within.iterdir()) == ["tail", "unpadded"]
     before = {path: path.stat().st_ino for path in within.rglob("*")}
     fleet.start()
     assert {path: path.stat().st_ino for path in within.rglob("*")} == before

@@ -13,7 +13,7 @@ from rerank_worker.engine import Engine, open_engine
 from rerank_worker.tokenizing import EncodedPair
 
 
-def plans_of(files: ModelFiles) -> Layouts:
+def layouts_of(files: ModelFiles) -> Layouts:
     """Return the layouts that a model can run in; without a tail, layout unpadded runs one pair at any size."""
     manifest = files.manifest
     if manifest is None:

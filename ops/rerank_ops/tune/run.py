@@ -12,7 +12,7 @@ from typing import Any
 
 import onnxruntime
 
-from rerank_ops.tune.engines import Engines, plans_of
+from rerank_ops.tune.engines import Engines, layouts_of
 from rerank_ops.tune.grid import CURVES, SETTING, Cell, Grid, Layouts, lay_out, tokens_of
 from rerank_ops.tune.policy import choose, default
 from rerank_ops.tune.result import Tuning
@@ -51,7 +51,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     tokenizer = PairTokenizer.of(files)
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
-    sample, layouts = make_sample(tokenizer, max_length), plans_of(files)
+    sample, layouts = make_sample(tokenizer, max_length), layouts_of(files)
     precision = files.manifest.precision if files.manifest else precision_of(files.model_path)
     cores = len(available_cores())
     started = time.perf_counter()

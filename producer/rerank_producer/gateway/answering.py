@@ -1,7 +1,7 @@
 """From a call to its reply: the model is resolved, limits are checked, tokens are reserved, the fleet scores.
 
-A call that the fleet refuses because it would be late goes to the upstream, where the operator has set one. Warnings in
-the reply say what its scores don't.
+A call that the fleet refuses because it would be late goes to the upstream, where the operator has set one. The
+reply warns of truncation, of a substituted model, of an upstream's answer and of unscored documents.
 """
 
 from __future__ import annotations

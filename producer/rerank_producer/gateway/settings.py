@@ -39,8 +39,8 @@ class GatewaySettings(BaseSettings):
     )
     keys: str | None = Field(
         None,
-        description="File of API keys, made by `rerank-fleet keys create`. Unset: whoever reaches the port may use it. "
-        "Set: nobody gets in without a key, even if the file is empty.",
+        description="File of API keys, written by `rerank-fleet keys create`. Unset: every client that reaches the "
+        "port may use it. Set: no client gets in without a key, even if the file is empty.",
     )
     max_body_mib: float = Field(
         16.0,

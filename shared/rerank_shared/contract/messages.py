@@ -26,7 +26,7 @@ def cache_tenant(scope: CacheScope, tenant: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One shard of a request's uncached documents, as it lies on the queue.
+    """The uncached documents of a request, or one shard of them, as they lie on the queue.
 
     - `documents`: None where they lie under their own key (claim check).
     - `max_length`: tokens that a pair is cut to; None means the model's.
@@ -103,9 +103,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ScoringIdentity:
-    """All that a score depends on, as a worker announces it.
+    """A served model, as a worker announces it: all that a score depends on, and how to present it.
 
-    Identities that differ in a digest, precision, template or truncation never share a cached score. The name, the
+    A cached score depends on both digests, precision, template and truncation (contract/digest.py). The name, the
     activation (applied on reading) and the largest max_length do not change a score.
     """
 

@@ -1,9 +1,9 @@
 """Fair share: chooses the class and the tenant that are served next.
 
-Interactive goes before bulk, which has a floor. In a class the tenant with the fewest tokens served comes first:
-deficit round robin without the rounds. So no tenant is ahead of another by more than one job, and no quantum has to be
-chosen. A tenant that was away starts level with the one served last, so absence earns no credit. `lua/take.lua` does
-the same in Redis, where many workers take from one queue; a test compares the two.
+Interactive goes before bulk, which keeps a minimum share. In a class the tenant with the fewest tokens served comes
+first: deficit round robin without the rounds. So no tenant is ahead of another by more than one job, and no quantum has
+to be chosen. A tenant that was away starts level with the one served last, so absence earns no credit. `lua/take.lua`
+does the same in Redis, where many workers take from one queue; a test compares the two.
 """
 
 from __future__ import annotations

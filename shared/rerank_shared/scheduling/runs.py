@@ -1,8 +1,8 @@
 """Run shape: splits a batch into runs and gives the work of each run. Pure arithmetic on lengths.
 
 On CPU a run of several pairs gains nothing (the matrix product of one pair is already at full rate) and padding costs.
-On a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids; `tune` measures
-where that is on a host. The engine splits its batches by this shape; the cost model and the simulator count work in it.
+On a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids; `tune` finds
+the best size on a host. Engine, cost model and simulator all use this shape.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ SHARED_ROWS = 4
 class RunShape:
     """The layout of runs, and the largest size of one: pairs, and tokens (padding counted in layout padded).
 
-    One pair alone is always a run. In layout unpadded a run is several pairs that the engine runs one after another.
+    A single pair is always a run, however long it is. In layout unpadded a run is several pairs that the engine runs
+    one after another.
     """
 
     layout: LayoutName = "unpadded"

@@ -34,7 +34,7 @@ def former_values(environ: Mapping[str, str]) -> dict[str, Any]:
     values = settings_of_today(found)
     for name, (field, value) in zip((name for name in _FORMER if name in environ), values.items(), strict=True):
         now = f"{PREFIX}{field.upper()}={value}"
-        warnings.warn(f"{name} goes with the next release: set {now} in its place", FutureWarning, stacklevel=2)
+        warnings.warn(f"{name} goes with the next release: set {now} in its place", FutureWarning, stacklevel=1)
     return values
 
 

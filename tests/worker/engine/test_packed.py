@@ -24,7 +24,7 @@ from rerank_worker.tokenizing import EncodedPair
 from support.model.artefacts import damage
 from support.model.exports import pairs_of, write_export
 
-FILES = {"unpadded.onnx", "single.bin", "tail.onnx", "tail.bin"}
+FILES = {"unpadded.onnx", "unpadded.bin", "tail.onnx", "tail.bin"}
 #: Opens an export on packed weights and prints the scores' bits; what it warns of goes to stderr.
 OPEN = """
 import resource, sys
@@ -114,7 +114,7 @@ class TestWriting:
         assert first.keys() == FILES
         assert scores(files, place) == expected
         assert written(place) == first
-        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["tail", "unpadded"]
         assert not warnings()
 
     def test_another_process_reads_what_was_written(self, files: ModelFiles, place: Path, expected: bytes) -> None:
@@ -150,7 +150,7 @@ class TestWriting:
             assert told.strip() == expected.hex(), warned
             assert "not packed" not in warned
         assert written(place).keys() == FILES
-        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["tail", "unpadded"]
 
 
 class TestRaces:
@@ -195,7 +195,7 @@ class TestFallback:
         assert not (place / "unpadded").exists()
         assert not list(place.glob(".*"))
 
-    @pytest.mark.parametrize("name", ["single.bin", "unpadded.onnx", "digests.json"])
+    @pytest.mark.parametrize("name", ["unpadded.bin", "unpadded.onnx", "digests.json"])
     @pytest.mark.parametrize("how", ["changed", "cut", "zeros", "gone"])
     def test_a_damaged_file_is_never_scored_with_and_written_anew(
         self, files: ModelFiles, place: Path, expected: bytes, name: str, how: str
@@ -211,14 +211,14 @@ class TestFallback:
             path.write_bytes(content[: len(content) // 2] if how == "cut" else bytes(len(content)))
         assert scores(files, place) == expected
         assert path.read_bytes() == content
-        assert sorted(path.name for path in place.iterdir()) == ["unpadded", "tail"]
+        assert sorted(path.name for path in place.iterdir()) == ["tail", "unpadded"]
 
     def test_whatever_else_lies_there_is_replaced(
         self, files: ModelFiles, place: Path, expected: bytes, warnings: Callable[[], list[str]]
     ) -> None:
         scores(files, place)
-        (place / "unpadded" / "single.bin").unlink()
-        (place / "unpadded" / "single.bin").mkdir()
+        (place / "unpadded" / "unpadded.bin").unlink()
+        (place / "unpadded" / "unpadded.bin").mkdir()
         (place / "tail").rename(place.parent / "tail")
         (place / "tail").write_text("no directory")
         assert scores(files, place) == expected
@@ -257,5 +257,5 @@ class TestFallback:
     def test_a_damaged_export_is_still_told(self, tmp_path: Path, place: Path) -> None:
         files = load_files(f"file:{write_export(tmp_path / 'export')}")
         files.model_path.with_name("weights.bin").write_bytes(b"")
-        with pytest.raises(ModelDamaged, match=r"export/single\.onnx can't be loaded"):
+        with pytest.raises(ModelDamaged, match=r"export/unpadded\.onnx can't be loaded"):
             scores(files, place)

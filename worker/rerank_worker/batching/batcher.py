@@ -2,8 +2,8 @@
 
 Interactive pairs run before bulk pairs, which keep a minimum share. Within a class the earliest due time runs first,
 and a job's pairs keep their first-stage order. A batch takes pairs up to its token budget; padding counts in layout
-padded. It closes when the budget is full, when its oldest pair has waited `max_wait_s`, or when a longer wait would
-cost the tightest slack. Equal pairs (same digest) are one entry.
+padded. It closes when the budget is full, when its oldest pair has waited `max_wait_s`, or when its most urgent
+pair would miss its deadline by a longer wait. Equal pairs (same digest) are one entry.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Batcher:
         """Create an empty batcher.
 
         `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
-        `most_pairs` bounds a batch where a larger one gains nothing, since a more urgent pair waits for its end.
+        `most_pairs` caps a batch where a larger one is no faster: a more urgent pair would wait longer for its end.
         """
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
@@ -153,7 +153,7 @@ class Batcher:
         """Return the estimate for a job that arrives now with pairs of these lengths in tokens.
 
         `running_s`: seconds until the current batch ends. `left_s`: seconds to the job's deadline. A pair of the job
-        that equals a waiting pair counts twice.
+        that equals a waiting pair counts twice, so the estimate errs high.
         """
         wait_s = running_s + self._predict_s(self.ahead(job_class, due_at))
         return AdmissionEstimate(wait_s, sum(self._predict_s(self._work_of(tokens)) for tokens in lengths), left_s)

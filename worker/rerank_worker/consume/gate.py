@@ -64,7 +64,7 @@ class Gate:
         scorer.on_less, scorer.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
-        """Return whether the process takes another job. After False, the gate wakes the consumer when it would open."""
+        """Return whether the process takes another job. After False, the gate wakes the consumer once there is room."""
         # Set before the check: otherwise another thread could make room in between and not wake the consumer.
         self._shut = True
         if self._scorer.draining or not self._has_room():

@@ -1,4 +1,4 @@
-"""Scoring identity: names the scores of a model, for the cache and for heartbeats."""
+"""Scoring identity: all that the scores of a loaded model depend on, for the cache and for announcements."""
 
 from __future__ import annotations
 

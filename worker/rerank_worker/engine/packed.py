@@ -44,7 +44,7 @@ _SAVE = {
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """The packed graphs of one model on this host, in `directory`. None: graphs are opened as exported."""
+    """The packed graphs of one model on this host. `directory` None: the exported graphs are opened as they are."""
 
     directory: Path | None
 

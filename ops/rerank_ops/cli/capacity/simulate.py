@@ -84,7 +84,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="WORDS",
-        help="Rules: edf, slack or fifo, and shard, refuse, intake, floor or no- before one, as in edf+no-shard.",
+        help="Rules: edf, slack or fifo, and shard, refuse, gate, floor or no- before one, as in edf+no-shard.",
     ),
 ]
 Compare = Annotated[
@@ -128,7 +128,7 @@ def simulate(
 ) -> None:
     """Simulate a fleet: latencies, deadlines and load, under the policies and settings of the real one.
 
-    The fleet's own code decides batches, intake, fairness, shards, refusals and urgency, on a virtual clock. A run
+    The fleet's own code decides batches, gate, fairness, shards, refusals and urgency, on a virtual clock. A run
     takes the time that the cost model predicts, times random noise. The same seed gives the same result.
     """
     from rerank_ops.simulate.model.policy import Policy

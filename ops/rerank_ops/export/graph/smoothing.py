@@ -1,7 +1,7 @@
 """Smoothing: reduces the largest outliers of activations before they are quantised.
 
 In many linear layers one input channel is several times larger than all others (in ms-marco-MiniLM-L-12-v2 27, the next
-one 9, the median 2). int8 has 256 steps for the whole range, so that channel leaves a third of them to the others.
+one 9, the median 2). int8 has 256 steps for the whole range, so the other channels share a third of them.
 Dividing it, and multiplying its row of the weights by the same factor, is exact and costs one multiplication a value.
 Done only where it pays, it halves the error of int8. After SmoothQuant (Xiao et al. 2022), but for outliers alone: with
 all channels smoothed, the weights' own error would grow by more than the activations' shrinks.

@@ -56,7 +56,7 @@ class Fleet:
         self.queue = Queue(self.bulk_share)
         self._backlog = backlog
         self._answer = answer
-        self.intake = Backpressure(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
+        self.backpressure = Backpressure(spec.lookahead_s, spec.budget_tokens, spec.cost.predict_s)
         # Cached, because it is called for each pair and there are few lengths.
         self.pair_work = cache(spec.shape.pair_work)
         self._pair_s = cache(lambda tokens: spec.cost.predict_s(spec.shape.pair_work(tokens)))

@@ -10,7 +10,7 @@ from rerank_shared.scheduling.urgency import due_at
 
 Order = Literal["edf", "slack", "fifo"]
 _ORDERS: tuple[Order, ...] = ("edf", "slack", "fifo")
-_SWITCHES = ("shard", "refuse", "intake", "floor")
+_SWITCHES = ("shard", "refuse", "gate", "floor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Policy:
     order: Order = "edf"
     shard: bool = True
     refuse: bool = True
-    intake: bool = True
+    gate: bool = True
     floor: bool = True
 
     def due_at(self, *, deadline_at: float, run_s: float, entered_at: float, aging_s: float) -> float:
@@ -41,7 +41,7 @@ class Policy:
                 return entered_at
 
     def varied(self, words: str) -> Policy:
-        """Return this policy changed by words joined with +: edf, slack, fifo; shard, refuse, intake, floor, or one of
+        """Return this policy changed by words joined with +: edf, slack, fifo; shard, refuse, gate, floor, or one of
         these four after no-. Raises InvalidRequest."""
         policy = self
         for word in words.split("+"):

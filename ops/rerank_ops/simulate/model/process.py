@@ -1,4 +1,4 @@
-"""Worker process: takes jobs while its intake allows, and runs the batches that the real batcher forms.
+"""Worker process: takes jobs while its gate allows, and runs the batches that the real batcher forms.
 
 Later events don't change a batch that has begun, so the end of each pair is computed at its begin. Only the ends of
 jobs and of the batch are events.
@@ -97,7 +97,7 @@ class Process:
         fleet = self._fleet
         if self._is_full():
             return False
-        return not fleet.policy.intake or fleet.intake.open(self._batcher.work, 0)
+        return not fleet.policy.gate or fleet.backpressure.open(self._batcher.work, 0)
 
     def _is_full(self) -> bool:
         return len(self._held) >= self._fleet.spec.concurrency

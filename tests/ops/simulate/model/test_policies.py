@@ -56,10 +56,10 @@ def test_by_deadline_keeps_more_than_by_slack() -> None:
     assert edf.p50_ms < slack.p50_ms
 
 
-def test_an_intake_keeps_work_for_the_idle() -> None:
+def test_a_gate_keeps_work_for_the_idle() -> None:
     mix = Mix(k=((10, 5.0), (100, 1.0)), deadline_s=3.0)
     requests = draw(mix, poisson(10.0, 60.0, 1), 1)
-    few, hoard = (overall(words, requests) for words in ("edf", "edf+no-intake"))
+    few, hoard = (overall(words, requests) for words in ("edf", "edf+no-gate"))
     assert few.p95_ms < hoard.p95_ms
     assert few.shares["met"] > hoard.shares["met"]
 
@@ -159,7 +159,7 @@ def test_every_layout_runs(layout: str) -> None:
 def test_a_policy_is_spelled_in_words() -> None:
     assert Policy().varied("fifo+no-shard+no-floor") == Policy("fifo", shard=False, floor=False)
     assert Policy(shard=False).varied("shard") == Policy()
-    with pytest.raises(InvalidRequest, match="'no-edf' is none of edf, slack, fifo, shard, refuse, intake, floor"):
+    with pytest.raises(InvalidRequest, match="'no-edf' is none of edf, slack, fifo, shard, refuse, gate, floor"):
         Policy().varied("no-edf")
 
 

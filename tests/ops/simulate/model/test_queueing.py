@@ -20,8 +20,8 @@ from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.scheduling.runs import RunShape
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)
-PLAIN = Policy(order="fifo", shard=False, refuse=False, intake=False)
-POLICIES = ["edf", "fifo", "edf+no-shard", "edf+no-refuse", "edf+no-intake", "edf+no-floor", "fifo+no-intake+no-refuse"]
+PLAIN = Policy(order="fifo", shard=False, refuse=False, gate=False)
+POLICIES = ["edf", "fifo", "edf+no-shard", "edf+no-refuse", "edf+no-gate", "edf+no-floor", "fifo+no-gate+no-refuse"]
 
 
 def exact(processes: int, service_s: float) -> FleetSpec:
