@@ -205,7 +205,7 @@ def test_a_gpu_precision_is_written_unmeasured(toy: Toy, tmp_path: Path) -> None
 
 @pytest.mark.export
 def test_a_plain_export_has_no_layout_of_ours(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"runs as unpadded or padded, not ragged; .*it has a convolution"):
+    with pytest.raises(ConfigurationError, match=r"runs as unpadded or padded, not varlen; .*it has a convolution"):
         export(str(write_toy("deberta-v2", tmp_path / "toy", conv_kernel_size=3)), tmp_path / "out", RAGGED)
 
 
