@@ -114,7 +114,8 @@ def outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
         "tokens": [None if s is None else s.tokens for s in outcome.scores],
         "truncated": [index for index, s in enumerate(outcome.scores) if s is not None and s.truncated],
         "complete": outcome.complete,
-        "identity": _fields(outcome.identity),
+        # Spelled as earlier releases spell it, here and where it is announced.
+        "artefact": _fields(outcome.identity),
         "worker": outcome.worker,
         "stages_ms": _fields(outcome.stages),
         "batch_pairs": list(outcome.batch_pairs),
@@ -130,7 +131,7 @@ def outcome_from_plain(plain: Any) -> Outcome:
         return Outcome(
             job_id=_checked("job_id", as_text, plain["job_id"]),
             scores=_checked("logits, tokens, truncated", _scores, plain),
-            identity=_checked("identity", _identity, plain["identity"]),
+            identity=_checked("artefact", _identity, plain["artefact"]),
             worker=_checked("worker", as_text, plain["worker"]),
             stages=_checked("stages_ms", _stages, plain["stages_ms"]),
             batch_pairs=_checked("batch_pairs", many(as_whole), plain["batch_pairs"]),
@@ -157,12 +158,12 @@ def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
 
 def encode_identity(identity: ScoringIdentity) -> bytes:
     """Return a scoring identity as workers announce it."""
-    return _pack("identity", _fields(identity))
+    return _pack("artefact", _fields(identity))
 
 
 def decode_identity(data: bytes) -> ScoringIdentity:
     """Read an announced identity."""
-    return _unpack("identity", data, _identity)
+    return _unpack("artefact", data, _identity)
 
 
 def encode_heartbeat(beat: Heartbeat) -> bytes:

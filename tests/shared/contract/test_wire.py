@@ -111,7 +111,7 @@ def _encode_outcome(outcome: Outcome) -> bytes:
 KINDS = {
     "job": Kind(jobs, wire.encode_job, wire.decode_job),
     "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
-    "identity": Kind(identities, wire.encode_identity, wire.decode_identity),
+    "artefact": Kind(identities, wire.encode_identity, wire.decode_identity),
     "heartbeat": Kind(heartbeats, wire.encode_heartbeat, wire.decode_heartbeat),
     "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
     "claim": Kind(st.builds(PairClaim, texts, times), wire.encode_pair_claim, wire.decode_pair_claim),
@@ -163,7 +163,7 @@ JOB_FIELDS: list[Any] = [
             [3, "job", JOB_FIELDS],
         ),
         ("texts", ("text", TokenIds.of([7])), [2, "texts", ["text", b"\7\0\0\0"]]),
-        ("identity", IDENTITY, [1, "identity", ARTEFACT_FIELDS]),
+        ("artefact", IDENTITY, [1, "artefact", ARTEFACT_FIELDS]),
         (
             "heartbeat",
             Heartbeat("w", "m", "h", 7, None, started_at=1.0, tokens_per_s=2.0, held_jobs=3, held_tokens=4,
@@ -349,7 +349,7 @@ def test_a_field_added_at_the_end_is_passed_over(kind: str, data: st.DataObject,
 @given(outcomes, anything)
 def test_fields_added_to_an_outcome_are_passed_over(outcome: Outcome, added: Any) -> None:
     plain = wire.outcome_to_plain(outcome)
-    plain |= {"added": added, "identity": [*plain["identity"], added], "stages_ms": [*plain["stages_ms"], added]}
+    plain |= {"added": added, "artefact": [*plain["artefact"], added], "stages_ms": [*plain["stages_ms"], added]}
     assert wire.outcome_from_plain(plain) == outcome
 
 
