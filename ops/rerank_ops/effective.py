@@ -11,13 +11,13 @@ from pydantic_settings import BaseSettings
 
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.redis.connections import masked_url
-from rerank_shared.settings import GROUPS, TUNED_TITLE, Settings, TunedSettings, profile_of
+from rerank_shared.settings import FORMER, GROUPS, TUNED_TITLE, Settings, TunedSettings, profile_of
 
 Origin = Literal["argument", "environment", "profile", "default"]
 #: All groups of settings by their titles, in the order in which they are shown.
 SECTIONS: dict[str, type[BaseModel]] = {**GROUPS, "HTTP gateway": GatewaySettings, TUNED_TITLE: TunedSettings}
 #: Other variables that a setting is read from.
-_ALIASES = {"redis_url": "REDIS_URL", "layout": "RERANK_PLAN"}
+_ALIASES = {"redis_url": "REDIS_URL"} | {field: variable for variable, field in FORMER.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,8 @@ from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, RerankEr
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.urgency import answer_by
 from rerank_shared.settings import Settings
-
-#: A worker answers with the scores it has so long before the deadline that its answer is there in time.
-_REPLY_MARGIN_S = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Workers:
         timeline = self.server.timeline
         now, deadline = timeline.monotonic(), job.deadline_at - STARTED_AT
         runs_s = self.late_s + job.pairs * self.pair_s
-        limit = max(now, deadline - _REPLY_MARGIN_S)
+        limit = max(now, answer_by(deadline, job.pairs))
         in_time, ends_at = job.pairs, now + runs_s
         if ends_at > limit or now >= deadline:
             left_s = limit - now - self.late_s

@@ -21,7 +21,7 @@ from rerank_shared.settings.loading import (
     profile_of,
     to_environ,
 )
-from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
+from rerank_shared.settings.names import FORMER, GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
 from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
@@ -29,6 +29,7 @@ from rerank_shared.settings.tuned import TunedSettings
 
 __all__ = [
     "DEFAULT_REDIS_URL",
+    "FORMER",
     "GATEWAY_PREFIX",
     "GROUPS",
     "PREFIX",

@@ -18,8 +18,8 @@ from rerank_shared.nearest import did_you_mean, nearest
 PREFIX = "RERANK_"
 #: Variables of the HTTP gateway, which has settings of its own (rerank_producer.gateway.settings).
 GATEWAY_PREFIX = "RERANK_GATEWAY_"
-#: Variables of earlier releases by the fields that they set. They are read for one more release.
-_FORMER = {"RERANK_PLAN": "plan"}
+#: Variables of earlier releases, each with the field that it sets. They are read for one more release.
+FORMER = {"RERANK_PLAN": "layout"}
 _WHERE = "`rerank-fleet doctor --all` lists them all."
 
 
@@ -30,10 +30,10 @@ def variables(prefix: str, fields: Iterable[str]) -> dict[str, str]:
 
 def former_values(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that variables of an earlier release hold, and warn of each."""
-    found = {field: environ[name] for name, field in _FORMER.items() if name in environ}
-    values = settings_of_today(found)
-    for name, (field, value) in zip((name for name in _FORMER if name in environ), values.items(), strict=True):
-        now = f"{PREFIX}{field.upper()}={value}"
+    found = {name: field for name, field in FORMER.items() if name in environ}
+    values = settings_of_today({field: environ[name] for name, field in found.items()})
+    for name, field in found.items():
+        now = f"{PREFIX}{field.upper()}={values[field]}"
         warnings.warn(f"{name} goes with the next release: set {now} in its place", FutureWarning, stacklevel=1)
     return values
 
@@ -46,7 +46,7 @@ def refuse_unknown(
     `elsewhere` are variables of other settings that may have been meant, by their fields.
     """
     own = variables(prefix, fields)
-    for name in sorted(set(environ) - {*own.values(), *_FORMER}):
+    for name in sorted(set(environ) - {*own.values(), *FORMER}):
         if name.startswith(prefix):
             # Compared without the prefix, which would make all names similar.
             rest = name.removeprefix(prefix)
