@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer.conftest import Echo
+from producer.conftest import Echo, serve_echo
 from producer.echo_worker import identity_of, score
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_shared import fleet
 from rerank_shared.contract import wire
@@ -17,9 +18,17 @@ from rerank_shared.contract.digest import pair_digests
 from rerank_shared.contract.messages import PairClaim
 from rerank_shared.keys import CacheScope
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.settings import load_settings
 from support.waiting import wait_until
 
 MODEL = "cross-encoder/ms-marco-MiniLM-L-12-v2"
+
+
+@pytest.fixture(scope="module")
+def echo(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Echo]:
+    """A fleet of these tests' own: with a known cost, jobs that other tests left unanswered would count as a wait."""
+    settings = load_settings(redis_url=server.url, namespace=f"claims-{uuid.uuid4().hex[:12]}")
+    yield from serve_echo(settings, tmp_path_factory.mktemp("claims") / "worker.log")
 
 
 @pytest.fixture
