@@ -129,7 +129,7 @@ def test_type_ids_reach_the_model() -> None:
 
 
 class TestArtefact:
-    @pytest.mark.parametrize(("layout", "precision"), [("unpadded", "int8"), ("padded", "int8-buckets")])
+    @pytest.mark.parametrize(("layout", "precision"), [("unpadded", "int8"), ("padded", "int8-padded")])
     def test_says_whether_scores_vary_with_their_batch(self, layout: LayoutName, precision: str) -> None:
         assert precision_of(files().model_path) == "int8"
         assert identity_of(files(), tokenizer(), layout).precision == precision
