@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
@@ -14,11 +14,11 @@ from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import Ports
-from rerank_producer.client import effective_settings, request_options
+from rerank_producer.client import effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
+from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
-from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.settings import Settings
 
 
@@ -48,21 +48,11 @@ class AsyncRerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
         partial: bool = True,
+        **options: Unpack[RequestOptions],
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return await self._pipeline.rerank(self._loops.get().port(), query, given, options, partial=partial)
 
     async def submit(
@@ -72,20 +62,10 @@ class AsyncRerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
+        **options: Unpack[RequestOptions],
     ) -> RerankHandle:
         """Enqueue a request for `collect()`; see RerankClient.submit."""
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return RerankHandle(await self._pipeline.submit(self._loops.get().port(), query, given, options))
 
     async def collect(

@@ -15,6 +15,7 @@ from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait, l
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.port import Port
 from rerank_producer._request.merge import agree, combine
+from rerank_producer._request.ranking import ranking_of
 from rerank_producer._request.response import build_response, stage_timings
 from rerank_producer.handles import JobState, JobStatus
 from rerank_shared.contract import wire
@@ -44,7 +45,10 @@ async def collect(
         scored = combine(len(stored.misses), [range(len(stored.misses))], [outcome])
         timings = stage_timings(scored)
         timings.total_ms = (clock.monotonic() - started) * 1000
-        response = build_response(stored, scored, timings=timings)
+        ranking = ranking_of(stored, scored)
+        if ranking.fused is not None:
+            metrics.observe_fusion(ranking.fused.applied, ranking.fused.ratio)
+        response = build_response(stored, scored, ranking, timings=timings)
         if not (partial or response.complete):
             raise incomplete(stored, scored)
         watch.response = response

@@ -13,6 +13,7 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
@@ -33,8 +34,10 @@ from rerank_producer._request.plan import (
     without_hits,
     without_misses,
 )
+from rerank_producer._request.ranking import Ranking, ranking_of
 from rerank_producer._request.response import build_response, model_info, stage_timings
-from rerank_producer.fusion import FirstStage, with_ranks
+from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
+from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
@@ -62,19 +65,23 @@ class RequestPipeline:
     keys: Keys = field(init=False)
     served_models: ServedModels = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    learned: LearnedDeviations = field(init=False)
     lookup: RequestLookup = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
         self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
-        self.lookup = RequestLookup(self.settings, self.keys, self.served_models, self.dispatcher.fleet_load)
+        self.learned = LearnedDeviations(self.keys, self.clock)
+        self.lookup = RequestLookup(
+            self.settings, self.keys, self.served_models, self.dispatcher.fleet_load, self.learned
+        )
 
     async def rerank(
         self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
-        with metrics.watched(options["job_class"]) as watch:
+        with metrics.watched(options.get("job_class", "interactive")) as watch:
             request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
             found, plan = await self._plan(port, request, deadline, spent)
@@ -84,7 +91,7 @@ class RequestPipeline:
                     plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, partial)
                 except (DeadlineExceeded, Overloaded) as error:
                     shortfall = error
-            watch.response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
+            watch.response = with_ranks(self._respond(request, plan, scored, deadline, spent), request.documents)
             if shortfall is not None and not (partial and _worth_having(shortfall, watch.response)):
                 raise shortfall
             if not (partial or watch.response.complete):
@@ -95,7 +102,7 @@ class RequestPipeline:
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
-        with metrics.watched(options["job_class"]):
+        with metrics.watched(options.get("job_class", "interactive")):
             request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
             found, plan = await self._plan(port, request, deadline, _Spent())
@@ -143,7 +150,10 @@ class RequestPipeline:
     ) -> tuple[LookupResult, RequestPlan]:
         model = name_of(request.model or self.settings.model)
         started = self.clock.monotonic()
-        found = await self.lookup.run(port, request, model)
+        fusion = fusion_of(request, self.settings)
+        found = await self.lookup.run(port, request, model, fusion)
+        if fusion is not None and learns_ratio(fusion):
+            fusion = with_learned(fusion, found.deviations)
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
         return found, prepare(
             request,
@@ -154,6 +164,7 @@ class RequestPipeline:
             submitted_at=self.clock.epoch(),
             deadline_at=deadline.epoch_at(self.clock),
             digests=found.digests,
+            fusion=fusion,
         )
 
     async def _score(
@@ -205,12 +216,26 @@ class RequestPipeline:
         claims = {index: value for index, value in values.items() if value is not None}
         return PairClaims.of(claims, now=self.clock.epoch(), deadline_at=stored.deadline_at)
 
-    def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
+    def _respond(
+        self, request: RerankRequest, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent
+    ) -> RerankResponse:
         timings = stage_timings(scored)
         timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
-        response = build_response(plan.stored, scored, metadata=plan.metadata, timings=timings)
+        started = self.clock.monotonic()
+        ranking = ranking_of(plan.stored, scored)
+        if ranking.fused is not None:
+            timings.fuse_ms = (self.clock.monotonic() - started) * 1000
+            self._learn(request, ranking)
+        response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
+
+    def _learn(self, request: RerankRequest, ranking: Ranking) -> None:
+        assert ranking.fused is not None
+        metrics.observe_fusion(ranking.fused.applied, ranking.fused.ratio)
+        key = self.learned.key(request, ranking.fusion, ranking.identity)
+        if key is not None and ranking.fused.deviations is not None:
+            self.learned.teach(key, ranking.fused.deviations)
 
 
 def _worth_having(shortfall: RerankError, response: RerankResponse) -> bool:

@@ -1,23 +1,30 @@
 """Reciprocal rank fusion of several first-stage lists into one list of candidates. Pure.
 
-A document's fused score is the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
+A document's place is by the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
 Büttcher, SIGIR 2009). No document is lost or doubled before `limit`. The same lists always fuse to the same
 candidates, so an index into them stays valid when the lists are fused again.
+
+A candidate's first-stage score, which counts where a request asks for fusion, is that sum too, unless every document
+of every list has a score. Then it is the weighted sum of the scores' z-scores within their list; a document that a list
+lacks counts there as the list's worst.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
+from rerank_producer.fusion.deviation import deviation, in_units, mean
 from rerank_shared.contract.schemas import Document, RerankResponse
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.keys import FirstStageOrder
 
 #: Candidates, best first: texts, mappings with the fields of a Document, or Documents.
 Documents = Sequence[str | Mapping[str, Any] | Document]
@@ -29,27 +36,38 @@ _Key = tuple[str, Content]
 class Candidate(Document):
     """A document as the first stage found it. `ranks` is its rank in each list, from 1; None: the list lacks it.
 
+    `rank_score` is the sum of its reciprocal ranks, which candidates are ordered by. `score` is its first-stage score.
     A request takes it as it takes any Document.
     """
 
-    fused_score: float
+    rank_score: float
     ranks: tuple[int | None, ...]
+
+    @property
+    def fused_score(self) -> float:
+        """The former name of `rank_score`; it goes with 0.2."""
+        warnings.warn("Candidate.fused_score is rank_score now", FutureWarning, stacklevel=2)
+        return self.rank_score
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """The candidates of a call: either documents, or lists to be fused into `max_candidates` at most."""
+    """The candidates of a call: either documents, or lists to be fused into `max_candidates` at most.
+
+    `order` is that of the scores in the lists.
+    """
 
     documents: Documents | None
     lists: Sequence[Documents] | None = None
     max_candidates: int | None = None
+    order: FirstStageOrder = "descending"
 
     def candidates(self) -> Documents:
         """Return the documents of the request, best first; raises InvalidRequest."""
         if self.lists is not None:
             if self.documents is not None:
                 raise InvalidRequest("lists: give either documents or lists, not both")
-            return fuse(self.lists, limit=self.max_candidates)
+            return fuse(self.lists, limit=self.max_candidates, order=self.order)
         if self.documents is None:
             raise InvalidRequest("documents: missing; give documents, or several lists of them as lists=[...]")
         if self.max_candidates is not None:
@@ -66,13 +84,50 @@ class _Copy:
     rank: int
 
 
-def fuse(
-    lists: Sequence[Documents], *, weights: Sequence[float] | None = None, limit: int | None = None, k: float = K
-) -> list[Candidate]:
-    """Return the documents of all lists (each best first) as one list, best fused score first, `limit` at most.
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The scores of one list: their mean, deviation (0 where all are equal), lowest and highest, in `unit`s."""
 
-    A fused score is the sum of weight / (k + rank) over the lists that have the document, ranks from 1; without
-    `weights`, one for each list, all are 1.
+    mean: float = 0.0
+    deviation: float = 0.0
+    lowest: float = 0.0
+    highest: float = 0.0
+    unit: float = 1.0
+
+    @classmethod
+    def of_lists(cls, copies: Sequence[_Copy], count: int) -> list[_Scale]:
+        """Return the scale of each list; every copy has a score."""
+        scores: list[list[float]] = [[] for _ in range(count)]
+        for copy in copies:
+            scores[copy.list_index].append(copy.document.score or 0.0)
+        return [cls.of(*in_units(each)) if each else cls() for each in scores]
+
+    @classmethod
+    def of(cls, scores: Sequence[float], unit: float) -> Self:
+        """Return the scale of scores, of which there is one at least."""
+        return cls(mean(scores), deviation(scores), min(scores), max(scores), unit)
+
+    def z_score(self, score: float | None, order: FirstStageOrder) -> float:
+        """Return a score in deviations from the mean, larger is better; None counts as the worst of the list."""
+        if not self.deviation:
+            return 0.0
+        sign, worst = (-1.0, self.highest) if order == "ascending" else (1.0, self.lowest)
+        return sign * ((worst if score is None else score / self.unit) - self.mean) / self.deviation
+
+
+def fuse(
+    lists: Sequence[Documents],
+    *,
+    weights: Sequence[float] | None = None,
+    limit: int | None = None,
+    k: float = K,
+    order: FirstStageOrder = "descending",
+) -> list[Candidate]:
+    """Return the documents of all lists (each best first) as one list, best `rank_score` first, `limit` at most.
+
+    A `rank_score` is the sum of weight / (k + rank) over the lists that have the document, ranks from 1; without
+    `weights`, one for each list, all are 1. `order` is that of the lists' scores: "ascending" where smaller ones are
+    better. A candidate's `score` has the same order.
 
     Documents are the same if they have the same id. One without an id is the same as another of the same content, and
     as the document with that content if exactly one id has it. Of several copies the first counts, in the order of the
@@ -85,8 +140,9 @@ def fuse(
     owners = _owners(copies)
     for copy in copies:
         by_document.setdefault(_key(copy.document, owners), []).append(copy)
-    candidates = [_candidate(each, factors, k) for each in by_document.values()]
-    candidates.sort(key=lambda candidate: (-candidate.fused_score, _best(candidate)))
+    scales = _Scale.of_lists(copies, len(lists)) if all(copy.document.score is not None for copy in copies) else None
+    candidates = [_candidate(each, factors, k, scales, order) for each in by_document.values()]
+    candidates.sort(key=lambda candidate: (-candidate.rank_score, _best(candidate)))
     return candidates[:limit]
 
 
@@ -173,12 +229,24 @@ def _key(document: Document, owners: Mapping[Content, set[str]]) -> _Key:
     return ("id", next(iter(ids))) if len(ids) == 1 else ("content", content)
 
 
-def _candidate(copies: Sequence[_Copy], factors: Sequence[float], k: float) -> Candidate:
+def _candidate(
+    copies: Sequence[_Copy],
+    factors: Sequence[float],
+    k: float,
+    scales: Sequence[_Scale] | None,
+    order: FirstStageOrder,
+) -> Candidate:
     ranks: list[int | None] = [None] * len(factors)
+    scores: list[float | None] = [None] * len(factors)
     for copy in reversed(copies):
         # The copies of one list are in the order of their ranks.
-        ranks[copy.list_index] = copy.rank
-    shares = [factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None]
+        ranks[copy.list_index], scores[copy.list_index] = copy.rank, copy.document.score
+    # Rounded once, so that the order of the lists does not show in the last bit.
+    rank_score = math.fsum(factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None)
+    score = rank_score
+    if scales is not None:
+        found = zip(factors, scales, scores, strict=True)
+        score = math.fsum(factor * scale.z_score(each, order) for factor, scale, each in found)
     documents = [copy.document for copy in copies]
     kept = documents[0]
     return Candidate.model_construct(
@@ -186,8 +254,8 @@ def _candidate(copies: Sequence[_Copy], factors: Sequence[float], k: float) -> C
         token_ids=kept.token_ids,
         id=next((document.id for document in documents if document.id is not None), None),
         metadata=_merged([document.metadata for document in documents if document.metadata is not None]),
-        # Rounded once, so that the order of the lists does not show in the last bit.
-        fused_score=math.fsum(shares),
+        score=-score if order == "ascending" else score,
+        rank_score=rank_score,
         ranks=tuple(ranks),
     )
 

@@ -1,0 +1,160 @@
+"""Methods of fusion: an order of documents by the model's logit and the first stage's score together. Pure.
+
+`weighted` and `zscore` give a document the fused score
+
+    logit + weight * ratio * (first-stage score - its mean in the request)
+
+where `ratio` brings first-stage scores to the scale of logits. For `zscore` it is the ratio of the two standard
+deviations within the request, which orders documents as the weighted sum of their z-scores does (Montague and Aslam,
+CIKM 2001). For `weighted` it is the ratio of the mean deviations over many requests, or a given one. `rrf` gives a
+document
+
+    1 / (60 + its rank by logit) + weight / (60 + its rank by first-stage score)
+
+where equal values share the better rank (Cormack, Clarke, Büttcher, SIGIR 2009).
+
+Ties go to the better first-stage score, then to the order of the request. At weight 0 the order is the model's; at
+infinite weight it is the first stage's, and there ties go to the better logit. A document without first-stage score
+counts as the worst that has one. Documents without logit stand behind all others, by first-stage score.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rerank_producer.fusion.deviation import deviation, in_units, mean
+from rerank_producer.fusion.lists import K
+from rerank_shared.contract.messages import Deviations, Fusion
+from rerank_shared.keys import FusionMethod
+
+
+@dataclass(frozen=True, slots=True)
+class FusedOrder:
+    """The order of a request's documents, and how it came about.
+
+    `scores` are fused scores by index, None where a document has no logit. `order` are the indexes, best first.
+    `applied` is the method that was carried out, `ratio` the ratio in force, None for `rrf`. `deviations` are those of
+    this request, to learn from; None where a logit or a score is missing, or all are equal.
+    """
+
+    scores: list[float | None]
+    order: list[int]
+    applied: FusionMethod
+    ratio: float | None
+    deviations: Deviations | None
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstStage:
+    """First-stage scores of the documents that have a logit, in `unit`s, larger is better."""
+
+    scores: Sequence[float]
+    mean: float
+    deviation: float
+    unit: float
+
+
+def fused_order(logits: Sequence[float | None], fusion: Fusion) -> FusedOrder:
+    """Return the order of documents, of which `logits` has one each, None for those that were not scored in time."""
+    known = [logit for logit in logits if logit is not None]
+    goodness = _goodness(fusion, len(logits))
+    if len(known) < len(logits):
+        return _partial(logits, known, goodness, fusion)
+    first = _first_stage(goodness, fusion.scores)
+    spread = deviation(known)
+    applied, ratio, fused = _fused(known, first, spread, fusion)
+    order = _sorted(fused, known, first.scores, fusion.weight)
+    return FusedOrder(list(fused), order, applied, ratio, _lesson(spread, first, fusion.scores))
+
+
+def _partial(
+    logits: Sequence[float | None], known: list[float], goodness: Sequence[float], fusion: Fusion
+) -> FusedOrder:
+    """Return the order where some documents have no logit: those that have one are fused among themselves."""
+    scored = [index for index, logit in enumerate(logits) if logit is not None]
+    first = _first_stage([goodness[index] for index in scored], [fusion.scores[i] for i in scored if fusion.scores])
+    applied, ratio, fused = _fused(known, first, deviation(known), fusion)
+    places = _sorted(fused, known, first.scores, fusion.weight)
+    scores: list[float | None] = [None] * len(logits)
+    for index, score in zip(scored, fused, strict=True):
+        scores[index] = score
+    unscored = sorted((-good, index) for index, good in enumerate(goodness) if logits[index] is None)
+    order = [*(scored[place] for place in places), *(index for _, index in unscored)]
+    return FusedOrder(scores, order, applied, ratio, None)
+
+
+def _goodness(fusion: Fusion, count: int) -> Sequence[float]:
+    """Return the first-stage score of each document as a number of which larger is better."""
+    if not fusion.scores:
+        return [-float(place) for place in range(count)]
+    given = [score for score in fusion.scores if score is not None]
+    if fusion.order == "ascending":
+        worst = max(given)
+        return [-worst if score is None else -score for score in fusion.scores]
+    worst = min(given)
+    return given if len(given) == count else [worst if score is None else score for score in fusion.scores]
+
+
+def _first_stage(goodness: Sequence[float], given: Sequence[float | None]) -> _FirstStage:
+    """Return mean and deviation over the documents that were `given` a score; the others count as the worst."""
+    scores, unit = in_units(goodness)
+    known = scores if None not in given else [s for s, found in zip(scores, given, strict=True) if found is not None]
+    return _FirstStage(scores, mean(known), deviation(known), unit)
+
+
+def _fused(
+    logits: list[float], first: _FirstStage, spread: float, fusion: Fusion
+) -> tuple[FusionMethod, float | None, list[float]]:
+    """Return the method that was applied, its ratio, and the fused score of each document that has a logit.
+
+    `spread` is the deviation of the logits.
+    """
+    if fusion.method == "rrf":
+        ranks = zip(_ranks(logits), _ranks(first.scores), strict=True)
+        of_model, of_first = (0.0, 1.0) if math.isinf(fusion.weight) else (1.0, fusion.weight)
+        return "rrf", None, [of_model / (K + by_logit) + of_first / (K + by_first) for by_logit, by_first in ranks]
+    applied: FusionMethod = "zscore"
+    scaled = spread / first.deviation if first.deviation else 0.0
+    ratio = min(scaled / first.unit, sys.float_info.max)
+    if fusion.method == "weighted" and fusion.ratio is not None:
+        applied, ratio, scaled = "weighted", fusion.ratio, fusion.ratio * first.unit
+    gain = fusion.weight * scaled if scaled else 0.0
+    if math.isinf(gain):
+        scaled = scaled if 0.0 < scaled < math.inf else 1.0
+        return applied, ratio, [scaled * (score - first.mean) for score in first.scores]
+    return (
+        applied,
+        ratio,
+        [logit + gain * (score - first.mean) for logit, score in zip(logits, first.scores, strict=True)],
+    )
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """Return ranks from 1, the largest value first; equal values share the better rank."""
+    best: dict[float, int] = {}
+    for rank, value in enumerate(sorted(values, reverse=True), start=1):
+        best.setdefault(value, rank)
+    return [best[value] for value in values]
+
+
+def _sorted(fused: list[float], logits: list[float], first: Sequence[float], weight: float) -> list[int]:
+    """Return the places of the documents, best first."""
+    places = range(len(fused))
+    # Sorting is stable in both directions, so that equal documents keep the order of the request.
+    if weight == 0.0:
+        return sorted(places, key=logits.__getitem__, reverse=True)
+    if math.isinf(weight):
+        return sorted(places, key=lambda place: (first[place], logits[place]), reverse=True)
+    if len(set(fused)) == len(fused):
+        return sorted(places, key=fused.__getitem__, reverse=True)
+    return sorted(places, key=lambda place: (fused[place], first[place]), reverse=True)
+
+
+def _lesson(spread: float, first: _FirstStage, given: Sequence[float | None]) -> Deviations | None:
+    first_deviation = first.deviation * first.unit
+    if not given or None in given or not (spread and first_deviation):
+        return None
+    return Deviations(1, spread, first_deviation)
