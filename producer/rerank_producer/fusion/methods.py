@@ -30,6 +30,9 @@ from rerank_producer.fusion.lists import K
 from rerank_shared.contract.messages import Deviations, Fusion
 from rerank_shared.keys import FusionMethod
 
+#: Weight times ratio beyond which logits no longer show in a sum, and sums of the largest scores would not fit a float.
+_MOST = 1e150
+
 
 @dataclass(frozen=True, slots=True)
 class FusedOrder:
@@ -122,8 +125,8 @@ def _fused(
     if fusion.method == "weighted" and fusion.ratio is not None:
         applied, ratio, scaled = "weighted", fusion.ratio, fusion.ratio * first.unit
     gain = fusion.weight * scaled if scaled else 0.0
-    if math.isinf(gain):
-        scaled = scaled if 0.0 < scaled < math.inf else 1.0
+    if gain > _MOST:
+        scaled = scaled if 0.0 < scaled < _MOST else 1.0
         return applied, ratio, [scaled * (score - first.mean) for score in first.scores]
     return (
         applied,

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import (
+    Fusion,
     Heartbeat,
     Job,
     Outcome,
@@ -37,7 +38,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
-from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
@@ -83,6 +84,13 @@ heartbeats = st.builds(
     started_at=times, tokens_per_s=times, held_jobs=counts, held_tokens=counts,
     pairs_per_batch=times,
 )  # fmt: skip
+fusions = st.builds(
+    Fusion,
+    method=st.sampled_from(["weighted", "zscore", "rrf"]), weight=st.floats(0, math.inf),
+    scores=st.lists(st.none() | times, max_size=3).map(tuple),
+    order=st.sampled_from(["descending", "ascending"]), ratio=st.none() | times,
+    learned_requests=st.none() | counts, first_stage=texts,
+)  # fmt: skip
 submitted = st.builds(
     StoredRequest,
     job_id=texts, job_class=classes, model=texts,
@@ -90,7 +98,7 @@ submitted = st.builds(
     hits=st.dictionaries(st.integers(0, 1000), scores, max_size=3),
     misses=st.lists(counts, max_size=3).map(tuple),
     top_n=st.none() | counts, submitted_at=times, deadline_at=times, identity=st.none() | identities,
-    tenant=texts, entry=texts,
+    tenant=texts, entry=texts, fusion=st.none() | fusions,
 )  # fmt: skip
 
 
@@ -182,9 +190,11 @@ JOB_FIELDS: list[Any] = [
             StoredRequest(
                 "j", "bulk", "m", ids=("a", None), hits={0: Score(0.5, 9, True)}, misses=(1,), top_n=None,
                 submitted_at=1.0, deadline_at=2.0, identity=IDENTITY, tenant="own", entry="e",
+                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25"),
             ),
             [1, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
-                              ARTEFACT_FIELDS, "own", "e"]],
+                              ARTEFACT_FIELDS, "own", "e",
+                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25"]]],
         ),
     ],
 )  # fmt: skip
@@ -316,6 +326,16 @@ def _assert_is(value: Any, hint: Any) -> None:
         assert value in ("interactive", "bulk")
     elif hint is CacheScope:
         assert value in ("fleet", "tenant")
+    elif hint is FusionMethod:
+        assert value in ("none", "weighted", "zscore", "rrf")
+    elif hint is FirstStageOrder:
+        assert value in ("descending", "ascending")
+    elif hint is Fusion:
+        # Its weight alone may be infinite.
+        assert value.weight >= 0
+        for field, inner in get_type_hints(hint).items():
+            if field != "weight":
+                _assert_is(getattr(value, field), inner)
     else:
         assert isinstance(value, hint)
         for field, inner in get_type_hints(hint).items():

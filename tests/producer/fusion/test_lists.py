@@ -37,9 +37,9 @@ def test_nothing_is_lost_or_doubled_and_scores_are_those_of_the_formula(lists: l
     fused = fuse([named(ids) for ids in lists])
     assert sorted(str(candidate.id) for candidate in fused) == sorted({name for ids in lists for name in ids})
     for candidate in fused:
-        assert candidate.fused_score == pytest.approx(float(exact(lists, str(candidate.id))), rel=1e-14)
+        assert candidate.rank_score == pytest.approx(float(exact(lists, str(candidate.id))), rel=1e-14)
         assert candidate.ranks == tuple(ids.index(candidate.id) + 1 if candidate.id in ids else None for ids in lists)
-    scores = [candidate.fused_score for candidate in fused]
+    scores = [candidate.rank_score for candidate in fused]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -48,9 +48,9 @@ def test_the_order_of_the_lists_matters_for_ties_only(lists: list[list[str]], ra
     shuffled = list(lists)
     random.shuffle(shuffled)
     one, other = (fuse([named(ids) for ids in each]) for each in (lists, shuffled))
-    assert {c.id: c.fused_score for c in one} == {c.id: c.fused_score for c in other}
-    assert [(c.fused_score, min(filter(None, c.ranks))) for c in one] == [
-        (c.fused_score, min(filter(None, c.ranks))) for c in other
+    assert {c.id: c.rank_score for c in one} == {c.id: c.rank_score for c in other}
+    assert [(c.rank_score, min(filter(None, c.ranks))) for c in one] == [
+        (c.rank_score, min(filter(None, c.ranks))) for c in other
     ]
 
 
@@ -72,12 +72,12 @@ def test_ties_go_to_the_better_best_rank_then_to_the_earlier_list() -> None:
     fused = fuse([*padded, ["once"]], k=30)
     both = [candidate for candidate in fused if candidate.text in {"once", "twice"}]
     assert texts_of(both) == ["once", "twice"]
-    assert both[0].fused_score == both[1].fused_score
+    assert both[0].rank_score == both[1].rank_score
 
 
 def test_weights_scale_the_share_of_a_list() -> None:
     fused = fuse([["a", "b"], ["b", "a"], ["c"]], weights=[2.0, 1.0, 0.0])
-    assert [(c.text, c.fused_score) for c in fused] == [
+    assert [(c.text, c.rank_score) for c in fused] == [
         ("a", pytest.approx(2 / 61 + 1 / 62)),
         ("b", pytest.approx(2 / 62 + 1 / 61)),
         ("c", 0.0),
@@ -87,7 +87,7 @@ def test_weights_scale_the_share_of_a_list() -> None:
 def test_a_document_twice_in_one_list_counts_once_where_it_stands_best() -> None:
     (a, b) = fuse([["a", "a", "b"]])
     assert (a.ranks, b.ranks) == ((1,), (3,))
-    assert a.fused_score == pytest.approx(1 / 61)
+    assert a.rank_score == pytest.approx(1 / 61)
 
 
 def test_the_first_copy_counts_and_gets_what_it_lacks() -> None:

@@ -1,0 +1,106 @@
+"""Learning: what requests teach waits for the next look-up, and is kept by model, first stage and, if asked, tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rerank_producer._dispatch.learned_deviations import REMEMBERED_S
+from rerank_producer._io.port import drive
+from rerank_producer.fusion import FirstStage
+from rerank_shared.contract.schemas import FusionInfo
+from rerank_shared.deviations import TRUSTED_REQUESTS
+from support.in_memory import OPTIONS, Parts
+
+DOCUMENTS = ["a", "bbb", "cc"]
+SCORES = [6.0, 2.0, 4.0]
+
+
+def length(query: str, document: str) -> float:
+    return float(len(document))
+
+
+def fused(parts: Parts, times: int = 1, **options: Any) -> FusionInfo:
+    """Answer the same request some times, and return what the last answer says of its fusion."""
+    asked = OPTIONS | {"fusion": "weighted", "scores": SCORES, "first_stage": "bm25"} | options
+    for _ in range(times):
+        response = drive(parts.pipeline.rerank(parts.port, "q", FirstStage(DOCUMENTS), asked, partial=True))
+    assert response.fusion is not None
+    return response.fusion
+
+
+def later(parts: Parts) -> None:
+    parts.fleet.advance(REMEMBERED_S + 0.1)
+
+
+def test_z_scores_stand_in_until_enough_requests_have_taught() -> None:
+    parts = Parts(length)
+    assert (fused(parts, TRUSTED_REQUESTS).applied, fused(parts).method) == ("zscore", "weighted")
+    later(parts)
+    found = fused(parts)
+    assert (found.applied, found.ratio, found.learned_requests) == ("weighted", 0.5, TRUSTED_REQUESTS + 1)
+
+
+def test_learning_costs_no_round_trip() -> None:
+    parts = Parts(length)
+    fused(parts)
+    parts.port.trips.clear()
+    fused(parts, 3)
+    assert parts.port.trips == ["lookup"] * 3
+
+
+def test_another_client_knows_what_one_has_learned() -> None:
+    parts = Parts(length)
+    fused(parts, TRUSTED_REQUESTS + 1)
+    with parts.fleet.client() as other:
+        response = other.rerank("q", DOCUMENTS, fusion="weighted", scores=SCORES, first_stage="bm25")
+    assert response.fusion is not None
+    assert response.fusion.applied == "weighted"
+
+
+def test_first_stages_and_models_are_learned_apart() -> None:
+    parts = Parts(length)
+    fused(parts, TRUSTED_REQUESTS + 1)
+    later(parts)
+    assert fused(parts, first_stage="dense").learned_requests == 0
+    assert fused(parts).applied == "weighted"
+    parts.fleet.serve(parts.model, lambda query, document: 10.0 * len(document))
+    later(parts)
+    assert fused(parts).learned_requests == 0
+
+
+def test_a_tenant_that_shares_no_scores_shares_no_lessons() -> None:
+    parts = Parts(length)
+    fused(parts, TRUSTED_REQUESTS + 1, tenant="own", cache_scope="tenant")
+    later(parts)
+    assert fused(parts).learned_requests == 0
+    assert fused(parts, tenant="own").learned_requests == 0
+    assert fused(parts, tenant="own", cache_scope="tenant").applied == "weighted"
+
+
+def test_a_given_ratio_and_other_methods_teach_nothing() -> None:
+    parts = Parts(length)
+    fused(parts, 5, fusion_ratio=2.0)
+    fused(parts, 5, fusion="zscore")
+    fused(parts, 5, fusion="rrf")
+    fused(parts)
+    later(parts)
+    assert fused(parts).learned_requests == 1
+
+
+def test_what_is_missing_teaches_nothing() -> None:
+    parts = Parts(length)
+    fused(parts, 5, scores=[6.0, None, 4.0])
+    fused(parts, 5, scores=[1.0, 1.0, 1.0])
+    later(parts)
+    assert fused(parts).learned_requests == 0
+
+
+def test_what_can_not_be_read_counts_as_nothing_learned() -> None:
+    parts = Parts(length)
+    key = parts.pipeline.keys.deviations("", "", "bm25")
+    fused(parts)
+    for name in parts.fleet._server.store.names(key[: key.index("deviations")]):
+        if b"deviations" in name:
+            parts.fleet._server.store.write(name, b"nonsense")
+    later(parts)
+    assert fused(parts).applied == "zscore"
