@@ -124,7 +124,7 @@ def _fused(
     ratio = min(scaled / first.unit, sys.float_info.max)
     if fusion.method == "weighted" and fusion.ratio is not None:
         applied, ratio, scaled = "weighted", fusion.ratio, fusion.ratio * first.unit
-    gain = fusion.weight * scaled if scaled else 0.0
+    gain = fusion.weight * scaled if fusion.weight and scaled else 0.0
     if gain > _MOST:
         scaled = scaled if 0.0 < scaled < _MOST else 1.0
         return applied, ratio, [scaled * (score - first.mean) for score in first.scores]
