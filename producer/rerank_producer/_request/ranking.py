@@ -21,11 +21,12 @@ from rerank_shared.contract.schemas import FusionInfo
 class Ranking:
     """A ranked request: the score of each document, None where it has none, and all indexes, best first.
 
-    `fusion` and `fused` are None where logits alone gave the order.
+    `complete` says that every document has a score. `fusion` and `fused` are None where logits alone gave the order.
     """
 
     scores: list[Score | None]
     order: list[int]
+    complete: bool
     identity: ScoringIdentity | None
     fusion: Fusion | None = None
     fused: FusedOrder | None = None
@@ -49,13 +50,14 @@ def ranking_of(stored: StoredRequest, scored: Scored | None) -> Ranking:
     """Return the ranking of a request. `scored` None: only the hits have scores."""
     scores = merge(stored, scored)
     identity = stored.identity if scored is None else scored.identity
-    if stored.fusion is None:
-        return Ranking(scores, rank(scores), identity)
-    fusion = stored.fusion
+    logits = [None if score is None else score.logit for score in scores]
+    complete, fusion = None not in logits, stored.fusion
+    if fusion is None:
+        return Ranking(scores, rank(logits), complete, identity)
     if stored.identity is None or identity is None or not same_scores(stored.identity, identity):
         fusion = without_learned(fusion)
-    fused = fused_order([None if score is None else score.logit for score in scores], fusion)
-    return Ranking(scores, fused.order, identity, fusion, fused)
+    fused = fused_order(logits, fusion)
+    return Ranking(scores, fused.order, complete, identity, fusion, fused)
 
 
 def merge(stored: StoredRequest, scored: Scored | None) -> list[Score | None]:
@@ -69,8 +71,8 @@ def merge(stored: StoredRequest, scored: Scored | None) -> list[Score | None]:
     return scores
 
 
-def rank(scores: Sequence[Score | None]) -> list[int]:
-    """Return all indexes, best logit first, unscored last."""
-    scored = [(-score.logit, index) for index, score in enumerate(scores) if score is not None]
+def rank(logits: Sequence[float | None]) -> list[int]:
+    """Return all indexes, best logit first, those without logit last."""
+    scored = [(-logit, index) for index, logit in enumerate(logits) if logit is not None]
     scored.sort()
-    return [index for _, index in scored] + [index for index, score in enumerate(scores) if score is None]
+    return [index for _, index in scored] + [index for index, logit in enumerate(logits) if logit is None]

@@ -52,7 +52,7 @@ def build_response(
     return RerankResponse(
         id=stored.job_id,
         results=_RESULTS.validate_python(rows),
-        complete=None not in scores,
+        complete=ranking.complete,
         model=model_info(stored.model, identity),
         timings=timings,
         usage=_usage(stored, scored),

@@ -24,6 +24,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self, cast
 
 from rerank_producer.fusion.deviation import deviation, in_units, mean
 from rerank_producer.fusion.lists import K
@@ -40,10 +41,10 @@ class FusedOrder:
 
     `scores` are fused scores by index, None where a document has no logit. `order` are the indexes, best first.
     `applied` is the method that was carried out, `ratio` the ratio in force, None for `rrf`. `deviations` are those of
-    this request, to learn from; None where a logit or a score is missing, or all are equal.
+    this request, to learn from; None where a logit or a score is missing, all are equal, or nothing is learned.
     """
 
-    scores: list[float | None]
+    scores: Sequence[float | None]
     order: list[int]
     applied: FusionMethod
     ratio: float | None
@@ -59,57 +60,53 @@ class _FirstStage:
     deviation: float
     unit: float
 
+    @classmethod
+    def of(cls, goodness: Sequence[float]) -> Self:
+        """Return them in units in which they can be squared."""
+        scores, unit = in_units(goodness)
+        middle = mean(scores)
+        return cls(scores, middle, deviation(scores, middle), unit)
+
 
 def fused_order(logits: Sequence[float | None], fusion: Fusion) -> FusedOrder:
     """Return the order of documents, of which `logits` has one each, None for those that were not scored in time."""
-    known = [logit for logit in logits if logit is not None]
     goodness = _goodness(fusion, len(logits))
-    if len(known) < len(logits):
-        return _partial(logits, known, goodness, fusion)
-    first = _first_stage(goodness, fusion.scores)
-    spread = deviation(known)
+    if None in logits:
+        return _partial(logits, goodness, fusion)
+    known = cast("Sequence[float]", logits)
+    first, spread = _FirstStage.of(goodness), deviation(known)
     applied, ratio, fused = _fused(known, first, spread, fusion)
     order = _sorted(fused, known, first.scores, fusion.weight)
-    return FusedOrder(list(fused), order, applied, ratio, _lesson(spread, first, fusion.scores))
+    return FusedOrder(fused, order, applied, ratio, _lesson(spread, first, fusion))
 
 
-def _partial(
-    logits: Sequence[float | None], known: list[float], goodness: Sequence[float], fusion: Fusion
-) -> FusedOrder:
+def _partial(logits: Sequence[float | None], goodness: Sequence[float], fusion: Fusion) -> FusedOrder:
     """Return the order where some documents have no logit: those that have one are fused among themselves."""
     scored = [index for index, logit in enumerate(logits) if logit is not None]
-    first = _first_stage([goodness[index] for index in scored], [fusion.scores[i] for i in scored if fusion.scores])
+    known = [logit for logit in logits if logit is not None]
+    first = _FirstStage.of([goodness[index] for index in scored])
     applied, ratio, fused = _fused(known, first, deviation(known), fusion)
-    places = _sorted(fused, known, first.scores, fusion.weight)
+    order = [scored[place] for place in _sorted(fused, known, first.scores, fusion.weight)]
     scores: list[float | None] = [None] * len(logits)
     for index, score in zip(scored, fused, strict=True):
         scores[index] = score
     unscored = sorted((-good, index) for index, good in enumerate(goodness) if logits[index] is None)
-    order = [*(scored[place] for place in places), *(index for _, index in unscored)]
-    return FusedOrder(scores, order, applied, ratio, None)
+    return FusedOrder(scores, order + [index for _, index in unscored], applied, ratio, None)
 
 
 def _goodness(fusion: Fusion, count: int) -> Sequence[float]:
     """Return the first-stage score of each document as a number of which larger is better."""
-    if not fusion.scores:
-        return [-float(place) for place in range(count)]
-    given = [score for score in fusion.scores if score is not None]
-    if fusion.order == "ascending":
-        worst = max(given)
-        return [-worst if score is None else -score for score in fusion.scores]
-    worst = min(given)
-    return given if len(given) == count else [worst if score is None else score for score in fusion.scores]
-
-
-def _first_stage(goodness: Sequence[float], given: Sequence[float | None]) -> _FirstStage:
-    """Return mean and deviation over the documents that were `given` a score; the others count as the worst."""
-    scores, unit = in_units(goodness)
-    known = scores if None not in given else [s for s, found in zip(scores, given, strict=True) if found is not None]
-    return _FirstStage(scores, mean(known), deviation(known), unit)
+    scores = fusion.scores or [-float(place) for place in range(count)]
+    if None in scores:
+        given = [score for score in scores if score is not None]
+        worst = max(given) if fusion.order == "ascending" else min(given)
+        scores = [worst if score is None else score for score in scores]
+    known = cast("Sequence[float]", scores)
+    return [-score for score in known] if fusion.scores and fusion.order == "ascending" else known
 
 
 def _fused(
-    logits: list[float], first: _FirstStage, spread: float, fusion: Fusion
+    logits: Sequence[float], first: _FirstStage, spread: float, fusion: Fusion
 ) -> tuple[FusionMethod, float | None, list[float]]:
     """Return the method that was applied, its ratio, and the fused score of each document that has a logit.
 
@@ -128,11 +125,9 @@ def _fused(
     if gain > _MOST:
         scaled = scaled if 0.0 < scaled < _MOST else 1.0
         return applied, ratio, [scaled * (score - first.mean) for score in first.scores]
-    return (
-        applied,
-        ratio,
-        [logit + gain * (score - first.mean) for logit, score in zip(logits, first.scores, strict=True)],
-    )
+    middle = first.mean
+    fused = [logit + gain * (score - middle) for logit, score in zip(logits, first.scores, strict=True)]
+    return applied, ratio, fused
 
 
 def _ranks(values: Sequence[float]) -> list[int]:
@@ -143,7 +138,7 @@ def _ranks(values: Sequence[float]) -> list[int]:
     return [best[value] for value in values]
 
 
-def _sorted(fused: list[float], logits: list[float], first: Sequence[float], weight: float) -> list[int]:
+def _sorted(fused: Sequence[float], logits: Sequence[float], first: Sequence[float], weight: float) -> list[int]:
     """Return the places of the documents, best first."""
     places = range(len(fused))
     # Sorting is stable in both directions, so that equal documents keep the order of the request.
@@ -156,8 +151,9 @@ def _sorted(fused: list[float], logits: list[float], first: Sequence[float], wei
     return sorted(places, key=lambda place: (fused[place], first[place]), reverse=True)
 
 
-def _lesson(spread: float, first: _FirstStage, given: Sequence[float | None]) -> Deviations | None:
+def _lesson(spread: float, first: _FirstStage, fusion: Fusion) -> Deviations | None:
+    """Return what a request teaches of the ratio; None unless its ratio is learned."""
     first_deviation = first.deviation * first.unit
-    if not given or None in given or not (spread and first_deviation):
+    if fusion.learned_requests is None or None in fusion.scores or not (spread and first_deviation):
         return None
     return Deviations(1, spread, first_deviation)
