@@ -36,7 +36,7 @@ class KnownLogits:
         return str(self._kept.get("model", ""))
 
     async def complete(self, settings: Settings, labelled: LabelledSet, console: Console) -> list[ScoredQuery]:
-        """Return all queries of a set with their logits. Raises ConfigurationError if the kept ones are another model's."""
+        """Return all queries of a set with logits. Raises ConfigurationError if the kept ones are another model's."""
         known = self._sets.setdefault(labelled.name, {})
         async with AsyncRerankClient(settings) as client:
             info = await client.model_info()
