@@ -238,7 +238,7 @@ def test_where_no_document_has_a_score_the_key_is_told(key: str | None, client: 
 
 def test_a_misspelt_option_is_told() -> None:
     with pytest.raises(UnknownSetting, match=r"^topn is no option of FleetRerank; did you mean top_n\?"):
-        FleetRerank(topn=3)
+        FleetRerank(topn=3)  # type: ignore[call-arg]
 
 
 def test_the_options_of_fusion_survive_pickling(client: RerankClient) -> None:

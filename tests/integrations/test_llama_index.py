@@ -265,7 +265,7 @@ def test_nodes_without_any_score_are_told(client: RerankClient) -> None:
 
 def test_a_misspelt_option_is_told() -> None:
     with pytest.raises(UnknownSetting, match=r"^fuson is no option of FleetRerank; did you mean fusion\?"):
-        FleetRerank(fuson="rrf")
+        FleetRerank(fuson="rrf")  # type: ignore[call-arg]
 
 
 def test_the_options_of_fusion_survive_serialization(client: RerankClient) -> None:
