@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,11 @@ def ranking(query: ScoredQuery, variant: Variant, ratio: float | None) -> list[s
 
 def deviations_of(queries: Sequence[ScoredQuery]) -> Deviations | None:
     """Return the mean deviations that `weighted` would learn from these queries; None where it learns nothing."""
-    orders = [fused_order(query.logits, _fusion(query, MODEL, None)) for query in queries if query.documents]
+    orders = [
+        fused_order(query.logits, replace(_fusion(query, MODEL, None), learned_requests=0))
+        for query in queries
+        if query.documents
+    ]
     lessons = [order.deviations for order in orders if order.deviations is not None]
     if not lessons:
         return None

@@ -21,7 +21,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from rerank_producer.fusion.deviation import deviation, in_units, mean
-from rerank_shared.contract.schemas import Document, RerankResponse
+from rerank_shared.contract.schemas import SCORE_EXPECTED, Document, RerankResponse
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import FirstStageOrder
@@ -207,6 +207,8 @@ def _document(given: object, place: str) -> Document:
         return Document.model_validate({"text": given} if isinstance(given, str) else given)
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
+        if mistake["loc"][:1] == ("score",):
+            raise InvalidRequest(f"{place}.score: {SCORE_EXPECTED}") from None
         path = ".".join([place, *map(str, mistake["loc"])])
         raise InvalidRequest(f"{path}: {mistake['msg']}") from None
 

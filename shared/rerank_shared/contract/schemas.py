@@ -35,7 +35,7 @@ Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")]
 TokenId = Annotated[int, Strict(), Field(ge=0, le=ID_MAX)]
 Sha256 = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{64}$")]
-_SCORE_EXPECTED = "a finite number expected; leave it out, or send null, where the first stage has none"
+SCORE_EXPECTED = "a finite number expected; leave it out, or send null, where the first stage has none"
 _DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expected"
 _SHOWN_MISTAKES = 5
 _SHOWN_NAME_CHARS = 64
@@ -48,7 +48,7 @@ def as_score(value: Any) -> float:
         with suppress(OverflowError):
             if math.isfinite(number := float(value)):
                 return number
-    raise PydanticCustomError("first_stage_score", _SCORE_EXPECTED)
+    raise PydanticCustomError("first_stage_score", SCORE_EXPECTED)
 
 
 #: A first-stage score. Numbers of other types than Python's own, such as NumPy's, take the second branch.
@@ -298,7 +298,7 @@ def _explain(error: ValidationError) -> str:
         is_document = path[:1] == ("documents",) and len(path) == 2
         said = item["msg"]
         if score := _score_path(path):
-            path, said = score, _SCORE_EXPECTED
+            path, said = score, SCORE_EXPECTED
         if item["type"] == "extra_forbidden" and len(path) == 1:
             said = f"no such field{did_you_mean(path[0], RerankRequest.model_fields)}"
         lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 from rerank_dev.bench.record import Figure
 from rerank_producer._request.ranking import ranking_of
@@ -34,12 +35,9 @@ def cost() -> list[Figure]:
     for _ in range(_ROUNDS):
         for name, request in requests.items():
             ranking = ranking_of(request, None)
-            ranked[name].append(_microseconds(lambda request=request: ranking_of(request, None)))
-            answered[name].append(
-                _microseconds(
-                    lambda request=request, ranking=ranking: build_response(request, None, ranking, timings=Timings())
-                )
-            )
+            ranked[name].append(_microseconds(partial(ranking_of, request, None)))
+            answer = partial(build_response, request, None, ranking, timings=Timings())
+            answered[name].append(_microseconds(answer))
     figures = [Figure.of("ranking 50 documents by logit", ranked["none"], "us")]
     for name in list(requests)[1:]:
         added = [fused - plain for fused, plain in zip(ranked[name], ranked["none"], strict=True)]
