@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -33,14 +34,18 @@ def test_of_a_fused_answer_it_is_the_fused_score_after_the_models_activation() -
 
 @pytest.mark.parametrize("method", ["weighted", "zscore", "rrf"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@given(pairs=st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=20), weight=st.floats(0, 100))
-def test_it_never_rises_along_the_order(
-    method: FusionMethod, activation: str, pairs: list[tuple[float, float]], weight: float
+@given(
+    pairs=st.lists(st.tuples(FINITE, st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=20),
+    weight=st.floats(0, allow_infinity=False),
+    ratio=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+)
+def test_it_is_finite_and_never_rises_along_the_order(
+    method: FusionMethod, activation: str, pairs: list[tuple[float, float]], weight: float, ratio: float | None
 ) -> None:
     logits, scores = zip(*pairs, strict=True)
-    fusion = Fusion(method=method, weight=weight, scores=scores, order="descending", ratio=None, first_stage="")
-    fused = fused_order(logits, fusion)
+    fused = fused_order(logits, Fusion(method=method, weight=weight, scores=scores, ratio=ratio))
     model = ModelInfo(name="m", activation=activation)
     shown = [shown_score(Result(index=at, logit=logits[at], fused_score=fused.scores[at]), model) for at in fused.order]
-    assert all(before >= after for before, after in pairwise(each for each in shown if each is not None))
-    assert len(shown) == len(pairs)
+    finite = [score for score in shown if score is not None and math.isfinite(score)]
+    assert len(finite) == len(pairs)
+    assert all(before >= after for before, after in pairwise(finite))
