@@ -121,15 +121,17 @@ def _fused(
     ratio = min(scaled / first.unit, sys.float_info.max)
     if fusion.method == "weighted" and fusion.ratio is not None:
         applied, ratio, scaled = "weighted", fusion.ratio, fusion.ratio * first.unit
-    gain = fusion.weight * scaled if scaled else 0.0
+    gain = fusion.weight * scaled if fusion.weight and scaled else 0.0
     if math.isinf(gain):
         scaled = scaled if 0.0 < scaled < math.inf else 1.0
-        return applied, ratio, [scaled * (score - first.mean) for score in first.scores]
-    return (
-        applied,
-        ratio,
-        [logit + gain * (score - first.mean) for logit, score in zip(logits, first.scores, strict=True)],
-    )
+        return applied, ratio, [_finite(scaled * (score - first.mean)) for score in first.scores]
+    fused = [logit + gain * (score - first.mean) for logit, score in zip(logits, first.scores, strict=True)]
+    return applied, ratio, list(map(_finite, fused))
+
+
+def _finite(value: float) -> float:
+    """Return the nearest finite number: JSON has no other."""
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
 def _ranks(values: Sequence[float]) -> list[int]:

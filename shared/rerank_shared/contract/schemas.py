@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Real
 from typing import Annotated, Any, Self
 
@@ -42,8 +43,11 @@ _SHOWN_NAME_CHARS = 64
 
 def as_score(value: Any) -> float:
     """Return a finite number, of any type that is a real number, as a float. Raises ValueError."""
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(number := float(value)):
-        return number
+    if isinstance(value, Real) and not isinstance(value, bool):
+        # A whole number of Python's may be beyond the range of a float.
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
     raise PydanticCustomError("first_stage_score", _SCORE_EXPECTED)
 
 
