@@ -5,6 +5,7 @@
 export const TRUSTED_REQUESTS = 30;
 const K = 60;
 const LARGE = 1e100;
+const MOST = 1e150;
 
 /**
  * Return `{scores, order}`: fused scores by index, null where there is no logit, and the indexes, best first.
@@ -17,7 +18,7 @@ export function fusedOrder(logits, { applied, ratio, weight, scores, ascending =
   const indexes = [...logits.keys()];
   const scored = indexes.filter((index) => logits[index] !== null);
   const known = scored.map((index) => logits[index]);
-  const first = firstStage(scored.map((index) => good[index]), scores.length ? scored.map((index) => scores[index]) : null);
+  const first = firstStage(scored.map((index) => good[index]));
   const fused = applied === "rrf" ? reciprocal(known, first.scores, weight) : weighed(known, first, weight, ratio);
   const found = new Array(logits.length).fill(null);
   scored.forEach((index, place) => { found[index] = fused[place]; });
@@ -33,20 +34,21 @@ function goodness(scores, count, ascending) {
   return signed.map((score) => score ?? worst);
 }
 
-/** Of the documents with a logit: first-stage scores in a unit in which they can be squared, and the mean of those given. */
-function firstStage(good, given) {
+/** Of the documents with a logit: first-stage scores in a unit in which they can be squared, and their mean. */
+function firstStage(good) {
+  const length = Math.hypot(...good);
   const peak = good.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
-  const unit = !peak || (1 / LARGE < peak && peak < LARGE) ? 1 : peak;
+  const unit = !peak || (1 / LARGE < length && length < LARGE) ? 1 : peak;
   const scores = unit === 1 ? good : good.map((score) => score / unit);
-  return { scores, unit, mean: mean(given ? scores.filter((_, place) => given[place] !== null) : scores) };
+  return { scores, unit, mean: mean(scores) };
 }
 
 function weighed(logits, first, weight, ratio) {
   const scaled = ratio * first.unit;
   const gain = weight && scaled ? weight * scaled : 0;
-  if (gain !== Infinity) return logits.map((logit, place) => finite(logit + gain * (first.scores[place] - first.mean)));
-  const factor = scaled < Infinity ? scaled : 1;
-  return first.scores.map((score) => finite(factor * (score - first.mean)));
+  if (gain <= MOST) return logits.map((logit, place) => logit + gain * (first.scores[place] - first.mean));
+  const factor = scaled > 0 && scaled < MOST ? scaled : 1;
+  return first.scores.map((score) => factor * (score - first.mean));
 }
 
 function reciprocal(logits, scores, weight) {
@@ -80,7 +82,5 @@ function mean(values) {
 }
 
 const smallest = (values) => values.reduce((least, value) => Math.min(least, value), Infinity);
-
-const finite = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
 const down = (a, b) => (a < b ? 1 : a > b ? -1 : 0);
