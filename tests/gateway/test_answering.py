@@ -147,3 +147,15 @@ async def test_a_fused_answer_warns_once(applied: FusionMethod, told: str) -> No
     limits = limits_of(None, {}, time.monotonic())
     (reply,) = await answering_with(answered, OneReservation()).answer_all([CALL], limits)
     assert reply.warnings == (told,)
+
+
+@pytest.mark.parametrize("fusion", [None, FusionInfo(method="rrf", applied="rrf", weight=1.0)])
+async def test_it_is_told_how_documents_without_a_score_stand(fusion: FusionInfo | None) -> None:
+    async def answered(*_: Any, **__: Any) -> RerankResponse:
+        return response(0.5, None).model_copy(update={"fusion": fusion, "complete": False})
+
+    call = RerankCall("q", ["d", "e"])
+    limits = limits_of(None, {}, time.monotonic())
+    (reply,) = await answering_with(answered, OneReservation()).answer_all([call], limits)
+    order = "as they were sent" if fusion is None else "by their first-stage scores"
+    assert reply.warnings[-1].endswith(f"which stand last {order}: 1 of 2")

@@ -199,7 +199,8 @@ def _warnings(
     if not response.complete:
         unscored = sum(not result.scored for result in response.results)
         share = f"{unscored} of {len(call.documents)}"
-        yield f"documents not scored before the deadline, which stand last as they were sent: {share}"
+        order = "as they were sent" if response.fusion is None else "by their first-stage scores"
+        yield f"documents not scored before the deadline, which stand last {order}: {share}"
 
 
 def _fused(fusion: FusionInfo) -> str:

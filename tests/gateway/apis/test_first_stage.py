@@ -97,6 +97,12 @@ def test_without_a_word_of_it_a_call_has_none_of_it(shape: Shape) -> None:
         assert not call.has_first_stage_scores
 
 
+def test_clients_of_dashscope_put_scores_among_the_parameters() -> None:
+    body = {"input": {"query": "q", "documents": ["a", "b"]}, "parameters": OPTIONS | {"scores": [1.0, 2.0]}}
+    (call,) = DASHSCOPE.parse(body).calls
+    assert (call.fusion.method, call.fusion.scores) == ("weighted", [1.0, 2.0])
+
+
 @WITH_OBJECTS
 @pytest.mark.parametrize("fusion", [None, "zscore"])
 def test_objects_have_scores_of_their_own(shape: Shape, fusion: str | None) -> None:

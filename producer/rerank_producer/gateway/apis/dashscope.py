@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.gateway.apis.common.documents import required_text
-from rerank_producer.gateway.apis.common.first_stage import FirstStageScores, FusionOptions, asked_fusion
+from rerank_producer.gateway.apis.common.first_stage import FirstStageScores, FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
 from rerank_producer.gateway.apis.common.validation import Body, TextsOrObjects, TopN, read
 from rerank_shared.contract.schemas import Text
@@ -30,8 +30,8 @@ class DashScopeInput(FirstStageScores):
     documents: TextsOrObjects = Field(description="Candidates: texts, or `{text}`. Images are refused.")
 
 
-class DashScopeParameters(FusionOptions):
-    """How to answer."""
+class DashScopeParameters(FusionFields):
+    """How to answer. Clients put here what they don't know, so that `scores` may be here too."""
 
     expected: ClassVar[dict[str, str]] = {"top_n": "a whole number from 0 expected (0: all)"}
 
@@ -147,7 +147,8 @@ class DashScope:
         if not asked.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
         texts = [required_text(document, f"documents.{index}") for index, document in enumerate(asked.documents)]
-        fusion = asked_fusion(parameters, asked.scores, asked.documents)
+        scores = parameters.scores if asked.scores is None else asked.scores
+        fusion = asked_fusion(parameters, scores, asked.documents)
         call = RerankCall(asked.query, texts, model=head.model, fusion=fusion)
         return DashScopeParsed((call,), parameters.top_n, bool(parameters.return_documents))
 
