@@ -45,7 +45,7 @@ def main() -> None:
     with local_fleet(load_settings(namespace="bench-fusion", log_level="WARNING")) as fleet:
         for labelled in _sets(chosen.collections, chosen.limit):
             scored = asyncio.run(known.complete(fleet.settings, labelled, console))
-            found, swept = table(labelled.name, scored, labelled.qrels)
+            found, swept = table(labelled.name.partition(",")[0], scored, labelled.qrels)
             tables.append(found)
             sweeps.append(swept)
     everything = pooled(sweeps)
