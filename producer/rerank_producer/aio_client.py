@@ -75,8 +75,10 @@ class AsyncRerankClient:
 
         A cancelled call leaves the request as it is, to be collected later.
         """
-        port, keys, clock = self._loops.get().port(), self._pipeline.keys, self._pipeline.clock
-        return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
+        pipeline = self._pipeline
+        keys, clock, learned = pipeline.keys, pipeline.clock, pipeline.learned
+        port = self._loops.get().port()
+        return await collect(port, keys, clock, learned, str(handle), timeout_ms, partial=partial)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request; see RerankClient.status."""
@@ -93,6 +95,7 @@ class AsyncRerankClient:
     async def close(self) -> None:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (loops := self._loops.take()) is not None:
+            await self._pipeline.flush(loops.port())
             await loops.aclose()
 
     async def __aenter__(self) -> Self:

@@ -96,8 +96,8 @@ class RerankClient:
         worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
-        keys, clock = self._pipeline.keys, self._pipeline.clock
-        return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
+        keys, clock, learned = self._pipeline.keys, self._pipeline.clock, self._pipeline.learned
+        return drive(collect(self._port.get(), keys, clock, learned, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request, without waiting.
@@ -124,6 +124,7 @@ class RerankClient:
     def close(self) -> None:
         """Close all connections of this process. A later call opens new ones."""
         if (port := self._port.take()) is not None:
+            drive(self._pipeline.flush(port))
             port.close()
 
     def __enter__(self) -> Self:

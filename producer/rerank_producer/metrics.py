@@ -121,11 +121,14 @@ def observe_lookup(hits: int, misses: int) -> None:
     CACHE_PAIRS.labels("miss").inc(misses)
 
 
-def observe_fusion(method: str, ratio: float | None) -> None:
-    """Count a fused answer, and record the ratio that was in force, if the method has one."""
-    FUSED_REQUESTS.labels(method).inc()
-    if ratio is not None:
-        FUSION_RATIO.labels(method).observe(ratio)
+def observe_fusion(response: RerankResponse) -> None:
+    """Count an answer that was fused, and record the ratio that was in force, if its method has one."""
+    fusion = response.fusion
+    if fusion is None or not any(result.scored for result in response.results):
+        return
+    FUSED_REQUESTS.labels(fusion.applied).inc()
+    if fusion.ratio is not None:
+        FUSION_RATIO.labels(fusion.applied).observe(fusion.ratio)
 
 
 def k_bucket(k: int) -> str:

@@ -180,11 +180,12 @@ class Keys:
         """Hash `precision|host` -> cost parameters; workers; `COST_TTL_S`, so that a fleet scaled to 0 predicts too."""
         return f"{self.prefix}cost:{model}"
 
-    def deviations(self, identity_digest: str, tenant: str, first_stage: str) -> str:
+    def deviations(self, identity_digest: str, tenant: str | None, first_stage: str) -> str:
         """String `requests logit first_stage`; clients; `COST_TTL_S` after the last write. The mean deviations within
-        requests, of a model's logits and of the scores of a named first stage; of one tenant's requests, or, with the
-        tenant '', of all that share their scores."""
-        return f"{self.prefix}deviations:{identity_digest}:{tenant}:{first_stage}"
+        requests, of a model's logits and of the scores of a named first stage; of one tenant's requests, or, with None,
+        of all that share their scores."""
+        whose = "" if tenant is None else f"={tenant}"
+        return f"{self.prefix}deviations:{identity_digest}:{whose}:{first_stage}"
 
     @property
     def control_bindings(self) -> str:

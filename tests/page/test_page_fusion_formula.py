@@ -87,4 +87,4 @@ def test_the_method_and_its_ratio_are_told(board: Board) -> None:
     assert "Ratio 0.8123, of this request alone" in stand_in
     assert "zscore" in told(method="zscore", applied="zscore", learned_requests=None)
     assert "no ratio" in told(method="rrf", applied="rrf", ratio=None)
-    assert "no weight changes the order" in told(method="zscore", applied="zscore", ratio=0.0)
+    assert "first-stage scores decide ties" in told(method="zscore", applied="zscore", ratio=0.0)

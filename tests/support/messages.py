@@ -72,7 +72,7 @@ fusions = st.builds(
     method=st.sampled_from(["weighted", "zscore", "rrf"]), weight=st.floats(0, math.inf),
     scores=st.lists(st.none() | times, max_size=3).map(tuple),
     order=st.sampled_from(["descending", "ascending"]), ratio=st.none() | times,
-    learned_requests=st.none() | counts, first_stage=texts,
+    learned_requests=st.none() | counts, first_stage=texts, learned_under=texts,
 )  # fmt: skip
 submitted = st.builds(
     StoredRequest,

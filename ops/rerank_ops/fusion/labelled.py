@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,21 @@ from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.keys import FirstStageOrder
 
 _IDS = ("id", "query_id")
+_OPTIONS = ("model", "max_length", "tokenizer_digest", "tenant", "cache_scope")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledQuery:
-    """A judged query with its candidates, each with id and score; `order` is that of the scores."""
+    """A judged query with its candidates, each with id and score; `order` is that of the scores.
+
+    `options` are those that its line sets and that change logits, by the names of a request.
+    """
 
     id: str
     query: str
     candidates: tuple[Document, ...]
     order: FirstStageOrder = "descending"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ def _query(line: bytes, defaults: Mapping[str, Any]) -> LabelledQuery:
     candidates = tuple(_candidates(request))
     if len({candidate.id for candidate in candidates}) < len(candidates):
         raise InvalidRequest("documents: two have the same id")
-    return LabelledQuery(name, request.query, candidates, request.first_stage_order)
+    options = {option: value for option in _OPTIONS if (value := getattr(request, option)) is not None}
+    return LabelledQuery(name, request.query, candidates, request.first_stage_order, options)
 
 
 def _split(line: bytes) -> tuple[str, bytes]:

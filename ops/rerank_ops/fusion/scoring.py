@@ -49,7 +49,12 @@ async def _logits(client: AsyncRerankClient, query: LabelledQuery, options: Mapp
         return ()
     try:
         response = await client.rerank(
-            query.query, query.candidates, job_class="bulk", fusion="none", partial=False, **options
+            query.query,
+            query.candidates,
+            job_class="bulk",
+            fusion="none",
+            partial=False,
+            **{**options, **query.options},
         )
     except DeadlineExceeded as error:
         raise DeadlineExceeded(

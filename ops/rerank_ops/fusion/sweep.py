@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from rerank_ops.demo.evaluate import Quality, quality_by_question
 from rerank_producer.fusion.methods import fused_order
 from rerank_shared.contract.messages import Deviations, Fusion
+from rerank_shared.deviations import joined
 from rerank_shared.keys import FirstStageOrder, FusionMethod
 
 Values = NDArray[np.float64]
@@ -104,13 +106,7 @@ def deviations_of(queries: Sequence[ScoredQuery]) -> Deviations | None:
         if query.documents
     ]
     lessons = [order.deviations for order in orders if order.deviations is not None]
-    if not lessons:
-        return None
-    return Deviations(
-        requests=len(lessons),
-        logit=math.fsum(lesson.logit for lesson in lessons) / len(lessons),
-        first_stage=math.fsum(lesson.first_stage for lesson in lessons) / len(lessons),
-    )
+    return reduce(joined, lessons) if lessons else None
 
 
 def _fusion(query: ScoredQuery, variant: Variant, ratio: float | None) -> Fusion:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.pipeline import incomplete
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait, locate, lost_job
 from rerank_producer._io.clock import Clock, Deadline
@@ -26,7 +27,14 @@ from rerank_shared.keys import Keys
 
 
 async def collect(
-    port: Port, keys: Keys, clock: Clock, job_id: str, timeout_ms: float | None, *, partial: bool
+    port: Port,
+    keys: Keys,
+    clock: Clock,
+    learned: LearnedDeviations,
+    job_id: str,
+    timeout_ms: float | None,
+    *,
+    partial: bool,
 ) -> RerankResponse:
     """Return the response to a submitted request; see RerankClient.collect."""
     started = clock.monotonic()
@@ -46,11 +54,11 @@ async def collect(
         timings = stage_timings(scored)
         timings.total_ms = (clock.monotonic() - started) * 1000
         ranking = ranking_of(stored, scored)
-        if ranking.fused is not None:
-            metrics.observe_fusion(ranking.fused.applied, ranking.fused.ratio)
+        learned.teach(ranking)
         response = build_response(stored, scored, ranking, timings=timings)
         if not (partial or response.complete):
             raise incomplete(stored, scored)
+        metrics.observe_fusion(response)
         watch.response = response
         return response
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
-from rerank_producer._dispatch.learned_deviations import LearnedDeviations
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
@@ -34,14 +35,14 @@ from rerank_producer._request.plan import (
     without_hits,
     without_misses,
 )
-from rerank_producer._request.ranking import Ranking, ranking_of
+from rerank_producer._request.ranking import ranking_of
 from rerank_producer._request.response import build_response, model_info, stage_timings
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
 from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
-from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
+from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
@@ -91,11 +92,12 @@ class RequestPipeline:
                     plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, partial)
                 except (DeadlineExceeded, Overloaded) as error:
                     shortfall = error
-            watch.response = with_ranks(self._respond(request, plan, scored, deadline, spent), request.documents)
+            watch.response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
             if shortfall is not None and not (partial and _worth_having(shortfall, watch.response)):
                 raise shortfall
             if not (partial or watch.response.complete):
                 raise incomplete(plan.stored, scored)
+            metrics.observe_fusion(watch.response)
             hits, seconds = len(plan.stored.hits), self.clock.monotonic() - deadline.started
             metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
             return watch.response
@@ -153,7 +155,7 @@ class RequestPipeline:
         fusion = fusion_of(request, self.settings)
         found = await self.lookup.run(port, request, model, fusion)
         if fusion is not None and learns_ratio(fusion):
-            fusion = with_learned(fusion, found.deviations)
+            fusion = with_learned(fusion, found.deviations, self.learned.key(request, fusion, found.identity))
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
         return found, prepare(
             request,
@@ -216,26 +218,23 @@ class RequestPipeline:
         claims = {index: value for index, value in values.items() if value is not None}
         return PairClaims.of(claims, now=self.clock.epoch(), deadline_at=stored.deadline_at)
 
-    def _respond(
-        self, request: RerankRequest, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent
-    ) -> RerankResponse:
+    def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
         timings = stage_timings(scored)
         timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
         started = self.clock.monotonic()
         ranking = ranking_of(plan.stored, scored)
         if ranking.fused is not None:
             timings.fuse_ms = (self.clock.monotonic() - started) * 1000
-            self._learn(request, ranking)
+            self.learned.teach(ranking)
         response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
 
-    def _learn(self, request: RerankRequest, ranking: Ranking) -> None:
-        assert ranking.fused is not None
-        metrics.observe_fusion(ranking.fused.applied, ranking.fused.ratio)
-        key = self.learned.key(request, ranking.fusion, ranking.identity)
-        if key is not None and ranking.fused.deviations is not None:
-            self.learned.teach(key, ranking.fused.deviations)
+    async def flush(self, port: Port) -> None:
+        """Write what waits for a later look-up. What can't be written is lost."""
+        if lessons := self.learned.taken_lessons():
+            with suppress(QueueUnavailable):
+                await port.pipeline(lambda pipe: teach_all(pipe, lessons))
 
 
 def _worth_having(shortfall: RerankError, response: RerankResponse) -> bool:

@@ -15,6 +15,7 @@ from rerank_producer.fusion.asked import without_learned
 from rerank_producer.fusion.methods import FusedOrder, fused_order
 from rerank_shared.contract.messages import Fusion, Score, ScoringIdentity, StoredRequest
 from rerank_shared.contract.schemas import FusionInfo
+from rerank_shared.errors import MalformedMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,12 @@ class Ranking:
         """Return what the answer says of its fusion."""
         if self.fusion is None or self.fused is None:
             return None
-        learned = self.fusion.learned_requests
         return FusionInfo(
             method=self.fusion.method,
             applied=self.fused.applied,
             weight=self.fusion.weight,
             ratio=self.fused.ratio,
-            learned_requests=learned,
+            learned_requests=self.fusion.learned_requests,
             first_stage=self.fusion.first_stage,
         )
 
@@ -54,6 +54,8 @@ def ranking_of(stored: StoredRequest, scored: Scored | None) -> Ranking:
     complete, fusion = None not in logits, stored.fusion
     if fusion is None:
         return Ranking(scores, rank(logits), complete, identity)
+    if fusion.scores and (len(fusion.scores) != len(scores) or all(score is None for score in fusion.scores)):
+        raise MalformedMessage("a submitted request has first-stage scores that are not those of its documents")
     if stored.identity is None or identity is None or not same_scores(stored.identity, identity):
         fusion = without_learned(fusion)
     fused = fused_order(logits, fusion)

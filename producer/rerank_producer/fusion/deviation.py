@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 #: Scores beyond it, or all below its inverse, are brought to 1 at most: sums of their squares would not fit a float.
 _LARGE = 1e100
+#: Deviations below this part of the mean are errors of rounding: floats carry some 16 digits.
+_ROUNDING = 1e-12
 
 
 def in_units(values: Sequence[float]) -> tuple[Sequence[float], float]:
@@ -26,8 +28,9 @@ def mean(values: Sequence[float]) -> float:
 
 
 def deviation(values: Sequence[float], middle: float | None = None) -> float:
-    """Return the population standard deviation, exactly 0 where all values are equal; `middle` is their mean."""
+    """Return the population standard deviation; `middle` is the mean. It is 0 where values differ by rounding alone."""
     if len(values) < 2 or values.count(values[0]) == len(values):
         return 0.0
     around = mean(values) if middle is None else middle
-    return math.dist(values, [around] * len(values)) / math.sqrt(len(values))
+    found = math.dist(values, [around] * len(values)) / math.sqrt(len(values))
+    return found if found > _ROUNDING * abs(around) else 0.0

@@ -4,9 +4,9 @@ A document's place is by the sum of weight / (k + rank) over the lists it stands
 Büttcher, SIGIR 2009). No document is lost or doubled before `limit`. The same lists always fuse to the same
 candidates, so an index into them stays valid when the lists are fused again.
 
-A candidate's first-stage score, which counts where a request asks for fusion, is that sum too, unless every document
-of every list has a score. Then it is the weighted sum of the scores' z-scores within their list; a document that a list
-lacks counts there as the list's worst.
+A candidate's first-stage score, which counts where a request asks for fusion, is the weighted sum of z-scores within
+each list: of the list's scores, or of its reciprocal ranks where a document of it has no score. A document that a list
+lacks counts there as the list's worst. Where no list has a score, candidates have none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _Key = tuple[str, Content]
 class Candidate(Document):
     """A document as the first stage found it. `ranks` is its rank in each list, from 1; None: the list lacks it.
 
-    `rank_score` is the sum of its reciprocal ranks, which candidates are ordered by. `score` is its first-stage score.
+    `rank_score` is the sum of its reciprocal ranks, which candidates are ordered by. `score` is its first-stage score,
+    None where no list has scores.
     A request takes it as it takes any Document.
     """
 
@@ -86,33 +87,23 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """The scores of one list: their mean, deviation (0 where all are equal), lowest and highest, in `unit`s."""
+    """How good the documents of one list are, by rank: larger is better. `by_rank` has it in deviations of the list."""
 
-    mean: float = 0.0
-    deviation: float = 0.0
-    lowest: float = 0.0
-    highest: float = 0.0
-    unit: float = 1.0
+    by_rank: dict[int, float]
+    worst: float
 
     @classmethod
-    def of_lists(cls, copies: Sequence[_Copy], count: int) -> list[_Scale]:
-        """Return the scale of each list; every copy has a score."""
-        scores: list[list[float]] = [[] for _ in range(count)]
-        for copy in copies:
-            scores[copy.list_index].append(copy.document.score or 0.0)
-        return [cls.of(*in_units(each)) if each else cls() for each in scores]
+    def of(cls, goodness: Mapping[int, float]) -> Self:
+        """Return the scale of a list, of which `goodness` has each document's by rank."""
+        values, _ = in_units(list(goodness.values()))
+        middle = mean(values)
+        spread = deviation(values, middle)
+        z_scores = [(value - middle) / spread if spread else 0.0 for value in values]
+        return cls(dict(zip(goodness, z_scores, strict=True)), min(z_scores, default=0.0))
 
-    @classmethod
-    def of(cls, scores: Sequence[float], unit: float) -> Self:
-        """Return the scale of scores, of which there is one at least."""
-        return cls(mean(scores), deviation(scores), min(scores), max(scores), unit)
-
-    def z_score(self, score: float | None, order: FirstStageOrder) -> float:
-        """Return a score in deviations from the mean, larger is better; None counts as the worst of the list."""
-        if not self.deviation:
-            return 0.0
-        sign, worst = (-1.0, self.highest) if order == "ascending" else (1.0, self.lowest)
-        return sign * ((worst if score is None else score / self.unit) - self.mean) / self.deviation
+    def z_score(self, rank: int | None) -> float:
+        """Return the z-score of the document at a rank; None counts as the worst of the list."""
+        return self.worst if rank is None else self.by_rank[rank]
 
 
 def fuse(
@@ -140,7 +131,7 @@ def fuse(
     owners = _owners(copies)
     for copy in copies:
         by_document.setdefault(_key(copy.document, owners), []).append(copy)
-    scales = _Scale.of_lists(copies, len(lists)) if all(copy.document.score is not None for copy in copies) else None
+    scales = _scales(copies, len(lists), order, k)
     candidates = [_candidate(each, factors, k, scales, order) for each in by_document.values()]
     candidates.sort(key=lambda candidate: (-candidate.rank_score, _best(candidate)))
     return candidates[:limit]
@@ -231,6 +222,22 @@ def _key(document: Document, owners: Mapping[Content, set[str]]) -> _Key:
     return ("id", next(iter(ids))) if len(ids) == 1 else ("content", content)
 
 
+def _scales(copies: Sequence[_Copy], count: int, order: FirstStageOrder, k: float) -> list[_Scale] | None:
+    """Return the scale of each list, by scores or else by reciprocal ranks; None where no list has a score."""
+    sign = -1.0 if order == "ascending" else 1.0
+    ranked: list[dict[int, float]] = [{} for _ in range(count)]
+    scored: list[dict[int, float]] = [{} for _ in range(count)]
+    for copy in copies:
+        ranked[copy.list_index][copy.rank] = 1 / (k + copy.rank)
+        if copy.document.score is not None:
+            scored[copy.list_index][copy.rank] = sign * copy.document.score
+    whole = [len(scores) == len(ranks) and bool(scores) for scores, ranks in zip(scored, ranked, strict=True)]
+    if not any(whole):
+        return None
+    choice = zip(whole, scored, ranked, strict=True)
+    return [_Scale.of(scores if has_scores else ranks) for has_scores, scores, ranks in choice]
+
+
 def _candidate(
     copies: Sequence[_Copy],
     factors: Sequence[float],
@@ -239,16 +246,14 @@ def _candidate(
     order: FirstStageOrder,
 ) -> Candidate:
     ranks: list[int | None] = [None] * len(factors)
-    scores: list[float | None] = [None] * len(factors)
     for copy in reversed(copies):
         # The copies of one list are in the order of their ranks.
-        ranks[copy.list_index], scores[copy.list_index] = copy.rank, copy.document.score
-    # Rounded once, so that the order of the lists does not show in the last bit.
-    rank_score = math.fsum(factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None)
-    score = rank_score
+        ranks[copy.list_index] = copy.rank
+    score = None
     if scales is not None:
-        found = zip(factors, scales, scores, strict=True)
-        score = math.fsum(factor * scale.z_score(each, order) for factor, scale, each in found)
+        found = zip(factors, scales, ranks, strict=True)
+        total = math.fsum(factor * scale.z_score(rank) for factor, scale, rank in found)
+        score = -total if order == "ascending" else total
     documents = [copy.document for copy in copies]
     kept = documents[0]
     return Candidate.model_construct(
@@ -256,8 +261,11 @@ def _candidate(
         token_ids=kept.token_ids,
         id=next((document.id for document in documents if document.id is not None), None),
         metadata=_merged([document.metadata for document in documents if document.metadata is not None]),
-        score=-score if order == "ascending" else score,
-        rank_score=rank_score,
+        score=score,
+        # Rounded once, so that the order of the lists does not show in the last bit.
+        rank_score=math.fsum(
+            factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None
+        ),
         ranks=tuple(ranks),
     )
 

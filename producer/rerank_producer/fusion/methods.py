@@ -13,9 +13,10 @@ document
 
 where equal values share the better rank (Cormack, Clarke, Büttcher, SIGIR 2009).
 
-Ties go to the better first-stage score, then to the order of the request. At weight 0 the order is the model's; at
-infinite weight it is the first stage's, and there ties go to the better logit. A document without first-stage score
-counts as the worst that has one. Documents without logit stand behind all others, by first-stage score.
+Ties go to the better first-stage score, then to the better logit, then to the order of the request. At weight 0 the
+order is the model's; at infinite weight it is the first stage's, and there ties go to the better logit. A document
+without first-stage score counts as the worst that has one. Documents without logit stand behind all others, by
+first-stage score.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def _sorted(fused: Sequence[float], logits: Sequence[float], first: Sequence[flo
         return sorted(places, key=lambda place: (first[place], logits[place]), reverse=True)
     if len(set(fused)) == len(fused):
         return sorted(places, key=fused.__getitem__, reverse=True)
-    return sorted(places, key=lambda place: (fused[place], first[place]), reverse=True)
+    return sorted(places, key=lambda place: (fused[place], first[place], logits[place]), reverse=True)
 
 
 def _lesson(spread: float, first: _FirstStage, fusion: Fusion) -> Deviations | None:

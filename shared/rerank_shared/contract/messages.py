@@ -8,6 +8,7 @@ Times that cross a process are epoch seconds; a process turns them into its own 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from rerank_shared.contract.token_ids import Content
@@ -165,7 +166,8 @@ class Fusion:
     - `order`: "ascending" where smaller first-stage scores are better, as distances are.
     - `ratio`: logits' deviation over that of first-stage scores; None: each request's own.
     - `learned_requests`: the number of requests that `ratio` was learned from; None: it was given.
-    - `first_stage`: the name under which the ratio is learned.
+    - `first_stage`: its name.
+    - `learned_under`: the Redis key of what the ratio is learned from; '' where it is not learned.
     """
 
     method: FusionMethod
@@ -175,11 +177,12 @@ class Fusion:
     ratio: float | None = None
     learned_requests: int | None = None
     first_stage: str = ""
+    learned_under: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """Mean standard deviations, within a request, of logits and of first-stage scores, over `requests` requests."""
+    """Geometric means, over `requests` requests, of the standard deviations of logits and of first-stage scores."""
 
     requests: int
     logit: float
@@ -188,7 +191,7 @@ class Deviations:
     @property
     def ratio(self) -> float:
         """The factor that brings first-stage scores to the scale of logits."""
-        return self.logit / self.first_stage
+        return min(self.logit / self.first_stage, sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)

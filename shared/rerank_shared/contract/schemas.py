@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from numbers import Real
 from typing import Annotated, Any, Self
@@ -147,7 +147,9 @@ class RerankRequest(BaseModel):
     @field_validator("scores", mode="before")
     @classmethod
     def _listed_scores(cls, value: Any) -> Any:
-        return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else list(value)
+        if isinstance(value, str | bytes | Mapping | Set):
+            raise PydanticCustomError("scores_order", "a list expected, in the order of the documents")
+        return list(value) if isinstance(value, Iterable) else value
 
     def first_stage_scores(self) -> list[float | None]:
         """Return the first-stage score of each document, in order."""
@@ -208,6 +210,9 @@ class FusionInfo(BaseModel):
     `ratio` is the factor that brought first-stage scores to the scale of logits; None for "rrf". `learned_requests` is
     the number of requests that "weighted" has learned from so far; None where the ratio was given, or is not learned.
     """
+
+    # An infinite weight is the text "Infinity" in JSON, which has no such number.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
 
     method: FusionMethod
     applied: FusionMethod

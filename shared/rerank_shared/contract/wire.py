@@ -67,7 +67,9 @@ VERSION = 1
 VERSION_TOKEN_IDS = 2
 #: Jobs whose scores are their tenant's alone: a release that does not know the scope would share them.
 VERSION_CACHE_SCOPE = 3
-_READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE)
+#: Submitted requests whose first-stage scores count: a release that does not know fusion would order them without.
+VERSION_FUSION = 4
+_READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE, VERSION_FUSION)
 T = TypeVar("T")
 Check = Callable[[Any], Any]
 
@@ -216,7 +218,7 @@ def decode_pair_claim(data: bytes) -> PairClaim:
 def encode_stored_request(request: StoredRequest) -> bytes:
     """Return a submitted request as the bytes that `collect()` reads."""
     hits = [[index, *_fields(score)] for index, score in request.hits.items()]
-    return _pack("submitted", _fields(request, hits=hits))
+    return _pack("submitted", _fields(request, hits=hits), VERSION if request.fusion is None else VERSION_FUSION)
 
 
 def decode_stored_request(data: bytes) -> StoredRequest:

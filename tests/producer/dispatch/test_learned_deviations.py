@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rerank_producer._dispatch.learned_deviations import REMEMBERED_S
 from rerank_producer._io.port import drive
 from rerank_producer.fusion import FirstStage
+from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import FusionInfo
 from rerank_shared.deviations import TRUSTED_REQUESTS
 from support.in_memory import OPTIONS, Parts
@@ -73,7 +75,8 @@ def test_a_tenant_that_shares_no_scores_shares_no_lessons() -> None:
     fused(parts, TRUSTED_REQUESTS + 1, tenant="own", cache_scope="tenant")
     later(parts)
     assert fused(parts).learned_requests == 0
-    assert fused(parts, tenant="own").learned_requests == 0
+    assert fused(parts, tenant="own").learned_requests == 1
+    assert fused(parts, cache_scope="tenant").learned_requests == 0
     assert fused(parts, tenant="own", cache_scope="tenant").applied == "weighted"
 
 
@@ -104,3 +107,38 @@ def test_what_can_not_be_read_counts_as_nothing_learned() -> None:
             parts.fleet._server.store.write(name, b"nonsense")
     later(parts)
     assert fused(parts).applied == "zscore"
+
+
+def test_requests_that_are_collected_teach_too() -> None:
+    parts = Parts(length)
+    asked: RequestOptions = {"fusion": "weighted", "scores": SCORES, "first_stage": "bm25"}
+    with parts.fleet.client() as client:
+        for _ in range(TRUSTED_REQUESTS):
+            client.collect(client.submit("q", DOCUMENTS, **asked))
+    # A client that closes writes what still waits.
+    assert fused(parts).learned_requests == TRUSTED_REQUESTS
+
+
+async def test_an_asyncio_client_that_closes_writes_what_waits() -> None:
+    parts = Parts(length)
+    async with parts.fleet.async_client() as client:
+        await client.rerank("q", DOCUMENTS, fusion="weighted", scores=SCORES, first_stage="bm25")
+    assert fused(parts).learned_requests == 1
+
+
+def test_closing_does_not_fail_where_the_server_is_away() -> None:
+    parts = Parts(length)
+    with parts.fleet.client() as client:
+        client.rerank("q", DOCUMENTS, fusion="weighted", scores=SCORES, first_stage="bm25")
+        parts.fleet.go_away()
+
+
+def test_a_process_that_forks_while_a_client_learns_goes_on_in_the_child() -> None:
+    """What waits in the parent is the parent's: the child neither hangs on it nor teaches it again."""
+    parts = Parts(length)
+    fused(parts)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(len(parts.pipeline.learned.taken_lessons()))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert len(parts.pipeline.learned.taken_lessons()) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rerank_producer._request.plan import parse
+from rerank_producer.fusion import fuse
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned, without_learned
 from rerank_shared.contract.messages import Deviations, Fusion
 from rerank_shared.deviations import TRUSTED_REQUESTS
@@ -74,10 +75,35 @@ def test_a_ratio_is_learned_for_weighted_alone_and_unless_it_is_given() -> None:
 
 def test_a_learned_ratio_counts_once_it_rests_on_enough_requests() -> None:
     fusion = Fusion("weighted", 1.0, (1.0, 2.0))
-    assert with_learned(fusion, None) == Fusion("weighted", 1.0, (1.0, 2.0), learned_requests=0)
-    few = with_learned(fusion, Deviations(TRUSTED_REQUESTS - 1, 3.0, 6.0))
+    assert with_learned(fusion, None, "key") == Fusion(
+        "weighted", 1.0, (1.0, 2.0), learned_requests=0, learned_under="key"
+    )
+    few = with_learned(fusion, Deviations(TRUSTED_REQUESTS - 1, 3.0, 6.0), "key")
     assert (few.ratio, few.learned_requests) == (None, TRUSTED_REQUESTS - 1)
-    enough = with_learned(fusion, LEARNED)
+    enough = with_learned(fusion, LEARNED, "key")
     assert (enough.ratio, enough.learned_requests) == (0.5, TRUSTED_REQUESTS)
     assert learns_ratio(enough)
-    assert without_learned(enough) == with_learned(fusion, None)
+    assert without_learned(enough) == Fusion("weighted", 1.0, (1.0, 2.0), learned_requests=0)
+
+
+LISTS: list[Any] = [["a", "b"], ["b", "c"]]
+
+
+def test_a_default_is_not_for_lists_without_scores() -> None:
+    assert asked(fuse(LISTS), settings={"fusion": "weighted"}) is None
+
+
+def test_ranks_stand_for_the_scores_of_lists_that_have_none() -> None:
+    found = asked(fuse(LISTS), fusion="weighted")
+    assert found is not None
+    assert found.scores == tuple(candidate.rank_score for candidate in fuse(LISTS))
+    ascending = asked(fuse(LISTS, order="ascending"), fusion="zscore", first_stage_order="ascending")
+    assert ascending is not None
+    assert ascending.scores == tuple(-candidate.rank_score for candidate in fuse(LISTS))
+
+
+def test_lists_with_scores_are_fused_by_default() -> None:
+    scored: list[Any] = [[{"text": "a", "score": 9}, {"text": "b", "score": 1}], ["b", "c"]]
+    found = asked(fuse(scored), settings={"fusion": "zscore"})
+    assert found is not None
+    assert None not in found.scores

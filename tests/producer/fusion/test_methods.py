@@ -256,3 +256,23 @@ def test_the_lesson_is_the_two_deviations(pairs: list[tuple[float, float]]) -> N
         assert lesson.requests == 1
         assert lesson.logit == pytest.approx(np.std(logits))
         assert lesson.first_stage == pytest.approx(np.std(scores))
+
+
+@ALL
+@given(pairs=PAIRS, weight=st.sampled_from([1e9, 1e17, 1e300]))
+def test_a_large_weight_is_no_less_than_monotone(
+    method: FusionMethod, pairs: list[tuple[float, float]], weight: float
+) -> None:
+    """Sums in which logits no longer show are ties, which the better logit still wins."""
+    logits, scores = split(pairs)
+    found = fused(logits, scores, method=method, weight=weight, ratio=None)
+    assert found.order == fused(logits, scores, method=method, weight=math.inf, ratio=None).order
+
+
+@ALL
+def test_errors_of_rounding_are_no_difference(method: FusionMethod) -> None:
+    """0.7 + 0.1 is below 0.8 in the last bit: no evidence for a first stage that gave three equal scores."""
+    found = fused([3.0, 1.0, 2.0], [0.7 + 0.1, 0.8, 0.9 - 0.1], method=method, ratio=None)
+    if method != "rrf":
+        assert (found.scores, found.ratio, found.order) == ([3.0, 1.0, 2.0], 0.0, [0, 2, 1])
+    assert found.deviations is None

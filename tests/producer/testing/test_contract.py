@@ -28,6 +28,7 @@ from rerank_producer import (
     fuse,
 )
 from rerank_producer.testing import InMemoryFleet
+from rerank_shared.deviations import TRUSTED_REQUESTS
 
 
 def score(query: str, document: str) -> float:
@@ -207,18 +208,18 @@ def test_a_submitted_request_is_fused_when_it_is_collected(client: RerankClient,
 
 def test_a_ratio_is_learned_while_requests_are_answered(client: RerankClient, documents: list[str]) -> None:
     name = f"stage-{uuid.uuid4().hex}"
-    ratios = []
-    for _ in range(31):
-        response = client.rerank("fused often", documents[:4], fusion="weighted", scores=[4, 3, 2, 1], first_stage=name)
-        assert response.fusion is not None
-        assert response.fusion.applied == "zscore"
-        ratios.append(response.fusion.ratio)
-    client._pipeline.learned._known.clear()
-    learned = client.rerank("fused often", documents[:4], fusion="weighted", scores=[4, 3, 2, 1], first_stage=name)
-    assert learned.fusion is not None
-    assert (learned.fusion.applied, learned.fusion.learned_requests) == ("weighted", 31)
+    answers = [
+        client.rerank("fused often", documents[:4], fusion="weighted", scores=[4, 3, 2, 1], first_stage=name).fusion
+        for _ in range(TRUSTED_REQUESTS + 1)
+    ]
+    told = [(each.applied, each.learned_requests) for each in answers if each is not None]
+    assert told == [
+        *(("zscore", request) for request in range(TRUSTED_REQUESTS)),
+        ("weighted", TRUSTED_REQUESTS),
+    ]
     # All requests were the same one, so what they taught is its own ratio.
-    assert [learned.fusion.ratio] * 31 == pytest.approx(ratios)
+    ratios = [each.ratio for each in answers if each is not None]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios))
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, "high", True])

@@ -96,11 +96,11 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
             StoredRequest(
                 "j", "bulk", "m", ids=("a", None), hits={0: Score(0.5, 9, True)}, misses=(1,), top_n=None,
                 submitted_at=1.0, deadline_at=2.0, identity=IDENTITY, tenant="own", entry="e",
-                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25"),
+                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25", "key"),
             ),
-            [1, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
+            [4, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
                               ARTEFACT_FIELDS, "own", "e",
-                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25"]]],
+                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25", "key"]]],
         ),
     ],
 )  # fmt: skip

@@ -67,7 +67,9 @@ function ranks(values) {
 /** Places, best first. Sorting is stable: what is equal in all keeps the order of the request. */
 function sorted(fused, logits, first, weight) {
   const [by, then] = weight === 0 ? [logits, logits] : weight === Infinity ? [first, logits] : [fused, first];
-  return [...fused.keys()].sort((a, b) => down(by[a], by[b]) || down(then[a], then[b]));
+  return [...fused.keys()].sort(
+    (a, b) => down(by[a], by[b]) || down(then[a], then[b]) || down(logits[a], logits[b]),
+  );
 }
 
 /** Neumaier’s sum: as exact as Python’s, but for the last bit of odd cases. */

@@ -76,7 +76,7 @@ export function resultsAt(asked, answer) {
 export function methodText({ method, applied, ratio, learned_requests: learned, first_stage: name }) {
   if (applied === "rrf") return "Method: rrf. Places count, not scores, so there is no ratio.";
   const stage = name ? ` of “${name}”` : "";
-  if (ratio === 0) return `Method: ${method}. All logits or all first-stage scores are alike here, so the ratio is 0 and no weight changes the order.`;
+  if (ratio === 0) return `Method: ${method}. All logits or all first-stage scores are alike here, so the ratio is 0: logits give the order, and first-stage scores decide ties.`;
   const worth = `one point of first-stage score is worth ${shortly(ratio)} of logit, times the weight.`;
   if (method === "zscore") return `Method: zscore. Ratio ${shortly(ratio)}, of this request alone: ${worth}`;
   if (applied === "zscore") return `Method: weighted, but z-scores stand in until ${TRUSTED_REQUESTS} requests${stage} have taught the ratio; ${whole(learned ?? 0)} have so far. Ratio ${shortly(ratio)}, of this request alone: ${worth}`;

@@ -40,13 +40,12 @@ def quality_part(result: Mapping[str, Any]) -> str:
 
 def summary_part(result: Mapping[str, Any]) -> str:
     """Return the README's table: each stage alone, and fused by default, of each collection and of all queries."""
-    lines = ["| collection | queries | BM25 | model | fused | p, BM25 | p, model |", "|---|---|---|---|---|---|---|"]
+    lines = ["| collection | queries | BM25 | model | fused |", "|---|---|---|---|---|"]
     for each in (*result["collections"], result["pooled"]):
         row = _default(each)
         figures = (each["first_stage"][0], each["model"][0], row["ndcg_at_10"])
         cells = " | ".join(f"{figure:.3f}" for figure in figures)
-        p_values = f"{_p(row['p_first_stage'])} | {_p(row['p_model'])}"
-        lines.append(f"| {each['name']} | {each['queries']} | {cells} | {p_values} |")
+        lines.append(f"| {each['name']} | {each['queries']} | {cells} |")
     return "\n".join(lines)
 
 
