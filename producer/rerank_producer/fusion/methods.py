@@ -133,9 +133,8 @@ def _fused(
 
 def _ranks(values: Sequence[float]) -> list[int]:
     """Return ranks from 1, the largest value first; equal values share the better rank."""
-    best: dict[float, int] = {}
-    for rank, value in enumerate(sorted(values, reverse=True), start=1):
-        best.setdefault(value, rank)
+    # Of equal values the last one, whose rank is the best, stays in the dictionary.
+    best = dict(zip(sorted(values), range(len(values), 0, -1), strict=True))
     return [best[value] for value in values]
 
 

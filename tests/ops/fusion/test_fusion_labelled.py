@@ -131,3 +131,13 @@ def test_judgements_of_another_encoding_are_told(tmp_path: Path) -> None:
     path.write_bytes(b"q1 0 caf\xe9 1\n")
     with pytest.raises(ConfigurationError, match="qrels is not UTF-8 text"):
         read_qrels(path)
+
+
+def test_options_of_a_line_that_change_logits_go_with_its_query(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {"id": "q1", "query": "a", "documents": DOCUMENTS, "max_length": 16, "model": "another", "fusion": "rrf"},
+    )
+    options = found.queries[0].options
+    assert (options["max_length"], options["model"]) == (16, "another")
+    assert "fusion" not in options

@@ -63,7 +63,7 @@ def test_distances_order_as_their_opposites_do(pairs: list[tuple[float, float]],
     assert ranking(query(pairs), variant, 0.5) == ranking(query(opposite, order="ascending"), variant, 0.5)
 
 
-def test_the_ratio_is_that_of_the_mean_deviations() -> None:
+def test_the_ratio_is_that_of_the_geometric_mean_deviations() -> None:
     queries = [
         query([(0.0, 0.0), (2.0, 8.0)]),  # deviations 1 and 4
         query([(0.0, 0.0), (6.0, 4.0)]),  # 3 and 2
@@ -73,7 +73,7 @@ def test_the_ratio_is_that_of_the_mean_deviations() -> None:
     known = deviations_of(queries)
     assert known is not None
     assert known.requests == 2
-    assert known.ratio == pytest.approx(4 / 6)
+    assert known.ratio == pytest.approx((3 / 8) ** 0.5)
     assert deviations_of(queries[2:]) is None
 
 
