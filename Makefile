@@ -127,6 +127,10 @@ bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a
 	$(DEV).bench.render docs/scheduling.md --figures build/bench/scheduling.json \
 	  --output simulate=build/bench/simulate.txt --output redis-load=build/bench/redis-load.txt
 
+bench-fusion: $(STAMP)  ## Measure what first-stage scores add to the order; COLLECTIONS="DIR..." in BEIR's layout. A pair takes 10 to 50 ms.
+	$(DEV).bench.fusion $(COLLECTIONS) $(FUSION)
+	$(DEV).bench.fusion.render docs/fusion.md
+
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
 	$(DEV).bench.gateway $(PARTS)
 	$(DEV).bench.gateway.render docs/gateway.md

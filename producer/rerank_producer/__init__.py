@@ -4,7 +4,8 @@ from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient
 from rerank_producer.fusion import Candidate, Documents, fuse
 from rerank_producer.handles import JobState, JobStatus, RerankHandle
-from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_producer.request_options import RequestOptions
+from rerank_shared.contract.schemas import Document, FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -29,7 +30,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
     WireError,
 )
-from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 from rerank_shared.settings import Settings
 from rerank_shared.version import __version__
 
@@ -42,6 +43,9 @@ __all__ = [
     "DeadlineTooShort",
     "Document",
     "Documents",
+    "FirstStageOrder",
+    "FusionInfo",
+    "FusionMethod",
     "InternalError",
     "InvalidRequest",
     "JobClass",
@@ -58,6 +62,7 @@ __all__ = [
     "Overloaded",
     "QueueUnavailable",
     "RefusedContent",
+    "RequestOptions",
     "RerankClient",
     "RerankError",
     "RerankHandle",

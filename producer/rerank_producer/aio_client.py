@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
@@ -14,11 +14,11 @@ from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import Ports
-from rerank_producer.client import effective_settings, request_options
+from rerank_producer.client import effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
+from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
-from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.settings import Settings
 
 
@@ -48,21 +48,11 @@ class AsyncRerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
         partial: bool = True,
+        **options: Unpack[RequestOptions],
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return await self._pipeline.rerank(self._loops.get().port(), query, given, options, partial=partial)
 
     async def submit(
@@ -72,20 +62,10 @@ class AsyncRerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
+        **options: Unpack[RequestOptions],
     ) -> RerankHandle:
         """Enqueue a request for `collect()`; see RerankClient.submit."""
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return RerankHandle(await self._pipeline.submit(self._loops.get().port(), query, given, options))
 
     async def collect(
@@ -95,8 +75,10 @@ class AsyncRerankClient:
 
         A cancelled call leaves the request as it is, to be collected later.
         """
-        port, keys, clock = self._loops.get().port(), self._pipeline.keys, self._pipeline.clock
-        return await collect(port, keys, clock, str(handle), timeout_ms, partial=partial)
+        pipeline = self._pipeline
+        keys, clock, learned = pipeline.keys, pipeline.clock, pipeline.learned
+        port = self._loops.get().port()
+        return await collect(port, keys, clock, learned, str(handle), timeout_ms, partial=partial)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request; see RerankClient.status."""
@@ -113,6 +95,7 @@ class AsyncRerankClient:
     async def close(self) -> None:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (loops := self._loops.take()) is not None:
+            await self._pipeline.flush(loops.port())
             await loops.aclose()
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
@@ -12,9 +12,9 @@ from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
+from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.settings import Settings, load_settings
 
 
@@ -44,45 +44,23 @@ class RerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
         partial: bool = True,
+        **options: Unpack[RequestOptions],
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query, best first.
 
-        Documents are texts, `Document`s or mappings with `text`, `id`, `metadata`, in first-stage order. `deadline_ms`
-        is in milliseconds from now (default: by settings). At the deadline the answer holds the documents scored so
-        far, then the others in first-stage order, with `complete` false; with `partial=False` the call raises
-        DeadlineExceeded instead.
-
-        `top_n` is the number of results, best first (default: all); all documents are scored. `max_length` is the most
-        tokens of query and document together before text is cut (8 at least; default: the model's limit). Work of the
-        `job_class` "interactive" goes before "bulk"; tenants share the fleet by tokens. `model` is a name that the
-        fleet serves (default: by settings).
+        Documents are texts, `Document`s or mappings with the fields of a Document, in first-stage order. At the
+        deadline the answer holds the documents scored so far, then the others in first-stage order, with `complete`
+        false; with `partial=False` the call raises DeadlineExceeded instead. RequestOptions describes the options.
 
         In place of `documents`, `lists` takes the lists of several first stages, each best first. They are fused by
         reciprocal rank, and the best `max_candidates` (default: all) are reranked. The index of a result is then that
         in `fuse(lists, limit=max_candidates)`, and its `ranks` are the document's rank in each list.
 
-        A document may have `token_ids` in place of `text` (see Document). Then `tokenizer_digest` must be the SHA-256
-        of the tokenizer.json that made them; the ids of another tokenizer than the served model's raise InvalidRequest.
-
-        With the `cache_scope` "tenant" scores are looked up, kept and shared in flight for `tenant` alone: no other
-        tenant learns its requests, and each pays for its own pairs.
-
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort), QueueUnavailable;
         JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers; InternalError.
         """
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return drive(self._pipeline.rerank(self._port.get(), query, given, options, partial=partial))
 
     def submit(
@@ -92,14 +70,7 @@ class RerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        top_n: int | None = None,
-        max_length: int | None = None,
-        deadline_ms: float | None = None,
-        job_class: JobClass = "interactive",
-        model: str | None = None,
-        tenant: str = "",
-        tokenizer_digest: str | None = None,
-        cache_scope: CacheScope = "fleet",
+        **options: Unpack[RequestOptions],
     ) -> RerankHandle:
         """Enqueue a request and return at once; `collect()` gets its answer, in any process, within `result_ttl_s`.
 
@@ -109,10 +80,7 @@ class RerankClient:
         Raises InvalidRequest, UnknownModel, Overloaded, DeadlineTooShort, QueueUnavailable; WireError where another
         release has announced the model. Later errors of the job are raised by `collect`.
         """
-        given = FirstStage(documents, lists, max_candidates)
-        options = request_options(
-            top_n, max_length, deadline_ms, job_class, model, tenant, tokenizer_digest, cache_scope
-        )
+        given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return RerankHandle(drive(self._pipeline.submit(self._port.get(), query, given, options)))
 
     def collect(
@@ -128,8 +96,8 @@ class RerankClient:
         worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
-        keys, clock = self._pipeline.keys, self._pipeline.clock
-        return drive(collect(self._port.get(), keys, clock, str(handle), timeout_ms, partial=partial))
+        keys, clock, learned = self._pipeline.keys, self._pipeline.clock, self._pipeline.learned
+        return drive(collect(self._port.get(), keys, clock, learned, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request, without waiting.
@@ -156,6 +124,7 @@ class RerankClient:
     def close(self) -> None:
         """Close all connections of this process. A later call opens new ones."""
         if (port := self._port.take()) is not None:
+            drive(self._pipeline.flush(port))
             port.close()
 
     def __enter__(self) -> Self:
@@ -173,26 +142,3 @@ def effective_settings(settings: Settings | None, **overrides: Any) -> Settings:
     if given:
         raise ConfigurationError(f"give either settings or {', '.join(given)}, not both")
     return settings
-
-
-def request_options(
-    top_n: int | None,
-    max_length: int | None,
-    deadline_ms: float | None,
-    job_class: JobClass,
-    model: str | None,
-    tenant: str,
-    tokenizer_digest: str | None,
-    cache_scope: CacheScope,
-) -> dict[str, Any]:
-    """Return the options of a request by the names of its schema."""
-    return {
-        "top_n": top_n,
-        "max_length": max_length,
-        "deadline_ms": deadline_ms,
-        "job_class": job_class,
-        "model": model,
-        "tenant": tenant,
-        "tokenizer_digest": tokenizer_digest,
-        "cache_scope": cache_scope,
-    }

@@ -18,6 +18,8 @@ from rerank_shared.keys import JOB_CLASSES
 
 #: From 1 ms to a minute, each 1.5 times the one before.
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
+#: From 0.001 to 1,000, four a decade.
+_RATIO_BUCKETS = tuple(round(10 ** (step / 4), 6) for step in range(-12, 13))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
 _OUTCOMES: tuple[tuple[type[RerankError], str], ...] = (
     (InvalidRequest, "invalid"),
@@ -56,6 +58,26 @@ REQUESTS = cast(
     ),
 )
 CACHE_PAIRS = cast(Counter, _once(Counter, "rerank_cache_pairs_total", "Pairs looked up in the cache.", ["result"]))
+
+FUSED_REQUESTS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_fused_requests_total",
+        "Answers ordered by the model's score fused with the first stage's, by the method that was applied.",
+        ["method"],
+    ),
+)
+FUSION_RATIO = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_fusion_ratio",
+        "Factor that brought first-stage scores to the scale of logits: learned, given or the request's own.",
+        ["method"],
+        buckets=_RATIO_BUCKETS,
+    ),
+)
 
 
 @dataclass(slots=True)
@@ -97,6 +119,16 @@ def observe_lookup(hits: int, misses: int) -> None:
     """Record the hits and misses of a cache look-up."""
     CACHE_PAIRS.labels("hit").inc(hits)
     CACHE_PAIRS.labels("miss").inc(misses)
+
+
+def observe_fusion(response: RerankResponse) -> None:
+    """Count an answer that was fused, and record the ratio that was in force, if its method has one."""
+    fusion = response.fusion
+    if fusion is None or not any(result.scored for result in response.results):
+        return
+    FUSED_REQUESTS.labels(fusion.applied).inc()
+    if fusion.ratio is not None:
+        FUSION_RATIO.labels(fusion.applied).observe(fusion.ratio)
 
 
 def k_bucket(k: int) -> str:

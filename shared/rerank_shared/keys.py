@@ -17,6 +17,12 @@ JOB_CLASSES: tuple[JobClass, ...] = ("interactive", "bulk")
 #: Who may read a cached score: every caller that asks for the same pair, or its own tenant alone.
 CacheScope = Literal["fleet", "tenant"]
 CACHE_SCOPES: tuple[CacheScope, ...] = ("fleet", "tenant")
+#: How first-stage scores count in an order; see rerank_producer.fusion.methods.
+FusionMethod = Literal["none", "weighted", "zscore", "rrf"]
+FUSION_METHODS: tuple[FusionMethod, ...] = ("none", "weighted", "zscore", "rrf")
+#: Whether larger first-stage scores are better, or smaller ones, as with distances.
+FirstStageOrder = Literal["descending", "ascending"]
+FIRST_STAGE_ORDERS: tuple[FirstStageOrder, ...] = ("descending", "ascending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,13 @@ class Keys:
     def cost(self, model: str) -> str:
         """Hash `precision|host` -> cost parameters; workers; `COST_TTL_S`, so that a fleet scaled to 0 predicts too."""
         return f"{self.prefix}cost:{model}"
+
+    def deviations(self, identity_digest: str, tenant: str | None, first_stage: str) -> str:
+        """String `requests logit first_stage`; clients; `COST_TTL_S` after the last write. The mean deviations within
+        requests, of a model's logits and of the scores of a named first stage; of one tenant's requests, or, with None,
+        of all that share their scores."""
+        whose = "" if tenant is None else f"={tenant}"
+        return f"{self.prefix}deviations:{identity_digest}:{whose}:{first_stage}"
 
     @property
     def control_bindings(self) -> str:

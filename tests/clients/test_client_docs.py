@@ -33,6 +33,7 @@ PACKAGES = {
     "Together": ["together"],
     "LightRAG": ["lightrag"],
     "Hugging Face": ["huggingface_hub"],
+    "First-stage scores": ["cohere"],
 }
 
 

@@ -21,6 +21,7 @@ PLAIN = [
     "cache_and_top_n",
     "celery_sender",
     "client_metrics",
+    "first_stage_scores",
     "fuse_first_stages",
     "many_requests",
     "submit_and_collect",

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -14,14 +14,14 @@ import pytest
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.gateway.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
 from rerank_producer.gateway.models.resolver import ResolvedModel
 from rerank_producer.gateway.watch.latency import Latencies
-from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
-from rerank_shared.keys import Keys
+from rerank_shared.keys import FusionMethod, Keys
 from rerank_shared.settings import Settings, load_settings
 
 CALL = RerankCall("q", ["d"])
@@ -111,3 +111,51 @@ async def test_of_several_calls_the_error_of_one_is_told_as_it_is() -> None:
         await answering_with(half, OneReservation()).answer_all(
             [CALL, RerankCall("bad", ["d"])], limits_of(None, {}, time.monotonic())
         )
+
+
+async def test_what_a_call_says_of_fusion_reaches_the_client() -> None:
+    given: dict[str, Any] = {}
+
+    async def answered(*_: Any, **options: Any) -> RerankResponse:
+        given.update(options)
+        return response(0.5)
+
+    asked = AskedFusion("weighted", 0.5, 2.0, "bm25", "ascending", [1.5])
+    limits = limits_of(None, {}, time.monotonic())
+    await answering_with(answered, OneReservation()).answer_all([replace(CALL, fusion=asked)], limits)
+    assert (given["fusion"], given["fusion_weight"], given["fusion_ratio"]) == ("weighted", 0.5, 2.0)
+    assert (given["first_stage"], given["first_stage_order"], given["scores"]) == ("bm25", "ascending", [1.5])
+
+
+@pytest.mark.parametrize(
+    ("applied", "told"),
+    [
+        ("weighted", "scores are the model's fused with the first stage's: weighted, weight 0.5"),
+        (
+            "zscore",
+            "scores are the model's fused with the first stage's: zscore, weight 0.5; in place of weighted, which has "
+            "learned from 12 of 30 requests so far",
+        ),
+    ],
+)
+async def test_a_fused_answer_warns_once(applied: FusionMethod, told: str) -> None:
+    fusion = FusionInfo(method="weighted", applied=applied, weight=0.5, ratio=2.0, learned_requests=12)
+
+    async def answered(*_: Any, **__: Any) -> RerankResponse:
+        return response(0.5).model_copy(update={"fusion": fusion})
+
+    limits = limits_of(None, {}, time.monotonic())
+    (reply,) = await answering_with(answered, OneReservation()).answer_all([CALL], limits)
+    assert reply.warnings == (told,)
+
+
+@pytest.mark.parametrize("fusion", [None, FusionInfo(method="rrf", applied="rrf", weight=1.0)])
+async def test_it_is_told_how_documents_without_a_score_stand(fusion: FusionInfo | None) -> None:
+    async def answered(*_: Any, **__: Any) -> RerankResponse:
+        return response(0.5, None).model_copy(update={"fusion": fusion, "complete": False})
+
+    call = RerankCall("q", ["d", "e"])
+    limits = limits_of(None, {}, time.monotonic())
+    (reply,) = await answering_with(answered, OneReservation()).answer_all([call], limits)
+    order = "as they were sent" if fusion is None else "by their first-stage scores"
+    assert reply.warnings[-1].endswith(f"which stand last {order}: 1 of 2")

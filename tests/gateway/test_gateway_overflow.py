@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,8 +36,8 @@ async def gateway(
     return await asyncio.to_thread(start_gateway, fleet, **options)
 
 
-async def ask(gateway: TestGateway) -> httpx.Response:
-    body = {"query": "which rooms?", "documents": ["the blue room", "the red one"], "model": "rerank-v3.5"}
+async def ask(gateway: TestGateway, **fields: Any) -> httpx.Response:
+    body = {"query": "which rooms?", "documents": ["the blue room", "the red one"], "model": "rerank-v3.5"} | fields
     async with gateway.async_client() as http:
         return await http.post("/v2/rerank", json=body, headers={"x-rerank-deadline-ms": "20000"})
 
@@ -53,6 +54,19 @@ async def test_what_would_be_late_is_answered_by_the_upstream(gateway: TestGatew
     assert headers["authorization"] == f"Bearer {KEY}"
     assert body["documents"] == ["the blue room", "the red one"]
     assert KEY not in gateway.log()
+
+
+async def test_an_upstream_s_answer_is_not_fused_and_says_so(gateway: TestGateway, upstream: Upstream) -> None:
+    upstream.says({"results": [{"index": 1, "relevance_score": 0.75}, {"index": 0, "relevance_score": 0.5}]})
+    answer = await ask(gateway, scores=[9.0, 1.0], fusion="weighted", fusion_weight=100)
+    assert [row["index"] for row in answer.json()["results"]] == [1, 0]
+    assert "x-rerank-fusion" not in answer.headers
+    _, warning = answer.json()["meta"]["warnings"]
+    assert warning.startswith("first-stage scores did not count")
+    ((_, _, body),) = upstream.requests
+    assert set(body) == {"model", "query", "documents"}
+    plain = await ask(gateway, scores=[9.0, 1.0])
+    assert len(plain.json()["meta"]["warnings"]) == 1, "fusion was not in force"
 
 
 async def test_an_upstream_that_makes_no_sense_leaves_the_fleet_s_429(gateway: TestGateway, upstream: Upstream) -> None:

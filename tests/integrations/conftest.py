@@ -15,6 +15,7 @@ os.environ["LANGSMITH_TRACING"] = "false"
 
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
 from support.jobs import BERLIN_DOCUMENTS, BERLIN_QUERY
@@ -29,6 +30,9 @@ TEXTS = [
     BERLIN_DOCUMENTS[0],
     "Bread is baked from flour and water.",
 ]
+#: Of a first stage, which finds the last text best and knows nothing of the second; and how much it counts.
+SCORES = [0.2, None, 0.5, 0.9]
+WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,15 @@ def expected(fleet: TestFleet) -> Expected:
     order = [result.index for result in response.results]
     assert order[:2] == [2, 1]
     return Expected(order, [scores[index] or 0.0 for index in range(len(TEXTS))])
+
+
+@pytest.fixture(scope="module")
+def fused(fleet: TestFleet, expected: Expected) -> RerankResponse:
+    """The client's own answer where the first stage's scores count for so much that they change the order."""
+    with RerankClient(fleet.settings) as client:
+        response = client.rerank(QUERY, TEXTS, fusion="zscore", fusion_weight=WEIGHT, scores=SCORES, partial=False)
+    assert [result.index for result in response.results] != expected.order
+    return response
 
 
 @pytest.fixture

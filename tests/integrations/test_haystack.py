@@ -14,9 +14,11 @@ from haystack import Document, Pipeline
 from haystack.components.joiners import DocumentJoiner
 from haystack.utils import Secret
 
-from integrations.conftest import NOWHERE, QUERY, TEXTS, Expected
+from integrations.conftest import NOWHERE, QUERY, SCORES, TEXTS, WEIGHT, Expected
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer.fusion.shown import shown_score
 from rerank_producer.integrations.haystack import FleetRanker
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import ConfigurationError, DeadlineExceeded, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
@@ -166,10 +168,51 @@ def test_all_options_survive_serialization(url: Secret) -> None:
     options: dict[str, Any] = {
         "top_k": 3, "namespace": "mine", "deadline_ms": 70.0, "job_class": "bulk", "tenant": "search", "model": "m",
         "max_length": 64, "partial": False, "fallback": True, "meta_fields_to_embed": ["title"],
-        "embedding_separator": " ",
+        "embedding_separator": " ", "fusion": "weighted", "fusion_weight": 2.0, "fusion_ratio": 0.5,
+        "first_stage": "bm25", "first_stage_order": "ascending",
     }  # fmt: skip
     data = FleetRanker(redis_url=url, **options).to_dict()
     assert {name: data["init_parameters"][name] for name in options} == options
     assert FleetRanker.from_dict(data).to_dict() == data
     with pytest.raises(ConfigurationError, match="redis_url"):
         FleetRanker(client=RerankClient()).to_dict()
+
+
+def scored_documents() -> list[Document]:
+    return [
+        Document(id=f"d{place}", content=text, score=score)
+        for place, (text, score) in enumerate(zip(TEXTS, SCORES, strict=True))
+    ]
+
+
+def test_the_documents_scores_count_where_it_is_asked_for(client: RerankClient, fused: RerankResponse) -> None:
+    ranker = FleetRanker(client=client, fusion="zscore", fusion_weight=WEIGHT)
+    ranked = ranker.run(query=QUERY, documents=scored_documents())["documents"]
+    shown = [document.score for document in ranked]
+    assert [document.id for document in ranked] == [f"d{result.index}" for result in fused.results]
+    assert shown == [shown_score(result, fused.model) for result in fused.results]
+    assert shown == sorted(shown, key=lambda score: score or 0.0, reverse=True)
+
+
+async def test_they_count_from_asyncio_too(fleet: TestFleet, fused: RerankResponse) -> None:
+    async with AsyncRerankClient(fleet.settings) as client:
+        ranker = FleetRanker(async_client=client, fusion="zscore", fusion_weight=WEIGHT)
+        ranked = (await ranker.run_async(query=QUERY, documents=scored_documents()))["documents"]
+    assert [document.id for document in ranked] == [f"d{result.index}" for result in fused.results]
+
+
+def test_a_saved_pipeline_fuses_as_before(fleet: TestFleet, url: Secret, fused: RerankResponse) -> None:
+    pipeline = Pipeline()
+    ranker = FleetRanker(
+        redis_url=url, namespace=fleet.settings.namespace, fusion="zscore", fusion_weight=WEIGHT, first_stage="dense"
+    )
+    pipeline.add_component("ranker", ranker)
+    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["rerank_producer.integrations.haystack"])
+    answer = again.run({"ranker": {"query": QUERY, "documents": scored_documents()}})
+    again.close()
+    assert [document.id for document in answer["ranker"]["documents"]] == [f"d{r.index}" for r in fused.results]
+
+
+def test_a_wrong_option_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"^fusion: .*'weighted'"):
+        FleetRanker(fusion="best")  # type: ignore[arg-type]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 import pickle
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
 from integrations.conftest import NOWHERE, QUERY, TEXTS
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer.integrations.options import FleetOptions, told
+from rerank_producer.integrations.options import FleetOptions, known_scores, told
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -21,6 +25,7 @@ from rerank_shared.errors import (
     Overloaded,
     QueueUnavailable,
     RerankError,
+    UnknownSetting,
 )
 from rerank_shared.settings import Settings, load_settings
 
@@ -127,10 +132,89 @@ def test_traces_of_an_answer_are_plain_data(settings: Settings) -> None:
     with RerankClient(settings) as client:
         shown = told(client.rerank("q", ["a"], deadline_ms=0))
     assert set(shown["timings"]) == {
-        "total_ms", "cache_ms", "enqueue_ms", "queue_ms", "tokenize_ms", "batch_ms", "run_ms",
+        "total_ms", "cache_ms", "enqueue_ms", "queue_ms", "tokenize_ms", "batch_ms", "run_ms", "fuse_ms",
     }  # fmt: skip
     assert (shown["complete"], shown["fallback"]) == (False, False)
     assert told(None) == {"fallback": True}
+
+
+class Recording(RerankClient):
+    """A client that keeps what it was asked."""
+
+    def rerank(self, query: Any, documents: Any = None, **options: Any) -> RerankResponse:
+        self.asked = {"query": query, "documents": documents, **options}
+        return super().rerank(query, documents, **options)
+
+
+@pytest.mark.parametrize("fusion", [None, "none"])
+def test_without_fusion_a_request_says_nothing_of_a_first_stage(fusion: Any, settings: Settings) -> None:
+    with Recording(settings.model_copy(update={"fusion": "weighted"})) as client:
+        options = FleetOptions(client=client, deadline_ms=0, fusion=fusion, first_stage="bm25")
+        response = options.ask(QUERY, TEXTS, 2, scores=[4.0, 3.0, 2.0, 1.0])
+        assert client.asked == {
+            "query": QUERY, "documents": TEXTS, "top_n": 2, "deadline_ms": 0, "job_class": "interactive", "tenant": "",
+            "model": None, "max_length": None, "partial": True,
+        }  # fmt: skip
+    assert response is not None
+    assert response.fusion is None
+
+
+def test_with_fusion_a_request_has_its_options_and_the_scores(settings: Settings) -> None:
+    fusion: dict[str, Any] = {
+        "fusion": "weighted", "fusion_weight": math.inf, "fusion_ratio": 0.5, "first_stage": "dense",
+        "first_stage_order": "ascending",
+    }  # fmt: skip
+    with Recording(settings) as client:
+        options = FleetOptions(client=client, deadline_ms=0, **fusion)
+        response = options.ask(QUERY, TEXTS, None, scores=[0.5, math.nan, None, 0.25])
+        assert {name: client.asked[name] for name in fusion} == fusion
+        assert client.asked["scores"] == [0.5, None, None, 0.25]
+    assert response is not None
+    # Not scored in time, so that the first stage alone gives the order; what has no score is its worst.
+    assert [result.index for result in response.results] == [3, 0, 1, 2]
+    assert told(response)["fusion"] == {
+        "method": "weighted", "applied": "weighted", "weight": math.inf, "ratio": 0.5, "learned_requests": None,
+        "first_stage": "dense",
+    }  # fmt: skip
+    again = pickle.loads(pickle.dumps(options))  # noqa: S301
+    assert again.model_dump() == options.model_dump()
+    assert FleetOptions.model_validate_json(options.model_dump_json()).fusion_weight == math.inf
+
+
+@pytest.mark.parametrize("score", [math.inf, -math.inf, "0.5", True])
+def test_a_score_that_is_no_finite_number_is_refused_with_its_place(score: Any, settings: Settings) -> None:
+    with RerankClient(settings) as client, pytest.raises(InvalidRequest, match=r"^scores\.1: a finite number"):
+        FleetOptions(client=client, fusion="rrf", fallback=True).ask(QUERY, TEXTS, 2, scores=[0.5, score, None, 0.25])
+
+
+@pytest.mark.parametrize("score", [math.nan, np.float32("nan"), None])
+def test_a_score_that_is_none_is_missing(score: Any) -> None:
+    assert known_scores([1.0, score, 2]) == [1.0, None, 2]
+
+
+def test_a_misspelt_option_is_told_with_the_one_that_was_meant() -> None:
+    with pytest.raises(
+        UnknownSetting, match=r"^fusion_wieght is no option of FleetOptions; did you mean fusion_weight\?"
+    ):
+        FleetOptions(fusion_wieght=2.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fusion": "best"}, r"^fusion: .*'weighted'"),
+        ({"fusion": "rrf", "fusion_weight": -1}, "^fusion_weight: .*greater than or equal to 0"),
+        ({"fusion": "weighted", "fusion_ratio": 0}, "^fusion_ratio: .*greater than 0"),
+        ({"fusion": "rrf", "first_stage": "bm 25"}, "^first_stage: "),
+        ({"fusion_weight": 2.0}, "^fusion_weight and fusion_ratio count with fusion only"),
+        ({"max_length": "secret", "redis_url": 7}, "^redis_url: .*; max_length: "),
+    ],
+)
+def test_a_wrong_option_is_told_without_its_value(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as error:
+        FleetOptions(**options)
+    assert "secret" not in str(error.value)
+    assert not isinstance(error.value, UnknownSetting)
 
 
 def test_every_fallback_error_is_one_that_may_pass() -> None:

@@ -18,7 +18,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.clients]
 PAGE = Path(__file__).parents[2] / "docs" / "integrations.md"
 EXAMPLE = re.compile(r"^## ([^\n]+)\n(?:(?!^## ).)*?```python\n(.*?)```\n```text\n(.*?)```", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
-NEEDS = {"LangChain": "langchain_core", "LlamaIndex": "llama_index", "Haystack": "haystack"}
+NEEDS = {
+    "LangChain": "langchain_core",
+    "LlamaIndex": "llama_index",
+    "Haystack": "haystack",
+    "First-stage scores": "llama_index",
+}
 
 
 def test_every_framework_has_its_example() -> None:

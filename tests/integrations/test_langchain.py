@@ -16,10 +16,12 @@ from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetr
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from integrations.conftest import NOWHERE, QUERY, TEXTS, Expected
+from integrations.conftest import NOWHERE, QUERY, SCORES, TEXTS, WEIGHT, Expected
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer.fusion.shown import shown_score
 from rerank_producer.integrations.langchain import FleetRerank
-from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
+from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, Overloaded, QueueUnavailable, UnknownSetting
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
 
@@ -175,3 +177,71 @@ def test_a_compressor_survives_pickling(fleet: TestFleet, client: RerankClient, 
     (best,) = again.compress_documents(documents(), QUERY)
     again.close()
     assert best.metadata["page"] == expected.order[0]
+
+
+def scored_documents(key: str) -> list[Document]:
+    found = documents()
+    for document, score in zip(found, SCORES, strict=True):
+        document.metadata |= {} if score is None else {key: score}
+    return found
+
+
+@pytest.mark.parametrize("key", ["score", "@search.score", "relevance_score"])
+def test_scores_in_the_metadata_count_where_it_is_asked_for(
+    key: str, client: RerankClient, fused: RerankResponse
+) -> None:
+    record = Record()
+    compressor = FleetRerank(
+        client=client, top_n=None, fusion="zscore", fusion_weight=WEIGHT, first_stage_score_key=key
+    )
+    ranked = compressor.compress_documents(scored_documents(key), QUERY, callbacks=[record])
+    shown = [document.metadata["relevance_score"] for document in ranked]
+    assert [document.metadata["page"] for document in ranked] == [result.index for result in fused.results]
+    assert shown == [shown_score(result, fused.model) for result in fused.results]
+    assert shown == sorted(shown, reverse=True)
+    if key != "relevance_score":
+        assert [document.metadata.get(key) for document in ranked] == [SCORES[result.index] for result in fused.results]
+    (outputs,) = record.ended
+    assert outputs["fusion"]["applied"] == "zscore"
+    assert [row["relevance_score"] for row in outputs["results"]] == shown
+    assert outputs["results"][0].keys() == {"index", "relevance_score", "logit", "first_stage_score", "fused_score"}
+
+
+async def test_they_count_from_asyncio_too(fleet: TestFleet, fused: RerankResponse) -> None:
+    async with AsyncRerankClient(fleet.settings) as client:
+        compressor = FleetRerank(async_client=client, top_n=None, fusion="zscore", fusion_weight=WEIGHT)
+        ranked = await compressor.acompress_documents(scored_documents("score"), QUERY)
+    assert [document.metadata["page"] for document in ranked] == [result.index for result in fused.results]
+
+
+def test_unless_it_is_asked_for_they_do_not_count(client: RerankClient, expected: Expected) -> None:
+    record = Record()
+    compressor = FleetRerank(client=client, top_n=None)
+    ranked = compressor.compress_documents(scored_documents("score"), QUERY, callbacks=[record])
+    assert [document.metadata["relevance_score"] for document in ranked] == [
+        expected.scores[index] for index in expected.order
+    ]
+    assert record.ended[0]["fusion"] is None
+    assert record.ended[0]["results"][0].keys() == {"index", "relevance_score"}
+
+
+@pytest.mark.parametrize("key", ["_score", None])
+def test_where_no_document_has_a_score_the_key_is_told(key: str | None, client: RerankClient) -> None:
+    record = Record()
+    compressor = FleetRerank(client=client, fusion="weighted", first_stage_score_key=key, fallback=True)
+    with pytest.raises(InvalidRequest, match=f"^first_stage_score_key: .*under {key!r}") as error:
+        compressor.compress_documents(scored_documents("score"), QUERY, callbacks=[record])
+    assert record.failed == [error.value]
+    ranked = FleetRerank(client=client, fusion="rrf", first_stage_score_key=key).compress_documents(documents(), QUERY)
+    assert len(ranked) == 3
+
+
+def test_a_misspelt_option_is_told() -> None:
+    with pytest.raises(UnknownSetting, match=r"^topn is no option of FleetRerank; did you mean top_n\?"):
+        FleetRerank(topn=3)  # type: ignore[call-arg]
+
+
+def test_the_options_of_fusion_survive_pickling(client: RerankClient) -> None:
+    compressor = FleetRerank(client=client, fusion="rrf", fusion_weight=2.0, first_stage_score_key="_score")
+    again = pickle.loads(pickle.dumps(compressor))  # noqa: S301
+    assert again.model_dump() == compressor.model_dump()

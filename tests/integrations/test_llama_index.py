@@ -22,10 +22,12 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, Te
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from pydantic import Field
 
-from integrations.conftest import NOWHERE, QUERY, TEXTS, Expected
+from integrations.conftest import NOWHERE, QUERY, SCORES, TEXTS, WEIGHT, Expected
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer.fusion.shown import shown_score
 from rerank_producer.integrations.llama_index import FleetRerank, dispatcher
-from rerank_shared.errors import DeadlineExceeded, InvalidRequest, Overloaded, QueueUnavailable
+from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, Overloaded, QueueUnavailable, UnknownSetting
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
 
@@ -229,3 +231,49 @@ def test_it_is_serialized_without_the_server_s_url_and_pickled_with_it(
     (best,) = copy.postprocess_nodes(nodes(), query_str=QUERY)
     copy.close()
     assert best.metadata["page"] == expected.order[0]
+
+
+def scored_nodes() -> list[NodeWithScore]:
+    return [node.model_copy(update={"score": score}) for node, score in zip(nodes(), SCORES, strict=True)]
+
+
+def test_the_nodes_scores_count_where_it_is_asked_for(
+    client: RerankClient, fused: RerankResponse, events: list[Any]
+) -> None:
+    postprocessor = FleetRerank(client=client, top_n=None, fusion="zscore", fusion_weight=WEIGHT)
+    ranked = postprocessor.postprocess_nodes(scored_nodes(), query_str=QUERY)
+    shown = [node.score for node in ranked]
+    assert [node.metadata["page"] for node in ranked] == [result.index for result in fused.results]
+    assert shown == [shown_score(result, fused.model) for result in fused.results]
+    assert shown == sorted(shown, key=lambda score: score or 0.0, reverse=True)
+    assert [node.metadata["retrieval_score"] for node in ranked] == [SCORES[result.index] for result in fused.results]
+    assert events[-1].tags["rerank"]["fusion"]["applied"] == "zscore"
+
+
+async def test_they_count_from_asyncio_too(fleet: TestFleet, fused: RerankResponse) -> None:
+    async with AsyncRerankClient(fleet.settings) as client:
+        postprocessor = FleetRerank(async_client=client, top_n=None, fusion="zscore", fusion_weight=WEIGHT)
+        ranked = await postprocessor.apostprocess_nodes(scored_nodes(), query_str=QUERY)
+    assert [node.metadata["page"] for node in ranked] == [result.index for result in fused.results]
+
+
+def test_nodes_without_any_score_are_told(client: RerankClient) -> None:
+    found = [node.model_copy(update={"score": float("nan")}) for node in nodes()]
+    with pytest.raises(InvalidRequest, match="needs first-stage scores"):
+        FleetRerank(client=client, fusion="weighted").postprocess_nodes(found, query_str=QUERY)
+
+
+def test_a_misspelt_option_is_told() -> None:
+    with pytest.raises(UnknownSetting, match=r"^fuson is no option of FleetRerank; did you mean fusion\?"):
+        FleetRerank(fuson="rrf")  # type: ignore[call-arg]
+
+
+def test_the_options_of_fusion_survive_serialization(client: RerankClient) -> None:
+    fusion = {"fusion": "weighted", "fusion_weight": 2.0, "fusion_ratio": 0.5, "first_stage": "bm25"}
+    postprocessor = FleetRerank(client=client, first_stage_order="ascending", **fusion)
+    for again in (
+        FleetRerank.from_json(postprocessor.to_json()),
+        pickle.loads(pickle.dumps(postprocessor)),  # noqa: S301
+    ):
+        assert {name: getattr(again, name) for name in fusion} == fusion
+        assert again.first_stage_order == "ascending"

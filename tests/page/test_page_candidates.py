@@ -27,6 +27,26 @@ CASES: dict[str, tuple[str, list[Any], str]] = {
     "json lines": ('{"text": "a"}\n{"text": "b"}\n', [{"text": "a"}, {"text": "b"}], "jsonl"),
     "one object": ('{"text": "a"}', [{"text": "a"}], "jsonl"),
     "texts that begin as JSON does": ("[1] first\n{2} second", ["[1] first", "{2} second"], "lines"),
+    "a column of scores": (
+        "one\t1.5\n two\tb \t-2e1\r\n\nthree\t .5 ",
+        [{"text": "one", "score": 1.5}, {"text": "two\tb", "score": -20}, {"text": "three", "score": 0.5}],
+        "lines",
+    ),
+    "a column with gaps": ("a\t1\nb\t\nc\t-", [{"text": "a", "score": 1}, "b", "c"], "lines"),
+    "a number at the end of one text": ("in\t2024\nb\nc", ["in\t2024", "b", "c"], "lines"),
+    "numbered lines": ("1\ta\n2\tb", ["1\ta", "2\tb"], "lines"),
+    "a number alone": ("12\n\t13", ["12", "13"], "lines"),
+    "scores in objects": (
+        '[{"text": "a", "score": 0}, {"text": "b", "score": "high"}, {"text": "c", "score": null}, "d"]',
+        [{"text": "a", "score": 0}, {"text": "b"}, {"text": "c"}, "d"],
+        "json",
+    ),
+    "scores in json lines": ('{"text": "a", "score": 2.5}', [{"text": "a", "score": 2.5}], "jsonl"),
+    "scores beside documents": (
+        '{"documents": ["a", {"id": "x", "text": "b"}, "c"], "scores": [1, 2, null]}',
+        [{"text": "a", "score": 1}, {"text": "b", "id": "x", "score": 2}, "c"],
+        "body",
+    ),
     "an object of something else": ('{"a": 1}', ['{"a": 1}'], "lines"),
 }
 
@@ -50,6 +70,7 @@ def test_each_way_to_write_them(board: Board) -> None:
         ('["a", {"title": "b"}]', "candidate 2 has no text"),
         ("[]", "the list is empty"),
         ('["a", "b"', "not JSON"),
+        ("a\t1\nb\t2\nc", "1 of 3 lines have no score behind a tab"),
         ('{"query": "q", "documents": [null]}', "candidate 1 has no text"),
     ],
 )

@@ -220,3 +220,54 @@ def test_the_answer_can_be_read_as_json(board: Board) -> None:
     rows = board.rerank()
     answer = json.loads(board.code("Answer"))
     assert [result["index"] for result in answer["results"]] == [row.index for row in rows]
+
+
+@pytest.fixture
+def scored(board: Board) -> Board:
+    """The board with first-stage scores, one of which is missing, and a weight that lets them decide."""
+    documents = [{"text": text, "score": float(place)} for place, text in enumerate(NASTY[:-1])]
+    board.ask(QUERY, json.dumps([*documents, NASTY[-1]]))
+    board.option("fusion-weight", "3")
+    board.page.select_option("#fusion", "zscore")
+    return board
+
+
+@pytest.mark.parametrize("name", ["curl", "Jina", "TEI"])
+def test_commands_ask_for_the_same_fusion(scored: Board, name: str) -> None:
+    order = [row.index for row in scored.rerank()]
+    answer = json.loads(run("sh", "-c", scored.code(name)))
+    results = answer if isinstance(answer, list) else answer["results"]
+    assert [result["index"] for result in results] == order
+    # It is not the model's order.
+    scored.page.locator("#weight").press("Home")
+    assert [row.index for row in scored.rows()] != order
+
+
+def test_python_asks_for_the_same_fusion(scored: Board) -> None:
+    rows = scored.rerank()
+    printed = run(sys.executable, "-W", "ignore", "-c", scored.code("Python")).splitlines()
+    assert [int(line.split()[0]) for line in printed] == [row.index for row in rows]
+    shown = scored.page.eval_on_selector_all("ol.after dl > :last-child dd", "all => all.map(each => each.title)")
+    assert [float(line.split()[1]) for line in printed] == pytest.approx([float(score) for score in shown])
+
+
+@pytest.mark.clients
+def test_the_cohere_sdk_asks_for_the_same_fusion(scored: Board) -> None:
+    pytest.importorskip("cohere", reason="needs Cohere's SDK: pip install cohere")
+    order = [row.index for row in scored.rerank()]
+    printed = run(sys.executable, "-W", "ignore", "-c", scored.code("Cohere SDK")).splitlines()
+    assert [int(line.split()[0]) for line in printed] == order
+
+
+def test_code_names_fusion_only_where_it_is_chosen(scored: Board) -> None:
+    for name in ("curl", "Python", "Cohere SDK", "Jina", "TEI"):
+        code = scored.code(name)
+        assert '"fusion": "zscore"' in code, name
+        assert '"fusion_weight": 3' in code, name
+    assert '"scores": [0, 1, 2, 3, 4, None]' in scored.code("Cohere SDK")
+    for name in ("Python", "Cohere SDK"):
+        compile(scored.code(name), name, "exec")
+    scored.page.select_option("#fusion", "")
+    scored.option("fusion-weight", "")
+    for name in ("curl", "Python", "Cohere SDK", "Jina", "TEI"):
+        assert "fusion" not in scored.code(name), name

@@ -37,6 +37,10 @@ def test_no_width_needs_sideways_scrolling(shown: TestGateway, open_page: OpenPa
     board.page.locator("ol.after li .text").first.click()
     board.page.evaluate("document.querySelector('.options').open = true")
     assert width(board) == (pixels, pixels)
+    board.page.select_option("#example", label="BM25 scores: fusion helps")
+    board.rerank()
+    board.page.locator("#weight").press("End")
+    assert width(board) == (pixels, pixels)
 
 
 @pytest.mark.parametrize("pixels", [320, 390, 1280])
@@ -70,6 +74,12 @@ def test_every_text_can_be_read(shown: TestGateway, open_page: OpenPage, scheme:
     board = open_page(shown.url, color_scheme=scheme, viewport={"width": pixels, "height": 800})
     board.ask("which rooms?", [*passages(4), passages(1, words=900)[0]])
     board.rerank()
+    lowest, where = board.page.evaluate(_CONTRAST)
+    assert lowest >= 4.5, where
+    board.page.evaluate("document.querySelector('.options').open = true")
+    board.page.select_option("#example", label="BM25 scores: fusion helps")
+    board.rerank()
+    board.page.locator("#weight").press("End")
     lowest, where = board.page.evaluate(_CONTRAST)
     assert lowest >= 4.5, where
 
@@ -173,13 +183,18 @@ def test_the_result_is_said_and_everything_has_a_name(shown: TestGateway, open_p
     assert "from place 6: git reset" in said
     tree = board.page.locator("body").aria_snapshot()
     assert re.search(r'button "1, up 5, was 6: git reset', tree), tree
-    assert not re.search(r"^\s*- (button|textbox|combobox|checkbox|spinbutton)\s*:?$", tree, re.MULTILINE), tree
+    board.page.select_option("#example", label="BM25 scores: fusion helps")
+    board.rerank()
+    tree = board.page.locator("body").aria_snapshot()
+    assert 'slider "Weight of the first stage"' in tree, tree
+    assert not re.search(r"^\s*- (button|textbox|combobox|checkbox|spinbutton|slider)\s*:?$", tree, re.MULTILINE), tree
 
 
 def test_touch_targets_are_large_enough(shown: TestGateway, open_page: OpenPage) -> None:
     board = open_page(shown.url, viewport={"width": 360, "height": 780}, is_mobile=True, has_touch=True)
+    board.page.select_option("#example", label="BM25 scores: fusion helps")
     board.rerank()
     script = """all => all.filter(each => each.checkVisibility())
                           .map(each => [each.id || each.textContent, each.getBoundingClientRect().height])"""
-    for name, height in board.page.eval_on_selector_all("button, select, summary", script):
+    for name, height in board.page.eval_on_selector_all("button, select, summary, [type=range]", script):
         assert height >= 24, name

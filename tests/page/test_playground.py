@@ -293,7 +293,7 @@ def test_cancel_leaves_the_request_as_it_is(board: Board) -> None:
 
 def test_examples_load_and_run(board: Board) -> None:
     names = board.page.eval_on_selector_all("#example option", "all => all.map(each => each.textContent)")
-    assert len(names) == 4
+    assert len(names) == 6
     board.page.select_option("#example", label=names[-1])
     rows = board.rerank()
     assert {"drain", "lease"} <= {row.marks.split("✂")[0].split(" ")[0].rstrip("0123456789") for row in rows}

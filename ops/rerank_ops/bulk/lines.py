@@ -75,19 +75,9 @@ async def _answer(
     line: bytes, client: AsyncRerankClient, defaults: Mapping[str, Any], free: asyncio.Semaphore
 ) -> RerankResponse | RerankError:
     try:
-        request = parse_line(line, defaults)
-        return await client.rerank(
-            request.query,
-            request.documents,
-            top_n=request.top_n,
-            max_length=request.max_length,
-            deadline_ms=request.deadline_ms,
-            job_class=request.job_class,
-            model=request.model,
-            tenant=request.tenant,
-            tokenizer_digest=request.tokenizer_digest,
-            cache_scope=request.cache_scope,
-        )
+        # Every option that a request has, whatever options there will be.
+        options = dict(parse_line(line, defaults))
+        return await client.rerank(options.pop("query"), options.pop("documents"), **options)
     except RerankError as error:
         return error
     finally:

@@ -17,6 +17,7 @@ from rerank_ops.cli.admin.keys import keys
 from rerank_ops.cli.capacity.plan import plan
 from rerank_ops.cli.capacity.redis_load import redis_load
 from rerank_ops.cli.capacity.simulate import simulate
+from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
 from rerank_ops.cli.model.tune import tune
 from rerank_ops.cli.rank.rerank import rerank
@@ -48,6 +49,7 @@ app.command()(simulate)
 app.command()(plan)
 app.command()(redis_load)
 app.command()(export)
+app.add_typer(fusion)
 app.add_typer(cache)
 app.add_typer(dead)
 app.add_typer(keys)

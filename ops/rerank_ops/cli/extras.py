@@ -12,6 +12,10 @@ WORKER_HINT = "pip install 'rerank-fleet[worker]'"
 #: Packages of the extra `gateway` that the gateway imports.
 GATEWAY = ("starlette", "uvicorn", "httpx")
 GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
+#: Packages that judge rankings, and the one that finds candidates in a collection.
+EVALUATION = ("ir_measures", "numpy")
+BM25 = ("bm25s",)
+EVALUATION_HINT = "pip install 'rerank-fleet[demo]'"
 
 
 def missing(modules: tuple[str, ...]) -> list[str]:
@@ -29,3 +33,9 @@ def require_gateway() -> None:
     """Raise ConfigurationError if the HTTP gateway can't be imported here."""
     if lacking := missing(GATEWAY):
         raise ConfigurationError(f"the gateway needs {', '.join(lacking)}: {GATEWAY_HINT}")
+
+
+def require_evaluation(*, bm25: bool) -> None:
+    """Raise ConfigurationError if rankings can't be judged here, or with `bm25` a collection's candidates be found."""
+    if lacking := missing((*EVALUATION, *BM25) if bm25 else EVALUATION):
+        raise ConfigurationError(f"judging rankings needs {', '.join(lacking)}: {EVALUATION_HINT}")

@@ -17,7 +17,7 @@ MRR_AT_10 = RR @ 10
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Means over all judged questions, each from 0 to 1."""
+    """Of one question, or means over all judged ones; each from 0 to 1."""
 
     ndcg_at_10: float
     mrr_at_10: float
@@ -33,6 +33,15 @@ def ndcg_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mappi
     """Return nDCG@10 of each question in `qrels`."""
     metrics = ir_measures.iter_calc([NDCG_AT_10], _judged(qrels), _scored(run))
     return dict.fromkeys(qrels, 0.0) | {metric.query_id: float(metric.value) for metric in metrics}
+
+
+def quality_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Quality]:
+    """Return both measures of each question in `qrels`."""
+    ndcg, mrr = dict.fromkeys(qrels, 0.0), dict.fromkeys(qrels, 0.0)
+    for metric in ir_measures.iter_calc([NDCG_AT_10, MRR_AT_10], _judged(qrels), _scored(run)):
+        values = ndcg if metric.measure == NDCG_AT_10 else mrr
+        values[metric.query_id] = float(metric.value)
+    return {question_id: Quality(ndcg[question_id], mrr[question_id]) for question_id in qrels}
 
 
 def _judged(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

@@ -13,6 +13,7 @@ from rerank_ops.demo.first_stage import Bm25Hit
 from rerank_ops.demo.questions import Question
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import Document, RerankResponse
+from rerank_shared.keys import FusionMethod
 
 #: Long, because the demo does not test deadlines and on one slow core the last question waits for all others.
 DEADLINE_MS = 300_000
@@ -70,16 +71,30 @@ class Pass:
 
 
 async def run_pass(
-    client: AsyncRerankClient, tasks: Sequence[Task], in_flight: int, on_answer: Callable[[], None]
+    client: AsyncRerankClient,
+    tasks: Sequence[Task],
+    in_flight: int,
+    on_answer: Callable[[], None],
+    fusion: FusionMethod = "none",
 ) -> Pass:
-    """Send every task, `in_flight` at a time, and return the pass. Raises as the client does."""
+    """Send every task, `in_flight` at a time, and return the pass. Raises as the client does.
+
+    With `fusion` the candidates' BM25 scores count in the order.
+    """
     slots = asyncio.Semaphore(in_flight)
 
     async def send(task: Task) -> TaskResult:
-        documents = [Document(id=candidate.id, text=candidate.text) for candidate in task.candidates]
+        documents = [Document(id=each.id, text=each.text, score=each.bm25) for each in task.candidates]
         async with slots:
             started = time.perf_counter()
-            response = await client.rerank(task.question.text, documents, deadline_ms=DEADLINE_MS, partial=False)
+            response = await client.rerank(
+                task.question.text,
+                documents,
+                deadline_ms=DEADLINE_MS,
+                partial=False,
+                fusion=fusion,
+                first_stage="bm25",
+            )
             latency_ms = (time.perf_counter() - started) * 1000
         on_answer()
         return TaskResult(task, response, latency_ms)

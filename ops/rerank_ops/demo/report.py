@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +37,7 @@ class DemoResult:
     passages: int
     before: Quality
     after: Quality
+    fused: Quality
     cold: Pass
     hot: Pass
     batches: Batches
@@ -53,7 +54,13 @@ def show(console: Console, result: DemoResult) -> None:
         "no order of them can answer the others.\n",
         highlight=False,
     )
-    console.print(Group(_quality(result), _speed(result)))
+    console.print(_quality(result))
+    console.print(
+        "Fused: BM25's score counts as much as the model's (fusion='weighted'); it takes no model time. Changes are "
+        "those to BM25.\n",
+        highlight=False,
+    )
+    console.print(_speed(result))
     b = result.batches
     console.print(
         f"Batches formed: {b.count:,}, on average {b.pairs / b.count:.1f} pairs and {b.tokens / b.count:,.0f} tokens; "
@@ -92,11 +99,12 @@ def _mark(passage_id: str, right: set[str]) -> Text:
 def _quality(result: DemoResult) -> Table:
     questions = len(result.cold.answers)
     title = f"Quality, {questions} questions over {result.passages:,} passages"
-    table = Table("", "BM25", "reranked", "change", title=title, min_width=len(title), box=SIMPLE_HEAD)
-    for name in ("ndcg_at_10", "mrr_at_10"):
-        before, after = getattr(result.before, name), getattr(result.after, name)
-        label = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}[name]
-        table.add_row(label, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}")
+    heads = ("", "BM25", "reranked", "change", "fused", "change")
+    table = Table(*heads, title=title, min_width=len(title), box=SIMPLE_HEAD)
+    for name, label in (("ndcg_at_10", "nDCG@10"), ("mrr_at_10", "MRR@10")):
+        before, after, fused = (getattr(each, name) for each in (result.before, result.after, result.fused))
+        changes = (f"{after:.3f}", f"{after - before:+.3f}", f"{fused:.3f}", f"{fused - before:+.3f}")
+        table.add_row(label, f"{before:.3f}", *changes)
     return table
 
 

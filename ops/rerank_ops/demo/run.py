@@ -1,6 +1,7 @@
 """Run of the demo: a real fleet on this machine reranks real questions over Python's own documentation.
 
 A private namespace gives the run an empty cache, so the first pass scores every pair and the second finds all cached.
+A third one, from the cache too, lets BM25's scores count in the order; their ratio is learned while it runs.
 """
 
 from __future__ import annotations
@@ -58,16 +59,17 @@ def _measure(
     console: Console, fleet: LocalFleet, tasks: Sequence[Task], questions: Sequence[Question], passages: int
 ) -> DemoResult:
     in_flight = IN_FLIGHT_PER_PROCESS * fleet.processes
-    cold, hot = asyncio.run(_passes(console, fleet, tasks, in_flight))
+    cold, hot, fused = asyncio.run(_passes(console, fleet, tasks, in_flight))
     judged = qrels(questions)
     before = {task.question.id: [c.id for c in task.candidates] for task in tasks}
-    after = {answer.task.question.id: answer.ranking for answer in cold.answers}
+    after, by_both = ({answer.task.question.id: answer.ranking for answer in each.answers} for each in (cold, fused))
     return DemoResult(
         processes=fleet.processes,
         in_flight=in_flight,
         passages=passages,
         before=measure(before, judged),
         after=measure(after, judged),
+        fused=measure(by_both, judged),
         cold=cold,
         hot=hot,
         batches=_batches(fleet),
@@ -75,10 +77,12 @@ def _measure(
     )
 
 
-async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in_flight: int) -> tuple[Pass, Pass]:
+async def _passes(
+    console: Console, fleet: LocalFleet, tasks: Sequence[Task], in_flight: int
+) -> tuple[Pass, Pass, Pass]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with AsyncRerankClient(fleet.settings) as client:
-        # This request opens the connections and reads the announced artefact, as a long-lived client has done before.
+        # This request opens the connections and reads the announced model, as a long-lived client has done before.
         await client.rerank("connect", ["and warm the way"])
         # A garbage collection over the corpus in this process would be counted as latency of the fleet.
         gc.freeze()
@@ -90,7 +94,8 @@ async def _passes(console: Console, fleet: LocalFleet, tasks: Sequence[Task], in
 
             cold = await run_pass(client, tasks, in_flight, bar("Reranking"))
             hot = await run_pass(client, tasks, in_flight, bar("Again, from the cache"))
-    return cold, hot
+        fused = await run_pass(client, tasks, in_flight, lambda: None, fusion="weighted")
+    return cold, hot, fused
 
 
 def _examples(cold: Pass, before: dict[str, float], after: dict[str, float]) -> list[TaskResult]:

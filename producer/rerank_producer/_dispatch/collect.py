@@ -10,11 +10,13 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.pipeline import incomplete
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait, locate, lost_job
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.port import Port
 from rerank_producer._request.merge import agree, combine
+from rerank_producer._request.ranking import ranking_of
 from rerank_producer._request.response import build_response, stage_timings
 from rerank_producer.handles import JobState, JobStatus
 from rerank_shared.contract import wire
@@ -25,7 +27,14 @@ from rerank_shared.keys import Keys
 
 
 async def collect(
-    port: Port, keys: Keys, clock: Clock, job_id: str, timeout_ms: float | None, *, partial: bool
+    port: Port,
+    keys: Keys,
+    clock: Clock,
+    learned: LearnedDeviations,
+    job_id: str,
+    timeout_ms: float | None,
+    *,
+    partial: bool,
 ) -> RerankResponse:
     """Return the response to a submitted request; see RerankClient.collect."""
     started = clock.monotonic()
@@ -44,9 +53,12 @@ async def collect(
         scored = combine(len(stored.misses), [range(len(stored.misses))], [outcome])
         timings = stage_timings(scored)
         timings.total_ms = (clock.monotonic() - started) * 1000
-        response = build_response(stored, scored, timings=timings)
+        ranking = ranking_of(stored, scored)
+        learned.teach(ranking)
+        response = build_response(stored, scored, ranking, timings=timings)
         if not (partial or response.complete):
             raise incomplete(stored, scored)
+        metrics.observe_fusion(response)
         watch.response = response
         return response
 

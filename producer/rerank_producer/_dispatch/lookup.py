@@ -1,7 +1,8 @@
 """The look-up: one round trip before anything is sent.
 
-It reads the cached scores of a request, the fleet's load, and the claims of other requests on its pairs. The keys of
-cached scores depend on the scoring identity; where that was never read, or has changed, a second round trip follows.
+It reads the cached scores of a request, the fleet's load, the claims of other requests on its pairs, and what fusion
+has learned. The keys of cached scores depend on the scoring identity; where that was never read, or has changed, a
+second round trip follows.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._io.port import Port
 from rerank_producer._request.plan import check_tokenizer, effective_max_length
 from rerank_shared.contract.digest import pair_digests
-from rerank_shared.contract.messages import Score, ScoringIdentity, cache_tenant
+from rerank_shared.contract.messages import Deviations, Fusion, Score, ScoringIdentity, cache_tenant
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
@@ -31,6 +33,7 @@ class LookupResult:
     """The answers of a look-up. `digests` and `scores`, one a document, are None where the cache was not asked.
 
     `load` is None where the server did not answer. `claims`, one a document, is empty where single flight is off.
+    `deviations` are those that the request's fusion rests on, None where it needs none or none are known.
     """
 
     identity: ScoringIdentity | None
@@ -39,6 +42,7 @@ class LookupResult:
     scores: list[Score | None] | None = None
     load: FleetLoad | None = None
     claims: Sequence[bytes | None] = ()
+    deviations: Deviations | None = None
 
 
 @dataclass(slots=True)
@@ -49,8 +53,9 @@ class RequestLookup:
     keys: Keys
     served_models: ServedModels
     fleet_load: FleetLoadCache
+    learned: LearnedDeviations
 
-    async def run(self, port: Port, request: RerankRequest, model: str) -> LookupResult:
+    async def run(self, port: Port, request: RerankRequest, model: str, fusion: Fusion | None = None) -> LookupResult:
         """Return what the server knows of a request. Raises UnknownModel, InvalidRequest.
 
         A cache that can't be read counts as empty. If the server is away, sending raises that.
@@ -59,9 +64,9 @@ class RequestLookup:
             return LookupResult(None, request.max_length)
         try:
             identity = self.served_models.query(model).known or await self.served_models.get(port, model)
-            found = await self._read(port, request, model, identity)
+            found = await self._read(port, request, model, identity, fusion)
             if found.identity != identity:
-                found = await self._read(port, request, model, found.identity)
+                found = await self._read(port, request, model, found.identity, fusion)
         except QueueUnavailable as error:
             log.debug("look-up failed error=%r", error)
             identity = self.served_models.query(model).known
@@ -72,7 +77,12 @@ class RequestLookup:
         return found
 
     async def _read(
-        self, port: Port, request: RerankRequest, model: str, identity: ScoringIdentity | None
+        self,
+        port: Port,
+        request: RerankRequest,
+        model: str,
+        identity: ScoringIdentity | None,
+        fusion: Fusion | None,
     ) -> LookupResult:
         check_tokenizer(request, identity)
         max_length = effective_max_length(request, self.settings, identity)
@@ -87,17 +97,18 @@ class RequestLookup:
             )
         claims = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
         served, load = self.served_models.query(model), self.fleet_load.query(model)
+        learned = self.learned.query(self.learned.key(request, fusion, identity))
 
         def fill(pipe: Any) -> None:
             served.ask(pipe)
             load.ask(pipe)
+            learned.ask(pipe)
             if claims:
                 pipe.mget(claims)
 
         scores, answers = await port.lookup(digests or (), fill)
         rest = iter(answers)
         # In the order in which `fill` asked.
-        found_identity, found_load = served.read(rest), load.read(rest)
-        return LookupResult(
-            found_identity, max_length, digests, None if digests is None else scores, found_load, next(rest, ())
-        )
+        found_identity, found_load, deviations = served.read(rest), load.read(rest), learned.read(rest)
+        found_scores = None if digests is None else scores
+        return LookupResult(found_identity, max_length, digests, found_scores, found_load, next(rest, ()), deviations)

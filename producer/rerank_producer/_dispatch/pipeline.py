@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
+from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
@@ -33,12 +35,14 @@ from rerank_producer._request.plan import (
     without_hits,
     without_misses,
 )
+from rerank_producer._request.ranking import ranking_of
 from rerank_producer._request.response import build_response, model_info, stage_timings
-from rerank_producer.fusion import FirstStage, with_ranks
+from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
+from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
-from rerank_shared.errors import DeadlineExceeded, Overloaded, RerankError
+from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
@@ -62,19 +66,23 @@ class RequestPipeline:
     keys: Keys = field(init=False)
     served_models: ServedModels = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    learned: LearnedDeviations = field(init=False)
     lookup: RequestLookup = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
         self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
-        self.lookup = RequestLookup(self.settings, self.keys, self.served_models, self.dispatcher.fleet_load)
+        self.learned = LearnedDeviations(self.keys, self.clock)
+        self.lookup = RequestLookup(
+            self.settings, self.keys, self.served_models, self.dispatcher.fleet_load, self.learned
+        )
 
     async def rerank(
         self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
-        with metrics.watched(options["job_class"]) as watch:
+        with metrics.watched(options.get("job_class", "interactive")) as watch:
             request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
             found, plan = await self._plan(port, request, deadline, spent)
@@ -89,13 +97,14 @@ class RequestPipeline:
                 raise shortfall
             if not (partial or watch.response.complete):
                 raise incomplete(plan.stored, scored)
+            metrics.observe_fusion(watch.response)
             hits, seconds = len(plan.stored.hits), self.clock.monotonic() - deadline.started
             metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
             return watch.response
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
-        with metrics.watched(options["job_class"]):
+        with metrics.watched(options.get("job_class", "interactive")):
             request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
             found, plan = await self._plan(port, request, deadline, _Spent())
@@ -143,7 +152,10 @@ class RequestPipeline:
     ) -> tuple[LookupResult, RequestPlan]:
         model = name_of(request.model or self.settings.model)
         started = self.clock.monotonic()
-        found = await self.lookup.run(port, request, model)
+        fusion = fusion_of(request, self.settings)
+        found = await self.lookup.run(port, request, model, fusion)
+        if fusion is not None and learns_ratio(fusion):
+            fusion = with_learned(fusion, found.deviations, self.learned.key(request, fusion, found.identity))
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
         return found, prepare(
             request,
@@ -154,6 +166,7 @@ class RequestPipeline:
             submitted_at=self.clock.epoch(),
             deadline_at=deadline.epoch_at(self.clock),
             digests=found.digests,
+            fusion=fusion,
         )
 
     async def _score(
@@ -208,9 +221,20 @@ class RequestPipeline:
     def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
         timings = stage_timings(scored)
         timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
-        response = build_response(plan.stored, scored, metadata=plan.metadata, timings=timings)
+        started = self.clock.monotonic()
+        ranking = ranking_of(plan.stored, scored)
+        if ranking.fused is not None:
+            timings.fuse_ms = (self.clock.monotonic() - started) * 1000
+            self.learned.teach(ranking)
+        response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
+
+    async def flush(self, port: Port) -> None:
+        """Write what waits for a later look-up. What can't be written is lost."""
+        if lessons := self.learned.taken_lessons():
+            with suppress(QueueUnavailable):
+                await port.pipeline(lambda pipe: teach_all(pipe, lessons))
 
 
 def _worth_having(shortfall: RerankError, response: RerankResponse) -> bool:

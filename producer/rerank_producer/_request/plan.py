@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rerank_shared.contract.messages import Score, ScoringIdentity, StoredRequest
+from rerank_shared.contract.messages import Fusion, Score, ScoringIdentity, StoredRequest
 from rerank_shared.contract.schemas import Document, RerankRequest, parse_request
 from rerank_shared.contract.token_ids import Content, refuse_foreign
 from rerank_shared.errors import InvalidRequest
@@ -99,6 +99,7 @@ def prepare(
     submitted_at: float,
     deadline_at: float,
     digests: list[bytes] | None = None,
+    fusion: Fusion | None = None,
 ) -> RequestPlan:
     """Divide a request into hits and misses; `scores`, one a document, is the cache's answer, None if not asked."""
     count = len(request.documents)
@@ -117,6 +118,7 @@ def prepare(
         deadline_at=deadline_at,
         identity=identity,
         tenant=request.tenant,
+        fusion=fusion,
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
     return RequestPlan(
@@ -168,4 +170,4 @@ def ttl_s(wanted_s: float) -> int:
 
 def same_scores(one: ScoringIdentity, other: ScoringIdentity) -> bool:
     """Whether two identities give a pair the same logit; the activation comes after it."""
-    return replace(one, activation="") == replace(other, activation="")
+    return one == other or replace(one, activation="") == replace(other, activation="")

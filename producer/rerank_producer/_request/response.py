@@ -1,8 +1,4 @@
-"""Builds the response: merges cached and new scores, ranks them, cuts to `top_n`, applies the activation. Pure.
-
-The best logit comes first; ties keep the order of the request. Documents without a score follow, in the order of the
-request. Scores are finite: `wire` refuses any other.
-"""
+"""Builds the response from a ranking: cuts it to `top_n`, applies the activation, sums up. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rerank_producer._request.merge import Scored
+from rerank_producer._request.ranking import Ranking
 from rerank_shared.contract.activation import ACTIVATIONS
 from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
@@ -24,17 +21,18 @@ _RESULTS = TypeAdapter(list[Result])
 def build_response(
     stored: StoredRequest,
     scored: Scored | None,
+    ranking: Ranking,
     *,
     metadata: Sequence[dict[str, Any] | None] | None = None,
     timings: Timings,
 ) -> RerankResponse:
-    """Return the response to a request. `scored` None: only the hits have scores. `metadata` has one item a document.
+    """Return the response to a ranked request. `metadata` has one item a document.
 
     Raises UnsupportedVersion where a worker names an activation that this release lacks.
     """
-    scores = merge(stored, scored)
-    identity = stored.identity if scored is None else scored.identity
+    scores, identity = ranking.scores, ranking.identity
     activate = _activation(identity)
+    order = ranking.order[: stored.top_n]
     rows = [
         _row(
             index,
@@ -44,17 +42,23 @@ def build_response(
             stored.ids[index],
             metadata[index] if metadata else None,
         )
-        for index in rank(scores)[: stored.top_n]
+        for index in order
     ]
+    if ranking.fused is not None:
+        given = stored.fusion.scores if stored.fusion else ()
+        for index, row in zip(order, rows, strict=True):
+            row["first_stage_score"] = given[index] if given else None
+            row["fused_score"] = ranking.fused.scores[index]
     return RerankResponse(
         id=stored.job_id,
         results=_RESULTS.validate_python(rows),
-        complete=None not in scores,
+        complete=ranking.complete,
         model=model_info(stored.model, identity),
         timings=timings,
         usage=_usage(stored, scored),
         batch_pairs=[] if scored is None else list(scored.batch_pairs),
         workers=[] if scored is None else list(scored.workers),
+        fusion=ranking.fusion_info(),
     )
 
 
@@ -64,24 +68,6 @@ def stage_timings(scored: Scored | None) -> Timings:
     return Timings(
         queue_ms=stages.queue_ms, tokenize_ms=stages.tokenize_ms, batch_ms=stages.batch_ms, run_ms=stages.run_ms
     )
-
-
-def merge(stored: StoredRequest, scored: Scored | None) -> list[Score | None]:
-    """Return the score of each document of the request, None where it has none."""
-    scores: list[Score | None] = [None] * len(stored.ids)
-    for index, score in stored.hits.items():
-        scores[index] = score
-    if scored is not None:
-        for index, new in zip(stored.misses, scored.scores, strict=True):
-            scores[index] = new
-    return scores
-
-
-def rank(scores: Sequence[Score | None]) -> list[int]:
-    """Return all indexes, best first, unscored last."""
-    scored = [(-score.logit, index) for index, score in enumerate(scores) if score is not None]
-    scored.sort()
-    return [index for _, index in scored] + [index for index, score in enumerate(scores) if score is None]
 
 
 def _row(
@@ -126,6 +112,7 @@ def model_info(name: str, identity: ScoringIdentity | None) -> ModelInfo:
         digest=identity.model_digest,
         precision=identity.precision,
         max_length=identity.max_length,
+        activation=identity.activation,
     )
 
 

@@ -1,7 +1,7 @@
 """From a call to its reply: the model is resolved, limits are checked, tokens are reserved, the fleet scores.
 
 A call that the fleet refuses because it would be late goes to the upstream, where the operator has set one. The
-reply warns of truncation, of a substituted model, of an upstream's answer and of unscored documents.
+reply warns of truncation, of a substituted model, of an upstream's answer, of fused scores and of unscored documents.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from rerank_producer.gateway.models.resolver import ResolvedModel, shown
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.handles import RerankHandle
-from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
+from rerank_producer.request_options import RequestOptions
+from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse
+from rerank_shared.deviations import TRUSTED_REQUESTS
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
 
 log = logging.getLogger(__name__)
@@ -101,24 +103,14 @@ class Answering:
         # Not sooner: pairs of a failed call may have been run all the same.
         reservation.add_used(response.usage.tokens)
         self.latencies.observe(len(call.documents), time.monotonic() - started)
-        return RerankReply(
-            call, response, tuple(_warnings(call, resolved, response, upstream)), upstream, reservation.headers
-        )
+        warnings = [*_warnings(call, resolved, response, upstream)]
+        if upstream and self._asks_for_fusion(call, limits):
+            warnings.append("first-stage scores did not count: an upstream's answer has no logits to fuse with them")
+        return RerankReply(call, response, tuple(warnings), upstream, reservation.headers)
 
     async def _rerank(self, call: RerankCall, model: str, limits: RequestLimits) -> RerankResponse:
-        return await self.client.rerank(
-            call.query,
-            call.documents,
-            top_n=call.top_n,
-            max_length=call.max_length,
-            deadline_ms=self._left_ms(call, limits),
-            job_class=call.job_class,
-            model=model,
-            tenant=limits.tenant(call),
-            tokenizer_digest=call.tokenizer_digest,
-            cache_scope=limits.cache_scope(call),
-            partial=limits.partial,
-        )
+        options = self._options(call, model, limits)
+        return await self.client.rerank(call.query, call.documents, partial=limits.partial, **options)
 
     async def submit(self, call: RerankCall, limits: RequestLimits) -> tuple[RerankHandle, Mapping[str, str]]:
         """Enqueue a call for later; return its handle, and the key's level as headers. Raises as `answer_all`."""
@@ -126,19 +118,34 @@ class Answering:
         call = await self._bounded(call)
         # It costs its estimate, whatever is cached: this process does not wait for its usage.
         async with self.buckets.reserve(limits.key, [call]) as reservation:
-            handle = await self.client.submit(
-                call.query,
-                call.documents,
-                top_n=call.top_n,
-                max_length=call.max_length,
-                deadline_ms=self._left_ms(call, limits, waits=False),
-                job_class=call.job_class,
-                model=(await self.models.resolve(call.model)).model,
-                tenant=limits.tenant(call),
-                tokenizer_digest=call.tokenizer_digest,
-                cache_scope=limits.cache_scope(call),
-            )
+            resolved = await self.models.resolve(call.model)
+            options = self._options(call, resolved.model, limits, waits=False)
+            handle = await self.client.submit(call.query, call.documents, **options)
         return handle, reservation.headers
+
+    def _options(self, call: RerankCall, model: str, limits: RequestLimits, *, waits: bool = True) -> RequestOptions:
+        return {
+            "top_n": call.top_n,
+            "max_length": call.max_length,
+            "deadline_ms": self._left_ms(call, limits, waits=waits),
+            "job_class": call.job_class,
+            "model": model,
+            "tenant": limits.tenant(call),
+            "tokenizer_digest": call.tokenizer_digest,
+            "cache_scope": limits.cache_scope(call),
+            "fusion": limits.fusion(call),
+            "fusion_weight": limits.fusion_weight(call),
+            "fusion_ratio": call.fusion.ratio,
+            "first_stage": call.fusion.first_stage,
+            "first_stage_order": call.fusion.order,
+            "scores": call.fusion.scores,
+        }
+
+    def _asks_for_fusion(self, call: RerankCall, limits: RequestLimits) -> bool:
+        """Whether first-stage scores, or the order of the documents, would count in the fleet's answer."""
+        if call.fusion.method is None and not call.has_first_stage_scores:
+            return False
+        return (limits.fusion(call) or self.client.settings.fusion) != "none"
 
     def _left_ms(self, call: RerankCall, limits: RequestLimits, *, waits: bool = True) -> float:
         return limits.left_ms(call, self.client.settings, time.monotonic(), waits=waits)
@@ -184,13 +191,27 @@ def _warnings(
         yield f"the fleet was too busy for this deadline: {upstream} answered"
     elif resolved.in_place_of is not None:
         yield f"{shown(resolved.in_place_of)} is not served here: {response.model.name} answered in its place"
+    if response.fusion is not None:
+        yield _fused(response.fusion)
     if truncated := sum(result.truncated for result in response.results):
         whose = _whose_limit(call.max_length, response.model.max_length)
         yield f"documents cut to what {whose}: {truncated} of {len(call.documents)}"
     if not response.complete:
         unscored = sum(not result.scored for result in response.results)
         share = f"{unscored} of {len(call.documents)}"
-        yield f"documents not scored before the deadline, which stand last as they were sent: {share}"
+        order = "as they were sent" if response.fusion is None else "by their first-stage scores"
+        yield f"documents not scored before the deadline, which stand last {order}: {share}"
+
+
+def _fused(fusion: FusionInfo) -> str:
+    """Return what the scores are, and which method stood in."""
+    told = f"scores are the model's fused with the first stage's: {fusion.applied}, weight {fusion.weight:g}"
+    if fusion.applied == fusion.method:
+        return told
+    learned = fusion.learned_requests or 0
+    return (
+        f"{told}; in place of {fusion.method}, which has learned from {learned} of {TRUSTED_REQUESTS} requests so far"
+    )
 
 
 def _whose_limit(asked: int | None, models: int | None) -> str:

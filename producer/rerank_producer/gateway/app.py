@@ -30,6 +30,7 @@ _EXPOSED = (
     "retry-after",
     "x-rerank-complete",
     "x-rerank-truncated",
+    "x-rerank-fusion",
     "x-rerank-model",
     "deprecation",
     "link",

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any, Self
 
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer.fusion.shown import shown_score
 from rerank_producer.integrations.options import FleetOptions, missing
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import ConfigurationError, InvalidRequest
-from rerank_shared.keys import JobClass
+from rerank_shared.keys import FirstStageOrder, FusionMethod, JobClass
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -26,7 +27,8 @@ class FleetRanker:
     """Reranks documents through the fleet and keeps the best `top_k` (None: all).
 
     Scores a document's content, preceded by the values of `meta_fields_to_embed`. A document that the fleet did not
-    score in time has the score None. Of documents with the same id the first counts. Raises RerankError.
+    score in time has the score None. Of documents with the same id the first counts. For `fusion` the first-stage
+    score is the document's. Raises RerankError.
     """
 
     def __init__(
@@ -42,6 +44,11 @@ class FleetRanker:
         max_length: int | None = None,
         partial: bool = True,
         fallback: bool = False,
+        fusion: FusionMethod | None = None,
+        fusion_weight: float | None = None,
+        fusion_ratio: float | None = None,
+        first_stage: str = "",
+        first_stage_order: FirstStageOrder = "descending",
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
         client: RerankClient | None = None,
@@ -68,6 +75,11 @@ class FleetRanker:
             max_length=max_length,
             partial=partial,
             fallback=fallback,
+            fusion=fusion,
+            fusion_weight=fusion_weight,
+            fusion_ratio=fusion_ratio,
+            first_stage=first_stage,
+            first_stage_order=first_stage_order,
         )
 
     @component.output_types(documents=list[Document])
@@ -76,7 +88,7 @@ class FleetRanker:
         candidates, limit = _unique(documents), _checked(top_k) or self.top_k
         if not candidates:
             return {"documents": []}
-        response = self._fleet.ask(query, self._texts(candidates), limit)
+        response = self._fleet.ask(query, self._texts(candidates), limit, _scores(candidates))
         return {"documents": _ranked(candidates, response, limit)}
 
     @component.output_types(documents=list[Document])
@@ -87,7 +99,7 @@ class FleetRanker:
         candidates, limit = _unique(documents), _checked(top_k) or self.top_k
         if not candidates:
             return {"documents": []}
-        response = await self._fleet.aask(query, self._texts(candidates), limit)
+        response = await self._fleet.aask(query, self._texts(candidates), limit, _scores(candidates))
         return {"documents": _ranked(candidates, response, limit)}
 
     def warm_up(self) -> None:
@@ -147,10 +159,14 @@ def _unique(documents: Sequence[Document]) -> list[Document]:
     return list(unique.values())
 
 
+def _scores(documents: Sequence[Document]) -> list[float | None]:
+    return [document.score for document in documents]
+
+
 def _ranked(documents: Sequence[Document], response: RerankResponse | None, top_k: int | None) -> list[Document]:
     if response is None:
         return list(documents[:top_k])
-    return [_scored(documents[result.index], result.relevance_score) for result in response.results]
+    return [_scored(documents[result.index], shown_score(result, response.model)) for result in response.results]
 
 
 def _scored(document: Document, score: float | None) -> Document:

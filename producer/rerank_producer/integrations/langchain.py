@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import Field
 
-from rerank_producer.integrations.options import FleetOptions, missing, told
+from rerank_producer.fusion.shown import shown_score
+from rerank_producer.integrations.options import FleetOptions, known_scores, missing, told
 from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.errors import InvalidRequest
 
 try:
     from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
@@ -26,10 +28,13 @@ class FleetRerank(FleetOptions, BaseDocumentCompressor):
     """Reranks documents through the fleet and keeps the best `top_n` (None: all). Options are those of FleetOptions.
 
     A document that the fleet did not score in time has no `relevance_score`. Callbacks see a run named FleetRerank,
-    whose outputs hold the stage timings. Raises RerankError.
+    whose outputs hold the stage timings. For `fusion` the first-stage score is the number that a document's metadata
+    has under `first_stage_score_key` (None: it has none, and the order of the documents may count). Vector stores give
+    scores beside documents, not in them: LangChain's guides write them to `metadata["score"]`. Raises RerankError.
     """
 
     top_n: int | None = Field(3, ge=1)
+    first_stage_score_key: str | None = "score"
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -40,7 +45,7 @@ class FleetRerank(FleetOptions, BaseDocumentCompressor):
         manager = CallbackManager.configure(callbacks)
         run = manager.on_chain_start(None, _inputs(documents, query), name=type(self).__name__)
         try:
-            response = self.ask(query, _texts(documents), self.top_n)
+            response = self.ask(query, _texts(documents), self.top_n, self._scores(documents))
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -56,12 +61,23 @@ class FleetRerank(FleetOptions, BaseDocumentCompressor):
         manager = AsyncCallbackManager.configure(callbacks)
         run = await manager.on_chain_start(None, _inputs(documents, query), name=type(self).__name__)
         try:
-            response = await self.aask(query, _texts(documents), self.top_n)
+            response = await self.aask(query, _texts(documents), self.top_n, self._scores(documents))
         except BaseException as error:
             await run.on_chain_error(error)
             raise
         await run.on_chain_end(_outputs(response))
         return _ranked(documents, response, self.top_n)
+
+    def _scores(self, documents: Sequence[Document]) -> list[Any]:
+        """Return the first-stage scores that the documents carry. Raises InvalidRequest where fusion has none."""
+        key = self.first_stage_score_key
+        scores = known_scores([None if key is None else document.metadata.get(key) for document in documents])
+        if self.fusion in ("weighted", "zscore") and all(score is None for score in scores):
+            raise InvalidRequest(
+                f"first_stage_score_key: fusion={self.fusion!r} needs first-stage scores, and no document has "
+                f"one in its metadata under {key!r}. Name the key, or ask for 'rrf', which takes the documents' order"
+            )
+        return scores
 
 
 def _texts(documents: Sequence[Document]) -> list[str]:
@@ -71,7 +87,7 @@ def _texts(documents: Sequence[Document]) -> list[str]:
 def _ranked(documents: Sequence[Document], response: RerankResponse | None, top_n: int | None) -> list[Document]:
     if response is None:
         return list(documents[:top_n])
-    return [_scored(documents[result.index], result.relevance_score) for result in response.results]
+    return [_scored(documents[result.index], shown_score(result, response.model)) for result in response.results]
 
 
 def _scored(document: Document, score: float | None) -> Document:
@@ -87,5 +103,11 @@ def _inputs(documents: Sequence[Document], query: str) -> dict[str, Any]:
 
 
 def _outputs(response: RerankResponse | None) -> dict[str, Any]:
-    order = [] if response is None else [result.model_dump(include={"index", _SCORE}) for result in response.results]
-    return {"results": order, **told(response)}
+    if response is None:
+        return {"results": [], **told(response)}
+    fused = {"logit", "first_stage_score", "fused_score"} if response.fusion else set()
+    results = [
+        {"index": result.index, _SCORE: shown_score(result, response.model), **result.model_dump(include=fused)}
+        for result in response.results
+    ]
+    return {"results": results, **told(response)}

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 from pydantic import Field
 
+from rerank_producer.fusion.shown import shown_score
 from rerank_producer.integrations.options import FleetOptions, missing, told
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
@@ -33,7 +34,8 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
 
     Scores a node's text with the metadata that its embedding includes. Its score becomes that of the fleet, None where
     it was not scored in time; the first-stage score goes to `metadata["retrieval_score"]`, which neither embeddings nor
-    prompts show. `ReRankEndEvent.tags["rerank"]` holds the stage timings. Raises RerankError.
+    prompts show. `ReRankEndEvent.tags["rerank"]` holds the stage timings. For `fusion` the first-stage score is the
+    node's. Raises RerankError.
     """
 
     top_n: int | None = Field(2, ge=1)
@@ -52,7 +54,7 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._begin(nodes, query_bundle, query) as event:
-            return self._end(event, nodes, self.ask(query, _texts(nodes), self.top_n))
+            return self._end(event, nodes, self.ask(query, _texts(nodes), self.top_n, _scores(nodes)))
 
     @dispatcher.span
     async def _apostprocess_nodes(
@@ -62,7 +64,7 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._begin(nodes, query_bundle, query) as event:
-            return self._end(event, nodes, await self.aask(query, _texts(nodes), self.top_n))
+            return self._end(event, nodes, await self.aask(query, _texts(nodes), self.top_n, _scores(nodes)))
 
     def _begin(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, query: str
@@ -90,7 +92,7 @@ class FleetRerank(FleetOptions, BaseNodePostprocessor):
     def _ranked(self, nodes: Sequence[NodeWithScore], response: RerankResponse | None) -> list[NodeWithScore]:
         if response is None:
             return list(nodes[: self.top_n])
-        return [self._scored(nodes[result.index], result.relevance_score) for result in response.results]
+        return [self._scored(nodes[result.index], shown_score(result, response.model)) for result in response.results]
 
     def _scored(self, found: NodeWithScore, score: float | None) -> NodeWithScore:
         kept = {_FIRST_STAGE: found.score} if self.keep_retrieval_score else {}
@@ -111,3 +113,7 @@ def _query(query_bundle: QueryBundle | None) -> str:
 
 def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
     return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
+
+
+def _scores(nodes: Sequence[NodeWithScore]) -> list[float | None]:
+    return [node.score for node in nodes]

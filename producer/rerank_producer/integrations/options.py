@@ -1,21 +1,34 @@
 """Options of all adapters: their fields, their clients, and the fallback when the fleet can't answer.
 
-Only texts go to the fleet: documents and their metadata stay in the process, and answers are matched by index.
+Only texts go to the fleet, and first-stage scores where fusion is asked for: documents and their metadata stay in the
+process, and answers are matched by index.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.contract.schemas import MIN_LENGTH, RerankResponse
-from rerank_shared.errors import ConfigurationError, RerankError
-from rerank_shared.keys import JobClass
+from rerank_shared.contract.schemas import MIN_LENGTH, Name, RerankResponse
+from rerank_shared.errors import ConfigurationError, RerankError, UnknownSetting
+from rerank_shared.keys import FirstStageOrder, FusionMethod, JobClass
+from rerank_shared.nearest import did_you_mean
 from rerank_shared.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -63,10 +76,18 @@ class FleetOptions(BaseModel):
     an error that may pass (the server is away, the fleet is overloaded, the deadline has passed) is logged, and
     documents stay in first-stage order. Other errors are always raised.
 
+    With `fusion` ("weighted", "zscore" or "rrf") the first-stage scores that the framework carries are sent and count
+    in the order; `fusion_weight`, `fusion_ratio`, `first_stage` and `first_stage_order` are as in RerankClient.rerank.
+    Unset, or "none", no scores are sent, whatever RERANK_FUSION says. A score of None or NaN is none. The score that
+    the framework shows is then the fused one, after the model's activation.
+
+    A misspelt option is UnknownSetting, a wrong value ConfigurationError.
+
     Copies share connections. A serialized adapter has no `redis_url`, which may hold a password; a pickled one has it.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    # An infinite weight would be null in JSON by default, and read as none given.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
 
     client: RerankClient | None = Field(None, exclude=True, repr=False)
     async_client: AsyncRerankClient | None = Field(None, exclude=True, repr=False)
@@ -79,11 +100,28 @@ class FleetOptions(BaseModel):
     max_length: int | None = Field(None, ge=MIN_LENGTH)
     partial: bool = True
     fallback: bool = False
+    fusion: FusionMethod | None = None
+    fusion_weight: float | None = Field(None, ge=0)
+    fusion_ratio: float | None = Field(None, gt=0, allow_inf_nan=False)
+    first_stage: Name = ""
+    first_stage_order: FirstStageOrder = "descending"
     _clients: Clients = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _mistakes_told(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise _mistakes(error, cls) from None
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the clients that were not given. Raises ConfigurationError."""
         super().model_post_init(context)
+        if self.fusion is None and (self.fusion_weight, self.fusion_ratio) != (None, None):
+            raise ConfigurationError(
+                "fusion_weight and fusion_ratio count with fusion only: say which, or leave them out"
+            )
         given = self.client or self.async_client
         if given is None:
             url = None if self.redis_url is None else self.redis_url.get_secret_value()
@@ -116,30 +154,49 @@ class FleetOptions(BaseModel):
     def _model_name(self) -> str:
         return self.model or self._clients.settings.model
 
-    def ask(self, query: str, texts: list[str], top_n: int | None) -> RerankResponse | None:
-        """Return the answer, None where documents stay in first-stage order; raises RerankError."""
+    @property
+    def _fuses(self) -> bool:
+        return self.fusion not in (None, "none")
+
+    def ask(self, query: str, texts: list[str], top_n: int | None, scores: Sequence[Any] = ()) -> RerankResponse | None:
+        """Return the answer, None where documents stay in first-stage order; raises RerankError.
+
+        `scores` are those of the first stage, one a text, as the framework has them; they are sent for fusion only.
+        """
         try:
-            return self._clients.blocking.rerank(query, texts, top_n=top_n, **self._request())
+            return self._clients.blocking.rerank(query, texts, top_n=top_n, **self._request(scores))
         except RerankError as error:
             self._fall_back(error)
             return None
 
-    async def aask(self, query: str, texts: list[str], top_n: int | None) -> RerankResponse | None:
+    async def aask(
+        self, query: str, texts: list[str], top_n: int | None, scores: Sequence[Any] = ()
+    ) -> RerankResponse | None:
         """Do as `ask`, from asyncio."""
         try:
-            return await self._clients.asyncio.rerank(query, texts, top_n=top_n, **self._request())
+            return await self._clients.asyncio.rerank(query, texts, top_n=top_n, **self._request(scores))
         except RerankError as error:
             self._fall_back(error)
             return None
 
-    def _request(self) -> dict[str, Any]:
-        return {
+    def _request(self, scores: Sequence[Any]) -> dict[str, Any]:
+        request = {
             "deadline_ms": self.deadline_ms,
             "job_class": self.job_class,
             "tenant": self.tenant,
             "model": self.model,
             "max_length": self.max_length,
             "partial": self.partial,
+        }
+        if not self._fuses:
+            return request
+        return request | {
+            "fusion": self.fusion,
+            "fusion_weight": self.fusion_weight,
+            "fusion_ratio": self.fusion_ratio,
+            "first_stage": self.first_stage,
+            "first_stage_order": self.first_stage_order,
+            "scores": known_scores(scores),
         }
 
     def _fall_back(self, error: RerankError) -> None:
@@ -148,9 +205,31 @@ class FleetOptions(BaseModel):
         log.warning("not reranked, first-stage order kept code=%s error=%s", error.code, error)
 
 
+def known_scores(scores: Sequence[Any]) -> list[Any]:
+    """Return first-stage scores with None in place of NaN: cosine similarity, for one, is NaN of a vector of zeros.
+
+    Infinite scores and what is no number stay as they are: the client refuses them, and says which document has one.
+    """
+    return [None if isinstance(score, Real) and score != score else score for score in scores]
+
+
 def told(response: RerankResponse | None) -> dict[str, Any]:
     """Return the part of an answer that traces show, ready for JSON; milliseconds in `timings`."""
     if response is None:
         return {"fallback": True}
-    shown = response.model_dump(include={"id", "complete", "model", "timings", "usage"})
+    shown = response.model_dump(include={"id", "complete", "model", "timings", "usage", "fusion"})
     return {"fallback": False, **shown}
+
+
+def _mistakes(error: ValidationError, options: type[BaseModel]) -> ConfigurationError:
+    """Return the mistakes in an adapter's options as one error of one line, which shows no value."""
+    lines: list[str] = []
+    kind = ConfigurationError
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            kind = UnknownSetting
+            lines.append(f"{name} is no option of {options.__name__}{did_you_mean(name, options.model_fields)}")
+        else:
+            lines.append(f"{name}: {item['msg']}" if name else item["msg"])
+    return kind("; ".join(lines))

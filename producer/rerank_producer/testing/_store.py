@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Deviations
+from rerank_shared.deviations import LEARN, joined
+
 Name = str | bytes
 Bound = float | str
 
@@ -112,6 +116,19 @@ class Pipeline:
     def hgetall(self, name: Name) -> None:
         """Queue HGETALL."""
         self._commands.append(lambda: dict(self._store.read(name) or {}))
+
+    def eval(self, script: str, keys: int, name: Name, *words: Any) -> None:
+        """Queue EVAL of `lua/learn_deviations.lua`, the only script that clients run in a look-up."""
+        assert (script, keys) == (LEARN, 1)
+        lesson = Deviations(int(words[0]), float(words[1]), float(words[2]))
+
+        def learn() -> None:
+            value = self._store.read(name)
+            means = joined(None if value is None else wire.decode_deviations(value), lesson)
+            text = f"{means.requests} {means.logit!r} {means.first_stage!r}"
+            self._store.write(name, text.encode(), float(words[-1]))
+
+        self._commands.append(learn)
 
     def zadd(self, name: Name, scores: Mapping[Any, float]) -> None:
         """Queue ZADD."""

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from rerank_shared.contract.token_ids import Content, TokenIds
-from rerank_shared.keys import CACHE_SCOPES, JOB_CLASSES, CacheScope, JobClass
+from rerank_shared.keys import (
+    CACHE_SCOPES,
+    FIRST_STAGE_ORDERS,
+    FUSION_METHODS,
+    JOB_CLASSES,
+    CacheScope,
+    FirstStageOrder,
+    FusionMethod,
+    JobClass,
+)
 
 T = TypeVar("T")
 
@@ -41,6 +50,27 @@ def as_cache_scope(value: Any) -> CacheScope:
     if value not in CACHE_SCOPES:
         raise ValueError(f"cache scope {value!r}")
     return cast(CacheScope, value)
+
+
+def as_fusion_method(value: Any) -> FusionMethod:
+    """Return a value that must be the name of a method of fusion."""
+    if value not in FUSION_METHODS:
+        raise ValueError(f"fusion {value!r}")
+    return cast(FusionMethod, value)
+
+
+def as_first_stage_order(value: Any) -> FirstStageOrder:
+    """Return a value that must be the order of a first stage."""
+    if value not in FIRST_STAGE_ORDERS:
+        raise ValueError(f"first-stage order {value!r}")
+    return cast(FirstStageOrder, value)
+
+
+def as_weight(value: Any) -> float:
+    """Return a value that must be a number of at least 0; it may be infinite."""
+    if not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"a number of at least 0 expected, not {value!r}")
+    return float(value)
 
 
 def as_whole(value: Any) -> int:

@@ -51,6 +51,16 @@ def pair_digests(
     return digests
 
 
+def identity_digest(identity: ScoringIdentity) -> str:
+    """Return 32 hexadecimal digits that name a scoring identity: equal for identities that score alike."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in (
+        identity.model_digest, identity.precision, identity.tokenizer_digest, identity.template, identity.truncation
+    ):  # fmt: skip
+        digest.update(_prefixed(part.encode()))
+    return digest.hexdigest()
+
+
 def file_digest(path: str) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

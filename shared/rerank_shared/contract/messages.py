@@ -8,10 +8,11 @@ Times that cross a process are epoch seconds; a process turns them into its own 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from rerank_shared.contract.token_ids import Content
-from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 
 
 def name_of(model: str) -> str:
@@ -156,11 +157,50 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Fusion:
+    """How a request's first-stage scores count; see rerank_producer.fusion.methods.
+
+    - `method`: never "none", for which a request has no Fusion.
+    - `weight`: how much the first stage counts; it may be infinite.
+    - `scores`: one a document, as they were sent; empty where the order of the documents stands for them.
+    - `order`: "ascending" where smaller first-stage scores are better, as distances are.
+    - `ratio`: logits' deviation over that of first-stage scores; None: each request's own.
+    - `learned_requests`: the number of requests that `ratio` was learned from; None: it was given.
+    - `first_stage`: its name.
+    - `learned_under`: the Redis key of what the ratio is learned from; '' where it is not learned.
+    """
+
+    method: FusionMethod
+    weight: float
+    scores: tuple[float | None, ...]
+    order: FirstStageOrder = "descending"
+    ratio: float | None = None
+    learned_requests: int | None = None
+    first_stage: str = ""
+    learned_under: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """Geometric means, over `requests` requests, of the standard deviations of logits and of first-stage scores."""
+
+    requests: int
+    logit: float
+    first_stage: float
+
+    @property
+    def ratio(self) -> float:
+        """The factor that brings first-stage scores to the scale of logits."""
+        return min(self.logit / self.first_stage, sys.float_info.max)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRequest:
     """A request without its text: all that is needed to build its response. `submit` stores it in Redis.
 
     `misses[i]` is the index in the request of the job's i-th document; `hits` are the cached scores by index. `entry`
-    is the job's backlog entry, '' where there is no job or an older release wrote this.
+    is the job's backlog entry, '' where there is no job or an older release wrote this. `fusion` is None where the
+    model's scores alone count.
     """
 
     job_id: str
@@ -175,3 +215,4 @@ class StoredRequest:
     identity: ScoringIdentity | None
     tenant: str = ""
     entry: str = ""
+    fusion: Fusion | None = None

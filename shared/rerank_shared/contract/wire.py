@@ -25,15 +25,20 @@ from rerank_shared.contract.checked import (
     as_cache_scope,
     as_contents,
     as_finite,
+    as_first_stage_order,
+    as_fusion_method,
     as_job_class,
     as_list,
     as_text,
+    as_weight,
     as_whole,
     many,
     optional,
 )
 from rerank_shared.contract.messages import (
     DeadLetter,
+    Deviations,
+    Fusion,
     Heartbeat,
     Job,
     Outcome,
@@ -54,7 +59,7 @@ from rerank_shared.errors import (
     RerankError,
     UnsupportedVersion,
 )
-from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 from rerank_shared.scheduling.cost import CostParameters
 
 VERSION = 1
@@ -62,7 +67,9 @@ VERSION = 1
 VERSION_TOKEN_IDS = 2
 #: Jobs whose scores are their tenant's alone: a release that does not know the scope would share them.
 VERSION_CACHE_SCOPE = 3
-_READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE)
+#: Submitted requests whose first-stage scores count: a release that does not know fusion would order them without.
+VERSION_FUSION = 4
+_READ = (VERSION, VERSION_TOKEN_IDS, VERSION_CACHE_SCOPE, VERSION_FUSION)
 T = TypeVar("T")
 Check = Callable[[Any], Any]
 
@@ -186,6 +193,18 @@ def decode_cost(data: bytes) -> CostParameters:
     return _unpack("cost", data, lambda fields: CostParameters.from_fields(as_list(fields)))
 
 
+def decode_deviations(data: bytes) -> Deviations:
+    """Read mean deviations, which `lua/learn_deviations.lua` writes as text. Raises MalformedMessage."""
+    try:
+        requests, logit, first_stage = data.split()
+        found = Deviations(int(requests), as_finite(float(logit)), as_finite(float(first_stage)))
+    except ValueError:
+        raise MalformedMessage("deviations: three numbers expected") from None
+    if min(found.requests, found.logit, found.first_stage) <= 0:
+        raise MalformedMessage("deviations: numbers above 0 expected")
+    return found
+
+
 def encode_pair_claim(claim: PairClaim) -> bytes:
     """Return a pair claim as its bytes in Redis."""
     return _pack("claim", _fields(claim))
@@ -199,7 +218,7 @@ def decode_pair_claim(data: bytes) -> PairClaim:
 def encode_stored_request(request: StoredRequest) -> bytes:
     """Return a submitted request as the bytes that `collect()` reads."""
     hits = [[index, *_fields(score)] for index, score in request.hits.items()]
-    return _pack("submitted", _fields(request, hits=hits))
+    return _pack("submitted", _fields(request, hits=hits), VERSION if request.fusion is None else VERSION_FUSION)
 
 
 def decode_stored_request(data: bytes) -> StoredRequest:
@@ -303,6 +322,10 @@ def _stages(fields: Any) -> Stages:
     return _read(Stages, fields)
 
 
+def _fusion(fields: Any) -> Fusion:
+    return _read(Fusion, fields, weight=as_weight)
+
+
 def _scores(plain: dict[str, Any]) -> tuple[Score | None, ...]:
     truncated = set(plain["truncated"])
     return tuple(
@@ -325,14 +348,19 @@ _BY_TYPE: dict[Any, Check] = {
     CacheScope: as_cache_scope,
     str | None: optional(as_text),
     int | None: optional(as_whole),
+    float | None: optional(as_finite),
+    FusionMethod: as_fusion_method,
+    FirstStageOrder: as_first_stage_order,
     ScoringIdentity | None: optional(_identity),
+    Fusion | None: optional(_fusion),
     tuple[Content, ...] | None: optional(as_contents),
     tuple[str | None, ...]: many(optional(as_text)),
     tuple[int, ...]: many(as_whole),
+    tuple[float | None, ...]: many(optional(as_finite)),
     dict[int, Score]: _hits,
 }
 #: The checks of each message's fields, in the order of the wire.
 _CHECKS: dict[type, dict[str, Check]] = {
     cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()}
-    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, StoredRequest)
+    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, Fusion, StoredRequest)
 }

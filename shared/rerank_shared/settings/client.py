@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from rerank_shared.keys import FusionMethod
 from rerank_shared.settings.group import SettingsGroup
 
 
@@ -40,4 +41,16 @@ class ClientSettings(SettingsGroup):
         False,
         description="Clients leave a pair to the request that has it in flight already, anywhere in the fleet, and "
         "wait for that request's score. Worth it where equal requests come at once; each pair costs two more keys.",
+    )
+    fusion: FusionMethod = Field(
+        "none",
+        description="How first-stage scores count in the order of requests that carry some and ask for no method: "
+        "none, weighted, zscore or rrf, as in docs/fusion.md. Measure it on your own queries: `rerank-fleet fusion "
+        "tune`.",
+    )
+    fusion_weight: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How much the first stage counts against the model, where the request does not say. 1: as much.",
     )

@@ -41,6 +41,7 @@ def guarded(fronted: FrontedFleet, tmp_path_factory: pytest.TempPathFactory) -> 
         "small": {"max_documents": 1, "max_body_bytes": 1_000},
         "quiet": {"tenant": "quiet", "cache_scope": "tenant"},
         "silent": {"tenant": "silent", "cache_scope": "tenant"},
+        "blend": {"fusion": "zscore", "fusion_weight": 2.0},
         "hasty": {"default_deadline_ms": 1.0},
         "poor": {"tokens_per_s": 0.001, "burst_tokens": 1.0},
         "thrifty": {"tokens_per_s": 0.001, "burst_tokens": 10_000.0},
@@ -234,6 +235,30 @@ def test_a_request_may_keep_its_scores_to_its_tenant_too(guarded: Guarded) -> No
     assert cached(guarded.post("news", "/v1/fleet/rerank", body)) == [False]
     assert cached(guarded.post("quiet", "/v1/fleet/rerank", body | {"cache_scope": "fleet"})) == [False]
     assert cached(guarded.post("silent", "/v1/fleet/rerank", body | {"cache_scope": "fleet"})) == [False]
+
+
+def test_a_key_s_fusion_is_for_requests_that_have_scores_and_don_t_say(guarded: Guarded) -> None:
+    scored = {"query": "q", "documents": [{"text": "one", "score": 1.0}, {"text": "two", "score": 2.0}]}
+
+    def told(**body: object) -> str | None:
+        answer = guarded.post("blend", body=scored | body)
+        assert answer.status_code == 200
+        fusion: str | None = answer.headers.get("x-rerank-fusion")
+        return fusion and fusion.partition("; ratio=")[0]
+
+    assert told() == "zscore; weight=2"
+    assert told(fusion_weight=0.5) == "zscore; weight=0.5"
+    assert told(fusion="rrf") == "rrf; weight=2"
+    assert told(fusion="none") is None
+    assert told(documents=["one", "two"]) is None
+    assert told(documents=[{"text": "one", "score": "high"}, "two"]) is None
+    fleet = guarded.post("blend", "/v1/fleet/rerank", scored).json()
+    assert (fleet["fusion"]["method"], fleet["fusion"]["weight"]) == ("zscore", 2.0)
+    location = guarded.post("blend", "/v1/jobs", scored).headers["location"]
+    with guarded.gateway.client(headers={"authorization": f"Bearer {guarded.keys['blend']}"}) as http:
+        job = http.get(location, params={"wait_ms": 20_000}).json()
+    assert job["response"]["fusion"] == fleet["fusion"]
+    assert "x-rerank-fusion" not in guarded.post("shop", body=scored).headers
 
 
 def test_a_key_that_is_taken_out_of_the_file_ends_at_once(guarded: Guarded) -> None:

@@ -151,6 +151,16 @@ def test_who_shares_cached_scores_is_said_of_a_key_or_of_all() -> None:
         parse(an_entry(cache_scope='"mine"'))
 
 
+def test_how_first_stage_scores_count_is_said_of_a_key_or_of_all() -> None:
+    second = an_entry(id='"ijklmnop"', name='"second"', fusion='"none"', fusion_weight="0")
+    text = 'fusion = "weighted"\nfusion_weight = 2\n' + an_entry() + second
+    assert [(entry.key.fusion, entry.key.fusion_weight) for entry in parse(text)] == [("weighted", 2.0), ("none", 0.0)]
+    assert [(entry.key.fusion, entry.key.fusion_weight) for entry in parse(an_entry())] == [(None, None)]
+    for wrong in ({"fusion": '"mean"'}, {"fusion_weight": "-1"}, {"fusion_weight": "inf"}, {"fusion_weight": '"1"'}):
+        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+            parse(an_entry(**wrong))
+
+
 def test_who_sends_none_is_told_how_and_who_sends_two_is_refused(world: World) -> None:
     key, other = world.add("search"), world.add("another")
     keyring = world.open()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.gateway.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_shared.keys import CacheScope
@@ -57,6 +57,37 @@ def test_scores_are_a_tenant_s_own_where_key_or_request_says_so(of_key: CacheSco
     whose = "tenant" if "tenant" in (of_key, asked) else "fleet"
     assert limits_of(replace(KEY, cache_scope=of_key), {}, 0.0).cache_scope(call) == whose
     assert limits_of(None, {}, 0.0).cache_scope(call) == asked
+
+
+SCORED = RerankCall("q", ["d", "e"], fusion=AskedFusion(scores=[None, 2.0]))
+BLENDING = replace(KEY, fusion="rrf", fusion_weight=0.5)
+
+
+def test_a_request_says_itself_how_first_stage_scores_count() -> None:
+    call = replace(SCORED, fusion=AskedFusion("zscore", weight=0.0, scores=[None, 2.0]))
+    limits = limits_of(BLENDING, {}, 0.0)
+    assert (limits.fusion(call), limits.fusion_weight(call)) == ("zscore", 0.0)
+
+
+@pytest.mark.parametrize("call", [SCORED, RerankCall("q", ["d", {"text": "e", "score": 2}])])
+def test_else_the_key_says_it_and_else_the_settings(call: RerankCall) -> None:
+    limits = limits_of(BLENDING, {}, 0.0)
+    assert (limits.fusion(call), limits.fusion_weight(call)) == ("rrf", 0.5)
+    for key in (None, KEY):
+        limits = limits_of(key, {}, 0.0)
+        assert (limits.fusion(call), limits.fusion_weight(call)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        RerankCall("q", ["d", "e"]),
+        RerankCall("q", [{"text": "d", "score": None}]),
+        replace(SCORED, fusion=AskedFusion(scores=[None, None])),
+    ],
+)
+def test_a_key_s_fusion_is_for_requests_with_first_stage_scores(call: RerankCall) -> None:
+    assert limits_of(BLENDING, {}, 0.0).fusion(call) is None
 
 
 def test_only_without_keys_a_request_may_name_its_tenant() -> None:

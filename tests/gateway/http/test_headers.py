@@ -19,7 +19,7 @@ from rerank_producer.gateway.http.headers import (
     tei_headers,
 )
 from rerank_producer.gateway.http.problems import Refused
-from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 
 _SAFE = set(string.ascii_letters + string.digits + "._-")
 
@@ -83,13 +83,35 @@ def test_an_answer_tells_its_stages_and_what_became_of_its_pairs() -> None:
     headers = answer_headers([answer()], 15.25)
     assert headers["server-timing"] == (
         "cache;dur=1.000, enqueue;dur=0.000, queue;dur=2.500, tokenize;dur=0.000, batch;dur=0.500, run;dur=10.000, "
-        "total;dur=15.250"
+        "fuse;dur=0.000, total;dur=15.250"
     )
     assert headers["x-rerank-complete"] == "true"
     assert headers["x-rerank-cached"] == "1"
     assert headers["x-rerank-truncated"] == "1"
     assert headers["x-rerank-model"] == "org/model"
     assert "x-rerank-overflow" not in headers
+    assert "x-rerank-fusion" not in headers
+
+
+@pytest.mark.parametrize(
+    ("fusion", "told"),
+    [
+        (
+            FusionInfo(method="weighted", applied="weighted", weight=1.0, ratio=0.312149, learned_requests=120),
+            "weighted; weight=1; ratio=0.3121; requests=120",
+        ),
+        (
+            FusionInfo(method="weighted", applied="zscore", weight=0.25, ratio=12.0, learned_requests=3),
+            "zscore; weight=0.25; ratio=12; requests=3",
+        ),
+        (FusionInfo(method="weighted", applied="weighted", weight=1.0, ratio=2.5), "weighted; weight=1; ratio=2.5"),
+        (FusionInfo(method="rrf", applied="rrf", weight=2.0), "rrf; weight=2"),
+    ],
+)
+def test_a_fused_answer_tells_the_method_that_was_applied(fusion: FusionInfo, told: str) -> None:
+    headers = answer_headers([answer(fusion=fusion, timings=Timings(fuse_ms=0.25))], 1.0)
+    assert headers["x-rerank-fusion"] == told
+    assert "fuse;dur=0.250" in headers["server-timing"]
 
 
 def test_of_several_calls_the_longest_stage_counts_and_all_pairs() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rerank_ops.bulk.lines import parse_line
+from rerank_producer import RequestOptions
+from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import InvalidRequest
 
 
@@ -20,3 +22,8 @@ def test_a_line_of_a_request_file_comes_before_the_options() -> None:
 def test_a_bad_line_of_a_request_file_is_refused(line: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_line(line, {})
+
+
+def test_a_request_has_no_option_that_the_client_does_not_take() -> None:
+    """A line's options go to the client as they are."""
+    assert RerankRequest.model_fields.keys() - {"query", "documents"} == set(RequestOptions.__annotations__)

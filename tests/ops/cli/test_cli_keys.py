@@ -58,10 +58,14 @@ def test_limits_are_those_of_the_options(command: CommandLine, file: Path) -> No
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
     options = ["--tenant=shop", "--tokens-per-s=20000", "--burst-tokens=5000", "--max-documents=100"]
     options += ["--max-body-bytes=1000000", "--deadline-ms=250", f"--expires={day:%Y-%m-%d}", "--cache-scope=tenant"]
+    options += ["--fusion=weighted", "--fusion-weight=0.5"]
     key = command.run("keys", "create", "search", *options).stdout.strip()
-    limits = ApiKey(key[4:12], "search", "shop", 20_000.0, 5_000.0, 1_000_000, 100, 250.0, day, "tenant")
+    limits = ApiKey(
+        key[4:12], "search", "shop", 20_000.0, 5_000.0, 1_000_000, 100, 250.0, day, "tenant", "weighted", 0.5
+    )
     assert find(file, key) == limits
-    assert command.run("keys", "list").stdout.splitlines()[1].split()[-2] == "tenant"
+    wide = CommandLine(command.environ | {"COLUMNS": "200"})
+    assert wide.run("keys", "list").stdout.splitlines()[1].split()[-4:-1] == ["tenant", "weighted", "0.5"]
 
 
 def test_keys_are_listed_without_anything_that_opens(command: CommandLine, file: Path) -> None:
@@ -129,6 +133,7 @@ def test_commands_at_once_lose_no_key(file: Path) -> None:
         (("create", "two words"), "name: "),
         (("create", "search", "--tenant", "a:b"), "tenant: "),
         (("create", "search", "--tokens-per-s", "inf"), "tokens_per_s: "),
+        (("create", "search", "--fusion-weight", "inf"), "fusion_weight: "),
         (("create", "search", "--burst-tokens", "10"), "burst_tokens has no meaning without tokens_per_s"),
         (("revoke", "nobody"), "no key of the name or id 'nobody'; there are: none"),
         (("list",), "No such file or directory"),
@@ -150,6 +155,8 @@ def test_mistakes_are_told_in_a_line_and_change_nothing(
         ("create", "search", "--expires", "2020-01-01"),
         ("create", "search", "--expires", "soon"),
         ("create", "search", "--max-documents", "0"),
+        ("create", "search", "--fusion", "mean"),
+        ("create", "search", "--fusion-weight", "-1"),
     ],
 )
 def test_wrong_usage_is_status_2(command: CommandLine, file: Path, arguments: tuple[str, ...]) -> None:

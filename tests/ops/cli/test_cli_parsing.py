@@ -41,6 +41,9 @@ def test_every_command_is_listed_and_helps() -> None:
         ["--input", __file__, "--json"],
         ["query", "text", "--class", "urgent"],
         ["query", "text", "--top-n", "0"],
+        ["query", "text", "--fusion", "best"],
+        ["query", "text", "--fusion", "rrf", "--fusion-weight", "-1"],
+        ["query", "text", "--fusion", "rrf", "--first-stage-order", "up"],
         ["query", "--documents", "no/such/file"],
     ],
 )
@@ -53,8 +56,8 @@ def test_wrong_usage_is_refused_before_anything_is_reached(arguments: list[str])
 
 def test_documents_are_lines_or_objects() -> None:
     assert [d.text for d in from_bytes(b"one\r\n\n{two\n", "x.txt")] == ["one", "{two"]
-    (found,) = from_bytes('\ufeff{"text": "a\u2028b", "id": "1", "metadata": {"n": 1}}'.encode(), "stdin")
-    assert (found.text, found.id, found.metadata) == ("a\u2028b", "1", {"n": 1})
+    (found,) = from_bytes('\ufeff{"text": "a\u2028b", "id": "1", "metadata": {"n": 1}, "score": 2}'.encode(), "stdin")
+    assert (found.text, found.id, found.metadata, found.score) == ("a\u2028b", "1", {"n": 1}, 2.0)
     assert [d.text for d in from_bytes(b'"a string"\n', "x.jsonl")] == ["a string"]
     # An object without text is text itself, unless the name promises documents.
     assert [d.text for d in from_bytes(b'{"body": 1}', "x.txt")] == ['{"body": 1}']
@@ -66,6 +69,12 @@ def test_documents_are_lines_or_objects() -> None:
         (b'{"text": "a"}\n\nplain', "f.txt", "f.txt, line 3 is not JSON"),
         (b'{"text": "a"}\n{"id": "b"}', "f.txt", "f.txt, line 2: document: either `text` or `token_ids` expected"),
         (b'{"body": "a"}', "f.jsonl", "f.jsonl, line 1: document: either `text` or `token_ids` expected"),
+        (
+            b'{"text": "a", "score": "high"}',
+            "f.jsonl",
+            "f.jsonl, line 1: score: a finite number expected; leave it out",
+        ),
+        (b'{"text": 1, "score": "high"}', "f.jsonl", "f.jsonl, line 1: text: Input should be a valid string"),
         (b"\xff", "f.txt", "f.txt is not UTF-8"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
 
 from rerank_ops.bulk.lines import Tally
@@ -9,7 +10,7 @@ from rerank_ops.cli.admin.cache import stats_rows
 from rerank_ops.cli.rank.ranking import ranking_table, score_text, summary
 from rerank_ops.cli.rank.request_file import report
 from rerank_shared.cache import CacheStats
-from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import Document, FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 
 
 def response(*results: Result) -> RerankResponse:
@@ -48,6 +49,30 @@ def test_a_ranking_has_one_line_a_document_however_long_it_is() -> None:
     assert summary(answer) == "1 scored, 1 cached, 1 unscored in 12 ms by a/model"
 
 
+@pytest.mark.parametrize(
+    ("fusion", "told"),
+    [
+        (FusionInfo(method="zscore", applied="zscore", weight=1.0, ratio=0.51234), "zscore, weight 1, ratio 0.5123"),
+        (FusionInfo(method="rrf", applied="rrf", weight=0.5), "rrf, weight 0.5"),
+        (
+            FusionInfo(method="weighted", applied="zscore", weight=1.0, ratio=0.5, learned_requests=3),
+            "zscore, weight 1, ratio 0.5 (weighted has learned from 3 of 30 requests)",
+        ),
+    ],
+)
+def test_a_fused_ranking_shows_its_three_scores_and_how_they_were_fused(fusion: FusionInfo, told: str) -> None:
+    answer = response(
+        Result(index=1, relevance_score=0.5, fused_score=1.25, first_stage_score=7.5),
+        Result(index=0, relevance_score=0.75, fused_score=-0.5),
+    )
+    answer.fusion = fusion
+    header, first, last = rendered(answer, [Document(text="one"), Document(text="two")], width=80)
+    assert header.split() == ["#", "fused", "score", "first", "stage", "moved", "document"]
+    assert first.split() == ["1", "1.2500", "0.5000", "7.5000", "↑1", "two"]
+    assert last.split() == ["2", "-0.5000", "0.7500", "-", "↓1", "one"]
+    assert summary(answer) == f"1 scored, 1 cached in 12 ms by a/model; fused by {told}"
+
+
 def test_a_document_without_text_shows_how_long_it_is() -> None:
     lines = rendered(response(Result(index=0, relevance_score=0.5)), [Document(token_ids=(7, 8, 9))])
     assert lines[1].endswith("(3 token ids)")
@@ -59,7 +84,7 @@ def test_a_document_cannot_command_the_terminal() -> None:
 
 
 def test_scores_show_what_they_are_worth() -> None:
-    shown = [score_text(Result(index=0, relevance_score=score)) for score in (1.0, 0.00005, 0.000049, 0.0, -3.5, None)]
+    shown = [score_text(score) for score in (1.0, 0.00005, 0.000049, 0.0, -3.5, None)]
     assert shown == ["1.0000", "0.0001", "5e-05", "0.0000", "-3.5000", "-"]
 
 

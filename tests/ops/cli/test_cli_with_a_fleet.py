@@ -72,6 +72,57 @@ def test_people_get_a_table_that_fits_their_terminal(fleet: CommandLine) -> None
     assert max(map(len, run.stdout.splitlines())) <= 100
 
 
+def test_first_stage_scores_count_and_are_shown(fleet: CommandLine, tmp_path: Path) -> None:
+    scored = tmp_path / "scored.jsonl"
+    scored.write_text(
+        "\n".join(
+            json.dumps({"text": text, "score": score}) for text, score in zip(TEXTS, [9.0, 1.0, 2.0], strict=True)
+        )
+    )
+    fused = ("--fusion", "weighted", "--fusion-ratio", "100", "--fusion-weight", "2", "--first-stage", "bm25")
+    run = fleet.run("rerank", QUERY, "-d", str(scored), *fused)
+    header, first, *_, last = run.stdout.splitlines()
+    assert (run.returncode, run.stderr) == (0, "")
+    assert header.split() == ["#", "fused", "score", "first", "stage", "moved", "document"]
+    assert TEXTS[0] in first
+    assert "9.0000" in first
+    assert last.endswith("; fused by weighted, weight 2, ratio 100")
+    answer = json.loads(fleet.run("rerank", "--json", QUERY, "-d", str(scored), *fused).stdout)
+    assert ranking(answer) == [0, 2, 1]
+    assert answer["fusion"]["first_stage"] == "bm25"
+    ascending = fleet.run("rerank", "--json", QUERY, "-d", str(scored), *fused, "--first-stage-order", "ascending")
+    assert ranking(json.loads(ascending.stdout)) == [1, 2, 0]
+    assert ranking(json.loads(fleet.run("rerank", "--json", QUERY, "-d", str(scored)).stdout))[0] == 2
+
+
+def test_fusion_without_scores_is_told(fleet: CommandLine) -> None:
+    run = fleet.run("rerank", QUERY, *TEXTS, "--fusion", "weighted")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("error: fusion: 'weighted' needs first-stage scores")
+
+
+def test_lines_of_a_file_bring_their_scores_and_options_win_over_none_of_theirs(
+    fleet: CommandLine, tmp_path: Path
+) -> None:
+    requests = tmp_path / "fused.jsonl"
+    lines: list[dict[str, Any]] = [
+        {"scores": [9.0, 1.0, 2.0], "fusion": "weighted", "fusion_ratio": 100.0, "first_stage": "dense"},
+        {"scores": [9.0, 1.0, 2.0], "fusion": "none"},
+        {"documents": [{"text": text, "score": score} for text, score in zip(TEXTS, [9.0, 1.0, 2.0], strict=True)]},
+        {"scores": [9.0, 1.0]},
+    ]
+    requests.write_text("\n".join(json.dumps({"query": QUERY, "documents": TEXTS, **line}) for line in lines))
+    run = fleet.run("rerank", "--input", str(requests), "--fusion", "rrf", "--fusion-weight", "8")
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    infos = [answer.get("fusion") for answer in answers]
+    assert [info and (info["method"], info["weight"], info["first_stage"]) for info in infos] == [
+        ("weighted", 8.0, "dense"), None, ("rrf", 8.0, ""), None,
+    ]  # fmt: skip
+    assert [ranking(answer)[0] for answer in answers[:3]] == [0, 2, 0]
+    assert answers[3]["error"]["message"].startswith("scores: 2 for 3 documents")
+    assert run.returncode == 1
+
+
 def test_a_file_of_requests_is_answered_in_order_and_bad_lines_in_their_place(
     fleet: CommandLine, tmp_path: Path
 ) -> None:

@@ -78,6 +78,13 @@ def test_a_wrong_line_is_named(name: str, line: str, told: str, tmp_path: Path) 
         load_collection(tmp_path / "tiny")
 
 
+def test_text_of_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
+    path = write_collection(tmp_path / "tiny") / "queries.jsonl"
+    path.write_bytes(b'{"_id": "q1", "text": "caf\xe9"}\n')
+    with pytest.raises(ConfigurationError, match=r"queries.jsonl, line 1: not JSON"):
+        load_collection(tmp_path / "tiny")
+
+
 def test_no_answers_at_all_are_told(tmp_path: Path) -> None:
     directory = write_collection(tmp_path / "tiny", qrels={"bad": {"d1": 0}, "unknown": {"d1": 1}})
     with pytest.raises(ConfigurationError, match="no query with a relevant document"):

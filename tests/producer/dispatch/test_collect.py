@@ -35,7 +35,7 @@ def submit(parts: Parts, documents: list[str] | None = None, **options: object) 
 
 def collected(parts: Parts, job_id: str, timeout_ms: float | None = None, *, partial: bool = False) -> RerankResponse:
     flow = parts.pipeline
-    return drive(collect.collect(parts.port, flow.keys, flow.clock, job_id, timeout_ms, partial=partial))
+    return drive(collect.collect(parts.port, flow.keys, flow.clock, flow.learned, job_id, timeout_ms, partial=partial))
 
 
 def state(parts: Parts, job_id: str) -> JobState:

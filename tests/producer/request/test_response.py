@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from producer.echo_worker import identity_of
 from rerank_producer._request.merge import Scored
+from rerank_producer._request.ranking import ranking_of
 from rerank_producer._request.response import build_response
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
@@ -45,7 +46,7 @@ def scored_of(scores: list[Score | None], identity: ScoringIdentity = IDENTITY) 
 
 
 def respond(plan: StoredRequest, scored: Scored | None = None, **options: Any) -> RerankResponse:
-    return build_response(plan, scored, timings=Timings(), **options)
+    return build_response(plan, scored, ranking_of(plan, scored), timings=Timings(), **options)
 
 
 @given(DOCUMENTS, st.none() | st.integers(1, 35))
@@ -91,6 +92,7 @@ def test_model_is_the_one_that_scored() -> None:
         "digest": "f" * 64,
         "precision": "fp32",
         "max_length": 64,
+        "activation": "sigmoid",
     }
     assert respond(plan_of(1, {}, identity=None)).model.name == "a model"
     assert respond(plan_of(1, {0: Score(1, 1, False)})).model.digest == "e" * 64

@@ -20,6 +20,7 @@ from rerank_producer import (
     Documents,
     InvalidRequest,
     JobLost,
+    RequestOptions,
     RerankClient,
     RerankResponse,
     ScoringFailed,
@@ -27,6 +28,7 @@ from rerank_producer import (
     fuse,
 )
 from rerank_producer.testing import InMemoryFleet
+from rerank_shared.deviations import TRUSTED_REQUESTS
 
 
 def score(query: str, document: str) -> float:
@@ -178,3 +180,49 @@ def test_who_waits_for_silence_may_ask_again(silent: RerankClient, documents: li
     with pytest.raises(DeadlineExceeded):
         silent.collect(handle, timeout_ms=100)
     assert not silent.collect(handle, timeout_ms=100, partial=True).complete
+
+
+def test_first_stage_scores_count_in_the_order(client: RerankClient, documents: list[str]) -> None:
+    scored = [Document(id="a", text=documents[0], score=1.0), Document(id="b", text=documents[1], score=30.0)]
+    response = client.rerank("fused", scored, fusion="weighted", fusion_ratio=1.0, fusion_weight=100)
+    assert [(result.id, result.first_stage_score) for result in response.results] == [("b", 30.0), ("a", 1.0)]
+    plain = client.rerank("fused", scored)
+    assert plain.fusion is None
+    assert {result.id: result.logit for result in plain.results} == {
+        result.id: result.logit for result in response.results
+    }
+    for result in response.results:
+        assert result.logit is not None
+        expected = result.logit + 100 * ((result.first_stage_score or 0.0) - 15.5)
+        assert result.fused_score == pytest.approx(expected)
+
+
+def test_a_submitted_request_is_fused_when_it_is_collected(client: RerankClient, documents: list[str]) -> None:
+    asked: RequestOptions = {"fusion": "rrf", "scores": [1.0, 3.0, 2.0], "fusion_weight": math.inf}
+    now = client.rerank("fused later", documents[:3], **asked)
+    later = client.collect(client.submit("fused later", documents[:3], **asked))
+    assert [result.index for result in later.results] == [result.index for result in now.results] == [1, 2, 0]
+    assert [result.fused_score for result in later.results] == [result.fused_score for result in now.results]
+    assert later.fusion == now.fusion
+
+
+def test_a_ratio_is_learned_while_requests_are_answered(client: RerankClient, documents: list[str]) -> None:
+    name = f"stage-{uuid.uuid4().hex}"
+    answers = [
+        client.rerank("fused often", documents[:4], fusion="weighted", scores=[4, 3, 2, 1], first_stage=name).fusion
+        for _ in range(TRUSTED_REQUESTS + 1)
+    ]
+    told = [(each.applied, each.learned_requests) for each in answers if each is not None]
+    assert told == [
+        *(("zscore", request) for request in range(TRUSTED_REQUESTS)),
+        ("weighted", TRUSTED_REQUESTS),
+    ]
+    # All requests were the same one, so what they taught is its own ratio.
+    ratios = [each.ratio for each in answers if each is not None]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, "high", True])
+def test_a_first_stage_score_that_is_no_number_is_named(client: RerankClient, score: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"documents\.1\.score: a finite number expected"):
+        client.rerank("q", ["a", {"text": "b", "score": score}])

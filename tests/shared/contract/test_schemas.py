@@ -188,3 +188,10 @@ def test_json_is_read_by_the_same_rules() -> None:
     body = '{"query": "q", "documents": ["a", {"text": "b", "id": "1"}], "class": "bulk"}'
     request = RerankRequest.model_validate_json(body)
     assert request == parse_request("q", ["a", {"text": "b", "id": "1"}], job_class="bulk")
+
+
+def test_a_first_stage_score_beyond_a_float_is_none() -> None:
+    with pytest.raises(InvalidRequest, match=r"^scores\.0: a finite number expected"):
+        parse_request("q", ["a"], scores=[10**400])
+    with pytest.raises(InvalidRequest, match=r"^documents\.0\.score: a finite number expected"):
+        parse_request("q", [{"text": "a", "score": -(10**400)}])

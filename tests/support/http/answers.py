@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from rerank_producer.fusion.methods import fused_order
 from rerank_producer.gateway.apis.common.call import Api, Parsed, RerankCall, RerankReply
 from rerank_shared.contract.activation import sigmoid
-from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.messages import Fusion
+from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import InvalidRequest
 
 #: Tokens of every pair, so that sums can be told at a glance.
@@ -35,11 +38,29 @@ def answer(
         id="job-1",
         results=results[: call.top_n],
         complete=None not in logits,
-        model=ModelInfo(name="ms-marco-minilm-l6"),
+        model=ModelInfo(name="ms-marco-minilm-l6", activation="sigmoid"),
         timings=Timings(),
         usage=Usage(tokens=PAIR_TOKENS * len(run), pairs_run=len(run), pairs_cached=len(known)),
     )
     return RerankReply(call, response, warnings)
+
+
+def fused(scored: RerankReply, fusion: Fusion) -> RerankReply:
+    """Return an answer to all documents of a call as it is with that fusion."""
+    response = scored.response
+    by_index = {result.index: result for result in response.results}
+    order = fused_order([by_index[index].logit for index in range(len(by_index))], fusion)
+    results = [
+        by_index[index].model_copy(
+            update={
+                "first_stage_score": fusion.scores[index] if fusion.scores else None,
+                "fused_score": order.scores[index],
+            }
+        )
+        for index in order.order
+    ]
+    info = FusionInfo(method=fusion.method, applied=order.applied, weight=fusion.weight, ratio=order.ratio)
+    return replace(scored, response=response.model_copy(update={"results": results, "fusion": info}))
 
 
 def parse(api: Api, body: Any) -> Parsed | None:
@@ -66,7 +87,8 @@ def render(parsed: Parsed, logits: Sequence[float | None], **options: Any) -> An
 def identity_scored(scored: RerankReply) -> RerankReply:
     """Return the same answer of a model whose scores are its logits."""
     results = [result.model_copy(update={"relevance_score": result.logit}) for result in scored.response.results]
-    return RerankReply(scored.call, scored.response.model_copy(update={"results": results}))
+    model = scored.response.model.model_copy(update={"activation": "identity"})
+    return RerankReply(scored.call, scored.response.model_copy(update={"results": results, "model": model}))
 
 
 def _result(index: int, logit: float | None, cached: bool) -> Result:

@@ -23,7 +23,7 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson
 from rerank_producer.gateway.auth.keyfile import ApiKey, new_key, parse, without
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.keys import CacheScope
+from rerank_shared.keys import CacheScope, FusionMethod
 
 keys = typer.Typer(name="keys", help="Create, list and revoke API keys of the gateway.", no_args_is_help=True)
 
@@ -59,6 +59,17 @@ def create(
             "scored before. tenant: its tenant alone. Unset: the file's default, else fleet."
         ),
     ] = None,
+    fusion: Annotated[
+        FusionMethod | None,
+        typer.Option(
+            help="How first-stage scores count where a request has some and does not say. Unset: the file's default, "
+            "else the settings'."
+        ),
+    ] = None,
+    fusion_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much the first stage counts where a request does not say. Unset: as --fusion."),
+    ] = None,
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which the key is invalid, UTC.")
     ] = None,
@@ -75,6 +86,8 @@ def create(
         "max_body_bytes": max_body_bytes,
         "default_deadline_ms": deadline_ms,
         "cache_scope": cache_scope,
+        "fusion": fusion,
+        "fusion_weight": fusion_weight,
         "expires": None if expires is None else expires.date(),
     }
     with _changing(file) as text:
@@ -158,14 +171,21 @@ def _told(file: Path) -> Iterator[None]:
 
 def _table(found: Sequence[ApiKey]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "cache", "expires"):
+    for name in (
+        "name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "cache", "fusion", "expires",
+    ):  # fmt: skip
         table.add_column(name, overflow="fold")
     for key in found:
         limits = (key.tokens_per_s, key.burst_tokens, key.max_documents, key.max_body_bytes, key.default_deadline_ms)
         expires = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
         shown = ("" if limit is None else f"{limit:,.10g}" for limit in limits)
-        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, expires)
+        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, _fusion(key), expires)
     return table
+
+
+def _fusion(key: ApiKey) -> str:
+    weight = "" if key.fusion_weight is None else f"{key.fusion_weight:g}"
+    return f"{key.fusion or ''} {weight}".strip()
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:

@@ -57,8 +57,16 @@ def _parse(line: str, where: str) -> Document:
         value: Any = json.loads(line)
         return Document(text=value) if isinstance(value, str) else Document.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "document"
-        raise InvalidRequest(f"{where}: {field}: {first['msg']}") from None
+        raise InvalidRequest(f"{where}: {_mistake(error)}") from None
     except ValueError as error:
         raise InvalidRequest(f"{where} is not JSON: {error}") from None
+
+
+def _mistake(error: ValidationError) -> str:
+    """Return the first mistake in a document, with its field."""
+    found = error.errors(include_url=False, include_input=False)
+    path = found[0]["loc"]
+    if path[:1] == ("score",):
+        # A score is refused once by each branch of its union; the last one says what is expected.
+        return f"score: {found[-1]['msg']}"
+    return f"{'.'.join(map(str, path)) or 'document'}: {found[0]['msg']}"

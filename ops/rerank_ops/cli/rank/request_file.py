@@ -23,7 +23,7 @@ def rerank_file(
 ) -> int:
     """Answer every line of `requests` into `output` (None: stdout) and return the number that failed."""
     started = time.monotonic()
-    with requests.open("rb") as lines, _opened(output) as answers, _progress(_count(requests)) as advance:
+    with requests.open("rb") as lines, _opened(output) as answers, progress(_count(requests)) as advance:
 
         def write(line: str) -> None:
             answers.write(line)
@@ -69,9 +69,10 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[], None]]:
+def progress(total: int | None) -> Iterator[Callable[[], None]]:
+    """Show how many of `total` requests are answered, on stderr; yield what says that one more is."""
     columns = (TextColumn("requests"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     # Without a terminal, a bar is noise in a log.
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        shown = progress.add_task("requests", total=total)
-        yield lambda: progress.advance(shown)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        shown = bar.add_task("requests", total=total)
+        yield lambda: bar.advance(shown)

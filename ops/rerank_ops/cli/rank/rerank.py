@@ -13,6 +13,7 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_ops.cli.rank import documents as candidates
 from rerank_ops.cli.rank.fleet import fleet_for_call
+from rerank_ops.cli.rank.fusion_options import FirstStage, FirstStageOrder, Method, Ratio, Weight
 from rerank_ops.cli.rank.ranking import ranking_table, summary
 from rerank_ops.cli.rank.request_file import rerank_file
 from rerank_producer import RerankClient
@@ -43,7 +44,7 @@ DocumentsFile = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="File of candidates: one text a line, or JSON objects with text, id, metadata.",
+        help="File of candidates: one text a line, or JSON objects with text, id, metadata, score.",
     ),
 ]
 TopN = Annotated[int | None, typer.Option("--top-n", "-n", metavar="N", min=1, help="Return the best N documents.")]
@@ -69,7 +70,7 @@ RequestsFile = Annotated[
         rich_help_panel=_FILE,
         help=(
             "JSONL file of requests: on each line query, documents and optionally top_n, max_length, deadline_ms, "
-            "class, model, tenant, cache_scope."
+            "class, model, tenant, cache_scope, scores, and the options of first-stage scores."
         ),
     ),
 ]
@@ -104,25 +105,36 @@ def rerank(
     requests: RequestsFile = None,
     output: AnswersFile = None,
     concurrency: Concurrency = 8,
+    fusion: Method = None,
+    fusion_weight: Weight = None,
+    fusion_ratio: Ratio = None,
+    first_stage: FirstStage = None,
+    first_stage_order: FirstStageOrder = None,
     url: RedisUrl = None,
 ) -> None:
     """Order documents by relevance to a query."""
-    options = {"top_n": top_n, "max_length": max_length, "deadline_ms": deadline_ms, "model": model}
+    options = _given(
+        top_n=top_n, max_length=max_length, deadline_ms=deadline_ms, model=model, fusion=fusion,
+        fusion_weight=fusion_weight, fusion_ratio=fusion_ratio, first_stage=first_stage,
+        first_stage_order=first_stage_order,
+    )  # fmt: skip
     if requests is not None:
         _refuse_with_input(query, file, output, requests, as_json=as_json)
         options["job_class"] = (job_class or JobClass.BULK).value
         with fleet_for_call(settings_from(url), up=up) as settings:
             failed = rerank_file(settings, requests, output, options, concurrency)
         raise typer.Exit(1 if failed else 0)
-    if query is None:
-        raise typer.BadParameter("a query is needed, or --input", param_hint="QUERY")
-    if output is not None:
-        raise typer.BadParameter("goes with --input only", param_hint="--output")
-    documents = _documents(texts or [], file)
     options["job_class"] = (job_class or JobClass.INTERACTIVE).value
-    with fleet_for_call(settings_from(url), up=up) as settings:
-        response = _rerank_one(settings, query, documents, options)
-    _show(response, documents, as_json=as_json)
+    _answer(query, texts or [], file, output, options, url, up=up, as_json=as_json)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given, enums as their values: the request has its own default for each other."""
+    return {
+        name: value.value if isinstance(value, StrEnum) else value
+        for name, value in options.items()
+        if value is not None
+    }
 
 
 def _refuse_with_input(
@@ -134,6 +146,28 @@ def _refuse_with_input(
         raise typer.BadParameter("answers are JSON already", param_hint="--input")
     if output is not None and output.exists() and output.samefile(requests):
         raise typer.BadParameter("is the input", param_hint="--output")
+
+
+def _answer(
+    query: str | None,
+    texts: list[str],
+    file: Path | None,
+    output: Path | None,
+    options: dict[str, Any],
+    url: str | None,
+    *,
+    up: bool,
+    as_json: bool,
+) -> None:
+    """Answer the request of the arguments."""
+    if query is None:
+        raise typer.BadParameter("a query is needed, or --input", param_hint="QUERY")
+    if output is not None:
+        raise typer.BadParameter("goes with --input only", param_hint="--output")
+    documents = _documents(texts, file)
+    with fleet_for_call(settings_from(url), up=up) as settings:
+        response = _rerank_one(settings, query, documents, options)
+    _show(response, documents, as_json=as_json)
 
 
 def _documents(texts: list[str], file: Path | None) -> list[Document]:
@@ -170,4 +204,4 @@ def _show(response: RerankResponse, documents: list[Document], *, as_json: bool)
         print(response.model_dump_json(indent=2 if sys.stdout.isatty() else None))
         return
     out.print(ranking_table(response, documents))
-    out.print(summary(response), style="dim")
+    out.print(summary(response), style="dim", soft_wrap=True)

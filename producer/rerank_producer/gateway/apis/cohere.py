@@ -23,6 +23,7 @@ from rerank_producer.gateway.apis.cohere_bodies import (
 )
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.gateway.apis.common.documents import Document, text_of
+from rerank_producer.gateway.apis.common.first_stage import asked_fusion
 from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
 from rerank_producer.gateway.apis.common.ranking import cached_tokens, raw, relevance, rows, total_tokens
 from rerank_producer.gateway.apis.common.validation import pair_length, read
@@ -47,7 +48,7 @@ class CohereParsed:
     def render(self, request_id: str, replies: Sequence[RerankReply]) -> dict[str, Any]:
         """Return the answer's body."""
         (reply,) = replies
-        ranked = rows(reply.response.results, self.top_n, relevance if self.activated else raw)
+        ranked = rows(reply.response, self.top_n, relevance if self.activated else raw)
         results: list[dict[str, Any]] = [{"index": index, "relevance_score": score} for index, score in ranked]
         if self.returned is not None:
             for result in results:
@@ -140,7 +141,9 @@ def read_call(request: CohereRequest) -> tuple[RerankCall, tuple[str, ...]]:
         for index, document in enumerate(request.documents)
     ]
     length = pair_length(request.max_tokens_per_doc, request.truncate_prompt_tokens)
-    call = RerankCall(request.query, [text or "" for text in found], model=request.model, max_length=length)
+    fusion = asked_fusion(request, request.scores, request.documents)
+    texts = [text or "" for text in found]
+    call = RerankCall(request.query, texts, model=request.model, max_length=length, fusion=fusion)
     nulls = [f"documents.{index}" for index, text in enumerate(found) if text is None]
     return call, (_of_nulls(nulls),) if nulls else ()
 

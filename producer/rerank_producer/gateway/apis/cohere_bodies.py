@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
 
-from rerank_producer.gateway.apis.common.validation import Body, Documents, TopN
+from rerank_producer.gateway.apis.common.first_stage import FusionFields
+from rerank_producer.gateway.apis.common.validation import Documents, TopN
 from rerank_shared.contract.schemas import Text
 
 _QUESTION = "What is the capital of the United States?"
@@ -17,7 +18,12 @@ _CITIES: list[JsonValue] = [
     "Washington, D.C. is the capital of the United States.",
 ]
 _EXAMPLE: JsonDict = {"model": "rerank-v3.5", "query": _QUESTION, "documents": _CITIES, "top_n": 1}
-
+_FUSED_EXAMPLE: JsonDict = {
+    "query": _QUESTION,
+    "documents": [{"text": _CITIES[0], "score": 11.2}, {"text": _CITIES[1], "score": 14.9}],
+    "fusion": "weighted",
+    "first_stage": "bm25",
+}
 
 #: Names of models that Cohere hosts, with a router's prefix or without: rerank-v3.5, cohere/rerank-english-v3.0.
 _HOSTED = re.compile(r"(?:.*/)?rerank-(?:v\d|english|multilingual)")
@@ -28,7 +34,7 @@ def hosted_by_cohere(model: str | None) -> bool:
     return model is not None and _HOSTED.match(model) is not None
 
 
-class CohereRequest(Body):
+class CohereRequest(FusionFields):
     """What v1 and v2 have in common. `top_k` and what follows is not Cohere's, but of servers that speak its API."""
 
     expected: ClassVar[dict[str, str]] = {
@@ -85,7 +91,7 @@ class CohereRequest(Body):
 class CohereV2Request(CohereRequest):
     """Body of `POST /v2/rerank`."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _FUSED_EXAMPLE]})
 
     relevant_spans: dict[str, Any] | None = Field(
         None, description="Accepted; no spans are found here, and `meta.warnings` says so where they are enabled."
@@ -146,7 +152,9 @@ class CohereMeta(BaseModel):
     billed_units: CohereBilledUnits
     tokens: CohereTokens
     cached_tokens: int = Field(description="Those of `tokens` whose scores were known.")
-    warnings: list[str] | None = Field(None, description="Documents cut, null or late; another model; spans.")
+    warnings: list[str] | None = Field(
+        None, description="Documents cut, null or late; fused scores; another model; spans."
+    )
 
 
 class CohereV2Response(BaseModel):

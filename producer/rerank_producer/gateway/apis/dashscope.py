@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.gateway.apis.common.documents import required_text
+from rerank_producer.gateway.apis.common.first_stage import FirstStageScores, FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
 from rerank_producer.gateway.apis.common.validation import Body, TextsOrObjects, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
 
-class DashScopeInput(Body):
+class DashScopeInput(FirstStageScores):
     """What is compared."""
 
     expected: ClassVar[dict[str, str]] = {
@@ -29,8 +30,8 @@ class DashScopeInput(Body):
     documents: TextsOrObjects = Field(description="Candidates: texts, or `{text}`. Images are refused.")
 
 
-class DashScopeParameters(Body):
-    """How to answer."""
+class DashScopeParameters(FusionFields):
+    """How to answer. Clients put here what they don't know, so that `scores` may be here too."""
 
     expected: ClassVar[dict[str, str]] = {"top_n": "a whole number from 0 expected (0: all)"}
 
@@ -117,7 +118,7 @@ class DashScopeParsed:
         """Return the answer's body."""
         (reply,) = replies
         results: list[dict[str, Any]] = [
-            {"index": index, "relevance_score": score} for index, score in rows(reply.response.results, self.top_n)
+            {"index": index, "relevance_score": score} for index, score in rows(reply.response, self.top_n)
         ]
         if self.return_documents:
             for result in results:
@@ -146,7 +147,9 @@ class DashScope:
         if not asked.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
         texts = [required_text(document, f"documents.{index}") for index, document in enumerate(asked.documents)]
-        call = RerankCall(asked.query, texts, model=head.model)
+        scores = parameters.scores if asked.scores is None else asked.scores
+        fusion = asked_fusion(parameters, scores, asked.documents)
+        call = RerankCall(asked.query, texts, model=head.model, fusion=fusion)
         return DashScopeParsed((call,), parameters.top_n, bool(parameters.return_documents))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:

@@ -7,14 +7,24 @@ lists all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
-from rerank_shared.contract.schemas import Document, RerankRequest, RerankResponse, Text, TokenId, parse_request
+from rerank_producer.gateway.apis.common.call import AskedFusion, Problem, RerankCall, RerankReply
+from rerank_shared.contract.schemas import (
+    Document,
+    FirstStageScore,
+    RerankRequest,
+    RerankResponse,
+    Text,
+    TokenId,
+    parse_request,
+)
 from rerank_shared.errors import InvalidRequest
 
 _DOCUMENT_EXPECTED = "a text, or an object of either `text` or `token_ids`, expected"
@@ -27,6 +37,9 @@ class _Document(Document):
 
 
 _DOCUMENTS: TypeAdapter[list[str | _Document]] = TypeAdapter(Annotated[list[Text | _Document], Field(fail_fast=True)])
+_SCORES: TypeAdapter[list[float | None]] = TypeAdapter(
+    Annotated[list[FirstStageScore | None], Field(fail_fast=True)],
+)
 
 
 class FleetErrorInfo(BaseModel):
@@ -83,6 +96,7 @@ class Fleet:
             tenant=request.tenant,
             tokenizer_digest=request.tokenizer_digest,
             cache_scope=request.cache_scope,
+            fusion=_asked_fusion(request),
         )
         return FleetParsed((call,))
 
@@ -94,21 +108,52 @@ class Fleet:
         return problem.status, {"error": error}
 
 
+def _asked_fusion(request: RerankRequest) -> AskedFusion:
+    """Return how first-stage scores count. Those in documents stay there. Raises InvalidRequest."""
+    if request.fusion_weight == math.inf:
+        # The answer repeats it, and JSON has no such number.
+        raise InvalidRequest("fusion_weight: a finite number of at least 0 expected")
+    return AskedFusion(
+        request.fusion,
+        request.fusion_weight,
+        request.fusion_ratio,
+        request.first_stage,
+        request.first_stage_order,
+        request.scores,
+    )
+
+
 def _refuse_floods(body: dict[str, Any]) -> None:
-    """Raise InvalidRequest for a body of more fields than the API has, and for the first wrong document."""
+    """Raise InvalidRequest for a body of more fields than the API has, and for the first wrong document or score."""
     if len(body) > len(RerankRequest.model_fields):
         raise InvalidRequest(f"request: {len(body)} fields, of which some are unknown here")
-    documents = body.get("documents")
-    if not isinstance(documents, list):
-        return
+    documents, scores = body.get("documents"), body.get("scores")
+    if isinstance(documents, list):
+        _refuse_first_wrong_document(documents)
+    if isinstance(scores, list):
+        try:
+            _SCORES.validate_python(scores)
+        except ValidationError as error:
+            mistake = _last_mistake(error)
+            raise InvalidRequest(f"scores.{mistake['loc'][0]}: {mistake['msg']}") from None
+
+
+def _refuse_first_wrong_document(documents: list[Any]) -> None:
     try:
         _DOCUMENTS.validate_python(documents)
     except ValidationError as error:
         # The union's last branch is that of objects; its error names the field of the document.
-        mistake = error.errors(include_url=False, include_context=False, include_input=False)[-1]
+        mistake = _last_mistake(error)
         index, _, *within = mistake["loc"]
+        if within[:1] == ["score"]:
+            # What follows are the branches of its own union.
+            within = within[:1]
         message = _DOCUMENT_EXPECTED if mistake["type"] == "model_type" else mistake["msg"]
         raise InvalidRequest(f"documents.{'.'.join(map(str, (index, *within)))}: {message}") from None
+
+
+def _last_mistake(error: ValidationError) -> ErrorDetails:
+    return error.errors(include_url=False, include_context=False, include_input=False)[-1]
 
 
 FLEET = Fleet()

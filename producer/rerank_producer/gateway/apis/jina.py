@@ -13,14 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.gateway.apis.common.documents import query_of, required_text
+from rerank_producer.gateway.apis.common.first_stage import FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
 from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
-from rerank_producer.gateway.apis.common.validation import Body, TextsOrObjects, TopN, read
+from rerank_producer.gateway.apis.common.validation import TextsOrObjects, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
 
-class JinaRequest(Body):
+class JinaRequest(FusionFields):
     """Body of `POST /v1/rerank` as Jina's clients send it."""
 
     model_config = ConfigDict(
@@ -95,7 +96,7 @@ class JinaParsed:
         """Return the answer's body."""
         (reply,) = replies
         results: list[dict[str, Any]] = [
-            {"index": index, "relevance_score": score} for index, score in rows(reply.response.results, self.top_n)
+            {"index": index, "relevance_score": score} for index, score in rows(reply.response, self.top_n)
         ]
         if self.return_documents:
             for result in results:
@@ -121,7 +122,8 @@ class Jina:
         """Read a body. Raises InvalidRequest that names the field."""
         request = read(JinaRequest, body)
         texts = [required_text(document, f"documents.{index}") for index, document in enumerate(request.documents)]
-        call = RerankCall(query_of(request.query), texts, model=request.model)
+        fusion = asked_fusion(request, request.scores, request.documents)
+        call = RerankCall(query_of(request.query), texts, model=request.model, fusion=fusion)
         best = request.top_k if request.top_n is None else request.top_n
         return JinaParsed((call,), best, bool(request.return_documents))
 

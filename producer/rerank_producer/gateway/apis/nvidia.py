@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.gateway.apis.common.documents import query_of, required_text
+from rerank_producer.gateway.apis.common.first_stage import FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.generic_error import GenericError, generic_error
 from rerank_producer.gateway.apis.common.ranking import raw, rows, total_tokens
-from rerank_producer.gateway.apis.common.validation import Body, read
+from rerank_producer.gateway.apis.common.validation import read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
 
-class NvidiaRequest(Body):
+class NvidiaRequest(FusionFields):
     """Body of `POST /v1/ranking`."""
 
     model_config = ConfigDict(
@@ -81,7 +82,7 @@ class NvidiaParsed:
         (reply,) = replies
         tokens = total_tokens(reply.response)
         return {
-            "rankings": [{"index": index, "logit": logit} for index, logit in rows(reply.response.results, score=raw)],
+            "rankings": [{"index": index, "logit": logit} for index, logit in rows(reply.response, score=raw)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
@@ -100,7 +101,8 @@ class Nvidia:
         if not request.passages:
             raise InvalidRequest("passages: the list is empty; at least one passage expected")
         passages = [required_text(passage, f"passages.{index}") for index, passage in enumerate(request.passages)]
-        return NvidiaParsed((RerankCall(query_of(request.query), passages, model=request.model),))
+        fusion = asked_fusion(request, request.scores, request.passages, "passages")
+        return NvidiaParsed((RerankCall(query_of(request.query), passages, model=request.model, fusion=fusion),))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of an error."""

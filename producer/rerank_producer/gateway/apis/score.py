@@ -102,7 +102,7 @@ class ScoreParsed:
         """Return the answer's body."""
         scores = [0.0] * sum(map(len, self.places))
         for places, reply in zip(self.places, replies, strict=True):
-            for index, score in rows(reply.response.results, score=relevance if self.activated else raw):
+            for index, score in rows(reply.response, score=relevance if self.activated else raw):
                 scores[places[index]] = score
         tokens = sum(total_tokens(reply.response) for reply in replies)
         return {

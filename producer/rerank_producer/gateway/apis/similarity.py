@@ -60,7 +60,7 @@ class SimilarityParsed:
     def render(self, request_id: str, replies: Sequence[RerankReply]) -> list[float]:
         """Return the answer's body."""
         (reply,) = replies
-        return [score for _, score in sorted(rows(reply.response.results, score=probability))]
+        return [score for _, score in sorted(rows(reply.response, score=probability))]
 
 
 class Similarity:

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.first_stage import FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.ranking import probability, raw, rows
-from rerank_producer.gateway.apis.common.validation import Body, Texts, TopN, read
+from rerank_producer.gateway.apis.common.validation import Texts, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest, JobPoisoned, Overloaded, QueueUnavailable, ScoringFailed, UnknownModel
 
@@ -30,7 +31,7 @@ _AS_THERE: dict[str, tuple[int, ErrorType]] = {
 }
 
 
-class TeiRequest(Body):
+class TeiRequest(FusionFields):
     """Body of `POST /rerank` with `texts`."""
 
     model_config = ConfigDict(
@@ -96,7 +97,7 @@ class TeiParsed:
     def render(self, request_id: str, replies: Sequence[RerankReply]) -> list[dict[str, Any]]:
         """Return the answer's body."""
         (reply,) = replies
-        ranked = rows(reply.response.results, self.top_n, raw if self.raw_scores else probability)
+        ranked = rows(reply.response, self.top_n, raw if self.raw_scores else probability)
         if not self.return_text:
             return [{"index": index, "score": score} for index, score in ranked]
         return [{"index": index, "text": reply.call.documents[index], "score": score} for index, score in ranked]
@@ -115,7 +116,8 @@ class Tei:
         request = read(TeiRequest, body)
         if not request.texts:
             raise InvalidRequest(_EMPTY)
-        call = RerankCall(request.query, request.texts)
+        fusion = asked_fusion(request, request.scores, request.texts, "texts")
+        call = RerankCall(request.query, request.texts, fusion=fusion)
         return TeiParsed((call,), request.top_n, bool(request.raw_scores), bool(request.return_text))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.gateway.apis.common.first_stage import FusionFields, asked_fusion
 from rerank_producer.gateway.apis.common.ranking import rows, total_tokens
-from rerank_producer.gateway.apis.common.validation import Body, Texts, TopN, read
+from rerank_producer.gateway.apis.common.validation import Texts, TopN, read
 from rerank_shared.contract.schemas import Text
 from rerank_shared.errors import InvalidRequest
 
 
-class VoyageRequest(Body):
+class VoyageRequest(FusionFields):
     """Body of `POST /v1/rerank` as Voyage's clients send it."""
 
     model_config = ConfigDict(
@@ -86,7 +87,7 @@ class VoyageParsed:
         """Return the answer's body."""
         (reply,) = replies
         data: list[dict[str, Any]] = [
-            {"relevance_score": score, "index": index} for index, score in rows(reply.response.results, self.top_k)
+            {"relevance_score": score, "index": index} for index, score in rows(reply.response, self.top_k)
         ]
         if self.return_documents:
             for result in data:
@@ -112,7 +113,8 @@ class Voyage:
         request = read(VoyageRequest, body)
         if not request.documents:
             raise InvalidRequest("documents: the list is empty; at least one text expected")
-        call = RerankCall(request.query, request.documents, model=request.model)
+        fusion = asked_fusion(request, request.scores, request.documents)
+        call = RerankCall(request.query, request.documents, model=request.model, fusion=fusion)
         return VoyageParsed((call,), request.top_k, bool(request.return_documents))
 
     def problem(self, problem: Problem, request_id: str) -> tuple[int, dict[str, str]]:

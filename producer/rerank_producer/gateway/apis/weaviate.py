@@ -72,8 +72,7 @@ class WeaviateParsed:
         """Return the answer's body."""
         (reply,) = replies
         scores = [
-            {"document": reply.call.documents[index], "score": score}
-            for index, score in sorted(rows(reply.response.results))
+            {"document": reply.call.documents[index], "score": score} for index, score in sorted(rows(reply.response))
         ]
         return {"query": reply.call.query, "property": self.property, "scores": scores}
 

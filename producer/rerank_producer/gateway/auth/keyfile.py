@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.keys import CacheScope
+from rerank_shared.keys import CacheScope, FusionMethod
 from rerank_shared.nearest import did_you_mean
 
 #: A tenant is written into keys of Redis, and so is a name that stands for one.
@@ -32,6 +32,7 @@ _SECRET_CHARACTERS = string.ascii_letters + string.digits
 _ID_LENGTH = 8
 #: 43 of 62 characters are 256 bits.
 _SECRET_LENGTH = 43
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _HEADER = re.compile(r"\s*\[")
 _KEY_HEADER = re.compile(r"\s*\[\[\s*key\s*\]\]\s*(#.*)?$")
 _TOP = """\
@@ -45,7 +46,8 @@ class ApiKey:
     """A key's identity and limits. None means no limit of its own.
 
     `tokens_per_s` flow into a bucket of `burst_tokens`, and requests take tokens out of it. `cache_scope` says whether
-    its tenant shares cached scores with the fleet or has scores of its own.
+    its tenant shares cached scores with the fleet or has scores of its own. `fusion` and `fusion_weight` are for
+    requests with first-stage scores that don't say themselves how these count.
     """
 
     key_id: str
@@ -58,6 +60,8 @@ class ApiKey:
     default_deadline_ms: float | None = None
     expires_at: datetime | None = None
     cache_scope: CacheScope = "fleet"
+    fusion: FusionMethod | None = None
+    fusion_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,16 @@ class Entry:
 
     key: ApiKey
     digest: bytes = field(repr=False)
+
+
+class _Defaults(BaseModel):
+    """The top of the file: for the keys that say nothing themselves."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    cache_scope: CacheScope = "fleet"
+    fusion: FusionMethod | None = None
+    fusion_weight: _Weight | None = None
 
 
 class _Key(BaseModel):
@@ -81,10 +95,12 @@ class _Key(BaseModel):
     max_documents: Annotated[int, Field(ge=1)] | None = None
     default_deadline_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     cache_scope: CacheScope | None = None
+    fusion: FusionMethod | None = None
+    fusion_weight: _Weight | None = None
     created: date | datetime | None = None
     expires: date | datetime | None = None
 
-    def entry(self, cache_scope: CacheScope) -> Entry:
+    def entry(self, defaults: _Defaults) -> Entry:
         burst = self.burst_tokens
         if self.tokens_per_s is None and burst is not None:
             raise ConfigurationError(f"key {self.name}: burst_tokens has no meaning without tokens_per_s")
@@ -100,16 +116,14 @@ class _Key(BaseModel):
             max_documents=self.max_documents,
             default_deadline_ms=self.default_deadline_ms,
             expires_at=_moment(self.expires),
-            cache_scope=self.cache_scope or cache_scope,
+            cache_scope=self.cache_scope or defaults.cache_scope,
+            fusion=self.fusion or defaults.fusion,
+            fusion_weight=defaults.fusion_weight if self.fusion_weight is None else self.fusion_weight,
         )
         return Entry(key, bytes.fromhex(self.sha256))
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    #: Of the keys that name none.
-    cache_scope: CacheScope = "fleet"
+class _File(_Defaults):
     key: list[_Key] = []
 
 
@@ -172,7 +186,7 @@ def without(text: str, name_or_id: str) -> tuple[ApiKey, str]:
 def _checked(tables: Mapping[str, Any]) -> list[Entry]:
     try:
         file = _File.model_validate(tables)
-        return [key.entry(file.cache_scope) for key in file.key]
+        return [key.entry(file) for key in file.key]
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
 

@@ -1,4 +1,7 @@
-"""The limits of a request, from its key and its headers: its tenant, its deadline, its documents, its cached scores."""
+"""The limits of a request, from its key and its headers: its tenant, its deadline, its documents, its cached scores.
+
+The key's defaults are found here too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from rerank_producer._request.plan import default_deadline_ms
 from rerank_producer.gateway.apis.common.call import RerankCall
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.http.headers import deadline_ms, takes_partial
-from rerank_shared.keys import CacheScope
+from rerank_shared.keys import CacheScope, FusionMethod
 from rerank_shared.settings import Settings
 
 
@@ -34,6 +37,21 @@ class RequestLimits:
         """Return the scope of its cached scores: its tenant where the key or the request says so, else the fleet."""
         of_key = "fleet" if self.key is None else self.key.cache_scope
         return "tenant" if "tenant" in (of_key, call.cache_scope) else "fleet"
+
+    def fusion(self, call: RerankCall) -> FusionMethod | None:
+        """Return how first-stage scores count: the request's word, else the key's; None: by the settings.
+
+        The key's is for the requests that have such scores.
+        """
+        if call.fusion.method is not None or self.key is None or not call.has_first_stage_scores:
+            return call.fusion.method
+        return self.key.fusion
+
+    def fusion_weight(self, call: RerankCall) -> float | None:
+        """Return how much the first stage counts: the request's word, else the key's; None: by the settings."""
+        if call.fusion.weight is not None or self.key is None:
+            return call.fusion.weight
+        return self.key.fusion_weight
 
     def left_ms(self, call: RerankCall, settings: Settings, now: float, *, waits: bool) -> float:
         """Return the milliseconds left of the deadline: the header's, else the body's, the key's, or the fleet's.

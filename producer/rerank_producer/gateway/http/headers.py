@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from rerank_producer.gateway.apis.common.call import Problem, RerankReply
 from rerank_producer.gateway.http.problems import Refused
+from rerank_shared.contract.schemas import FusionInfo
 
 REQUEST_ID = "x-request-id"
 DEADLINE = "x-rerank-deadline-ms"
 PARTIAL = "x-rerank-partial"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")
-_STAGES = ("cache", "enqueue", "queue", "tokenize", "batch", "run")
+_STAGES = ("cache", "enqueue", "queue", "tokenize", "batch", "run", "fuse")
 
 
 def request_id(headers: Mapping[str, str]) -> str:
@@ -62,8 +63,20 @@ def answer_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str,
         headers["x-rerank-model"] = printable(responses[0].model.name)
     if upstream := next((reply.upstream for reply in replies if reply.upstream), None):
         headers["x-rerank-overflow"] = printable(upstream)
+    if fusion := next((response.fusion for response in responses if response.fusion), None):
+        headers["x-rerank-fusion"] = _fusion(fusion)
     # The last reply has the newest level of the key's bucket.
     return headers | dict(replies[-1].rate_headers) if replies else headers
+
+
+def _fusion(fusion: FusionInfo) -> str:
+    """Return the method that was applied, with what it worked with."""
+    parts = [fusion.applied, f"weight={fusion.weight:g}"]
+    if fusion.ratio is not None:
+        parts.append(f"ratio={fusion.ratio:.4g}")
+    if fusion.learned_requests is not None:
+        parts.append(f"requests={fusion.learned_requests}")
+    return "; ".join(parts)
 
 
 def tei_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str, str]:

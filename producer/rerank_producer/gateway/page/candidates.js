@@ -3,10 +3,13 @@
 const TEXT_FIELDS = ["text", "content", "page_content", "passage", "document", "body"];
 const LIST_FIELDS = ["documents", "texts", "passages", "candidates", "text_2"];
 const QUERY_FIELDS = ["query", "text_1"];
+const FUSION_FIELDS = ["fusion", "fusion_weight", "fusion_ratio", "first_stage", "first_stage_order"];
+/** A line with a column behind its last tab that holds a first-stage score, or nothing where there is none. */
+const SCORED_LINE = /^(.*\S.*)\t[ ]*(?:([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)|[-–]?)[ ]*$/i;
 
 /**
- * Return `{documents, kind, note, query?, topN?}`; `documents` are as the request takes them. `kind` says how the text
- * was read, `note` what is wrong with it, if anything.
+ * Return `{documents, kind, note, query?, topN?, fusion?}`; `documents` are as the request takes them. `kind` says how
+ * the text was read, `note` what is wrong with it, if anything. `fusion` has what a body says of first-stage scores.
  */
 export function readCandidates(text) {
   const trimmed = text.trim();
@@ -23,9 +26,23 @@ export function readCandidates(text) {
 }
 
 function lines(text, note) {
-  const documents = text.split(/\r\n|[\n\r]/).map((line) => line.trim()).filter(Boolean);
-  return { documents, kind: "lines", note };
+  const found = text.split(/\r\n|[\n\r]/).filter((line) => line.trim());
+  const split = found.map((line) => SCORED_LINE.exec(line));
+  const scores = split.filter((parts) => Number.isFinite(Number(parts?.[2] ?? NaN))).length;
+  // A column is one in every line. A number at the end of a few texts is a part of them.
+  if (scores && split.every(Boolean)) return { documents: split.map(([, line, score]) => withScore({ text: line.trim() }, Number(score))), kind: "lines", note };
+  const without = found.length - scores;
+  const half = scores > without ? `${without} of ${found.length} lines have no score behind a tab, so none is read` : "";
+  return { documents: found.map((line) => line.trim()), kind: "lines", note: note || half };
 }
+
+/** A text alone is sent as such. */
+function withScore(document, score) {
+  if (Number.isFinite(score)) return { ...document, score };
+  return Object.keys(document).length === 1 ? document.text : document;
+}
+
+export const hasScore = (document) => typeof document !== "string" && document.score !== undefined;
 
 function list(values, kind) {
   const documents = values.map(document);
@@ -40,10 +57,18 @@ function body(value, text) {
     const single = document(value);
     return single ? { documents: [single], kind: "jsonl", note: "" } : lines(text, "no list of documents in this object, so each line is a candidate");
   }
-  const found = list(value[field], "body");
+  const found = scored(list(value[field], "body"), value.scores);
   const query = QUERY_FIELDS.map((name) => value[name]).find((each) => typeof each === "string");
   const topN = [value.top_n, value.top_k].find((each) => Number.isInteger(each) && each > 0);
-  return { ...found, query, topN };
+  const fusion = Object.fromEntries(FUSION_FIELDS.filter((name) => name in value).map((name) => [name, value[name]]));
+  return { ...found, query, topN, fusion };
+}
+
+/** Take the scores that stand beside the documents of a body into them. */
+function scored(found, scores) {
+  if (!Array.isArray(scores) || found.note) return found;
+  if (scores.length !== found.documents.length) return { ...found, note: `${scores.length} scores for ${found.documents.length} candidates: one for each is expected` };
+  return { ...found, documents: found.documents.map((each, at) => withScore(typeof each === "string" ? { text: each } : each, scores[at])) };
 }
 
 function jsonLines(text) {
@@ -70,6 +95,7 @@ function document(value) {
   const found = { text: value[name] };
   if (typeof value.id === "string" || typeof value.id === "number") found.id = String(value.id);
   if (isPlain(value.metadata)) found.metadata = value.metadata;
+  if (Number.isFinite(value.score)) found.score = value.score;
   return found;
 }
 

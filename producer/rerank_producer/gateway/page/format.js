@@ -35,6 +35,9 @@ export function score(value) {
   return size >= 10 ? value.toFixed(2) : size >= 1 ? value.toFixed(3) : value.toFixed(4);
 }
 
+/** Four digits that matter, and none that only fill up: 6.08. */
+export const shortly = (value) => String(Number(value.toPrecision(4)));
+
 export const percent = (share) => `${(share * 100).toFixed(share > 0.0995 && share < 0.9995 ? 0 : share === 1 || share === 0 ? 0 : 1)} %`;
 
 export const count = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;

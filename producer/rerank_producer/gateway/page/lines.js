@@ -1,6 +1,7 @@
 // The lines from each document's old place to its new one; drawn anew whenever rows change their height.
 import { put, svg } from "./dom.js";
 
+/** Draw them, and return what draws them again where rows have changed places. */
 export function drawLines(place, before, after) {
   let drawn = false;
   const draw = () => {
@@ -24,6 +25,7 @@ export function drawLines(place, before, after) {
   };
   const watch = new ResizeObserver(() => (place.isConnected ? draw() : watch.disconnect()));
   for (const each of [place, before, after]) watch.observe(each);
+  return draw;
 }
 
 function middle(row, top) {

@@ -1,11 +1,13 @@
 // The playground: from what is typed to a request, its answer, and the same as code.
 import { Problem, rerank } from "./api.js";
-import { readCandidates, textOf } from "./candidates.js";
+import { hasScore, readCandidates, textOf } from "./candidates.js";
 import { showCode } from "./code.js";
 import { $, bring, el, put } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
-import { count, ms } from "./format.js";
+import { count, ms, whole } from "./format.js";
 import { key, keyChanged, keyRefused } from "./key.js";
+import { makeMixer } from "./mixer.js";
+import { mayFuse, methodWithoutScores, readOptions, writeFusion, writeWeight } from "./options.js";
 import { clearProblem, showProblem } from "./problem.js";
 import { showCandidates, showRanking } from "./ranking.js";
 import { snippets } from "./snippets.js";
@@ -16,7 +18,7 @@ const NOTES = { query: "query-note", candidates: "kind" };
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 let read = readCandidates("");
-/** What the answer that is shown was asked for, as JSON, and the answer; null while none is shown. */
+/** What the answer that is shown was asked for, the answer, and its mixer, if any; null while none is shown. */
 let last = null;
 let running = null;
 let servedModel = null;
@@ -62,6 +64,7 @@ function load(example) {
   note("query", "");
   $("candidates").value = example.candidates;
   $("top-n").value = "";
+  writeFusion(example.fusion);
   running?.abort();
   clearTimeout(typing);
   last = null;
@@ -73,8 +76,9 @@ function load(example) {
 
 function changed(event) {
   clearTimeout(typing);
+  if (event.target.id === "fusion-weight") followWeight();
   if (event.target.id === "query") note("query", "");
-  if (event.target.id === "candidates") understand();
+  if (["candidates", "fusion"].includes(event.target.id)) understand();
   else showSnippets();
   // What is being asked stays to be seen; its answer is compared with what is typed when it comes.
   if (running) return;
@@ -83,7 +87,13 @@ function changed(event) {
 }
 
 function markStale() {
-  $("ranking").classList.toggle("stale", JSON.stringify(request()) !== last.request);
+  $("ranking").classList.toggle("stale", !answers(request()));
+}
+
+/** Whether what is shown answers a request. A fused answer is ordered here for any weight. */
+function answers(asked) {
+  const weightless = last.answer.fusion ? { fusion_weight: undefined } : {};
+  return JSON.stringify({ ...asked, ...weightless }) === JSON.stringify({ ...last.asked, ...weightless });
 }
 
 /** Read the candidates; a whole request body fills in the other fields too, unless something is wrong with it. */
@@ -93,12 +103,30 @@ function understand() {
   if (read.query !== undefined && !read.note) {
     $("query").value = read.query;
     if (read.topN) $("top-n").value = read.topN;
-    taken = read.topN ? "; query and top n are taken from it" : "; the query is taken from it";
+    const fuses = Object.keys(read.fusion).length > 0;
+    if (fuses) writeFusion(read.fusion);
+    const more = [read.topN && "top n", fuses && "fusion"].filter(Boolean);
+    taken = more.length ? `; query${more.length > 1 ? "," : " and"} ${more.join(" and ")} are taken from it` : "; the query is taken from it";
     $("candidates").value = JSON.stringify(read.documents, null, 1);
   }
-  const told = read.documents.length ? `${count(read.documents.length, "candidate")}, ${KINDS[read.kind]}${taken}` : "one a line, or pasted JSON";
+  const told = read.documents.length ? `${count(read.documents.length, "candidate")}${scoresTold()}, ${KINDS[read.kind]}${taken}` : "one a line, or pasted JSON";
   note("candidates", read.note, told);
   showSnippets();
+}
+
+function scoresTold() {
+  const scores = read.documents.filter(hasScore).length;
+  return scores ? `, ${scores < read.documents.length ? `${whole(scores)} ` : ""}with scores` : "";
+}
+
+/** The slider of a fused answer follows the weight in the form, which may have changed while it was being asked. */
+function followWeight() {
+  const { value, validity } = $("fusion-weight");
+  if (last?.mixer && value !== "" && validity.valid) last.mixer.weigh(Number(value));
+}
+
+function sameWeight(asked) {
+  return [last.asked.fusion_weight, last.answer.fusion?.weight].includes(asked.fusion_weight);
 }
 
 /** Say beside a field what is wrong with it, else `told`. */
@@ -112,13 +140,7 @@ function note(field, wrong, told = "") {
 const hint = () => `press Rerank, or ${MAC ? "⌘ ↵" : "Ctrl ↵"}`;
 
 function request() {
-  const found = { query: $("query").value.trim(), documents: read.documents };
-  for (const [id, name] of [["top-n", "top_n"], ["deadline", "deadline_ms"], ["max-length", "max_length"]]) {
-    const value = Number($(id).value);
-    if ($(id).value !== "" && Number.isFinite(value)) found[name] = value;
-  }
-  if ($("class").value) found.class = $("class").value;
-  return found;
+  return { query: $("query").value.trim(), documents: read.documents, ...readOptions(read.documents) };
 }
 
 const partial = () => $("partial").checked;
@@ -132,7 +154,9 @@ async function run() {
   running = new AbortController();
   const stopClock = busy(asked.documents);
   try {
-    const found = await rerank(asked, { partial: partial(), signal: running.signal });
+    // Another weight may bring others to the top, so that all are asked for where there may be a slider.
+    const sent = mayFuse(asked) ? { ...asked, top_n: undefined } : asked;
+    const found = await rerank(sent, { partial: partial(), signal: running.signal });
     showAnswer(asked, found);
   } catch (problem) {
     failed(problem);
@@ -144,10 +168,13 @@ async function run() {
 
 /** Whether a request can't be sent; what it lacks is told where it belongs, and nothing else changes. */
 function lacks({ query, documents }) {
-  const field = !query ? "query" : !documents.length ? "candidates" : null;
-  if (!field) return false;
-  note(field, field === "query" ? "the query is empty" : read.note || "there are no candidates: write some, one a line");
-  $(field).focus();
+  const method = methodWithoutScores(documents);
+  const wrong = !query ? ["query", "the query is empty"]
+    : !documents.length ? ["candidates", read.note || "there are no candidates: write some, one a line"]
+      : method ? ["candidates", `${method} needs first-stage scores: a number behind a tab at the end of each line`] : null;
+  if (!wrong) return false;
+  note(...wrong);
+  $(wrong[0]).focus();
   return true;
 }
 
@@ -186,12 +213,23 @@ function busy(documents) {
 }
 
 function showAnswer(asked, found) {
-  last = { request: JSON.stringify(asked), answer: found.answer };
+  const answer = { ...found.answer, results: found.answer.results.slice(0, asked.top_n) };
+  const say = (text) => { $("said").textContent = text; };
+  const mixer = answer.fusion ? makeMixer(asked, found.answer, {
+    reorder: (results, weight) => {
+      ranking.reorder(results);
+      writeWeight(weight === Infinity ? answer.fusion.weight : weight);
+      showSnippets();
+    },
+    say,
+  }) : null;
+  last = { asked, answer, mixer };
   showSummary($("summary"), found, asked.documents.length);
-  showRanking($("ranking"), asked.documents, found.answer);
+  const ranking = showRanking($("ranking"), asked.documents, answer, mixer?.element);
   markStale();
+  followWeight();
   bring($("summary"));
-  $("said").textContent = said(found, asked.documents.length, (index) => textOf(asked.documents[index]));
+  say(said(found, asked.documents.length, (index) => textOf(asked.documents[index])));
   showSnippets();
 }
 
@@ -226,6 +264,6 @@ function showSnippets() {
     partial: partial(),
     model: servedModel,
   });
-  if (last?.request === JSON.stringify(asked)) tabs.push({ name: "Answer", get code() { return JSON.stringify(last.answer, null, 1); } });
+  if (last && answers(asked) && sameWeight(asked)) tabs.push({ name: "Answer", get code() { return JSON.stringify(last.answer, null, 1); } });
   showCode($("code"), tabs);
 }

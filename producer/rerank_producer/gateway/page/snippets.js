@@ -1,5 +1,5 @@
 // The request on the page as code to copy. A key is never written into it: it is read from the environment. Pure.
-import { textOf } from "./candidates.js";
+import { hasScore, textOf } from "./candidates.js";
 
 const VARIABLE = "RERANK_API_KEY";
 /** Linux takes 128 KiB as one argument of a command. */
@@ -28,14 +28,21 @@ function curl({ request, ...at }) {
 
 function jina({ request, ...at }) {
   const { query, top_n } = request;
-  const content = { model: JINA_MODEL, query, documents: request.documents.map(textOf), top_n };
+  const content = { model: JINA_MODEL, query, documents: request.documents.map(textOf), top_n, ...firstStage(request) };
   return [...lacks("Jina", request), post("/v1/rerank", content, { ...at, ...terms(request) })].join("\n");
 }
 
 function tei({ request, ...at }) {
   const { query, top_n } = request;
-  const content = { query, texts: request.documents.map(textOf), top_n };
+  const content = { query, texts: request.documents.map(textOf), top_n, ...firstStage(request) };
   return [...lacks("TEI", request), post("/rerank", content, { ...at, ...terms(request) })].join("\n");
+}
+
+/** How first-stage scores count, for APIs whose documents are texts alone. */
+function firstStage({ documents, fusion, fusion_weight, fusion_ratio, first_stage, first_stage_order }) {
+  const asked = { fusion, fusion_weight, fusion_ratio, first_stage, first_stage_order };
+  if (fusion && documents.some(hasScore)) asked.scores = documents.map((each) => (hasScore(each) ? each.score : null));
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
 }
 
 /** What other APIs have no field for goes as a header. */
@@ -93,7 +100,7 @@ function python({ request, origin, keyed, partial }) {
     ")",
     "response.raise_for_status()",
     'for result in response.json()["results"]:',
-    '    print(result["index"], result["relevance_score"])',
+    `    print(result["index"], result["${request.fusion && request.fusion !== "none" ? "fused_score" : "relevance_score"}"])`,
   ].join("\n");
 }
 
@@ -108,6 +115,8 @@ function cohere({ request, origin, keyed, partial, model }) {
   const more = {};
   if (Object.keys(headers).length) more.additional_headers = headers;
   if (request.deadline_ms) more.timeout_in_seconds = timeout(request);
+  const fusion = firstStage(request);
+  if (Object.keys(fusion).length) more.additional_body_parameters = fusion;
   if (Object.keys(more).length) spelled.push(`    request_options=${literal(more, 1)},`);
   return [
     ...(keyed ? ["import os", ""] : []),
@@ -139,6 +148,7 @@ function literal(value, depth) {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value) && value.every((each) => each === null || typeof each === "number")) return `[${value.map((each) => literal(each, depth)).join(", ")}]`;
   const pad = "    ".repeat(depth + 1);
   const [open, close, items] = Array.isArray(value)
     ? ["[", "]", value.map((each) => literal(each, depth + 1))]

@@ -9,6 +9,7 @@ const STAGES = [
   ["tokenize", "tokenize"],
   ["batch", "wait for batch"],
   ["run", "model"],
+  ["fuse", "fusion"],
 ];
 
 /**

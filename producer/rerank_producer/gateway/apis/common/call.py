@@ -7,13 +7,32 @@ deadlines nor HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from rerank_shared.contract.schemas import RerankResponse
-from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFusion:
+    """How first-stage scores count in a call, as its body says. Where it is silent, the key or the settings say.
+
+    `scores` are the first-stage scores, one a document; None where there are none, or documents have their own.
+    """
+
+    method: FusionMethod | None = None
+    weight: float | None = None
+    ratio: float | None = None
+    first_stage: str = ""
+    order: FirstStageOrder = "descending"
+    scores: Sequence[float | None] | None = None
+
+    def with_scores(self, scores: Sequence[float | None] | None) -> AskedFusion:
+        """Return the same with these scores."""
+        return replace(self, scores=scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,14 @@ class RerankCall:
     tenant: str = ""
     tokenizer_digest: str | None = None
     cache_scope: CacheScope = "fleet"
+    fusion: AskedFusion = AskedFusion()
+
+    @property
+    def has_first_stage_scores(self) -> bool:
+        """Whether some document has a first-stage score."""
+        if self.fusion.scores is not None:
+            return any(score is not None for score in self.fusion.scores)
+        return any(not isinstance(each, str) and each.get("score") is not None for each in self.documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +70,7 @@ class RerankReply:
 
     call: RerankCall
     response: RerankResponse
-    #: For the caller: documents cut, documents not scored in time, another model or an upstream.
+    #: For the caller: documents cut, documents not scored in time, fused scores, another model or an upstream.
     warnings: tuple[str, ...] = ()
     #: Host of the upstream that answered in the fleet's place.
     upstream: str | None = None

@@ -57,13 +57,19 @@ def read(model: type[BodyT], body: Any) -> BodyT:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise InvalidRequest(_explain(error, model.expected)) from None
+        raise InvalidRequest(_explain(error, _expected(model))) from None
 
 
 def pair_length(*wanted: int | None) -> int | None:
     """Return the tokens that pairs are cut to: the lowest of `wanted` above 0; None where there is none."""
     limits = [limit for limit in wanted if limit is not None and limit > 0]
     return max(MIN_LENGTH, min(limits)) if limits else None
+
+
+def _expected(model: type[Body]) -> dict[str, str]:
+    """Return the messages of a model and of those that it is made of."""
+    parts = (vars(part).get("expected", {}) for part in reversed(model.__mro__))
+    return {name: hint for part in parts for name, hint in part.items()}
 
 
 def _explain(error: ValidationError, expected: dict[str, str]) -> str:

@@ -1,23 +1,30 @@
 """Reciprocal rank fusion of several first-stage lists into one list of candidates. Pure.
 
-A document's fused score is the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
+A document's place is by the sum of weight / (k + rank) over the lists it stands in, ranks from 1 (Cormack, Clarke,
 Büttcher, SIGIR 2009). No document is lost or doubled before `limit`. The same lists always fuse to the same
 candidates, so an index into them stays valid when the lists are fused again.
+
+A candidate's first-stage score, which counts where a request asks for fusion, is the weighted sum of z-scores within
+each list: of the list's scores, or of its reciprocal ranks where a document of it has no score. A document that a list
+lacks counts there as the list's worst. Where no list has a score, candidates have none.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
-from rerank_shared.contract.schemas import Document, RerankResponse
+from rerank_producer.fusion.deviation import deviation, in_units, mean
+from rerank_shared.contract.schemas import SCORE_EXPECTED, Document, RerankResponse
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.keys import FirstStageOrder
 
 #: Candidates, best first: texts, mappings with the fields of a Document, or Documents.
 Documents = Sequence[str | Mapping[str, Any] | Document]
@@ -29,27 +36,39 @@ _Key = tuple[str, Content]
 class Candidate(Document):
     """A document as the first stage found it. `ranks` is its rank in each list, from 1; None: the list lacks it.
 
+    `rank_score` is the sum of its reciprocal ranks, which candidates are ordered by. `score` is its first-stage score,
+    None where no list has scores.
     A request takes it as it takes any Document.
     """
 
-    fused_score: float
+    rank_score: float
     ranks: tuple[int | None, ...]
+
+    @property
+    def fused_score(self) -> float:
+        """The former name of `rank_score`; it goes with 0.2."""
+        warnings.warn("Candidate.fused_score is rank_score now", FutureWarning, stacklevel=2)
+        return self.rank_score
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """The candidates of a call: either documents, or lists to be fused into `max_candidates` at most."""
+    """The candidates of a call: either documents, or lists to be fused into `max_candidates` at most.
+
+    `order` is that of the scores in the lists.
+    """
 
     documents: Documents | None
     lists: Sequence[Documents] | None = None
     max_candidates: int | None = None
+    order: FirstStageOrder = "descending"
 
     def candidates(self) -> Documents:
         """Return the documents of the request, best first; raises InvalidRequest."""
         if self.lists is not None:
             if self.documents is not None:
                 raise InvalidRequest("lists: give either documents or lists, not both")
-            return fuse(self.lists, limit=self.max_candidates)
+            return fuse(self.lists, limit=self.max_candidates, order=self.order)
         if self.documents is None:
             raise InvalidRequest("documents: missing; give documents, or several lists of them as lists=[...]")
         if self.max_candidates is not None:
@@ -66,13 +85,40 @@ class _Copy:
     rank: int
 
 
-def fuse(
-    lists: Sequence[Documents], *, weights: Sequence[float] | None = None, limit: int | None = None, k: float = K
-) -> list[Candidate]:
-    """Return the documents of all lists (each best first) as one list, best fused score first, `limit` at most.
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How good the documents of one list are, by rank: larger is better. `by_rank` has it in deviations of the list."""
 
-    A fused score is the sum of weight / (k + rank) over the lists that have the document, ranks from 1; without
-    `weights`, one for each list, all are 1.
+    by_rank: dict[int, float]
+    worst: float
+
+    @classmethod
+    def of(cls, goodness: Mapping[int, float]) -> Self:
+        """Return the scale of a list, of which `goodness` has each document's by rank."""
+        values, _ = in_units(list(goodness.values()))
+        middle = mean(values)
+        spread = deviation(values, middle)
+        z_scores = [(value - middle) / spread if spread else 0.0 for value in values]
+        return cls(dict(zip(goodness, z_scores, strict=True)), min(z_scores, default=0.0))
+
+    def z_score(self, rank: int | None) -> float:
+        """Return the z-score of the document at a rank; None counts as the worst of the list."""
+        return self.worst if rank is None else self.by_rank[rank]
+
+
+def fuse(
+    lists: Sequence[Documents],
+    *,
+    weights: Sequence[float] | None = None,
+    limit: int | None = None,
+    k: float = K,
+    order: FirstStageOrder = "descending",
+) -> list[Candidate]:
+    """Return the documents of all lists (each best first) as one list, best `rank_score` first, `limit` at most.
+
+    A `rank_score` is the sum of weight / (k + rank) over the lists that have the document, ranks from 1; without
+    `weights`, one for each list, all are 1. `order` is that of the lists' scores: "ascending" where smaller ones are
+    better. A candidate's `score` has the same order.
 
     Documents are the same if they have the same id. One without an id is the same as another of the same content, and
     as the document with that content if exactly one id has it. Of several copies the first counts, in the order of the
@@ -85,8 +131,9 @@ def fuse(
     owners = _owners(copies)
     for copy in copies:
         by_document.setdefault(_key(copy.document, owners), []).append(copy)
-    candidates = [_candidate(each, factors, k) for each in by_document.values()]
-    candidates.sort(key=lambda candidate: (-candidate.fused_score, _best(candidate)))
+    scales = _scales(copies, len(lists), order, k)
+    candidates = [_candidate(each, factors, k, scales, order) for each in by_document.values()]
+    candidates.sort(key=lambda candidate: (-candidate.rank_score, _best(candidate)))
     return candidates[:limit]
 
 
@@ -151,6 +198,8 @@ def _document(given: object, place: str) -> Document:
         return Document.model_validate({"text": given} if isinstance(given, str) else given)
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
+        if mistake["loc"][:1] == ("score",):
+            raise InvalidRequest(f"{place}.score: {SCORE_EXPECTED}") from None
         path = ".".join([place, *map(str, mistake["loc"])])
         raise InvalidRequest(f"{path}: {mistake['msg']}") from None
 
@@ -173,12 +222,38 @@ def _key(document: Document, owners: Mapping[Content, set[str]]) -> _Key:
     return ("id", next(iter(ids))) if len(ids) == 1 else ("content", content)
 
 
-def _candidate(copies: Sequence[_Copy], factors: Sequence[float], k: float) -> Candidate:
+def _scales(copies: Sequence[_Copy], count: int, order: FirstStageOrder, k: float) -> list[_Scale] | None:
+    """Return the scale of each list, by scores or else by reciprocal ranks; None where no list has a score."""
+    sign = -1.0 if order == "ascending" else 1.0
+    ranked: list[dict[int, float]] = [{} for _ in range(count)]
+    scored: list[dict[int, float]] = [{} for _ in range(count)]
+    for copy in copies:
+        ranked[copy.list_index][copy.rank] = 1 / (k + copy.rank)
+        if copy.document.score is not None:
+            scored[copy.list_index][copy.rank] = sign * copy.document.score
+    whole = [len(scores) == len(ranks) and bool(scores) for scores, ranks in zip(scored, ranked, strict=True)]
+    if not any(whole):
+        return None
+    choice = zip(whole, scored, ranked, strict=True)
+    return [_Scale.of(scores if has_scores else ranks) for has_scores, scores, ranks in choice]
+
+
+def _candidate(
+    copies: Sequence[_Copy],
+    factors: Sequence[float],
+    k: float,
+    scales: Sequence[_Scale] | None,
+    order: FirstStageOrder,
+) -> Candidate:
     ranks: list[int | None] = [None] * len(factors)
     for copy in reversed(copies):
         # The copies of one list are in the order of their ranks.
         ranks[copy.list_index] = copy.rank
-    shares = [factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None]
+    score = None
+    if scales is not None:
+        found = zip(factors, scales, ranks, strict=True)
+        total = math.fsum(factor * scale.z_score(rank) for factor, scale, rank in found)
+        score = -total if order == "ascending" else total
     documents = [copy.document for copy in copies]
     kept = documents[0]
     return Candidate.model_construct(
@@ -186,8 +261,11 @@ def _candidate(copies: Sequence[_Copy], factors: Sequence[float], k: float) -> C
         token_ids=kept.token_ids,
         id=next((document.id for document in documents if document.id is not None), None),
         metadata=_merged([document.metadata for document in documents if document.metadata is not None]),
+        score=score,
         # Rounded once, so that the order of the lists does not show in the last bit.
-        fused_score=math.fsum(shares),
+        rank_score=math.fsum(
+            factor / (k + rank) for factor, rank in zip(factors, ranks, strict=True) if rank is not None
+        ),
         ranks=tuple(ranks),
     )
 

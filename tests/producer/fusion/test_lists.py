@@ -37,9 +37,9 @@ def test_nothing_is_lost_or_doubled_and_scores_are_those_of_the_formula(lists: l
     fused = fuse([named(ids) for ids in lists])
     assert sorted(str(candidate.id) for candidate in fused) == sorted({name for ids in lists for name in ids})
     for candidate in fused:
-        assert candidate.fused_score == pytest.approx(float(exact(lists, str(candidate.id))), rel=1e-14)
+        assert candidate.rank_score == pytest.approx(float(exact(lists, str(candidate.id))), rel=1e-14)
         assert candidate.ranks == tuple(ids.index(candidate.id) + 1 if candidate.id in ids else None for ids in lists)
-    scores = [candidate.fused_score for candidate in fused]
+    scores = [candidate.rank_score for candidate in fused]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -48,9 +48,9 @@ def test_the_order_of_the_lists_matters_for_ties_only(lists: list[list[str]], ra
     shuffled = list(lists)
     random.shuffle(shuffled)
     one, other = (fuse([named(ids) for ids in each]) for each in (lists, shuffled))
-    assert {c.id: c.fused_score for c in one} == {c.id: c.fused_score for c in other}
-    assert [(c.fused_score, min(filter(None, c.ranks))) for c in one] == [
-        (c.fused_score, min(filter(None, c.ranks))) for c in other
+    assert {c.id: c.rank_score for c in one} == {c.id: c.rank_score for c in other}
+    assert [(c.rank_score, min(filter(None, c.ranks))) for c in one] == [
+        (c.rank_score, min(filter(None, c.ranks))) for c in other
     ]
 
 
@@ -72,12 +72,12 @@ def test_ties_go_to_the_better_best_rank_then_to_the_earlier_list() -> None:
     fused = fuse([*padded, ["once"]], k=30)
     both = [candidate for candidate in fused if candidate.text in {"once", "twice"}]
     assert texts_of(both) == ["once", "twice"]
-    assert both[0].fused_score == both[1].fused_score
+    assert both[0].rank_score == both[1].rank_score
 
 
 def test_weights_scale_the_share_of_a_list() -> None:
     fused = fuse([["a", "b"], ["b", "a"], ["c"]], weights=[2.0, 1.0, 0.0])
-    assert [(c.text, c.fused_score) for c in fused] == [
+    assert [(c.text, c.rank_score) for c in fused] == [
         ("a", pytest.approx(2 / 61 + 1 / 62)),
         ("b", pytest.approx(2 / 62 + 1 / 61)),
         ("c", 0.0),
@@ -87,7 +87,7 @@ def test_weights_scale_the_share_of_a_list() -> None:
 def test_a_document_twice_in_one_list_counts_once_where_it_stands_best() -> None:
     (a, b) = fuse([["a", "a", "b"]])
     assert (a.ranks, b.ranks) == ((1,), (3,))
-    assert a.fused_score == pytest.approx(1 / 61)
+    assert a.rank_score == pytest.approx(1 / 61)
 
 
 def test_the_first_copy_counts_and_gets_what_it_lacks() -> None:
@@ -169,3 +169,53 @@ def test_numbers_of_other_types_are_taken() -> None:
     weights: Any = np.array([1, 2], np.float32)
     limit: Any = np.int64(1)
     assert texts_of(fuse(lists, weights=weights, limit=limit, k=0)) == ["b"]
+
+
+def scored(*pairs: tuple[str, float | None]) -> list[Document]:
+    return [Document(id=name, text=name, score=score) for name, score in pairs]
+
+
+def test_a_candidate_s_score_is_the_sum_of_z_scores_within_each_list() -> None:
+    """By hand: (9, 5, 1) has mean 5 and deviation 3.266; a list's worst stands in where it lacks the document."""
+    fused = fuse([scored(("a", 9), ("b", 5), ("c", 1)), scored(("c", 0.5), ("d", 0.1))])
+    z = 4 / (32 / 3) ** 0.5
+    assert {c.id: c.score for c in fused} == {
+        "a": pytest.approx(z - 1),
+        "b": pytest.approx(-1),
+        "c": pytest.approx(-z + 1),
+        "d": pytest.approx(-z - 1),
+    }
+
+
+def test_smaller_may_be_better_in_lists_too() -> None:
+    far = fuse([scored(("a", 1), ("b", 5), ("c", 9))], order="ascending")
+    near = fuse([scored(("a", -1), ("b", -5), ("c", -9))])
+    assert [c.score for c in far] == pytest.approx([-(c.score or 0.0) for c in near])
+    assert far[0].score == min(c.score or 0.0 for c in far)
+
+
+def test_a_list_without_scores_counts_by_its_ranks_on_the_same_scale() -> None:
+    """One text without a score must not change the scale of all candidates."""
+    plain: list[Any] = [named(["a", "b", "c"]), scored(("c", 3), ("b", 2), ("a", 1))]
+    mixed = {c.id: c.score or 0.0 for c in fuse(plain)}
+    whole = {c.id: c.score or 0.0 for c in fuse([scored(("a", 3), ("b", 2), ("c", 1)), plain[1]])}
+    assert mixed == pytest.approx(whole, abs=0.1)
+    half: list[Any] = [scored(("a", 9), ("b", None), ("c", 1)), plain[1]]
+    assert {c.id: c.score or 0.0 for c in fuse(half)} == pytest.approx(mixed, abs=1e-12)
+
+
+def test_lists_without_any_score_give_candidates_none() -> None:
+    assert [c.score for c in fuse([named(["a", "b"]), named(["b"])])] == [None, None]
+
+
+@given(st.lists(st.lists(st.tuples(IDS, st.floats(allow_nan=False, allow_infinity=False)), max_size=6), max_size=4))
+def test_no_size_of_a_list_s_scores_is_too_much(lists: list[list[tuple[str, float]]]) -> None:
+    for candidate in fuse([scored(*pairs) for pairs in lists]):
+        assert candidate.score is not None
+        assert abs(candidate.score) <= 10 * len(lists)
+
+
+def test_the_former_name_of_the_rank_score_is_read_with_a_warning() -> None:
+    (candidate,) = fuse([named(["a"])])
+    with pytest.warns(FutureWarning, match="rank_score"):
+        assert candidate.fused_score == candidate.rank_score

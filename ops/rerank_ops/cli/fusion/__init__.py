@@ -1,0 +1,1 @@
+"""The command `fusion tune`: finds the method and weight of fusion that suit a labelled set."""

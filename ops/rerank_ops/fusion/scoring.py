@@ -1,0 +1,65 @@
+"""Logits of a labelled set, from the fleet: one request a query, of the class bulk, without fusion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
+from rerank_ops.fusion.sweep import ScoredQuery
+from rerank_producer import AsyncRerankClient
+from rerank_shared.errors import DeadlineExceeded
+
+
+async def score(
+    client: AsyncRerankClient,
+    labelled: LabelledSet,
+    *,
+    concurrency: int,
+    on_answer: Callable[[], object],
+    options: Mapping[str, Any],
+) -> list[ScoredQuery]:
+    """Return every query with the logits of its candidates, or raise the first error of the client."""
+    free = asyncio.Semaphore(concurrency)
+
+    async def one(query: LabelledQuery) -> ScoredQuery:
+        async with free:
+            scored = ScoredQuery(
+                id=query.id,
+                documents=tuple(str(candidate.id) for candidate in query.candidates),
+                logits=await _logits(client, query, options),
+                scores=tuple(candidate.score for candidate in query.candidates),
+                order=query.order,
+            )
+        on_answer()
+        return scored
+
+    tasks = [asyncio.create_task(one(query)) for query in labelled.queries]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _logits(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> tuple[float, ...]:
+    if not query.candidates:
+        return ()
+    try:
+        response = await client.rerank(
+            query.query,
+            query.candidates,
+            job_class="bulk",
+            fusion="none",
+            partial=False,
+            **{**options, **query.options},
+        )
+    except DeadlineExceeded as error:
+        raise DeadlineExceeded(
+            f"query {query.id}: {error.message}. Scores so far are cached, so that the same command goes on from them; "
+            "`rerank-fleet doctor` shows whether workers are alive, and RERANK_BULK_DEADLINE_MS gives them longer"
+        ) from error
+    logits = {result.index: result.logit or 0.0 for result in response.results}
+    return tuple(logits[index] for index in range(len(query.candidates)))

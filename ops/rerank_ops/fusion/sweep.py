@@ -1,0 +1,119 @@
+"""Sweep: the quality of a labelled set's queries under every method of fusion and weight. Pure.
+
+The orders come from the code that answers requests. `weighted` gets the ratio that it would learn from these queries.
+That comes from scores alone, so that no judgement reaches it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_ops.demo.evaluate import Quality, quality_by_question
+from rerank_producer.fusion.methods import fused_order
+from rerank_shared.contract.messages import Deviations, Fusion
+from rerank_shared.deviations import joined
+from rerank_shared.keys import FirstStageOrder, FusionMethod
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredQuery:
+    """A query's candidates in first-stage order: ids, logits and first-stage scores, one a document."""
+
+    id: str
+    documents: tuple[str, ...]
+    logits: tuple[float, ...]
+    scores: tuple[float | None, ...]
+    order: FirstStageOrder = "descending"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A method of fusion at one weight: 0 is the model alone, infinity the first stage alone."""
+
+    method: FusionMethod
+    weight: float
+
+    @property
+    def alone(self) -> bool:
+        """Whether one stage alone gives the order, so that the method makes no difference."""
+        return self.weight in (0.0, math.inf)
+
+
+METHODS: tuple[FusionMethod, ...] = ("weighted", "zscore", "rrf")
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, math.inf)
+#: By method, and by rising weight within each.
+VARIANTS = tuple(Variant(method, weight) for method in METHODS for weight in WEIGHTS)
+MODEL, FIRST_STAGE = Variant("weighted", 0.0), Variant("weighted", math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """nDCG@10 and RR@10 of each variant, one value a query. `ratio` is that of `weighted`, None where none is found."""
+
+    queries: tuple[str, ...]
+    ratio: float | None
+    ndcg: Mapping[Variant, Values]
+    rr: Mapping[Variant, Values]
+
+    def quality(self, variant: Variant) -> Quality:
+        """Return the means of a variant over all queries."""
+        return Quality(float(self.ndcg[variant].mean()), float(self.rr[variant].mean()))
+
+
+def sweep(
+    queries: Sequence[ScoredQuery],
+    qrels: Mapping[str, Mapping[str, int]],
+    variants: Sequence[Variant] = VARIANTS,
+) -> Sweep:
+    """Return the quality of every query under every variant; `qrels` judges each query."""
+    names = tuple(query.id for query in queries)
+    judged = {name: qrels[name] for name in names}
+    known = deviations_of(queries)
+    ratio = None if known is None else known.ratio
+    measured: dict[Variant, dict[str, Quality]] = {}
+    for variant in variants:
+        same = Variant(MODEL.method, variant.weight) if variant.alone else variant
+        if same not in measured:
+            run = {query.id: ranking(query, same, ratio) for query in queries}
+            measured[same] = quality_by_question(run, judged)
+        measured[variant] = measured[same]
+    return Sweep(
+        queries=names,
+        ratio=ratio,
+        ndcg={each: np.array([measured[each][name].ndcg_at_10 for name in names]) for each in variants},
+        rr={each: np.array([measured[each][name].mrr_at_10 for name in names]) for each in variants},
+    )
+
+
+def ranking(query: ScoredQuery, variant: Variant, ratio: float | None) -> list[str]:
+    """Return a query's document ids, best first."""
+    return [query.documents[index] for index in fused_order(query.logits, _fusion(query, variant, ratio)).order]
+
+
+def deviations_of(queries: Sequence[ScoredQuery]) -> Deviations | None:
+    """Return the mean deviations that `weighted` would learn from these queries; None where it learns nothing."""
+    orders = [
+        fused_order(query.logits, replace(_fusion(query, MODEL, None), learned_requests=0))
+        for query in queries
+        if query.documents
+    ]
+    lessons = [order.deviations for order in orders if order.deviations is not None]
+    return reduce(joined, lessons) if lessons else None
+
+
+def _fusion(query: ScoredQuery, variant: Variant, ratio: float | None) -> Fusion:
+    return Fusion(
+        method=variant.method,
+        weight=variant.weight,
+        scores=query.scores,
+        order=query.order,
+        ratio=ratio if variant.method == "weighted" else None,
+    )
