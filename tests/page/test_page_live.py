@@ -179,7 +179,7 @@ class TestScale:
 
     def test_scores_that_are_no_probabilities_span_the_bar(self, board: Board) -> None:
         script = """async (scores) => {
-          const { scaleOf } = await import('/static/ranking.js');
+          const { scaleOf } = await import('/static/rows.js');
           const scale = scaleOf(scores.map((relevance_score) => ({ relevance_score, scored: true })));
           return scores.map(scale);
         }"""

@@ -23,6 +23,8 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "order bulk": lambda keys, argument: keys.order("bulk", argument),
     "score": lambda keys, argument: keys.score(argument.encode()),
     "bucket": Keys.bucket,
+    "deviations": lambda keys, argument: keys.deviations("0" * 32, None, argument),
+    "deviations of tenants": lambda keys, argument: keys.deviations("0" * 32, argument, ""),
     "trial": Keys.trial,
     "control_channel": lambda keys, argument: keys.control_channel(int.from_bytes(b"\1" + argument.encode())),
     "flight": lambda keys, argument: keys.flight(argument.encode()),
