@@ -31,8 +31,7 @@ def measure(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, i
 
 def ndcg_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     """Return nDCG@10 of each question in `qrels`."""
-    metrics = ir_measures.iter_calc([NDCG_AT_10], _judged(qrels), _scored(run))
-    return dict.fromkeys(qrels, 0.0) | {metric.query_id: float(metric.value) for metric in metrics}
+    return {question_id: quality.ndcg_at_10 for question_id, quality in quality_by_question(run, qrels).items()}
 
 
 def quality_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Quality]:

@@ -6,20 +6,11 @@ Only `wire.py` calls them; it turns the errors into MalformedMessage.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from rerank_shared.contract.token_ids import Content, TokenIds
-from rerank_shared.keys import (
-    CACHE_SCOPES,
-    FIRST_STAGE_ORDERS,
-    FUSION_METHODS,
-    JOB_CLASSES,
-    CacheScope,
-    FirstStageOrder,
-    FusionMethod,
-    JobClass,
-)
+from rerank_shared.keys import CACHE_SCOPES, FIRST_STAGE_ORDERS, FUSION_METHODS, JOB_CLASSES
 
 T = TypeVar("T")
 
@@ -36,34 +27,6 @@ def as_list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"a list expected, not {type(value).__name__}")
     return value
-
-
-def as_job_class(value: Any) -> JobClass:
-    """Return a value that must be the name of a class of jobs."""
-    if value not in JOB_CLASSES:
-        raise ValueError(f"class {value!r}")
-    return cast(JobClass, value)
-
-
-def as_cache_scope(value: Any) -> CacheScope:
-    """Return a value that must be the name of a cache scope."""
-    if value not in CACHE_SCOPES:
-        raise ValueError(f"cache scope {value!r}")
-    return cast(CacheScope, value)
-
-
-def as_fusion_method(value: Any) -> FusionMethod:
-    """Return a value that must be the name of a method of fusion."""
-    if value not in FUSION_METHODS:
-        raise ValueError(f"fusion {value!r}")
-    return cast(FusionMethod, value)
-
-
-def as_first_stage_order(value: Any) -> FirstStageOrder:
-    """Return a value that must be the order of a first stage."""
-    if value not in FIRST_STAGE_ORDERS:
-        raise ValueError(f"first-stage order {value!r}")
-    return cast(FirstStageOrder, value)
 
 
 def as_weight(value: Any) -> float:
@@ -100,3 +63,20 @@ def optional(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
 def many(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
     """Return the check of a list, each value of which must pass `check`."""
     return lambda value: tuple(map(check, as_list(value)))
+
+
+def one_of(what: str, names: Sequence[T]) -> Callable[[Any], T]:
+    """Return the check of a value that must be one of `names`; its error calls it `what`."""
+
+    def check(value: Any) -> T:
+        if value not in names:
+            raise ValueError(f"{what} {value!r}")
+        return cast(T, value)
+
+    return check
+
+
+as_job_class = one_of("class", JOB_CLASSES)
+as_cache_scope = one_of("cache scope", CACHE_SCOPES)
+as_fusion_method = one_of("fusion", FUSION_METHODS)
+as_first_stage_order = one_of("first-stage order", FIRST_STAGE_ORDERS)

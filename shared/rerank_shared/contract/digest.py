@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.contract.token_ids import Content
@@ -51,6 +52,7 @@ def pair_digests(
     return digests
 
 
+@lru_cache(maxsize=64)
 def identity_digest(identity: ScoringIdentity) -> str:
     """Return 32 hexadecimal digits that name a scoring identity: equal for identities that score alike."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

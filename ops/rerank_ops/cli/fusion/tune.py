@@ -13,10 +13,10 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.fleet import fleet_for_call
-from rerank_ops.cli.rank.fusion_options import Order
 from rerank_ops.cli.rank.request_file import progress
 from rerank_ops.cli.rank.rerank import MaxLength, Model, Up
 from rerank_producer import AsyncRerankClient
+from rerank_shared.keys import FirstStageOrder
 from rerank_shared.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ QrelsFile = Annotated[
     ),
 ]
 ScoreOrder = Annotated[
-    Order | None,
+    FirstStageOrder | None,
     typer.Option(
         "--first-stage-order",
         metavar="ORDER",
@@ -121,7 +121,7 @@ def tune(
 
 
 def _refuse(
-    directory: Path | None, requests: Path | None, qrels: Path | None, order: Order | None, k: int | None
+    directory: Path | None, requests: Path | None, qrels: Path | None, order: FirstStageOrder | None, k: int | None
 ) -> None:
     """Raise BadParameter unless one source of queries is given, with the options that go with it."""
     if (directory is None) == (requests is None):
@@ -138,7 +138,7 @@ def _labelled(
     directory: Path | None,
     requests: Path | None,
     qrels: Path | None,
-    order: Order | None,
+    order: FirstStageOrder | None,
     k: int | None,
     limit: int | None,
 ) -> LabelledSet:
@@ -146,7 +146,7 @@ def _labelled(
     from rerank_ops.quality.collection import K
 
     if requests is not None and qrels is not None:
-        return from_requests(requests, qrels, limit, None if order is None else order.value)
+        return from_requests(requests, qrels, limit, order)
     assert directory is not None
     with err.status("finding candidates"):
         return from_collection(directory, limit, k or K)

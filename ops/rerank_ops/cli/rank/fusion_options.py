@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from rerank_shared import keys
+
 _PANEL = "First-stage scores"
 
 
-class Fusion(StrEnum):
-    """The methods in `keys.FUSION_METHODS`, as the enum that typer needs."""
-
-    NONE = "none"
-    WEIGHTED = "weighted"
-    ZSCORE = "zscore"
-    RRF = "rrf"
-
-
-class Order(StrEnum):
-    """The orders in `keys.FIRST_STAGE_ORDERS`, as the enum that typer needs."""
-
-    DESCENDING = "descending"
-    ASCENDING = "ascending"
-
-
 Method = Annotated[
-    Fusion | None,
+    keys.FusionMethod | None,
     typer.Option(
         "--fusion",
         metavar="METHOD",
@@ -64,7 +49,7 @@ FirstStage = Annotated[
     ),
 ]
 FirstStageOrder = Annotated[
-    Order | None,
+    keys.FirstStageOrder | None,
     typer.Option(
         "--first-stage-order",
         metavar="ORDER",

@@ -129,12 +129,8 @@ def rerank(
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """Return the options that were given, enums as their values: the request has its own default for each other."""
-    return {
-        name: value.value if isinstance(value, StrEnum) else value
-        for name, value in options.items()
-        if value is not None
-    }
+    """Return the options that were given: the request has its own default for each other."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _refuse_with_input(

@@ -7,7 +7,7 @@ deadlines nor HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -29,10 +29,6 @@ class AskedFusion:
     first_stage: str = ""
     order: FirstStageOrder = "descending"
     scores: Sequence[float | None] | None = None
-
-    def with_scores(self, scores: Sequence[float | None] | None) -> AskedFusion:
-        """Return the same with these scores."""
-        return replace(self, scores=scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The fields are the fleet's own. No original has them, so clients send them as ex
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, Strict
@@ -91,10 +92,10 @@ def asked_fusion(
     strict_name = name if options.fusion is not None else None
     own = [_own_score(each, index, strict_name) for index, each in enumerate(documents)]
     if all(score is None for score in own):
-        return asked.with_scores(scores)
+        return replace(asked, scores=scores)
     if scores is not None:
         raise InvalidRequest(f"scores: some {name} have a `score` too; give either")
-    return asked.with_scores(own)
+    return replace(asked, scores=own)
 
 
 def _own_score(document: Any, index: int, strict_name: str | None) -> float | None:
