@@ -19,7 +19,7 @@ import rerank_producer
 import rerank_producer.testing
 import rerank_shared
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.errors import ConfigurationError, RerankError
+from rerank_shared.errors import BulkRefused, ConfigurationError, RerankError
 
 PACKAGES = ("rerank_shared", "rerank_producer", "rerank_worker", "rerank_ops")
 METHODS = ("rerank", "submit", "collect", "status", "model_info", "cancel")
@@ -139,9 +139,9 @@ def test_every_method_says_what_it_raises_or_where_that_is_said(client: type, na
 
 @pytest.mark.parametrize("name", ["rerank", "collect"])
 def test_whatever_may_become_of_a_job_is_told(name: str) -> None:
-    """All errors but those of an installation, each by its own name or by that of a parent."""
-    wrong_installation = set(tree(ConfigurationError))
-    for error in set(tree(RerankError)) - wrong_installation - {RerankError}:
+    """All errors but those of an installation and of bulk runs, each by its own name or by that of a parent."""
+    not_of_jobs = {RerankError, *tree(ConfigurationError), *tree(BulkRefused)}
+    for error in set(tree(RerankError)) - not_of_jobs:
         assert told(getattr(RerankClient, name)) & {parent.__name__ for parent in error.__mro__}, error
 
 

@@ -7,9 +7,11 @@ from rerank_producer.handles import JobState, JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import Document, FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import (
+    BulkRefused,
     ConfigurationError,
     DeadlineExceeded,
     DeadlineTooShort,
+    InputRefused,
     InternalError,
     InvalidRequest,
     JobLost,
@@ -19,10 +21,12 @@ from rerank_shared.errors import (
     ModelDamaged,
     ModelRefused,
     ModelUnavailable,
+    OutputInUse,
     Overloaded,
     QueueUnavailable,
     RefusedContent,
     RerankError,
+    RunDiffers,
     ScoringFailed,
     ServerUnavailable,
     UnknownModel,
@@ -36,6 +40,7 @@ from rerank_shared.version import __version__
 
 __all__ = [
     "AsyncRerankClient",
+    "BulkRefused",
     "CacheScope",
     "Candidate",
     "ConfigurationError",
@@ -46,6 +51,7 @@ __all__ = [
     "FirstStageOrder",
     "FusionInfo",
     "FusionMethod",
+    "InputRefused",
     "InternalError",
     "InvalidRequest",
     "JobClass",
@@ -59,6 +65,7 @@ __all__ = [
     "ModelInfo",
     "ModelRefused",
     "ModelUnavailable",
+    "OutputInUse",
     "Overloaded",
     "QueueUnavailable",
     "RefusedContent",
@@ -68,6 +75,7 @@ __all__ = [
     "RerankHandle",
     "RerankResponse",
     "Result",
+    "RunDiffers",
     "ScoringFailed",
     "ServerUnavailable",
     "Settings",

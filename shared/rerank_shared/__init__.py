@@ -5,9 +5,11 @@ Imports nothing else of Rerank Fleet, and neither onnxruntime nor a model.
 
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankRequest, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import (
+    BulkRefused,
     ConfigurationError,
     DeadlineExceeded,
     DeadlineTooShort,
+    InputRefused,
     InternalError,
     InvalidRequest,
     JobLost,
@@ -17,10 +19,12 @@ from rerank_shared.errors import (
     ModelDamaged,
     ModelRefused,
     ModelUnavailable,
+    OutputInUse,
     Overloaded,
     QueueUnavailable,
     RefusedContent,
     RerankError,
+    RunDiffers,
     ScoringFailed,
     ServerUnavailable,
     UnknownModel,
@@ -33,10 +37,12 @@ from rerank_shared.settings import Settings, load_settings
 from rerank_shared.version import __version__
 
 __all__ = [
+    "BulkRefused",
     "ConfigurationError",
     "DeadlineExceeded",
     "DeadlineTooShort",
     "Document",
+    "InputRefused",
     "InternalError",
     "InvalidRequest",
     "JobClass",
@@ -48,6 +54,7 @@ __all__ = [
     "ModelInfo",
     "ModelRefused",
     "ModelUnavailable",
+    "OutputInUse",
     "Overloaded",
     "QueueUnavailable",
     "RefusedContent",
@@ -55,6 +62,7 @@ __all__ = [
     "RerankRequest",
     "RerankResponse",
     "Result",
+    "RunDiffers",
     "ScoringFailed",
     "ServerUnavailable",
     "Settings",

@@ -17,6 +17,10 @@ RerankError
 │   ├── UnsupportedVersion    written by a newer (or much older) Rerank Fleet
 │   ├── MalformedMessage      not a message of ours at all
 │   └── RefusedContent        a content type that is never opened, such as pickle
+├── BulkRefused               a bulk run does not begin, or does not go on
+│   ├── InputRefused          its input is not what its format says
+│   ├── RunDiffers            it was begun with other options, or its files have changed since
+│   └── OutputInUse           another command writes the same output, or it exists already
 ├── ConfigurationError        the installation or its settings are wrong
 │   ├── UnknownSetting        a RERANK_ variable or a keyword that no setting reads
 │   ├── ModelUnavailable      a model's package or file is missing
@@ -154,6 +158,30 @@ class RefusedContent(WireError):
     """A message of a content type that is never opened, such as pickle."""
 
     code = "refused_content"
+
+
+class BulkRefused(RerankError):
+    """A bulk run does not begin, or does not go on; what was committed stays as it is."""
+
+    code = "bulk_refused"
+
+
+class InputRefused(BulkRefused):
+    """The input of a bulk run is not what its format says; the message names file and row."""
+
+    code = "input_refused"
+
+
+class RunDiffers(BulkRefused):
+    """A bulk run was begun with other options, or its files have changed since; the message lists what differs."""
+
+    code = "run_differs"
+
+
+class OutputInUse(BulkRefused):
+    """Another command writes the same output, or the output exists and is not of a run that can go on."""
+
+    code = "output_in_use"
 
 
 class ConfigurationError(RerankError):

@@ -3,7 +3,7 @@
 A chunk is entered only when its output lies on the disk. So what the journal names can be trusted whatever was killed,
 and what lies behind it in an output file is thrown away. Its size goes with the chunks, not with the rows.
 
-One command owns a journal at a time. Who claims it draws a number, its fence, and a commit by an older fence is refused:
+One command owns a journal at a time. Who claims it draws a number, its fence. A commit by an older fence is refused:
 a command that was frozen and taken for dead writes nothing more.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,10 @@ from rerank_producer.bulk.chunks import Chunk, LineTooLong, Position, chunks_of,
 
 LINES = st.lists(st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"").replace(b"\r", b"")), max_size=40)
 SIZES = st.integers(1, 60)
+BEGIN = Position()
 
 
-def read(data: bytes, start: Position = Position(), size: int = 20, **options: object) -> list[Chunk]:
+def read(data: bytes, start: Position = BEGIN, size: int = 20, **options: object) -> list[Chunk]:
     stream = io.BytesIO(data)
     stream.seek(start.byte)
     return list(chunks_of(stream, start, size_bytes=size, **options))  # type: ignore[arg-type]
@@ -46,7 +48,7 @@ def test_reading_on_from_any_chunk_gives_the_same_ones(lines: list[bytes], size:
 @given(st.lists(st.sampled_from([b"a 1", b"a 2", b"b 1", b"c 1"]), max_size=40), SIZES)
 def test_a_group_is_never_cut(lines: list[bytes], size: int) -> None:
     found = read(b"\n".join(lines), size=size, group=lambda line: line[:1])
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert before.lines[-1][:1] != after.lines[0][:1]
 
 

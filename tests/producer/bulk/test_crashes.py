@@ -1,4 +1,4 @@
-"""A run that ends after any single step, a power cut that loses what was not synced included, is resumed to the byte."""
+"""A run that ends after any single step, and loses what was not synced, is resumed to the byte."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def run(folder: Path, steps: Steps) -> None:
     """Do what a bulk run does, with a step after each thing that it changes."""
     target = folder / "out"
     journal = Journal.claim(folder / "journal")
+    output = None
     steps.step()
     try:
         if journal.finished:
@@ -66,6 +67,8 @@ def run(folder: Path, steps: Steps) -> None:
         journal.finish()
         steps.step()
     finally:
+        if output is not None:
+            output.close()
         journal.close()
 
 

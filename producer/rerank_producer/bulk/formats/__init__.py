@@ -1,0 +1,1 @@
+"""Formats of bulk runs, one a file: how rows are read, and how their answers are written."""
