@@ -121,7 +121,9 @@ class Journal:
         if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "no journal of a bulk run", str(path))
         with _readable(path):
-            database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+            database = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False
+            )
             return cls._checked(database, 0, path)
 
     @classmethod

@@ -19,6 +19,7 @@ from rerank_producer.bulk.formats.answers import as_bulk, order_score, refuse_ot
 from rerank_producer.bulk.formats.files import as_line, chunks_in, failed_lines, move
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
 from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.sources import plain_bytes
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Result
 from rerank_shared.errors import InvalidRequest, RerankError
 
@@ -41,6 +42,7 @@ class JsonlFormat:
     """Requests a line, results a line."""
 
     name = "jsonl"
+    appends = True
     #: A chunk ends with the line that reaches it.
     chunk_bytes = CHUNK_BYTES
 
@@ -50,6 +52,10 @@ class JsonlFormat:
     def inputs(self) -> Mapping[str, Path | None]:
         """Return the one file that is read."""
         return {"input": self._path}
+
+    def input_bytes(self) -> int | None:
+        """Return the size of a file that is not compressed."""
+        return plain_bytes(self._path)
 
     def survey(self) -> int | None:
         """Return None: a line stands for itself."""
