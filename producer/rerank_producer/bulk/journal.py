@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS chunks (
 """
 #: Of the tables above. A journal of another release is refused.
 _RELEASE = "1"
+#: One connection serves the threads of a run, which take turns. Transactions are begun by hand.
+_CONNECTION: dict[str, Any] = {"isolation_level": None, "timeout": 30, "check_same_thread": False}
 _OWN_NOTES = ("fence", "release")
 
 
@@ -104,8 +106,7 @@ class Journal:
     @classmethod
     def claim(cls, path: Path) -> Self:
         """Open a journal, or make it, and claim it. Raises OutputInUse for a file that is none."""
-        with _readable(path):
-            database = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        with _readable(path), _closed_on_error(sqlite3.connect(path, **_CONNECTION)) as database:
             # FULL: a transaction that was committed survives a power cut.
             database.execute("PRAGMA synchronous = FULL")
             database.executescript(_SCHEMA)
@@ -113,26 +114,21 @@ class Journal:
                 notes = _notes(database)
                 fence = int(notes.get("fence", "0")) + 1
                 _note(database, fence=str(fence), release=notes.get("release", _RELEASE))
-        return cls._checked(database, fence, path)
+            return cls._checked(database, fence, path)
 
     @classmethod
     def look_into(cls, path: Path) -> Self:
         """Open a journal to read it only. Raises FileNotFoundError; OutputInUse for a file that is none."""
         if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "no journal of a bulk run", str(path))
-        with _readable(path):
-            database = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False
-            )
+        read_only = f"{path.absolute().as_uri()}?mode=ro"
+        with _readable(path), _closed_on_error(sqlite3.connect(read_only, uri=True, **_CONNECTION)) as database:
             return cls._checked(database, 0, path)
 
     @classmethod
     def _checked(cls, database: sqlite3.Connection, fence: int, path: Path) -> Self:
         if (release := _notes(database).get("release")) != _RELEASE:
-            database.close()
-            raise OutputInUse(
-                f"{path} is of another release of Rerank Fleet ({release}): finish it there, or begin anew"
-            )
+            raise OutputInUse(f"{path} is of another release of Rerank Fleet ({release}): finish the run with that one")
         return cls(database, fence)
 
     @property
@@ -187,6 +183,15 @@ class Journal:
             if int(_notes(self._database)["fence"]) != self.fence:
                 raise OutputInUse("another command has taken this run over; this one writes nothing more")
             yield
+
+
+@contextmanager
+def _closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield database
+    except BaseException:
+        database.close()
+        raise
 
 
 @contextmanager
