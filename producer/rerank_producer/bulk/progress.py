@@ -28,12 +28,23 @@ class Progress:
     total_queries: int | None = None
     read_share: float | None = None
     input_bytes: int | None = None
+    earlier_share: float = 0.0
     began_at: float = field(default_factory=time.monotonic)
     stage: str = "looking for the fleet"
+
+    def resume(self, done: Totals, end: Position) -> None:
+        """Count what earlier commands have done, and begin to measure."""
+        self.committed = self.earlier = done
+        self._see(end)
+        self.earlier_share = self.share or 0.0
+        self.began_at = time.monotonic()
 
     def commit(self, end: Position, counts: ChunkCounts) -> None:
         """Count a chunk that is done."""
         self.committed = self.committed.with_chunk(end, counts)
+        self._see(end)
+
+    def _see(self, end: Position) -> None:
         if self.input_bytes:
             self.read_share = min(1.0, end.byte / self.input_bytes)
 
@@ -56,7 +67,6 @@ class Progress:
     def left_s(self) -> float | None:
         """Return the seconds that the rest takes at the rate so far; None where that can't be told."""
         share = self.share
-        before = self.earlier.queries / self.total_queries if self.total_queries else 0.0
-        if not share or share <= before:
+        if share is None or share <= self.earlier_share:
             return None
-        return self.seconds() * (1 - share) / (share - before)
+        return self.seconds() * (1 - share) / (share - self.earlier_share)

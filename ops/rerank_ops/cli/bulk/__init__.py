@@ -1,0 +1,1 @@
+"""`rerank-fleet bulk`: its options, progress and reports."""
