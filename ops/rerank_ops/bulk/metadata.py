@@ -79,7 +79,7 @@ def _described(output: Path, spec: BulkSpec, summary: Summary, settings: Setting
     }
 
 
-def _packages() -> Iterator[tuple[str, str]] | dict[str, str]:
+def _packages() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         try:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.formats.run_lines import RunLine, first_stage_order, msmarco_line, trec_line
+from rerank_producer.bulk.formats.run_lines import Parse, RunLine, first_stage_order, msmarco_line, trec_line
 from rerank_producer.bulk.rows import Format
 from rerank_producer.bulk.sources import open_source
 from rerank_shared.errors import InputRefused, InvalidRequest
 
-_RUNS: dict[str, Callable[[bytes], RunLine]] = {"trec": trec_line, "beir": trec_line, "msmarco": msmarco_line}
+_RUNS: dict[str, Parse] = {"trec": trec_line, "beir": trec_line, "msmarco": msmarco_line}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,7 @@ def rankings(form: Format, output: Path, queries: Collection[str]) -> Iterator[R
         raise InputRefused(f"format {form.name!r}: judgements need query and document ids, which its files do not have")
 
 
-def _of_run(
-    path: Path, parse: Callable[[bytes], RunLine], queries: Collection[str]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _of_run(path: Path, parse: Parse, queries: Collection[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     with open_source(path) as lines:
         parsed = (line for line in _parsed(lines, parse) if line.query in queries)
         for name, group in groupby(parsed, key=lambda line: line.query):
@@ -55,7 +53,7 @@ def _of_run(
                 continue
 
 
-def _parsed(lines: Iterable[bytes], parse: Callable[[bytes], RunLine]) -> Iterator[RunLine]:
+def _parsed(lines: Iterable[bytes], parse: Parse) -> Iterator[RunLine]:
     for line in lines:
         try:
             yield parse(line)
@@ -77,17 +75,15 @@ def _of_requests(source: Path, output: Path, queries: Collection[str]) -> Iterat
 
 
 def _of_jsonl(source: Path, output: Path, queries: Collection[str]) -> Iterator[Ranked]:
-    answered = {
-        record["line"]: record
-        for record in _records(output)
-        if str(record.get("id")) in queries and "results" in record
-    }
+    judged = (record for record in _records(output) if str(record.get("id")) in queries)
+    answered = {record["line"]: record for record in judged if "results" in record}
     with open_source(source) as lines:
         for number, line in enumerate(lines, start=1):
             if (record := answered.get(number)) is None:
                 continue
-            ids = [each.get("id") if isinstance(each, dict) else None for each in json.loads(line)["documents"]]
-            if None in ids:
+            documents = json.loads(line)["documents"]
+            ids = [str(each["id"]) for each in documents if isinstance(each, dict) and each.get("id") is not None]
+            if len(ids) < len(documents):
                 raise InputRefused(f"{source}, line {number}: judgements need an `id` of each document")
             after = tuple(ids[each["index"]] for each in record["results"])
             yield Ranked(str(record["id"]), tuple(ids), after)

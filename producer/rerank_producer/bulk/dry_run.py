@@ -44,7 +44,10 @@ class Forecast:
 
 
 def dry_run(spec: BulkSpec, *, settings: Settings | None = None) -> Forecast:
-    """Return what a run would do. Raises InputRefused, ConfigurationError, OSError. A fleet that is away is left out."""
+    """Return what a run would do; the time is left out where the fleet is away.
+
+    Raises InputRefused, ConfigurationError, OSError.
+    """
     settings = settings or load_settings()
     forecast = Forecast()
     spec.format.survey()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from rerank_producer.bulk.formats.guess import Files, format_named
 from rerank_producer.bulk.fusing import RunFusion
-from rerank_producer.bulk.rows import ReadOptions, WriteOptions
+from rerank_producer.bulk.rows import DEFAULT_TAG, ReadOptions, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec, OnError
 from rerank_producer.bulk.window import MOST_REQUESTS
 from rerank_shared.keys import FirstStageOrder, FusionMethod
@@ -67,12 +67,14 @@ def spec_of(source: str | Path, output: str | Path, settings: Settings, options:
 
     Raises InputRefused for a format that can't be told, FileNotFoundError, ConfigurationError.
     """
-    defaults = {name: options[name] for name in ("max_length",) if options.get(name) is not None}  # type: ignore[literal-required]
-    read = ReadOptions(defaults | {"model": settings.model}, options.get("depth"))
+    defaults: dict[str, Any] = {"model": settings.model}
+    if options.get("max_length") is not None:
+        defaults["max_length"] = options["max_length"]
+    read = ReadOptions(defaults, options.get("depth"))
     write = WriteOptions(
         top_n=options.get("top_n"),
         score_only=options.get("score_only", False),
-        tag=options.get("tag", WriteOptions.tag),
+        tag=options.get("tag", DEFAULT_TAG),
         keep_ties=options.get("keep_ties", False),
     )
     files = Files(

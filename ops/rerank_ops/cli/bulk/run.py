@@ -17,6 +17,7 @@ from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.cli.rank.fusion_options import FirstStageOrder, Method, Ratio, Weight
 from rerank_ops.cli.rank.rerank import MaxLength, Model, TopN, Up
 from rerank_producer.bulk.opening import BulkOptions
+from rerank_producer.bulk.rows import DEFAULT_TAG
 from rerank_shared.settings import load_settings
 
 
@@ -36,7 +37,7 @@ def run(
     max_length: MaxLength = None,
     top_n: TopN = None,
     score_only: asked.ScoreOnly = False,
-    tag: asked.Tag = "rerank-fleet",
+    tag: asked.Tag = DEFAULT_TAG,
     keep_ties: asked.KeepTies = False,
     overwrite: asked.Overwrite = False,
     metadata: asked.Metadata = False,
@@ -75,8 +76,7 @@ def run(
     with exits():
         settings = load_settings(redis_url=url, model=model)
         if dry_run:
-            foretell(source, output, settings, given, as_json=as_json)
-            return
+            raise typer.Exit(foretell(source, output, settings, given, as_json=as_json))
         with fleet_for_call(settings, up=up) as reached:
             status = carry_out(source, output, reached, given, metadata=metadata, qrels=qrels, as_json=as_json)
     raise typer.Exit(status)
@@ -97,8 +97,6 @@ def _refuse(output: str, given: Mapping[str, Any], *, qrels: Path | None, metada
         "--qrels": qrels is not None,
     }  # fmt: skip
     if output == "-" and (wrong := [name for name, is_given in needs_file.items() if is_given]):
-        raise typer.BadParameter(
-            "needs a file as OUTPUT: standard output is gone once it is written", param_hint=wrong[0]
-        )
+        raise typer.BadParameter("needs a file as OUTPUT: nothing is left of standard output", param_hint=wrong[0])
     if given["overwrite"] and given["retry_failed"]:
         raise typer.BadParameter("goes on with a run, and --overwrite begins anew", param_hint="--retry-failed")
