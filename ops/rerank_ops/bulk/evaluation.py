@@ -39,10 +39,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The measures over `queries` judged queries; `unranked` of them are not in the output, and count as 0."""
+    """The measures over the judged queries of a run; `left_out` judged ones are not in its output."""
 
     queries: int
-    unranked: int
+    left_out: int
     measures: tuple[Compared, ...]
 
 
@@ -52,15 +52,16 @@ def evaluated(form: Format, output: Path, qrels: Path) -> Evaluation:
     Raises InputRefused for a format that names no queries or documents, and where no query is judged;
     ConfigurationError for wrong judgements.
     """
-    judged = read_qrels(qrels)
-    found = {each.query: each for each in rankings(form, output, judged.keys())}
+    given = read_qrels(qrels)
+    found = {each.query: each for each in rankings(form, output, given.keys())}
     if not found:
         raise InputRefused(f"{qrels} judges none of the queries in {output}")
+    judged = {name: given[name] for name in found}
     before = _measured({name: each.before for name, each in found.items()}, judged)
     after = _measured({name: each.after for name, each in found.items()}, judged)
     best = _measured({name: _perfect(each, judged[name]) for name, each in found.items()}, judged)
     compared = tuple(_compared(str(measure), before, after, best) for measure in MEASURES)
-    return Evaluation(len(judged), len(judged) - len(found), compared)
+    return Evaluation(len(found), len(given) - len(found), compared)
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
@@ -72,8 +73,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
             f"{each.measure:8} {each.before:8.4f} {each.after:8.4f} {each.ceiling:8.4f} {each.gain.mean:+8.4f}   "
             f"{interval:18} {each.p:.4f}"
         )
-    unranked = f"; {evaluation.unranked:,} of them are not in the output and count as 0" if evaluation.unranked else ""
-    lines.append(f"{evaluation.queries:,} judged queries{unranked}; p: paired randomisation test")
+    left_out = f"; {evaluation.left_out:,} others are not in the output" if evaluation.left_out else ""
+    lines.append(f"{evaluation.queries:,} judged queries{left_out}; p: paired randomisation test")
     return "\n".join(lines)
 
 
@@ -99,7 +100,7 @@ def _compared(measure: str, before: _Values, after: _Values, best: _Values) -> C
 
 
 def _measured(run: Mapping[str, Sequence[str]], qrels: Qrels) -> _Values:
-    """Return each measure of each judged query, by the measure's name; 0 where the run has no such query."""
+    """Return each measure of each judged query, by the measure's name; 0 where nothing relevant is ranked."""
     values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in MEASURES}
     # A distinct score for each place: evaluators break ties by document id.
     scored = {name: {document: float(-place) for place, document in enumerate(ids)} for name, ids in run.items()}

@@ -50,22 +50,22 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[str], None
 
 def line_of(progress: Progress) -> str:
     """Return the progress as one line."""
-    done, share = progress.committed, progress.share
-    if done.queries == progress.earlier.queries and progress.stage != "scoring":
+    share, asked, seconds = progress.share, progress.asked, max(1e-9, progress.seconds())
+    if progress.stage != "scoring":
         return progress.stage
     known = "" if share is None else f" ({share:.1%})"
-    parts = [f"{done.queries:,} rows{known}"]
-    parts += [f"{progress.rate(name):,.1f} {unit}/s" for name, unit in (("queries", "rows"), ("pairs", "pairs"))]
-    parts.append(f"{progress.rate('tokens'):,.0f} tokens/s")
-    if (hit_rate := done.hit_rate) is not None:
-        parts.append(f"{hit_rate:.0%} cached")
-    if progress.asked.retries:
-        parts.append(f"{progress.asked.retries:,} sent again")
-    if done.failed_queries:
-        parts.append(f"{done.failed_queries:,} failed")
+    parts = [f"{progress.earlier.queries + progress.answered_queries:,} rows{known}"]
+    for count, unit in ((progress.answered_queries, "rows"), (asked.pairs, "pairs"), (asked.tokens, "tokens")):
+        parts.append(f"{count / seconds:,.{0 if count / seconds >= 10 else 1}f} {unit}/s")
+    if asked.pairs:
+        parts.append(f"{asked.pairs_cached / asked.pairs:.0%} cached")
+    if asked.retries:
+        parts.append(f"{asked.retries:,} sent again")
+    if failed := progress.committed.failed_queries:
+        parts.append(f"{failed:,} failed")
     if (left_s := progress.left_s()) is not None:
         parts.append(f"{duration(left_s)} left")
-    waiting = f"; waiting: {progress.asked.waiting_for}" if progress.asked.waiting_for else ""
+    waiting = f"; waiting: {asked.waiting_for}" if asked.waiting_for else ""
     return ", ".join(parts) + waiting
 
 

@@ -26,7 +26,7 @@ from rerank_shared.contract.schemas import RerankRequest, parse_request
 from rerank_shared.errors import ConfigurationError, InputRefused, InvalidRequest, RerankError
 
 #: Each line is a pair, so a chunk of lines is worth many times as much time as one of requests.
-RUN_CHUNK_BYTES = 32 << 10
+RUN_CHUNK_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
