@@ -16,6 +16,8 @@ from rerank_producer.bulk.chunks import Position
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import RerankError
 
+DEFAULT_TAG = "rerank-fleet"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -84,7 +86,7 @@ class WriteOptions:
 
     top_n: int | None = None
     score_only: bool = False
-    tag: str = "rerank-fleet"
+    tag: str = DEFAULT_TAG
     keep_ties: bool = False
 
 
@@ -93,9 +95,14 @@ class Format(Protocol):
 
     #: As `--format` spells it.
     name: str
+    #: Whether the output is the bytes of its chunks one after another, and nothing else.
+    appends: bool
 
     def inputs(self) -> Mapping[str, Path | None]:
         """Return each file that is read, by what it is: `input`, `queries`, `corpus`; None for standard input."""
+
+    def input_bytes(self) -> int | None:
+        """Return the bytes that positions count in; None where that is not known before all is read."""
 
     def survey(self) -> int | None:
         """Check what can only be seen in the whole input, before anything is scored; return the number of its rows.

@@ -51,6 +51,11 @@ def compression_of(path: Path) -> str | None:
     return suffix if suffix in COMPRESSED else None
 
 
+def plain_bytes(path: Path | None) -> int | None:
+    """Return the size of a file that is not compressed; None for any other, and for standard input."""
+    return None if path is None or compression_of(path) is not None else path.stat().st_size
+
+
 def plain_name(path: Path) -> str:
     """Return a file's name in lower case, without the suffix of its compression."""
     name = path.name.lower()

@@ -9,6 +9,7 @@ from typing import Any
 from rerank_producer.bulk.chunks import CHUNK_BYTES, Chunk, Position
 from rerank_producer.bulk.formats.files import as_line, chunks_in, failed_lines, move
 from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.sources import plain_bytes
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import RerankError
 
@@ -17,6 +18,7 @@ class LineFormat:
     """A format of JSON lines. Its own are `row`, which reads a line, and `written`, which is what an answer says."""
 
     name: str
+    appends = True
     #: A chunk ends with the line that reaches it.
     chunk_bytes = CHUNK_BYTES
 
@@ -34,6 +36,10 @@ class LineFormat:
     def inputs(self) -> Mapping[str, Path | None]:
         """Return the one file that is read."""
         return {"input": self._path}
+
+    def input_bytes(self) -> int | None:
+        """Return the size of a file that is not compressed."""
+        return plain_bytes(self._path)
 
     def survey(self) -> int | None:
         """Return None: a line stands for itself."""

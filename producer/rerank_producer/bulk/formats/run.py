@@ -20,13 +20,14 @@ from rerank_producer.bulk.formats.files import chunks_in, failed_lines, move
 from rerank_producer.bulk.formats.run_lines import Parse, RunLine, first_stage_order, query_bytes, some
 from rerank_producer.bulk.formats.survey import survey
 from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.sources import plain_bytes
 from rerank_producer.bulk.text_store import TextStore
 from rerank_producer.bulk.trec_scores import below, spelled
 from rerank_shared.contract.schemas import RerankRequest, parse_request
 from rerank_shared.errors import ConfigurationError, InputRefused, InvalidRequest, RerankError
 
 #: Each line is a pair, so a chunk of lines is worth many times as much time as one of requests.
-RUN_CHUNK_BYTES = 32 << 10
+RUN_CHUNK_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class _Group:
 class RunFormat:
     """A run in, a run out. `parse` reads a line, and `name` is what `--format` calls that."""
 
+    appends = True
     chunk_bytes = RUN_CHUNK_BYTES
 
     def __init__(
@@ -73,6 +75,10 @@ class RunFormat:
     def inputs(self) -> Mapping[str, Path | None]:
         """Return the run and the files of its texts."""
         return {"input": self._path, "queries": self._texts.queries.source, "corpus": self._texts.corpus.source}
+
+    def input_bytes(self) -> int | None:
+        """Return the size of a file that is not compressed."""
+        return plain_bytes(self._path)
 
     def survey(self) -> int | None:
         """Return the number of queries. Raises InputRefused where the lines of one are not together."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import MODEL, answers, check_resumed, output
@@ -155,6 +155,7 @@ LINES = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(lines=LINES, size=st.integers(1, 200))
 def test_a_run_may_be_cut_behind_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], size: int
