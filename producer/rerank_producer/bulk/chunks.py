@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-#: Bytes after which a chunk ends with its group: a few thousand rows, so that a kill costs seconds.
-CHUNK_BYTES = 1 << 20
+#: Bytes after which a chunk ends with its group: some thousand pairs at most, so that a kill costs seconds.
+CHUNK_BYTES = 256 << 10
 #: A line longer than this is none: most likely the file is not of lines at all.
 LINE_BYTES = 256 << 20
 _DIGEST_BYTES = 16

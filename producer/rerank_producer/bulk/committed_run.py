@@ -114,8 +114,8 @@ class CommittedRun:
                 "Repeat the command as it was, name another output, or begin anew with --overwrite"
             )
 
-    def open_files(self) -> Entry | None:
-        """Open both files behind what is committed; return the last entry. Raises RunDiffers, OSError."""
+    def open_files(self) -> None:
+        """Open both files behind what is committed. Raises RunDiffers, OSError."""
         last = self.journal.last()
         lengths = (last.output_bytes, last.failed_bytes) if last else (0, 0)
         try:
@@ -123,7 +123,6 @@ class CommittedRun:
             self._failed = CommittedFile.at(self._failed_path, lengths[1])
         except ValueError as error:
             raise RunDiffers(f"{error}. Begin anew with --overwrite") from None
-        return last
 
     def commit(self, end: Position, digest: bytes, output: bytes, failed: bytes, counts: ChunkCounts) -> None:
         """Write a chunk's output and its failed rows, and enter it. Raises OutputInUse, OSError."""

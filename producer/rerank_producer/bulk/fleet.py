@@ -31,6 +31,11 @@ class Counters:
     retries: int = 0
     waiting_for: str = ""
 
+    @property
+    def pairs(self) -> int:
+        """Pairs that were answered."""
+        return self.pairs_run + self.pairs_cached
+
 
 @dataclass(slots=True)
 class PatientFleet:

@@ -91,6 +91,16 @@ class Totals:
     pairs_cached: int = 0
     tokens: int = 0
 
+    @property
+    def pairs(self) -> int:
+        """Pairs that were answered."""
+        return self.pairs_run + self.pairs_cached
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The part of the pairs whose scores were cached; None before the first."""
+        return self.pairs_cached / self.pairs if self.pairs else None
+
     def with_chunk(self, end: Position, counts: ChunkCounts) -> Totals:
         """Return the counts with those of the chunk that ends at `end`."""
         more = {field.name: getattr(self, field.name) + getattr(counts, field.name) for field in fields(counts)}

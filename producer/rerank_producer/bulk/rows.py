@@ -16,6 +16,8 @@ from rerank_producer.bulk.chunks import Position
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import RerankError
 
+DEFAULT_TAG = "rerank-fleet"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -73,7 +75,7 @@ class WriteOptions:
 
     top_n: int | None = None
     score_only: bool = False
-    tag: str = "rerank-fleet"
+    tag: str = DEFAULT_TAG
     keep_ties: bool = False
 
 

@@ -15,7 +15,7 @@ from rerank_producer.bulk.chunking import Done, retried, todo
 from rerank_producer.bulk.committed_run import CommittedRun
 from rerank_producer.bulk.fingerprint import Fingerprint
 from rerank_producer.bulk.fleet import PatientFleet
-from rerank_producer.bulk.journal import Totals
+from rerank_producer.bulk.journal import Journal, Totals
 from rerank_producer.bulk.lock import locked
 from rerank_producer.bulk.progress import Progress
 from rerank_producer.bulk.scoring import Chunk, Scoring
@@ -91,22 +91,26 @@ async def _to_file(beginning: Beginning, run: CommittedRun) -> Summary:
             return Summary(totals, totals, notes["identity"], notes["ratio"], was_complete=True)
         beginning.retry(run)
     fixed = await beginning.of(run)
-    progress.committed = progress.earlier = run.journal.totals()
+    progress.input_bytes = spec.format.input_bytes()
+    done = Done(run.journal, run.journal.last())
+    progress.resume(run.journal.totals(), done.end)
     if not run.is_read:
-        done = Done(run.journal, run.open_files())
-        previous = run.previous()
-        chunks: Iterator[Chunk]
-        if previous is not None and spec.format.appends:
-            chunks = retried(spec.format, previous, done)
-        else:
-            limit = None if spec.limit_queries is None else spec.limit_queries - progress.earlier.queries
-            chunks = todo(spec.format, done, verify_all=fixed.verify_all, limit=limit)
-        progress.input_bytes = spec.format.input_bytes()
-        await Scoring(spec, fixed, beginning.fleet, progress, run).all(chunks)
-        if previous is not None:
-            previous.close()
+        run.open_files()
+        with ExitStack() as stack:
+            if (previous := run.previous()) is not None:
+                stack.callback(previous.close)
+            chunks = _chunks(spec, done, previous if spec.format.appends else None, verify_all=fixed.verify_all)
+            await Scoring(spec, fixed, beginning.fleet, progress, run).all(chunks)
     totals = await asyncio.to_thread(_finished, run, beginning)
     return Summary(totals, progress.earlier, fixed.identity, fixed.fusion.ratio)
+
+
+def _chunks(spec: BulkSpec, done: Done, previous: Journal | None, *, verify_all: bool) -> Iterator[Chunk]:
+    if previous is not None:
+        return retried(spec.format, previous, done)
+    asked = 0 if done.journal is None else done.journal.totals().queries
+    limit = None if spec.limit_queries is None else spec.limit_queries - asked
+    return todo(spec.format, done, verify_all=verify_all, limit=limit)
 
 
 async def _to_standard_output(beginning: Beginning, stack: ExitStack) -> Summary:
@@ -114,7 +118,7 @@ async def _to_standard_output(beginning: Beginning, stack: ExitStack) -> Summary
     fixed = await beginning.of_stream()
     failed = None if spec.failed is None else stack.enter_context(spec.failed.open("wb"))
     sink = StandardOutput(sys.stdout.buffer, failed)
-    chunks = todo(spec.format, Done(), verify_all=False, limit=spec.limit_queries)
+    chunks = _chunks(spec, Done(), None, verify_all=False)
     await Scoring(spec, fixed, beginning.fleet, progress, sink).all(chunks)
     return Summary(sink.finish(spec.format.assemble), progress.earlier, fixed.identity, fixed.fusion.ratio)
 

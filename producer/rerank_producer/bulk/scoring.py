@@ -71,6 +71,7 @@ class Scoring:
 
     def _take(self, row: Row, answer: Answer) -> None:
         counts = self._counts
+        self.progress.answered_queries += 1
         if isinstance(answer, RerankResponse):
             self._check_model(answer)
             usage = answer.usage
@@ -115,6 +116,7 @@ class Scoring:
     def _keep(self, chunk: KeptChunk) -> None:
         assert isinstance(self.sink, CommittedRun)
         entry = chunk.entry
+        self.progress.answered_queries += entry.queries
         self._counts = ChunkCounts(entry.queries, 0, entry.pairs_run, entry.pairs_cached, entry.tokens)
         output = self.sink.kept(chunk.output_start, entry.output_bytes)
         self.sink.commit(entry.end, entry.digest, output, b"", self._counts)

@@ -62,7 +62,8 @@ def work(folder: Path) -> None:
             run.begin({"input": "this"})
         run.check({"input": "this"})
         if not run.is_read:
-            last = run.open_files()
+            run.open_files()
+            last = run.journal.last()
             start = last.end if last else Position()
             stream = io.BytesIO(DATA)
             stream.seek(start.byte)
