@@ -28,6 +28,7 @@ class Row:
     - `request`: what is asked of the fleet. Its `top_n` cuts the answer when that is written, not before.
     - `error`: why it can't be asked; then `request` is None.
     - `context`: what its format needs to write the answer.
+    - `further`: requests beyond the first, where a row makes several. They are answered together or not at all.
     """
 
     number: int
@@ -35,6 +36,12 @@ class Row:
     request: RerankRequest | None
     error: RerankError | None = None
     context: Any = None
+    further: tuple[RerankRequest, ...] = ()
+
+    @property
+    def requests(self) -> tuple[RerankRequest, ...]:
+        """All that is asked of the fleet for this row; nothing where it can't be asked."""
+        return () if self.request is None else (self.request, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +56,14 @@ class RowChunk:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A row and what came of it: the fleet's answer, with all its results, or else an error."""
+    """A row and what came of it: the fleet's answer, with all its results, or else an error.
+
+    `further` are the answers to the row's further requests, in order; none where there is an error.
+    """
 
     row: Row
     answer: RerankResponse | RerankError
+    further: tuple[RerankResponse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
