@@ -24,7 +24,16 @@ from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import InputRefused, InvalidRequest, RerankError, RunDiffers
 
 Chunk = RowChunk | KeptChunk
-_Item = Row | Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class _Further:
+    """A further request of the row before it."""
+
+    request: RerankRequest
+
+
+_Item = Row | _Further | Chunk
 #: The answer of an item that asks nothing.
 _NOTHING_ASKED = RerankError("nothing was asked")
 
@@ -51,13 +60,15 @@ class Scoring:
             async for item, answer in answers:
                 if isinstance(item, Row):
                     self._take(item, answer)
+                elif isinstance(item, _Further):
+                    self._take_further(answer)
                 else:
                     # Written in another thread: a slow disk holds up no answer.
                     await asyncio.to_thread(self._commit, item)
                     self._check_errors()
 
     def _request_of(self, item: _Item) -> RerankRequest | RerankError:
-        if not isinstance(item, Row):
+        if isinstance(item, RowChunk | KeptChunk):
             return _NOTHING_ASKED
         if item.request is None:
             return item.error or InvalidRequest("the row can't be asked")
@@ -73,21 +84,40 @@ class Scoring:
         counts = self._counts
         self.progress.answered_queries += 1
         if isinstance(answer, RerankResponse):
-            self._check_model(answer)
-            usage = answer.usage
-            self._counts = replace(
-                counts,
-                queries=counts.queries + 1,
-                pairs_run=counts.pairs_run + usage.pairs_run,
-                pairs_cached=counts.pairs_cached + usage.pairs_cached,
-                tokens=counts.tokens + usage.tokens,
-            )
-            answer = canonical(answer)
+            self._counts = replace(counts, queries=counts.queries + 1)
+            answer = self._counted(answer)
         else:
-            if self.spec.on_error == "fail":
-                raise InputRefused(f"row {row.number:,}: {answer.message} (--on-error fail)") from answer
+            self._check_error(row, answer)
             self._counts = replace(counts, queries=counts.queries + 1, failed_queries=counts.failed_queries + 1)
         self._answered.append(Answered(row, answer))
+
+    def _take_further(self, answer: Answer) -> None:
+        """Add the answer to the row before it, which fails if one of its requests does."""
+        before = self._answered[-1]
+        if isinstance(answer, RerankResponse):
+            answer = self._counted(answer)
+            if isinstance(before.answer, RerankResponse):
+                self._answered[-1] = replace(before, further=(*before.further, answer))
+        elif isinstance(before.answer, RerankResponse):
+            self._check_error(before.row, answer)
+            self._counts = replace(self._counts, failed_queries=self._counts.failed_queries + 1)
+            self._answered[-1] = Answered(before.row, answer)
+
+    def _counted(self, answer: RerankResponse) -> RerankResponse:
+        """Count what an answer took; return it as it is written."""
+        self._check_model(answer)
+        counts, usage = self._counts, answer.usage
+        self._counts = replace(
+            counts,
+            pairs_run=counts.pairs_run + usage.pairs_run,
+            pairs_cached=counts.pairs_cached + usage.pairs_cached,
+            tokens=counts.tokens + usage.tokens,
+        )
+        return canonical(answer)
+
+    def _check_error(self, row: Row, error: RerankError) -> None:
+        if self.spec.on_error == "fail":
+            raise InputRefused(f"row {row.number:,}: {error.message} (--on-error fail)") from error
 
     def _check_model(self, answer: RerankResponse) -> None:
         begun_with = self.fixed.identity
@@ -128,10 +158,12 @@ class Scoring:
 
 
 async def _items(chunks: Iterator[Chunk]) -> AsyncGenerator[_Item, None]:
-    """Yield the rows of each chunk, and behind them the chunk."""
+    """Yield the rows of each chunk, each with its further requests, and behind them the chunk."""
     async with aclosing(read_in_thread(chunks)) as read:
         async for chunk in read:
             if isinstance(chunk, RowChunk):
                 for row in chunk.rows:
                     yield row
+                    for request in row.further:
+                        yield _Further(request)
             yield chunk

@@ -113,7 +113,10 @@ class GatewaySettings(BaseSettings):
     )
     batch_open: int = Field(10, ge=1, le=10_000, description="Batches of one key that have not ended, at most.")
     batch_running: int = Field(
-        2, ge=1, le=64, description="Batches that run at once, over all gateway processes; further ones wait their turn."
+        2,
+        ge=1,
+        le=64,
+        description="Batches that run at once, over all gateway processes; further ones wait their turn.",
     )
     batch_upload_s: float = Field(
         600.0,

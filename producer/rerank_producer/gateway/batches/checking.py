@@ -60,7 +60,9 @@ def check(path: Path, expected: Expected, stop: Stop) -> Checked:
             if len(checked.mistakes) >= MOST_MISTAKES:
                 break
     if not checked.total and not checked.mistakes:
-        checked.mistakes.append(Mistake(code="empty_file", message="the file has no lines; one request a line expected"))
+        checked.mistakes.append(
+            Mistake(code="empty_file", message="the file has no lines; one request a line expected")
+        )
     return checked
 
 

@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_shared.keys import CacheScope, FusionMethod
 
-Status = Literal[
-    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
-]
+Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
 Ending = Literal["completed", "expired", "cancelled", "failed"]
 Endpoint = Literal["/v1/rerank", "/v2/rerank", "/v1/score"]
 #: A batch in one of these changes no more.

@@ -62,7 +62,9 @@ class Form:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
-            raise _wrong("Content-Type: multipart/form-data with a boundary expected, with the parts `file` and `purpose`")
+            raise _wrong(
+                "Content-Type: multipart/form-data with a boundary expected, with the parts `file` and `purpose`"
+            )
         callbacks: Any = {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._grow(self._header[0], data[start:end]),
@@ -218,7 +220,9 @@ def _record(form: Form, file_id: str, size: int, now: int, keep_s: int) -> FileR
 
 
 def _expires_after(fields: Mapping[str, str]) -> ExpiresAfter | None:
-    given = {name: fields[f"expires_after[{name}]"] for name in ("anchor", "seconds") if f"expires_after[{name}]" in fields}
+    given = {
+        name: fields[f"expires_after[{name}]"] for name in ("anchor", "seconds") if f"expires_after[{name}]" in fields
+    }
     if not given:
         return None
     try:
@@ -235,7 +239,9 @@ def _shown_name(name: str) -> str:
 
 def _too_large(limit_bytes: int) -> Refused:
     return Refused(
-        Problem(413, "file_too_large", f"file: larger than {limit_bytes:,} bytes, the most that is taken here; split it")
+        Problem(
+            413, "file_too_large", f"file: larger than {limit_bytes:,} bytes, the most that is taken here; split it"
+        )
     )
 
 

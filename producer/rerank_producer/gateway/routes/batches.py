@@ -1,4 +1,7 @@
-"""Batches, as OpenAI's clients use them: POST and GET of /v1/batches, and cancel. A batch belongs to the key it came with."""
+"""Batches, as OpenAI's clients use them: POST and GET of /v1/batches, and cancel.
+
+A batch belongs to the key that made it; to others it does not exist.
+"""
 
 from __future__ import annotations
 

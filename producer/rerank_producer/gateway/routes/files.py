@@ -1,4 +1,7 @@
-"""Stored files, as OpenAI's clients use them: POST, GET and DELETE of /v1/files. A file belongs to the key it came with."""
+"""Stored files, as OpenAI's clients use them: POST, GET and DELETE of /v1/files.
+
+A file belongs to the key that it came with; to others it does not exist.
+"""
 
 from __future__ import annotations
 
