@@ -77,21 +77,21 @@ class EndingWriter:
     def _publish(self, record: BatchRecord, kind: Literal["output", "errors"], length: int) -> str | None:
         """Make a file of the first `length` bytes of a work file; return its id, None for an empty one."""
         file_id, source = result_id(record.id, kind), self._work_file(record, kind)
-        if source.exists() or not self.files.content(record.owner, file_id).exists():
-            length = self._cut(record, kind, source, length)
-            if not length:
-                return None
-            now = int(self.batches.clock())
-            name = f"{record.id}_{kind}.jsonl"
-            published = FileRecord(
-                id=file_id,
-                filename=name,
-                purpose="batch_output",
-                bytes=length,
-                created_at=now,
-                expires_at=now + record.keep_s,
-            )
-            self.files.adopt(record.owner, published, source)
+        moved = self.files.content(record.owner, file_id)
+        # Cut again where it was not moved yet; one that was is whole, though its record may be missing.
+        length = _size(moved) if moved.exists() and not source.exists() else self._cut(record, kind, source, length)
+        if not length:
+            return None
+        now = int(self.batches.clock())
+        published = FileRecord(
+            id=file_id,
+            filename=f"{record.id}_{kind}.jsonl",
+            purpose="batch_output",
+            bytes=length,
+            created_at=now,
+            expires_at=now + record.keep_s,
+        )
+        self.files.adopt(record.owner, published, source)
         return file_id
 
     def _cut(self, record: BatchRecord, kind: str, source: Path, length: int) -> int:

@@ -25,7 +25,7 @@ class BatchRows(BatchFormat):
     """The lines of one batch. `pace` is called with the estimated tokens of a chunk before that is asked."""
 
     #: Small: what is done when a batch is cancelled or expires is counted in whole chunks.
-    chunk_bytes = 1 << 16
+    chunk_bytes = 1 << 14
 
     def __init__(
         self, path: Path, terms: Terms, fleet: Settings, max_length: int | None, pace: Callable[[int], object]
