@@ -74,6 +74,14 @@ class Keyring:
             raise _unauthorized(f"the API key {entry.key.name!r} expired at {expires_at.isoformat()}", invalid=True)
         return entry.key
 
+    def get(self, key_id: str) -> ApiKey | None:
+        """Return the key of an id, None where it was revoked or has expired."""
+        self._follow()
+        entry = self._entries.get(key_id)
+        if entry is None or (entry.key.expires_at is not None and self._now() >= entry.key.expires_at):
+            return None
+        return entry.key
+
     def _follow(self) -> None:
         now = self._clock()
         if now < self._look_at:
