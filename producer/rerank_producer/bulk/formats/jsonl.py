@@ -63,7 +63,7 @@ class JsonlFormat:
 
     def read(self, start: Position) -> Iterator[RowChunk]:
         """Yield the chunks from `start` on. Raises InputRefused, OSError, ConfigurationError."""
-        for chunk in chunks_in(self._path, start, self.chunk_bytes):
+        for chunk in chunks_in(self._path, start, self._options.chunk_bytes or self.chunk_bytes):
             numbered = enumerate(chunk.lines, start=chunk.start.row + 1)
             rows = tuple(self._row(number, line) for number, line in numbered if line.strip())
             yield RowChunk(chunk.start, chunk.end, chunk.digest, rows)
