@@ -229,7 +229,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         _roll_back(database)
         full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
-        raise OSError(errno.ENOSPC if full else errno.EIO, f"the journal can't be written: {error}") from error
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"it can't be written: {error}", _path(database)) from error
     except BaseException:
         _roll_back(database)
         raise
@@ -238,6 +238,10 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 def _roll_back(database: sqlite3.Connection) -> None:
     if database.in_transaction:
         database.execute("ROLLBACK")
+
+
+def _path(database: sqlite3.Connection) -> str:
+    return str(database.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _notes(database: sqlite3.Connection) -> dict[str, str]:
