@@ -6,6 +6,8 @@ Parts are written to `NAME.part`. A run that is resumed cuts that file to what i
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
@@ -37,18 +39,28 @@ class CommittedFile:
     def write(self, data: bytes) -> None:
         """Append data; it is not safe before `sync`. Raises OSError."""
         left = memoryview(data)
-        while left:
-            written = self._file.write(left)
-            left = left[written or 0 :]
+        with self._named():
+            while left:
+                written = self._file.write(left)
+                left = left[written or 0 :]
         self.length += len(data)
 
     def sync(self) -> None:
         """Return when all that was written lies on the disk. Raises OSError."""
-        os.fsync(self._file.fileno())
+        with self._named():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; what was not synced may be lost."""
         self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error say which file it is of: the system names only files that are opened."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(part_of(self.path))) from error
 
 
 def move_into_place(part: Path, target: Path) -> None:

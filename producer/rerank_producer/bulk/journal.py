@@ -21,15 +21,15 @@ from typing import Any, Self
 from rerank_producer.bulk.chunks import Position
 from rerank_shared.errors import OutputInUse
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS chunks (
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS chunks (
   number INTEGER PRIMARY KEY, end_byte INTEGER NOT NULL, end_row INTEGER NOT NULL, digest BLOB NOT NULL,
   output_bytes INTEGER NOT NULL, failed_bytes INTEGER NOT NULL, queries INTEGER NOT NULL,
   failed_queries INTEGER NOT NULL, pairs_run INTEGER NOT NULL, pairs_cached INTEGER NOT NULL, tokens INTEGER NOT NULL,
   committed_at REAL NOT NULL
-);
-"""
+)""",
+)
 #: Of the tables above. A journal of another release is refused.
 _RELEASE = "1"
 #: One connection serves the threads of a run, which take turns. Transactions are begun by hand.
@@ -119,8 +119,10 @@ class Journal:
         with _readable(path), _closed_on_error(sqlite3.connect(path, **_CONNECTION)) as database:
             # FULL: a transaction that was committed survives a power cut.
             database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
             with _transaction(database):
+                # With the tables comes the release: whoever looks into a journal finds both or neither.
+                for statement in _SCHEMA:
+                    database.execute(statement)
                 notes = _notes(database)
                 fence = int(notes.get("fence", "0")) + 1
                 _note(database, fence=str(fence), release=notes.get("release", _RELEASE))
@@ -133,6 +135,8 @@ class Journal:
             raise FileNotFoundError(errno.ENOENT, "no journal of a bulk run", str(path))
         read_only = f"{path.absolute().as_uri()}?mode=ro"
         with _readable(path), _closed_on_error(sqlite3.connect(read_only, uri=True, **_CONNECTION)) as database:
+            if not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                raise FileNotFoundError(errno.ENOENT, "the journal of a bulk run that has not begun yet", str(path))
             return cls._checked(database, 0, path)
 
     @classmethod
@@ -225,7 +229,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         _roll_back(database)
         full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
-        raise OSError(errno.ENOSPC if full else errno.EIO, f"the journal can't be written: {error}") from error
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"it can't be written: {error}", _path(database)) from error
     except BaseException:
         _roll_back(database)
         raise
@@ -234,6 +238,10 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 def _roll_back(database: sqlite3.Connection) -> None:
     if database.in_transaction:
         database.execute("ROLLBACK")
+
+
+def _path(database: sqlite3.Connection) -> str:
+    return str(database.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _notes(database: sqlite3.Connection) -> dict[str, str]:

@@ -33,6 +33,7 @@ class BulkOptions(TypedDict, total=False):
     - `private_cache`: takes no score from the cache, and leaves none for others.
     - `patience_s`: seconds without any answer after which the run ends (default: it waits).
     - `most_requests`: requests in flight at most (default: by the fleet's speed).
+    - `chunk_bytes`: bytes of the input that are committed at once (default: as many as suit the format).
     """
 
     format: str | None
@@ -60,6 +61,7 @@ class BulkOptions(TypedDict, total=False):
     private_cache: bool
     patience_s: float | None
     most_requests: int | None
+    chunk_bytes: int | None
 
 
 def spec_of(source: str | Path, output: str | Path, settings: Settings, options: BulkOptions) -> BulkSpec:
@@ -70,7 +72,7 @@ def spec_of(source: str | Path, output: str | Path, settings: Settings, options:
     defaults: dict[str, Any] = {"model": settings.model}
     if options.get("max_length") is not None:
         defaults["max_length"] = options["max_length"]
-    read = ReadOptions(defaults, options.get("depth"))
+    read = ReadOptions(defaults, options.get("depth"), options.get("chunk_bytes"))
     write = WriteOptions(
         top_n=options.get("top_n"),
         score_only=options.get("score_only", False),

@@ -70,11 +70,13 @@ class Answered:
 class ReadOptions:
     """What all formats take: `defaults` are options of each request, by the names of RerankRequest.
 
-    `depth` is the number of candidates that are reranked, the first ones; None: all.
+    `depth` is the number of candidates that are reranked, the first ones; None: all. `chunk_bytes` of input are
+    committed at once, or a little more; None: as many as suit the format. A kill costs a chunk, a chunk two syncs.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     depth: int | None = None
+    chunk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

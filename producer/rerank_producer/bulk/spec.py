@@ -54,6 +54,7 @@ class BulkSpec:
             "format": self.format.name,
             **of_inputs(self.format.inputs()),
             "depth": self.read.depth,
+            "chunk_bytes": self.read.chunk_bytes,
             "top_n": self.write.top_n,
             "score_only": self.write.score_only,
             "keep_ties": self.write.keep_ties,

@@ -153,6 +153,32 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
         CommittedRun.claim(tmp_path / "out", tmp_path / "failed")
 
 
+def test_a_journal_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
+    """A file without tables is all that others see of the first claim until it is done."""
+    path, seen = tmp_path / "journal", []
+
+    def look(statement: str) -> None:
+        try:
+            Journal.look_into(path).close()
+        except FileNotFoundError:
+            seen.append(statement)
+
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        database = connect(*args, **kwargs)
+        if "uri" not in kwargs:
+            database.set_trace_callback(look)
+        return database
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", traced)
+        Journal.claim(path).close()
+    assert any("CREATE TABLE" in statement for statement in seen)
+    assert seen[-1] == "COMMIT"
+    Journal.look_into(path).close()
+
+
 def test_a_long_journal_is_read_at_once(tmp_path: Path) -> None:
     """Ten thousand chunks are some 10^8 rows: going on needs their last entry and their sums alone."""
     journal = Journal.claim(tmp_path / "journal")

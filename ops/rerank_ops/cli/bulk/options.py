@@ -149,6 +149,16 @@ MostRequests = Annotated[
         help="Requests in flight at most. Unset: by the fleet's measured speed.",
     ),
 ]
+ChunkBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-bytes",
+        metavar="N",
+        min=1,
+        rich_help_panel=_RUN,
+        help="Bytes of INPUT that are committed at once: what a kill costs at most. Unset: a megabyte or so.",
+    ),
+]
 GiveUpAfter = Annotated[
     float | None,
     typer.Option(

@@ -53,6 +53,7 @@ def run(
     dry_run: asked.DryRun = False,
     no_cache: asked.NoCache = False,
     window: asked.MostRequests = None,
+    chunk_bytes: asked.ChunkBytes = None,
     give_up_after: asked.GiveUpAfter = None,
     as_json: asked.AsJsonSummary = False,
     up: Up = False,
@@ -70,7 +71,7 @@ def run(
         "fusion": fusion, "fusion_weight": fusion_weight, "fusion_ratio": fusion_ratio,
         "first_stage_order": first_stage_order, "on_error": on_error.value, "errors": errors,
         "max_errors": max_errors, "retry_failed": retry_failed, "private_cache": no_cache, "most_requests": window,
-        "patience_s": give_up_after,
+        "chunk_bytes": chunk_bytes, "patience_s": give_up_after,
     }  # fmt: skip
     _refuse(output, given, qrels=qrels, metadata=metadata)
     with exits():

@@ -47,7 +47,7 @@ class LineFormat:
 
     def read(self, start: Position) -> Iterator[RowChunk]:
         """Yield the chunks from `start` on. Raises InputRefused, OSError, ConfigurationError."""
-        for chunk in chunks_in(self._path, start, self.chunk_bytes):
+        for chunk in chunks_in(self._path, start, self._options.chunk_bytes or self.chunk_bytes):
             yield RowChunk(chunk.start, chunk.end, chunk.digest, self.rows(chunk))
 
     def rows(self, chunk: Chunk) -> tuple[Row, ...]:

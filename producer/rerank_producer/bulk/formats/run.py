@@ -86,7 +86,7 @@ class RunFormat:
 
     def read(self, start: Position) -> Iterator[RowChunk]:
         """Yield the chunks from `start` on, a row for each query. Raises InputRefused, OSError, ConfigurationError."""
-        for chunk in chunks_in(self._path, start, self.chunk_bytes, _by_query()):
+        for chunk in chunks_in(self._path, start, self._options.chunk_bytes or self.chunk_bytes, _by_query()):
             groups = [self._group(number, lines) for number, lines in _groups(chunk)]
             queries = self._texts.queries.get_many(group.ranked[0].query for group in groups if group.ranked)
             corpus = self._texts.corpus.get_many(
