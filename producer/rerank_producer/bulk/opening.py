@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -64,8 +65,16 @@ class BulkOptions(TypedDict, total=False):
     chunk_bytes: int | None
 
 
-def spec_of(source: str | Path, output: str | Path, settings: Settings, options: BulkOptions) -> BulkSpec:
+def spec_of(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings,
+    options: BulkOptions,
+    heard: Callable[[int], object] = lambda records: None,
+) -> BulkSpec:
     """Return the run of a file, where "-" is standard input or output.
+
+    A corpus that is named for the first time is read once; `heard` gets the number of its records meanwhile.
 
     Raises InputRefused for a format that can't be told, FileNotFoundError, ConfigurationError.
     """
@@ -85,6 +94,7 @@ def spec_of(source: str | Path, output: str | Path, settings: Settings, options:
         run=options.get("run"),
         index=options.get("index"),
         columns=options.get("columns", {}),
+        progress=heard,
     )
     asked = options.get("fusion")
     weight = options.get("fusion_weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +17,7 @@ from rerank_producer.bulk.journal import ChunkCounts
 from rerank_producer.bulk.progress import Progress
 from rerank_producer.bulk.rows import Answered, Row, RowChunk
 from rerank_producer.bulk.sinks import Sink
+from rerank_producer.bulk.sources import compressor
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_producer.bulk.stream import Answer, Stream
 from rerank_producer.bulk.window import Window
@@ -50,11 +51,14 @@ class Scoring:
     _answered: list[Answered] = field(default_factory=list)
     _counts: ChunkCounts = field(default_factory=ChunkCounts)
     _first: bool = False
+    _pack: Callable[[bytes], bytes] = bytes
 
     async def all(self, chunks: Iterator[Chunk]) -> None:
         """Score all chunks. Raises InputRefused, RunDiffers, OutputInUse, FleetGone, OSError."""
         self.progress.stage = "scoring"
         self._first = self.progress.committed.chunks == 0
+        if self.spec.output is not None and self.spec.format.appends:
+            self._pack = compressor(self.spec.output)
         stream = Stream[_Item](self.fleet, self._request_of, Window(self.spec.most_requests))
         async with aclosing(_items(chunks)) as items, aclosing(stream.answers(items)) as answers:
             async for item, answer in answers:
@@ -129,7 +133,7 @@ class Scoring:
             self._keep(chunk)
         else:
             # An answer may have no results at all, and yet its row is written.
-            output = self.spec.format.write(self._answered, first=self._first)
+            output = self._pack(self.spec.format.write(self._answered, first=self._first))
             failed = b""
             if self.spec.on_error == "quarantine" and self._counts.failed_queries:
                 failed = self.spec.format.write_failed(self._answered)

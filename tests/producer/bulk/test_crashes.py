@@ -166,7 +166,7 @@ def test_a_journal_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
     connect = sqlite3.connect
 
     def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        database = connect(*args, **kwargs)
+        database: sqlite3.Connection = connect(*args, **kwargs)
         if "uri" not in kwargs:
             database.set_trace_callback(look)
         return database

@@ -156,7 +156,7 @@ ChunkBytes = Annotated[
         metavar="N",
         min=1,
         rich_help_panel=_RUN,
-        help="Bytes of INPUT that are committed at once: what a kill costs at most. Unset: a megabyte or so.",
+        help="Bytes of INPUT that are committed at once: what a kill costs at most. Unset: some thousand pairs.",
     ),
 ]
 GiveUpAfter = Annotated[

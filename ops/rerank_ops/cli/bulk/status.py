@@ -21,7 +21,8 @@ from rerank_producer.bulk.committed_file import part_of
 from rerank_producer.bulk.formats.guess import assembler_of
 from rerank_producer.bulk.journal import Journal, journal_of
 from rerank_producer.bulk.lock import is_locked
-from rerank_shared.errors import OutputInUse
+from rerank_producer.bulk.sources import compression_of
+from rerank_shared.errors import InputRefused, OutputInUse
 
 #: The rate is that of the last minute.
 _RATE_S = 60.0
@@ -63,10 +64,13 @@ def export(
 def export_to(output: Path, target: Path, *, partial: bool) -> int:
     """Write what a run has committed to `target`; return its rows.
 
-    Raises OutputInUse where the run is not complete and `partial` is not asked for, or the target exists; OSError.
+    Raises OutputInUse where the run is not complete and `partial` is not asked for, or the target exists; InputRefused
+    where its name says another compression; OSError.
     """
     if target.exists():
         raise OutputInUse(f"{target} exists: name another file")
+    if compression_of(target) != compression_of(output):
+        raise InputRefused(f"{target}: the copy is compressed as {output.name} is: name it with the same ending")
     journal = Journal.look_into(journal_of(output))
     try:
         notes, last, totals = journal.notes, journal.last(), journal.totals()
