@@ -16,7 +16,8 @@ import pytest
 
 from integrations.conftest import NOWHERE, QUERY, TEXTS
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer.integrations.options import FleetOptions, known_scores, told
+from rerank_producer.integrations.fields import known_scores
+from rerank_producer.integrations.options import FleetOptions, told
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import (
     ConfigurationError,
