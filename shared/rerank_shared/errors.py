@@ -20,7 +20,8 @@ RerankError
 ├── BulkRefused               a bulk run does not begin, or does not go on
 │   ├── InputRefused          its input is not what its format says
 │   ├── RunDiffers            it was begun with other options, or its files have changed since
-│   └── OutputInUse           another command writes the same output, or it exists already
+│   ├── OutputInUse           another command writes the same output, or it exists already
+│   └── FleetGone             the fleet gave no answer for as long as the run waits, or refuses for good
 ├── ConfigurationError        the installation or its settings are wrong
 │   ├── UnknownSetting        a RERANK_ variable or a keyword that no setting reads
 │   ├── ModelUnavailable      a model's package or file is missing
@@ -182,6 +183,12 @@ class OutputInUse(BulkRefused):
     """Another command writes the same output, or the output exists and is not of a run that can go on."""
 
     code = "output_in_use"
+
+
+class FleetGone(BulkRefused):
+    """The fleet gave no answer for as long as a bulk run was told to wait, or refuses for good."""
+
+    code = "fleet_gone"
 
 
 class ConfigurationError(RerankError):

@@ -1,9 +1,10 @@
 """A worker without a model: a real Celery process that answers with made-up scores, as the query tells it to.
 
 The query is words; those that it knows change what it does: `gate:NAME` waits until `open_gate` was called for that
-name, `fail` raises ScoringFailed, `crash` an exception of its own, `half` scores only the first half, `nan` scores with
-no number, `short` answers one score too few, `silent` never answers, `silent-once` answers from the second attempt on,
-`other` has another identity. Started as a program, it serves the fleet of its environment.
+name, `fail` raises ScoringFailed, `fail-until:NAME` does until that gate is open, `crash` raises an exception of its
+own, `half` scores only the first half, `nan` scores with no number, `short` answers one score too few, `silent` never
+answers, `silent-once` answers from the second attempt on, `other` has another identity. Started as a program, it serves
+the fleet of its environment.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ def score(query: str, text: str) -> Score:
 
 def open_gate(client: Any, settings: Settings, name: str) -> None:
     """Let a job go on that waits at a gate, whenever it gets there."""
-    key = Keys(settings.namespace).prefix + f"gate:{name}"
+    key = _gate(settings, name)
     client.rpush(key, 1)
     client.expire(key, 60)
+
+
+def _gate(settings: Settings, name: str) -> str:
+    return f"{Keys(settings.namespace).prefix}gate:{name}"
 
 
 def announce(client: Any, settings: Settings, *, digest: str = "e" * 64) -> None:
@@ -99,7 +104,10 @@ def _outcome(settings: Settings, client: Any, job: Job, documents: Sequence[Cont
         # As a worker leaves a job whose caller seemed to be gone.
         client.zrem(Keys(settings.namespace).backlog(job.job_class), backlog_member(job))
         raise Ignore
-    if "fail" in words:
+    closed = [
+        word for word in words if word.startswith("fail-until:") and not client.exists(_gate(settings, word[11:]))
+    ]
+    if "fail" in words or closed:
         raise ScoringFailed("the model could not score it")
     if "crash" in words:
         raise ZeroDivisionError("on purpose")

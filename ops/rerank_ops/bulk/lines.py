@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer import AsyncRerankClient
-from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
-from rerank_shared.errors import InvalidRequest, RerankError
+from rerank_producer.bulk.formats.request_line import parse_line
+from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.errors import RerankError
 
 #: Requests read ahead of the oldest unanswered one, as a multiple of those in flight.
 _WINDOW = 4
@@ -82,22 +83,6 @@ async def _answer(
         return error
     finally:
         free.release()
-
-
-def parse_line(line: bytes, defaults: Mapping[str, Any]) -> RerankRequest:
-    """Return the request of a line, completed by `defaults`. Raises InvalidRequest."""
-    try:
-        value: Any = json.loads(line)
-    except ValueError as error:
-        raise InvalidRequest(f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"an object with `query` and `documents` expected, not {type(value).__name__}")
-    missing = [name for name in ("query", "documents") if name not in value]
-    if missing:
-        raise InvalidRequest(f"{', '.join(missing)}: missing")
-    if "class" in value:
-        value["job_class"] = value.pop("class")
-    return parse_request(**{**defaults, **value})
 
 
 def _record(answer: RerankResponse | RerankError, number: int, tally: Tally) -> str:

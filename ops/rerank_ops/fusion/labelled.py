@@ -6,20 +6,18 @@ line, as `rerank-fleet rerank --input` takes them, with an `id` (or `query_id`) 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank_ops.bulk.lines import parse_line
 from rerank_ops.quality.collection import K, drawn, load_collection
 from rerank_ops.quality.qrels import read_qrels
+from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
 from rerank_shared.contract.schemas import Document, RerankRequest
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.keys import FirstStageOrder
 
-_IDS = ("id", "query_id")
 _OPTIONS = ("model", "max_length", "tokenizer_digest", "tenant", "cache_scope")
 
 
@@ -101,27 +99,15 @@ def _queries(path: Path, defaults: Mapping[str, Any]) -> Iterator[tuple[str, Lab
 
 def _query(line: bytes, defaults: Mapping[str, Any]) -> LabelledQuery:
     """Return the query of a line. Raises InvalidRequest."""
-    name, rest = _split(line)
-    request = parse_line(rest, defaults)
+    name, fields = without_id(decoded(line, "`query` and `documents`"))
+    if name is None:
+        raise InvalidRequest("id: one id of the query expected, a text or a whole number, as `id` or `query_id`")
+    request = request_of(fields, defaults)
     candidates = tuple(_candidates(request))
     if len({candidate.id for candidate in candidates}) < len(candidates):
         raise InvalidRequest("documents: two have the same id")
     options = {option: value for option in _OPTIONS if (value := getattr(request, option)) is not None}
-    return LabelledQuery(name, request.query, candidates, request.first_stage_order, options)
-
-
-def _split(line: bytes) -> tuple[str, bytes]:
-    """Return the id of a line's query, and the line without it: a request has none."""
-    try:
-        value: Any = json.loads(line)
-    except ValueError:
-        return "", line
-    if not isinstance(value, dict):
-        return "", line
-    given = [value.pop(key) for key in _IDS if key in value]
-    if len(given) != 1 or isinstance(given[0], bool) or not isinstance(given[0], str | int):
-        raise InvalidRequest("id: one id of the query expected, a text or a whole number, as `id` or `query_id`")
-    return str(given[0]), json.dumps(value).encode()
+    return LabelledQuery(str(name), request.query, candidates, request.first_stage_order, options)
 
 
 def _candidates(request: RerankRequest) -> Iterator[Document]:

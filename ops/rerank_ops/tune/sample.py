@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rerank_ops.bulk.lines import parse_line
 from rerank_ops.quality.pairs import frozen_pairs
+from rerank_producer.bulk.formats.request_line import parse_line
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer

@@ -46,15 +46,14 @@ class CommittedFile:
         """Return when all that was written lies on the disk. Raises OSError."""
         os.fsync(self._file.fileno())
 
-    def finish(self) -> None:
-        """Move the whole file to its name. Raises OSError."""
-        self._file.close()
-        os.replace(part_of(self.path), self.path)
-        sync_directory(self.path.parent)
-
     def close(self) -> None:
         """Close the file; what was not synced may be lost."""
         self._file.close()
+
+
+def move_into_place(part: Path, target: Path) -> None:
+    """Give a whole output its name. Raises OSError."""
+    os.replace(part, target)
 
 
 def sync_directory(path: Path) -> None:

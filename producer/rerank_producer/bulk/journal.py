@@ -9,36 +9,55 @@ a command that was frozen and taken for dead writes nothing more.
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from rerank_producer.bulk.chunks import Position
+from rerank_shared.errors import OutputInUse
 
-_VERSION = 1
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (
   number INTEGER PRIMARY KEY, end_byte INTEGER NOT NULL, end_row INTEGER NOT NULL, digest BLOB NOT NULL,
-  output_bytes INTEGER NOT NULL, failed_bytes INTEGER NOT NULL, failed_rows INTEGER NOT NULL,
-  pairs_run INTEGER NOT NULL, pairs_cached INTEGER NOT NULL, tokens INTEGER NOT NULL
+  output_bytes INTEGER NOT NULL, failed_bytes INTEGER NOT NULL, queries INTEGER NOT NULL,
+  failed_queries INTEGER NOT NULL, pairs_run INTEGER NOT NULL, pairs_cached INTEGER NOT NULL, tokens INTEGER NOT NULL,
+  committed_at REAL NOT NULL
 );
 """
+#: Of the tables above. A journal of another release is refused.
+_RELEASE = "1"
+#: One connection serves the threads of a run, which take turns. Transactions are begun by hand.
+_CONNECTION: dict[str, Any] = {"isolation_level": None, "timeout": 30, "check_same_thread": False}
+_OWN_NOTES = ("fence", "release")
 
 
-class LostOwnership(Exception):
-    """Another command has claimed the journal since."""
+def journal_of(output: Path) -> Path:
+    """Return the journal of an output."""
+    return output.with_name(output.name + ".journal")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCounts:
+    """What one chunk took: rows that were asked and those of them that failed, pairs by origin, tokens that ran."""
+
+    queries: int = 0
+    failed_queries: int = 0
+    pairs_run: int = 0
+    pairs_cached: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A chunk that is done: where it ends in the input, and where its output and its failed rows end in their files.
 
-    Counts are those of the chunk alone.
+    Counts are those of the chunk alone; `committed_at` is in epoch seconds.
     """
 
     number: int
@@ -47,10 +66,12 @@ class Entry:
     digest: bytes
     output_bytes: int
     failed_bytes: int
-    failed_rows: int = 0
+    queries: int = 0
+    failed_queries: int = 0
     pairs_run: int = 0
     pairs_cached: int = 0
     tokens: int = 0
+    committed_at: float = 0.0
 
     @property
     def end(self) -> Position:
@@ -60,65 +81,97 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over all chunks that are done."""
+    """Counts over all chunks that are done; `rows` are those of the input, lines mostly."""
 
-    chunks: int
-    rows: int
-    failed_rows: int
-    pairs_run: int
-    pairs_cached: int
-    tokens: int
+    chunks: int = 0
+    rows: int = 0
+    queries: int = 0
+    failed_queries: int = 0
+    pairs_run: int = 0
+    pairs_cached: int = 0
+    tokens: int = 0
+
+    def with_chunk(self, end: Position, counts: ChunkCounts) -> Totals:
+        """Return the counts with those of the chunk that ends at `end`."""
+        more = {field.name: getattr(self, field.name) + getattr(counts, field.name) for field in fields(counts)}
+        return replace(self, chunks=end.chunk, rows=end.row, **more)
 
 
 class Journal:
-    """An open journal, claimed by whoever opened it."""
+    """An open journal."""
 
     def __init__(self, database: sqlite3.Connection, fence: int) -> None:
         self._database, self.fence = database, fence
 
     @classmethod
     def claim(cls, path: Path) -> Self:
-        """Open a journal, or make it, and claim it. Raises sqlite3.Error for a file that is none."""
-        database = _connected(path)
-        database.executescript(_SCHEMA)
-        with _transaction(database):
-            fence = int(_meta(database).get("fence", "0")) + 1
-            _set(database, fence=str(fence), version=str(_VERSION))
+        """Open a journal, or make it, and claim it. Raises OutputInUse for a file that is none."""
+        with _readable(path), _closed_on_error(sqlite3.connect(path, **_CONNECTION)) as database:
+            # FULL: a transaction that was committed survives a power cut.
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript(_SCHEMA)
+            with _transaction(database):
+                notes = _notes(database)
+                fence = int(notes.get("fence", "0")) + 1
+                _note(database, fence=str(fence), release=notes.get("release", _RELEASE))
+            return cls._checked(database, fence, path)
+
+    @classmethod
+    def look_into(cls, path: Path) -> Self:
+        """Open a journal to read it only. Raises FileNotFoundError; OutputInUse for a file that is none."""
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no journal of a bulk run", str(path))
+        read_only = f"{path.absolute().as_uri()}?mode=ro"
+        with _readable(path), _closed_on_error(sqlite3.connect(read_only, uri=True, **_CONNECTION)) as database:
+            return cls._checked(database, 0, path)
+
+    @classmethod
+    def _checked(cls, database: sqlite3.Connection, fence: int, path: Path) -> Self:
+        if (release := _notes(database).get("release")) != _RELEASE:
+            raise OutputInUse(f"{path} is of another release of Rerank Fleet ({release}): finish the run with that one")
         return cls(database, fence)
 
     @property
-    def fingerprint(self) -> dict[str, Any] | None:
-        """What the run was begun with; None for a new journal."""
-        value = _meta(self._database).get("fingerprint")
-        return None if value is None else dict(json.loads(value))
+    def notes(self) -> dict[str, Any]:
+        """What was noted, by name."""
+        return {name: json.loads(value) for name, value in _notes(self._database).items() if name not in _OWN_NOTES}
 
-    @property
-    def finished(self) -> bool:
-        """Whether the run is complete and its output in place."""
-        return "finished" in _meta(self._database)
-
-    def begin(self, fingerprint: Mapping[str, Any]) -> None:
-        """Note what the run is begun with. Raises LostOwnership."""
+    def note(self, **values: Any) -> None:
+        """Keep values of JSON under their names. Raises OutputInUse where another command has claimed the journal."""
         with self._owned():
-            _set(self._database, fingerprint=json.dumps(dict(fingerprint), sort_keys=True))
+            _note(self._database, **{name: json.dumps(value, sort_keys=True) for name, value in values.items()})
+
+    def reset(self) -> None:
+        """Forget all chunks and all notes but who owns the journal. Raises OutputInUse."""
+        with self._owned():
+            self._database.execute("DELETE FROM chunks")
+            self._database.execute("DELETE FROM notes WHERE name NOT IN (?, ?)", _OWN_NOTES)
 
     def commit(self, entry: Entry) -> None:
-        """Enter a chunk whose output lies on the disk. Raises LostOwnership."""
+        """Enter a chunk whose output lies on the disk. Raises OutputInUse."""
         with self._owned():
             self._database.execute(f"INSERT INTO chunks VALUES ({','.join('?' * len(fields(Entry)))})", astuple(entry))
 
-    def finish(self) -> None:
-        """Note that the output is in place. Raises LostOwnership."""
-        with self._owned():
-            _set(self._database, finished="1")
-
     def last(self) -> Entry | None:
         """Return the last chunk that is done, None if none is."""
-        return last_entry(self._database)
+        row = self._database.execute("SELECT * FROM chunks ORDER BY number DESC LIMIT 1").fetchone()
+        return None if row is None else Entry(*row)
+
+    def entry(self, number: int) -> Entry | None:
+        """Return a chunk by its number, None if it is not done."""
+        row = self._database.execute("SELECT * FROM chunks WHERE number = ?", (number,)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def entries(self, *, since: float = 0.0) -> Iterator[Entry]:
+        """Yield the chunks that were done since a time (epoch seconds), in order."""
+        rows = self._database.execute("SELECT * FROM chunks WHERE committed_at >= ? ORDER BY number", (since,))
+        yield from (Entry(*row) for row in rows)
 
     def totals(self) -> Totals:
         """Return the counts so far."""
-        return totals(self._database)
+        counted = [field.name for field in fields(Totals)][2:]
+        sums = "COUNT(*), COALESCE(MAX(end_row), 0), " + ", ".join(f"COALESCE(SUM({name}), 0)" for name in counted)
+        return Totals(*self._database.execute(f"SELECT {sums} FROM chunks").fetchone())
 
     def close(self) -> None:
         """Close the file."""
@@ -127,47 +180,55 @@ class Journal:
     @contextmanager
     def _owned(self) -> Iterator[None]:
         with _transaction(self._database):
-            if int(_meta(self._database)["fence"]) != self.fence:
-                raise LostOwnership("another command has claimed this run")
+            if int(_notes(self._database)["fence"]) != self.fence:
+                raise OutputInUse("another command has taken this run over; this one writes nothing more")
             yield
 
 
-def last_entry(database: sqlite3.Connection) -> Entry | None:
-    """Return the last chunk in an open journal."""
-    row = database.execute("SELECT * FROM chunks ORDER BY number DESC LIMIT 1").fetchone()
-    return None if row is None else Entry(*row)
+@contextmanager
+def _closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield database
+    except BaseException:
+        database.close()
+        raise
 
 
-def totals(database: sqlite3.Connection) -> Totals:
-    """Return the counts of an open journal."""
-    sums = "COUNT(*), COALESCE(MAX(end_row), 0), " + ", ".join(
-        f"COALESCE(SUM({name}), 0)" for name in ("failed_rows", "pairs_run", "pairs_cached", "tokens")
-    )
-    return Totals(*database.execute(f"SELECT {sums} FROM chunks").fetchone())
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, timeout=30)
-    # FULL: a transaction that was committed survives a power cut.
-    database.execute("PRAGMA synchronous = FULL")
-    return database
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise OutputInUse for a file that is no journal."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.EIO, f"it can't be opened: {error}", str(path)) from error
+    except sqlite3.DatabaseError as error:
+        raise OutputInUse(f"{path} is no journal of a bulk run, or is damaged ({error})") from error
 
 
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    # Immediate: two commands that claim at once draw different fences.
-    database.execute("BEGIN IMMEDIATE")
     try:
+        # Immediate: two commands that claim at once draw different fences.
+        database.execute("BEGIN IMMEDIATE")
         yield
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _roll_back(database)
+        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"the journal can't be written: {error}") from error
     except BaseException:
-        database.execute("ROLLBACK")
+        _roll_back(database)
         raise
-    database.execute("COMMIT")
 
 
-def _meta(database: sqlite3.Connection) -> dict[str, str]:
-    return dict(database.execute("SELECT name, value FROM meta").fetchall())
+def _roll_back(database: sqlite3.Connection) -> None:
+    if database.in_transaction:
+        database.execute("ROLLBACK")
 
 
-def _set(database: sqlite3.Connection, **values: str) -> None:
-    database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+def _notes(database: sqlite3.Connection) -> dict[str, str]:
+    return dict(database.execute("SELECT name, value FROM notes").fetchall())
+
+
+def _note(database: sqlite3.Connection, **values: str) -> None:
+    database.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", values.items())

@@ -82,9 +82,14 @@ class Format(Protocol):
 
     #: As `--format` spells it.
     name: str
+    #: Whether the output is the bytes of its chunks one after another, and nothing else.
+    appends: bool
 
     def inputs(self) -> Mapping[str, Path | None]:
         """Return each file that is read, by what it is: `input`, `queries`, `corpus`; None for standard input."""
+
+    def input_bytes(self) -> int | None:
+        """Return the bytes that positions count in; None where that is not known before all is read."""
 
     def survey(self) -> int | None:
         """Check what can only be seen in the whole input, before anything is scored; return the number of its rows.

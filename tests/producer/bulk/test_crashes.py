@@ -1,4 +1,4 @@
-"""A run that ends after any single step, and loses what was not synced, is resumed to the byte."""
+"""A run that ends after any single step, and loses what was not synced, goes on to the same bytes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import io
 import os
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rerank_producer import OutputInUse, RunDiffers
+from rerank_producer.bulk import committed_run
 from rerank_producer.bulk.chunks import Position, chunks_of
 from rerank_producer.bulk.committed_file import CommittedFile, part_of
-from rerank_producer.bulk.journal import Entry, Journal, LostOwnership
+from rerank_producer.bulk.committed_run import CommittedRun, failed_of
+from rerank_producer.bulk.journal import ChunkCounts, Entry, Journal, journal_of
 
 DATA = b"".join(b"row %d of the input\n" % number for number in range(60))
-EXPECTED = DATA.upper()
+FAILS = b"7 of"
+EXPECTED = b"".join(line.upper() + b"\n" for line in DATA.splitlines() if FAILS not in line)
+EXPECTED_FAILED = b"".join(line + b"\n" for line in DATA.splitlines() if FAILS in line)
 
 
 class Cut(Exception):
@@ -23,116 +30,142 @@ class Cut(Exception):
 
 
 class Steps:
-    """Counts the steps of a run and ends it after one of them."""
+    """Counts whatever changes a disk, and ends the run after one of these steps."""
 
-    def __init__(self, last: int | None = None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, last: int | None = None) -> None:
         self.taken, self._last = 0, last
+        for owner, name in (
+            (CommittedFile, "write"), (CommittedFile, "sync"), (Journal, "commit"), (Journal, "note"), (os, "replace"),
+            (committed_run, "sync_directory"), (Path, "unlink"), (os, "ftruncate"),
+        ):  # fmt: skip
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
 
-    def step(self) -> None:
-        self.taken += 1
-        if self.taken == self._last:
-            raise Cut
+    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            self.taken += 1
+            if self.taken == self._last:
+                raise Cut
+            return result
+
+        return call
 
 
-def run(folder: Path, steps: Steps) -> None:
-    """Do what a bulk run does, with a step after each thing that it changes."""
+def work(folder: Path) -> None:
+    """Do what a run does on the disk."""
     target = folder / "out"
-    journal = Journal.claim(folder / "journal")
-    output = None
-    steps.step()
+    run = CommittedRun.claim(target, failed_of(target))
     try:
-        if journal.finished:
+        if run.finished:
             return
-        last = journal.last()
-        if last is not None and target.exists() and not part_of(target).exists():
-            journal.finish()
-            return
-        output = CommittedFile.at(target, last.output_bytes if last else 0)
-        steps.step()
-        start = last.end if last else Position()
-        stream = io.BytesIO(DATA)
-        stream.seek(start.byte)
-        for chunk in chunks_of(stream, start, size_bytes=200):
-            for line in chunk.lines:
-                output.write(line.upper() + b"\n")
-                steps.step()
-            output.sync()
-            steps.step()
-            journal.commit(
-                Entry(chunk.start.chunk, chunk.end.byte, chunk.end.row, chunk.digest, output.length, failed_bytes=0)
-            )
-            steps.step()
-        output.finish()
-        steps.step()
-        journal.finish()
-        steps.step()
+        if not run.begun:
+            run.begin({"input": "this"})
+        run.check({"input": "this"})
+        if not run.is_read:
+            last = run.open_files()
+            start = last.end if last else Position()
+            stream = io.BytesIO(DATA)
+            stream.seek(start.byte)
+            for chunk in chunks_of(stream, start, size_bytes=200):
+                good = b"".join(line.upper() + b"\n" for line in chunk.lines if FAILS not in line)
+                bad = b"".join(line + b"\n" for line in chunk.lines if FAILS in line)
+                run.commit(chunk.end, chunk.digest, good, bad, ChunkCounts(len(chunk.lines)))
+        run.finish(lambda part, whole: os.replace(part, whole))
     finally:
-        if output is not None:
-            output.close()
-        journal.close()
+        run.close()
 
 
 def lose_what_was_not_synced(folder: Path, draw: random.Random) -> None:
-    """Cut the growing file anywhere behind what the journal knows of, as a power cut may."""
-    part = part_of(folder / "out")
-    if not part.exists():
-        return
-    with sqlite3.connect(folder / "journal") as database:
-        (safe,) = database.execute("SELECT COALESCE(MAX(output_bytes), 0) FROM chunks").fetchone()
-    os.truncate(part, draw.randint(safe, part.stat().st_size))
+    """Cut the growing files anywhere behind what the journal knows of, as a power cut may."""
+    target = folder / "out"
+    with sqlite3.connect(journal_of(target)) as database:
+        row = database.execute("SELECT output_bytes, failed_bytes FROM chunks ORDER BY number DESC LIMIT 1").fetchone()
+    database.close()
+    for part, safe in zip((part_of(target), part_of(failed_of(target))), row or (0, 0), strict=True):
+        if part.exists():
+            os.truncate(part, draw.randint(safe, part.stat().st_size))
+
+
+def cut_after(folder: Path, last: int) -> bool:
+    """Do the work until a step; return whether that came."""
+    with pytest.MonkeyPatch.context() as patch:
+        Steps(patch, last)
+        try:
+            work(folder)
+        except Cut:
+            return True
+    return False
 
 
 def test_any_step_may_be_the_last(tmp_path: Path) -> None:
-    whole = Steps()
     (tmp_path / "whole").mkdir()
-    run(tmp_path / "whole", whole)
+    with pytest.MonkeyPatch.context() as patch:
+        steps = Steps(patch)
+        work(tmp_path / "whole")
     assert (tmp_path / "whole" / "out").read_bytes() == EXPECTED
-    for last in range(1, whole.taken + 1):
+    assert steps.taken > 20
+    for last in range(1, steps.taken + 1):
         folder, draw = tmp_path / str(last), random.Random(last)
         folder.mkdir()
-        with pytest.raises(Cut):
-            run(folder, Steps(last))
+        assert cut_after(folder, last)
         lose_what_was_not_synced(folder, draw)
-        # The next one is cut short as well, sooner or later.
-        try:
-            run(folder, Steps(draw.randint(1, 40)))
-        except Cut:
+        if cut_after(folder, draw.randint(1, 40)):
             lose_what_was_not_synced(folder, draw)
-        run(folder, Steps())
+        work(folder)
         assert (folder / "out").read_bytes() == EXPECTED, last
-        assert not part_of(folder / "out").exists()
+        assert failed_of(folder / "out").read_bytes() == EXPECTED_FAILED, last
+        assert sorted(path.name for path in folder.iterdir()) == ["out", "out.failed.jsonl", "out.journal"], last
 
 
 def test_a_command_that_was_taken_for_dead_commits_nothing_more(tmp_path: Path) -> None:
     first = Journal.claim(tmp_path / "journal")
     second = Journal.claim(tmp_path / "journal")
     entry = Entry(0, 10, 1, b"digest", 10, 0)
-    with pytest.raises(LostOwnership):
+    with pytest.raises(OutputInUse, match="taken this run over"):
         first.commit(entry)
     second.commit(entry)
     assert second.last() == entry
-    with pytest.raises(LostOwnership):
-        first.finish()
+    with pytest.raises(OutputInUse):
+        first.note(finished=True)
+    first.close()
+    second.close()
 
 
 def test_an_output_that_was_changed_behind_its_journal_is_told(tmp_path: Path) -> None:
-    part_of(tmp_path / "out").write_bytes(b"12345")
-    with pytest.raises(ValueError, match="has 5 bytes, and 9 were committed"):
-        CommittedFile.at(tmp_path / "out", 9)
+    target = tmp_path / "out"
+    run = CommittedRun.claim(target, failed_of(target))
+    run.open_files()
+    run.commit(Position(1, 9, 1), b"digest", b"123456789", b"", ChunkCounts(1))
+    run.close()
+    part_of(target).write_bytes(b"12345")
+    run = CommittedRun.claim(target, failed_of(target))
+    with pytest.raises(RunDiffers, match="has 5 bytes, and 9 were committed"):
+        run.open_files()
+    run.close()
+
+
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    journal_of(tmp_path / "out").write_text(
+        "a text of somebody's own, which is long enough to be read as a header\n" * 9
+    )
+    with pytest.raises(OutputInUse, match="is no journal of a bulk run"):
+        CommittedRun.claim(tmp_path / "out", tmp_path / "failed")
 
 
 def test_a_long_journal_is_read_at_once(tmp_path: Path) -> None:
-    """Ten thousand chunks are some 10^8 rows: reading one needs their last entry and their sums alone."""
+    """Ten thousand chunks are some 10^8 rows: going on needs their last entry and their sums alone."""
     journal = Journal.claim(tmp_path / "journal")
     entries = [
-        Entry(n, (n + 1) << 20, (n + 1) * 10_000, b"d" * 16, (n + 1) << 20, 0, 1, 2, 3, 4) for n in range(10_000)
+        Entry(n, (n + 1) << 20, (n + 1) * 10_000, b"d" * 16, (n + 1) << 20, 0, 100, 1, 2, 3, 4, 5.0)
+        for n in range(10_000)
     ]
     journal._database.execute("BEGIN")
     journal._database.executemany(
-        "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?)",
+        f"INSERT INTO chunks VALUES ({','.join('?' * len(Entry.__slots__))})",
         [tuple(getattr(entry, name) for name in Entry.__slots__) for entry in entries],
     )
     journal._database.execute("COMMIT")
     assert journal.last() == entries[-1]
-    assert journal.totals().rows == 10**8
-    assert (journal.totals().failed_rows, journal.totals().tokens) == (10_000, 40_000)
+    totals = journal.totals()
+    assert (totals.rows, totals.queries, totals.failed_queries, totals.tokens) == (10**8, 10**6, 10_000, 40_000)
+    journal.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_ops.bulk.lines import parse_line
 from rerank_producer import RequestOptions
+from rerank_producer.bulk.formats.request_line import parse_line
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import InvalidRequest
 
