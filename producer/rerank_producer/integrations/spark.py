@@ -71,10 +71,17 @@ def whole_queries(frames: Iterable[Any], key: str) -> Iterator[Any]:
         others = (frame[key] != last).to_numpy().nonzero()[0]
         first = others[-1] + 1 if len(others) else 0
         if held and (first or held[-1][key].iloc[-1] != last):
-            yield pandas.concat([*held, frame.iloc[:first]], ignore_index=True)
+            yield _joined([*held, frame.iloc[:first]])
             held = []
         elif first:
             yield frame.iloc[:first]
         held.append(frame.iloc[first:])
     if held:
-        yield pandas.concat(held, ignore_index=True)
+        yield _joined(held)
+
+
+def _joined(frames: list[Any]) -> Any:
+    frame = pandas.concat(frames, ignore_index=True)
+    # Texts of pandas 3 stay in one piece for each frame, and Spark takes columns of one piece only.
+    texts = [name for name, kind in frame.dtypes.items() if isinstance(kind, pandas.StringDtype)]
+    return frame.astype(dict.fromkeys(texts, object))
