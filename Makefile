@@ -103,7 +103,7 @@ $(ENGINES)/.installed: $(LOCKS)/engines.txt $(ENGINES_LIST) pyproject.toml
 	$(call environment,$(ENGINES),engines,'.[dev]' --requirement $(ENGINES_LIST))
 
 test-engines: $(ENGINES)/.installed  ## Ray Data, Spark, pandas, Polars and Daft drive a real fleet, in an environment of their own.
-	$(ENGINES)/bin/pytest -m engines
+	$(ENGINES)/bin/pytest -n 2 --dist loadfile -m engines
 
 test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
 	$(DEV).conformance $(CONTROL:%=--control) $(SUITES)

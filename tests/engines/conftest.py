@@ -47,5 +47,6 @@ def expected(fleet: Settings) -> Expected:
 def files(tmp_path: Path) -> Path:
     """A directory with the files that docs/dataframes.md reads."""
     parquet.write_table(pyarrow.Table.from_pylist(PAIRS), tmp_path / "pairs.parquet")
-    parquet.write_table(pyarrow.Table.from_pylist(LISTS), tmp_path / "queries.parquet")
+    (tmp_path / "queries.parquet").mkdir()
+    parquet.write_table(pyarrow.Table.from_pylist(LISTS), tmp_path / "queries.parquet" / "0.parquet")
     return tmp_path

@@ -16,9 +16,14 @@ def blocks() -> dict[str, list[str]]:
     return {title: codes for title, codes in found.items() if codes}
 
 
-def run_blocks(title: str, files: Path) -> dict[str, Any]:
-    """Run the blocks of a section, with `files` in place of its `/data`; return the names that they made."""
+def run_blocks(title: str, files: Path, only: int | None = None) -> dict[str, Any]:
+    """Run the blocks of a section, or one of them, with `files` in place of its `/data`; return the names they made.
+
+    A single one may use what those before it import.
+    """
     made: dict[str, Any] = {}
     for number, code in enumerate(blocks()[title]):
+        if only is not None and number != only:
+            code = "\n".join(line for line in code.splitlines() if line.startswith(("import ", "from ")))
         exec(compile(code.replace("/data/", f"{files}/"), f"docs/dataframes.md {title} {number}", "exec"), made)
     return made

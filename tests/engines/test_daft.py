@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+pytest.importorskip("daft", reason="not installed here: `make test-engines`")
+
+import daft
+
 from engines.page import run_blocks
 from engines.pairs import PAIRS, Expected
+from rerank_producer.integrations.daft import rerank_columns
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.settings import Settings
-
-daft = pytest.importorskip("daft", reason="not installed here: `make test-engines`")
-from rerank_producer.integrations.daft import rerank_columns
 
 pytestmark = [pytest.mark.engines, pytest.mark.integration]
 
@@ -35,17 +38,17 @@ def test_first_stage_scores_count(fleet: Settings, expected: Expected) -> None:
     columns = rerank_columns(col("query"), col("text"), score=col("score"), fusion="zscore", fusion_weight=100.0)
     rows = sorted(frame.select("*", columns).to_pylist(), key=lambda row: (row["query"], row["rerank_rank"]))
     assert [row["rerank_rank"] for row in rows] == [1, 2, 3, 4] * 3
-    for first, second in zip(rows, rows[1:], strict=False):
+    for first, second in pairwise(rows):
         assert first["query"] != second["query"] or first["score"] > second["score"]
 
 
 @pytest.mark.parametrize("given", [{}, {"text": "text", "documents": "documents"}])
 def test_either_shape_is_wanted(given: dict[str, str]) -> None:
     columns: dict[str, Any] = {name: daft.col(column) for name, column in given.items()}
-    with pytest.raises(InvalidRequest, match="^text, documents: either expected"):
+    with pytest.raises(InvalidRequest, match=r"^text, documents: either expected"):
         rerank_columns(daft.col("query"), **columns)
 
 
 def test_wrong_options_are_told_where_the_expression_is_made() -> None:
-    with pytest.raises(ConfigurationError, match="^fusion_ratio: "):
+    with pytest.raises(ConfigurationError, match=r"^fusion_ratio: "):
         rerank_columns(daft.col("query"), daft.col("text"), score=daft.col("score"), fusion="weighted")

@@ -17,7 +17,7 @@ REASON = "not installed here: `make test-engines`"
 def test_pandas(fleet: Settings, expected: Expected) -> None:
     pandas = pytest.importorskip("pandas", reason=REASON)
     # Labels of rows that stand twice, and a column without a name in text.
-    frame = pandas.DataFrame(PAIRS, index=[7] * len(PAIRS)).assign(**{"kept": 1})
+    frame = pandas.DataFrame(PAIRS, index=[7] * len(PAIRS)).assign(kept=1)
     frame[3] = "kept"
     before = frame.copy()
     reranked = rerank_frame(frame, query_id="query_id")

@@ -132,7 +132,7 @@ def _of_pairs(columns: Columns, data: Data) -> Asked:
     key_column = columns.query_id or columns.query
     queries, texts, keys = data[columns.query], data[columns.text], data[key_column]
     for query, text, key, given in zip(queries, texts, keys, _scores(columns, data, len(queries)), strict=True):
-        score, wrong_score = _score(given, columns.score)
+        score, wrong_score = _score(given, columns.score or "")
         error = _wrong_text(query, columns.query) or _wrong_key(key, key_column) or _wrong_text(text, columns.text)
         if (error := error or wrong_score) is None:
             question = by_key.setdefault(key, Question(query, columns.score is not None))
@@ -152,13 +152,16 @@ def _of_lists(columns: Columns, column: str, data: Data) -> Asked:
     for query, texts, scores in zip(queries, documents, _scores(columns, data, len(queries)), strict=True):
         error = _wrong_text(query, columns.query) or _wrong_list(texts, column)
         texts = texts if _is_list(texts) else []
-        if error is None and columns.score is not None and (not _is_list(scores) or len(scores) != len(texts)):
-            error = _told(columns.score, f"a list of {len(texts)} first-stage scores expected, one a text of {column!r}")
+        if columns.score is None:
+            scores = [None] * len(texts)
+        elif not _is_list(scores) or len(scores) != len(texts):
+            error = error or _told(columns.score, f"a list of {len(texts)} scores expected, one a text of {column!r}")
+            scores = [None] * len(texts)
         asked.row_errors.append(error)
-        question = Question("" if error else query, columns.score is not None)
-        for number, text in enumerate(texts):
-            score, wrong = (None, None) if error or scores is None else _score(scores[number], f"{columns.score}.{number}")
-            wrong = error or _wrong_text(text, f"{column}.{number}") or wrong
+        question = Question(query, columns.score is not None)
+        for number, (text, given) in enumerate(zip(texts, scores, strict=True)):
+            score, wrong_score = _score(given, f"{columns.score}.{number}")
+            wrong = error or _wrong_text(text, f"{column}.{number}") or wrong_score
             place = asked.place(wrong)
             if wrong is None:
                 question.add(place, text, score)
@@ -195,12 +198,16 @@ def _wrong_list(value: Any, column: str) -> str | None:
 def _wrong_key(value: Any, column: str) -> str | None:
     if _is_null(value):
         return _told(column, "is null")
-    return None if isinstance(value, Hashable) else _told(column, f"a text or a number expected, not {type(value).__name__}")
+    return (
+        None
+        if isinstance(value, Hashable)
+        else _told(column, f"a text or a number expected, not {type(value).__name__}")
+    )
 
 
-def _score(value: Any, column: str | None) -> tuple[float | None, str | None]:
+def _score(value: Any, column: str) -> tuple[float | None, str | None]:
     """Return a first-stage score and what is wrong with it. Null and NaN are no score, and not wrong."""
-    if column is None or _is_null(value):
+    if _is_null(value):
         return None, None
     try:
         return as_score(value), None

@@ -7,7 +7,7 @@ never changed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rerank_producer.integrations._columns import ERROR, RANK, SCORE, Data

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from rerank_shared.contract.schemas import MIN_LENGTH, Name
 from rerank_shared.errors import ConfigurationError, UnknownSetting

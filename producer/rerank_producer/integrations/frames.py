@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import Field, PrivateAttr
 
 from rerank_producer.bulk.iterating import rerank_iter
-from rerank_producer.integrations._columns import Asked, Columns, Question, ask
+from rerank_producer.integrations._columns import Asked, Columns, ask
 from rerank_producer.integrations._tables import Kind, kind_of
 from rerank_producer.integrations.fields import RequestFields
 from rerank_shared.contract.schemas import RerankResponse

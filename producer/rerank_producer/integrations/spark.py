@@ -5,8 +5,8 @@
     reranked = grouped.mapInPandas(rerank, rerank.schema(df.schema))
     reranked.write.parquet("reranked/")
 
-`repartition` puts the rows of a query into one partition, and `sortWithinPartitions` next to each other. Then a query is
-ranked as a whole, whatever `spark.sql.execution.arrow.maxRecordsPerBatch` cuts.
+`repartition` puts the rows of a query into one partition, and `sortWithinPartitions` next to each other. Then a query
+is ranked as a whole, whatever `spark.sql.execution.arrow.maxRecordsPerBatch` cuts.
 """
 
 from __future__ import annotations
@@ -71,11 +71,13 @@ def whole_queries(frames: Iterable[Any], key: str) -> Iterator[Any]:
         others = (frame[key] != last).to_numpy().nonzero()[0]
         first = others[-1] + 1 if len(others) else 0
         if held and (first or held[-1][key].iloc[-1] != last):
-            yield _joined([*held, frame.iloc[:first]])
+            yield _joined([*held, frame.iloc[:first]] if first else held)
             held = []
         elif first:
             yield frame.iloc[:first]
-        held.append(frame.iloc[first:])
+        # Null is no query, so that nothing waits for it.
+        if first < len(frame):
+            held.append(frame.iloc[first:])
     if held:
         yield _joined(held)
 

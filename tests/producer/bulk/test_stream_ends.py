@@ -40,7 +40,6 @@ def test_patience_is_for_answers_and_not_for_a_source_that_is_slow(settings: Set
 
     def slow() -> Iterator[dict[str, Any]]:
         time.sleep(4 * PATIENCE_S)
-        return iter(())
-        yield REQUEST
+        yield from ()
 
     assert list(rerank_iter(slow(), settings=settings, patience_s=PATIENCE_S)) == []
