@@ -41,7 +41,7 @@ class Counters:
 class PatientFleet:
     """Asks requests through one client. `tell` gets a sentence when something is waited for.
 
-    `patience_s` bounds the time without any answer; None: it waits for ever.
+    `patience_s` bounds the time without any answer while something is asked; None: it waits for ever.
     """
 
     client: AsyncRerankClient
@@ -50,6 +50,7 @@ class PatientFleet:
     counters: Counters = field(default_factory=Counters)
     _answered_at: float = field(default_factory=time.monotonic)
     _told_at: float = 0.0
+    _asking: int = 0
 
     async def ask(self, request: RerankRequest) -> RerankResponse | RerankError:
         """Return the answer to a request, all its results included, or the error that is the row's own.
@@ -59,6 +60,16 @@ class PatientFleet:
         options: dict[str, Any] = dict(request)
         options |= {"top_n": None, "deadline_ms": None, "job_class": "bulk"}
         query, documents = options.pop("query"), options.pop("documents")
+        if not self._asking:
+            # The time before was that of whoever had nothing to ask, or took no answer.
+            self._answered_at = time.monotonic()
+        self._asking += 1
+        try:
+            return await self._answer(query, documents, options)
+        finally:
+            self._asking -= 1
+
+    async def _answer(self, query: str, documents: Any, options: dict[str, Any]) -> RerankResponse | RerankError:
         failures = 0
         while True:
             try:
@@ -110,7 +121,8 @@ class PatientFleet:
                     self._tell("no worker is alive: the run waits for one (`rerank-fleet worker` starts some)")
                 elif self.counters.waiting_for.startswith("no worker is alive"):
                     self.counters.waiting_for = ""
-            self._check_patience()
+            if self._asking:
+                self._check_patience()
             await asyncio.sleep(_LOOK_S)
 
     def _answered(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from rerank_shared.errors import RerankError
 
 T = TypeVar("T")
 Answer = RerankResponse | RerankError
+_CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,7 @@ class Stream(Generic[T]):
             feeder.result()
         finally:
             open_ones: list[asyncio.Future[Any]] = [watch, feeder, *(asked.answer for asked in self._waiting)]
-            for each in open_ones:
-                each.cancel()
-            await asyncio.gather(*open_ones, return_exceptions=True)
+            await _end(open_ones)
 
     async def _feed(self, items: AsyncIterable[T]) -> None:
         number = 0
@@ -102,3 +101,14 @@ class Stream(Generic[T]):
     async def _change(self) -> None:
         await self._changed.wait()
         self._changed.clear()
+
+
+async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and wait for their ends; what they raise is not raised here."""
+    # Python 3.11 loses a cancellation that comes just when `wait_for`, with which redis-py sends, is done; so it is
+    # sent again.
+    while open_ones := [task for task in tasks if not task.done()]:
+        for task in open_ones:
+            task.cancel()
+        await asyncio.wait(open_ones, timeout=_CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
