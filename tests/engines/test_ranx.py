@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rerank_producer.bulk.trec_scores import spelled
+from rerank_producer.bulk.formats.runs.trec_scores import spelled
 
 ranx: Any = pytest.importorskip("ranx", reason="not installed here: `make test-engines`")
 
