@@ -76,6 +76,33 @@ def test_a_body_limit_is_in_mib() -> None:
     assert load_gateway_settings(max_body_mib=0.5).max_body_bytes == 512 * 1024
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_file_mib", 0),
+        ("batch_stored_mib", 0),
+        ("batch_files", 0),
+        ("batch_lines", 1_000_001),
+        ("batch_keep_days", 0),
+        ("batch_open", 0),
+        ("batch_running", 65),
+        ("batch_upload_s", 0),
+    ],
+)
+def test_limits_of_batches_have_bounds(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name}: "):
+        load_gateway_settings(**{name: value})
+
+
+def test_batches_are_off_until_they_have_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_gateway_settings().batch_dir is None
+    monkeypatch.setenv("RERANK_GATEWAY_BATCH_DIR", "/var/lib/batches")
+    settings = load_gateway_settings(batch_file_mib=1.5, batch_stored_mib=2, batch_keep_days=0.5)
+    assert settings.batch_dir == "/var/lib/batches"
+    assert (settings.batch_file_bytes, settings.batch_stored_bytes) == (1_572_864, 2_097_152)
+    assert settings.batch_keep_s == 43_200
+
+
 def test_no_secret_is_shown() -> None:
     settings = load_gateway_settings(overflow_key="hush", overflow_url="https://up.example", overflow_model="m")
     assert "hush" not in f"{settings!r} {settings} {settings.model_dump_json()}"

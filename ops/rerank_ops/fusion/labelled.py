@@ -1,7 +1,7 @@
 """Labelled set: judged queries with candidates that have first-stage scores, from a collection or from requests.
 
 A collection in the layout of BEIR gets its candidates and their scores from BM25. Requests are JSON objects, one a
-line, as `rerank-fleet rerank --input` takes them, with an `id` (or `query_id`) of the query and an id of each document.
+line, as `rerank-fleet bulk` takes them, with an `id` (or `query_id`) of the query and an id of each document.
 """
 
 from __future__ import annotations

@@ -13,12 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
 from rerank_producer.gateway.drain import drain_on_signals
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.normalized_paths import NormalizedPaths
-from rerank_producer.gateway.routes import fleet, health, jobs, models, openapi, pages, rerank, server_info
+from rerank_producer.gateway.routes import (
+    batches,
+    files,
+    fleet,
+    health,
+    jobs,
+    models,
+    openapi,
+    pages,
+    rerank,
+    server_info,
+)
 from rerank_producer.gateway.routes.exchange import Exchange
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
@@ -41,6 +52,8 @@ _DESCRIPTION = "Reranking by a fleet of cross-encoder workers, in the shapes of 
 OPERATIONS = (
     *rerank.OPERATIONS,
     *jobs.OPERATIONS,
+    *files.OPERATIONS,
+    *batches.OPERATIONS,
     *server_info.OPERATIONS,
     *models.OPERATIONS,
     *fleet.OPERATIONS,

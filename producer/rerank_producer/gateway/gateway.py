@@ -1,4 +1,4 @@
-"""The state that all requests of one gateway process share: client, keys, token buckets, live view."""
+"""The state that all requests of one gateway process share: client, keys, token buckets, live view, batches."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Self
 
 from rerank_producer._io.port import TIMEOUT_S
 from rerank_producer.aio_client import AsyncRerankClient
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
+from rerank_producer.gateway.batches.service import Batches
 from rerank_producer.gateway.http.origins import OriginPolicy
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.models.directory import ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_producer.gateway.overflow import Overflow
@@ -50,6 +51,11 @@ class Gateway:
         self.models = ModelDirectory(self.redis, self.keys, fleet, resolver)
         token_buckets = TokenBuckets(self.redis, self.keys, fleet)
         self.answering = Answering(self.client, token_buckets, self.latencies, self.overflow, self.models)
+        self.batches = None
+        if settings.batch_dir is not None:
+            self.batches = Batches(
+                settings.batch_dir, fleet, settings, self.client, self.models, token_buckets, self.keyring
+            )
         self.readiness = Readiness(self.redis, self.keys, fleet)
         self.draining = False
         self._open = 0
@@ -67,16 +73,22 @@ class Gateway:
             self._open -= 1
 
     def drain(self) -> None:
-        """Be not ready from now on, and end the live streams, which would not end by themselves."""
+        """Be not ready from now on; end the live streams, and let go of batches, which would not end by themselves."""
         self.draining = True
         self.live.close()
+        if self.batches is not None:
+            self.batches.stop()
 
     async def __aenter__(self) -> Self:
+        if self.batches is not None:
+            self.batches.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.drain()
         await self.live.aclose()
+        if self.batches is not None:
+            await self.batches.aclose()
         await self.client.close()
         if self.overflow is not None:
             await self.overflow.aclose()

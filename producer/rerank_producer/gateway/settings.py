@@ -88,6 +88,42 @@ class GatewaySettings(BaseSettings):
     )
     overflow_key: SecretStr | None = Field(None, description="API key for the overflow URL.")
     overflow_model: str | None = Field(None, description="Model to ask for there; needed with an overflow URL.")
+    batch_dir: str | None = Field(
+        None,
+        description="Directory of uploaded files and batches (docs/batches.md), on a disk that all gateway processes "
+        "share. Unset: /v1/files and /v1/batches are off.",
+    )
+    batch_file_mib: float = Field(
+        200.0, gt=0.0, le=100_000.0, allow_inf_nan=False, description="Largest file that may be uploaded, MiB."
+    )
+    batch_stored_mib: float = Field(
+        2_000.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="What the files of one key may take together, MiB, outputs included. A new file is refused beyond.",
+    )
+    batch_files: int = Field(1_000, ge=1, le=100_000, description="Files that one key may keep.")
+    batch_lines: int = Field(50_000, ge=1, le=1_000_000, description="Requests in one batch, at most.")
+    batch_keep_days: float = Field(
+        30.0,
+        gt=0.0,
+        le=3_650.0,
+        allow_inf_nan=False,
+        description="After so many days files are removed, and batches that have ended. A file may ask for less.",
+    )
+    batch_open: int = Field(10, ge=1, le=10_000, description="Batches of one key that have not ended, at most.")
+    batch_running: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Batches that run at once, over all gateway processes; further ones wait their turn.",
+    )
+    batch_upload_s: float = Field(
+        600.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="How long an upload may take. It also ends where nothing comes for RERANK_GATEWAY_BODY_TIMEOUT_S.",
+    )
     drain_s: float = Field(
         0.0,
         ge=0.0,
@@ -124,6 +160,21 @@ class GatewaySettings(BaseSettings):
     def max_body_bytes(self) -> int:
         """Largest request body, bytes."""
         return round(self.max_body_mib * _MIB)
+
+    @property
+    def batch_file_bytes(self) -> int:
+        """Largest file that may be uploaded, bytes."""
+        return round(self.batch_file_mib * _MIB)
+
+    @property
+    def batch_stored_bytes(self) -> int:
+        """What the files of one key may take together, bytes."""
+        return round(self.batch_stored_mib * _MIB)
+
+    @property
+    def batch_keep_s(self) -> int:
+        """How long files are kept, seconds."""
+        return max(1, round(self.batch_keep_days * 86_400))
 
 
 def load_gateway_settings(**overrides: Any) -> GatewaySettings:

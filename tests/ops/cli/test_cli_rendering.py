@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from rerank_ops.bulk.lines import Tally
 from rerank_ops.cli.admin.cache import stats_rows
 from rerank_ops.cli.rank.ranking import ranking_table, score_text, summary
-from rerank_ops.cli.rank.request_file import report
 from rerank_shared.cache import CacheStats
 from rerank_shared.contract.schemas import Document, FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 
@@ -94,11 +92,3 @@ def test_cache_statistics_are_rounded_for_people() -> None:
     assert rows["memory"] == "about 148.6 MB, 120 bytes a score"
     assert rows["hit rate"] == "75.0%"
     assert dict(stats_rows(CacheStats(0, 0.0, 0, 0)))["hit rate"] == "no look-ups yet"
-
-
-def test_the_report_on_a_file_tells_what_failed_and_what_was_cut_off() -> None:
-    tally = Tally(answered=1_200, partial=2, failed=1, pairs_run=5_000, pairs_cached=3)
-    assert report(tally, 2.04) == (
-        "1,200 answered, 2 of them cut off by their deadline, 1 failed; 5,000 pairs scored, 3 cached, in 2.0 s"
-    )
-    assert "failed" not in report(Tally(answered=1), 1.0)

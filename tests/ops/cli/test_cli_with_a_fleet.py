@@ -101,66 +101,12 @@ def test_fusion_without_scores_is_told(fleet: CommandLine) -> None:
     assert run.stderr.startswith("error: fusion: 'weighted' needs first-stage scores")
 
 
-def test_lines_of_a_file_bring_their_scores_and_options_win_over_none_of_theirs(
-    fleet: CommandLine, tmp_path: Path
-) -> None:
-    requests = tmp_path / "fused.jsonl"
-    lines: list[dict[str, Any]] = [
-        {"scores": [9.0, 1.0, 2.0], "fusion": "weighted", "fusion_ratio": 100.0, "first_stage": "dense"},
-        {"scores": [9.0, 1.0, 2.0], "fusion": "none"},
-        {"documents": [{"text": text, "score": score} for text, score in zip(TEXTS, [9.0, 1.0, 2.0], strict=True)]},
-        {"scores": [9.0, 1.0]},
-    ]
-    requests.write_text("\n".join(json.dumps({"query": QUERY, "documents": TEXTS, **line}) for line in lines))
-    run = fleet.run("rerank", "--input", str(requests), "--fusion", "rrf", "--fusion-weight", "8")
-    answers = [json.loads(line) for line in run.stdout.splitlines()]
-    infos = [answer.get("fusion") for answer in answers]
-    assert [info and (info["method"], info["weight"], info["first_stage"]) for info in infos] == [
-        ("weighted", 8.0, "dense"), None, ("rrf", 8.0, ""), None,
-    ]  # fmt: skip
-    assert [ranking(answer)[0] for answer in answers[:3]] == [0, 2, 0]
-    assert answers[3]["error"]["message"].startswith("scores: 2 for 3 documents")
-    assert run.returncode == 1
-
-
-def test_a_file_of_requests_is_answered_in_order_and_bad_lines_in_their_place(
-    fleet: CommandLine, tmp_path: Path
-) -> None:
-    requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
-    # Long and short ones alternate, so that they are done out of turn.
-    lines = [
-        json.dumps({"query": f"query {i}", "documents": [{"text": f"text {i} " * (200 * (i % 2) + 1), "id": str(i)}]})
-        for i in range(12)
-    ]
-    lines[3] = '{"query": "cut off'
-    lines[5] = json.dumps({"query": "x", "documents": ["y"], "topn": 1})
-    lines[7] = json.dumps({"query": "x", "documents": ["y"], "model": "no/such"})
-    requests.write_text("\n".join([*lines[:1], "", *lines[1:]]))
-    run = fleet.run("rerank", "--input", str(requests), "--output", str(answers), "--concurrency", "4")
-    assert run.returncode == 1
-    assert run.stdout == ""
-    assert run.stderr.startswith("9 answered, 3 failed; 9 pairs scored, 0 cached, in ")
-    got = [json.loads(line) for line in answers.read_text().splitlines()]
-    assert [a["error"]["code"] if "error" in a else a["results"][0]["id"] for a in got] == [
-        "0", "1", "2", "invalid_request", "4", "invalid_request", "6", "unknown_model", "8", "9", "10", "11",
-    ]  # fmt: skip
-    # Numbers are those of the file, in which the second line is blank.
-    assert [a["line"] for a in got if "error" in a] == [5, 7, 9]
-    assert "topn" in got[5]["error"]["message"]
-
-    requests.write_text(lines[0])
-    again = fleet.run("rerank", "--input", str(requests))
-    assert again.returncode == 0
-    assert json.loads(again.stdout)["usage"]["pairs_cached"] == 1
-
-
 def test_an_error_is_one_line_and_no_trace(fleet: CommandLine) -> None:
     for arguments, hint in [
         (["--model", "no/such", QUERY, "x"], "serves cross-encoder/"),
         (["--deadline-ms", "0", QUERY, "nobody has scored this yet"], "no document was scored"),
         (["  ", "x"], "query: is empty"),
         (["--max-length", "513", QUERY, "x"], "max_length"),
-        (["--input", __file__, "--output", "/no/such/folder/answers"], "/no/such/folder/answers: No such file"),
     ]:
         run = fleet.run("rerank", *arguments)
         assert run.returncode == 1, run

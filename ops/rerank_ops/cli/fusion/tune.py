@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rerank_ops.cli.bar import progress
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.fleet import fleet_for_call
-from rerank_ops.cli.rank.request_file import progress
 from rerank_ops.cli.rank.rerank import MaxLength, Model, Up
 from rerank_producer import AsyncRerankClient
 from rerank_shared.keys import FirstStageOrder

@@ -1,4 +1,4 @@
-"""`rerank-fleet rerank`: answers one request from arguments, a file or stdin, or a file of many; prints to stdout."""
+"""`rerank-fleet rerank`: answers one request from arguments, a file or stdin, and prints the answer to stdout."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from rerank_ops.cli.rank import documents as candidates
 from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.cli.rank.fusion_options import FirstStage, FirstStageOrder, Method, Ratio, Weight
 from rerank_ops.cli.rank.ranking import ranking_table, summary
-from rerank_ops.cli.rank.request_file import rerank_file
 from rerank_producer import RerankClient
 from rerank_shared.contract.schemas import MIN_LENGTH, Document, RerankResponse
 from rerank_shared.errors import DeadlineExceeded
 from rerank_shared.settings import Settings
-
-_FILE = "Many requests from a file"
 
 
 class JobClass(StrEnum):
@@ -54,41 +51,9 @@ MaxLength = Annotated[
 DeadlineMs = Annotated[
     float | None, typer.Option("--deadline-ms", metavar="MS", help="Deadline; documents not scored by then come last.")
 ]
-Class = Annotated[
-    JobClass | None, typer.Option("--class", help="Class of the request. Unset: bulk with --input, else interactive.")
-]
+Class = Annotated[JobClass, typer.Option("--class", help="Class of the request.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to use, instead of RERANK_MODEL.")]
 Up = Annotated[bool, typer.Option("--up", help="Start a private fleet for this call if no server is configured.")]
-RequestsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--input",
-        "-i",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        rich_help_panel=_FILE,
-        help=(
-            "JSONL file of requests: on each line query, documents and optionally top_n, max_length, deadline_ms, "
-            "class, model, tenant, cache_scope, scores, and the options of first-stage scores."
-        ),
-    ),
-]
-AnswersFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        dir_okay=False,
-        rich_help_panel=_FILE,
-        help="JSONL file of responses, one for each request, in the same order. Unset: stdout.",
-    ),
-]
-Concurrency = Annotated[
-    int,
-    typer.Option("--concurrency", metavar="N", min=1, rich_help_panel=_FILE, help="Number of requests in flight."),
-]
 
 
 def rerank(
@@ -98,13 +63,10 @@ def rerank(
     top_n: TopN = None,
     max_length: MaxLength = None,
     deadline_ms: DeadlineMs = None,
-    job_class: Class = None,
+    job_class: Class = JobClass.INTERACTIVE,
     model: Model = None,
     as_json: AsJson = False,
     up: Up = False,
-    requests: RequestsFile = None,
-    output: AnswersFile = None,
-    concurrency: Concurrency = 8,
     fusion: Method = None,
     fusion_weight: Weight = None,
     fusion_ratio: Ratio = None,
@@ -116,16 +78,9 @@ def rerank(
     options = _given(
         top_n=top_n, max_length=max_length, deadline_ms=deadline_ms, model=model, fusion=fusion,
         fusion_weight=fusion_weight, fusion_ratio=fusion_ratio, first_stage=first_stage,
-        first_stage_order=first_stage_order,
+        first_stage_order=first_stage_order, job_class=job_class.value,
     )  # fmt: skip
-    if requests is not None:
-        _refuse_with_input(query, file, output, requests, as_json=as_json)
-        options["job_class"] = (job_class or JobClass.BULK).value
-        with fleet_for_call(settings_from(url), up=up) as settings:
-            failed = rerank_file(settings, requests, output, options, concurrency)
-        raise typer.Exit(1 if failed else 0)
-    options["job_class"] = (job_class or JobClass.INTERACTIVE).value
-    _answer(query, texts or [], file, output, options, url, up=up, as_json=as_json)
+    _answer(query, texts or [], file, options, url, up=up, as_json=as_json)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -133,22 +88,10 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _refuse_with_input(
-    query: str | None, file: Path | None, output: Path | None, requests: Path, *, as_json: bool
-) -> None:
-    if query is not None or file is not None:
-        raise typer.BadParameter("queries and documents come from the file", param_hint="--input")
-    if as_json:
-        raise typer.BadParameter("answers are JSON already", param_hint="--input")
-    if output is not None and output.exists() and output.samefile(requests):
-        raise typer.BadParameter("is the input", param_hint="--output")
-
-
 def _answer(
     query: str | None,
     texts: list[str],
     file: Path | None,
-    output: Path | None,
     options: dict[str, Any],
     url: str | None,
     *,
@@ -157,9 +100,7 @@ def _answer(
 ) -> None:
     """Answer the request of the arguments."""
     if query is None:
-        raise typer.BadParameter("a query is needed, or --input", param_hint="QUERY")
-    if output is not None:
-        raise typer.BadParameter("goes with --input only", param_hint="--output")
+        raise typer.BadParameter("a query is needed; `rerank-fleet bulk` takes a file of them", param_hint="QUERY")
     documents = _documents(texts, file)
     with fleet_for_call(settings_from(url), up=up) as settings:
         response = _rerank_one(settings, query, documents, options)

@@ -19,9 +19,14 @@ def to_depth(request: RerankRequest, depth: int | None) -> RerankRequest:
 
 
 def as_bulk(request: RerankRequest, defaults: Mapping[str, Any]) -> RerankRequest:
-    """Return a request without the class and the deadline of its own: a bulk run waits for every answer."""
+    """Return a request of a row with the class, the deadline and the model of the run in place of its own.
+
+    Raises UnknownModel where it asks for another model.
+    """
+    own = defaults.get("model")
+    _refuse_other_model(request.model, own)
     update = {"job_class": defaults.get("job_class", "bulk"), "deadline_ms": defaults.get("deadline_ms")}
-    return request.model_copy(update=update)
+    return request.model_copy(update=update if own is None else update | {"model": own})
 
 
 def with_rest(response: RerankResponse, rest: list[Result]) -> RerankResponse:
@@ -29,7 +34,7 @@ def with_rest(response: RerankResponse, rest: list[Result]) -> RerankResponse:
     return response.model_copy(update={"results": [*response.results, *rest]}) if rest else response
 
 
-def refuse_other_model(asked: str | None, own: str | None) -> None:
+def _refuse_other_model(asked: str | None, own: str | None) -> None:
     """Raise UnknownModel where a row asks for another model than that of the run; None asks for that.
 
     A model may be asked for by the last part of its name, as over HTTP.

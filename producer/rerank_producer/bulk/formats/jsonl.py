@@ -9,19 +9,15 @@ documents behind it follow without scores. Blank lines are passed over and count
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import CHUNK_BYTES, Position
-from rerank_producer.bulk.formats.answers import as_bulk, order_score, refuse_other_model, to_depth, with_rest
-from rerank_producer.bulk.formats.files import as_line, chunks_in, failed_lines, move
+from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth, with_rest
+from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
-from rerank_producer.bulk.sources import plain_bytes
+from rerank_producer.bulk.formats.rows import Answered, Row
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Result
-from rerank_shared.errors import InvalidRequest, RerankError
+from rerank_shared.errors import InvalidRequest
 
 #: Of a result, by the order in which they are written; those without a value are left out.
 _FIELDS = (
@@ -38,56 +34,24 @@ class _Line:
     rest: tuple[Result, ...] = ()
 
 
-class JsonlFormat:
+class JsonlFormat(LineFormat):
     """Requests a line, results a line."""
 
     name = "jsonl"
-    appends = True
-    #: A chunk ends with the line that reaches it.
-    chunk_bytes = CHUNK_BYTES
 
-    def __init__(self, path: Path | None, options: ReadOptions, write: WriteOptions) -> None:
-        self._path, self._options, self._write = path, options, write
-
-    def inputs(self) -> Mapping[str, Path | None]:
-        """Return the one file that is read."""
-        return {"input": self._path}
-
-    def input_bytes(self) -> int | None:
-        """Return the size of a file that is not compressed."""
-        return plain_bytes(self._path)
-
-    def survey(self) -> int | None:
-        """Return None: a line stands for itself."""
-        return None
-
-    def read(self, start: Position) -> Iterator[RowChunk]:
-        """Yield the chunks from `start` on. Raises InputRefused, OSError, ConfigurationError."""
-        for chunk in chunks_in(self._path, start, self.chunk_bytes):
-            numbered = enumerate(chunk.lines, start=chunk.start.row + 1)
-            rows = tuple(self._row(number, line) for number, line in numbered if line.strip())
-            yield RowChunk(chunk.start, chunk.end, chunk.digest, rows)
-
-    def _row(self, number: int, line: bytes) -> Row:
+    def row(self, number: int, line: bytes) -> Row:
+        """Return the row of a line."""
         try:
             name, fields = without_id(decoded(line, "`query` and `documents`"))
             whole = as_bulk(request_of(fields, self._options.defaults), self._options.defaults)
-            refuse_other_model(whole.model, self._options.defaults.get("model"))
         except InvalidRequest as error:
             return Row(number, line, None, error)
         request = to_depth(whole, self._options.depth)
         return Row(number, line, request, context=_Line(name, _behind(whole, len(request.documents))))
 
-    def write(self, answered: Sequence[Answered], *, first: bool) -> bytes:
-        """Return a line for each row that has an answer."""
-        lines = []
-        for each in answered:
-            if not isinstance(each.answer, RerankError):
-                lines.append(as_line(self._written(each.row, each.answer)))
-        return b"".join(lines)
-
-    def _written(self, row: Row, answer: RerankResponse) -> dict[str, Any]:
-        context: _Line = row.context
+    def written(self, each: Answered, answer: RerankResponse) -> dict[str, Any]:
+        """Return the line of an answer."""
+        row, context = each.row, each.row.context
         record: dict[str, Any] = {"line": row.number}
         if context.id is not None:
             record["id"] = context.id
@@ -97,14 +61,6 @@ class JsonlFormat:
         top_n = row.request and row.request.top_n
         results = results[: top_n or self._write.top_n]
         return record | {"results": [_result(each) for each in results], "model": answer.model.name}
-
-    def write_failed(self, answered: Sequence[Answered]) -> bytes:
-        """Return a line for each row that failed."""
-        return failed_lines(answered)
-
-    def assemble(self, part: Path, target: Path) -> None:
-        """Move the output to its name."""
-        move(part, target)
 
 
 def _behind(request: RerankRequest, depth: int) -> tuple[Result, ...]:

@@ -18,9 +18,9 @@ from typing import Self
 
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyfile import TOKEN, ApiKey, Entry, digest_of, parse
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.errors import ConfigurationError
 
 __all__ = ["ApiKey", "Keyring"]
@@ -72,6 +72,14 @@ class Keyring:
         expires_at = entry.key.expires_at
         if expires_at is not None and self._now() >= expires_at:
             raise _unauthorized(f"the API key {entry.key.name!r} expired at {expires_at.isoformat()}", invalid=True)
+        return entry.key
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """Return the key of an id, None where it was revoked or has expired."""
+        self._follow()
+        entry = self._entries.get(key_id)
+        if entry is None or (entry.key.expires_at is not None and self._now() >= entry.key.expires_at):
+            return None
         return entry.key
 
     def _follow(self) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.http.problems import ClientGone, Refused
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 #: An empty list is two bytes of JSON and a hundred of memory.
@@ -45,8 +45,8 @@ async def read_body(receive: Receive, headers: Headers, *, limit_bytes: int, tim
 
     Raises Refused (413, 415, 408), and ClientGone if the client hangs up in the middle.
     """
-    _refuse_encoded(headers)
-    if _declared_bytes(headers) > limit_bytes:
+    refuse_encoded(headers)
+    if declared_bytes(headers) > limit_bytes:
         raise _too_large(limit_bytes)
     try:
         async with asyncio.timeout(timeout_s):
@@ -117,14 +117,15 @@ def _has_infinite(value: Any) -> bool:
     return False
 
 
-def _refuse_encoded(headers: Headers) -> None:
+def refuse_encoded(headers: Headers) -> None:
+    """Raise Refused (415) for a compressed body."""
     codings = ",".join(headers.getlist("content-encoding")).split(",")
     if any(coding.strip().lower() not in ("", "identity") for coding in codings):
         message = "Content-Encoding: compressed bodies are not taken; send the JSON as it is, without this header"
         raise Refused(Problem(415, "unsupported_encoding", message, headers={"Accept-Encoding": "identity"}))
 
 
-def _declared_bytes(headers: Headers) -> int:
+def declared_bytes(headers: Headers) -> int:
     """Return the largest length that the headers claim; 0 if none, as counting while reading finds out anyway."""
     lengths = [value.strip().lstrip("0") for value in headers.getlist("content-length")]
     digits = [length for length in lengths if length.isascii() and length.isdigit()]

@@ -37,9 +37,10 @@ _ERRORS = {
     502: "What a worker wrote could not be read.",
     503: "The queue can't be reached, it lost the request's texts, or too many requests are open.",
     504: "The deadline came first.",
+    507: "The disk that files are stored on is full.",
 }
-#: Every status that a request with a body may get instead of an answer.
-REFUSALS = tuple(_ERRORS)
+#: Every status that a rerank request may get instead of an answer.
+REFUSALS = tuple(status for status in _ERRORS if status != 507)
 REQUEST_ID_HEADER: Parameter = {
     "name": "X-Request-ID",
     "in": "header",
@@ -103,7 +104,8 @@ def _described(operation: Operation, method: str) -> dict[str, Any]:
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     if operation.requests:
-        described["requestBody"] = {"required": True, "content": {"application/json": _schema(operation.requests)}}
+        content = {operation.request_media_type: _schema(operation.requests)}
+        described["requestBody"] = {"required": True, "content": content}
     described["responses"] = _responses(operation)
     if operation.successor is not None:
         described["deprecated"] = True

@@ -40,9 +40,10 @@ class Success:
 class Operation:
     """One path, as it is served and as it is described.
 
-    `requests` are the models of its body, of which one must fit; `errors` those of its errors, for each status of
-    `refusals`. `operation_id` is the name of the first method; another one has its method behind it. A `public`
-    operation takes no API key. `successor` is the path that replaces it, for an operation that is deprecated.
+    `requests` are the models of its body, of which one must fit, in JSON or in `request_media_type`; `errors` those of
+    its errors, for each status of `refusals`. `operation_id` is the name of the first method; another one has its
+    method behind it. A `public` operation takes no API key. `successor` is the path that replaces it, for an operation
+    that is deprecated.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Operation:
     description: str | None = None
     parameters: tuple[Parameter, ...] = ()
     requests: tuple[Model, ...] = ()
+    request_media_type: str = "application/json"
     errors: tuple[Model, ...] = ()
     refusals: tuple[int, ...] = ()
     public: bool = False

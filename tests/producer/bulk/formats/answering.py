@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from rerank_producer import RerankClient
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.rows import Answered, Format, Row, RowChunk
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, Format, Row, RowChunk
 from rerank_producer.testing import InMemoryFleet
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Timings, Usage
 from rerank_shared.errors import RerankError
@@ -25,11 +25,11 @@ def answers(rows: Sequence[Row]) -> list[Answered]:
 def _answered(client: RerankClient, row: Row) -> Answered:
     if row.error is not None:
         return Answered(row, row.error)
-    assert row.request is not None
     try:
-        return Answered(row, canonical(client, row.request))
+        answer, *further = (canonical(client, request) for request in row.requests)
     except RerankError as error:
         return Answered(row, error)
+    return Answered(row, answer, tuple(further))
 
 
 def canonical(client: RerankClient, request: RerankRequest) -> RerankResponse:
@@ -84,5 +84,5 @@ def check_resumed(make: Callable[[], Format], chunk_bytes: int) -> list[RowChunk
 
 def _comparable(chunk: RowChunk) -> RowChunk:
     """Return a chunk whose errors are equal where they say the same."""
-    rows = tuple(replace(row, error=None, context=(row.context, repr(row.error))) for row in chunk.rows)
+    rows = tuple(replace(row, error=None, context=(repr(row.context), repr(row.error))) for row in chunk.rows)
     return replace(chunk, rows=rows)

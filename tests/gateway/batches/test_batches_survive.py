@@ -1,0 +1,137 @@
+"""Batches whose gateway, or whose Redis, goes away in the middle: they go on, and end with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.batches.driving import BatchApi, jsonl, line, lines
+from producer.conftest import Echo, serve_echo
+from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_shared.settings import load_settings
+from support.http.gateway import TestGateway
+from support.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.xdist_group("batches")]
+Start = Callable[..., BatchApi]
+
+
+class Gateways:
+    """Gateways without keys on one directory."""
+
+    def __init__(self, echo: Echo, directory: Path, stack: ExitStack) -> None:
+        self._echo, self._directory, self._stack = echo, directory, stack
+        self.started: list[TestGateway] = []
+
+    def start(self, **variables: Any) -> BatchApi:
+        log = self._directory / f"gateway-{len(self.started)}.log"
+        gateway = TestGateway(self._echo.settings, log, batch_dir=self._directory / "batches", **variables)
+        self._stack.callback(lambda: gateway.process.poll() is None and gateway.stop())
+        self.started.append(gateway)
+        return BatchApi(self._stack.enter_context(gateway.client()))
+
+
+@pytest.fixture
+def gateways(batch_echo: Echo, tmp_path: Path) -> Iterator[Gateways]:
+    with ExitStack() as stack:
+        yield Gateways(batch_echo, tmp_path, stack)
+
+
+def content(gate: str) -> bytes:
+    """Return lines of which one waits at a gate, some way in."""
+    records = lines(200, documents=4)
+    records[120] = line("held", f"wait gate:{gate}")
+    records[130] = line("down", "fail now")
+    return jsonl(records)
+
+
+def results(api: BatchApi, batch: dict[str, Any]) -> tuple[bytes, bytes]:
+    return api.content(batch["output_file_id"]), api.content(batch["error_file_id"])
+
+
+def test_a_batch_goes_on_after_its_gateway_was_killed(gateways: Gateways, batch_echo: Echo) -> None:
+    api = gateways.start()
+    batch_id = str(api.create(api.stored(content("kill"))).json()["id"])
+    wait_until(lambda: api.batch(batch_id)["request_counts"]["completed"] > 0, "some chunk is done")
+    gateways.started[0].process.kill()
+    gateways.started[0].process.wait()
+    batch_echo.open_gate("kill")
+    batch_echo.open_gate("kill")
+    api = gateways.start()
+    ended = api.ended(batch_id)
+    assert ended["request_counts"] == {"total": 200, "completed": 199, "failed": 1}
+    batch_echo.open_gate("kill")
+    whole = api.ended(str(api.create(api.stored(content("kill"))).json()["id"]))
+    assert results(api, ended) == results(api, whole)
+
+
+def test_another_process_takes_over_from_one_that_stops(gateways: Gateways, batch_echo: Echo) -> None:
+    first = gateways.start()
+    batch_id = str(first.create(first.stored(content("stop"))).json()["id"])
+    first.in_progress(batch_id)
+    second = gateways.start()
+    assert second.batch(batch_id)["status"] == "in_progress"
+    gateways.started[0].stop()
+    batch_echo.open_gate("stop")
+    batch_echo.open_gate("stop")
+    assert second.ended(batch_id)["request_counts"] == {"total": 200, "completed": 199, "failed": 1}
+
+
+def test_several_processes_carry_out_each_batch_once(gateways: Gateways) -> None:
+    api = gateways.start(processes=2, batch_running=4)
+    made = [api.begun(lines(40, word=f"many {n}")) for n in range(6)]
+    for batch_id in made:
+        ended = api.ended(batch_id)
+        assert ended["request_counts"] == {"total": 40, "completed": 40, "failed": 0}
+        assert [each["custom_id"] for each in api.read(ended["output_file_id"])] == [f"q{n}" for n in range(40)]
+    assert "can't go on" not in gateways.started[0].log()
+
+
+def test_a_process_cancels_what_another_carries_out(gateways: Gateways, batch_echo: Echo) -> None:
+    first = gateways.start()
+    batch_id = first.begun([line("held", "wait gate:other")])
+    first.in_progress(batch_id)
+    second = gateways.start()
+    assert second.http.post(f"/v1/batches/{batch_id}/cancel").json()["status"] == "cancelling"
+    assert first.ended(batch_id)["status"] == "cancelled"
+    batch_echo.open_gate("other")
+
+
+@pytest.mark.parametrize("status", ["validating", "in_progress"])
+def test_a_batch_waits_while_redis_is_away(tmp_path: Path, status: str) -> None:
+    with EmbeddedServer.start() as server, ExitStack() as stack:
+        settings = load_settings(redis_url=server.url, namespace="away")
+        echo = stack.enter_context(_served(settings, tmp_path))
+        api = Gateways(echo, tmp_path, stack).start()
+        records = [*lines(30), line("held", "wait gate:away")]
+        if status == "in_progress":
+            batch_id = api.begun(records)
+            api.in_progress(batch_id)
+        (pid,) = [int(each) for each in _pids(echo)]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            if status == "validating":
+                batch_id = api.begun(records)
+            told = api.batch(batch_id)
+            assert told["status"] == status
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        echo.open_gate("away")
+        echo.open_gate("away")
+        assert api.ended(batch_id)["request_counts"] == {"total": 31, "completed": 31, "failed": 0}
+
+
+def _pids(echo: Echo) -> list[str]:
+    return [str(echo.client.info("server")["process_id"])]
+
+
+def _served(settings: Any, directory: Path) -> Any:
+    from contextlib import contextmanager
+
+    return contextmanager(serve_echo)(settings, directory / "worker.log")
