@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,8 +248,4 @@ def test_a_full_disk_is_told_and_passes(batch_echo: Echo, tmp_path: Path) -> Non
             assert api.upload(b"{}\n").status_code == 200
     finally:
         process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.communicate(timeout=60)
