@@ -117,7 +117,7 @@ class Work:
     def result(self) -> tuple[BatchRecord, bytes | None, bytes | None]:
         """Return the ended batch without its ids, and its files."""
         found = self.found()
-        contents = []
+        contents: list[bytes | None] = []
         for file_id in (found.output_file_id, found.error_file_id):
             if file_id is None:
                 contents.append(None)

@@ -239,6 +239,7 @@ def test_a_full_disk_is_told_and_passes(batch_echo: Echo, tmp_path: Path) -> Non
         process = started_on_small_disk([COMMAND, "gateway"], environ, tmp_path, log=out)
     try:
         found = wait_until(lambda: re.search(r"listening url=(http://\S+)", log.read_text()), "it listens")
+        assert found
         with httpx.Client(base_url=found[1], timeout=60, trust_env=False) as http:
             api = BatchApi(http)
             answer = api.upload(b" " * 900_000)
