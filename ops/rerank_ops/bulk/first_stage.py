@@ -8,12 +8,29 @@ from pathlib import Path
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Index
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.bulk.formats.trec import beir_files
+from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.formats.runs.trec import beir_files
+from rerank_producer.bulk.formats.runs.trec_scores import spelled
 from rerank_producer.bulk.texts.records import text_records
-from rerank_producer.bulk.trec_scores import spelled
+from rerank_producer.bulk.texts.text_store import cache_directory, identity_of
 
 _TAG = "bm25"
+#: Documents of each query where no depth says.
+DEPTH = 100
+
+
+def bm25_run(directory: Path, k: int, cache: Path | None = None) -> Path:
+    """Return the run of a directory's `k` best documents of each query; the first time, it is made in the cache.
+
+    Raises InputRefused, OSError.
+    """
+    queries, corpus = beir_files(directory)
+    folder = cache or cache_directory()
+    folder.mkdir(parents=True, exist_ok=True)
+    run = folder / f"bm25-{identity_of(queries)[:16]}-{identity_of(corpus)[:16]}-{k}.trec"
+    if not run.exists():
+        write_bm25_run(directory, run, k)
+    return run
 
 
 def write_bm25_run(directory: Path, run: Path, k: int) -> int:
@@ -23,7 +40,7 @@ def write_bm25_run(directory: Path, run: Path, k: int) -> int:
     """
     queries, corpus = beir_files(directory)
     index = Bm25Index([Passage(name, text) for name, text in _once(corpus)])
-    temporary = run.with_name(run.name + ".tmp")
+    temporary = run.with_name(f"{run.name}.{os.getpid()}.tmp")
     found = 0
     try:
         with temporary.open("w", encoding="utf-8") as file:

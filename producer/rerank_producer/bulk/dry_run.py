@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.chunking import BEGIN
-from rerank_producer.bulk.fleet import PatientFleet
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.window import FleetSpeed
+from rerank_producer.bulk.committed.chunking import BEGIN
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.bulk.window import FleetSpeed
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable, UnknownModel
@@ -61,7 +61,8 @@ def dry_run(spec: BulkSpec, *, settings: Settings | None = None) -> Forecast:
                 if row.error is not None and len(forecast.reasons) < _SHOWN:
                     forecast.reasons.append(f"row {row.number:,}: {row.error.message}")
             else:
-                _count(forecast, row.request, settings)
+                for request in row.requests:
+                    _count(forecast, request, settings)
         if spec.limit_queries is not None and forecast.queries >= spec.limit_queries:
             break
     forecast.speed = asyncio.run(_speed(settings))

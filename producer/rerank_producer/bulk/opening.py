@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+from rerank_producer.bulk.asking.fusing import RunFusion
+from rerank_producer.bulk.asking.window import MOST_REQUESTS
 from rerank_producer.bulk.formats.guess import Files, format_named
-from rerank_producer.bulk.fusing import RunFusion
-from rerank_producer.bulk.rows import DEFAULT_TAG, ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.rows import DEFAULT_TAG, ReadOptions, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec, OnError
-from rerank_producer.bulk.window import MOST_REQUESTS
 from rerank_shared.keys import FirstStageOrder, FusionMethod
 from rerank_shared.settings import Settings
 
@@ -33,6 +34,7 @@ class BulkOptions(TypedDict, total=False):
     - `private_cache`: takes no score from the cache, and leaves none for others.
     - `patience_s`: seconds without any answer after which the run ends (default: it waits).
     - `most_requests`: requests in flight at most (default: by the fleet's speed).
+    - `chunk_bytes`: bytes of the input that are committed at once (default: as many as suit the format).
     """
 
     format: str | None
@@ -45,7 +47,7 @@ class BulkOptions(TypedDict, total=False):
     max_length: int | None
     top_n: int | None
     score_only: bool
-    tag: str
+    tag: str | None
     keep_ties: bool
     fusion: FusionMethod | None
     fusion_weight: float | None
@@ -60,21 +62,30 @@ class BulkOptions(TypedDict, total=False):
     private_cache: bool
     patience_s: float | None
     most_requests: int | None
+    chunk_bytes: int | None
 
 
-def spec_of(source: str | Path, output: str | Path, settings: Settings, options: BulkOptions) -> BulkSpec:
+def spec_of(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings,
+    options: BulkOptions,
+    heard: Callable[[int], object] = lambda records: None,
+) -> BulkSpec:
     """Return the run of a file, where "-" is standard input or output.
+
+    A corpus that is named for the first time is read once; `heard` gets the number of its records meanwhile.
 
     Raises InputRefused for a format that can't be told, FileNotFoundError, ConfigurationError.
     """
     defaults: dict[str, Any] = {"model": settings.model}
     if options.get("max_length") is not None:
         defaults["max_length"] = options["max_length"]
-    read = ReadOptions(defaults, options.get("depth"))
+    read = ReadOptions(defaults, options.get("depth"), options.get("chunk_bytes"))
     write = WriteOptions(
         top_n=options.get("top_n"),
         score_only=options.get("score_only", False),
-        tag=options.get("tag", DEFAULT_TAG),
+        tag=options.get("tag") or DEFAULT_TAG,
         keep_ties=options.get("keep_ties", False),
     )
     files = Files(
@@ -83,6 +94,7 @@ def spec_of(source: str | Path, output: str | Path, settings: Settings, options:
         run=options.get("run"),
         index=options.get("index"),
         columns=options.get("columns", {}),
+        progress=heard,
     )
     asked = options.get("fusion")
     weight = options.get("fusion_weight")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from rerank_producer.bulk.answers import canonical
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.stream import Answer, Stream
+from rerank_producer.bulk.asking.window import Window
 from rerank_producer.bulk.beginning import Fixed
-from rerank_producer.bulk.chunking import KeptChunk
-from rerank_producer.bulk.committed_run import CommittedRun
-from rerank_producer.bulk.fleet import PatientFleet
+from rerank_producer.bulk.committed.chunking import KeptChunk
+from rerank_producer.bulk.committed.committed_run import CommittedRun
+from rerank_producer.bulk.committed.journal import ChunkCounts
+from rerank_producer.bulk.committed.sinks import Sink
+from rerank_producer.bulk.files.sources import compressor
+from rerank_producer.bulk.formats.rows import Answered, Row, RowChunk
 from rerank_producer.bulk.iterating import read_in_thread
-from rerank_producer.bulk.journal import ChunkCounts
 from rerank_producer.bulk.progress import Progress
-from rerank_producer.bulk.rows import Answered, Row, RowChunk
-from rerank_producer.bulk.sinks import Sink
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.bulk.stream import Answer, Stream
-from rerank_producer.bulk.window import Window
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import InputRefused, InvalidRequest, RerankError, RunDiffers
 
@@ -28,7 +29,7 @@ Chunk = RowChunk | KeptChunk
 
 @dataclass(frozen=True, slots=True)
 class _Further:
-    """A further request of the row before it."""
+    """A request of the row before, beyond its first."""
 
     request: RerankRequest
 
@@ -50,11 +51,14 @@ class Scoring:
     _answered: list[Answered] = field(default_factory=list)
     _counts: ChunkCounts = field(default_factory=ChunkCounts)
     _first: bool = False
+    _pack: Callable[[bytes], bytes] = bytes
 
     async def all(self, chunks: Iterator[Chunk]) -> None:
         """Score all chunks. Raises InputRefused, RunDiffers, OutputInUse, FleetGone, OSError."""
         self.progress.stage = "scoring"
         self._first = self.progress.committed.chunks == 0
+        if self.spec.output is not None and self.spec.format.appends:
+            self._pack = compressor(self.spec.output)
         stream = Stream[_Item](self.fleet, self._request_of, Window(self.spec.most_requests))
         async with aclosing(_items(chunks)) as items, aclosing(stream.answers(items)) as answers:
             async for item, answer in answers:
@@ -68,7 +72,7 @@ class Scoring:
                     self._check_errors()
 
     def _request_of(self, item: _Item) -> RerankRequest | RerankError:
-        if isinstance(item, RowChunk | KeptChunk):
+        if isinstance(item, KeptChunk | RowChunk):
             return _NOTHING_ASKED
         if item.request is None:
             return item.error or InvalidRequest("the row can't be asked")
@@ -81,43 +85,38 @@ class Scoring:
         return request
 
     def _take(self, row: Row, answer: Answer) -> None:
-        counts = self._counts
         self.progress.answered_queries += 1
-        if isinstance(answer, RerankResponse):
-            self._counts = replace(counts, queries=counts.queries + 1)
-            answer = self._counted(answer)
-        else:
-            self._check_error(row, answer)
-            self._counts = replace(counts, queries=counts.queries + 1, failed_queries=counts.failed_queries + 1)
-        self._answered.append(Answered(row, answer))
+        self._counts = replace(self._counts, queries=self._counts.queries + 1)
+        self._answered.append(Answered(row, self._counted(row, answer)))
 
     def _take_further(self, answer: Answer) -> None:
-        """Add the answer to the row before it, which fails if one of its requests does."""
-        before = self._answered[-1]
+        """Add the answer of a further request to its row, which fails with the first that does."""
+        last = self._answered[-1]
+        if isinstance(last.answer, RerankError):
+            return
+        further = self._counted(last.row, answer)
+        if isinstance(further, RerankError):
+            self._answered[-1] = Answered(last.row, further)
+        else:
+            self._answered[-1] = replace(last, further=(*last.further, further))
+
+    def _counted(self, row: Row, answer: Answer) -> Answer:
+        """Count an answer of a row, and return it as it is written. Raises InputRefused, RunDiffers."""
+        counts = self._counts
         if isinstance(answer, RerankResponse):
-            answer = self._counted(answer)
-            if isinstance(before.answer, RerankResponse):
-                self._answered[-1] = replace(before, further=(*before.further, answer))
-        elif isinstance(before.answer, RerankResponse):
-            self._check_error(before.row, answer)
-            self._counts = replace(self._counts, failed_queries=self._counts.failed_queries + 1)
-            self._answered[-1] = Answered(before.row, answer)
-
-    def _counted(self, answer: RerankResponse) -> RerankResponse:
-        """Count what an answer took; return it as it is written."""
-        self._check_model(answer)
-        counts, usage = self._counts, answer.usage
-        self._counts = replace(
-            counts,
-            pairs_run=counts.pairs_run + usage.pairs_run,
-            pairs_cached=counts.pairs_cached + usage.pairs_cached,
-            tokens=counts.tokens + usage.tokens,
-        )
-        return canonical(answer)
-
-    def _check_error(self, row: Row, error: RerankError) -> None:
+            self._check_model(answer)
+            usage = answer.usage
+            self._counts = replace(
+                counts,
+                pairs_run=counts.pairs_run + usage.pairs_run,
+                pairs_cached=counts.pairs_cached + usage.pairs_cached,
+                tokens=counts.tokens + usage.tokens,
+            )
+            return canonical(answer)
         if self.spec.on_error == "fail":
-            raise InputRefused(f"row {row.number:,}: {error.message} (--on-error fail)") from error
+            raise InputRefused(f"row {row.number:,}: {answer.message} (--on-error fail)") from answer
+        self._counts = replace(counts, failed_queries=counts.failed_queries + 1)
+        return answer
 
     def _check_model(self, answer: RerankResponse) -> None:
         begun_with = self.fixed.identity
@@ -134,7 +133,7 @@ class Scoring:
             self._keep(chunk)
         else:
             # An answer may have no results at all, and yet its row is written.
-            output = self.spec.format.write(self._answered, first=self._first)
+            output = self._pack(self.spec.format.write(self._answered, first=self._first))
             failed = b""
             if self.spec.on_error == "quarantine" and self._counts.failed_queries:
                 failed = self.spec.format.write_failed(self._answered)
@@ -158,7 +157,7 @@ class Scoring:
 
 
 async def _items(chunks: Iterator[Chunk]) -> AsyncGenerator[_Item, None]:
-    """Yield the rows of each chunk, each with its further requests, and behind them the chunk."""
+    """Yield the rows of each chunk, each before its further requests, and behind them the chunk."""
     async with aclosing(read_in_thread(chunks)) as read:
         async for chunk in read:
             if isinstance(chunk, RowChunk):

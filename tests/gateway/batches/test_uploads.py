@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,7 +240,7 @@ def test_a_full_disk_is_told_and_passes(batch_echo: Echo, tmp_path: Path) -> Non
         process = started_on_small_disk([COMMAND, "gateway"], environ, tmp_path, log=out)
     try:
         found = wait_until(lambda: re.search(r"listening url=(http://\S+)", log.read_text()), "it listens")
-        assert found
+        assert found is not None
         with httpx.Client(base_url=found[1], timeout=60, trust_env=False) as http:
             api = BatchApi(http)
             answer = api.upload(b" " * 900_000)
@@ -249,4 +250,8 @@ def test_a_full_disk_is_told_and_passes(batch_echo: Echo, tmp_path: Path) -> Non
             assert api.upload(b"{}\n").status_code == 200
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rerank_producer.bulk.lock import locked
+from rerank_producer.bulk.committed.lock import locked
 from support.commands import COMMAND, CommandLine
 from support.waiting import wait_until
 
@@ -51,7 +51,7 @@ def test_a_file_is_reranked_and_a_complete_one_is_left(fleet: CommandLine, sourc
 
 
 def test_rows_go_from_stdin_to_stdout(fleet: CommandLine, source: Path) -> None:
-    run = fleet.run("bulk", "-", "-", "--top-n", "1", stdin=source.read_text())
+    run = fleet.run("bulk", "-", "-", "--format", "jsonl", "--top-n", "1", stdin=source.read_text())
     assert run.returncode == 0, run.stderr
     assert [len(json.loads(line)["results"]) for line in run.stdout.splitlines()] == [1] * 4
 

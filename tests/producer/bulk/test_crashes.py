@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from rerank_producer import OutputInUse, RunDiffers
-from rerank_producer.bulk import committed_run
-from rerank_producer.bulk.chunks import Position, chunks_of
-from rerank_producer.bulk.committed_file import CommittedFile, part_of
-from rerank_producer.bulk.committed_run import CommittedRun, failed_of
-from rerank_producer.bulk.journal import ChunkCounts, Entry, Journal, journal_of
+from rerank_producer.bulk.committed import committed_run
+from rerank_producer.bulk.committed.committed_run import CommittedRun, failed_of
+from rerank_producer.bulk.committed.journal import ChunkCounts, Entry, Journal, journal_of
+from rerank_producer.bulk.files.committed_file import CommittedFile, part_of
+from rerank_producer.bulk.formats.chunks import Position, chunks_of
 
 DATA = b"".join(b"row %d of the input\n" % number for number in range(60))
 FAILS = b"7 of"
@@ -151,6 +151,32 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     )
     with pytest.raises(OutputInUse, match="is no journal of a bulk run"):
         CommittedRun.claim(tmp_path / "out", tmp_path / "failed")
+
+
+def test_a_journal_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
+    """A file without tables is all that others see of the first claim until it is done."""
+    path, seen = tmp_path / "journal", []
+
+    def look(statement: str) -> None:
+        try:
+            Journal.look_into(path).close()
+        except FileNotFoundError:
+            seen.append(statement)
+
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        database: sqlite3.Connection = connect(*args, **kwargs)
+        if "uri" not in kwargs:
+            database.set_trace_callback(look)
+        return database
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", traced)
+        Journal.claim(path).close()
+    assert any("CREATE TABLE" in statement for statement in seen)
+    assert seen[-1] == "COMMIT"
+    Journal.look_into(path).close()
 
 
 def test_a_long_journal_is_read_at_once(tmp_path: Path) -> None:

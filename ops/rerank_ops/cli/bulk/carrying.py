@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -10,14 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from rerank_ops.cli.bulk.durations import duration
 from rerank_ops.cli.bulk.exits import COMPLETE, VALIDATION
-from rerank_ops.cli.bulk.progress import duration, shown
+from rerank_ops.cli.bulk.progress import shown
 from rerank_ops.cli.bulk.report import status_after, summary_plain, summary_text
 from rerank_ops.cli.console import err, out
+from rerank_ops.cli.extras import require_evaluation
+from rerank_producer.bulk.bulk_run import Summary
+from rerank_producer.bulk.bulk_run import carry_out as carried_out
 from rerank_producer.bulk.dry_run import Forecast, dry_run
 from rerank_producer.bulk.opening import BulkOptions, spec_of
 from rerank_producer.bulk.progress import Progress
-from rerank_producer.bulk.run import Summary, run
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_shared.settings import Settings
 
@@ -32,15 +36,13 @@ def carry_out(
     qrels: Path | None,
     as_json: bool,
 ) -> int:
-    """Carry the run out and report on it; return the exit status. Raises what `run` raises."""
+    """Carry the run out and report on it; return the exit status. Raises what bulk.run raises."""
     if qrels is not None:
-        from rerank_ops.cli.extras import require_evaluation
-
         require_evaluation(bm25=False)
     progress, started = Progress(), time.monotonic()
     with _ended_by_sigterm(), shown(progress, err) as tell:
-        spec = spec_of(source, output, settings, options)
-        summary = run(spec, settings=settings, tell=tell, progress=progress)
+        spec = _spec(source, output, settings, options, progress)
+        summary = asyncio.run(carried_out(spec, settings=settings, tell=tell, progress=progress))
     seconds = time.monotonic() - started
     if metadata:
         _write_metadata(spec, summary, settings, seconds)
@@ -60,8 +62,10 @@ def carry_out(
 
 def foretell(source: str, output: str, settings: Settings, options: BulkOptions, *, as_json: bool) -> int:
     """Check all rows and print what the run would do; return the exit status. Raises what `dry_run` raises."""
-    spec = spec_of(source, output, settings, options)
-    with err.status("reading the input"):
+    progress = Progress()
+    with shown(progress, err):
+        spec = _spec(source, output, settings, options, progress)
+        progress.stage = "checking the rows"
         forecast = dry_run(spec, settings=settings)
     for reason in forecast.reasons:
         err.print(reason)
@@ -72,6 +76,23 @@ def foretell(source: str, output: str, settings: Settings, options: BulkOptions,
     else:
         out.print(_forecast_text(forecast), soft_wrap=True)
     return VALIDATION if forecast.failed_queries else COMPLETE
+
+
+def _spec(source: str, output: str, settings: Settings, options: BulkOptions, progress: Progress) -> BulkSpec:
+    """Return the run, with BM25's candidates for a collection that has none."""
+    directory = Path(source)
+    if directory.is_dir() and options["format"] in (None, "beir") and options["run"] is None:
+        require_evaluation(bm25=True)
+        from rerank_ops.bulk.first_stage import DEPTH, bm25_run
+
+        progress.stage = "finding candidates by BM25"
+        options = {**options, "run": bm25_run(directory, options["depth"] or DEPTH, options["index"])}
+
+    def heard(records: int) -> None:
+        progress.stage = f"reading texts: {records:,} so far"
+
+    progress.stage = "opening the input"
+    return spec_of(source, output, settings, options, heard)
 
 
 def _forecast_text(forecast: Forecast) -> str:

@@ -33,6 +33,7 @@ from rerank_shared.errors import (
 )
 
 COMPLETE, ARGUMENTS, PREREQUISITE, MISSING, VALIDATION, FAILED, PARTIAL = 0, 2, 3, 4, 5, 6, 7
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -64,5 +65,5 @@ def _text(error: RerankError | OSError) -> str:
     if isinstance(error, RerankError):
         return error.message
     named = f"{error.filename}: " if error.filename else ""
-    hint = ": make room and repeat the command, which goes on" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    hint = ": make room and repeat the command, which goes on" if error.errno in _NO_ROOM else ""
     return f"{named}{error.strerror or error}{hint}"

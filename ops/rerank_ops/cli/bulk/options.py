@@ -79,7 +79,10 @@ ScoreOnly = Annotated[
     bool,
     typer.Option("--score-only", rich_help_panel=_OUTPUT, help="Write scores, and nothing that the input has."),
 ]
-Tag = Annotated[str, typer.Option("--tag", metavar="NAME", rich_help_panel=_OUTPUT, help="Last column of a run.")]
+Tag = Annotated[
+    str | None,
+    typer.Option("--tag", metavar="NAME", rich_help_panel=_OUTPUT, help="Last column of a run. Unset: rerank-fleet."),
+]
 KeepTies = Annotated[
     bool,
     typer.Option(
@@ -147,6 +150,16 @@ MostRequests = Annotated[
         min=1,
         rich_help_panel=_RUN,
         help="Requests in flight at most. Unset: by the fleet's measured speed.",
+    ),
+]
+ChunkBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-bytes",
+        metavar="N",
+        min=1,
+        rich_help_panel=_RUN,
+        help="Bytes of INPUT that are committed at once: what a kill costs at most. Unset: some thousand pairs.",
     ),
 ]
 GiveUpAfter = Annotated[

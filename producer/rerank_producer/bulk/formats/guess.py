@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import LINE_BYTES
+from rerank_producer.bulk.files.sources import name_of_input, open_source, plain_name, shown
 from rerank_producer.bulk.formats.batch import BatchFormat
+from rerank_producer.bulk.formats.chunks import LINE_BYTES
+from rerank_producer.bulk.formats.files import move
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
+from rerank_producer.bulk.formats.parquet.assembly import assemble
 from rerank_producer.bulk.formats.parquet.format import ParquetFormat
 from rerank_producer.bulk.formats.requests import RequestsFormat
-from rerank_producer.bulk.formats.run_lines import Parse, msmarco_line, trec_line
-from rerank_producer.bulk.formats.trec import beir, beir_files, msmarco, opened_texts, trec
-from rerank_producer.bulk.rows import Format, ReadOptions, WriteOptions
-from rerank_producer.bulk.sources import open_source, plain_name, shown
-from rerank_producer.bulk.text_store import Progress
+from rerank_producer.bulk.formats.rows import Format, ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.runs.run_lines import Parse, msmarco_line, trec_line
+from rerank_producer.bulk.formats.runs.trec import beir, beir_files, msmarco, opened_texts, trec
+from rerank_producer.bulk.texts.text_store import Progress
 from rerank_shared.errors import InputRefused, InvalidRequest
 
 #: As `--format` spells them.
@@ -29,46 +32,56 @@ _LISTED = ", ".join(FORMATS)
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a run is read from: the input, `-` for standard input, and what it needs beside it.
+    """What is read beside the input.
 
-    `queries` and `corpus` are for runs and pairs. `run` is for the directory of a BEIR collection. Texts that are
-    looked up are kept in `cache`, or else in the user's cache; `progress` hears of their records meanwhile.
+    - `queries` and `corpus`: texts by id, for runs and pairs.
+    - `run`: the candidates of a BEIR directory.
+    - `index`: the directory in which texts are looked up (default: in the user's cache). `progress` hears of their
+      records while they are read into it.
+    - `columns`: columns of a Parquet file by what they are, where they have other names.
     """
 
-    input: str
     queries: Path | None = None
     corpus: Path | None = None
     run: Path | None = None
-    cache: Path | None = None
+    index: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = lambda records: None
-
-    @property
-    def path(self) -> Path | None:
-        """The input as a path; None for standard input."""
-        return None if self.input == STANDARD_INPUT else Path(self.input)
 
 
 def format_named(
-    name: str | None, files: Files, options: ReadOptions, write: WriteOptions, max_length: int | None = None
+    name: str | None,
+    source: str,
+    files: Files,
+    options: ReadOptions,
+    write: WriteOptions,
+    max_length: int | None = None,
 ) -> Format:
-    """Return the format of a name, or for None that of the input. `max_length` is that of the model, if it is known.
+    """Return the format of a name, or for None that of the input, where "-" is standard input.
 
-    Opens the texts of a run, which takes a while the first time. Raises InputRefused, ConfigurationError, OSError.
+    `max_length` is that of the model, if it is known. Opens the texts of a run, which takes a while the first time.
+    Raises InputRefused, ConfigurationError, OSError.
     """
-    name = name or guessed(files.path)
+    path = None if source == STANDARD_INPUT else Path(source)
+    name = name or guessed(path)
     if name == "jsonl":
-        return JsonlFormat(files.path, options, write)
+        return JsonlFormat(path, options, write)
     if name == "requests":
-        return RequestsFormat(files.path, options, write)
+        return RequestsFormat(path, options, write)
     if name == "batch":
-        return BatchFormat(files.path, options, write, max_length)
+        return BatchFormat(path, options, write, max_length)
     if name == "parquet":
-        return ParquetFormat(files.path, options, write)
+        return ParquetFormat(path, options, write, files.columns)
     if name in ("trec", "msmarco"):
-        return _run(name, files, options, write)
+        return _run(name, path, files, options, write)
     if name == "beir":
-        return _beir(files, options, write)
+        return _beir(path, files, options, write)
     raise InputRefused(f"format: {name!r} is none; one of {_LISTED} expected")
+
+
+def assembler_of(name: str) -> Callable[[Path, Path], None]:
+    """Return what makes a format's output of a part of it, without its input."""
+    return assemble if name == "parquet" else move
 
 
 def guessed(path: Path | None) -> str:
@@ -106,10 +119,8 @@ def _of_object(line: bytes) -> str | None:
         record: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    for field, name in (("custom_id", "batch"), ("candidates", "requests"), ("documents", "jsonl")):
-        if field in record:
-            return name
-    return None
+    by_field = {"custom_id": "batch", "candidates": "requests", "documents": "jsonl"}
+    return next((name for told_by, name in by_field.items() if told_by in record), None)
 
 
 def _fits(parse: Parse, line: bytes) -> bool:
@@ -120,19 +131,21 @@ def _fits(parse: Parse, line: bytes) -> bool:
     return True
 
 
-def _run(name: str, files: Files, options: ReadOptions, write: WriteOptions) -> Format:
+def _run(name: str, path: Path | None, files: Files, options: ReadOptions, write: WriteOptions) -> Format:
     if files.queries is None or files.corpus is None:
         missing = "queries" if files.queries is None else "corpus"
         raise InputRefused(f"{missing}: the format {name} names texts by id; give --queries and --corpus")
-    texts = opened_texts(files.queries, files.corpus, files.cache, files.progress)
-    return (trec if name == "trec" else msmarco)(files.path, texts, options, write)
+    texts = opened_texts(files.queries, files.corpus, files.index, files.progress)
+    return (trec if name == "trec" else msmarco)(path, texts, options, write)
 
 
-def _beir(files: Files, options: ReadOptions, write: WriteOptions) -> Format:
-    if files.path is None or not files.path.is_dir():
-        raise InputRefused(f"{files.input}: the format beir is of a directory with corpus.jsonl and queries.jsonl")
-    queries, corpus = beir_files(files.path)
+def _beir(path: Path | None, files: Files, options: ReadOptions, write: WriteOptions) -> Format:
+    if path is None or not path.is_dir():
+        raise InputRefused(
+            f"{name_of_input(path)}: the format beir is of a directory with corpus.jsonl and queries.jsonl"
+        )
+    queries, corpus = beir_files(path)
     if files.run is None:
-        raise InputRefused(f"{files.input}: the format beir needs a run of a first stage beside the directory")
-    texts = opened_texts(files.queries or queries, files.corpus or corpus, files.cache, files.progress)
+        raise InputRefused(f"{path}: the format beir needs a run of a first stage beside the directory")
+    texts = opened_texts(files.queries or queries, files.corpus or corpus, files.index, files.progress)
     return beir(files.run, texts, options, write)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import CHUNK_BYTES, Chunk, Position
+from rerank_producer.bulk.files.sources import plain_bytes
+from rerank_producer.bulk.formats.chunks import CHUNK_BYTES, Chunk, Position
 from rerank_producer.bulk.formats.files import as_line, chunks_in, failed_lines, move
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
-from rerank_producer.bulk.sources import plain_bytes
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import RerankError
 
@@ -47,7 +47,7 @@ class LineFormat:
 
     def read(self, start: Position) -> Iterator[RowChunk]:
         """Yield the chunks from `start` on. Raises InputRefused, OSError, ConfigurationError."""
-        for chunk in chunks_in(self._path, start, self.chunk_bytes):
+        for chunk in chunks_in(self._path, start, self._options.chunk_bytes or self.chunk_bytes):
             yield RowChunk(chunk.start, chunk.end, chunk.digest, self.rows(chunk))
 
     def rows(self, chunk: Chunk) -> tuple[Row, ...]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.run import arun
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.bulk.bulk_run import carry_out
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
@@ -26,7 +27,6 @@ from rerank_producer.gateway.batches.ids import NOBODYS
 from rerank_producer.gateway.batches.records import BatchRecord, Ending, Mistake
 from rerank_producer.gateway.batches.rows import BatchRows
 from rerank_producer.gateway.batches.stopping import Stop, Stopped
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.models.resolver import ResolvedModel
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import InputRefused, InvalidRequest, QueueUnavailable, RerankError, RunDiffers, UnknownModel
@@ -197,7 +197,7 @@ class Carrier:
             log.info("a batch waits id=%s for=%s", record.id, sentence)
 
         def in_thread() -> None:
-            stop.run(arun(spec, settings=fleet, tell=tell))
+            stop.run(carry_out(spec, settings=fleet, tell=tell))
 
         try:
             await self._blocking(in_thread)

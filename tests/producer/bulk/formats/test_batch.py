@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import MODEL, check_resumed, output
-from rerank_producer.bulk.chunks import Position
 from rerank_producer.bulk.formats.batch import BatchFormat
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, WriteOptions
 from rerank_shared.errors import Overloaded, QueueUnavailable
 
 PLAIN = WriteOptions()
@@ -176,6 +176,7 @@ def test_it_needs_nothing_of_an_http_server() -> None:
     assert run.stdout.split() == []
 
 
+@settings(max_examples=30)
 @given(
     kinds=st.lists(st.sampled_from(["/v1/rerank", "/v1/score", "/nowhere"]), max_size=6),
     size=st.integers(1, 400),

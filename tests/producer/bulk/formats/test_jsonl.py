@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import MODEL, answers, check_resumed, output
-from rerank_producer.bulk import chunks
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats import chunks
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, WriteOptions
 from rerank_shared.errors import InputRefused
 
 OPTIONS = ReadOptions(defaults={"model": MODEL})
@@ -155,6 +155,7 @@ LINES = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(lines=LINES, size=st.integers(1, 200))
 def test_a_run_may_be_cut_behind_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], size: int

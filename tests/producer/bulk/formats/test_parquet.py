@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import answers
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.parquet.format import ParquetFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.errors import ConfigurationError, InputRefused
 
 PLAIN = WriteOptions()
@@ -169,12 +169,12 @@ def test_columns_of_any_type_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"text": ["a"]}, "no column is named query; its columns are text"),
+        ({"text": ["a"]}, r"no text column is named query; its columns are text \(string\)"),
         (
             {"query": ["a"], "body": ["b"]},
             r"no documents are there: .*are query \(string\), body \(string\)",
         ),
-        ({"query": [1], "text": ["b"]}, r"the column query is no text; its columns are query \(int64\)"),
+        ({"query": [1], "text": ["b"]}, r"no text column is named query; its columns are query \(int64\)"),
         ({"query": ["a"], "text": ["b"], "rerank_rank": [1]}, "it has a column rerank_rank already"),
         (pa.Table.from_arrays([pa.array(["a"])] * 3, ["query", "text", "text"]), "two columns are named text"),
     ],
@@ -182,6 +182,28 @@ def test_columns_of_any_type_come_back(tmp_path: Path) -> None:
 def test_other_columns_are_refused(tmp_path: Path, columns: Any, message: str) -> None:
     with pytest.raises(InputRefused, match=rf"input\.parquet: {message}"):
         form(tmp_path, columns).survey()
+
+
+def test_columns_may_have_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "input.parquet"
+    columns = {"question": ["q", "q"], "answer": ["a", "b"], "query": [1, 2], "text": ["x", "y"], "bm25": [2, 1]}
+    pq.write_table(pa.table(columns), path)
+
+    def rows_of(**named: str) -> list[Row]:
+        return rows(ParquetFormat(path, ReadOptions(), PLAIN, named))
+
+    (row,) = rows_of(query="question", text="answer", score="bm25")
+    assert row.request is not None
+    assert (row.request.query, row.request.contents(), row.request.scores) == ("q", ["a", "b"], [2.0, 1.0])
+    assert len(rows_of(query="question", documents="answer", qid="bm25")) == 2
+    for named, message in [
+        ({"question": "question"}, "columns: 'question' is none that can be named; one of query, qid, text"),
+        ({"query": "absent"}, "no column is named absent"),
+        ({"query": "question", "text": "bm25"}, "a text column named bm25, or a column of lists"),
+        ({"query": "question", "score": "text"}, "the column text is no number, but string"),
+    ]:
+        with pytest.raises(InputRefused, match=message):
+            rows_of(**named)
 
 
 def test_what_can_t_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +248,7 @@ def test_the_output_may_be_made_again(tmp_path: Path) -> None:
 QIDS = st.lists(st.sampled_from([1, 2, 3]), max_size=14)
 
 
+@settings(max_examples=30)
 @given(qids=QIDS, row_group=st.integers(1, 6), size=st.integers(1, 5), lists=st.booleans())
 def test_a_run_may_be_cut_behind_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, qids: list[int], row_group: int, size: int, lists: bool

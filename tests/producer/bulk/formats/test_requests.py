@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import check_resumed, output
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.requests import RequestsFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, WriteOptions
 
 PLAIN = WriteOptions()
 
@@ -108,6 +108,7 @@ def test_a_line_that_is_wrong_is_told(tmp_path: Path, bad: Any, message: str) ->
     assert json.loads(told["input"]) == bad
 
 
+@settings(max_examples=30)
 @given(counts=st.lists(st.integers(0, 4), max_size=8), size=st.integers(1, 300))
 def test_a_run_may_be_cut_behind_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], size: int

@@ -11,14 +11,14 @@ from typing import Any
 import ir_measures
 import pytest
 import pytrec_eval
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import check_resumed, output
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.formats.run import RunFormat, RunTexts
-from rerank_producer.bulk.formats.trec import beir, beir_files, msmarco, opened_texts, trec
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.runs.run import RunFormat, RunTexts
+from rerank_producer.bulk.formats.runs.trec import beir, beir_files, msmarco, opened_texts, trec
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import ConfigurationError, InputRefused, InvalidRequest
 
@@ -188,6 +188,7 @@ def test_a_directory_of_beir(tmp_path: Path, texts: RunTexts) -> None:
 GROUPS = st.lists(st.integers(1, 6), max_size=8)
 
 
+@settings(max_examples=30)
 @given(sizes=GROUPS, bytes_=st.integers(1, 120), blank=st.booleans())
 def test_a_run_may_be_cut_behind_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, texts: RunTexts, sizes: list[int], bytes_: int, blank: bool

@@ -3,6 +3,8 @@
     pairs   query, text (document, passage, content); perhaps qid, score      rows of a query follow each other
     lists   query, documents (texts, candidates); perhaps scores              lists of texts and of numbers
 
+`columns` names those that are called otherwise, as {"query": "question"}.
+
 The output has all columns and rows of the input in their order, and beside them `rerank_score`, `rerank_rank` (from 1)
 and `rerank_error`; for lists the first two are lists. Rows that failed stay, with an error and without a score, and
 stand in the file of failed rows too. Rows behind the depth have a rank and no score. Of pairs with ranks behind the
@@ -20,13 +22,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import Position
 from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.files import as_line
 from rerank_producer.bulk.formats.parquet.assembly import assemble
 from rerank_producer.bulk.formats.parquet.groups import Group, chunks
-from rerank_producer.bulk.formats.parquet.layout import QUERY_NAME, Layout, arrow, opened
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.formats.parquet.layout import Layout, arrow, opened
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
 from rerank_shared.errors import InputRefused, InvalidRequest, RerankError
 
@@ -47,17 +49,20 @@ class ParquetFormat:
     """Parquet, in and out."""
 
     name = "parquet"
+    appends = False
     chunk_pairs = CHUNK_PAIRS
 
-    def __init__(self, path: Path | None, options: ReadOptions, write: WriteOptions) -> None:
+    def __init__(
+        self, path: Path | None, options: ReadOptions, write: WriteOptions, columns: Mapping[str, str] | None = None
+    ) -> None:
         if path is None:
             raise InputRefused("standard input: a Parquet file is read from its end, so give a file")
-        self._path, self._options, self._write = path, options, write
+        self._path, self._options, self._write, self._named = path, options, write, columns or {}
 
     @cached_property
     def _layout(self) -> Layout:
         with opened(self._path) as file:
-            return Layout.of(self._path, file.schema_arrow)
+            return Layout.of(self._path, file.schema_arrow, self._named)
 
     @cached_property
     def _output_schema(self) -> Any:
@@ -67,12 +72,14 @@ class ParquetFormat:
         """Return the one file that is read."""
         return {"input": self._path}
 
-    def survey(self) -> int | None:
-        """Return the number of queries of a file of lists; None for pairs. Raises InputRefused for other columns."""
-        if not self._layout.lists:
-            return None
+    def input_bytes(self) -> int | None:
+        """Return the number of rows, which positions count here."""
         with opened(self._path) as file:
             return int(file.metadata.num_rows)
+
+    def survey(self) -> int | None:
+        """Return the number of queries of a file of lists; None for pairs. Raises InputRefused for other columns."""
+        return self.input_bytes() if self._layout.lists else None
 
     def read(self, start: Position) -> Iterator[RowChunk]:
         """Yield the chunks from `start` on, a row for each query. Raises InputRefused, OSError, ConfigurationError."""
@@ -89,11 +96,11 @@ class ParquetFormat:
 
     def _request(self, group: Group, defaults: Mapping[str, Any]) -> RerankRequest:
         """Return the request of a group. Raises InvalidRequest."""
-        queries = list(dict.fromkeys(group.batch.column(QUERY_NAME).to_pylist()))
+        queries = list(dict.fromkeys(group.batch.column(self._layout.query).to_pylist()))
         if len(queries) > 1:
-            raise InvalidRequest(f"{QUERY_NAME}: rows with one {self._layout.query_id} have different queries")
+            raise InvalidRequest(f"{self._layout.query}: rows with one {self._layout.query_id} have different queries")
         if queries[0] is None:
-            raise InvalidRequest(f"{QUERY_NAME}: it is null; a text expected")
+            raise InvalidRequest(f"{self._layout.query}: it is null; a text expected")
         texts = self._texts(group)
         scores = self._scores(group, len(texts))
         return parse_request(queries[0], texts, **defaults, **({} if scores is None else {"scores": scores}))
@@ -166,7 +173,7 @@ class ParquetFormat:
     def _failed(self, row: Row, error: RerankError) -> bytes:
         group: Group = row.context
         said = {
-            QUERY_NAME: group.batch.column(QUERY_NAME).to_pylist()[0],
+            "query": group.batch.column(self._layout.query).to_pylist()[0],
             "documents": self._listed(group, self._layout.documents),
         }
         told = {"code": error.code, "message": error.message}
@@ -174,7 +181,7 @@ class ParquetFormat:
 
     def assemble(self, part: Path, target: Path) -> None:
         """Write the Parquet file of all rows, and remove what it was made of. Raises OSError."""
-        assemble(part, target, self._output_schema)
+        assemble(part, target, lambda: self._output_schema)
 
 
 def _scores(results: _Results) -> list[float | None]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.formats.parquet.layout import QUERY_NAME, Layout, arrow, opened
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.parquet.layout import Layout, arrow, opened
 
 _BATCH_ROWS = 1_024
 _DIGEST_BYTES = 16
@@ -109,7 +109,7 @@ def _groups(layout: Layout, row: int) -> Iterator[Group]:
 
 def _keys(layout: Layout, batch: Any) -> list[Any]:
     """Return what is the same for all rows of a query: its id, or else its text."""
-    return list(batch.column(layout.query_id or QUERY_NAME).to_pylist())
+    return list(batch.column(layout.query_id or layout.query).to_pylist())
 
 
 def _joined(layout: Layout, parts: Iterable[Any]) -> Any:
