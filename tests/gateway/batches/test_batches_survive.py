@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from producer.conftest import Echo, serve_echo
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.batches.ids import NOBODYS
 from rerank_shared.settings import load_settings
+from support.http.clients import ApiKeys
 from support.http.gateway import TestGateway
 from support.waiting import wait_until
 
@@ -105,6 +107,21 @@ def test_a_process_cancels_what_another_carries_out(gateways: Gateways, batch_ec
     assert second.http.post(f"/v1/batches/{batch_id}/cancel").json()["status"] == "cancelling"
     assert first.ended(batch_id)["status"] == "cancelled"
     batch_echo.open_gate("other")
+
+
+def test_a_key_that_is_revoked_ends_its_batches(gateways: Gateways, batch_echo: Echo, tmp_path: Path) -> None:
+    keys, path = ApiKeys.make(), tmp_path / "keys.toml"
+    path.write_text(keys.text)
+    path.chmod(0o600)
+    api = gateways.start(keys=path)
+    api.http.headers["authorization"] = f"Bearer {keys.plain}"
+    batch_id = api.begun([line("held", "wait gate:revoked")])
+    api.in_progress(batch_id)
+    (record,) = tmp_path.glob(f"batches/batches/*/{batch_id}/batch.json")
+    path.write_text("")
+    wait_until(lambda: json.loads(record.read_text())["status"] == "failed", "the batch ends")
+    assert [each["code"] for each in json.loads(record.read_text())["errors"]] == ["key_revoked"]
+    batch_echo.open_gate("revoked")
 
 
 @pytest.mark.parametrize("status", ["validating", "in_progress"])
