@@ -207,6 +207,7 @@ class Carrier:
         except (RunDiffers, InputRefused, InvalidRequest) as error:
             if isinstance(error, UnknownModel):
                 raise
+            log.warning("a batch fails id=%s error=%s", record.id, error)
             raise MustFail(Mistake(code=error.code, message=_told(error))) from error
 
     def _pace(self, owner: str, stop: Stop) -> Callable[[int], object]:
@@ -235,5 +236,9 @@ class Carrier:
 
 
 def _told(error: RunDiffers | InputRefused | InvalidRequest) -> str:
-    """Return what the caller reads: the fleet's model has changed, or the input has."""
-    return error.message.partition("\n")[0].replace(" or begin anew with --overwrite", "")
+    """Return what the caller reads. What names paths of this machine is for the log alone."""
+    if isinstance(error, RunDiffers):
+        return "the fleet no longer serves the model that the batch was begun with; make the batch again"
+    if isinstance(error, InputRefused):
+        return "the input file can't be read as lines; upload it again"
+    return error.message
