@@ -38,8 +38,8 @@ async def arerank_iter(
 
     A request is a RerankRequest, or a mapping of its fields; `defaults` are options of those that do not say theirs.
     All are of class bulk and have no deadline: a fleet that is away or full is waited for, and `tell` gets a sentence
-    about it (default: the log). `patience_s` bounds the time without any answer. Requests are read ahead of the answers by some seconds
-    of the fleet's work; an iterable that is not asynchronous is read in a thread.
+    about it (default: the log). `patience_s` bounds the time without any answer. Requests are read ahead of the answers
+    by some seconds of the fleet's work; an iterable that is not asynchronous is read in a thread.
 
     A request that fails alone raises its error, or with `on_error="yield"` has it as its answer. Raises FleetGone, and
     what `requests` raises.

@@ -43,7 +43,7 @@ def test_no_more_is_read_than_the_window_holds(echo: Echo) -> None:
 
 
 def test_a_failed_request_is_raised_or_yielded(echo: Echo) -> None:
-    given = [
+    given: list[dict[str, Any]] = [
         {"query": "good", "documents": ["a"]},
         {"query": "fail now", "documents": ["a"]},
         {"query": "no documents"},
