@@ -23,7 +23,8 @@ from rerank_shared.settings import Settings
 pytestmark = [
     pytest.mark.engines,
     pytest.mark.integration,
-    pytest.mark.timeout(300),
+    # A job is many processes, each of which starts in seconds where the machine is idle.
+    pytest.mark.timeout(600),
     # Of Ray's own code.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),

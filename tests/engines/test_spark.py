@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.engines,
     pytest.mark.integration,
     # A session starts in a minute on a slow machine.
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -53,9 +53,7 @@ def test_a_framework_that_is_not_there_is_told_with_its_extra(module: str, frame
     assert f"pip install 'rerank-fleet[{extra}]'" in run.stdout
 
 
-@pytest.mark.parametrize(
-    ("module", "engine", "wanted"), [("spark", "pyspark", "pyspark pandas"), ("daft", "daft", "daft")]
-)
+@pytest.mark.parametrize(("module", "engine", "wanted"), [("spark", "pyspark", "pyspark[sql]"), ("daft",) * 3])
 def test_an_engine_that_is_not_there_is_told_without_an_extra(module: str, engine: str, wanted: str) -> None:
     script = (
         f"import sys; sys.modules[{engine!r}] = None\n"
@@ -65,7 +63,7 @@ def test_an_engine_that_is_not_there_is_told_without_an_extra(module: str, engin
         "except ConfigurationError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    assert f": pip install {wanted} into the environment of this app" in run.stdout
+    assert f": pip install '{wanted}' into the environment of this app" in run.stdout
 
 
 def test_a_server_that_is_away_is_told_or_fallen_back_from(caplog: pytest.LogCaptureFixture) -> None:

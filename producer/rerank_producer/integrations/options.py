@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 def missing(framework: str, extra: str | None, error: ImportError) -> ConfigurationError:
     """Return the error that says how to install a framework: with the extra of its name, or alone where it has none."""
-    wanted = framework if extra is None else f"'rerank-fleet[{extra}]'"
+    wanted = framework if extra is None else f"rerank-fleet[{extra}]"
     return ConfigurationError(
-        f"{framework} can't be imported ({error}): pip install {wanted} into the environment of this app"
+        f"{framework} can't be imported ({error}): pip install '{wanted}' into the environment of this app"
     )
 
 

@@ -22,7 +22,7 @@ try:
     import pandas
     from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructType
 except ImportError as error:
-    raise missing("pyspark", "pyspark pandas", error) from error
+    raise missing("pyspark[sql]", None, error) from error
 
 
 class RerankPartitions:

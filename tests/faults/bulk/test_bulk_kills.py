@@ -12,18 +12,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from conftest import StartFleet
+from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_shared.redis.connections import connect
+from rerank_shared.settings import Settings, load_settings
 from support.bulk import BulkFiles, write_rows
-from support.fleet import TestFleet
 from support.model.tiny_graphs import write_tiny_model
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
 
 #: Each thrice, in a random order.
 KILLS = 3 * (
@@ -32,7 +34,7 @@ KILLS = 3 * (
 )  # fmt: skip
 WORKERS = 2
 #: The window is far smaller than the rows between two kills, so that no kill comes when all is done.
-ROWS, DOCUMENTS, WINDOW = 900, 8, 8
+ROWS, DOCUMENTS, WINDOW = 600, 8, 8
 OPTIONS = ("--format", "jsonl", "--window", str(WINDOW), "--chunk-bytes", "2000")
 #: Read now: the environment of a test has no settings of ours.
 SEED = int(os.environ.get("RERANK_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -50,7 +52,7 @@ class Trial:
     """A run, and all that can happen to it. Whatever is killed is started again."""
 
     files: BulkFiles
-    fleet: TestFleet
+    fleet: LocalFleet
     server: EmbeddedServer
     draw: random.Random
     log: Path
@@ -68,15 +70,12 @@ class Trial:
         self.begin()
 
     def kill_worker(self) -> None:
-        alive = [number for number, process in enumerate(self.fleet.processes) if process.poll() is None]
-        self.fleet.kill(self.draw.choice(alive))
-        self.fleet.start(wait=False)
+        if pids := self.fleet.supervisor.pids():
+            _kill(self.draw.choice(pids))
 
     def kill_workers(self) -> None:
-        for number, process in enumerate(self.fleet.processes):
-            if process.poll() is None:
-                self.fleet.kill(number)
-        self.fleet.start(WORKERS, wait=False)
+        for pid in self.fleet.supervisor.pids():
+            _kill(pid)
 
     def kill_all(self) -> None:
         self.command.kill()
@@ -90,7 +89,8 @@ class Trial:
         """What it had is in its file, up to the last second or all, as it is set at random at each start."""
         self.server.kill()
         self.server.restart()
-        self.fleet.client.config_set("appendfsync", self.draw.choice(["always", "everysec"]))
+        with connect(self.files.settings) as client:
+            client.config_set("appendfsync", self.draw.choice(["always", "everysec"]))
 
     def lose_server(self) -> None:
         self.server.kill()
@@ -98,7 +98,8 @@ class Trial:
         self.server.restart()
 
     def empty_server(self) -> None:
-        self.fleet.client.flushall()
+        with connect(self.files.settings) as client:
+            client.flushall()
 
     def freeze_server(self) -> None:
         assert self.server.pid is not None
@@ -122,24 +123,30 @@ class Trial:
         getattr(self, what)()
 
 
-def test_kills_at_random_moments_change_no_byte(
-    server: EmbeddedServer, start_fleet: StartFleet, tmp_path: Path
-) -> None:
+def _kill(pid: int) -> None:
+    # It may have ended a moment ago.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_kills_at_random_moments_change_no_byte(server: EmbeddedServer, settings: Settings, tmp_path: Path) -> None:
     draw = random.Random(SEED)
     kills = draw.sample(KILLS, len(KILLS))
     print(f"{len(kills)} kills, RERANK_TEST_SEED={SEED}: {', '.join(kills)}")
-    fleet = start_fleet(WORKERS, model=f"file:{write_tiny_model(tmp_path / 'tiny')}", redelivery_s=2.0)
+    model = f"file:{write_tiny_model(tmp_path / 'tiny')}"
+    settings = load_settings(**(settings.model_dump(exclude_none=True) | {"model": model, "redelivery_s": 2.0}))
     source = write_rows(tmp_path / "in.jsonl", ROWS, DOCUMENTS, draw)
-    files = BulkFiles(fleet.settings, source, tmp_path / "out.jsonl", OPTIONS)
-    trial = Trial(files, fleet, server, draw, tmp_path / "command.log")
-    try:
-        for number, kill in enumerate(kills):
-            trial.one(number, kill)
-        assert trial.command.wait(timeout=100) == PARTIAL, trial.log.read_text()
-    finally:
-        trial.command.kill()
-        trial.command.wait()
+    files = BulkFiles(settings, source, tmp_path / "out.jsonl", OPTIONS)
     in_peace = replace(files, output=tmp_path / "peace.jsonl", options=(*OPTIONS, "--no-cache"))
-    assert in_peace.run().returncode == PARTIAL
+    with local_fleet(settings, WORKERS) as fleet:
+        trial = Trial(files, fleet, server, draw, tmp_path / "command.log")
+        try:
+            for number, kill in enumerate(kills):
+                trial.one(number, kill)
+            assert trial.command.wait(timeout=100) == PARTIAL, trial.log.read_text()
+        finally:
+            trial.command.kill()
+            trial.command.wait()
+        assert in_peace.run().returncode == PARTIAL
     assert files.written == in_peace.written
     assert files.written[0].count(b"\n") > ROWS // 2

@@ -29,8 +29,9 @@ _SAMPLES = 1_024
 _SAMPLE_BYTES = 256 << 10
 _BATCH_RECORDS = 5_000
 _BATCH_IDS = 500
-#: All of a database, as far as SQLite maps; pages that are not in use are the system's to take back.
-_MAPPED_BYTES = 1 << 40
+#: Of a database, the part that is mapped. Mapped pages count as memory of the process until the system takes them back,
+#: so that a large corpus is read by the page behind this.
+_MAPPED_BYTES = 64 << 20
 _CACHE_KIB = 64 << 10
 # Texts lie in the order of the file and are appended; ids alone are sorted, with the line that has their text.
 _SCHEMA = """
