@@ -8,6 +8,7 @@ PEERS  ?= .venv-peers
 EXPORT ?= .venv-export
 CLIENTS ?= .venv-clients
 COHERE ?= .venv-cohere
+ENGINES ?= .venv-engines
 NEWEST ?= .venv-newest
 LOWEST ?= .venv-lowest
 #: Every version that the verbs install, by `make lock`: releases of others reach nobody unasked.
@@ -19,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint test test-clients test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
+.PHONY: help install lock audit demo check lint test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -64,6 +65,7 @@ lock: | $(BIN)/uv  ## Lock the newest versions that pyproject.toml allows; UPGRA
 	grep '^torch==' $(PEERS_LIST) | $(COMPILE) --extra dev --extra export pyproject.toml - --output-file $(LOCKS)/export.txt
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
 	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
+	$(COMPILE) --extra dev pyproject.toml $(ENGINES_LIST) --output-file $(LOCKS)/engines.txt
 	$(COMPILE) --extra export-onnx pyproject.toml $(PEERS_LIST) --output-file $(LOCKS)/peers.txt
 	@$(MAKE) --no-print-directory audit
 
@@ -95,6 +97,13 @@ $(COHERE)/.installed: $(LOCKS)/cohere.txt $(COHERE_LIST) pyproject.toml
 test-clients: $(CLIENTS)/.installed $(COHERE)/.installed  ## SDKs and frameworks against a real gateway, in environments of their own.
 	$(CLIENTS)/bin/pytest -n 2 --dist loadgroup -m clients
 	$(COHERE)/bin/pytest -m clients tests/clients/test_cohere_sdk.py
+
+ENGINES_LIST := tests/engines/requirements.txt
+$(ENGINES)/.installed: $(LOCKS)/engines.txt $(ENGINES_LIST) pyproject.toml
+	$(call environment,$(ENGINES),engines,'.[dev]' --requirement $(ENGINES_LIST))
+
+test-engines: $(ENGINES)/.installed  ## Ray Data, Spark, pandas, Polars and Daft drive a real fleet, in an environment of their own.
+	$(ENGINES)/bin/pytest -n 2 --dist loadfile -m engines
 
 test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
 	$(DEV).conformance $(CONTROL:%=--control) $(SUITES)
@@ -155,4 +164,4 @@ bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; r
 	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
-	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(ENGINES) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

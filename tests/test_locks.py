@@ -22,6 +22,7 @@ LOCKS = {
         ("dev", "haystack", "langchain", "llama-index"),
         ("tests/clients/requirements.txt", "tests/integrations/requirements.txt"),
     ),
+    "engines": (("dev",), ("tests/engines/requirements.txt",)),
     "peers": (("export-onnx",), ("ops/dev/rerank_dev/bench/engine/requirements-peers.txt",)),
     "cohere": (("dev",), ("tests/clients/requirements-cohere.txt",)),
 }

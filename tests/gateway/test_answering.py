@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from rerank_producer.aio_client import AsyncRerankClient
+from rerank_producer.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
 from rerank_producer.gateway.models.resolver import ResolvedModel

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.apis.common.call import RerankCall
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.settings import load_gateway_settings
 from rerank_shared.errors import ConfigurationError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from conftest import StartFleet
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Hit, Bm25Index
 from rerank_ops.demo.questions import stdlib_questions
-from rerank_producer.bulk.formats.trec import opened_texts, trec
-from rerank_producer.bulk.rows import ReadOptions, WriteOptions
-from rerank_producer.bulk.run import run
+from rerank_producer.bulk.bulk_run import carry_out
+from rerank_producer.bulk.formats.rows import ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.runs.trec import opened_texts, trec
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.process import load
@@ -64,7 +65,7 @@ def test_a_run_is_scored_as_by_the_engine_alone(
         ReadOptions(chunk_bytes=600),
         WriteOptions(tag="fleet"),
     )
-    summary = run(BulkSpec(form, tmp_path / "out.trec"), settings=settings)
+    summary = asyncio.run(carry_out(BulkSpec(form, tmp_path / "out.trec"), settings=settings))
     assert (summary.totals.queries, summary.totals.failed_queries) == (QUESTIONS, 0)
     assert summary.totals.chunks > 1
     scored: dict[str, dict[str, float]] = {}

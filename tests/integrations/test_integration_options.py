@@ -16,7 +16,8 @@ import pytest
 
 from integrations.conftest import NOWHERE, QUERY, TEXTS
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer.integrations.options import FleetOptions, known_scores, told
+from rerank_producer.integrations.fields import known_scores
+from rerank_producer.integrations.options import FleetOptions, told
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import (
     ConfigurationError,
@@ -50,6 +51,19 @@ def test_a_framework_that_is_not_there_is_told_with_its_extra(module: str, frame
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     assert f"pip install 'rerank-fleet[{extra}]'" in run.stdout
+
+
+@pytest.mark.parametrize(("module", "engine", "wanted"), [("spark", "pyspark", "pyspark[sql]"), ("daft",) * 3])
+def test_an_engine_that_is_not_there_is_told_without_an_extra(module: str, engine: str, wanted: str) -> None:
+    script = (
+        f"import sys; sys.modules[{engine!r}] = None\n"
+        "from rerank_producer import ConfigurationError\n"
+        "import rerank_producer.integrations.frames, rerank_producer.integrations.ray_data\n"
+        f"try: import rerank_producer.integrations.{module}\n"
+        "except ConfigurationError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert f": pip install '{wanted}' into the environment of this app" in run.stdout
 
 
 def test_a_server_that_is_away_is_told_or_fallen_back_from(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_producer.bulk.committed_run import failed_of
-from rerank_producer.bulk.journal import Journal, journal_of
+from rerank_producer.bulk.committed.committed_run import failed_of
+from rerank_producer.bulk.committed.journal import Journal, journal_of
 from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.commands import COMMAND
 from support.waiting import wait_until

@@ -18,7 +18,7 @@ from rerank_ops.bulk.rankings import Ranked, rankings
 from rerank_ops.fusion.bootstrap import Interval, paired_difference
 from rerank_ops.quality.paired import randomisation_p
 from rerank_ops.quality.qrels import Qrels, read_qrels
-from rerank_producer.bulk.rows import Format
+from rerank_producer.bulk.formats.rows import Format
 from rerank_shared.errors import InputRefused
 
 MEASURES = (nDCG @ 10, RR @ 10, R @ 100)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Index
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.bulk.formats.trec import beir_files
-from rerank_producer.bulk.text_store import cache_directory, identity_of
+from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.formats.runs.trec import beir_files
+from rerank_producer.bulk.formats.runs.trec_scores import spelled
 from rerank_producer.bulk.texts.records import text_records
-from rerank_producer.bulk.trec_scores import spelled
+from rerank_producer.bulk.texts.text_store import cache_directory, identity_of
 
 _TAG = "bm25"
 #: Documents of each query where no depth says.

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.committed_file import move_into_place
-from rerank_producer.bulk.run import Summary
+from rerank_producer.bulk.bulk_run import Summary
+from rerank_producer.bulk.files.committed_file import move_into_place
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_shared.models.cpu import cpu_name
 from rerank_shared.settings import Settings

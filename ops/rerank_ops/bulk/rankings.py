@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.formats.run_lines import Parse, RunLine, first_stage_order, msmarco_line, trec_line
-from rerank_producer.bulk.rows import Format
-from rerank_producer.bulk.sources import open_source
+from rerank_producer.bulk.files.sources import open_source
+from rerank_producer.bulk.formats.rows import Format
+from rerank_producer.bulk.formats.runs.run_lines import Parse, RunLine, first_stage_order, msmarco_line, trec_line
 from rerank_shared.errors import InputRefused, InvalidRequest
 
 _RUNS: dict[str, Parse] = {"trec": trec_line, "beir": trec_line, "msmarco": msmarco_line}

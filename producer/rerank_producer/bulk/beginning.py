@@ -7,14 +7,14 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_producer.bulk.committed_run import CommittedRun
-from rerank_producer.bulk.fingerprint import Fingerprint, differences, of_identity
-from rerank_producer.bulk.fleet import PatientFleet
-from rerank_producer.bulk.fusing import RunFusion
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.fusing import RunFusion
+from rerank_producer.bulk.asking.window import Window
+from rerank_producer.bulk.committed.committed_run import CommittedRun
+from rerank_producer.bulk.committed.fingerprint import Fingerprint, differences, of_identity
 from rerank_producer.bulk.pilot import measure_ratio
 from rerank_producer.bulk.progress import Progress
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.bulk.window import Window
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.settings import Settings

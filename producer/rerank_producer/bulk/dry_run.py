@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.chunking import BEGIN
-from rerank_producer.bulk.fleet import PatientFleet
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.window import FleetSpeed
+from rerank_producer.bulk.committed.chunking import BEGIN
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.bulk.window import FleetSpeed
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable, UnknownModel

@@ -10,8 +10,8 @@ from contextlib import aclosing, contextmanager
 from typing import Any, Literal, TypeVar, Unpack
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.fleet import PatientFleet
-from rerank_producer.bulk.stream import Answer, Stream
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.stream import Answer, Stream
 from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import RerankRequest, parse_request
 from rerank_shared.errors import InvalidRequest, RerankError

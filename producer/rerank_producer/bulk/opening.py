@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+from rerank_producer.bulk.asking.fusing import RunFusion
+from rerank_producer.bulk.asking.window import MOST_REQUESTS
 from rerank_producer.bulk.formats.guess import Files, format_named
-from rerank_producer.bulk.fusing import RunFusion
-from rerank_producer.bulk.rows import DEFAULT_TAG, ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.rows import DEFAULT_TAG, ReadOptions, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec, OnError
-from rerank_producer.bulk.window import MOST_REQUESTS
 from rerank_shared.keys import FirstStageOrder, FusionMethod
 from rerank_shared.settings import Settings
 
@@ -47,7 +47,7 @@ class BulkOptions(TypedDict, total=False):
     max_length: int | None
     top_n: int | None
     score_only: bool
-    tag: str
+    tag: str | None
     keep_ties: bool
     fusion: FusionMethod | None
     fusion_weight: float | None
@@ -85,7 +85,7 @@ def spec_of(
     write = WriteOptions(
         top_n=options.get("top_n"),
         score_only=options.get("score_only", False),
-        tag=options.get("tag", DEFAULT_TAG),
+        tag=options.get("tag") or DEFAULT_TAG,
         keep_ties=options.get("keep_ties", False),
     )
     files = Files(

@@ -7,13 +7,13 @@ from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
 
-from rerank_producer.bulk.chunking import BEGIN
-from rerank_producer.bulk.fleet import PatientFleet
-from rerank_producer.bulk.fusing import PILOT_ROWS, measured_ratio
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.fusing import PILOT_ROWS, measured_ratio
+from rerank_producer.bulk.asking.stream import Stream
+from rerank_producer.bulk.asking.window import Window
+from rerank_producer.bulk.committed.chunking import BEGIN
+from rerank_producer.bulk.formats.rows import Format
 from rerank_producer.bulk.iterating import read_in_thread
-from rerank_producer.bulk.rows import Format
-from rerank_producer.bulk.stream import Stream
-from rerank_producer.bulk.window import Window
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import FirstStageOrder

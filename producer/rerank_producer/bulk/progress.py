@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.fleet import Counters
-from rerank_producer.bulk.journal import ChunkCounts, Totals
+from rerank_producer.bulk.asking.fleet import Counters
+from rerank_producer.bulk.committed.journal import ChunkCounts, Totals
+from rerank_producer.bulk.formats.chunks import Position
 
 
 @dataclass(slots=True)

@@ -8,19 +8,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from rerank_producer.bulk.answers import canonical
+from rerank_producer.bulk.asking.fleet import PatientFleet
+from rerank_producer.bulk.asking.stream import Answer, Stream
+from rerank_producer.bulk.asking.window import Window
 from rerank_producer.bulk.beginning import Fixed
-from rerank_producer.bulk.chunking import KeptChunk
-from rerank_producer.bulk.committed_run import CommittedRun
-from rerank_producer.bulk.fleet import PatientFleet
+from rerank_producer.bulk.committed.chunking import KeptChunk
+from rerank_producer.bulk.committed.committed_run import CommittedRun
+from rerank_producer.bulk.committed.journal import ChunkCounts
+from rerank_producer.bulk.committed.sinks import Sink
+from rerank_producer.bulk.files.sources import compressor
+from rerank_producer.bulk.formats.rows import Answered, Row, RowChunk
 from rerank_producer.bulk.iterating import read_in_thread
-from rerank_producer.bulk.journal import ChunkCounts
 from rerank_producer.bulk.progress import Progress
-from rerank_producer.bulk.rows import Answered, Row, RowChunk
-from rerank_producer.bulk.sinks import Sink
-from rerank_producer.bulk.sources import compressor
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.bulk.stream import Answer, Stream
-from rerank_producer.bulk.window import Window
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import InputRefused, InvalidRequest, RerankError, RunDiffers
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from rerank_producer.bulk.committed_run import failed_of
-from rerank_producer.bulk.fingerprint import OUTPUT_RELEASE, Fingerprint, of_inputs
-from rerank_producer.bulk.fusing import RunFusion
-from rerank_producer.bulk.rows import Format, ReadOptions, WriteOptions
-from rerank_producer.bulk.window import MOST_REQUESTS
+from rerank_producer.bulk.asking.fusing import RunFusion
+from rerank_producer.bulk.asking.window import MOST_REQUESTS
+from rerank_producer.bulk.committed.committed_run import failed_of
+from rerank_producer.bulk.committed.fingerprint import OUTPUT_RELEASE, Fingerprint, of_inputs
+from rerank_producer.bulk.formats.rows import Format, ReadOptions, WriteOptions
 
 OnError = Literal["quarantine", "skip", "fail"]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.request_limits import RequestLimits
 from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.models.resolver import ResolvedModel, shown
 from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.watch.latency import Latencies

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
 from rerank_producer.gateway.drain import drain_on_signals
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.normalized_paths import NormalizedPaths

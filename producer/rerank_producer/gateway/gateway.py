@@ -10,13 +10,13 @@ from typing import Self
 
 from rerank_producer._io.port import TIMEOUT_S
 from rerank_producer.aio_client import AsyncRerankClient
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.answering import Answering
-from rerank_producer.gateway.apis.common.call import Problem
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
 from rerank_producer.gateway.batches.service import Batches
 from rerank_producer.gateway.http.origins import OriginPolicy
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.models.directory import ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_producer.gateway.overflow import Overflow

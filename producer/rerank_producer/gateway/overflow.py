@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.apis.common.call import RerankCall
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result, Timings, Usage, encodable
 from rerank_shared.errors import ConfigurationError
 

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import Field
 
 from rerank_producer.fusion.shown import shown_score
-from rerank_producer.integrations.options import FleetOptions, known_scores, missing, told
+from rerank_producer.integrations.fields import known_scores
+from rerank_producer.integrations.options import FleetOptions, missing, told
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
 

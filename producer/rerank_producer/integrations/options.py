@@ -1,4 +1,4 @@
-"""Options of all adapters: their fields, their clients, and the fallback when the fleet can't answer.
+"""Options of the adapters for frameworks: their clients, and the fallback when the fleet can't answer.
 
 Only texts go to the fleet, and first-stage scores where fusion is asked for: documents and their metadata stay in the
 process, and answers are matched by index.
@@ -10,34 +10,25 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr
 
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.contract.schemas import MIN_LENGTH, Name, RerankResponse
-from rerank_shared.errors import ConfigurationError, RerankError, UnknownSetting
-from rerank_shared.keys import FirstStageOrder, FusionMethod, JobClass
-from rerank_shared.nearest import did_you_mean
+from rerank_producer.integrations.fields import RequestFields, known_scores
+from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.errors import ConfigurationError, RerankError
+from rerank_shared.keys import JobClass
 from rerank_shared.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
 
-def missing(framework: str, extra: str, error: ImportError) -> ConfigurationError:
-    """Return the error that says how to install a framework."""
+def missing(framework: str, extra: str | None, error: ImportError) -> ConfigurationError:
+    """Return the error that says how to install a framework: with the extra of its name, or alone where it has none."""
+    wanted = framework if extra is None else f"rerank-fleet[{extra}]"
     return ConfigurationError(
-        f"{framework} can't be imported ({error}): pip install 'rerank-fleet[{extra}]' into the environment of this app"
+        f"{framework} can't be imported ({error}): pip install '{wanted}' into the environment of this app"
     )
 
 
@@ -67,7 +58,7 @@ class Clients:
         await asyncio.to_thread(self.close)
 
 
-class FleetOptions(BaseModel):
+class FleetOptions(RequestFields):
     """Options of an adapter. All other settings come from the environment (RERANK_REDIS_URL and the others).
 
     `client` and `async_client` may be shared by adapters, and are not closed with them; they then determine the server.
@@ -86,46 +77,20 @@ class FleetOptions(BaseModel):
     Copies share connections. A serialized adapter has no `redis_url`, which may hold a password; a pickled one has it.
     """
 
-    # An infinite weight would be null in JSON by default, and read as none given.
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants")
-
     client: RerankClient | None = Field(None, exclude=True, repr=False)
     async_client: AsyncRerankClient | None = Field(None, exclude=True, repr=False)
-    redis_url: SecretStr | None = Field(None, exclude=True, repr=False)
-    namespace: str | None = None
     deadline_ms: float | None = None
     job_class: JobClass = "interactive"
-    tenant: str = ""
-    model: str | None = None
-    max_length: int | None = Field(None, ge=MIN_LENGTH)
     partial: bool = True
     fallback: bool = False
-    fusion: FusionMethod | None = None
-    fusion_weight: float | None = Field(None, ge=0)
-    fusion_ratio: float | None = Field(None, gt=0, allow_inf_nan=False)
-    first_stage: Name = ""
-    first_stage_order: FirstStageOrder = "descending"
     _clients: Clients = PrivateAttr()
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _mistakes_told(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
-            return handler(given)
-        except ValidationError as error:
-            raise _mistakes(error, cls) from None
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the clients that were not given. Raises ConfigurationError."""
         super().model_post_init(context)
-        if self.fusion is None and (self.fusion_weight, self.fusion_ratio) != (None, None):
-            raise ConfigurationError(
-                "fusion_weight and fusion_ratio count with fusion only: say which, or leave them out"
-            )
         given = self.client or self.async_client
         if given is None:
-            url = None if self.redis_url is None else self.redis_url.get_secret_value()
-            settings = load_settings(redis_url=url, namespace=self.namespace)
+            settings = load_settings(redis_url=self._url, namespace=self.namespace)
         elif self.redis_url is not None or self.namespace is not None:
             raise ConfigurationError("give either a client, or redis_url and namespace, not both")
         else:
@@ -154,10 +119,6 @@ class FleetOptions(BaseModel):
     def _model_name(self) -> str:
         return self.model or self._clients.settings.model
 
-    @property
-    def _fuses(self) -> bool:
-        return self.fusion not in (None, "none")
-
     def ask(self, query: str, texts: list[str], top_n: int | None, scores: Sequence[Any] = ()) -> RerankResponse | None:
         """Return the answer, None where documents stay in first-stage order; raises RerankError.
 
@@ -180,37 +141,17 @@ class FleetOptions(BaseModel):
             return None
 
     def _request(self, scores: Sequence[Any]) -> dict[str, Any]:
-        request = {
+        request = self._asked() | {
             "deadline_ms": self.deadline_ms,
             "job_class": self.job_class,
-            "tenant": self.tenant,
-            "model": self.model,
-            "max_length": self.max_length,
             "partial": self.partial,
         }
-        if not self._fuses:
-            return request
-        return request | {
-            "fusion": self.fusion,
-            "fusion_weight": self.fusion_weight,
-            "fusion_ratio": self.fusion_ratio,
-            "first_stage": self.first_stage,
-            "first_stage_order": self.first_stage_order,
-            "scores": known_scores(scores),
-        }
+        return request | {"scores": known_scores(scores)} if self._fuses else request
 
     def _fall_back(self, error: RerankError) -> None:
         if not (self.fallback and error.retryable):
             raise error
         log.warning("not reranked, first-stage order kept code=%s error=%s", error.code, error)
-
-
-def known_scores(scores: Sequence[Any]) -> list[Any]:
-    """Return first-stage scores with None in place of NaN: cosine similarity, for one, is NaN of a vector of zeros.
-
-    Infinite scores and what is no number stay as they are: the client refuses them, and says which document has one.
-    """
-    return [None if isinstance(score, Real) and score != score else score for score in scores]
 
 
 def told(response: RerankResponse | None) -> dict[str, Any]:
@@ -219,17 +160,3 @@ def told(response: RerankResponse | None) -> dict[str, Any]:
         return {"fallback": True}
     shown = response.model_dump(include={"id", "complete", "model", "timings", "usage", "fusion"})
     return {"fallback": False, **shown}
-
-
-def _mistakes(error: ValidationError, options: type[BaseModel]) -> ConfigurationError:
-    """Return the mistakes in an adapter's options as one error of one line, which shows no value."""
-    lines: list[str] = []
-    kind = ConfigurationError
-    for item in error.errors(include_url=False, include_input=False):
-        name = ".".join(map(str, item["loc"]))
-        if item["type"] == "extra_forbidden":
-            kind = UnknownSetting
-            lines.append(f"{name} is no option of {options.__name__}{did_you_mean(name, options.model_fields)}")
-        else:
-            lines.append(f"{name}: {item['msg']}" if name else item["msg"])
-    return kind("; ".join(lines))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rerank_producer.gateway.apis import COHERE_V1, COHERE_V2
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis import COHERE_V1, COHERE_V2
+from rerank_producer.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from rerank_producer.gateway import apis
-from rerank_producer.gateway.apis.common.call import Api, Problem
+from rerank_producer import apis
+from rerank_producer.apis.common.call import Api, Problem
 from support.http.answers import JSON, answer, parse
 
 APIS: list[Api] = [getattr(apis, name) for name in apis.__all__]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis import FLEET, fleet
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis import FLEET, fleet
+from rerank_producer.apis.common.call import Problem
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON, LOGITS, answer, parse, render

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis import JINA
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis import JINA
+from rerank_producer.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON, LOGITS, PAIR_TOKENS, parse, render, texts

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis import SCORE
-from rerank_producer.gateway.apis.common.call import Parsed, Problem, RerankReply
-from rerank_producer.gateway.apis.score import Score
+from rerank_producer.apis import SCORE
+from rerank_producer.apis.common.call import Parsed, Problem, RerankReply
+from rerank_producer.apis.score import Score
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON, PAIR_TOKENS, answer, parse, texts

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from rerank_producer.gateway.apis import SIMILARITY
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis import SIMILARITY
+from rerank_producer.apis.common.call import Problem
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON, parse, render

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis import TEI
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.http.problems import problem_of
+from rerank_producer.apis import TEI
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import problem_of
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.errors import (
     DeadlineExceeded,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from rerank_producer.gateway.apis import COHERE_OR_VOYAGE, COHERE_V1, DASHSCOPE, JINA, NVIDIA, TEI, VOYAGE, WEAVIATE
-from rerank_producer.gateway.apis.common.call import Api
-from rerank_producer.gateway.apis.dialect import NAMED, SHARED, choose, choose_unversioned
+from rerank_producer.apis import COHERE_OR_VOYAGE, COHERE_V1, DASHSCOPE, JINA, NVIDIA, TEI, VOYAGE, WEAVIATE
+from rerank_producer.apis.common.call import Api
+from rerank_producer.apis.dialect import NAMED, SHARED, choose, choose_unversioned
 from rerank_shared.errors import InvalidRequest
 from support.http.answers import JSON
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis import (
+from rerank_producer.apis import (
     COHERE_OR_VOYAGE,
     COHERE_V1,
     COHERE_V2,
@@ -26,7 +26,7 @@ from rerank_producer.gateway.apis import (
     WEAVIATE,
     fleet,
 )
-from rerank_producer.gateway.apis.common.call import Api, AskedFusion, RerankCall
+from rerank_producer.apis.common.call import Api, AskedFusion, RerankCall
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.messages import Fusion
 from rerank_shared.errors import InvalidRequest

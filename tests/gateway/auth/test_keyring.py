@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth import keyfile
 from rerank_producer.gateway.auth.keyfile import new_key, parse, without
 from rerank_producer.gateway.auth.keyring import ApiKey, Keyring
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.contract.schemas import parse_request
 from rerank_shared.errors import ConfigurationError
 

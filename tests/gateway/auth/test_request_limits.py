@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_producer.gateway.apis.common.call import AskedFusion, RerankCall
+from rerank_producer.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_shared.keys import CacheScope

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis.common.call import Problem, RerankCall
+from rerank_producer.apis.common.call import Problem, RerankCall
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets, estimated_tokens
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.contract.estimate import SPECIAL_TOKENS
 from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import httpx
@@ -11,6 +10,8 @@ import pytest
 from gateway.batches.driving import BatchApi, jsonl, line, lines
 from producer.conftest import Echo
 from producer.echo_worker import logit
+from support.http.clients import ApiKeys
+from support.http.gateway import TestGateway
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batches")]
@@ -217,9 +218,29 @@ def test_an_id_from_a_url_leads_nowhere_else(api: BatchApi, batch_id: str) -> No
     assert api.http.post(f"/v1/batches/{batch_id}/cancel").status_code == 404
 
 
-def test_a_model_that_is_not_served_fails_the_batch(api: BatchApi) -> None:
-    """The gateway answers for every name here, so the batch runs; it says which model scored."""
+def test_a_batch_names_the_model_that_scores_in_place_of_others(api: BatchApi, batch_echo: Echo) -> None:
     ended = api.ended(api.begun([line("a", "q", model="rerank-v3.5"), line("b", "q", model="other/name")]))
-    assert ended["status"] == "completed"
-    assert ended["model"]
-    assert ended["created_at"] <= time.time()
+    assert (ended["status"], ended["model"]) == ("completed", batch_echo.settings.model)
+
+
+def test_a_batch_takes_tokens_out_of_its_key_s_bucket(batch_gateway: TestGateway, batch_keys: ApiKeys) -> None:
+    with batch_gateway.client(headers={"authorization": f"Bearer {batch_keys.drained}"}) as http:
+        api = BatchApi(http)
+        assert api.ended(api.begun(lines(3)))["status"] == "completed"
+        assert http.post("/v1/rerank", json=line("a", "q")["body"]).status_code == 429
+        api.clear()
+
+
+def test_a_batch_waits_for_tokens_and_may_be_cancelled_meanwhile(
+    batch_gateway: TestGateway, batch_keys: ApiKeys
+) -> None:
+    with batch_gateway.client(headers={"authorization": f"Bearer {batch_keys.drained}"}) as http:
+        api = BatchApi(http)
+        # Its second chunk has to wait, if the bucket is not empty already.
+        batch_id = api.begun(lines(200))
+        api.in_progress(batch_id)
+        http.post(f"/v1/batches/{batch_id}/cancel")
+        ended = api.ended(batch_id)
+        assert ended["status"] == "cancelled"
+        assert ended["request_counts"]["completed"] < 200
+        api.clear()

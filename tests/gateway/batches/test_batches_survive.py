@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from gateway.batches.driving import BatchApi, jsonl, line, lines
 from producer.conftest import Echo, serve_echo
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_producer.gateway.batches.ids import NOBODYS
 from rerank_shared.settings import load_settings
+from support.http.clients import ApiKeys
 from support.http.gateway import TestGateway
 from support.waiting import wait_until
 
@@ -35,6 +38,10 @@ class Gateways:
         self._stack.callback(lambda: gateway.process.poll() is None and gateway.stop())
         self.started.append(gateway)
         return BatchApi(self._stack.enter_context(gateway.client()))
+
+    def carrier_of(self, batch_id: str) -> int:
+        """Return the process that carries a batch out."""
+        return int((self._directory / "batches" / "batches" / NOBODYS / batch_id / "batch.lock").read_text())
 
 
 @pytest.fixture
@@ -72,15 +79,14 @@ def test_a_batch_goes_on_after_its_gateway_was_killed(gateways: Gateways, batch_
 
 
 def test_another_process_takes_over_from_one_that_stops(gateways: Gateways, batch_echo: Echo) -> None:
-    first = gateways.start()
-    batch_id = str(first.create(first.stored(content("stop"))).json()["id"])
-    first.in_progress(batch_id)
-    second = gateways.start()
-    assert second.batch(batch_id)["status"] == "in_progress"
-    gateways.started[0].stop()
+    both = [gateways.start(), gateways.start()]
+    batch_id = str(both[0].create(both[0].stored(content("stop"))).json()["id"])
+    wait_until(lambda: both[1].batch(batch_id)["request_counts"]["completed"] > 0, "some chunk is done")
+    carrier = [each.pid for each in gateways.started].index(gateways.carrier_of(batch_id))
+    assert gateways.started[carrier].stop() == 0
     batch_echo.open_gate("stop")
     batch_echo.open_gate("stop")
-    assert second.ended(batch_id)["request_counts"] == {"total": 200, "completed": 199, "failed": 1}
+    assert both[1 - carrier].ended(batch_id)["request_counts"] == {"total": 200, "completed": 199, "failed": 1}
 
 
 def test_several_processes_carry_out_each_batch_once(gateways: Gateways) -> None:
@@ -103,17 +109,32 @@ def test_a_process_cancels_what_another_carries_out(gateways: Gateways, batch_ec
     batch_echo.open_gate("other")
 
 
+def test_a_key_that_is_revoked_ends_its_batches(gateways: Gateways, batch_echo: Echo, tmp_path: Path) -> None:
+    keys, path = ApiKeys.make(), tmp_path / "keys.toml"
+    path.write_text(keys.text)
+    path.chmod(0o600)
+    api = gateways.start(keys=path)
+    api.http.headers["authorization"] = f"Bearer {keys.plain}"
+    batch_id = api.begun([line("held", "wait gate:revoked")])
+    api.in_progress(batch_id)
+    (record,) = tmp_path.glob(f"batches/batches/*/{batch_id}/batch.json")
+    path.write_text("")
+    wait_until(lambda: json.loads(record.read_text())["status"] == "failed", "the batch ends")
+    assert [each["code"] for each in json.loads(record.read_text())["errors"]] == ["key_revoked"]
+    batch_echo.open_gate("revoked")
+
+
 @pytest.mark.parametrize("status", ["validating", "in_progress"])
 def test_a_batch_waits_while_redis_is_away(tmp_path: Path, status: str) -> None:
     with EmbeddedServer.start() as server, ExitStack() as stack:
         settings = load_settings(redis_url=server.url, namespace="away")
-        echo = stack.enter_context(_served(settings, tmp_path))
+        echo = stack.enter_context(contextmanager(serve_echo)(settings, tmp_path / "worker.log"))
         api = Gateways(echo, tmp_path, stack).start()
         records = [*lines(30), line("held", "wait gate:away")]
         if status == "in_progress":
             batch_id = api.begun(records)
             api.in_progress(batch_id)
-        (pid,) = [int(each) for each in _pids(echo)]
+        pid = echo.client.info("server")["process_id"]
         os.kill(pid, signal.SIGSTOP)
         try:
             if status == "validating":
@@ -125,13 +146,3 @@ def test_a_batch_waits_while_redis_is_away(tmp_path: Path, status: str) -> None:
         echo.open_gate("away")
         echo.open_gate("away")
         assert api.ended(batch_id)["request_counts"] == {"total": 31, "completed": 31, "failed": 0}
-
-
-def _pids(echo: Echo) -> list[str]:
-    return [str(echo.client.info("server")["process_id"])]
-
-
-def _served(settings: Any, directory: Path) -> Any:
-    from contextlib import contextmanager
-
-    return contextmanager(serve_echo)(settings, directory / "worker.log")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.batches.driving import jsonl, lines
-from rerank_producer.bulk.chunks import Position, chunks_of
-from rerank_producer.bulk.committed_run import CommittedRun
-from rerank_producer.bulk.journal import ChunkCounts
+from rerank_producer.bulk.committed.committed_run import CommittedRun
+from rerank_producer.bulk.committed.journal import ChunkCounts
+from rerank_producer.bulk.formats.chunks import Position, chunks_of
 from rerank_producer.gateway.batches import batch_store, disk, file_store
 from rerank_producer.gateway.batches.batch_store import BatchStore
 from rerank_producer.gateway.batches.ending import EndingWriter

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.batches.driving import jsonl, line, lines
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.rows import Row
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Row
 from rerank_producer.gateway.batches.records import Terms
 from rerank_producer.gateway.batches.rows import BatchRows, expired_lines
 from rerank_producer.gateway.batches.stopping import Stop, Stopped

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused
 from rerank_producer.gateway.http.body import decode_json, read_body
-from rerank_producer.gateway.http.problems import ClientGone, Refused
 from rerank_shared.contract.schemas import encodable
 from support.http.answers import JSON
 from support.waiting import wait_until

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.gateway.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.apis.common.call import Problem, RerankCall, RerankReply
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.http.headers import (
     answer_headers,
     deadline_ms,
@@ -18,7 +19,6 @@ from rerank_producer.gateway.http.headers import (
     takes_partial,
     tei_headers,
 )
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 
 _SAFE = set(string.ascii_letters + string.digits + "._-")

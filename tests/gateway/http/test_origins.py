@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 from starlette.datastructures import Headers
 
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.http.origins import OriginPolicy
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.settings import load_gateway_settings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.http.problems import ClientGone, Refused, problem_of
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused, problem_of
 from rerank_shared import errors
 
 

@@ -14,7 +14,7 @@ import redis
 
 from conftest import StartFleet, StartGateway
 from rerank_ops.local.redis_server import EmbeddedServer
-from rerank_producer.gateway.http.problems import Refused
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.watch import live as live_module
 from rerank_producer.gateway.watch.fleet_view import CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, Latency, Quantiles

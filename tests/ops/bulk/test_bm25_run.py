@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.bulk.first_stage import write_bm25_run
-from rerank_producer.bulk.formats.trec import beir, beir_files, opened_texts
-from rerank_producer.bulk.rows import ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.runs.trec import beir, beir_files, opened_texts
 from rerank_shared.errors import InputRefused
 
 CORPUS = """{"_id": "d1", "title": "Foxes", "text": "a red fox"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rerank_producer.bulk.lock import locked
+from rerank_producer.bulk.committed.lock import locked
 from support.commands import COMMAND, CommandLine
 from support.waiting import wait_until
 

@@ -14,9 +14,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from rerank_ops.cli.admin.keys import create
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyfile import parse
 from rerank_producer.gateway.auth.keyring import ApiKey, Keyring
-from rerank_producer.gateway.http.problems import Refused
 from support.commands import COMMAND, CommandLine
 
 pytestmark = pytest.mark.xdist_group("cli")

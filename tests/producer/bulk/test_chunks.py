@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.bulk import chunks
-from rerank_producer.bulk.chunks import Chunk, LineTooLong, Position, chunks_of, digest_of
+from rerank_producer.bulk.formats import chunks
+from rerank_producer.bulk.formats.chunks import Chunk, LineTooLong, Position, chunks_of, digest_of
 
 LINES = st.lists(st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"").replace(b"\r", b"")), max_size=40)
 SIZES = st.integers(1, 60)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from rerank_producer import OutputInUse, RunDiffers
-from rerank_producer.bulk import committed_run
-from rerank_producer.bulk.chunks import Position, chunks_of
-from rerank_producer.bulk.committed_file import CommittedFile, part_of
-from rerank_producer.bulk.committed_run import CommittedRun, failed_of
-from rerank_producer.bulk.journal import ChunkCounts, Entry, Journal, journal_of
+from rerank_producer.bulk.committed import committed_run
+from rerank_producer.bulk.committed.committed_run import CommittedRun, failed_of
+from rerank_producer.bulk.committed.journal import ChunkCounts, Entry, Journal, journal_of
+from rerank_producer.bulk.files.committed_file import CommittedFile, part_of
+from rerank_producer.bulk.formats.chunks import Position, chunks_of
 
 DATA = b"".join(b"row %d of the input\n" % number for number in range(60))
 FAILS = b"7 of"

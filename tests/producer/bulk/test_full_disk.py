@@ -5,6 +5,7 @@ The size of the files that this process may write is limited instead of the disk
 
 from __future__ import annotations
 
+import asyncio
 import random
 import resource
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from producer.conftest import Echo
-from rerank_producer.bulk.committed_run import failed_of
+from rerank_producer.bulk.bulk_run import Summary, carry_out
+from rerank_producer.bulk.committed.committed_run import failed_of
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
-from rerank_producer.bulk.rows import ReadOptions, WriteOptions
-from rerank_producer.bulk.run import Summary, run
+from rerank_producer.bulk.formats.rows import ReadOptions, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec
 from support.bulk import committed, write_rows
 
@@ -37,7 +38,9 @@ def room(limit: int) -> Iterator[None]:
 
 def start(echo: Echo, source: Path, output: Path, write: WriteOptions, chunk_bytes: int) -> Summary:
     read = ReadOptions(chunk_bytes=chunk_bytes)
-    return run(BulkSpec(JsonlFormat(source, read, write), output, read=read, write=write), settings=echo.settings)
+    return asyncio.run(
+        carry_out(BulkSpec(JsonlFormat(source, read, write), output, read=read, write=write), settings=echo.settings)
+    )
 
 
 @pytest.mark.parametrize(

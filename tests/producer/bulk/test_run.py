@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +14,11 @@ import pytest
 from producer.conftest import Echo
 from producer.echo_worker import logit
 from rerank_producer import InputRefused, OutputInUse, RunDiffers
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.bulk_run import Summary, carry_out
+from rerank_producer.bulk.committed.lock import locked
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
-from rerank_producer.bulk.lock import locked
-from rerank_producer.bulk.rows import ReadOptions, RowChunk, WriteOptions
-from rerank_producer.bulk.run import Summary, run
+from rerank_producer.bulk.formats.rows import ReadOptions, RowChunk, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec
 
 
@@ -42,7 +43,7 @@ def spec_of(source: Path, output: Path, **options: Any) -> BulkSpec:
 
 
 def start(echo: Echo, spec: BulkSpec) -> Summary:
-    return run(spec, settings=echo.settings)
+    return asyncio.run(carry_out(spec, settings=echo.settings))
 
 
 def read(path: Path) -> list[dict[str, Any]]:

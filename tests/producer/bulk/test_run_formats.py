@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 
 from producer.conftest import Echo
 from producer.echo_worker import logit
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.bulk_run import Summary, carry_out
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.guess import Files, format_named
-from rerank_producer.bulk.rows import Format, ReadOptions, RowChunk, WriteOptions
-from rerank_producer.bulk.run import Summary, run
+from rerank_producer.bulk.formats.rows import Format, ReadOptions, RowChunk, WriteOptions
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_shared.contract.activation import sigmoid
 
@@ -32,7 +33,7 @@ def made(source: Path, **files: Any) -> Any:
 
 
 def start(echo: Echo, form: Format, output: Path) -> Summary:
-    return run(BulkSpec(form, output, ReadOptions(), WriteOptions()), settings=echo.settings)
+    return asyncio.run(carry_out(BulkSpec(form, output, ReadOptions(), WriteOptions()), settings=echo.settings))
 
 
 def check_killed(echo: Echo, source: Path, folder: Path, **files: Any) -> bytes:

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.bulk.sources import compressor, open_source, plain_name, shown
+from rerank_producer.bulk.files.sources import compressor, open_source, plain_name, shown
 from rerank_shared.errors import ConfigurationError, InputRefused
 
 SUFFIXES = ["", ".gz", ".zst"]
@@ -88,7 +88,7 @@ def test_the_same_part_gives_the_same_bytes(suffix: str) -> None:
 
 def test_standard_input_is_read_from_any_byte() -> None:
     script = (
-        "import sys; from rerank_producer.bulk.sources import open_source;"
+        "import sys; from rerank_producer.bulk.files.sources import open_source;"
         "sys.stdout.buffer.write(open_source(None, 3).read())"
     )
     run = subprocess.run([sys.executable, "-c", script], input=b"abcdef" * 9, capture_output=True, check=True)

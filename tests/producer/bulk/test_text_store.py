@@ -19,8 +19,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.bulk import text_store
-from rerank_producer.bulk.text_store import TextStore, cache_directory, identity_of
+from rerank_producer.bulk.texts import text_store
+from rerank_producer.bulk.texts.text_store import TextStore, cache_directory, identity_of
 from rerank_shared.errors import InputRefused
 
 TEXTS = {"d1": "A title and the text", "2": "only a text", "é/3": "line\u2028separator"}
@@ -185,7 +185,7 @@ def test_two_may_build_at_once(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rerank_producer.bulk.text_store import TextStore
+from rerank_producer.bulk.texts.text_store import TextStore
 TextStore.of(Path(sys.argv[1]), Path(sys.argv[2]), lambda records: os.kill(os.getpid(), signal.SIGKILL))
 """
 
@@ -219,7 +219,7 @@ def test_a_database_that_is_none_is_built_again(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from rerank_producer.bulk.text_store import TextStore
+from rerank_producer.bulk.texts.text_store import TextStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:

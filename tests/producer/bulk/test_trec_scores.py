@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_producer.bulk.trec_scores import below, spelled
+from rerank_producer.bulk.formats.runs.trec_scores import below, spelled
 
 SCORES = st.lists(st.floats(-50, 50, width=32), max_size=60).map(lambda found: sorted(found, reverse=True))
 

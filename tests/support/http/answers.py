@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from rerank_producer.apis.common.call import Api, Parsed, RerankCall, RerankReply
 from rerank_producer.fusion.methods import fused_order
-from rerank_producer.gateway.apis.common.call import Api, Parsed, RerankCall, RerankReply
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.messages import Fusion
 from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage

@@ -26,8 +26,11 @@ CLIENTS = ("RerankClient", "AsyncRerankClient")
 #: The classes that have a page of their own, and where.
 ELSEWHERE = {"Settings": "[settings.md](settings.md) lists every field."}
 INTEGRATIONS = "rerank_producer.integrations"
-TESTING = "rerank_producer.testing"
-ADAPTERS = ("options", "langchain", "llama_index", "haystack")
+#: Further packages that callers import from, in the order of their sections.
+PACKAGES = ("rerank_producer.bulk", "rerank_producer.testing")
+ADAPTERS = ("fields", "options", "langchain", "llama_index", "haystack", "frames", "ray_data", "spark", "daft")
+#: Of these modules, the classes whose fields callers give.
+_OPTIONS = {"fields": ("RequestFields",), "options": ("FleetOptions",)}
 #: Characters of a signature that is shown with its types in one line.
 SHORT = 110
 #: A method of the asyncio client that is its twin's, awaited.
@@ -41,7 +44,8 @@ def render() -> str:
     more = [each for each in shared if each.name not in {known.name for known in producer}]
     parts = [HEAD, *_producer(producer), "## rerank_shared", *_shared(more)]
     parts += [f"## {INTEGRATIONS}", paragraphs(Source(INTEGRATIONS).doc), *_adapters(producer)]
-    parts += [f"## {TESTING}", paragraphs(Source(TESTING).doc), *_testing(producer)]
+    for package in PACKAGES:
+        parts += [f"## {package}", paragraphs(Source(package).doc), *_package(package, producer)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -111,19 +115,22 @@ def _adapters(producer: Sequence[Definition]) -> Iterator[str]:
         yield paragraphs(source.doc)
         for each in source.classes():
             # What adapters are made of is not for callers.
-            if name != "options" or each.name == "FleetOptions":
-                yield from class_part(each, methods=name != "options")
+            if name not in _OPTIONS or each.name in _OPTIONS[name]:
+                yield from class_part(each, methods=name not in _OPTIONS)
+        for call in source.calls():
+            yield from call_part(call, "####")
 
 
-def _testing(producer: Sequence[Definition]) -> Iterator[str]:
+def _package(package: str, producer: Sequence[Definition]) -> Iterator[str]:
     public = {each.name for each in producer}
-    names = [each for each in exported(TESTING) if each.name not in public]
+    names = [each for each in exported(package) if each.name not in public]
     for each in names:
         if isinstance(each, Class):
             yield from class_part(each, methods=True)
         elif isinstance(each, Call):
             yield from call_part(each, "####")
-    yield from _aliases(names)
+    if any(isinstance(each, Alias) for each in names):
+        yield from _aliases(names)
 
 
 def class_part(each: Definition, *, methods: bool = False) -> Iterator[str]:

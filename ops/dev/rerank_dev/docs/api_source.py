@@ -98,6 +98,11 @@ class Source:
         nodes = [node for node in self._tree.body if isinstance(node, ast.ClassDef)]
         return [self._class(node) for node in nodes if not node.name.startswith("_")]
 
+    def calls(self) -> list[Call]:
+        """Return its public functions."""
+        nodes = [node for node in self._tree.body if isinstance(node, Function)]
+        return [self._call(node) for node in nodes if not node.name.startswith("_")]
+
     def get(self, name: str) -> Definition:
         """Return the definition of a name, here or where this module imports it from."""
         for node in self._tree.body:
@@ -137,7 +142,14 @@ class Source:
         options += [self._slot(each, None, "**") for each in [given.kwarg] if each is not None]
         returns = "" if node.returns is None else self._type(node.returns)
         doc = ast.get_docstring(node) or ""
-        return Call(node.name, tuple(slots), tuple(options), returns, doc, isinstance(node, ast.AsyncFunctionDef))
+        return Call(
+            node.name,
+            tuple(slots),
+            tuple(options),
+            returns,
+            doc,
+            isinstance(node, ast.AsyncFunctionDef) and not returns.startswith("AsyncGenerator"),
+        )
 
     def _slot(self, argument: ast.arg, default: ast.expr | None, stars: str = "") -> Slot:
         annotation = "" if argument.annotation is None else self._type(argument.annotation)

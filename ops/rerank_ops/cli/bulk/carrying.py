@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -10,15 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from rerank_ops.cli.bulk.durations import duration
 from rerank_ops.cli.bulk.exits import COMPLETE, VALIDATION
-from rerank_ops.cli.bulk.progress import duration, shown
+from rerank_ops.cli.bulk.progress import shown
 from rerank_ops.cli.bulk.report import status_after, summary_plain, summary_text
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.extras import require_evaluation
+from rerank_producer.bulk.bulk_run import Summary
+from rerank_producer.bulk.bulk_run import carry_out as carried_out
 from rerank_producer.bulk.dry_run import Forecast, dry_run
 from rerank_producer.bulk.opening import BulkOptions, spec_of
 from rerank_producer.bulk.progress import Progress
-from rerank_producer.bulk.run import Summary, run
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_shared.settings import Settings
 
@@ -33,13 +36,13 @@ def carry_out(
     qrels: Path | None,
     as_json: bool,
 ) -> int:
-    """Carry the run out and report on it; return the exit status. Raises what `run` raises."""
+    """Carry the run out and report on it; return the exit status. Raises what bulk.run raises."""
     if qrels is not None:
         require_evaluation(bm25=False)
     progress, started = Progress(), time.monotonic()
     with _ended_by_sigterm(), shown(progress, err) as tell:
         spec = _spec(source, output, settings, options, progress)
-        summary = run(spec, settings=settings, tell=tell, progress=progress)
+        summary = asyncio.run(carried_out(spec, settings=settings, tell=tell, progress=progress))
     seconds = time.monotonic() - started
     if metadata:
         _write_metadata(spec, summary, settings, seconds)

@@ -79,7 +79,10 @@ ScoreOnly = Annotated[
     bool,
     typer.Option("--score-only", rich_help_panel=_OUTPUT, help="Write scores, and nothing that the input has."),
 ]
-Tag = Annotated[str, typer.Option("--tag", metavar="NAME", rich_help_panel=_OUTPUT, help="Last column of a run.")]
+Tag = Annotated[
+    str | None,
+    typer.Option("--tag", metavar="NAME", rich_help_panel=_OUTPUT, help="Last column of a run. Unset: rerank-fleet."),
+]
 KeepTies = Annotated[
     bool,
     typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rerank_ops.cli.bulk.durations import duration
 from rerank_producer.bulk.progress import Progress
 
 #: Between two plain lines.
@@ -77,15 +77,3 @@ def _live(progress: Progress) -> Table:
     bar = ProgressBar(total=1.0, completed=share or 0.0, width=20, pulse=share is None, animation_time=time.monotonic())
     grid.add_row(bar, Text(line_of(progress)))
     return grid
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two largest units that it has."""
-    if not math.isfinite(seconds):
-        return "unknown time"
-    whole = max(0, round(seconds))
-    for size, unit, smaller_size, smaller in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"

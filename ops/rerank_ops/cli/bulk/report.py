@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rerank_ops.cli.bulk.durations import duration
 from rerank_ops.cli.bulk.exits import COMPLETE, PARTIAL
-from rerank_ops.cli.bulk.progress import duration
-from rerank_producer.bulk.run import Summary
+from rerank_producer.bulk.bulk_run import Summary
 
 
 def status_after(summary: Summary) -> int:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from rerank_ops.cli.bulk import options as asked
-from rerank_ops.cli.bulk.carrying import carry_out, foretell
 from rerank_ops.cli.bulk.exits import exits
 from rerank_ops.cli.bulk.group import bulk
 from rerank_ops.cli.options import RedisUrl
 from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.cli.rank.fusion_options import FirstStageOrder, Method, Ratio, Weight
 from rerank_ops.cli.rank.rerank import MaxLength, Model, TopN, Up
-from rerank_producer.bulk.opening import BulkOptions
-from rerank_producer.bulk.rows import DEFAULT_TAG
 from rerank_shared.settings import load_settings
+
+if TYPE_CHECKING:
+    from rerank_producer.bulk import BulkOptions
 
 
 @bulk.command()
@@ -37,7 +37,7 @@ def run(
     max_length: MaxLength = None,
     top_n: TopN = None,
     score_only: asked.ScoreOnly = False,
-    tag: asked.Tag = DEFAULT_TAG,
+    tag: asked.Tag = None,
     keep_ties: asked.KeepTies = False,
     overwrite: asked.Overwrite = False,
     metadata: asked.Metadata = False,
@@ -74,6 +74,8 @@ def run(
         "chunk_bytes": chunk_bytes, "patience_s": give_up_after,
     }  # fmt: skip
     _refuse(output, given, qrels=qrels, metadata=metadata)
+    from rerank_ops.cli.bulk.carrying import carry_out, foretell
+
     with exits():
         settings = load_settings(redis_url=url, model=model)
         if dry_run:

@@ -21,17 +21,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import Chunk
+from rerank_producer.apis import COHERE_V2, FLEET, dialect
+from rerank_producer.apis.common.call import Api, Parsed, RerankCall, RerankReply
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.problems import problem_of
+from rerank_producer.apis.score import Score
 from rerank_producer.bulk.formats.answers import as_bulk, to_depth, with_rest
+from rerank_producer.bulk.formats.chunks import Chunk
 from rerank_producer.bulk.formats.files import as_line
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, WriteOptions
-from rerank_producer.gateway.apis import COHERE_V2, FLEET, dialect
-from rerank_producer.gateway.apis.common.call import Api, Parsed, RerankCall, RerankReply
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
-from rerank_producer.gateway.apis.score import Score
-from rerank_producer.gateway.http.problems import problem_of
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, WriteOptions
 from rerank_shared.contract.schemas import MIN_LENGTH, RerankRequest, RerankResponse, Result, parse_request
 from rerank_shared.errors import InvalidRequest, RerankError
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import Chunk, LineTooLong, Position, chunks_of
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.bulk.rows import Answered, Row
-from rerank_producer.bulk.sources import name_of_input, open_source
+from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.sources import name_of_input, open_source
+from rerank_producer.bulk.formats.chunks import Chunk, LineTooLong, Position, chunks_of
+from rerank_producer.bulk.formats.rows import Answered, Row
 from rerank_shared.errors import InputRefused, RerankError
 
 

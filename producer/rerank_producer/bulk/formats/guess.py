@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import LINE_BYTES
+from rerank_producer.bulk.files.sources import name_of_input, open_source, plain_name, shown
 from rerank_producer.bulk.formats.batch import BatchFormat
+from rerank_producer.bulk.formats.chunks import LINE_BYTES
 from rerank_producer.bulk.formats.files import move
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
 from rerank_producer.bulk.formats.parquet.assembly import assemble
 from rerank_producer.bulk.formats.parquet.format import ParquetFormat
 from rerank_producer.bulk.formats.requests import RequestsFormat
-from rerank_producer.bulk.formats.run_lines import Parse, msmarco_line, trec_line
-from rerank_producer.bulk.formats.trec import beir, beir_files, msmarco, opened_texts, trec
-from rerank_producer.bulk.rows import Format, ReadOptions, WriteOptions
-from rerank_producer.bulk.sources import name_of_input, open_source, plain_name, shown
-from rerank_producer.bulk.text_store import Progress
+from rerank_producer.bulk.formats.rows import Format, ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.runs.run_lines import Parse, msmarco_line, trec_line
+from rerank_producer.bulk.formats.runs.trec import beir, beir_files, msmarco, opened_texts, trec
+from rerank_producer.bulk.texts.text_store import Progress
 from rerank_shared.errors import InputRefused, InvalidRequest
 
 #: As `--format` spells them.

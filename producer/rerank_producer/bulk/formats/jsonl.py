@@ -15,7 +15,7 @@ from typing import Any
 from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth, with_rest
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
-from rerank_producer.bulk.rows import Answered, Row
+from rerank_producer.bulk.formats.rows import Answered, Row
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Result
 from rerank_shared.errors import InvalidRequest
 

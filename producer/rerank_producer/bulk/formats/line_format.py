@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.chunks import CHUNK_BYTES, Chunk, Position
+from rerank_producer.bulk.files.sources import plain_bytes
+from rerank_producer.bulk.formats.chunks import CHUNK_BYTES, Chunk, Position
 from rerank_producer.bulk.formats.files import as_line, chunks_in, failed_lines, move
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
-from rerank_producer.bulk.sources import plain_bytes
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import RerankError
 

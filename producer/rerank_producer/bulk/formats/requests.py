@@ -15,9 +15,9 @@ from typing import Any
 from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded
-from rerank_producer.bulk.rows import Answered, Row
+from rerank_producer.bulk.formats.rows import Answered, Row
+from rerank_producer.bulk.formats.runs.trec_scores import below
 from rerank_producer.bulk.texts.records import TITLE_NAME, joined
-from rerank_producer.bulk.trec_scores import below
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
 from rerank_shared.errors import InvalidRequest
 

@@ -15,8 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.extras import needed
-from rerank_producer.bulk.sources import open_source, shown
+from rerank_producer.bulk.files.extras import needed
+from rerank_producer.bulk.files.sources import open_source, shown
 from rerank_shared.contract.schemas import encodable
 from rerank_shared.errors import InputRefused
 

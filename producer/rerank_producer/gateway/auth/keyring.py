@@ -18,9 +18,9 @@ from typing import Self
 
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyfile import TOKEN, ApiKey, Entry, digest_of, parse
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.errors import ConfigurationError
 
 __all__ = ["ApiKey", "Keyring"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rerank_producer._request.plan import default_deadline_ms
-from rerank_producer.gateway.apis.common.call import RerankCall
+from rerank_producer.apis.common.call import RerankCall
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.http.headers import deadline_ms, takes_partial
 from rerank_shared.keys import CacheScope, FusionMethod

@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rerank_producer.gateway.apis.common.call import Problem, RerankCall
+from rerank_producer.apis.common.call import Problem, RerankCall
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyfile import ApiKey
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable

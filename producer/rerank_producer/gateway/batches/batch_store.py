@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.bulk.journal import Entry, Journal, Totals, journal_of
-from rerank_producer.bulk.lock import is_locked
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.bulk.committed.journal import Entry, Journal, Totals, journal_of
+from rerank_producer.bulk.committed.lock import is_locked
+from rerank_producer.bulk.files.committed_file import sync_directory
 from rerank_producer.gateway.batches.disk import age_s, make_directory, names_in, read_record, turn, write_record
 from rerank_producer.gateway.batches.ids import is_batch_id
 from rerank_producer.gateway.batches.records import BatchRecord
-from rerank_producer.gateway.http.problems import Refused
 from rerank_shared.errors import RerankError
 
 #: A batch that was killed while it was being made has nothing but its name in `open/`.

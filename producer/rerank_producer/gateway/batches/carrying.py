@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.run import arun
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.bulk.bulk_run import carry_out
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
@@ -26,7 +27,6 @@ from rerank_producer.gateway.batches.ids import NOBODYS
 from rerank_producer.gateway.batches.records import BatchRecord, Ending, Mistake
 from rerank_producer.gateway.batches.rows import BatchRows
 from rerank_producer.gateway.batches.stopping import Stop, Stopped
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.models.resolver import ResolvedModel
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.errors import InputRefused, InvalidRequest, QueueUnavailable, RerankError, RunDiffers, UnknownModel
@@ -197,7 +197,7 @@ class Carrier:
             log.info("a batch waits id=%s for=%s", record.id, sentence)
 
         def in_thread() -> None:
-            stop.run(arun(spec, settings=fleet, tell=tell))
+            stop.run(carry_out(spec, settings=fleet, tell=tell))
 
         try:
             await self._blocking(in_thread)
@@ -207,6 +207,7 @@ class Carrier:
         except (RunDiffers, InputRefused, InvalidRequest) as error:
             if isinstance(error, UnknownModel):
                 raise
+            log.warning("a batch fails id=%s error=%s", record.id, error)
             raise MustFail(Mistake(code=error.code, message=_told(error))) from error
 
     def _pace(self, owner: str, stop: Stop) -> Callable[[int], object]:
@@ -235,5 +236,9 @@ class Carrier:
 
 
 def _told(error: RunDiffers | InputRefused | InvalidRequest) -> str:
-    """Return what the caller reads: the fleet's model has changed, or the input has."""
-    return error.message.partition("\n")[0].replace(" or begin anew with --overwrite", "")
+    """Return what the caller reads. What names paths of this machine is for the log alone."""
+    if isinstance(error, RunDiffers):
+        return "the fleet no longer serves the model that the batch was begun with; make the batch again"
+    if isinstance(error, InputRefused):
+        return "the input file can't be read as lines; upload it again"
+    return error.message

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_producer.bulk.committed_file import sync_directory
+from rerank_producer.bulk.files.committed_file import sync_directory
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 #: What a temporary name ends with.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.committed_file import part_of
+from rerank_producer.bulk.files.committed_file import part_of
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.gateway.batches.batch_store import BatchStore
 from rerank_producer.gateway.batches.file_store import FileStore
 from rerank_producer.gateway.batches.ids import result_id

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.bulk.files.committed_file import sync_directory
 from rerank_producer.gateway.batches.disk import (
     UNFINISHED,
     age_s,
@@ -27,7 +28,6 @@ from rerank_producer.gateway.batches.disk import (
 )
 from rerank_producer.gateway.batches.ids import is_file_id
 from rerank_producer.gateway.batches.records import FileRecord
-from rerank_producer.gateway.http.problems import Refused
 
 #: What an upload or a removal left unfinished is removed when nobody has touched it for so long.
 _LEFT_S = 3_600.0

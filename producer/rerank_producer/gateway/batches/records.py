@@ -70,7 +70,7 @@ class BatchRecord(_Record):
     """A batch. The process that holds its lock writes it, and no other.
 
     - `keep_s`: how long its results are kept.
-    - `model`: the one that scores; `max_length` is its limit. `stands_in_for` has the names that it answers for.
+    - `model`: the one that scores; `max_length` is its limit.
     - `ending`: what it is about to become, once its results are published. Of its work files the first `output_bytes`
       and `error_bytes` count then. They answer the first `done_rows` lines of the input, `done_bytes` of it.
     """
@@ -88,7 +88,6 @@ class BatchRecord(_Record):
     status: Status = "validating"
     model: str | None = None
     max_length: int | None = None
-    stands_in_for: tuple[str, ...] = ()
     total: int = 0
     completed: int = 0
     failed: int = 0

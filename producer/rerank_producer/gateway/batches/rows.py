@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rerank_producer.bulk.chunks import Position
 from rerank_producer.bulk.formats.batch import BatchFormat
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.files import as_line, chunks_in
 from rerank_producer.bulk.formats.request_line import decoded
-from rerank_producer.bulk.rows import ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, RowChunk, WriteOptions
 from rerank_producer.gateway.batches.ids import request_id
 from rerank_producer.gateway.batches.records import Terms
 from rerank_shared.contract.estimate import estimate_lengths

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.bulk.lock import locked
+from rerank_producer.bulk.committed.lock import locked
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
 from rerank_producer.gateway.batches.batch_store import BatchStore

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from rerank_producer.gateway.apis.common.validation import Body, read
+from rerank_producer.apis.common.validation import Body, read
 from rerank_producer.gateway.batches.records import BatchRecord, Endpoint, ExpiresAfter, FileRecord, Status
 from rerank_shared.errors import InvalidRequest
 

@@ -13,12 +13,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused
 from rerank_producer.gateway.batches.file_store import FileStore, disk_full
 from rerank_producer.gateway.batches.ids import new_file_id
 from rerank_producer.gateway.batches.records import ExpiresAfter, FileRecord
 from rerank_producer.gateway.http.body import declared_bytes, refuse_encoded
-from rerank_producer.gateway.http.problems import ClientGone, Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 #: So much is written at once, and after so much the room is looked at again.

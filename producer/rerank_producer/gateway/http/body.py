@@ -15,8 +15,8 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.http.problems import ClientGone, Refused
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 #: An empty list is two bytes of JSON and a hundred of memory.

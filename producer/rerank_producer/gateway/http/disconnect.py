@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from rerank_producer.gateway.http.problems import ClientGone
+from rerank_producer.apis.common.problems import ClientGone
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]

@@ -7,8 +7,8 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 
-from rerank_producer.gateway.apis.common.call import Problem, RerankReply
-from rerank_producer.gateway.http.problems import Refused
+from rerank_producer.apis.common.call import Problem, RerankReply
+from rerank_producer.apis.common.problems import Refused
 from rerank_shared.contract.schemas import FusionInfo
 
 REQUEST_ID = "x-request-id"

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from rerank_producer.gateway.apis.common.call import Problem
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.http.headers import printable
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.settings import GatewaySettings
 
 _OWN_PAGE = ("same-origin", "none")

@@ -9,14 +9,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.batches.file_store import disk_full
 from rerank_producer.gateway.batches.ids import new_batch_id
 from rerank_producer.gateway.batches.records import BatchRecord, Terms
 from rerank_producer.gateway.batches.service import Batches
 from rerank_producer.gateway.batches.shapes import BatchList, BatchRequest, BatchView, batch_view, read_batch_request
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.files import PAGE, REFUSALS, opened, paged
 from rerank_producer.gateway.routes.operation import Operation, Parameter, Success

@@ -15,12 +15,12 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis.common.call import Api, Problem
+from rerank_producer.apis.common.call import Api, Problem
+from rerank_producer.apis.common.problems import ClientGone, Refused, problem_of
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.body import decode_json, read_body
 from rerank_producer.gateway.http.headers import REQUEST_ID, problem_headers, request_id
-from rerank_producer.gateway.http.problems import ClientGone, Refused, problem_of
 from rerank_producer.gateway.routes.operation import Handler
 
 log = logging.getLogger(__name__)

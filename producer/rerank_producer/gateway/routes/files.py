@@ -9,15 +9,15 @@ from typing import Any
 
 from starlette.responses import FileResponse, Response
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.batches.ids import owner_of
 from rerank_producer.gateway.batches.records import FileRecord
 from rerank_producer.gateway.batches.service import Batches
 from rerank_producer.gateway.batches.shapes import FileDeleted, FileList, FileUpload, FileView, file_view, page
 from rerank_producer.gateway.batches.upload import UploadLimits, receive_file
 from rerank_producer.gateway.http.headers import REQUEST_ID
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.operation import Operation, Parameter, Success
 from rerank_shared.errors import InvalidRequest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.responses import Response, StreamingResponse
 
-from rerank_producer.gateway.apis import FLEET
+from rerank_producer.apis import FLEET
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.http.headers import REQUEST_ID
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.operation import Operation, Success, deprecated
 from rerank_producer.gateway.watch.fleet_view import FleetView

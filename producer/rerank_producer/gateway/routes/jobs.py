@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.fleet import FLEET, FleetErrorInfo
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.apis.fleet import FLEET, FleetErrorInfo
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.http.disconnect import while_connected
 from rerank_producer.gateway.http.headers import REQUEST_ID
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.openapi import DEADLINE_HEADER, REFUSALS, REQUEST_ID_HEADER
 from rerank_producer.gateway.routes.operation import Operation, Parameter, Success

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS
-from rerank_producer.gateway.apis.fleet import FLEET
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.apis.fleet import FLEET
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.headers import printable
 from rerank_producer.gateway.routes.exchange import Exchange, served

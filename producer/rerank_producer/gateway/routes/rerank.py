@@ -13,9 +13,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from rerank_producer.gateway.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY, dialect
-from rerank_producer.gateway.apis.common.call import Api
-from rerank_producer.gateway.apis.common.generic_error import GENERIC_ERRORS, PLAIN_ERRORS
+from rerank_producer.apis import COHERE_V2, DASHSCOPE, FLEET, NVIDIA, SCORE, SIMILARITY, dialect
+from rerank_producer.apis.common.call import Api
+from rerank_producer.apis.common.generic_error import GENERIC_ERRORS, PLAIN_ERRORS
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.http.disconnect import while_connected

@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.apis.tei import TEI
-from rerank_producer.gateway.apis.weaviate import WEAVIATE
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.apis.tei import TEI
+from rerank_producer.apis.weaviate import WEAVIATE
 from rerank_producer.gateway.gateway import Gateway
-from rerank_producer.gateway.http.problems import Refused
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.operation import Operation, Success
 from rerank_shared.contract.schemas import ModelInfo

@@ -18,8 +18,8 @@ import redis
 from pydantic_core import to_json
 
 from rerank_producer._io.aio import set_within
-from rerank_producer.gateway.apis.common.call import Problem
-from rerank_producer.gateway.http.problems import Refused
+from rerank_producer.apis.common.call import Problem
+from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_shared import fleet

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from rerank_producer import RerankClient
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.rows import Answered, Format, Row, RowChunk
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, Format, Row, RowChunk
 from rerank_producer.testing import InMemoryFleet
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Timings, Usage
 from rerank_shared.errors import RerankError

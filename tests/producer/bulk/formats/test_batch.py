@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import MODEL, check_resumed, output
-from rerank_producer.bulk.chunks import Position
 from rerank_producer.bulk.formats.batch import BatchFormat
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, WriteOptions
 from rerank_shared.errors import Overloaded, QueueUnavailable
 
 PLAIN = WriteOptions()

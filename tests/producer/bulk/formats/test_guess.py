@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.guess import FORMATS, Files, assembler_of, format_named, guessed
-from rerank_producer.bulk.rows import Format, ReadOptions, WriteOptions
+from rerank_producer.bulk.formats.rows import Format, ReadOptions, WriteOptions
 from rerank_shared.errors import InputRefused
 
 LINES = {

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import MODEL, answers, check_resumed, output
-from rerank_producer.bulk import chunks
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats import chunks
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, WriteOptions
 from rerank_shared.errors import InputRefused
 
 OPTIONS = ReadOptions(defaults={"model": MODEL})

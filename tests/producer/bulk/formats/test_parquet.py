@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import answers
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.parquet.format import ParquetFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, RowChunk, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.errors import ConfigurationError, InputRefused
 
 PLAIN = WriteOptions()

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import check_resumed, output
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.requests import RequestsFormat
-from rerank_producer.bulk.rows import ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.rows import ReadOptions, Row, WriteOptions
 
 PLAIN = WriteOptions()
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.bulk.formats.answering import check_resumed, output
-from rerank_producer.bulk.chunks import Position
-from rerank_producer.bulk.formats.run import RunFormat, RunTexts
-from rerank_producer.bulk.formats.trec import beir, beir_files, msmarco, opened_texts, trec
-from rerank_producer.bulk.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.chunks import Position
+from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, WriteOptions
+from rerank_producer.bulk.formats.runs.run import RunFormat, RunTexts
+from rerank_producer.bulk.formats.runs.trec import beir, beir_files, msmarco, opened_texts, trec
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import ConfigurationError, InputRefused, InvalidRequest
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from rerank_producer.bulk.journal import Journal, journal_of
+from rerank_producer.bulk.committed.journal import Journal, journal_of
 from rerank_shared.settings import Settings, bare_environ, to_environ
 
 _PROGRAM = "from rerank_ops.cli import main; main()"

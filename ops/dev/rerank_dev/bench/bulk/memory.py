@@ -16,8 +16,8 @@ from pathlib import Path
 from rerank_dev.bench.bulk.command import BulkCommand, Finished, run_to_end
 from rerank_dev.bench.bulk.place import Place
 from rerank_dev.bench.record import Figure
-from rerank_producer.bulk.chunks import CHUNK_BYTES, Position, chunks_of
-from rerank_producer.bulk.journal import Entry, Journal, journal_of
+from rerank_producer.bulk.committed.journal import Entry, Journal, journal_of
+from rerank_producer.bulk.formats.chunks import CHUNK_BYTES, Position, chunks_of
 
 LIMIT_MB = 300.0
 #: Most memory at the end over that at the first of these rows.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.committed_file import sync_directory
-from rerank_producer.bulk.extras import needed
+from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.extras import needed
 from rerank_shared.errors import InputRefused
 
 #: A row group ends with the batch that reaches either.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_producer.bulk.chunks import Position
+from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.parquet.layout import Layout, arrow, opened
 
 _BATCH_ROWS = 1_024

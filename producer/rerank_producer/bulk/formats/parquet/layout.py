@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.extras import needed
+from rerank_producer.bulk.files.extras import needed
 from rerank_shared.errors import InputRefused
 
 QUERY_NAME = "query"
