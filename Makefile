@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling fuzz soak clean
+.PHONY: help install lock audit demo check lint test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -143,6 +143,10 @@ bench-fusion: $(STAMP)  ## Measure what first-stage scores add to the order; COL
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
 	$(DEV).bench.gateway $(PARTS)
 	$(DEV).bench.gateway.render docs/gateway.md
+
+bench-bulk: $(STAMP)  ## Measure bulk runs: the engine alone, a plain script, a kill, neighbours, memory. The script needs bench-engine-peers. An hour.
+	$(DEV).bench.bulk --peers-python $(PEERS)/bin/python $(PARTS)
+	$(DEV).bench.bulk.render docs/bulk.md
 
 fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, against a real one. Four minutes at most.
 	$(DEV).bench.fuzz $(FUZZ)

@@ -65,11 +65,13 @@ class BulkCommand:
 
     def wait_for(self, rows: int) -> float:
         """Return the seconds until so many rows are committed; memory is watched meanwhile."""
-        while self.rows() < rows:
-            if not self._watch():
+        while True:
+            runs = self._watch()
+            if self.rows() >= rows:
+                return self.seconds
+            if not runs:
                 raise RuntimeError(f"it ended with {self._process.returncode}: {self._log.read_text()}")
             time.sleep(_POLL_S)
-        return self.seconds
 
     def finish(self) -> Finished:
         """Wait until it has done all."""

@@ -13,7 +13,7 @@ from rerank_dev.bench.render import figures_table
 from rerank_dev.docs.marked import replace_part
 
 FIGURES = Path("build/bench/bulk.json")
-PART = "bulk-figures"
+PART = "figures"
 
 
 def main() -> None:
