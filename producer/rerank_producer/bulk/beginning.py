@@ -20,7 +20,7 @@ from rerank_shared.errors import InvalidRequest
 from rerank_shared.settings import Settings
 
 #: Notes that a retry of failed rows takes over from the run before it.
-_KEPT_NOTES = ("identity", "asked_model", "ratio", "total_queries", "run_id", "stamps", "overwrites")
+_KEPT_NOTES = ("fingerprint", "identity", "asked_model", "ratio", "total_queries", "run_id", "stamps", "overwrites")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,11 @@ class Beginning:
             found["model"] = self._asked_model()
         run.check(found)
 
-    def retry(self, run: CommittedRun) -> None:
-        """Make a finished run the one before this one, which asks its failed rows again. Raises RunDiffers, OSError."""
-        self.check_finished(run)
+    async def retry(self, run: CommittedRun) -> None:
+        """Make a finished run the one before this one, which asks its failed rows again. Raises as `of`."""
+        run.check(self.spec.fingerprint() | await self._identity())
         notes = run.journal.notes
-        run.retry_failed()
-        run.begin(notes["fingerprint"], **{name: notes[name] for name in _KEPT_NOTES})
+        run.retry_failed(**{name: notes[name] for name in _KEPT_NOTES})
 
     async def _identity(self) -> Fingerprint:
         self.progress.stage = "looking for the fleet"

@@ -76,7 +76,7 @@ async def _to_file(beginning: Beginning, run: CommittedRun) -> Summary:
         if not (spec.retry_failed and totals.failed_queries):
             beginning.check_finished(run)
             return Summary(totals, totals, notes["identity"], notes["ratio"], was_complete=True)
-        beginning.retry(run)
+        await beginning.retry(run)
     fixed = await beginning.of(run)
     progress.input_bytes = spec.format.input_bytes()
     done = Done(run.journal, run.journal.last())

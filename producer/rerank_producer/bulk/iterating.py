@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from typing import Any, Literal, TypeVar, Unpack
@@ -20,6 +21,8 @@ from rerank_shared.settings import Settings, load_settings
 T = TypeVar("T")
 Request = RerankRequest | Mapping[str, Any]
 _END: Any = object()
+_STEP_S = 0.01
+log = logging.getLogger(__name__)
 
 
 async def arerank_iter(
@@ -28,15 +31,15 @@ async def arerank_iter(
     settings: Settings | None = None,
     on_error: Literal["raise", "yield"] = "raise",
     patience_s: float | None = None,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] = log.warning,
     **defaults: Unpack[RequestOptions],
 ) -> AsyncGenerator[Answer, None]:
     """Yield the answer to each request, in order, while later ones are on their way.
 
     A request is a RerankRequest, or a mapping of its fields; `defaults` are options of those that do not say theirs.
     All are of class bulk and have no deadline: a fleet that is away or full is waited for, and `tell` gets a sentence
-    about it. `patience_s` bounds the time without any answer. Requests are read ahead of the answers by some seconds
-    of the fleet's work; an iterable that is not asynchronous is read in a thread.
+    about it (default: the log). `patience_s` bounds the time without any answer. Requests are read ahead of the answers
+    by some seconds of the fleet's work; an iterable that is not asynchronous is read in a thread.
 
     A request that fails alone raises its error, or with `on_error="yield"` has it as its answer. Raises FleetGone, and
     what `requests` raises.
@@ -65,9 +68,9 @@ def rerank_iter(
     settings: Settings | None = None,
     on_error: Literal["raise", "yield"] = "raise",
     patience_s: float | None = None,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] = log.warning,
     **defaults: Unpack[RequestOptions],
-) -> Iterator[Answer]:
+) -> Generator[Answer, None, None]:
     """Yield the answer to each request, in order, while later ones are on their way; see `arerank_iter`.
 
     Requests are sent and answers received in a thread of its own, so it works inside of a running event loop as well.
@@ -80,7 +83,7 @@ def rerank_iter(
             while (answer := call(_next_of(answers))) is not _END:
                 yield answer
         finally:
-            call(answers.aclose())
+            call(_closed(answers))
 
 
 def _parsed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> RerankRequest:
@@ -93,6 +96,15 @@ def _parsed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> RerankRequ
 
 async def _next_of(answers: AsyncGenerator[Answer, None]) -> Answer:
     return await anext(answers, _END)
+
+
+async def _closed(answers: AsyncGenerator[Answer, None]) -> None:
+    while True:
+        try:
+            return await answers.aclose()
+        except RuntimeError:
+            # A step that Ctrl-C interrupted here is still being cancelled there.
+            await asyncio.sleep(_STEP_S)
 
 
 async def _asynchronous(items: AsyncIterable[T] | Iterable[T]) -> AsyncGenerator[T, None]:
@@ -119,8 +131,17 @@ def _loop_in_thread() -> Iterator[Callable[[Any], Any]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="rerank-iter", daemon=True)
     thread.start()
+
+    def call(coroutine: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
     try:
-        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        yield call
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -128,7 +128,7 @@ def test_an_ended_command_goes_on_to_the_same_bytes(
     fleet: CommandLine, tmp_path: Path, signum: signal.Signals, status: int
 ) -> None:
     name = f"{signum.name}-{tmp_path.name}"
-    lines = [{"query": f"{name} {n}", "documents": TEXTS} for n in range(150)]
+    lines = [{"query": f"{name} {n}", "documents": TEXTS} for n in range(60)]
     source, output = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     environ = fleet.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
@@ -116,6 +117,38 @@ def test_any_step_may_be_the_last(tmp_path: Path) -> None:
         assert (folder / "out").read_bytes() == EXPECTED, last
         assert failed_of(folder / "out").read_bytes() == EXPECTED_FAILED, last
         assert sorted(path.name for path in folder.iterdir()) == ["out", "out.failed.jsonl", "out.journal"], last
+
+
+def retry(folder: Path) -> None:
+    """Make the finished run the previous one, as far as it gets."""
+    target = folder / "out"
+    run = CommittedRun.claim(target, failed_of(target))
+    try:
+        if run.finished:
+            run.retry_failed(fingerprint=run.journal.notes["fingerprint"])
+    finally:
+        run.close()
+
+
+def test_a_retry_that_is_cut_while_it_begins_is_the_old_run_or_the_new_one(tmp_path: Path) -> None:
+    for last in range(1, 9):
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        work(folder)
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Cut):
+            Steps(patch, last)
+            retry(folder)
+        run = CommittedRun.claim(folder / "out", failed_of(folder / "out"))
+        try:
+            notes, previous = run.journal.notes, run.previous()
+            assert notes["fingerprint"] == {"input": "this"}, last
+            assert run.finished == (previous is None), last
+            if previous is not None:
+                assert previous.totals().queries == 60
+                previous.close()
+        finally:
+            run.close()
+        assert (folder / "out").read_bytes() == EXPECTED
 
 
 def test_a_command_that_was_taken_for_dead_commits_nothing_more(tmp_path: Path) -> None:

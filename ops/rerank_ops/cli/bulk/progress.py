@@ -53,7 +53,7 @@ def line_of(progress: Progress) -> str:
     share, asked, seconds = progress.share, progress.asked, max(1e-9, progress.seconds())
     if progress.stage != "scoring":
         return progress.stage
-    known = "" if share is None else f" ({share:.1%})"
+    known = f" ({share:.1%})" if share else ""
     parts = [f"{progress.earlier.queries + progress.answered_queries:,} rows{known}"]
     for count, unit in ((progress.answered_queries, "rows"), (asked.pairs, "pairs"), (asked.tokens, "tokens")):
         parts.append(f"{count / seconds:,.{0 if count / seconds >= 10 else 1}f} {unit}/s")

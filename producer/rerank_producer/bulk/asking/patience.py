@@ -25,7 +25,9 @@ from rerank_shared.errors import (
 from rerank_shared.redis.outage import LASTING
 
 #: Failures that come from the fleet's state, whatever the request is. They are waited out.
-_OF_FLEET = (Overloaded, DeadlineExceeded, JobLost, QueueUnavailable, UnknownModel)
+_OF_FLEET = (Overloaded, DeadlineExceeded, JobLost, QueueUnavailable)
+#: How often a request is sent to a fleet that serves other models only: half a minute, in which workers may restart.
+_UNKNOWN_MODEL_SENDS = 8
 #: Failures that may be the row's own, and how often it is sent before they count as such.
 _SENDS: dict[type[RerankError], int] = {JobPoisoned: 2, ScoringFailed: 3, InternalError: 3, JobRevoked: 3}
 #: Failures that no row and no waiting mends.
@@ -60,6 +62,8 @@ def verdict(error: RerankError, failures: int) -> Again | GiveUp | RowFails:
         pause_s = min(_LONGEST_PAUSE_S, max(pause_s, error.retry_after_s))
     if isinstance(error, _OF_FLEET):
         return Again(pause_s)
+    if isinstance(error, UnknownModel):
+        return Again(pause_s) if failures < _UNKNOWN_MODEL_SENDS else GiveUp()
     if isinstance(error, InvalidRequest):
         return RowFails()
     sends = next((most for kind, most in _SENDS.items() if isinstance(error, kind)), 1)

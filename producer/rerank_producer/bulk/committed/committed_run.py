@@ -53,6 +53,8 @@ class CommittedRun:
                         f"{path} exists, and {journal.name}, the journal of a run that could go on, does not. Name "
                         "another output, or begin anew with --overwrite"
                     )
+        if previous.exists() and not journal.exists():
+            os.replace(previous, journal)
         try:
             claimed = Journal.claim(journal)
         except OutputInUse:
@@ -68,12 +70,23 @@ class CommittedRun:
         previous_of(self._output_path).unlink(missing_ok=True)
         self.journal.reset()
 
-    def retry_failed(self) -> None:
-        """Make the finished run the previous one, whose rows without failure are kept. Raises OSError."""
+    def retry_failed(self, **notes: Any) -> None:
+        """Make the finished run the previous one, whose rows without failure are kept, and begin with these notes.
+
+        Raises OSError.
+        """
+        journal = journal_of(self._output_path)
+        fresh_path = journal.with_name(journal.name + ".next")
+        fresh_path.unlink(missing_ok=True)
+        fresh = Journal.claim(fresh_path)
+        fresh.note(began_at=time.time(), **notes)
+        fresh.close()
         self.journal.close()
-        os.replace(journal_of(self._output_path), previous_of(self._output_path))
-        self.journal = Journal.claim(journal_of(self._output_path))
-        sync_directory(self._output_path.parent)
+        # Where it ends between these two, `claim` gives the previous run its name back.
+        os.replace(journal, previous_of(self._output_path))
+        os.replace(fresh_path, journal)
+        sync_directory(journal.parent)
+        self.journal = Journal.claim(journal)
 
     def previous(self) -> Journal | None:
         """Return the journal of the finished run whose failed rows are tried again, None where there is none."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, Result
 from rerank_shared.errors import UnknownModel
@@ -18,15 +15,10 @@ def to_depth(request: RerankRequest, depth: int | None) -> RerankRequest:
     return request.model_copy(update={"documents": request.documents[:depth], "scores": scores})
 
 
-def as_bulk(request: RerankRequest, defaults: Mapping[str, Any]) -> RerankRequest:
-    """Return a request of a row with the class, the deadline and the model of the run in place of its own.
-
-    Raises UnknownModel where it asks for another model.
-    """
-    own = defaults.get("model")
+def with_run_model(request: RerankRequest, own: str | None) -> RerankRequest:
+    """Return a request of a row for the model of the run. Raises UnknownModel where it asks for another one."""
     _refuse_other_model(request.model, own)
-    update = {"job_class": defaults.get("job_class", "bulk"), "deadline_ms": defaults.get("deadline_ms")}
-    return request.model_copy(update=update if own is None else update | {"model": own})
+    return request if own is None else request.model_copy(update={"model": own})
 
 
 def with_rest(response: RerankResponse, rest: list[Result]) -> RerankResponse:

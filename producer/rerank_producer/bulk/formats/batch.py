@@ -26,7 +26,7 @@ from rerank_producer.apis.common.call import Api, Parsed, RerankCall, RerankRepl
 from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
 from rerank_producer.apis.common.problems import problem_of
 from rerank_producer.apis.score import Score
-from rerank_producer.bulk.formats.answers import as_bulk, to_depth, with_rest
+from rerank_producer.bulk.formats.answers import to_depth, with_rest, with_run_model
 from rerank_producer.bulk.formats.chunks import Chunk
 from rerank_producer.bulk.formats.files import as_line
 from rerank_producer.bulk.formats.line_format import LineFormat
@@ -121,7 +121,9 @@ class BatchFormat(LineFormat):
         }
         said = {name: value for name, value in asked.items() if value is not None}
         defaults = self._options.defaults
-        request = as_bulk(parse_request(call.query, call.documents, **{**defaults, **said}), defaults)
+        request = with_run_model(
+            parse_request(call.query, call.documents, **{**defaults, **said}), defaults.get("model")
+        )
         return to_depth(request.model_copy(update={"top_n": call.top_n}), self._options.depth)
 
     def _bounded(self, length: int | None) -> int | None:

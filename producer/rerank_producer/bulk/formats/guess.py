@@ -119,7 +119,8 @@ def _of_object(line: bytes) -> str | None:
         record: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    by_field = {"custom_id": "batch", "candidates": "requests", "documents": "jsonl"}
+    # A request without documents is one all the same, so that what is said is what it lacks.
+    by_field = {"custom_id": "batch", "candidates": "requests", "documents": "jsonl", "query": "jsonl"}
     return next((name for told_by, name in by_field.items() if told_by in record), None)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth, with_rest
+from rerank_producer.bulk.formats.answers import order_score, to_depth, with_rest, with_run_model
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
 from rerank_producer.bulk.formats.rows import Answered, Row
@@ -41,9 +41,10 @@ class JsonlFormat(LineFormat):
 
     def row(self, number: int, line: bytes) -> Row:
         """Return the row of a line."""
+        defaults = self._options.defaults
         try:
             name, fields = without_id(decoded(line, "`query` and `documents`"))
-            whole = as_bulk(request_of(fields, self._options.defaults), self._options.defaults)
+            whole = with_run_model(request_of(fields, defaults), defaults.get("model"))
         except InvalidRequest as error:
             return Row(number, line, None, error)
         request = to_depth(whole, self._options.depth)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth
+from rerank_producer.bulk.formats.answers import order_score, to_depth
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded
 from rerank_producer.bulk.formats.rows import Answered, Row
@@ -35,7 +35,7 @@ class RequestsFormat(LineFormat):
         defaults = self._options.defaults
         try:
             record = decoded(line, "`query` and `candidates`")
-            request = to_depth(as_bulk(_request(record, defaults), defaults), self._options.depth)
+            request = to_depth(_request(record, defaults), self._options.depth)
         except InvalidRequest as error:
             return Row(number, line, None, error)
         return Row(number, line, request, context=record)

@@ -115,7 +115,7 @@ def test_a_body_s_own_options_count(tmp_path: Path) -> None:
     (row,) = rows(form(tmp_path, line(body), max_length=512))
     assert row.request is not None
     assert (row.request.max_length, row.request.fusion, row.request.scores) == (512, "rrf", [2.0, 1.0])
-    assert (row.request.job_class, row.request.top_n) == ("bulk", None)
+    assert row.request.top_n is None
 
 
 def test_a_model_may_be_named_by_its_last_part_and_no_other_model(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ def test_what_can_t_be_told_is_shown(tmp_path: Path, line: bytes) -> None:
     assert repr(line)[2:-1] in refused.value.message
 
 
+def test_a_request_that_lacks_its_documents_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b'{"query": "q"}')
+    assert guessed(path) == "jsonl"
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="standard input: its format can't be guessed; give --format"):
         made(None, "-")

@@ -84,7 +84,6 @@ def test_a_line_s_own_options_come_first(tmp_path: Path) -> None:
     assert [[result["index"] for result in each["results"]] for each in found] == [[2], [2, 0]]
     (row, _) = rows(form(tmp_path, {"query": "c", "documents": documents, "deadline_ms": 1}, {"query": "c"}))
     assert row.request is not None
-    assert (row.request.job_class, row.request.deadline_ms) == ("bulk", None)
 
 
 def test_first_stage_scores_count(tmp_path: Path) -> None:

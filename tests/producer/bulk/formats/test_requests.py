@@ -67,7 +67,7 @@ def test_the_text_of_a_document(tmp_path: Path, doc: Any, text: str) -> None:
     (row,) = rows(form(tmp_path, line(candidate("d", doc))))
     assert row.request is not None
     assert row.request.contents() == [text]
-    assert (row.request.job_class, row.request.query) == ("bulk", "red fox")
+    assert row.request.query == "red fox"
 
 
 def test_scores_of_candidates_are_first_stage_scores(tmp_path: Path) -> None:

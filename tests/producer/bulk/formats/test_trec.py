@@ -76,7 +76,7 @@ def test_the_first_stage_s_order_is_by_score_and_then_by_line(tmp_path: Path, te
     assert row.request is not None
     assert [each.id for each in row.request.documents if not isinstance(each, str)] == ["d5", "d2", "d1", "d4", "d7"]
     assert row.request.first_stage_scores() == [3.0, 3.0, 2.0, 2.0, -1.0]
-    assert (row.request.job_class, row.number) == ("bulk", 1)
+    assert row.number == 1
 
 
 def test_documents_behind_the_depth_stand_below(tmp_path: Path, texts: RunTexts) -> None:

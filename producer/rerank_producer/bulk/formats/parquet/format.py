@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.formats.answers import as_bulk, order_score, to_depth
+from rerank_producer.bulk.formats.answers import order_score, to_depth
 from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.files import as_line
 from rerank_producer.bulk.formats.parquet.assembly import assemble
@@ -89,7 +89,7 @@ class ParquetFormat:
     def _row(self, group: Group) -> Row:
         defaults = self._options.defaults
         try:
-            request = as_bulk(self._request(group, defaults), defaults)
+            request = self._request(group, defaults)
         except InvalidRequest as error:
             return Row(group.first + 1, b"", None, error, group)
         return Row(group.first + 1, b"", to_depth(request, self._options.depth), context=group)

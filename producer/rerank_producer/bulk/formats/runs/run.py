@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rerank_producer.bulk.files.sources import plain_bytes
-from rerank_producer.bulk.formats.answers import as_bulk, order_score
+from rerank_producer.bulk.formats.answers import order_score
 from rerank_producer.bulk.formats.chunks import Chunk, Position
 from rerank_producer.bulk.formats.files import chunks_in, failed_lines, move
 from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
@@ -131,8 +131,7 @@ class RunFormat:
                 f"{len(missing)} of {len(asked)} documents are not in {self._texts.corpus.source}: {some(missing)}"
             )
         documents = [{"id": line.document, "text": corpus[line.document], "score": line.score} for line in asked]
-        defaults = self._options.defaults
-        return as_bulk(parse_request(queries[query], documents, **defaults), defaults)
+        return parse_request(queries[query], documents, **self._options.defaults)
 
     def write(self, answered: Sequence[Answered], *, first: bool) -> bytes:
         """Return the lines of each query that has an answer."""
