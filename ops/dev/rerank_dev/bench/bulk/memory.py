@@ -1,6 +1,6 @@
 """The command's memory over a million rows, and what a resume of 10^8 rows takes.
 
-Scores of the million come from the cache, so that it is soon done: the same thousand rows again and again. For the
+Scores of the million come from the cache, so that it is soon done: the same hundred rows again and again. For the
 resume the input is a file with a hole: a real head, a real tail, and nothing where the rows are that count as done. The
 journal between them is generated. The command itself goes on with it, and is held against one that has only the tail.
 """
@@ -23,7 +23,7 @@ LIMIT_MB = 300.0
 #: Most memory at the end over that at the first of these rows.
 FLAT = 1.15
 _FIRST_ROWS = 10_000
-_DISTINCT, _DISTINCT_OF_RESUME, _DOCUMENTS = 1000, 20, 3
+_DISTINCT, _DISTINCT_OF_RESUME, _DOCUMENTS = 100, 20, 3
 RESUME_S, RESUME_MB = 1.0, 50.0
 _ROW_BYTES = 300
 
