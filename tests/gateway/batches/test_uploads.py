@@ -250,6 +250,8 @@ def test_a_full_disk_is_told_and_passes(batch_echo: Echo, tmp_path: Path) -> Non
             assert api.upload(b"{}\n").status_code == 200
     finally:
         process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
