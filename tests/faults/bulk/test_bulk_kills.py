@@ -25,7 +25,7 @@ from rerank_shared.settings import Settings, load_settings
 from support.bulk import BulkFiles, write_rows
 from support.model.tiny_graphs import write_tiny_model
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(900)]
 
 #: Each thrice, in a random order.
 KILLS = 3 * (
@@ -143,7 +143,7 @@ def test_kills_at_random_moments_change_no_byte(server: EmbeddedServer, settings
         try:
             for number, kill in enumerate(kills):
                 trial.one(number, kill)
-            assert trial.command.wait(timeout=100) == PARTIAL, trial.log.read_text()
+            assert trial.command.wait(timeout=300) == PARTIAL, trial.log.read_text()
         finally:
             trial.command.kill()
             trial.command.wait()

@@ -5,12 +5,11 @@ What cannot change the output is not in it: paths, the server, the window, how t
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rerank_producer.bulk.files.identity import sampled
 from rerank_shared.contract.messages import ScoringIdentity
 
 #: Raised when the same rows and answers would be written as other bytes.
@@ -25,14 +24,8 @@ Fingerprint = dict[str, Any]
 
 def file_identity(path: Path) -> dict[str, Any]:
     """Return the size of a file and the digest of its samples. Raises OSError."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        last = max(0, size - _SAMPLE_BYTES)
-        for place in sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}):
-            file.seek(place)
-            digest.update(file.read(_SAMPLE_BYTES))
-    return {"bytes": size, "digest": digest.hexdigest()}
+    size, digest = sampled(path, _SAMPLES, _SAMPLE_BYTES)
+    return {"bytes": size, "digest": digest}
 
 
 def of_inputs(inputs: Mapping[str, Path | None]) -> Fingerprint:

@@ -8,7 +8,6 @@ is whole.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 import socket
@@ -20,6 +19,7 @@ from typing import Self
 from urllib.parse import quote
 
 from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.identity import sampled
 from rerank_producer.bulk.texts.records import Record, text_records
 from rerank_shared.errors import InputRefused
 
@@ -90,14 +90,8 @@ def identity_of(source: Path) -> str:
 
     Raises OSError.
     """
-    size = source.stat().st_size
-    digest = hashlib.blake2b(f"{_RELEASE} {size} ".encode(), digest_size=16)
-    with source.open("rb", buffering=0) as file:
-        for place in range(_SAMPLES):
-            if size > _SAMPLES * _SAMPLE_BYTES:
-                file.seek((size - _SAMPLE_BYTES) * place // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
+    _, digest = sampled(source, _SAMPLES, _SAMPLE_BYTES, b"%d " % _RELEASE)
+    return digest
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
