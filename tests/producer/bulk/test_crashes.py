@@ -165,6 +165,38 @@ def test_a_command_that_was_taken_for_dead_commits_nothing_more(tmp_path: Path) 
     second.close()
 
 
+@pytest.mark.parametrize("finished", [False, True], ids=["while the other writes", "when the other has done all"])
+def test_a_command_that_was_taken_for_dead_harms_nothing(tmp_path: Path, finished: bool) -> None:
+    """On a disk whose locks others don't see, both write one file: the same bytes at the same place."""
+    target = tmp_path / "out"
+    parts = [b"first\n", b"second\n", b"third\n"]
+
+    def commit(run: CommittedRun, number: int) -> None:
+        end = Position(number + 1, 10 * (number + 1), number + 1)
+        run.commit(end, b"digest", parts[number], b"bad\n", ChunkCounts(1))
+
+    frozen = CommittedRun.claim(target, failed_of(target))
+    frozen.open_files()
+    commit(frozen, 0)
+    other = CommittedRun.claim(target, failed_of(target))
+    other.open_files()
+    commit(other, 1)
+    if not finished:
+        with pytest.raises(OutputInUse):
+            commit(frozen, 1)
+    commit(other, 2)
+    other.finish(lambda part, whole: os.replace(part, whole))
+    if finished:
+        with pytest.raises(OutputInUse):
+            commit(frozen, 1)
+    with pytest.raises(OutputInUse):
+        frozen.finish(lambda part, whole: os.replace(part, whole))
+    frozen.close()
+    other.close()
+    assert target.read_bytes() == b"".join(parts)
+    assert failed_of(target).read_bytes() == b"bad\n" * 3
+
+
 def test_an_output_that_was_changed_behind_its_journal_is_told(tmp_path: Path) -> None:
     target = tmp_path / "out"
     run = CommittedRun.claim(target, failed_of(target))

@@ -33,7 +33,7 @@ class Scale:
     journal_rows: int = 100_000_000
 
 
-SMALL = Scale(rounds=1, rows=8, documents=10, peer_rows=3, seconds=6.0, memory_rows=20_000, journal_rows=1_000_000)
+SMALL = Scale(rounds=1, rows=8, documents=10, peer_rows=3, seconds=20.0, memory_rows=20_000, journal_rows=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
