@@ -113,7 +113,7 @@ def alone(requests: list[Request], spec: FleetSpec) -> float:
 def _alone_s(request: Request, cost: CostParameters) -> float:
     lengths = request.tokens
     run_s = cost.predict_s(Work.of(lengths))
-    parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), idle=len(lengths)))
+    parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), processes=len(lengths)))
     return request.slowness * max(cost.predict_s(Work.of(lengths[i] for i in part)) for part in parts)
 
 

@@ -180,7 +180,7 @@ def _jobs(processes: int, shape: Shape) -> float:
     if shape.jobs is not None:
         return shape.jobs
     idle = int((1 - shape.load) * processes)
-    return float(shard_count(run_s=shape.request_s, pairs=round(shape.pairs), idle=idle))
+    return float(shard_count(run_s=shape.request_s, pairs=round(shape.pairs), processes=idle))
 
 
 def _rate(operation: Operation, processes: int, rps: float, jobs: float, shape: Shape) -> float:

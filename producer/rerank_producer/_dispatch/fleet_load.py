@@ -18,7 +18,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S, queue_wait_s
 from rerank_shared.scheduling.cost import CostParameters, Work
-from rerank_shared.scheduling.sharding import idle_processes
+from rerank_shared.scheduling.sharding import idle_processes, open_processes
 
 _MODELS = 64
 
@@ -27,13 +27,19 @@ _MODELS = 64
 class FleetLoad:
     """The load that a request meets. Each of the `unanswered` jobs keeps one process busy, while there are processes.
 
-    `cost` is None while no worker has measured it; `entries` is the backlog, empty where it was not read.
+    `bulk` of them are of that class. `cost` is None while no worker has measured it; `entries` is the backlog, empty
+    where it was not read.
     """
 
     workers: int = 0
     unanswered: int = 0
     cost: CostParameters | None = None
     entries: tuple[BacklogEntry, ...] = ()
+    bulk: int = 0
+
+    def open_to(self, job_class: JobClass) -> int:
+        """Return the processes that a request of a class may be spread over."""
+        return open_processes(job_class, workers=self.workers, unanswered=self.unanswered, bulk=self.bulk)
 
     @property
     def idle(self) -> int:
@@ -120,9 +126,9 @@ class FleetLoadQuery:
 
     def read(self, answers: Iterator[Any]) -> FleetLoad:
         """Return the load from the answers, without the backlog; see FleetLoadCache.with_backlog."""
-        workers, unanswered = next(answers), sum(next(answers) for _ in JOB_CLASSES)
+        workers, unanswered = next(answers), {job_class: next(answers) for job_class in JOB_CLASSES}
         cost = self.cost if self.fresh else self.cache.learn(self.model, next(answers))
-        return FleetLoad(workers, unanswered, cost)
+        return FleetLoad(workers, sum(unanswered.values()), cost, bulk=unanswered["bulk"])
 
 
 def describe_workers(workers: int) -> str:

@@ -87,7 +87,7 @@ def make_shards(
     sharding = shard_request(
         lengths,
         run_s=load.run_s(Work.of(lengths)),
-        idle=load.idle,
+        processes=load.open_to(stored.job_class),
         left_s=stored.deadline_at - now,
         due_at=lambda _: due,
         wait_s=lambda urgency: load.wait_s(stored.job_class, urgency),

@@ -129,6 +129,11 @@ class TestShards:
     def test_are_not_made_without_need(self, load: FleetLoad) -> None:
         assert len(sent(plan_of(["x" * 400] * 40), load=load)) == 1
 
+    def test_an_interactive_request_is_spread_over_processes_that_only_bulk_keeps_busy(self) -> None:
+        texts, load = ["x" * 400] * 40, FleetLoad(4, 5, COST, bulk=4)
+        assert len(sent(plan_of(texts), load=load)) == 3
+        assert len(sent(plan_of(texts, job_class="bulk"), load=load)) == 1
+
     def test_are_worth_their_overhead(self) -> None:
         assert len(sent(plan_of(["a"] * 2), load=FleetLoad(4, 0, COST))) == 1
         assert len(sent(plan_of(["x" * 300] * 2), load=FleetLoad(4, 0, COST))) == 2

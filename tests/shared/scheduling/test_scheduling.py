@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate, queue_wait_s
 from rerank_shared.scheduling.fairness import ClassShare, FairShare, TenantShare
-from rerank_shared.scheduling.sharding import SHARD_OVERHEAD_S, idle_processes, shard_count, shard_request, split
+from rerank_shared.scheduling.sharding import (
+    SHARD_OVERHEAD_S,
+    idle_processes,
+    open_processes,
+    shard_count,
+    shard_request,
+    split,
+)
 from rerank_shared.scheduling.urgency import answer_by, due_at
 
 seconds = st.floats(0, 1e6)
@@ -42,11 +49,11 @@ class TestSharding:
         [(3.0, 100, 4, 4), (3.0, 3, 4, 3), (3.0, 100, 0, 1), (0.0, 100, 4, 1), (0.1, 10, 4, 1), (0.19, 10, 4, 3)],
     )
     def test_as_many_parts_as_are_idle_and_pay(self, run_s: float, pairs: int, idle: int, shards: int) -> None:
-        assert shard_count(run_s=run_s, pairs=pairs, idle=idle) == shards
+        assert shard_count(run_s=run_s, pairs=pairs, processes=idle) == shards
 
     @given(seconds, st.integers(1, 10_000), st.integers(0, 10_000))
     def test_each_part_is_worth_twenty_times_its_overhead(self, run_s: float, pairs: int, idle: int) -> None:
-        shards = shard_count(run_s=run_s, pairs=pairs, idle=idle)
+        shards = shard_count(run_s=run_s, pairs=pairs, processes=idle)
         assert 1 <= shards <= max(1, idle)
         assert shards == 1 or run_s / shards >= 20 * SHARD_OVERHEAD_S * (1 - 1e-9)
 
@@ -59,6 +66,13 @@ class TestSharding:
         loads = [sum(tokens[index] for index in part) for part in parts]
         assert max(loads) - min(loads) <= max(tokens)
 
+    def test_bulk_work_gives_way_to_interactive_requests_alone(self) -> None:
+        busy = {"workers": 4, "unanswered": 5, "bulk": 3}
+        assert open_processes("interactive", **busy) == 2
+        assert open_processes("bulk", **busy) == 0
+        assert open_processes("bulk", workers=4, unanswered=1, bulk=1) == 3
+        assert open_processes("interactive", workers=4, unanswered=9, bulk=0) == 0
+
     def test_the_best_candidates_are_spread_over_all_parts(self) -> None:
         assert {part[0] for part in split([10] * 12, 4)} == {0, 1, 2, 3}
 
@@ -67,7 +81,7 @@ class TestSharding:
         found = shard_request(
             [100] * 9,
             run_s=6.0,
-            idle=3,
+            processes=3,
             left_s=20.0,
             due_at=lambda shard_s: 50.0 - shard_s,
             wait_s=lambda due: due / 10,

@@ -19,12 +19,15 @@ _NOTHING_S = 1e-9
 
 
 class Backlog:
-    """Unanswered work. Sums are as of the last read, because clients remember a read for `remembered_s`."""
+    """Unanswered work: `bulk` of its `jobs` are of that class.
 
-    __slots__ = ("_known", "_known_at", "_remembered_s", "_seconds", "jobs")
+    Sums are as of the last read, because clients remember a read for `remembered_s`.
+    """
+
+    __slots__ = ("_known", "_known_at", "_remembered_s", "_seconds", "bulk", "jobs")
 
     def __init__(self, remembered_s: float) -> None:
-        self.jobs = 0
+        self.jobs = self.bulk = 0
         self._seconds: dict[JobClass, dict[int, float]] = {c: defaultdict(float) for c in JOB_CLASSES}
         self._remembered_s = remembered_s
         #: For each class its steps, ascending, and the cumulative seconds up to each.
@@ -34,11 +37,13 @@ class Backlog:
     def add(self, job_class: JobClass, due_at: float, seconds: float) -> None:
         """Count a job that was sent."""
         self.jobs += 1
+        self.bulk += job_class == "bulk"
         self._seconds[job_class][_step(due_at)] += seconds
 
     def remove(self, job_class: JobClass, due_at: float, seconds: float) -> None:
         """Remove a job that was answered, or that passed its deadline."""
         self.jobs -= 1
+        self.bulk -= job_class == "bulk"
         step, sums = _step(due_at), self._seconds[job_class]
         sums[step] -= seconds
         if sums[step] < _NOTHING_S:

@@ -13,7 +13,7 @@ from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Request
 from rerank_shared.scheduling.admission import queue_wait_s
 from rerank_shared.scheduling.cost import Work
-from rerank_shared.scheduling.sharding import idle_processes, shard_request
+from rerank_shared.scheduling.sharding import idle_processes, open_processes, shard_request
 from rerank_shared.scheduling.urgency import answer_by
 
 
@@ -57,7 +57,9 @@ class Client:
     def _jobs(self, call: Call) -> list[Job]:
         request, spec, policy, now = call.request, self._spec, self._policy, self._loop.now
         lengths = request.tokens
-        idle = idle_processes(workers=spec.processes, unanswered=self._backlog.jobs)
+        jobs, bulk = self._backlog.jobs, self._backlog.bulk
+        idle = idle_processes(workers=spec.processes, unanswered=jobs)
+        processes = open_processes(request.job_class, workers=spec.processes, unanswered=jobs, bulk=bulk)
 
         def due_at(shard_s: float) -> float:
             return policy.due_at(deadline_at=call.deadline_at, run_s=shard_s, entered_at=now, aging_s=spec.aging_s)
@@ -70,7 +72,7 @@ class Client:
         sharding = shard_request(
             lengths,
             run_s=spec.cost.predict_s(Work.of(lengths)),
-            idle=idle,
+            processes=processes,
             left_s=request.deadline_s,
             due_at=due_at,
             wait_s=wait_s,
