@@ -1,11 +1,12 @@
 """Runs the parts that are named, or all; writes build/bench/bulk.json, where the others keep what they had.
 
-python -m rerank_dev.bench.bulk [throughput peer interactive memory resume] [--small] [--peers-python PYTHON]
+python -m rerank_dev.bench.bulk [throughput peer interactive memory resume] [--rounds N] [--small] [--peers-python PYTHON]
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rerank_dev.bench.bulk.interactive import interactive
@@ -23,6 +24,7 @@ def main() -> None:
     """Measure and write down."""
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.bulk")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--rounds", type=int, help="of each part that has several (default: 5)")
     parser.add_argument("--small", action="store_true", help="try whether the parts work; nothing is written down")
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"))
     chosen = parser.parse_args()
@@ -30,7 +32,8 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     figures: list[Figure] = []
-    with place(SMALL if chosen.small else Scale(), chosen.peers_python) as here:
+    scale = SMALL if chosen.small else Scale()
+    with place(replace(scale, rounds=chosen.rounds or scale.rounds), chosen.peers_python) as here:
         for name in parts:
             figures += PARTS[name](here)
     if chosen.small:
