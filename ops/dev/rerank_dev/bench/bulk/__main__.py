@@ -1,6 +1,6 @@
 """Runs the parts that are named, or all; writes build/bench/bulk.json, where the others keep what they had.
 
-python -m rerank_dev.bench.bulk [throughput peer interactive memory resume] [--rounds N] [--small] [--peers-python PYTHON]
+python -m rerank_dev.bench.bulk [throughput peer interactive memory resume] [--rounds N] [--small]
 """
 
 from __future__ import annotations
