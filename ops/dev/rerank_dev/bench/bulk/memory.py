@@ -51,6 +51,8 @@ def resume(place: Place) -> list[Figure]:
     for number in range(place.scale.rounds):
         long, short = place.work / f"long-{number}.jsonl", place.work / f"short-{number}.jsonl"
         journal_mb = _half_done(place, long, short, done) / 1e6
+        # Scores of both runs come from the cache.
+        run_to_end(place.settings, short, short.with_suffix(".first.jsonl"), "--score-only")
         fresh = run_to_end(place.settings, short, short.with_suffix(".out.jsonl"), "--score-only")
         resumed = run_to_end(place.settings, long, long.with_suffix(".out.jsonl"), "--score-only")
         _check(resumed, done)
@@ -69,7 +71,7 @@ def resume(place: Place) -> list[Figure]:
 def _half_done(place: Place, long: Path, short: Path, done: int) -> int:
     """Make an input whose first `done` rows count as done, and one of the rest; return the bytes of the journal."""
     output = long.with_suffix(".out.jsonl")
-    head, tail = _rows(2 * CHUNK_BYTES, seed=1), _rows(3 * CHUNK_BYTES, seed=2)
+    head, tail = _rows(2 * CHUNK_BYTES, seed=1), _rows(CHUNK_BYTES, seed=2) + _rows(1, seed=2)
     begin = done * _ROW_BYTES
     with long.open("wb") as file:
         file.write(head)
