@@ -60,7 +60,9 @@ def look(output: Path, now: float) -> dict[str, Any]:
     finished = bool(notes.get("finished"))
     seconds = min(_RATE_S, now - notes["began_at"]) if "began_at" in notes else 0.0
     rows_per_s = sum(entry.queries for entry in recent) / seconds if seconds > 0 and not finished else 0.0
-    total = notes.get("total_queries")
+    total, limit = notes.get("total_queries"), notes.get("fingerprint", {}).get("limit_queries")
+    if total is not None and limit is not None:
+        total = min(total, limit)
     left_s = (total - totals.queries) / rows_per_s if total is not None and rows_per_s and not finished else None
     return {
         "output": str(output),
