@@ -73,8 +73,12 @@ class FleetLoadCache:
 
     async def get(self, port: Port, model: str) -> FleetLoad:
         """Return the load that a request for `model` meets. Raises QueueUnavailable."""
+        return await self.with_backlog(port, await self.without_backlog(port, model))
+
+    async def without_backlog(self, port: Port, model: str) -> FleetLoad:
+        """Return the load without its entries, however busy the fleet is. Raises QueueUnavailable."""
         query = self.query(model)
-        return await self.with_backlog(port, query.read(iter(await port.pipeline(query.ask))))
+        return query.read(iter(await port.pipeline(query.ask)))
 
     def query(self, model: str) -> FleetLoadQuery:
         """Return the query for a request for `model`."""

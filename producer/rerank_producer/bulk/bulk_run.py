@@ -15,7 +15,7 @@ from rerank_producer.bulk.beginning import Beginning
 from rerank_producer.bulk.committed.chunking import Done, retried, todo
 from rerank_producer.bulk.committed.committed_run import CommittedRun
 from rerank_producer.bulk.committed.fingerprint import Fingerprint
-from rerank_producer.bulk.committed.journal import Journal, Totals
+from rerank_producer.bulk.committed.journal import Totals
 from rerank_producer.bulk.committed.lock import locked
 from rerank_producer.bulk.committed.sinks import Sink, StandardOutput
 from rerank_producer.bulk.progress import Progress
@@ -86,18 +86,15 @@ async def _to_file(beginning: Beginning, run: CommittedRun) -> Summary:
         with ExitStack() as stack:
             if (previous := run.previous()) is not None:
                 stack.callback(previous.close)
-            chunks = _chunks(spec, done, previous if spec.format.appends else None, verify_all=fixed.verify_all)
+            chunks: Iterator[Chunk]
+            if previous is not None and spec.format.appends:
+                chunks = retried(spec.format, previous, done)
+            else:
+                limit = None if spec.limit_queries is None else spec.limit_queries - progress.earlier.queries
+                chunks = todo(spec.format, done, verify_all=fixed.verify_all, limit=limit)
             await Scoring(spec, fixed, beginning.fleet, progress, run).all(chunks)
     totals = await asyncio.to_thread(_finished, run, beginning)
     return Summary(totals, progress.earlier, fixed.identity, fixed.fusion.ratio)
-
-
-def _chunks(spec: BulkSpec, done: Done, previous: Journal | None, *, verify_all: bool) -> Iterator[Chunk]:
-    if previous is not None:
-        return retried(spec.format, previous, done)
-    asked = 0 if done.journal is None else done.journal.totals().queries
-    limit = None if spec.limit_queries is None else spec.limit_queries - asked
-    return todo(spec.format, done, verify_all=verify_all, limit=limit)
 
 
 async def _to_standard_output(beginning: Beginning, stack: ExitStack) -> Summary:
@@ -105,9 +102,9 @@ async def _to_standard_output(beginning: Beginning, stack: ExitStack) -> Summary
     fixed = await beginning.of_stream()
     failed = None if spec.failed is None else stack.enter_context(spec.failed.open("wb"))
     sink = StandardOutput(sys.stdout.buffer, failed)
-    chunks = _chunks(spec, Done(), None, verify_all=False)
+    chunks = todo(spec.format, Done(), verify_all=False, limit=spec.limit_queries)
     await Scoring(spec, fixed, beginning.fleet, progress, sink).all(chunks)
-    return Summary(sink.finish(spec.format.assemble), progress.earlier, fixed.identity, fixed.fusion.ratio)
+    return Summary(_finished(sink, beginning), progress.earlier, fixed.identity, fixed.fusion.ratio)
 
 
 def _finished(sink: Sink, beginning: Beginning) -> Totals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import islice
 
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.bulk.asking.fleet import PatientFleet
@@ -51,20 +52,15 @@ def dry_run(spec: BulkSpec, *, settings: Settings | None = None) -> Forecast:
     settings = settings or load_settings()
     forecast = Forecast()
     spec.format.survey()
-    for chunk in spec.format.read(BEGIN):
-        for row in chunk.rows:
-            if spec.limit_queries is not None and forecast.queries >= spec.limit_queries:
-                break
-            forecast.queries += 1
-            if row.request is None:
-                forecast.failed_queries += 1
-                if row.error is not None and len(forecast.reasons) < _SHOWN:
-                    forecast.reasons.append(f"row {row.number:,}: {row.error.message}")
-            else:
-                for request in row.requests:
-                    _count(forecast, request, settings)
-        if spec.limit_queries is not None and forecast.queries >= spec.limit_queries:
-            break
+    rows = (row for chunk in spec.format.read(BEGIN) for row in chunk.rows)
+    for row in islice(rows, spec.limit_queries):
+        forecast.queries += 1
+        if row.request is None:
+            forecast.failed_queries += 1
+            if row.error is not None and len(forecast.reasons) < _SHOWN:
+                forecast.reasons.append(f"row {row.number:,}: {row.error.message}")
+        for request in row.requests:
+            _count(forecast, request, settings)
     forecast.speed = asyncio.run(_speed(settings))
     return forecast
 

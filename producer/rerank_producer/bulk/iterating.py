@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeVar, Unpack
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.bulk.asking.fleet import PatientFleet
 from rerank_producer.bulk.asking.stream import Answer, Stream
+from rerank_producer.bulk.formats.request_line import request_of
 from rerank_producer.request_options import RequestOptions
-from rerank_shared.contract.schemas import RerankRequest, parse_request
+from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import InvalidRequest, RerankError
 from rerank_shared.settings import Settings, load_settings
 
@@ -45,16 +46,16 @@ async def arerank_iter(
     what `requests` raises.
     """
 
-    def request_of(given: Request) -> RerankRequest | RerankError:
+    def parsed(given: Request) -> RerankRequest | RerankError:
         if isinstance(given, RerankRequest):
             return given
         try:
-            return _parsed(given, defaults)
+            return request_of(given, defaults)
         except InvalidRequest as error:
             return error
 
     async with AsyncRerankClient(settings or load_settings()) as client:
-        stream = Stream[Request](PatientFleet(client, tell, patience_s), request_of)
+        stream = Stream[Request](PatientFleet(client, tell, patience_s), parsed)
         async with aclosing(stream.answers(_asynchronous(requests))) as answers:
             async for _, answer in answers:
                 if on_error == "raise" and isinstance(answer, RerankError):
@@ -84,14 +85,6 @@ def rerank_iter(
                 yield answer
         finally:
             call(_closed(answers))
-
-
-def _parsed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> RerankRequest:
-    fields = {**defaults, **given}
-    missing = [name for name in ("query", "documents") if name not in fields]
-    if missing:
-        raise InvalidRequest(f"{', '.join(missing)}: missing")
-    return parse_request(**fields)
 
 
 async def _next_of(answers: AsyncGenerator[Answer, None]) -> Answer:

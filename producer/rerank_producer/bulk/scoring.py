@@ -50,13 +50,11 @@ class Scoring:
     sink: Sink
     _answered: list[Answered] = field(default_factory=list)
     _counts: ChunkCounts = field(default_factory=ChunkCounts)
-    _first: bool = False
     _pack: Callable[[bytes], bytes] = bytes
 
     async def all(self, chunks: Iterator[Chunk]) -> None:
         """Score all chunks. Raises InputRefused, RunDiffers, OutputInUse, FleetGone, OSError."""
         self.progress.stage = "scoring"
-        self._first = self.progress.committed.chunks == 0
         if self.spec.output is not None and self.spec.format.appends:
             self._pack = compressor(self.spec.output)
         stream = Stream[_Item](self.fleet, self._request_of, Window(self.spec.most_requests))
@@ -132,14 +130,12 @@ class Scoring:
         if isinstance(chunk, KeptChunk):
             self._keep(chunk)
         else:
-            # An answer may have no results at all, and yet its row is written.
-            output = self._pack(self.spec.format.write(self._answered, first=self._first))
+            output = self._pack(self.spec.format.write(self._answered, first=not self.progress.committed.chunks))
             failed = b""
             if self.spec.on_error == "quarantine" and self._counts.failed_queries:
                 failed = self.spec.format.write_failed(self._answered)
             self.sink.commit(chunk.end, chunk.digest, output, failed, self._counts)
-        self._first = False
-        self.progress.commit(chunk.end if isinstance(chunk, RowChunk) else chunk.entry.end, self._counts)
+        self.progress.commit(chunk.end, self._counts)
         self._answered, self._counts = [], ChunkCounts()
 
     def _keep(self, chunk: KeptChunk) -> None:
@@ -148,7 +144,7 @@ class Scoring:
         self.progress.answered_queries += entry.queries
         self._counts = ChunkCounts(entry.queries, 0, entry.pairs_run, entry.pairs_cached, entry.tokens)
         output = self.sink.kept(chunk.output_start, entry.output_bytes)
-        self.sink.commit(entry.end, entry.digest, output, b"", self._counts)
+        self.sink.commit(chunk.end, entry.digest, output, b"", self._counts)
 
     def _check_errors(self) -> None:
         failed, most = self.progress.committed.failed_queries, self.spec.max_errors

@@ -105,7 +105,7 @@ class PatientFleet:
     async def speed(self) -> FleetSpeed:
         """Return the fleet's speed. Raises QueueUnavailable."""
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
-        load = await pipeline.dispatcher.fleet_load.get(port, name_of(self.client.settings.model))
+        load = await pipeline.dispatcher.fleet_load.without_backlog(port, name_of(self.client.settings.model))
         return FleetSpeed(load.workers, load.cost)
 
     async def watch_speed(self, seen: Callable[[FleetSpeed], object]) -> None:

@@ -23,6 +23,11 @@ class KeptChunk:
     entry: Entry
     output_start: int
 
+    @property
+    def end(self) -> Position:
+        """Where the next chunk begins."""
+        return self.entry.end
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -88,13 +88,13 @@ class BatchFormat(LineFormat):
 
     def row(self, number: int, line: bytes) -> Row:
         """Return the row of a line."""
-        context = _Line("", _request_id("", number), GENERIC_ERRORS)
+        context = _Line("", request_id("", number), GENERIC_ERRORS)
         try:
             record = decoded(line, "`custom_id`, `method`, `url` and `body`")
             custom_id = record.get("custom_id")
             if not isinstance(custom_id, str) or not custom_id:
                 raise InvalidRequest("custom_id: a text expected")
-            context = _Line(custom_id, _request_id(custom_id, number), GENERIC_ERRORS)
+            context = _Line(custom_id, request_id(custom_id, number), GENERIC_ERRORS)
             body: Any = record.get("body")
             context = replace(context, api=_api(record, body))
             parsed = context.api.parse(body)
@@ -161,9 +161,15 @@ def _api(record: dict[str, Any], body: Any) -> Api:
     raise InvalidRequest(f"url: {url[:_SHOWN_CHARS]!r} ends in none of {ends}")
 
 
-def _request_id(custom_id: str, number: int) -> str:
+def request_id(custom_id: str, number: int) -> str:
+    """Return the id of a line's request, the same each time."""
     source = f"{number} {custom_id}".encode(errors="surrogatepass")
     return hashlib.blake2b(source, digest_size=12).hexdigest()
+
+
+def line_id(of_request: str) -> str:
+    """Return the id of a line's answer, by that of its request."""
+    return f"batch_req_{of_request}"
 
 
 def _cut(response: RerankResponse, call: RerankCall, top_n: int | None) -> RerankResponse:
@@ -184,7 +190,7 @@ def _failed(row: Row, error: RerankError) -> bytes:
 
 def _line(context: _Line, status: int, body: Any) -> dict[str, Any]:
     return {
-        "id": f"batch_req_{context.request_id}",
+        "id": line_id(context.request_id),
         "custom_id": context.custom_id or None,
         "response": {"status_code": status, "request_id": context.request_id, "body": body},
         "error": None,

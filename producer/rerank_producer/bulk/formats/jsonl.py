@@ -1,4 +1,4 @@
-"""`jsonl`: a request of `rerank-fleet rerank --input` a line, and its results a line, best first.
+"""`jsonl`: a request a line, and its results a line, best first.
 
     {"id": "7", "query": "…", "documents": ["…", {"id": "d1", "text": "…"}], "top_n": 3}
     {"line": 1, "id": "7", "results": [{"index": 1, "id": "d1", "relevance_score": 0.9, …}, …], "model": "…"}

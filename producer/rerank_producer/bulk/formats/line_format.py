@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import RerankError
 
 
-class LineFormat:
+class LineFormat(ABC):
     """A format of JSON lines. Its own are `row`, which reads a line, and `written`, which is what an answer says."""
 
     name: str
@@ -25,13 +26,13 @@ class LineFormat:
     def __init__(self, path: Path | None, options: ReadOptions, write: WriteOptions) -> None:
         self._path, self._options, self._write = path, options, write
 
+    @abstractmethod
     def row(self, number: int, line: bytes) -> Row:
         """Return the row of a line; one that can't be asked has an error."""
-        raise NotImplementedError
 
+    @abstractmethod
     def written(self, each: Answered, answer: RerankResponse) -> dict[str, Any]:
         """Return the line of an answer."""
-        raise NotImplementedError
 
     def inputs(self) -> Mapping[str, Path | None]:
         """Return the one file that is read."""

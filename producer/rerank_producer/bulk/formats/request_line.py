@@ -1,6 +1,6 @@
 """A request as a line of JSON: `query`, `documents` and the options of a request, and an id of the query if it has one.
 
-Files of requests are read by `rerank-fleet rerank --input`, by `rerank-fleet bulk`, and as labelled sets.
+Such requests are read from files by `rerank-fleet bulk`, as labelled sets, and from iterables by `rerank_iter`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from rerank_producer.bulk.formats.answers import order_score, to_depth
 from rerank_producer.bulk.formats.line_format import LineFormat
 from rerank_producer.bulk.formats.request_line import decoded
 from rerank_producer.bulk.formats.rows import Answered, Row
-from rerank_producer.bulk.formats.runs.trec_scores import below
+from rerank_producer.bulk.formats.runs.trec_scores import to_the_end
 from rerank_producer.bulk.texts.records import TITLE_NAME, joined
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
 from rerank_shared.errors import InvalidRequest
@@ -45,10 +45,9 @@ class RequestsFormat(LineFormat):
         record: Mapping[str, Any] = each.row.context
         given: Sequence[dict[str, Any]] = record["candidates"]
         asked = {result.index for result in answer.results}
-        scores = [score for result in answer.results if (score := order_score(result)) is not None]
         ranked = [given[result.index] for result in answer.results]
         ranked += [candidate for index, candidate in enumerate(given) if index not in asked]
-        scores += below(scores[-1] if scores else 0.0, len(ranked) - len(scores))
+        scores = to_the_end(map(order_score, answer.results), len(ranked))
         candidates = [{**candidate, "score": score} for candidate, score in zip(ranked, scores, strict=True)]
         if self._write.score_only:
             candidates = [{"docid": each["docid"], "score": each["score"]} for each in candidates]

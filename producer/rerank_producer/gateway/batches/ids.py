@@ -46,9 +46,3 @@ def is_batch_id(text: str) -> bool:
 def result_id(batch_id: str, kind: Literal["output", "errors"]) -> str:
     """Return the id of a batch's file of results; the same each time, so that it is published once."""
     return f"file-{hashlib.blake2b(f'{batch_id} {kind}'.encode(), digest_size=16).hexdigest()}"
-
-
-def request_id(line: int, custom_id: str) -> str:
-    """Return the id of a request in a batch, the same each time it is asked."""
-    source = f"{line} {custom_id}".encode(errors="surrogatepass")
-    return f"batch_req_{hashlib.blake2b(source, digest_size=16).hexdigest()}"

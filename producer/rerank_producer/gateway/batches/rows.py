@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rerank_producer.bulk.formats.batch import BatchFormat
+from rerank_producer.bulk.formats.batch import BatchFormat, line_id, request_id
 from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.files import as_line, chunks_in
 from rerank_producer.bulk.formats.request_line import decoded
 from rerank_producer.bulk.formats.rows import ReadOptions, Row, RowChunk, WriteOptions
-from rerank_producer.gateway.batches.ids import request_id
 from rerank_producer.gateway.batches.records import Terms
 from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.schemas import RerankRequest
@@ -92,7 +91,7 @@ def expired_lines(path: Path, start: Position) -> Iterator[bytes]:
                 custom_id = decoded(line, "`custom_id`")["custom_id"]
                 yield as_line(
                     {
-                        "id": request_id(number, custom_id),
+                        "id": line_id(request_id(custom_id, number)),
                         "custom_id": custom_id,
                         "response": None,
                         "error": {"code": "batch_expired", "message": _EXPIRED},

@@ -21,7 +21,7 @@ from rerank_producer.bulk.formats.files import chunks_in, failed_lines, move
 from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
 from rerank_producer.bulk.formats.runs.run_lines import Parse, RunLine, first_stage_order, query_bytes, some
 from rerank_producer.bulk.formats.runs.survey import survey
-from rerank_producer.bulk.formats.runs.trec_scores import below, spelled
+from rerank_producer.bulk.formats.runs.trec_scores import spelled, to_the_end
 from rerank_producer.bulk.texts.text_store import TextStore
 from rerank_shared.contract.schemas import RerankRequest, parse_request
 from rerank_shared.errors import ConfigurationError, InputRefused, InvalidRequest, RerankError
@@ -141,13 +141,12 @@ class RunFormat:
         if isinstance(each.answer, RerankError):
             return
         context: _Query = each.row.context
-        scored = [(context.documents[result.index], order_score(result)) for result in each.answer.results]
-        documents = [name for name, _ in scored]
+        documents = [context.documents[result.index] for result in each.answer.results]
         written = set(documents)
         documents += [name for name in context.documents if name not in written]
-        scores = [score for _, score in scored if score is not None]
-        scores += below(scores[-1] if scores else 0.0, len(documents) - len(scores))
-        texts = spelled(scores, keep_ties=self._write.keep_ties)
+        texts = spelled(
+            to_the_end(map(order_score, each.answer.results), len(documents)), keep_ties=self._write.keep_ties
+        )
         best = list(zip(documents, texts, strict=True))[: self._write.top_n]
         for rank, (name, text) in enumerate(best, start=1):
             yield f"{context.id} Q0 {name} {rank} {text} {self._write.tag}\n"

@@ -29,6 +29,12 @@ def spelled(scores: Iterable[float], *, keep_ties: bool = False) -> Iterator[str
         yield f"{value:.9g}"
 
 
+def to_the_end(scores: Iterable[float | None], count: int) -> list[float]:
+    """Return a score for each of `count` documents: those that there are, best first, and `below` them the rest."""
+    known = [score for score in scores if score is not None]
+    return known + below(known[-1] if known else 0.0, count - len(known))
+
+
 def below(last: float, count: int) -> list[float]:
     """Return scores for `count` documents that were not scored, each below the one before, and all below `last`."""
     scores: list[float] = []
