@@ -5,19 +5,19 @@ The ceiling is the quality of a perfect order of what the first stage found: rer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import ir_measures
 import numpy as np
 from ir_measures import RR, R, nDCG
 
 from rerank_ops.bulk.rankings import Ranked, rankings
+from rerank_ops.demo.evaluate import values_by_question
 from rerank_ops.fusion.bootstrap import Interval, paired_difference
 from rerank_ops.quality.paired import randomisation_p
-from rerank_ops.quality.qrels import Qrels, read_qrels
+from rerank_ops.quality.qrels import read_qrels
 from rerank_producer.bulk.formats.rows import Format
 from rerank_shared.errors import InputRefused
 
@@ -57,10 +57,15 @@ def evaluated(form: Format, output: Path, qrels: Path) -> Evaluation:
     if not found:
         raise InputRefused(f"{qrels} judges none of the queries in {output}")
     judged = {name: given[name] for name in found}
-    before = _measured({name: each.before for name, each in found.items()}, judged)
-    after = _measured({name: each.after for name, each in found.items()}, judged)
-    best = _measured({name: _perfect(each, judged[name]) for name, each in found.items()}, judged)
-    compared = tuple(_compared(str(measure), before, after, best) for measure in MEASURES)
+    before, after, best = (
+        values_by_question(MEASURES, run, judged)
+        for run in (
+            {name: each.before for name, each in found.items()},
+            {name: each.after for name, each in found.items()},
+            {name: _perfect(each, judged[name]) for name, each in found.items()},
+        )
+    )
+    compared = tuple(_compared(str(each), before[each], after[each], best[each]) for each in MEASURES)
     return Evaluation(len(found), len(given) - len(found), compared)
 
 
@@ -83,30 +88,20 @@ def as_plain(evaluation: Evaluation) -> dict[str, Any]:
     return asdict(evaluation)
 
 
-_Values = Mapping[str, Mapping[str, float]]
+_Values = Mapping[str, float]
 
 
 def _compared(measure: str, before: _Values, after: _Values, best: _Values) -> Compared:
-    names = sorted(before[measure])
-    one, other = (np.array([values[measure][name] for name in names]) for values in (after, before))
+    names = sorted(before)
+    one, other = (np.array([values[name] for name in names]) for values in (after, before))
     return Compared(
         measure=measure,
         before=float(other.mean()),
         after=float(one.mean()),
-        ceiling=float(np.mean([best[measure][name] for name in names])),
+        ceiling=float(np.mean([best[name] for name in names])),
         gain=paired_difference(one, other, _SEED),
         p=randomisation_p(one - other, _SEED),
     )
-
-
-def _measured(run: Mapping[str, Sequence[str]], qrels: Qrels) -> _Values:
-    """Return each measure of each judged query, by the measure's name; 0 where nothing relevant is ranked."""
-    values: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in MEASURES}
-    # A distinct score for each place: evaluators break ties by document id.
-    scored = {name: {document: float(-place) for place, document in enumerate(ids)} for name, ids in run.items()}
-    for metric in ir_measures.iter_calc(list(MEASURES), qrels, scored):
-        values[str(metric.measure)][metric.query_id] = float(metric.value)
-    return values
 
 
 def _perfect(ranked: Ranked, grades: Mapping[str, int]) -> list[str]:

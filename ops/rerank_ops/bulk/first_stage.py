@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Index
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import whole_file
 from rerank_producer.bulk.formats.runs.trec import beir_files
 from rerank_producer.bulk.formats.runs.trec_scores import spelled
 from rerank_producer.bulk.texts.records import text_records
@@ -42,19 +42,12 @@ def write_bm25_run(directory: Path, run: Path, k: int) -> int:
     index = Bm25Index([Passage(name, text) for name, text in _once(corpus)])
     temporary = run.with_name(f"{run.name}.{os.getpid()}.tmp")
     found = 0
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for name, query in _once(queries):
-                hits = index.top(query, k)
-                found += bool(hits)
-                for rank, (hit, score) in enumerate(zip(hits, spelled(hit.bm25 for hit in hits), strict=True), start=1):
-                    file.write(f"{name} Q0 {hit.id} {rank} {score} {_TAG}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, run)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_directory(run.parent)
+    with whole_file(run, temporary), temporary.open("w", encoding="utf-8") as file:
+        for name, query in _once(queries):
+            hits = index.top(query, k)
+            found += bool(hits)
+            for rank, (hit, score) in enumerate(zip(hits, spelled(hit.bm25 for hit in hits), strict=True), start=1):
+                file.write(f"{name} Q0 {hit.id} {rank} {score} {_TAG}\n")
     return found
 
 

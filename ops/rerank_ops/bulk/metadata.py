@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_producer.bulk.bulk_run import Summary
-from rerank_producer.bulk.files.committed_file import move_into_place
+from rerank_producer.bulk.files.durable import whole_file
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_shared.models.cpu import cpu_name
 from rerank_shared.settings import Settings
@@ -33,8 +33,9 @@ def write_metadata(output: Path, spec: BulkSpec, summary: Summary, settings: Set
     """Write the metadata of a run. Raises OSError."""
     target = metadata_of(output)
     part = target.with_name(target.name + ".part")
-    part.write_text("\n".join(_yaml(_described(output, spec, summary, settings, seconds))) + "\n", encoding="utf-8")
-    move_into_place(part, target)
+    text = "\n".join(_yaml(_described(output, spec, summary, settings, seconds))) + "\n"
+    with whole_file(target, part):
+        part.write_text(text, encoding="utf-8")
 
 
 def _described(output: Path, spec: BulkSpec, summary: Summary, settings: Settings, seconds: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ir_measures
 from ir_measures import RR, nDCG
@@ -36,11 +37,18 @@ def ndcg_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mappi
 
 def quality_by_question(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Quality]:
     """Return both measures of each question in `qrels`."""
-    ndcg, mrr = dict.fromkeys(qrels, 0.0), dict.fromkeys(qrels, 0.0)
-    for metric in ir_measures.iter_calc([NDCG_AT_10, MRR_AT_10], _judged(qrels), _scored(run)):
-        values = ndcg if metric.measure == NDCG_AT_10 else mrr
-        values[metric.query_id] = float(metric.value)
+    ndcg, mrr = values_by_question([NDCG_AT_10, MRR_AT_10], run, qrels).values()
     return {question_id: Quality(ndcg[question_id], mrr[question_id]) for question_id in qrels}
+
+
+def values_by_question(
+    measures: Sequence[Any], run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]
+) -> dict[Any, dict[str, float]]:
+    """Return each measure of ir_measures, in order, of each question in `qrels`."""
+    values: dict[Any, dict[str, float]] = {measure: dict.fromkeys(qrels, 0.0) for measure in measures}
+    for metric in ir_measures.iter_calc(list(measures), _judged(qrels), _scored(run)):
+        values[metric.measure][metric.query_id] = float(metric.value)
+    return values
 
 
 def _judged(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

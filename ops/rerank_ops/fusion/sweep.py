@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_ops.demo.evaluate import Quality, quality_by_question
-from rerank_producer.fusion.methods import fused_order
+from rerank_producer.fusion.methods import fused_order, mean_deviations
 from rerank_shared.contract.messages import Deviations, Fusion
-from rerank_shared.deviations import joined
 from rerank_shared.keys import FirstStageOrder, FusionMethod
 
 Values = NDArray[np.float64]
@@ -100,13 +98,7 @@ def ranking(query: ScoredQuery, variant: Variant, ratio: float | None) -> list[s
 
 def deviations_of(queries: Sequence[ScoredQuery]) -> Deviations | None:
     """Return the mean deviations that `weighted` would learn from these queries; None where it learns nothing."""
-    orders = [
-        fused_order(query.logits, replace(_fusion(query, MODEL, None), learned_requests=0))
-        for query in queries
-        if query.documents
-    ]
-    lessons = [order.deviations for order in orders if order.deviations is not None]
-    return reduce(joined, lessons) if lessons else None
+    return mean_deviations((query.logits, _fusion(query, MODEL, None)) for query in queries if query.documents)
 
 
 def _fusion(query: ScoredQuery, variant: Variant, ratio: float | None) -> Fusion:

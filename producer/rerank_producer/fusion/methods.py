@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Self, cast
 
 from rerank_producer.fusion.deviation import deviation, in_units, mean
 from rerank_producer.fusion.lists import K
 from rerank_shared.contract.messages import Deviations, Fusion
+from rerank_shared.deviations import joined
 from rerank_shared.keys import FusionMethod
 
 #: Weight times ratio beyond which logits no longer show in a sum, and sums of the largest scores would not fit a float.
@@ -79,6 +80,15 @@ def fused_order(logits: Sequence[float | None], fusion: Fusion) -> FusedOrder:
     applied, ratio, fused = _fused(known, first, spread, fusion)
     order = _sorted(fused, known, first.scores, fusion.weight)
     return FusedOrder(fused, order, applied, ratio, _lesson(spread, first, fusion))
+
+
+def mean_deviations(requests: Iterable[tuple[Sequence[float | None], Fusion]]) -> Deviations | None:
+    """Return what `weighted` learns from some requests, each as its logits and its fusion; None where it is nothing."""
+    known: Deviations | None = None
+    for logits, fusion in requests:
+        if (lesson := fused_order(logits, replace(fusion, learned_requests=0)).deviations) is not None:
+            known = joined(known, lesson)
+    return known
 
 
 def _partial(logits: Sequence[float | None], goodness: Sequence[float], fusion: Fusion) -> FusedOrder:

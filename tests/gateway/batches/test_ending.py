@@ -13,8 +13,9 @@ import pytest
 from gateway.batches.driving import jsonl, lines
 from rerank_producer.bulk.committed.committed_run import CommittedRun
 from rerank_producer.bulk.committed.journal import ChunkCounts
+from rerank_producer.bulk.files import durable
 from rerank_producer.bulk.formats.chunks import Position, chunks_of
-from rerank_producer.gateway.batches import batch_store, disk, file_store
+from rerank_producer.gateway.batches import batch_store, file_store
 from rerank_producer.gateway.batches.batch_store import BatchStore
 from rerank_producer.gateway.batches.ending import EndingWriter
 from rerank_producer.gateway.batches.file_store import FileStore
@@ -36,7 +37,7 @@ class Steps:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, last: int | None = None) -> None:
         self.taken, self._last = 0, last
         for owner, name in (
-            (os, "replace"), (os, "fsync"), (Path, "unlink"), (Path, "touch"), (disk, "sync_directory"),
+            (os, "replace"), (os, "fsync"), (Path, "unlink"), (Path, "touch"), (durable, "sync_directory"),
             (file_store, "sync_directory"), (batch_store, "sync_directory"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import stat
@@ -27,6 +26,7 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
 from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.settings import EngineSettings
+from rerank_shared.user_cache import user_cache
 from rerank_worker.engine.layouts import Feeds
 from rerank_worker.engine.session import open_session, session_options
 
@@ -54,7 +54,7 @@ class PackedWeights:
         if settings.packed_dir == "off":
             return cls(None)
         try:
-            root = Path(settings.packed_dir).expanduser() if settings.packed_dir else _cache_home() / "rerank-fleet"
+            root = Path(settings.packed_dir).expanduser() if settings.packed_dir else user_cache()
         except RuntimeError as error:
             # A container may run under a user that has no entry in passwd.
             log.warning("weights not packed: set RERANK_PACKED_DIR to a directory error=%s", error)
@@ -155,7 +155,3 @@ def _key(model_digest: str) -> str:
     features = ",".join(sorted(host_features().names))
     parts = "\n".join((model_digest, onnxruntime.__version__, cpu_name(), features))
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +21,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.cpu import host_features, refuse_reason
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import DeviceName, Settings
+from rerank_shared.user_cache import user_cache
 
 log = logging.getLogger(__name__)
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -168,7 +167,7 @@ def _why_not(
 
 
 def _tensorrt(precision: PrecisionName) -> Option:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rerank-fleet" / "tensorrt"
+    cache = user_cache() / "tensorrt"
     options = {
         "device_id": "0",
         # Building an engine takes minutes, and each start would do it again.

@@ -6,13 +6,12 @@ of the input, the same way each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rerank_producer.fusion.methods import fused_order
-from rerank_shared.contract.messages import Deviations, Fusion
+from rerank_producer.fusion.methods import mean_deviations
+from rerank_shared.contract.messages import Fusion
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
-from rerank_shared.deviations import joined
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import FirstStageOrder, FusionMethod
 
@@ -74,23 +73,21 @@ def measured_ratio(answers: Iterable[tuple[RerankRequest, RerankResponse]], orde
 
     Raises InvalidRequest where no row tells: none has two first-stage scores that differ.
     """
-    known: Deviations | None = None
-    for request, response in answers:
-        logits: list[float | None] = [None] * len(request.documents)
-        for result in response.results:
-            logits[result.index] = result.logit
-        fusion = Fusion(
-            method="weighted",
-            weight=1.0,
-            scores=tuple(request.first_stage_scores()),
-            order=order or request.first_stage_order,
-            learned_requests=0,
-        )
-        if (lesson := fused_order(logits, fusion).deviations) is not None:
-            known = joined(known, lesson)
+    known = mean_deviations(_lesson(request, response, order) for request, response in answers)
     if known is None:
         raise InvalidRequest(
             f"fusion: the first {PILOT_ROWS} rows have no first-stage scores that differ, so there is no ratio to "
             "measure. Give --fusion-ratio, or another --fusion"
         )
     return known.ratio
+
+
+def _lesson(
+    request: RerankRequest, response: RerankResponse, order: FirstStageOrder | None
+) -> tuple[Sequence[float | None], Fusion]:
+    """Return the logits of a request's documents, and their first-stage scores."""
+    logits: list[float | None] = [None] * len(request.documents)
+    for result in response.results:
+        logits[result.index] = result.logit
+    scores = tuple(request.first_stage_scores())
+    return logits, Fusion(method="weighted", weight=1.0, scores=scores, order=order or request.first_stage_order)

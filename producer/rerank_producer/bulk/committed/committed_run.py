@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from rerank_producer.bulk.committed.fingerprint import Fingerprint, differences
 from rerank_producer.bulk.committed.journal import ChunkCounts, Entry, Journal, Totals, journal_of
-from rerank_producer.bulk.files.committed_file import CommittedFile, part_of, sync_directory
+from rerank_producer.bulk.files.committed_file import CommittedFile, part_of
+from rerank_producer.bulk.files.durable import sync_directory
 from rerank_producer.bulk.formats.chunks import Position
 from rerank_shared.errors import OutputInUse, RunDiffers
 

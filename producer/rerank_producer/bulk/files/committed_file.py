@@ -61,17 +61,3 @@ class CommittedFile:
             yield
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(part_of(self.path))) from error
-
-
-def move_into_place(part: Path, target: Path) -> None:
-    """Give a whole output its name. Raises OSError."""
-    os.replace(part, target)
-
-
-def sync_directory(path: Path) -> None:
-    """Return when the names in a directory lie on the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.files.committed_file import sync_directory
 from rerank_producer.bulk.files.sources import name_of_input, open_source
 from rerank_producer.bulk.formats.chunks import Chunk, LineTooLong, Position, chunks_of
 from rerank_producer.bulk.formats.rows import Answered, Row
@@ -58,4 +57,3 @@ def move(part: Path, target: Path) -> None:
     """Move what was written to its name, if that has not been done yet. Raises OSError."""
     if part.exists() or not target.exists():
         os.replace(part, target)
-    sync_directory(target.parent)

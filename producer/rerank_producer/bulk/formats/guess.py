@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rerank_producer.bulk.files.parquet import MAGIC
 from rerank_producer.bulk.files.sources import name_of_input, open_source, plain_name, shown
 from rerank_producer.bulk.formats.batch import BatchFormat
 from rerank_producer.bulk.formats.chunks import LINE_BYTES
@@ -26,7 +27,6 @@ from rerank_shared.errors import InputRefused, InvalidRequest
 FORMATS = ("jsonl", "requests", "batch", "trec", "beir", "parquet", "msmarco")
 #: How standard input is spelled.
 STANDARD_INPUT = "-"
-_PARQUET = b"PAR1"
 _LISTED = ", ".join(FORMATS)
 
 
@@ -106,7 +106,7 @@ def guessed(path: Path | None) -> str:
 
 def _of_line(line: bytes) -> str | None:
     """Return the name of the format that has such a line; None where none has."""
-    if line.startswith(_PARQUET):
+    if line.startswith(MAGIC):
         return "parquet"
     if line.startswith(b"{"):
         return _of_object(line)

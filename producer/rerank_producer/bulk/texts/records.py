@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.files.extras import needed
+from rerank_producer.bulk.files.parquet import MAGIC, opened
 from rerank_producer.bulk.files.sources import open_source, shown
 from rerank_shared.contract.schemas import encodable
 from rerank_shared.errors import InputRefused
@@ -24,7 +24,6 @@ ID_NAMES = ("_id", "id", "docid", "query_id", "qid")
 TEXT_NAMES = ("text", "contents")
 TITLE_NAME = "title"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_PARQUET = b"PAR1"
 _BATCH_ROWS = 4_096
 #: Its line or row from 1, its id and its text.
 Record = tuple[int, str, str]
@@ -39,7 +38,7 @@ def text_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file. Raises InputRefused with file and line, OSError, ConfigurationError."""
     with open_source(path) as stream:
         head = stream.readline()
-        if head.startswith(_PARQUET):
+        if head.startswith(MAGIC):
             yield from _of_parquet(path)
             return
         numbered = enumerate(chain([head.removeprefix(_BYTE_ORDER_MARK)], stream), start=1)
@@ -104,13 +103,7 @@ def _name_in(names: Mapping[str, Any] | Sequence[str], wanted: Sequence[str]) ->
 
 
 def _of_parquet(path: Path) -> Iterator[Record]:
-    parquet = needed("pyarrow.parquet", f"{path}: Parquet")
-    arrow = needed("pyarrow", f"{path}: Parquet")
-    try:
-        file = parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
-        raise InputRefused(f"{path}: no Parquet file, or damaged: {error}") from None
-    with file:
+    with opened(path) as file:
         names = file.schema_arrow.names
         try:
             id_name, text_name = _name_in(names, ID_NAMES), _name_in(names, TEXT_NAMES)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import whole_file
 from rerank_producer.bulk.files.identity import sampled
 from rerank_producer.bulk.texts.records import Record, text_records
 from rerank_shared.errors import InputRefused
+from rerank_shared.user_cache import user_cache
 
 #: Of the database's layout, and of how titles and texts are joined.
 _RELEASE = 1
@@ -81,8 +82,7 @@ class TextStore:
 
 def cache_directory() -> Path:
     """Return the directory of the user's cache that holds texts."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rerank-fleet" / "corpora"
+    return user_cache() / "corpora"
 
 
 def identity_of(source: Path) -> str:
@@ -117,19 +117,13 @@ def _build(source: Path, identity: str, path: Path, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
     temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
+    with whole_file(path, temporary):
         try:
             _fill(source, temporary, progress)
         except sqlite3.OperationalError as error:
             raise _as_os_error(error, temporary) from None
         if identity_of(source) != identity:
             raise InputRefused(f"{source}: it was changed while it was read; run the command again")
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fill(source: Path, path: Path, progress: Progress) -> None:

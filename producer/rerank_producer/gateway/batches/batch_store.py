@@ -17,7 +17,7 @@ from rerank_producer.apis.common.call import Problem
 from rerank_producer.apis.common.problems import Refused
 from rerank_producer.bulk.committed.journal import Entry, Journal, Totals, journal_of
 from rerank_producer.bulk.committed.lock import is_locked
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import sync_directory
 from rerank_producer.gateway.batches.disk import age_s, make_directory, names_in, read_record, turn, write_record
 from rerank_producer.gateway.batches.ids import is_batch_id
 from rerank_producer.gateway.batches.records import BatchRecord

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import sync_directory, whole_file
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 #: What a temporary name ends with.
@@ -23,16 +23,8 @@ UNFINISHED = ".part"
 def write_record(path: Path, record: BaseModel) -> None:
     """Put a record in the place of the one before; it survives a power cut. Raises OSError."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
-    try:
-        with part.open("wb") as file:
-            file.write(record.model_dump_json().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    with whole_file(path, part):
+        part.write_text(record.model_dump_json(), encoding="utf-8")
 
 
 def read_record(path: Path, model: type[RecordT]) -> RecordT | None:

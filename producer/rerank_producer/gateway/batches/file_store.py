@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from rerank_producer.apis.common.call import Problem
 from rerank_producer.apis.common.problems import Refused
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import sync_directory
 from rerank_producer.gateway.batches.disk import (
     UNFINISHED,
     age_s,

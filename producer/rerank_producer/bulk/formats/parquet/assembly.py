@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.files.committed_file import sync_directory
+from rerank_producer.bulk.files.durable import sync_directory, whole_file
 from rerank_producer.bulk.files.extras import needed
 from rerank_shared.errors import InputRefused
 
@@ -25,12 +24,8 @@ def assemble(part: Path, target: Path, schema: Callable[[], Any] | None = None) 
     if not part.exists() and target.exists():
         return
     temporary = target.with_name(target.name + ".tmp")
-    try:
+    with whole_file(target, temporary):
         _write(part, temporary, schema)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_directory(target.parent)
     # Not sooner: until the file has its name, the stream is all there is.
     part.unlink()
     sync_directory(part.parent)
@@ -51,8 +46,6 @@ def _write(part: Path, temporary: Path, schema: Callable[[], Any] | None) -> Non
         with parquet.ParquetWriter(file, known, compression="zstd") as writer:
             for held in _row_groups(stream):
                 writer.write_table(pa.Table.from_batches(held, known))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _row_groups(batches: Iterable[Any]) -> Iterator[list[Any]]:

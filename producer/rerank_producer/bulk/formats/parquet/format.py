@@ -22,12 +22,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rerank_producer.bulk.files.parquet import arrow, opened
 from rerank_producer.bulk.formats.answers import order_score, to_depth
 from rerank_producer.bulk.formats.chunks import Position
 from rerank_producer.bulk.formats.files import as_line
 from rerank_producer.bulk.formats.parquet.assembly import assemble
 from rerank_producer.bulk.formats.parquet.groups import Group, chunks
-from rerank_producer.bulk.formats.parquet.layout import Layout, arrow, opened
+from rerank_producer.bulk.formats.parquet.layout import Layout
 from rerank_producer.bulk.formats.rows import Answered, ReadOptions, Row, RowChunk, WriteOptions
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse, parse_request
 from rerank_shared.errors import InputRefused, InvalidRequest, RerankError

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rerank_producer.bulk.files.parquet import arrow, opened
 from rerank_producer.bulk.formats.chunks import Position
-from rerank_producer.bulk.formats.parquet.layout import Layout, arrow, opened
+from rerank_producer.bulk.formats.parquet.layout import Layout
 
 _BATCH_ROWS = 1_024
 _DIGEST_BYTES = 16

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rerank_producer.bulk.files.extras import needed
+from rerank_producer.bulk.files.parquet import arrow
 from rerank_shared.errors import InputRefused
 
 QUERY_NAME = "query"
@@ -19,21 +19,6 @@ SCORE_NAME, SCORES_NAME = "score", "scores"
 #: What `columns` may name; `text` and `documents`, `score` and `scores` are the same.
 NAMED = ("query", "qid", "text", "documents", "score", "scores")
 RESULT_NAMES = ("rerank_score", "rerank_rank", "rerank_error")
-
-
-def arrow(path: Path) -> Any:
-    """Return pyarrow. Raises ConfigurationError."""
-    return needed("pyarrow", f"{path}: Parquet")
-
-
-def opened(path: Path) -> Any:
-    """Return an open Parquet file. Raises InputRefused, OSError, ConfigurationError."""
-    parquet = needed("pyarrow.parquet", f"{path}: Parquet")
-    try:
-        # With a buffer, a column is read piece by piece and not all of a row group at once.
-        return parquet.ParquetFile(path, buffer_size=1 << 20)
-    except arrow(path).ArrowInvalid as error:
-        raise InputRefused(f"{path}: no Parquet file, or damaged: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,34 @@
+"""Files that are whole or not there, whatever is killed, and names that survive a power cut."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(target: Path, temporary: Path) -> Iterator[None]:
+    """Give a file its name when the block has written it as `temporary`, in the same directory; an error removes that.
+
+    Raises OSError.
+    """
+    try:
+        yield
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(target.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Return when the names in a directory lie on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
