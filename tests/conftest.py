@@ -51,6 +51,13 @@ def _own_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_settings_left(_own_environment: None) -> None:
+    """What a fixture of another file sets and leaves would be found by tests that have nothing to do with it."""
+    left = os.environ.keys() - bare_environ().keys()
+    assert not left, f"the environment has {', '.join(sorted(left))} from an earlier file of tests"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_signals() -> Iterator[None]:
     """Signals mean to the processes that a test starts what they mean by default: those that are caught here do.

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow
@@ -24,23 +25,32 @@ from support.fleet import TestFleet
 
 
 @pytest.fixture(scope="session")
-def fleet(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The settings of a fleet, which the environment has too while it lives."""
+def running_fleet(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of a fleet that serves all engines."""
+    if not any(find_spec(name) for name in ("pandas", "polars", "daft", "ray", "pyspark")):
+        pytest.skip("no engine is installed here: `make test-engines`")
     settings = load_settings(redis_url=server.url, namespace=f"engines-{uuid.uuid4().hex[:12]}")
-    with TestFleet(settings, tmp_path_factory.mktemp("engines")) as fleet, pytest.MonkeyPatch.context() as patch:
-        for name, value in to_environ(settings).items():
-            patch.setenv(name, value)
-        # The functions of these tests are imported by the engines' own processes.
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
+    with TestFleet(settings, tmp_path_factory.mktemp("engines")) as fleet:
         fleet.start()
         yield settings
 
 
+@pytest.fixture(scope="module")
+def fleet(running_fleet: Settings) -> Iterator[Settings]:
+    """The settings of a fleet, which the environment has too while a file of these tests runs, and no other test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in to_environ(running_fleet).items():
+            patch.setenv(name, value)
+        # The functions of these tests are imported by the engines' own processes.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        yield running_fleet
+
+
 @pytest.fixture(scope="session")
-def expected(fleet: Settings) -> Expected:
+def expected(running_fleet: Settings) -> Expected:
     """The client's own answers."""
-    return Expected.of(fleet)
+    return Expected.of(running_fleet)
 
 
 @pytest.fixture

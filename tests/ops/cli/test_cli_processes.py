@@ -93,12 +93,12 @@ def test_one_call_can_bring_its_own_fleet(command_line: CommandLine) -> None:
     assert json.loads(run.stdout)["usage"]["pairs_run"] == 2
 
 
-def test_ctrl_c_ends_a_call_without_a_trace(spawn: Spawn, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_call_and_its_private_fleet_without_a_trace(spawn: Spawn, tmp_path: Path) -> None:
     requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
     long = ["many words " * 300] * 50
-    requests.write_text("\n".join(json.dumps({"query": f"q {i}", "documents": long}) for i in range(200)))
-    running = spawn("rerank-fleet", "rerank", "--up", "-i", str(requests), "-o", str(answers), RERANK_CACHE="false")
-    wait_until(answers.exists, "the first requests under way", bound_s=40)
+    requests.write_text("".join(json.dumps({"query": f"q {i}", "documents": long}) + "\n" for i in range(200)))
+    running = spawn("rerank-fleet", "bulk", "--up", str(requests), str(answers), RERANK_CACHE="false")
+    wait_until(Path(f"{answers}.journal").exists, "the first requests under way", bound_s=40)
     family = running.family()
     assert running.end(signal.SIGINT) == 130
     assert "Traceback" not in running.log.read_text()
