@@ -19,7 +19,7 @@ from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker import process
 from rerank_worker.process import EX_CONFIG
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
+from rerank_shared.watch.fleet_metrics import FleetCollector
 from support.waiting import wait_until
 
 
