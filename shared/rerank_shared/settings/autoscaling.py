@@ -19,8 +19,8 @@ class AutoscalingSettings(SettingsGroup):
     max_processes: int | None = Field(
         None,
         ge=1,
-        description="Most worker processes that autoscaling asks for. Unset: no limit. Set: `rerank-fleet up` starts and "
-        "stops processes by itself.",
+        description="Most worker processes that autoscaling asks for. Unset: no limit. Set: `rerank-fleet up` starts "
+        "and stops processes by itself.",
     )
     target_backlog_s: float = Field(
         2.0,
