@@ -23,8 +23,10 @@ from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
+from rerank_shared.tracing.spans import current_span
 from rerank_worker import metrics
 from rerank_worker.consume.handler import Abandoned, Drained, JobHandler
+from rerank_worker.consume.job_span import processing
 from rerank_worker.consume.leases import Leases
 
 #: Holds the message with this delivery tag; yields a function to call once its pairs are in the batcher.
@@ -52,17 +54,24 @@ def register(
         tag = self.request.properties.get("delivery_tag")
         with leases.held(tag), inside(tag) as waits:
             job = wire.decode_job(payload)
-            try:
-                return _answer(self.request, job, waits)
-            except Drained:
-                raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
-            except OUTAGES_AND_REFUSALS as error:
-                # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
-                time.sleep(_REFUSED_PAUSE_S)
-                raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
-            except RerankError as error:
-                metrics.JOBS.labels(job.job_class, error.code).inc()
-                raise
+            with processing(handler.keys, job, self.request):
+                return settled(self.request, job, waits)
+
+    def settled(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
+        """Return the job's outcome. Raises what tells Celery to settle the job in another way."""
+        try:
+            return _answer(request, job, on_waiting)
+        except Drained:
+            current_span().set({"rerank.outcome": "given back"})
+            raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
+        except OUTAGES_AND_REFUSALS as error:
+            # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
+            time.sleep(_REFUSED_PAUSE_S)
+            current_span().set({"rerank.outcome": "given back"})
+            raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
+        except RerankError as error:
+            metrics.JOBS.labels(job.job_class, error.code).inc()
+            raise
 
     def completion_of(job: Job, tag: str | None, scores: dict[bytes, Score] | None = None) -> Completion:
         writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
@@ -80,12 +89,14 @@ def register(
         request.completion = completion_of(job, tag)
         if _is_again(request, job) and _announce_again(handler, reply_to, job.job_id):
             request.completion.run(handler.client)
+            current_span().set({"rerank.outcome": "answered before"})
             raise Ignore
         try:
             answer = handler.answer(job, reply_to, on_waiting)
         except Abandoned:
             request.completion.run(handler.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
+            current_span().set({"rerank.outcome": "abandoned"})
             raise Ignore from None
         request.completion = completion_of(job, tag, answer.scores)
         _count(job, answer.outcome)
