@@ -23,23 +23,31 @@ def one(spans: list[Received]) -> Received:
     return spans[0]
 
 
+def jobs_of(request: Received, collector: Collector) -> list[Received]:
+    """Return the spans of a request's jobs in workers. On a busy machine a job is sent twice, and run once or twice."""
+    return [job for sent in collector.children(request) for job in collector.children(sent)]
+
+
+def batches_in(collector: Collector) -> list[Received]:
+    return [span for span in collector.spans if "messaging.batch.message_count" in span.attributes]
+
+
 def test_a_request_is_one_trace_from_the_call_to_the_model(traced: Collector, start_fleet: StartFleet) -> None:
     fleet = start_fleet()
     with RerankClient(fleet.settings) as client:
         response = client.rerank(QUERY, DOCUMENTS, top_n=3)
     queue = fleet.keys.queue_list("interactive")
-    traced.await_spans(f"process {queue}", 2)
     fleet.stop()
-    request, sent = one(traced.named("rerank")), one(traced.named(f"send {queue}"))
-    job, batch = sorted(
-        traced.named(f"process {queue}"), key=lambda span: "messaging.batch.message_count" in span.attributes
-    )
+    request = one(traced.named("rerank"))
+    sent, job = traced.children(request)[0], jobs_of(request, traced)[0]
+    batch = next(each for each in batches_in(traced) if job.span_id in each.links)
     assert (request.service, request.kind, request.parent_id) == ("app", "INTERNAL", "")
     assert request.attributes["openinference.span.kind"] == "RERANKER"
     assert request.attributes["reranker.model_name"] == response.model.name
     assert request.attributes["reranker.top_k"] == 3
     assert request.attributes["rerank.documents"] == len(DOCUMENTS)
     assert (sent.kind, sent.parent_id) == ("PRODUCER", request.span_id)
+    assert (sent.name, job.name, batch.name) == (f"send {queue}", f"process {queue}", f"process {queue}")
     assert (job.service, job.kind, job.parent_id) == ("rerank-worker", "CONSUMER", sent.span_id)
     assert {span.trace_id for span in (request, sent, job)} == {request.trace_id}
     for span, operation in ((sent, "send"), (job, "process")):
@@ -50,19 +58,10 @@ def test_a_request_is_one_trace_from_the_call_to_the_model(traced: Collector, st
         assert span.attributes["messaging.message.conversation_id"] == response.id
     assert sent.attributes["messaging.message.body.size"] > len(QUERY)
     assert job.attributes["rerank.outcome"] == "complete"
-    assert (batch.kind, batch.parent_id, batch.links) == ("CONSUMER", "", (job.span_id,))
-    assert batch.attributes["messaging.batch.message_count"] == 1
+    assert (batch.kind, batch.parent_id) == ("CONSUMER", "")
+    assert batch.attributes["messaging.batch.message_count"] == len(batch.links)
     assert batch.trace_id != job.trace_id
-    # A batch may hold a part of the pairs.
     assert batch.span_id in job.links
-
-
-def test_stages_of_a_job_follow_each_other_inside_its_span(traced: Collector, start_fleet: StartFleet) -> None:
-    fleet = start_fleet()
-    with RerankClient(fleet.settings) as client:
-        client.rerank(QUERY, DOCUMENTS)
-    fleet.stop()
-    (job,) = [span for span in traced.spans if span.name.startswith("process") and span.parent_id]
     stages = traced.children(job)
     assert [stage.name for stage in stages] == ["tokenize", "wait", "run"]
     assert all(one.ended_ns == two.began_ns for one, two in pairwise(stages))
@@ -79,35 +78,21 @@ def test_no_text_is_exported_unless_asked_for(traced: Collector, start_fleet: St
     ]
     with RerankClient(fleet.settings) as client:
         client.rerank(QUERY, documents, tenant="tenant-margay")
-    fleet.stop()
-    assert traced.named("rerank")
+    traced.await_spans(f"process {fleet.keys.queue_list('interactive')}", 2)
     for secret in (b"zanzibar", b"quetzal", b"ocelot", b"kinkajou", b"margay"):
         assert secret not in traced.raw
-
-
-def test_texts_are_exported_where_the_settings_say_so(traced: Collector, start_fleet: StartFleet) -> None:
-    fleet = start_fleet()
     with RerankClient(fleet.settings.model_copy(update={"trace_content": True})) as client:
-        response = client.rerank(QUERY, [{"id": f"d{n}", "text": text} for n, text in enumerate(DOCUMENTS)], top_n=2)
-    told = one(traced.named("rerank")).attributes
-    best = response.results[0]
+        response = client.rerank(QUERY, documents, top_n=2)
+    cold, hot = traced.named("rerank")
+    assert (cold.attributes["rerank.cache.misses"], hot.attributes["rerank.cache.hits"]) == (6, 6)
+    assert traced.children(hot) == []
+    told, best = hot.attributes, response.results[0]
     assert told["reranker.query"] == QUERY
     assert told["reranker.input_documents.5.document.content"] == DOCUMENTS[5]
     assert told["reranker.output_documents.0.document.id"] == best.id
     assert told["reranker.output_documents.0.document.content"] == DOCUMENTS[best.index]
     assert told["reranker.output_documents.0.document.score"] == best.relevance_score
     assert "reranker.output_documents.2.document.id" not in told
-
-
-def test_a_cached_answer_has_no_span_of_a_job(traced: Collector, start_fleet: StartFleet) -> None:
-    fleet = start_fleet()
-    with RerankClient(fleet.settings) as client:
-        client.rerank(QUERY, DOCUMENTS)
-        client.rerank(QUERY, DOCUMENTS)
-    cold, hot = traced.named("rerank")
-    assert (cold.attributes["rerank.cache.misses"], hot.attributes["rerank.cache.hits"]) == (6, 6)
-    assert [span.name.split()[0] for span in traced.children(cold)] == ["send"]
-    assert traced.children(hot) == []
 
 
 async def test_requests_of_one_loop_keep_to_their_own_traces(traced: Collector, start_fleet: StartFleet) -> None:
@@ -118,16 +103,11 @@ async def test_requests_of_one_loop_keep_to_their_own_traces(traced: Collector, 
     requests = traced.named("rerank")
     assert len({span.trace_id for span in requests}) == 8
     for request in requests:
-        (sent,) = traced.children(request)
-        (job,) = traced.children(sent)
-        assert (
-            job.attributes["messaging.message.conversation_id"]
-            == request.attributes["messaging.message.conversation_id"]
-        )
-    batches = [span for span in traced.spans if "messaging.batch.message_count" in span.attributes]
-    jobs = {span.span_id for span in traced.spans if span.name.startswith("process") and span.parent_id}
-    assert {link for batch in batches for link in batch.links} == jobs
-    assert all(batch.attributes["messaging.batch.message_count"] == len(batch.links) for batch in batches)
+        own = request.attributes["messaging.message.conversation_id"]
+        assert {job.attributes["messaging.message.conversation_id"] for job in jobs_of(request, traced)} == {own}
+    run = {job.span_id for request in requests for job in jobs_of(request, traced) if job.links}
+    assert {link for batch in batches_in(traced) for link in batch.links} == run
+    assert all(batch.attributes["messaging.batch.message_count"] == len(batch.links) for batch in batches_in(traced))
 
 
 def test_a_submitted_request_is_traced_from_its_submission(traced: Collector, start_fleet: StartFleet) -> None:
@@ -136,9 +116,7 @@ def test_a_submitted_request_is_traced_from_its_submission(traced: Collector, st
         response = client.collect(client.submit(QUERY, DOCUMENTS))
     fleet.stop()
     submitted, collected = one(traced.named("submit")), one(traced.named("collect"))
-    (sent,) = traced.children(submitted)
-    (job,) = traced.children(sent)
-    assert job.attributes["messaging.message.id"] == response.id
+    assert one(jobs_of(submitted, traced)).attributes["messaging.message.id"] == response.id
     assert collected.attributes["messaging.message.conversation_id"] == response.id
 
 

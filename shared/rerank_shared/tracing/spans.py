@@ -93,13 +93,20 @@ class Span:
         if self._span is not None:
             self._span.end()
 
-    def child(self, name: str, began: float, ended: float, now: float) -> None:
-        """Record a part of it that is over. Times are seconds of one clock, which reads `now` at this moment."""
-        if self._span is not None and self._span.is_recording() and (makes := tracer()) is not None:
-            epoch_ns = time.time_ns()
-            start, end = (epoch_ns - int((now - at) * 1e9) for at in (began, ended))
-            context = trace.set_span_in_context(self._span)
-            makes.start_span(name, context, start_time=start).end(end)
+    def stages(self, began: float, ends: Mapping[str, float]) -> None:
+        """Record the parts of it that are over, as children that follow each other by their names.
+
+        Times are seconds of one clock; the last end is now.
+        """
+        if self._span is None or not self._span.is_recording() or (makes := tracer()) is None:
+            return
+        context, epoch_ns = trace.set_span_in_context(self._span), time.time_ns()
+        now = list(ends.values())[-1]
+        start_ns = epoch_ns - int((now - began) * 1e9)
+        for name, ended in ends.items():
+            end_ns = epoch_ns - int((now - ended) * 1e9)
+            makes.start_span(name, context, start_time=start_ns).end(end_ns)
+            start_ns = end_ns
 
 
 #: Stands where there is no span.

@@ -41,10 +41,7 @@ def tell_stages(span: Span, outcome: Outcome, ends: Mapping[str, float], arrived
     """
     if not span.recording:
         return
-    began, now = arrived, list(ends.values())[-1]
-    for name, ended in ends.items():
-        span.child(name, began, ended, now)
-        began = ended
+    span.stages(arrived, ends)
     scored = sum(score is not None for score in outcome.scores)
     span.set({
         "rerank.outcome": "complete" if outcome.complete else "partial",
