@@ -319,6 +319,8 @@ class Scorer:
         since, self._last_finished = max(run.begun, self._last_finished), self.clock()
         lengths = [candidate.tokens for candidate in run.candidates]
         metrics.TOKENS_RUN.inc(sum(lengths))
+        if self._run_cost.shape.layout == "padded":
+            metrics.PADDING_RUN.inc(max(lengths) * len(lengths) - sum(lengths))
         if failed:
             # The run was bisected, so some pairs ran more than once and its time says nothing.
             return
@@ -334,6 +336,7 @@ class Scorer:
                 for pending, index in wanting:
                     pending.resolve(index, score)
                 metrics.PAIRS_RUN.inc()
+                metrics.PAIRS_TRUNCATED.inc(pair.truncated)
                 return
             for pending, index in wanting:
                 pending.fail(_failure(index, logit))

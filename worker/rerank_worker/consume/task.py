@@ -17,7 +17,7 @@ from celery.signals import task_revoked
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome, Score
-from rerank_shared.errors import RerankError
+from rerank_shared.errors import JobRevoked, RerankError
 from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
@@ -81,16 +81,22 @@ def register(
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
         with suppress(*OUTAGES_AND_REFUSALS, RerankError):
-            completion_of(wire.decode_job(request.args[0]), None).run(handler.client)
+            job = wire.decode_job(request.args[0])
+            metrics.JOBS.labels(job.job_class, JobRevoked.code).inc()
+            metrics.JOBS_DROPPED.labels("revoked").inc()
+            completion_of(job, None).run(handler.client)
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         reply_to = request.reply_to if handler.keys.is_reply(request.reply_to) else None
         tag = request.properties.get("delivery_tag")
         request.completion = completion_of(job, tag)
-        if _is_again(request, job) and _announce_again(handler, reply_to, job.job_id):
-            request.completion.run(handler.client)
-            current_span().set({"rerank.outcome": "answered before"})
-            raise Ignore
+        if _is_again(request, job):
+            answered = _announce_again(handler, reply_to, job.job_id)
+            metrics.JOBS_AGAIN.labels(job.job_class, "answered_before" if answered else "run").inc()
+            if answered:
+                request.completion.run(handler.client)
+                current_span().set({"rerank.outcome": "answered before"})
+                raise Ignore
         try:
             answer = handler.answer(job, reply_to, on_waiting)
         except Abandoned:
