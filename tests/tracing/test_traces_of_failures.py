@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from conftest import StartFleet
-from rerank_producer import RerankClient
+from rerank_producer import RerankClient, metrics
 from rerank_shared.errors import JobPoisoned, RerankError
 from support.collector import Collector, Received
 from support.waiting import wait_until
@@ -28,6 +28,8 @@ def sent_again(span: Received) -> list[str]:
 
 def test_a_lost_job_is_seen_to_be_sent_again(traced: Collector, start_fleet: StartFleet) -> None:
     fleet = start_fleet()
+    counted = metrics.JOBS_SENT_AGAIN.labels("interactive", "lost")._value.get
+    before = counted()
     fleet.processes[0].send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool, RerankClient(fleet.settings) as client:
         answer = pool.submit(client.rerank, QUERY, DOCUMENTS)
@@ -41,6 +43,7 @@ def test_a_lost_job_is_seen_to_be_sent_again(traced: Collector, start_fleet: Sta
     (request,) = traced.named("rerank")
     first, second, *_ = traced.children(request)
     assert "lost" in sent_again(request)
+    assert counted() >= before + 1
     assert second.links == (first.span_id,)
     assert (first.attributes["rerank.attempt"], second.attributes["rerank.attempt"]) == (1, 2)
 
@@ -104,3 +107,15 @@ def test_a_job_that_is_set_aside_shows_in_its_own_trace(
     assert (settled.trace_id, settled.kind, settled.failed) == (request.trace_id, "CLIENT", True)
     assert settled.attributes["rerank.deaths"] == 1
     assert collected.attributes["error.type"] == "job_poisoned"
+
+
+def test_a_collector_that_is_away_delays_neither_answers_nor_the_end(
+    start_fleet: StartFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    fleet = start_fleet(grace_s=10.0)
+    with RerankClient(fleet.settings) as client:
+        assert client.rerank(QUERY, DOCUMENTS).complete
+    fleet.processes[0].terminate()
+    # A supervisor would kill it after its grace.
+    assert fleet.processes[0].wait(timeout=10) == 0
