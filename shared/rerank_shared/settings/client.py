@@ -54,3 +54,8 @@ class ClientSettings(SettingsGroup):
         allow_inf_nan=False,
         description="How much the first stage counts against the model, where the request does not say. 1: as much.",
     )
+    trace_content: bool = Field(
+        False,
+        description="Put queries, documents and their ids into traces (docs/tracing.md). Whoever reads the traces "
+        "reads them.",
+    )
