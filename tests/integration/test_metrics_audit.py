@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from integration.test_metrics import free_port
 from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
-from rerank_shared.collectors.redis_collector import RedisCollector
-from rerank_shared.collectors.scoring_collector import ScoringCollector
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
+from rerank_shared.collectors.redis_server import RedisCollector
+from rerank_shared.collectors.scoring import ScoringCollector
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
 from support.jobs import passages
 from support.queue.full_server import LIMIT_BYTES, small_server
 

@@ -13,16 +13,13 @@ from typing import Any
 
 from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.registry import Collector
 
 from rerank_dev.docs.marked import replace_part
 from rerank_producer import metrics as client_metrics
-from rerank_shared.collectors.redis_collector import RedisCollector
-from rerank_shared.collectors.scoring_collector import ScoringCollector
+from rerank_shared.collectors import all_collectors
 from rerank_shared.settings import load_settings
 from rerank_worker import metrics as worker_metrics
 from rerank_worker.counting.collectors import Counter, Histogram
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.metrics_endpoint import SupervisorCollector
 
 #: The marked part of the document.
@@ -49,12 +46,11 @@ class _NoProcesses:
 def sections() -> dict[str, list[Row]]:
     """Return the metrics by where they are counted."""
     settings = load_settings()
-    fleet: list[Collector] = [FleetCollector(settings), RedisCollector(settings), ScoringCollector(settings)]
     return {
         "Client": list(_of_client()),
         "Worker processes": list(_of_worker()),
         "Supervisor": [_row(each) for each in SupervisorCollector(_NoProcesses()).collect()],
-        "Fleet and server": [_row(each) for collector in fleet for each in _described(collector)],
+        "Fleet and server": [_row(each) for collector in all_collectors(settings) for each in _described(collector)],
     }
 
 

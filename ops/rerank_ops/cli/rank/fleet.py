@@ -11,6 +11,7 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
 from rerank_ops.local.fleet import local_fleet
 from rerank_ops.local.redis_server import check_server, is_given
+from rerank_shared.collectors import all_collectors
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
@@ -18,7 +19,6 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
 from rerank_shared.tracing.export import exporting
-from rerank_shared.watch.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.scaler import Scaler
 from rerank_worker.supervisor.supervisor import Supervisor
 
@@ -30,7 +30,7 @@ def run_workers(settings: Settings, processes: int | None, *, autoscaled: bool =
     """
     require_worker()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    collectors = [FleetCollector(settings)] if settings.metrics_port else []
+    collectors = all_collectors(settings) if settings.metrics_port else []
     most = settings.max_processes if autoscaled else None
     supervisor = Supervisor(settings, processes, most=most, collectors=collectors)
     with Scaler(settings, supervisor).following() if autoscaled else nullcontext():
