@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from conftest import StartFleet
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_shared.settings import Settings
+from rerank_producer.testing import InMemoryFleet
+from rerank_shared.errors import InvalidRequest
+from rerank_shared.settings import Settings, load_settings
 from support.collector import Collector, Received
 
 pytestmark = pytest.mark.integration
@@ -120,10 +123,25 @@ def test_a_submitted_request_is_traced_from_its_submission(traced: Collector, st
     assert collected.attributes["messaging.message.conversation_id"] == response.id
 
 
-def test_a_refused_request_is_marked_and_sends_nothing(traced: Collector, settings: Settings) -> None:
-    with RerankClient(settings) as client, pytest.raises(Exception, match="documents"):
-        client.rerank(QUERY, [3])  # type: ignore[list-item]
+@pytest.mark.parametrize(("documents", "options"), [([3], {}), (["a"], {"model": 7}), (["a"], {"job_class": "urgent"})])
+def test_a_wrong_request_is_marked_and_sends_nothing(
+    traced: Collector, settings: Settings, documents: Any, options: Any
+) -> None:
+    with RerankClient(settings) as client, pytest.raises(InvalidRequest):
+        client.rerank(QUERY, documents, **options)
     request = one(traced.named("rerank"))
     assert request.failed
     assert request.attributes["error.type"] == "invalid_request"
     assert traced.children(request) == []
+
+
+def test_odd_and_many_texts_push_nothing_else_out(traced: Collector) -> None:
+    settings = load_settings(trace_content=True)
+    documents = [{"id": f"d{number}", "text": f"\ud800 {number}"} for number in range(200)]
+    with InMemoryFleet(score=lambda query, document: float(len(document)), settings=settings).client() as client:
+        client.rerank("\udfff zanzibar", documents)
+    told = one(traced.named("rerank")).attributes
+    assert told["openinference.span.kind"] == "RERANKER"
+    assert "zanzibar" in told["reranker.query"]
+    assert told["reranker.input_documents.19.document.id"] == "d19"
+    assert told["rerank.complete"] is True

@@ -86,7 +86,7 @@ class RequestPipeline:
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
         job_class = options.get("job_class", "interactive")
-        with request_span("rerank", self.settings, options) as span, metrics.watched(job_class) as watch:
+        with request_span("rerank") as span, metrics.watched(job_class) as watch:
             request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
             found, plan = await self._plan(port, request, deadline, spent, span)
@@ -110,7 +110,7 @@ class RequestPipeline:
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
         job_class = options.get("job_class", "interactive")
-        with request_span("submit", self.settings, options) as span, metrics.watched(job_class):
+        with request_span("submit") as span, metrics.watched(job_class):
             request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
             found, plan = await self._plan(port, request, deadline, _Spent(), span)
