@@ -148,10 +148,14 @@ class FleetState:
 
     def drain_s(self, *job_classes: JobClass) -> float:
         """Return the same for the backlog of these classes alone."""
+        return self.work_s(*job_classes) / max(1, len(self.workers))
+
+    def work_s(self, *job_classes: JobClass) -> float:
+        """Return the seconds that one process would need for the backlog of these classes; inf as above."""
         work = sum((self.backlog[job_class].work for job_class in job_classes), Work())
         if work == Work():
             return 0.0
-        return math.inf if self.cost is None else self.cost.predict_s(work) / max(1, len(self.workers))
+        return math.inf if self.cost is None else self.cost.predict_s(work)
 
 
 def ask_state(pipe: Any, keys: Keys, model: str, now: float) -> None:

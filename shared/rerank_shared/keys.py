@@ -157,6 +157,11 @@ class Keys:
         answered in one slot of `LATENCY_SLOT_S` seconds; the slot is the server's epoch seconds divided by that."""
         return f"{self.prefix}latency:{slot}"
 
+    def activity(self, slot: int) -> str:
+        """Hash alive, interactive, bulk -> seconds; workers; `ACTIVITY_TTL_S`. Seconds that processes were alive, and
+        that they ran work of each class, in one slot of `ACTIVITY_SLOT_S` seconds, numbered as those of `latency`."""
+        return f"{self.prefix}activity:{slot}"
+
     def identity(self, model: str) -> str:
         """String; workers; `IDENTITY_TTL_S`. The scoring identity that is served under a model's name. Spelled
         `artefact:` as in earlier releases."""
@@ -216,6 +221,9 @@ DEATHS_TTL_S = 3_600
 LATENCY_SLOT_S = 10
 #: Longer than any window that is shown.
 LATENCY_TTL_S = 600
+ACTIVITY_SLOT_S = 10
+#: The longest cool-down of autoscaling, and some more.
+ACTIVITY_TTL_S = 2_000
 DEAD_TTL_S = 7 * 86_400
 DEAD_MAX = 1_000
 #: Keys of `Keys.lifetimes` that one sweep ends: more than a process makes between two of its sweeps.

@@ -30,6 +30,7 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "flight": lambda keys, argument: keys.flight(argument.encode()),
     # A slot is a number: any two arguments that differ must give two that differ.
     "latency": lambda keys, argument: keys.latency(int.from_bytes(b"\1" + argument.encode())),
+    "activity": lambda keys, argument: keys.activity(int.from_bytes(b"\1" + argument.encode())),
 }
 WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "control_bindings": lambda keys: keys.control_bindings,

@@ -17,9 +17,9 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
+from rerank_shared.watch.fleet_metrics import FleetCollector
 from rerank_worker import process
 from rerank_worker.process import EX_CONFIG
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
 from support.waiting import wait_until
 
 

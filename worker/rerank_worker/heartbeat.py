@@ -14,12 +14,13 @@ from typing import Any
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import WireError
-from rerank_shared.keys import HEARTBEAT_INTERVAL_S, Keys
+from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JobClass, Keys
 from rerank_shared.redis import at_any_limit
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.watch.activity import add_activity
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.leases import Leases
@@ -48,6 +49,9 @@ class Heartbeats:
     clock: ServerClock = field(default_factory=ServerClock)
     away: bool = False
     _shared_cost: CostParameters | None = None
+    #: Up to when, and up to which busy seconds, the last heartbeat told of the activity.
+    _counted_at: float | None = None
+    _counted_s: dict[JobClass, float] = field(default_factory=dict)
     _absent_since: dict[str, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -120,6 +124,8 @@ class Heartbeats:
     def beat(self) -> None:
         """Send one heartbeat, and drop the jobs whose callers are gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
+        alive_s, busy_s = asked_at - (self._counted_at or asked_at), self.scorer.busy.by_class()
+        ran_s = {each: seconds - self._counted_s.get(each, 0.0) for each, seconds in busy_s.items()}
         jobs, tokens = self.scorer.held()
         beat = replace(
             self.heartbeat,
@@ -134,6 +140,7 @@ class Heartbeats:
         def tell(words: Any) -> None:
             fleet.announce(words, self.keys, self.identity, now, self.alias)
             fleet.beat(words, self.keys, beat, now)
+            add_activity(words, self.keys, now, alive_s, ran_s)
             if cost is not None and cost != self._shared_cost:
                 fleet.share_cost(words, self.keys, self._names, self._cost_field, cost)
 
@@ -146,6 +153,7 @@ class Heartbeats:
         answers = pipe.execute()
         self.clock.synchronise(answers[0], asked_at)
         self._shared_cost = cost
+        self._counted_at, self._counted_s = asked_at, busy_s
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}
         self._absent_since = {name: self._absent_since.get(name, now) for name in absent}

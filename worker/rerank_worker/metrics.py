@@ -25,6 +25,9 @@ PAIRS_RUN = Counter("rerank_pairs_run", "Pairs that the model scored.")
 PAIRS_JOINED = Counter("rerank_pairs_joined", "Pairs that waited for an equal pair already in flight.")
 PAIRS_FAILED = Counter("rerank_pairs_failed", "Pairs that the model could not score.")
 TOKENS_RUN = Counter("rerank_tokens_run", "Tokens that the model ran.")
+BUSY_SECONDS = Counter(
+    "rerank_busy_seconds", "Seconds that processes ran work; its rate is how many are busy.", ["class"]
+)
 TOKEN_CACHE = Counter("rerank_token_cache_documents", "Documents looked up in the token cache.", ["result"])
 MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages refused: content type, broken body or unknown task.")
 JOBS_POISONED = Counter("rerank_jobs_poisoned", "Jobs set aside because the workers that took them died.")

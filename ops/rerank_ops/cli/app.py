@@ -15,6 +15,7 @@ from rerank_ops.cli.admin.dead import dead
 from rerank_ops.cli.admin.doctor import doctor
 from rerank_ops.cli.admin.keys import keys
 from rerank_ops.cli.bulk import bulk
+from rerank_ops.cli.capacity.autoscale import autoscale
 from rerank_ops.cli.capacity.plan import plan
 from rerank_ops.cli.capacity.redis_load import redis_load
 from rerank_ops.cli.capacity.simulate import simulate
@@ -45,6 +46,7 @@ app.command()(server)
 app.command()(worker)
 app.command()(gateway)
 app.command()(doctor)
+app.command()(autoscale)
 app.command()(tune)
 app.command()(simulate)
 app.command()(plan)

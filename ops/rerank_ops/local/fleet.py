@@ -15,7 +15,7 @@ from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
+from rerank_shared.watch.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.supervisor import Supervisor
 
 READY_S = 60.0

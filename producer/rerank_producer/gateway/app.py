@@ -25,6 +25,7 @@ from rerank_producer.gateway.routes import (
     health,
     jobs,
     models,
+    monitoring,
     openapi,
     pages,
     rerank,
@@ -57,6 +58,7 @@ OPERATIONS = (
     *server_info.OPERATIONS,
     *models.OPERATIONS,
     *fleet.OPERATIONS,
+    *monitoring.OPERATIONS,
     *health.OPERATIONS,
 )
 

@@ -21,6 +21,7 @@ from rerank_producer.gateway.app import create_app
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.bounded_protocol import BoundedHttpProtocol
 from rerank_producer.gateway.settings import GatewaySettings
+from rerank_producer.gateway.watch.exposition import counted_together
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings
 
@@ -56,7 +57,8 @@ def _serve(config: uvicorn.Config, listener: socket.socket) -> int:
         server.run(sockets=[listener])
         return 0 if server.started else STARTUP_FAILURE
     processes = _Processes(config, [listener])
-    processes.run()
+    with counted_together(config.workers):
+        processes.run()
     return STARTUP_FAILURE if any(each.exitcode == STARTUP_FAILURE for each in processes.processes) else 0
 
 

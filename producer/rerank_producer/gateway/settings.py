@@ -124,6 +124,11 @@ class GatewaySettings(BaseSettings):
         allow_inf_nan=False,
         description="How long an upload may take. It also ends where nothing comes for RERANK_GATEWAY_BODY_TIMEOUT_S.",
     )
+    public_metrics: bool = Field(
+        False,
+        description="Answer /metrics and /autoscale without a key, and under any host name. For a port that only your "
+        "own network reaches.",
+    )
     drain_s: float = Field(
         0.0,
         ge=0.0,

@@ -12,6 +12,12 @@ from collections.abc import Callable
 _SLOW_S = 0.05
 
 
+def epoch_of(answer: tuple[int, int]) -> float:
+    """Return the epoch seconds that an answer to TIME tells, (seconds, microseconds)."""
+    seconds, micros = answer
+    return seconds + micros / 1e6
+
+
 class ServerClock:
     """The two clocks of a process. Thread-safe: a reading during `synchronise` is right before or after it."""
 
@@ -30,8 +36,8 @@ class ServerClock:
         The server read its clock within the round trip, so the error is at most half of that. After the first answer,
         slow answers are ignored.
         """
-        (seconds, micros), answered_at = answer, self.monotonic()
+        answered_at = self.monotonic()
         if self._asked and answered_at - asked_at > _SLOW_S:
             return
-        self._epoch_at_zero = seconds + micros / 1e6 - (asked_at + answered_at) / 2
+        self._epoch_at_zero = epoch_of(answer) - (asked_at + answered_at) / 2
         self._asked = True

@@ -1,12 +1,13 @@
 """All settings of the fleet, read from the environment with the prefix RERANK_, and below it a profile.
 
-Each reader has a module: `client`, `queue`, `batching`, `engine`, `supervisor`, `gate`. `fleet` holds the settings that
-all of them read, and `tuned` those that `rerank-fleet tune` measures. Names are flat all the same: `settings.grace_s`,
-`load_settings(grace_s=…)`, `RERANK_GRACE_S`.
+Each reader has a module: `client`, `queue`, `batching`, `engine`, `supervisor`, `autoscaling`, `quality_gate`. `fleet`
+holds the settings that all of them read, and `tuned` those that `rerank-fleet tune` measures. Names are flat all the
+same: `settings.grace_s`, `load_settings(grace_s=…)`, `RERANK_GRACE_S`.
 
 A variable or keyword that no field reads is an error, because a setting that is silently ignored is the worst kind.
 """
 
+from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import DeviceName, EngineSettings
@@ -34,6 +35,7 @@ __all__ = [
     "GROUPS",
     "PREFIX",
     "TUNED_TITLE",
+    "AutoscalingSettings",
     "BatchingSettings",
     "ClientSettings",
     "DeviceName",

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rerank_shared.profile import Profile, read_profile
+from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import EngineSettings
@@ -29,6 +30,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
     "Batching": BatchingSettings,
     "Engine": EngineSettings,
     "Supervisor": SupervisorSettings,
+    "Autoscaling": AutoscalingSettings,
     "Quality gate": QualityGateSettings,
 }
 #: The title of TunedSettings, which are shown behind all others.
@@ -39,6 +41,7 @@ TUNED_TITLE = "Written by `rerank-fleet tune`"
 class Settings(
     TunedSettings,
     QualityGateSettings,
+    AutoscalingSettings,
     SupervisorSettings,
     EngineSettings,
     BatchingSettings,
@@ -73,6 +76,8 @@ class Settings(
                 f"budget_tokens ({self.budget_tokens}) is below max_length ({self.max_length}): "
                 "a pair of full length would fit in no batch"
             )
+        if self.max_processes is not None and self.max_processes < self.min_processes:
+            raise ValueError(f"max_processes ({self.max_processes}) is below min_processes ({self.min_processes})")
         return self
 
 

@@ -29,6 +29,7 @@ from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
+from rerank_worker.batching.busy import BusySeconds
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
 from rerank_worker.batching.run_cost import RunCost
@@ -68,6 +69,8 @@ class Scorer:
         self.on_ending: Callable[[], None] = _nothing
         #: The average pairs of recent batches. Any thread may read it.
         self.batch_size = BatchSize()
+        #: The seconds of all runs, by class. Any thread may read them.
+        self.busy = BusySeconds()
         self._engine = engine
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
@@ -306,6 +309,7 @@ class Scorer:
             failed = failed or isinstance(logit, Exception)
         # Two runs may be under way at once: the time of the second begins when the first ends.
         since, self._last_finished = max(run.begun, self._last_finished), self.clock()
+        self.busy.add(run.candidates, self._last_finished - since)
         lengths = [candidate.tokens for candidate in run.candidates]
         metrics.TOKENS_RUN.inc(sum(lengths))
         if failed:

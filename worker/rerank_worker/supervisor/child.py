@@ -57,6 +57,11 @@ class Launch:
         return kept | to_environ(self.settings) | ours
 
 
+def family_name() -> str:
+    """Return what the names of all worker processes of this supervisor begin with."""
+    return f"{_UNSAFE.sub('-', socket.gethostname())}-{os.getpid()}-"
+
+
 class WorkerProcess(Protocol):
     """The common interface of subprocess.Popen and ForkedWorker."""
 
@@ -93,6 +98,8 @@ class Child:
         #: The name of the current process, or of the last one.
         self.name = ""
         self.started_at = 0.0
+        #: Whether the place stays empty: the fleet needs fewer processes than it has places.
+        self.parked = False
         #: The time to start the next process if none runs (monotonic clock).
         self.start_at = 0.0
         #: The time to kill a process that was asked to end; None if it was not asked (monotonic clock).
@@ -115,7 +122,7 @@ class Child:
 
     def start(self, now: float) -> None:
         """Start a process. Raises OSError if the system refuses."""
-        self.name = f"{_UNSAFE.sub('-', socket.gethostname())}-{os.getpid()}-{self.index}-{secrets.token_hex(2)}"
+        self.name = f"{family_name()}{self.index}-{secrets.token_hex(2)}"
         self._process = self._fork() or self._spawn()
         self._is_new = True
         self.started_at = now

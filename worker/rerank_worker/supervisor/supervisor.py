@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import FrameType
 from typing import Self
@@ -47,7 +47,7 @@ class Supervisor:
 
     A program of its own needs only `run()`. Elsewhere use it as a context manager, or call `start()` and `stop()`, with
     `poll()` in between as often as deaths shall be handled. Call these from one thread, not necessarily the main one.
-    `drain()`, `kill()`, `roll()`, `turns()` and `names()` may be called from any thread.
+    `drain()`, `kill()`, `roll()`, `resize()`, `turns()` and `names()` may be called from any thread.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Supervisor:
         processes: int | None = None,
         cores: Sequence[int] | None = None,
         *,
+        most: int | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         forkserver_command: Sequence[str] | None = None,
         collectors: Sequence[Collector] = (),
@@ -65,6 +66,7 @@ class Supervisor:
     ) -> None:
         """`processes`, and `cores` to pin them to, are chosen from settings and machine if not given.
 
+        `most`: how many `resize()` may ask for; unset, as many as there are at the start.
         `command` starts one worker. `forkserver_command` starts the fork server, if settings and system allow one;
         with another `command` than the default there is no fork server unless this is given. `collectors` add to
         /metrics. `counted` fills `counts` without /metrics.
@@ -74,11 +76,13 @@ class Supervisor:
         usable = available_cores() if cores is None else cores
         count = processes or settings.processes or max(1, len(usable))
         pinnable = () if not settings.pin else pinnable_cores() if cores is None else cores
-        self._pins = spread(count, pinnable)
+        places = max(count, most or 0)
+        self._count = count
+        self._pins = spread(places, pinnable)
         self._settings = settings
         self._command = tuple(command)
         # For a single process a fork server would take more memory than it saves.
-        default = FORKSERVER_COMMAND if self._command == WORKER_COMMAND and count > 1 else None
+        default = FORKSERVER_COMMAND if self._command == WORKER_COMMAND and places > 1 else None
         self._forkserver_command = (forkserver_command or default) if can_fork(settings) else None
         self._collectors = tuple(collectors)
         self._counted = counted or settings.metrics_port != 0
@@ -154,6 +158,13 @@ class Supervisor:
         """Request that all processes be replaced, one at a time. Returns at once; `poll()` acts."""
         self._request(self._roll)
 
+    def resize(self, processes: int, held: Mapping[str, int]) -> None:
+        """Request that so many processes be kept running, at most the `most` of the start. Returns at once.
+
+        Those that hold least by `held`, tokens by name, are drained first; where that is the same, the youngest.
+        """
+        self._request(lambda: self._resize(processes, held))
+
     def pids(self) -> list[int]:
         """Return the ids of the running processes, without those that the fork server has not forked yet."""
         return [pid for child in self._children if (pid := child.pid) is not None]
@@ -171,7 +182,7 @@ class Supervisor:
     @property
     def processes(self) -> int:
         """The number of processes that the supervisor keeps running."""
-        return len(self._children)
+        return len(self._kept())
 
     def __enter__(self) -> Self:
         self.start()
@@ -203,13 +214,18 @@ class Supervisor:
                 resources.callback(self._forkserver.close)
             for index, core in enumerate(self._pins):
                 backoff = Backoff(self._policy, time.monotonic)
-                self._children.append(Child(index, core, launch, backoff, wakeup.wake, self._forkserver))
+                child = Child(index, core, launch, backoff, wakeup.wake, self._forkserver)
+                child.parked = index >= self._count
+                self._children.append(child)
             self._resources = resources.pop_all()
         return wakeup
 
     def _start_all(self) -> None:
-        for child in self._children:
+        for child in self._kept():
             self._start(child)
+
+    def _kept(self) -> list[Child]:
+        return [child for child in self._children if not child.parked]
 
     def _finish(self) -> int:
         while (code := self.poll(None)) is None:
@@ -230,7 +246,7 @@ class Supervisor:
         for child in self._children:
             if child.occupied:
                 due = min(due, math.inf if child.kill_at is None else child.kill_at)
-            elif not self._draining:
+            elif not self._draining and not child.parked:
                 due = min(due, child.start_at)
         most = math.inf if timeout_s is None else timeout_s
         sleep_s = min(most, max(0.0, due - time.monotonic()))
@@ -242,7 +258,7 @@ class Supervisor:
         self._tell_started(child)
         now = time.monotonic()
         if not child.occupied:
-            if not self._draining and now >= child.start_at:
+            if not self._draining and not child.parked and now >= child.start_at:
                 self._start(child)
         elif child.kill_at is not None and now >= child.kill_at:
             log.warning("worker killed name=%s pid=%s", child.name, child.pid)
@@ -303,20 +319,34 @@ class Supervisor:
         for child in self._children:
             child.kill_at = time.monotonic()
 
+    def _resize(self, processes: int, held: Mapping[str, int]) -> None:
+        kept, now = self._kept(), time.monotonic()
+        if self._draining or processes == len(kept):
+            return
+        log.info("resizing workers=%d from=%d", processes, len(kept))
+        idlest = sorted(kept, key=lambda child: (child.occupied, held.get(child.name, 0), -child.started_at))
+        for child in idlest[: max(0, len(kept) - processes)]:
+            child.parked = True
+            child.retire(now + self._settings.grace_s)
+        free = [child for child in self._children if child.parked]
+        for child in free[: max(0, processes - len(kept))]:
+            child.parked = False
+
     def _roll(self) -> None:
-        log.info("rolling restart workers=%d", len(self._children))
+        log.info("rolling restart workers=%d", self.processes)
         if self._forkserver is not None:
             # The fork server's loaded model is part of what a rolling restart replaces.
             self._forkserver.renew()
-        self._to_roll = deque(self._children)
+        self._to_roll = deque(self._kept())
 
     def _roll_at(self) -> float:
         """Return the time to replace the next process (monotonic clock); infinite while one is missing or ending."""
         if self._draining or not self._to_roll:
             return math.inf
-        if any(child.pid is None or child.kill_at is not None for child in self._children):
+        kept = self._kept()
+        if any(child.pid is None or child.kill_at is not None for child in kept):
             return math.inf
-        return max(child.started_at for child in self._children) + self._settle_s
+        return max((child.started_at for child in kept), default=-math.inf) + self._settle_s
 
     def _roll_next(self) -> None:
         if (now := time.monotonic()) >= self._roll_at():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
@@ -17,16 +17,23 @@ from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
-from rerank_worker.supervisor.fleet_metrics import FleetCollector
+from rerank_shared.watch.fleet_metrics import FleetCollector
+from rerank_worker.supervisor.scaler import Scaler
 from rerank_worker.supervisor.supervisor import Supervisor
 
 
-def run_workers(settings: Settings, processes: int | None) -> int:
-    """Run worker processes until a signal ends them; return the supervisor's exit status."""
+def run_workers(settings: Settings, processes: int | None, *, autoscaled: bool = False) -> int:
+    """Run worker processes until a signal ends them; return the supervisor's exit status.
+
+    `autoscaled`: as many as the autoscaling signal wants, within the bounds of the settings, `processes` at the start.
+    """
     require_worker()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     collectors = [FleetCollector(settings)] if settings.metrics_port else []
-    return Supervisor(settings, processes, collectors=collectors).run()
+    most = settings.max_processes if autoscaled else None
+    supervisor = Supervisor(settings, processes, most=most, collectors=collectors)
+    with Scaler(settings, supervisor).following() if autoscaled else nullcontext():
+        return supervisor.run()
 
 
 @contextmanager

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good, settings_from
+from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good
 from rerank_ops.cli.rank.fleet import run_workers
 from rerank_ops.effective import effective_line
 from rerank_ops.local.redis_server import ensure_server, is_given
-from rerank_shared.settings import Settings
+from rerank_shared.settings import Settings, load_settings
+
+Min = Annotated[
+    int | None,
+    typer.Option("--min", metavar="N", min=1, help="Fewest worker processes. Unset: RERANK_MIN_PROCESSES, or 1."),
+]
+Max = Annotated[
+    int | None,
+    typer.Option(
+        "--max",
+        metavar="N",
+        min=1,
+        help="Most worker processes; they start and stop by the backlog and the load. Unset: RERANK_MAX_PROCESSES, or "
+        "as many as --processes all the time.",
+    ),
+]
 
 
-def up(processes: Processes = None, url: RedisUrl = None, unsafe: Unsafe = False) -> None:
+def up(
+    processes: Processes = None,
+    least: Min = None,
+    most: Max = None,
+    url: RedisUrl = None,
+    unsafe: Unsafe = False,
+) -> None:
     """Run a whole fleet on this machine, until Ctrl-C.
 
     It uses the server in --redis-url, RERANK_REDIS_URL or REDIS_URL. If none is set, it starts one, which keeps
     everything in memory and ends with this command.
     """
     with refused_for_good():
-        code = _up(settings_from(url, unsafe=unsafe), processes)
+        settings = load_settings(redis_url=url, unsafe=unsafe or None, min_processes=least, max_processes=most)
+        autoscaled = processes is None and settings.max_processes is not None
+        if not autoscaled and (least or most):
+            raise typer.BadParameter("goes with --max, and not with --processes", param_hint="--min")
+        code = _up(settings, max(1, settings.min_processes) if autoscaled else processes, autoscaled=autoscaled)
     raise typer.Exit(code)
 
 
-def _up(chosen: Settings, processes: int | None) -> int:
+def _up(chosen: Settings, processes: int | None, *, autoscaled: bool) -> int:
     with ensure_server(chosen) as settings:
         print(f"settings {effective_line(settings)}", flush=True)
         if not is_given(chosen):
             print(_how_to_connect(settings), flush=True)
-        return run_workers(settings, processes)
+        return run_workers(settings, processes, autoscaled=autoscaled)
 
 
 def _how_to_connect(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.redis.outage import LASTING
+from rerank_shared.redis.server_clock import epoch_of
 from rerank_shared.settings import Settings
 
 _REMEMBERED_S = 0.25
@@ -42,8 +43,7 @@ class Readiness:
         """Workers send heartbeats once they are warm, and announce what they serve."""
         try:
             with outages_told(self._settings, "looking for workers"):
-                seconds, microseconds = await self._redis.time()
-                now = seconds + microseconds / 1e6
+                now = epoch_of(await self._redis.time())
                 pipe: Any = self._redis.pipeline(transaction=False)
                 pipe.zcount(self._keys.workers, now, "+inf")
                 pipe.zrangebyscore(self._keys.models, now, "+inf")

@@ -1,0 +1,71 @@
+"""The gateway's /metrics: its own requests, over all its processes, and the fleet as it is in Redis.
+
+Several processes share a port, and a scrape reaches any of them. So they count in files of one directory, by
+prometheus_client's multi-process mode, and each answers for all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from rerank_shared.watch.autoscale import AutoscaleSignal
+from rerank_shared.watch.fleet_metrics import fleet_families
+
+log = logging.getLogger(__name__)
+#: Where prometheus_client counts once it is imported with this variable set.
+_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+#: Memory, where the system has it: a full disk ends a process that writes to a mapped file of it.
+_MEMORY = Path("/dev/shm")
+
+
+def exposition(signal: AutoscaleSignal | None) -> bytes:
+    """Return the metrics in Prometheus's text format; `signal` None: Redis gave none."""
+    return generate_latest(_own()) + generate_latest(_Families(fleet_families(signal)))
+
+
+@contextmanager
+def counted_together(processes: int) -> Iterator[None]:
+    """Let the processes that start inside the block count together, where they are several."""
+    if processes == 1 or _DIRECTORY in os.environ:
+        yield
+        return
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="rerank-gateway-", dir=_MEMORY if _MEMORY.is_dir() else None)
+    except OSError as error:
+        # Answers matter more than metrics.
+        log.warning("metrics of the gateway are those of one process at a time error=%r", error)
+        yield
+        return
+    with directory as path:
+        os.environ[_DIRECTORY] = path
+        try:
+            yield
+        finally:
+            del os.environ[_DIRECTORY]
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families."""
+        return self._families
+
+
+def _own() -> Collector:
+    if (path := os.environ.get(_DIRECTORY)) is None:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path)
+    return registry

@@ -1,0 +1,135 @@
+"""Autoscaling: how many worker processes a fleet should have, by what waits and by how busy it was.
+
+Two needs are added up. Load: processes that ran interactive work over the last half minute, so many that each runs for
+`GROW_AT_SHARE` of its time. Backlog: process-seconds of waiting work over the target seconds of its class. Bulk work
+counts by its backlog alone: it fills whatever is there, so how busy it keeps a fleet says nothing of what it needs.
+
+A fleet grows at once. It shrinks only to what its busiest ten seconds of the cool-down need, at `SHRINK_AT_SHARE`: a
+fleet that keeps up has no backlog at any look and is still needed. Between the two shares nothing changes, so load that
+stays the same never makes it flap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rerank_shared.keys import JobClass
+
+#: Share of their time that processes run interactive work, above which a fleet grows, and below which it may shrink.
+GROW_AT_SHARE = 0.8
+SHRINK_AT_SHARE = 0.6
+#: Whole slots of activity that the load is measured over, beside the one that is not over.
+_RECENT_SLOTS = 2
+
+#: Why that many: `load` and `backlog` grow a fleet, `cooldown` keeps it, `minimum` and `maximum` bound it.
+Reason = Literal["load", "backlog", "cooldown", "minimum", "maximum"]
+REASONS: tuple[Reason, ...] = ("load", "backlog", "cooldown", "minimum", "maximum")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One slot of `seconds`: the seconds that all processes were alive in it, and that they ran work of each class."""
+
+    seconds: float
+    alive_s: float
+    busy_s: Mapping[JobClass, float]
+
+    @property
+    def alive(self) -> float:
+        """Mean number of processes alive."""
+        return self.alive_s / self.seconds if self.seconds > 0 else 0.0
+
+    def busy(self, *job_classes: JobClass) -> float:
+        """Return the mean number of processes that ran work of these classes."""
+        return sum(self.busy_s.get(each, 0.0) for each in job_classes) / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the operator wants. `max_processes` None: no limit. The targets are the backlog that is all right."""
+
+    min_processes: int
+    max_processes: int | None
+    target_backlog_s: float
+    bulk_target_backlog_s: float
+    cooldown_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The fleet at one moment.
+
+    - `ready`: live processes; `newest_age_s`: seconds since the last of them started, inf without any.
+    - `queued_jobs`: jobs that no process has taken.
+    - `waiting_s`: process-seconds of unanswered work of each class; inf where work waits and its cost is unknown.
+    - `activity`: the slots of the cool-down, newest first.
+    """
+
+    ready: int
+    newest_age_s: float
+    queued_jobs: int
+    waiting_s: Mapping[JobClass, float]
+    activity: Sequence[Activity]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The number of processes that a fleet should have, and why."""
+
+    processes: int
+    reason: Reason
+
+
+def busy_processes(activity: Sequence[Activity], *job_classes: JobClass) -> float:
+    """Return how many processes ran work of these classes, on average over the last half minute."""
+    recent = activity[: 1 + _RECENT_SLOTS]
+    seconds = sum(slot.seconds for slot in recent)
+    return sum(slot.busy_s.get(each, 0.0) for slot in recent for each in job_classes) / seconds if seconds > 0 else 0.0
+
+
+def processes_wanted(demand: Demand, bounds: Bounds) -> Wanted:
+    """Return how many processes the fleet should have. Pure: the same demand always gives the same answer."""
+    load = busy_processes(demand.activity, "interactive") / GROW_AT_SHARE
+    backlog = _backlog(demand, bounds)
+    # A job runs in one process, so more processes than jobs wait would find nothing to do.
+    most = max(_whole_number(load), demand.ready + demand.queued_jobs)
+    grown, kept = min(_whole_number(load + backlog), most), _kept(demand, bounds.cooldown_s)
+    wanted = max(grown, kept)
+    if wanted <= bounds.min_processes:
+        return Wanted(bounds.min_processes, "minimum")
+    if bounds.max_processes is not None and wanted > bounds.max_processes:
+        return Wanted(bounds.max_processes, "maximum")
+    if grown < kept:
+        return Wanted(kept, "cooldown")
+    return Wanted(grown, "backlog" if backlog > load else "load")
+
+
+def _backlog(demand: Demand, bounds: Bounds) -> float:
+    """Return the processes that bring the backlog to its targets; one where nobody knows what it costs."""
+    if math.inf in demand.waiting_s.values():
+        return 1.0
+    targets: dict[JobClass, float] = {"interactive": bounds.target_backlog_s, "bulk": bounds.bulk_target_backlog_s}
+    return sum(seconds / targets[each] for each, seconds in demand.waiting_s.items())
+
+
+def _kept(demand: Demand, cooldown_s: float) -> int:
+    """Return how many of its processes the fleet keeps since they ran within the cool-down, or since that is unknown.
+
+    It is unknown within a cool-down of the last start, and where Redis has lost its record.
+    """
+    if demand.ready and (demand.newest_age_s < cooldown_s or not demand.activity[-1].alive_s):
+        return demand.ready
+    # Of the slot that is not over one heartbeat would look like many processes.
+    whole = demand.activity[1:]
+    peak = max((slot.busy("interactive") for slot in whole), default=0.0)
+    ran = any(slot.busy("interactive", "bulk") > 0 for slot in demand.activity)
+    most_alive = max((round(slot.alive) for slot in whole), default=0)
+    return min(max(_whole_number(peak / SHRINK_AT_SHARE), int(ran)), max(demand.ready, most_alive))
+
+
+def _whole_number(processes: float) -> int:
+    """Return the least whole number that is not less, but for rounding."""
+    return math.ceil(round(processes, 6))

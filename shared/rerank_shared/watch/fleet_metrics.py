@@ -1,0 +1,89 @@
+"""Fleet metrics: gauges of the backlog, the workers and the signal for autoscalers, read from Redis at each scrape.
+
+Supervisors and gateways have the same, so that they live on when the fleet is scaled to 0: take the maximum over all
+instances, not the sum. Jobs that workers hold are counted, so the queue never looks empty while workers hold its jobs.
+A Redis server that is away or refuses shows as rerank_redis_up 0, never as an empty queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.settings import Settings
+from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
+
+
+class FleetCollector(Collector):
+    """Reads the fleet's signal at each scrape."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect(settings)
+        self._settings = settings
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Yield nothing, so that registering needs no Redis server."""
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges with their current values."""
+        try:
+            signal: AutoscaleSignal | None = read_signal(self._client, self._settings)
+        except OUTAGES_AND_REFUSALS:
+            signal = None
+        yield from fleet_families(signal)
+
+
+def fleet_families(signal: AutoscaleSignal | None) -> Iterator[GaugeMetricFamily]:
+    """Yield the gauges of a signal; of None, which is a server that gave none, rerank_redis_up 0 alone."""
+    yield _gauge("rerank_redis_up", "1 if Redis answered without a refusal, else 0.", signal is not None)
+    if signal is None:
+        return
+    state = signal.state
+    yield from _queues(signal)
+    yield _gauge("rerank_workers", "Live worker processes.", len(state.workers))
+    yield _gauge(
+        "rerank_fleet_tokens_per_second",
+        "Measured rate of all live processes together, while they run.",
+        state.tokens_per_s,
+    )
+    yield _gauge(
+        "rerank_predicted_drain_seconds",
+        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need.",
+        state.predicted_drain_s,
+    )
+    yield _gauge("rerank_processes_busy", "Worker processes that ran work, mean of the last half minute.", signal.busy)
+    yield _gauge(
+        "rerank_processes_wanted",
+        "Worker processes that the fleet should have, by its backlog and its load.",
+        signal.wanted.processes,
+    )
+
+
+def _queues(signal: AutoscaleSignal) -> Iterator[GaugeMetricFamily]:
+    jobs = GaugeMetricFamily("rerank_queue_jobs", "Unanswered jobs.", labels=["class", "state"])
+    tokens = GaugeMetricFamily("rerank_queue_tokens", "Estimated tokens of unanswered jobs.", labels=["class"])
+    age = GaugeMetricFamily(
+        "rerank_queue_oldest_age_seconds", "Age of the oldest unanswered job, 0 without any.", labels=["class"]
+    )
+    drain = GaugeMetricFamily(
+        "rerank_queue_drain_seconds",
+        "Predicted seconds until the backlog of this class is done, if it were alone.",
+        labels=["class"],
+    )
+    for job_class, backlog in signal.state.backlog.items():
+        jobs.add_metric([job_class, "queued"], backlog.queued_jobs)
+        jobs.add_metric([job_class, "held"], backlog.held_jobs)
+        tokens.add_metric([job_class], backlog.tokens)
+        drain.add_metric([job_class], signal.state.drain_s(job_class))
+        oldest_s = backlog.oldest_age_s(signal.at)
+        if oldest_s is not None or not backlog.jobs:
+            age.add_metric([job_class], oldest_s or 0.0)
+    yield from (jobs, tokens, age, drain)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=float(value))
