@@ -171,7 +171,7 @@ class Supervisor:
 
     def names(self) -> list[str]:
         """Return the names of the processes that the supervisor keeps; none once it drains."""
-        return [] if self._draining else [child.name for child in self._children]
+        return [] if self._draining else [child.name for child in self._kept()]
 
     def turns(self, timeout_s: float) -> bool:
         """Return whether `poll()` handles a request within the time. For any thread but the one that polls."""

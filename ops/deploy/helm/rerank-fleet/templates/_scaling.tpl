@@ -20,6 +20,14 @@
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
 {{- fail (printf "workers: %s: autoscaling.minReplicas is %v, above maxReplicas %v" $group.name $scaling.minReplicas $scaling.maxReplicas) }}
 {{- end }}
+{{- $least := int $scaling.minReplicas }}
+{{- if and (eq $scaling.type "hpa") (eq $least 0) }}
+{{- fail (printf "workers: %s: autoscaling.minReplicas is 0, which only KEDA can; set 1 or type keda" $group.name) }}
+{{- end }}
+{{- $idles := not (kindIs "invalid" $scaling.idleReplicas) }}
+{{- if and $idles (eq $least 0) }}
+{{- fail (printf "workers: %s: autoscaling.idleReplicas is 0 and so is minReplicas, which says it already; leave idleReplicas out" $group.name) }}
+{{- end }}
 {{- if ne $group.model $.Values.model }}
 {{- fail (printf "workers: %s serves %s, and the signal is of the gateway's model, %s; set autoscaling.type none there, or serve that model by a release of its own" $group.name $group.model $.Values.model) }}
 {{- end }}
@@ -28,8 +36,10 @@
 {{- fail (printf "workers: %s is scaled, and %s serves the same model; the signal counts the processes of both, so make them one group" $group.name $other.name) }}
 {{- end }}
 {{- end }}
-{{- $zero := or (eq (int $scaling.minReplicas) 0) (not (kindIs "invalid" $scaling.idleReplicas)) }}
-{{- if and $zero (eq $.Values.gateway.readiness "fleet") }}
+{{- if and (eq $scaling.type "keda") (eq $scaling.trigger "metrics-api") $.Values.gateway.keysSecret (not $.Values.gateway.publicMetrics) }}
+{{- fail (printf "workers: %s: KEDA has no key for /autoscale; set gateway.publicMetrics, or the trigger prometheus" $group.name) }}
+{{- end }}
+{{- if and (or $idles (eq $least 0)) (eq $.Values.gateway.readiness "fleet") }}
 {{- fail (printf "workers: %s may scale to zero, and gateway.readiness is fleet: without a worker no gateway would be ready, so neither the job that wakes the fleet nor KEDA would reach one; set gateway.readiness process" $group.name) }}
 {{- end }}
 {{- end }}
