@@ -32,7 +32,8 @@ def pods(wanted: int, spec: Object) -> int:
     activation = float(metadata.get("activationTargetValue") or metadata["activationThreshold"])
     if spec["minReplicaCount"] == 0 and wanted <= activation:
         return 0
-    return min(max(math.ceil(wanted / target), spec["minReplicaCount"], 1), spec["maxReplicaCount"])
+    least, most = int(spec["minReplicaCount"]), int(spec["maxReplicaCount"])
+    return min(max(math.ceil(wanted / target), least, 1), most)
 
 
 @given(processes=st.integers(1, 16), wanted=st.integers(0, 400))

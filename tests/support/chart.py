@@ -23,7 +23,8 @@ Object = dict[str, Any]
 
 def values_of(name: str, **changes: Any) -> dict[str, Any]:
     """Return a file of `tests/deploy/values`, with whole top-level values replaced."""
-    return yaml.safe_load((VALUES / f"{name}.yaml").read_text(encoding="utf-8")) | changes
+    values: dict[str, Any] = yaml.safe_load((VALUES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return values | changes
 
 
 def scaled(processes: int = 2, **autoscaling: Any) -> dict[str, Any]:
