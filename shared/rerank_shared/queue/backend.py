@@ -115,6 +115,10 @@ class FleetBackend(RedisBackend):
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
         return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
 
+    def as_uri(self, include_password: bool = False) -> str:
+        """Return the URL for people; Celery's own reading of it knows one host only."""
+        return RedisUrl.parse(self.url).masked
+
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Return whether to try again: after a refusal too, as of a server that became a replica."""
         return isinstance(exc, ResponseError) or super().exception_safe_to_retry(exc)
