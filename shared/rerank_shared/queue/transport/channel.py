@@ -36,7 +36,7 @@ from rerank_shared.queue.transport.poller import FleetPoller
 from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
 from rerank_shared.redis import at_any_limit
-from rerank_shared.redis.sentinel import CONNECTIONS
+from rerank_shared.redis.connections import CONNECTIONS
 
 log = logging.getLogger(__name__)
 
@@ -297,12 +297,12 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     @property
     def connection_class(self) -> Any:
         """What kombu makes connections of."""
-        return CONNECTIONS["redis+sentinel"] if "sentinels" in self.connection_options else super().connection_class
+        return CONNECTIONS["redis+sentinel" if "sentinels" in self.connection_options else "redis"]
 
     @property
     def connection_class_ssl(self) -> Any:
         """What kombu makes connections over TLS of."""
-        return CONNECTIONS["rediss+sentinel"] if "sentinels" in self.connection_options else super().connection_class_ssl
+        return CONNECTIONS["rediss+sentinel" if "sentinels" in self.connection_options else "rediss"]
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         return {**super()._connparams(asynchronous), **self.connection_options}
