@@ -27,7 +27,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
-from rerank_shared.redis.connections import CONNECTIONS
+from rerank_shared.redis.connections import CONNECTIONS, SILENT
 from rerank_shared.settings.redis_url import RedisUrl
 
 
@@ -113,7 +113,7 @@ class FleetBackend(RedisBackend):
             self._ConnectionPool = partial(BlockingConnectionPool, max_connections=parsed.max_connections)
         # Celery's other defaults name the server, which the URL already does.
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
-        return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
+        return kept | SILENT | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
 
     def as_uri(self, include_password: bool = False) -> str:
         """Return the URL for people; Celery's own reading of it knows one host only."""
@@ -143,7 +143,8 @@ class FleetBackend(RedisBackend):
             data=self.encode(meta | {"task_id": task_id}),
             life_s=expires_s or None,
             lasting=ours,
-            reply_to=reply_to,
+            # A plain Celery sender names its own id there, on which nobody listens.
+            reply_to=reply_to if self._keys.is_reply(reply_to) else None,
         )
         if completion is None or not ours:
             completion = Completion(self._keys, task_id)

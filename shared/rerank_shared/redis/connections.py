@@ -83,7 +83,7 @@ def _pool(
         "socket_connect_timeout": wait_s or CONNECT_TIMEOUT_S,
         "socket_timeout": wait_s or COMMAND_TIMEOUT_S,
         "health_check_interval": 0,
-        **_SILENT,
+        **SILENT,
     }
     arguments = {**defaults, **url.connection_kwargs(), "connection_class": classes[url.scheme], "retry": retry}
     if url.max_connections is None:
@@ -106,7 +106,8 @@ def _silent() -> dict[str, Any]:
     return options
 
 
-_SILENT = _silent()
+#: Arguments of every connection.
+SILENT = _silent()
 
 
 def url_of(settings: FleetSettings) -> RedisUrl:

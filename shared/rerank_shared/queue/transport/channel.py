@@ -36,7 +36,7 @@ from rerank_shared.queue.transport.poller import FleetPoller
 from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
 from rerank_shared.redis import at_any_limit
-from rerank_shared.redis.connections import CONNECTIONS
+from rerank_shared.redis.connections import CONNECTIONS, SILENT
 
 log = logging.getLogger(__name__)
 
@@ -305,7 +305,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return CONNECTIONS["rediss+sentinel" if "sentinels" in self.connection_options else "rediss"]
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        return {**super()._connparams(asynchronous), **self.connection_options}
+        return {**super()._connparams(asynchronous), **SILENT, **self.connection_options}
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))
