@@ -74,10 +74,6 @@ NEEDS: dict[Role, Needs] = {
         None,
     ),
 }
-#: Commands that no test sees a role send, with the reason to permit them.
-RARE: dict[Role, dict[str, str]] = {
-    "worker": {"rpush": "a full worker puts a wake-up back"},
-}
 
 
 @dataclass(frozen=True)

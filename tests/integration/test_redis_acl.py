@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from rerank_ops.local.redis_server import EmbeddedServer
-from rerank_ops.redis_acl import NEEDS, RARE, Role, User, script_commands, users
+from rerank_ops.redis_acl import NEEDS, Role, User, script_commands, users
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 from support.commands import CommandLine
@@ -34,6 +34,8 @@ NAMESPACE, DB = "acl", 1
 KEYS = Keys(NAMESPACE)
 #: Doctor asks for the points at which snapshots are made; an operator who may read the configuration reads passwords.
 REFUSED_AND_TOLD = {("operator", "config|get")}
+#: A worker that is full puts a wake-up back, which no test can have happen at will.
+RARE: dict[str, set[str]] = {"worker": {"rpush"}}
 SAMPLE = Path(__file__).parents[2] / "ops" / "redis" / "fleet-users.acl"
 
 
@@ -94,7 +96,7 @@ def test_every_command_is_needed(worked: Worked, role: Role) -> None:
     if role == "gateway":
         # It is a client, and does for its callers what clients do.
         needed |= worked.used["client"]
-    assert set(User(role, KEYS).commands) - needed == set(RARE.get(role, {}))
+    assert set(User(role, KEYS).commands) - needed - RARE.get(role, set()) == set()
 
 
 @pytest.mark.parametrize("role", NEEDS)
@@ -107,7 +109,6 @@ def test_every_command_is_needed(worked: Worked, role: Role) -> None:
         ("GET", "other:celery-task-meta-1"),
         ("ACL", "LIST"),
         ("SCRIPT", "FLUSH"),
-        ("DEBUG", "SLEEP", "0"),
         ("SUBSCRIBE", "other:reply:1"),
         ("MONITOR",),
     ],

@@ -106,6 +106,8 @@ class FleetBackend(RedisBackend):
         super().__init__(*args, **kwargs)
         prefix: str = self.app.conf.get("result_backend_transport_options", {}).get("global_keyprefix", "")
         self._keys = Keys(prefix.removesuffix(":"))
+        # Celery would have each connection announce its version, which an old server or a user with few rights refuses.
+        self.connparams |= SILENT
 
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         parsed = RedisUrl.parse(url)
@@ -113,7 +115,7 @@ class FleetBackend(RedisBackend):
             self._ConnectionPool = partial(BlockingConnectionPool, max_connections=parsed.max_connections)
         # Celery's other defaults name the server, which the URL already does.
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
-        return kept | SILENT | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
+        return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
 
     def as_uri(self, include_password: bool = False) -> str:
         """Return the URL for people; Celery's own reading of it knows one host only."""
