@@ -71,6 +71,8 @@ EX_CONFIG = 78
 _OF_GRACE = 0.7
 #: Share of `grace_s` for the last spans, after the drain.
 _FLUSH_OF_GRACE = 0.1
+#: Seconds between the events by which Celery's tools count workers.
+_EVENT_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,8 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
         quiet=True,
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        # Flower and exporters count a worker as lost without these events; tasks are told once such a tool asks for it.
+        heartbeat_interval=_EVENT_INTERVAL_S,
     )
     worker.start()
     heartbeats.stop()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_producer import metrics
+from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.hedging import HedgePolicy
 from rerank_producer._dispatch.shards import Shard, make_shards
@@ -60,8 +61,10 @@ class Dispatcher:
     keys: Keys
     clock: Clock
     fleet_load: FleetLoadCache = field(init=False)
+    failover: Failover = field(init=False)
 
     def __post_init__(self) -> None:
+        self.failover = Failover.of(self.settings, self.clock)
         self.fleet_load = FleetLoadCache(self.keys, self.clock)
 
     async def dispatch(
@@ -93,7 +96,8 @@ class Dispatcher:
             waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
             sent: Sequence[Carrier] = ()
             if shards:
-                sent = await self._send(port, shards, self._claims(shards, plan))
+                claims = self._claims(shards, plan)
+                sent = await self.failover.through(port, deadline, lambda: self._send(port, shards, claims))
             enqueue_ms = (self.clock.monotonic() - started) * 1000
             own = [
                 self._own(port, shard, waiter, deadline, sent[number : number + 1])
@@ -125,11 +129,13 @@ class Dispatcher:
             raise DeadlineTooShort(
                 f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
-        if seen is None:
-            load = await self.fleet_load.get(port, plan.stored.model)
-        else:
-            load = await self.fleet_load.with_backlog(port, seen)
+        load = await self.failover.through(port, deadline, lambda: self._load(port, plan.stored.model, seen))
         return make_shards(plan, self.settings, self.clock.epoch(), load, partial=partial, count=count)
+
+    async def _load(self, port: Port, model: str, seen: FleetLoad | None) -> FleetLoad:
+        if seen is None:
+            return await self.fleet_load.get(port, model)
+        return await self.fleet_load.with_backlog(port, seen)
 
     async def _send(
         self,

@@ -119,22 +119,29 @@ class RequestPipeline:
                 (shard,) = await self.dispatcher.make_shards(
                     port, plan, deadline, partial=True, count=1, seen=found.load
                 )
-                await self._send(port, plan.stored, shard)
+                await self._send(port, plan.stored, shard, deadline)
             else:
                 record = self._record(plan.stored)
                 until = self.clock.epoch() + record.life_ms / 1000
-                await port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until))
+                await self.dispatcher.failover.through(
+                    port,
+                    deadline,
+                    lambda: port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until)),
+                )
             return plan.stored.job_id
 
-    async def _send(self, port: Port, stored: StoredRequest, shard: Shard) -> None:
+    async def _send(self, port: Port, stored: StoredRequest, shard: Shard, deadline: Deadline) -> None:
         record = self._record(replace(stored, entry=backlog_member(shard.job)))
 
         def withdraw(pipe: Any) -> None:
             end(pipe, self.keys, str(record.key))
             shard.remove_from(pipe, self.keys)
 
+        values = [*shard.stored_values(self.keys), record]
         try:
-            await send(port, self.keys, [shard.job], None, [*shard.stored_values(self.keys), record])
+            await self.dispatcher.failover.through(
+                port, deadline, lambda: send(port, self.keys, [shard.job], None, values)
+            )
         except asyncio.CancelledError:
             # The caller never learnt the id.
             port.withdraw_soon([stored.job_id], withdraw)
