@@ -69,9 +69,9 @@ def _gauges() -> Iterator[Rule]:
 def _requests() -> Iterator[Rule]:
     yield Rule("class_outcome:rerank_requests:rate5m", _rate("rerank_requests_total"))
     ended = f'class_outcome:rerank_requests:rate5m{{class="interactive", outcome!~"{CALLERS}"}}'
+    yield Rule(total := "fleet:rerank_requests:rate5m", f"sum without (class, outcome) ({ended})")
     for name, outcomes in SHARES.items():
         some = f'class_outcome:rerank_requests:rate5m{{class="interactive", outcome=~"{outcomes}"}}'
-        total = f"sum without (class, outcome) ({ended})"
         part = f"sum without (class, outcome) ({some})"
         yield Rule(f"fleet:rerank_requests_{name}:ratio_rate5m", f"({part} or 0 * {total}) / {total}")
     pairs = "rerank_cache_pairs_total"
