@@ -6,18 +6,17 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.live import Live as Screen
 
 from rerank_ops.cli.console import out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
-from rerank_ops.cli.top.reading import TopReader
-from rerank_ops.cli.top.screen import nothing_yet, screen
-from rerank_ops.cli.top.view import TopView
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.settings import Settings
+
+if TYPE_CHECKING:
+    from rerank_ops.cli.top.view import TopView
 
 
 def top(
@@ -34,6 +33,8 @@ def top(
     number of processes wanted follows the RERANK_ variables of this shell. Without a terminal, or with --json, it
     prints once; exit status 1 if Redis is away then.
     """
+    from rerank_ops.cli.top.screen import screen
+
     settings = settings_from(url)
     if once or as_json or not out.is_terminal:
         view = asyncio.run(_read_once(settings))
@@ -46,6 +47,8 @@ def top(
 
 
 async def _read_once(settings: Settings) -> TopView:
+    from rerank_ops.cli.top.reading import TopReader
+
     reader = TopReader(settings)
     try:
         return await reader.read()
@@ -54,6 +57,11 @@ async def _read_once(settings: Settings) -> TopView:
 
 
 async def _watch(settings: Settings, interval_s: float) -> None:
+    from rich.live import Live as Screen
+
+    from rerank_ops.cli.top.reading import TopReader
+    from rerank_ops.cli.top.screen import nothing_yet, screen
+
     reader, view = TopReader(settings), None
     try:
         with _stopped() as stop, Screen(console=out, screen=True, auto_refresh=False) as shown:

@@ -16,8 +16,10 @@ from rerank_ops.cli.top.view import TopView
 from rerank_ops.mixin.rules import P95_BUDGET_S
 from rerank_producer.gateway.watch.fleet_view import WorkerView
 
-#: From this width on the processes stand beside the queues.
-_WIDE = 116
+#: From this width on the processes stand beside the queues, which take so many columns.
+_WIDE, _LEFT = 116, 62
+#: Columns of a process beside its names, and the room from which on there is one for its host.
+_NUMBERS, _ROOM_FOR_HOST = 38, 30
 _UNKNOWN = "-"
 _STYLES = {"critical": "bold red", "warning": "yellow"}
 
@@ -26,16 +28,17 @@ def screen(view: TopView, width: int, height: int | None, away: str | None = Non
     """Return the view; `height` None: as high as it is. `away`: why it is an old one."""
     head = [*_head(view), *_alerts(view, away)]
     left = Group(_queues(view), Text(), _latency(view))
-    # Rows of the tables on the left with their headings and the empty line between them.
-    rows_left = 3 + len(view.autoscale.queues) + max(1, len(view.fleet.latency))
     wide = width >= _WIDE
-    # The processes have a heading, a line for those left out, and a line stays free for the cursor.
+    # A heading each, an empty line between them.
+    rows_left = 3 + len(view.autoscale.queues) + len(view.fleet.latency)
+    # An empty line below the head, a heading, the line for those left out, and a last one for the cursor.
     used = len(head) + 4 + (0 if wide else rows_left + 1)
     most = None if height is None else max(1, height - used)
-    processes = _processes(view.fleet.workers, most)
+    processes = _processes(view.fleet.workers, most, width - (_LEFT + 2 if wide else 0) - _NUMBERS)
     if not wide:
         return Group(*head, Text(), left, Text(), processes)
-    beside = Table.grid(padding=(0, 4, 0, 0))
+    beside = Table.grid(padding=(0, 2, 0, 0))
+    beside.add_column(width=_LEFT)
     beside.add_row(left, processes)
     return Group(*head, Text(), beside)
 
@@ -93,31 +96,42 @@ def _queues(view: TopView) -> Table:
     return table
 
 
-def _latency(view: TopView) -> Table:
+def _latency(view: TopView) -> RenderableType:
+    if not view.fleet.latency:
+        return Text("no request by a gateway for five minutes", style="dim")
     table = _table("documents", "requests", "p50 ms", "p95 ms", "p99 ms", "budget")
     for each in view.fleet.latency:
         budget_ms = 1000 * P95_BUDGET_S[each.k]
         p95 = Text(f"{each.p95_ms:,.0f}", style=_STYLES["warning"] if each.p95_ms > budget_ms else "")
-        others = (f"{each.p50_ms:,.0f}", f"{each.p99_ms:,.0f}", f"{budget_ms:,.0f}")
-        table.add_row(each.k, f"{each.count:,}", others[0], p95, *others[1:])
-    if not view.fleet.latency:
-        table.add_row(Text("no request by a gateway for five minutes", style="dim"))
+        p50, p99, budget = (f"{ms:,.0f}" for ms in (each.p50_ms, each.p99_ms, budget_ms))
+        table.add_row(each.k, f"{each.count:,}", p50, p95, p99, budget)
     return table
 
 
-def _processes(workers: Sequence[WorkerView], most: int | None) -> Table:
-    table = _table("process", "host", "held", "tokens/s", "pairs/batch", "up")
+def _processes(workers: Sequence[WorkerView], most: int | None, room: int) -> RenderableType:
+    """Return the processes; `room`: characters for the names of each, its own and its host's."""
+    with_host = room >= _ROOM_FOR_HOST
+    own = room * 2 // 3 if with_host else room
+    table = _table("process", *(["host"] if with_host else []), "held", "tokens/s", "pairs/batch", "up")
     # The busiest are what one looks for where not all have room.
     shown = sorted(workers, key=lambda each: -each.held_tokens)[:most]
     for each in shown:
+        names = [_cut(each.id, own), *([_cut(each.host, room - own - 2)] if with_host else [])]
         batch = _UNKNOWN if each.pairs_per_batch is None else f"{each.pairs_per_batch:.1f}"
         rate = f"{each.tokens_per_s:,.0f}" if each.tokens_per_s else _UNKNOWN
-        table.add_row(each.id, each.host, f"{each.held_jobs:,}", rate, batch, duration(each.uptime_s))
-    if not workers:
-        table.add_row(Text("none", style="dim"))
-    elif more := len(workers) - len(shown):
-        table.add_row(Text(f"and {more:,} more", style="dim"))
-    return table
+        up = " ".join(duration(each.uptime_s).split()[:2])
+        table.add_row(*names, f"{each.held_jobs:,}", rate, batch, up)
+    left_out = len(workers) - len(shown)
+    told = f"and {left_out:,} more" if left_out else "" if workers else "no process"
+    return Group(table, Text(told, style="dim")) if told else table
+
+
+def _cut(name: str, room: int) -> str:
+    """Return a name without its middle where it has no room: hosts differ in front, processes of one host behind."""
+    if len(name) <= room:
+        return name
+    front = (room - 1) // 2
+    return f"{name[:front]}…{name[len(name) - (room - 1 - front) :]}"
 
 
 def _table(first: str, *others: str) -> Table:
