@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk fuzz soak clean
+.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -105,6 +105,10 @@ $(ENGINES)/.installed: $(LOCKS)/engines.txt $(ENGINES_LIST) pyproject.toml
 
 test-engines: $(ENGINES)/.installed  ## Ray Data, Spark, pandas, Polars and Daft drive a real fleet, in an environment of their own.
 	$(ENGINES)/bin/pytest -n 2 --dist loadfile -m engines
+
+MIXIN ?= ops/mixin
+mixin: $(STAMP)  ## Write Prometheus rules, alerts, their tests and Grafana dashboards; RUNBOOK=URL for links to your copy of it.
+	$(DEV).mixin $(MIXIN) $(RUNBOOK:%=--runbook %)
 
 test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
 	$(DEV).conformance $(CONTROL:%=--control) $(SUITES)

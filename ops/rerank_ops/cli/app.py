@@ -29,6 +29,7 @@ from rerank_ops.cli.serve.gateway import gateway
 from rerank_ops.cli.serve.server import server
 from rerank_ops.cli.serve.up import up
 from rerank_ops.cli.serve.worker import worker
+from rerank_ops.cli.top.command import top
 
 app = typer.Typer(
     help="Rerank search results on a fleet of workers: queue, score, cache.",
@@ -47,6 +48,7 @@ app.command()(server)
 app.command()(worker)
 app.command()(gateway)
 app.command()(doctor)
+app.command()(top)
 app.command()(autoscale)
 app.command()(tune)
 app.command()(simulate)

@@ -1,0 +1,163 @@
+"""The workers: stages, batches, how jobs end, and each supervisor's processes."""
+
+from __future__ import annotations
+
+from rerank_dev.mixin.boards.dashboard import Dashboard, Row
+from rerank_dev.mixin.boards.panel import Panel, Query
+
+
+def _rate(series: str, by: str = "") -> str:
+    return f"sum{f' by ({by})' if by else ''} (rate({series}[$__rate_interval]))"
+
+
+def _quantile(quantile: float, metric: str, by: str = "", more: str = "") -> str:
+    levels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({quantile:g}, {_rate(metric + '_bucket{_' + more + '}', levels)})"
+
+
+def _mean(metric: str, by: str = "", more: str = "") -> str:
+    return f"{_rate(metric + '_sum{_' + more + '}', by)} / {_rate(metric + '_count{_' + more + '}', by)}"
+
+
+def _spread(metric: str) -> list[Query]:
+    return [Query(_mean(metric), "mean"), Query(_quantile(0.5, metric), "p50"), Query(_quantile(0.95, metric), "p95")]
+
+
+_STAGES = Row(
+    "Stages of a job",
+    (
+        Panel(
+            "Mean time by stage, interactive",
+            "Stages add up to what a job takes in Redis and in a worker. A long queue: too few processes. A long "
+            "batch: processes hold too much. A long run: the model, the texts, or busy cores.",
+            "s",
+            [Query(_mean("rerank_stage_seconds", "stage", ', class="interactive"'), "{{stage}}")],
+            stacked=True,
+        ),
+        Panel(
+            "P95 by stage, interactive",
+            "95 of 100 interactive jobs were through the stage within this time.",
+            "s",
+            [Query(_quantile(0.95, "rerank_stage_seconds", "stage", ', class="interactive"'), "{{stage}}")],
+        ),
+        Panel(
+            "P95 by stage, bulk",
+            "The same of bulk jobs, which wait while interactive ones run.",
+            "s",
+            [Query(_quantile(0.95, "rerank_stage_seconds", "stage", ', class="bulk"'), "{{stage}}")],
+        ),
+    ),
+)
+_BATCHES = Row(
+    "Batches",
+    (
+        Panel(
+            "Pairs of a batch",
+            "Pairs that the model ran at once.",
+            "short",
+            _spread("rerank_batch_pairs"),
+        ),
+        Panel(
+            "Tokens of a batch",
+            "Tokens of a run, without padding. At most the budget that `rerank-fleet tune` measured.",
+            "short",
+            _spread("rerank_batch_tokens"),
+        ),
+        Panel(
+            "Error of predicted run times",
+            "How far a run's predicted time was off, as a share of the actual one. Far above 0.3: the cores have other "
+            "work, and admission and autoscaling go by wrong figures.",
+            "percentunit",
+            _spread("rerank_cost_error_ratio"),
+        ),
+        Panel(
+            "Pairs",
+            "Pairs that the model scored, that joined an equal pair in flight, and that it could not score.",
+            "suffix: pairs/s",
+            [
+                Query(_rate("rerank_pairs_run_total{_}"), "run"),
+                Query(_rate("rerank_pairs_joined_total{_}"), "joined"),
+                Query(_rate("rerank_pairs_failed_total{_}"), "failed"),
+            ],
+        ),
+        Panel(
+            "Tokens by supervisor",
+            "Tokens that the model ran on each host. A host that falls behind the others has less of its cores.",
+            "suffix: tokens/s",
+            [Query(_rate("rerank_tokens_run_total{_}", "instance"), "{{instance}}")],
+        ),
+        Panel(
+            "Token cache",
+            "Share of documents whose tokens a worker had already.",
+            "percentunit",
+            [
+                Query(
+                    _rate('rerank_token_cache_documents_total{_, result="hit"}')
+                    + " / "
+                    + _rate("rerank_token_cache_documents_total{_}"),
+                    "hit rate",
+                )
+            ],
+        ),
+    ),
+)
+_JOBS = Row(
+    "How jobs end",
+    (
+        Panel(
+            "Jobs by outcome",
+            "Jobs that workers answered.",
+            "reqps",
+            [Query(_rate("rerank_jobs_total{_}", "outcome"), "{{outcome}}")],
+            stacked=True,
+        ),
+        Panel(
+            "Jobs dropped",
+            "Jobs that ended before all their pairs were scored: past their deadline, or their callers had left.",
+            "reqps",
+            [Query(_rate("rerank_jobs_dropped_total{_}", "reason"), "{{reason}}")],
+            stacked=True,
+        ),
+        Panel(
+            "Set aside and refused",
+            "Poisoned: workers died of the job (`rerank-fleet dead list`). Refused: messages that no worker can read.",
+            "reqps",
+            [
+                Query(_rate("rerank_jobs_poisoned_total{_}"), "poisoned"),
+                Query(_rate("rerank_messages_refused_total{_}"), "refused"),
+            ],
+        ),
+    ),
+)
+_SUPERVISORS = Row(
+    "Supervisors",
+    (
+        Panel(
+            "Processes",
+            "Running worker processes of each supervisor.",
+            "short",
+            [Query("sum by (instance) (rerank_supervisor_processes{_})", "{{instance}}")],
+            width=12,
+            stacked=True,
+        ),
+        Panel(
+            "Deaths of processes",
+            "Worker processes that ended unasked and were started again: RerankCrashLoop.",
+            "short",
+            [
+                Query(
+                    "sum by (instance) (increase(rerank_supervisor_restarts_total{_}[$__rate_interval]))",
+                    "{{instance}}",
+                )
+            ],
+            width=12,
+        ),
+    ),
+)
+WORKERS = Dashboard(
+    "rerank-fleet-workers",
+    "Rerank Fleet / Workers",
+    "Where the time of a job goes, how batches are made, and which host falls behind.",
+    "rerank_supervisor_processes",
+    (_STAGES, _BATCHES, _JOBS, _SUPERVISORS),
+)
