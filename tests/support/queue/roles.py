@@ -16,12 +16,12 @@ from rerank_ops.cli.admin.checks.server import check_server
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
-from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from support.commands import COMMAND
 from support.http.gateway import TestGateway
 from support.jobs import make_job, passages, send
