@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "rerank_shared": ROOT / "shared" / "rerank_shared",
+    "rerank_fleet": ROOT / "shared" / "rerank_fleet",
     "rerank_producer": ROOT / "producer" / "rerank_producer",
     "rerank_worker": ROOT / "worker" / "rerank_worker",
     "rerank_ops": ROOT / "ops" / "rerank_ops",
@@ -25,8 +26,9 @@ PACKAGES = {
 }
 MAY_IMPORT = {
     "rerank_shared": {"rerank_shared"},
+    "rerank_fleet": {"rerank_fleet", "rerank_shared"},
     "rerank_producer": {"rerank_producer", "rerank_shared"},
-    "rerank_worker": {"rerank_worker", "rerank_shared"},
+    "rerank_worker": {"rerank_worker", "rerank_shared", "rerank_fleet"},
     "rerank_ops": set(PACKAGES) - {"rerank_dev"},
     "rerank_dev": set(PACKAGES),
 }

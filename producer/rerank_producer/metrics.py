@@ -13,7 +13,16 @@ from typing import Any, cast
 from prometheus_client import REGISTRY, Counter, Histogram
 
 from rerank_shared.contract.schemas import RerankResponse
-from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, QueueUnavailable, RerankError
+from rerank_shared.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    JobLost,
+    JobPoisoned,
+    JobRevoked,
+    Overloaded,
+    QueueUnavailable,
+    RerankError,
+)
 from rerank_shared.keys import JOB_CLASSES
 
 #: From 1 ms to a minute, each 1.5 times the one before.
@@ -23,10 +32,12 @@ _RATIO_BUCKETS = tuple(round(10 ** (step / 4), 6) for step in range(-12, 13))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
 _OUTCOMES: tuple[tuple[type[RerankError], str], ...] = (
     (InvalidRequest, "invalid"),
+    (Overloaded, "refused"),
     (DeadlineExceeded, "deadline"),
     (QueueUnavailable, "unavailable"),
     (JobRevoked, "revoked"),
     (JobLost, "lost"),
+    (JobPoisoned, "poisoned"),
 )
 
 
@@ -58,7 +69,23 @@ REQUESTS = cast(
     ),
 )
 CACHE_PAIRS = cast(Counter, _once(Counter, "rerank_cache_pairs_total", "Pairs looked up in the cache.", ["result"]))
-
+JOBS_SENT_AGAIN = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_jobs_sent_again_total",
+        "Jobs that a waiting client sent once more: late ones (hedged), lost ones, and those whose text was lost.",
+        ["class", "reason"],
+    ),
+)
+REQUESTS_RESCORED = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_requests_rescored_total",
+        "Requests that were scored again as a whole, since the fleet's model changed meanwhile.",
+    ),
+)
 FUSED_REQUESTS = cast(
     Counter,
     _once(

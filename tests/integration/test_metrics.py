@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.settings import Settings
-from rerank_shared.watch.fleet_metrics import FleetCollector
 from support.jobs import celery_of, make_job, passages, send
 from support.waiting import wait_until
 

@@ -40,6 +40,11 @@ def test_a_url_says_where_and_who() -> None:
         ("redis://h/3?db=3", {"host": "h", "port": 6379, "db": 3}),
         ("redis://:pw@h", {"host": "h", "port": 6379, "db": 0, "password": "pw"}),
         ("redis://h?password=a%26b&db=1", {"host": "h", "port": 6379, "db": 1, "password": "a&b"}),
+        (
+            "redis+sentinel://u:pw@a,b:7,[::1]/fleet-1/2",
+            {"host": "a", "port": 26379, "db": 2, "username": "u", "password": "pw",
+             "sentinels": [["a", 26379], ["b", 7], ["::1", 26379]], "service": "fleet-1"},
+        ),
         ("unix:///run/a%20b.sock", {"path": "/run/a b.sock", "db": 0}),
         ("unix://u:pw@/run/r.sock?db=1", {"path": "/run/r.sock", "db": 1, "username": "u", "password": "pw"}),
         ("redis+socket:///run/r.sock?virtual_host=4", {"path": "/run/r.sock", "db": 4}),
@@ -76,6 +81,9 @@ GOOD: dict[str, tuple[str, object]] = {
     "health_check_interval": ("30", 30),
     "max_connections": ("5", 5),
     "client_name": ("app-1", "app-1"),
+    "sentinel_username": ("someone", "someone"),
+    "sentinel_password": ("hush", "hush"),
+    "sentinel_ssl": ("no", False),
     "ssl_cert_reqs": ("CERT_NONE", "none"),
     "ssl_ca_certs": ("/ca.pem", "/ca.pem"),
     "ssl_ca_path": ("/etc/ca", "/etc/ca"),
@@ -101,6 +109,7 @@ BAD = {
     "health_check_interval": "0.5",
     "max_connections": "0",
     "client_name": "a b",
+    "sentinel_ssl": "perhaps",
     "ssl_cert_reqs": "maybe",
     "ssl_check_hostname": "x",
     "ssl_min_version": "1",
@@ -124,10 +133,15 @@ def test_every_option_is_tried_here() -> None:
     assert LARGEST.keys() < OPTIONS.keys()
 
 
+def with_option(name: str) -> str:
+    """Return a URL that may have an option."""
+    return "rediss+sentinel://h/fleet" if name.startswith("sentinel_") else "rediss://h"
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_each_option_is_read(name: str) -> None:
     text, value = GOOD[name]
-    url = RedisUrl.parse(f"rediss://h?{name}={text}")
+    url = RedisUrl.parse(f"{with_option(name)}?{name}={text}")
     read = url.max_connections if name == "max_connections" else url.connection_kwargs()[name]
     assert read == value
     assert "hush" not in url.masked + repr(url)
@@ -136,7 +150,7 @@ def test_each_option_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_a_wrong_value_is_refused_with_what_is_allowed(name: str) -> None:
     with pytest.raises(ConfigurationError) as told:
-        load_settings(redis_url=f"rediss://h?{name}={BAD[name]}")
+        load_settings(redis_url=f"{with_option(name)}?{name}={BAD[name]}")
     assert name in told.value.message
     assert OPTIONS[name].allowed in told.value.message
 
@@ -168,9 +182,14 @@ def test_the_longest_time_is_one_that_a_socket_takes() -> None:
         ("http://h", "Allowed are redis://"),
         ("h:6379", "no scheme"),
         ("", "no scheme"),
-        ("sentinel://h:26379/primary", "name the primary"),
-        ("redis+sentinel://h/0", "name the primary"),
-        ("redis-cluster://h", "needs one server"),
+        ("sentinel://h:26379/primary", "redis+sentinel:// or rediss+sentinel://"),
+        ("redis+sentinel://h/0", "the name of the primary is missing"),
+        ("redis+sentinel://h", "the name of the primary is missing"),
+        ("redis+sentinel://h,g:0/fleet", "port"),
+        ("redis+sentinel://h/fleet/x", "no database"),
+        ("redis+sentinel://h/fleet?sentinel_ssl=yes", "sentinel_ssl is for rediss+sentinel://"),
+        ("redis://h?sentinel_password=pw", "sentinel_password is for redis+sentinel:// or rediss+sentinel://"),
+        ("redis-cluster://h", "needs all its keys on one server"),
         ("redis://h/1?db=2", "db is given twice"),
         ("redis://a@h?username=b", "username is given twice"),
         ("redis://h?db=1&db=1", "db is given twice"),
@@ -203,6 +222,8 @@ def test_what_can_not_be_used_is_refused_as_a_client_is_made(text: str, says: st
         "redis://:1/hush@h",
         "redis://:hu#sh@h",
         "redis://:hush[@h",
+        "redis+sentinel://:hush@a,b:x/fleet",
+        "redis+sentinel://:hu/sh@a,b/fleet",
         "redis://h?password=a&hush=b",
         "redis://:hush@h?password=other",
         "redis://h?password=hush&password=hush",
@@ -222,7 +243,14 @@ def test_certificates_that_can_not_be_read_are_told_by_their_option(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["redis://u%40:p%2Fw@h:7/2", "rediss://:pw@[::1]/3?protocol=2", "redis://u@h", "redis://h"]
+    "text",
+    [
+        "redis://u%40:p%2Fw@h:7/2",
+        "rediss://:pw@[::1]/3?protocol=2",
+        "redis://u@h",
+        "redis://h",
+        "rediss+sentinel://u:p%2Fw@a:7,b:8/fleet/2",
+    ],
 )
 def test_kombu_reads_the_same_of_its_spelling(text: str) -> None:
     url = RedisUrl.parse(text)

@@ -52,6 +52,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "bulk_share": ("0.5", 0.5),
     "shard": ("false", False),
     "single_flight": ("true", True),
+    "failover_s": ("2.5", 2.5),
     "fusion": ("weighted", "weighted"),
     "fusion_weight": ("0.5", 0.5),
     "refuse": ("false", False),
@@ -73,6 +74,11 @@ OTHER: dict[str, tuple[str, Any]] = {
     "metrics_port": ("9100", 9100),
     "metrics_host": ("0.0.0.0", "0.0.0.0"),
     "log_level": ("DEBUG", "DEBUG"),
+    "min_processes": ("0", 0),
+    "max_processes": ("8", 8),
+    "target_backlog_s": ("0.5", 0.5),
+    "bulk_target_backlog_s": ("5", 5.0),
+    "cooldown_s": ("60", 60.0),
 }
 #: A wrong value of each setting that has wrong ones.
 WRONG = {
@@ -101,6 +107,7 @@ WRONG = {
     "bulk_share": ["-0.1", "1.0", "nan"],
     "shard": ["perhaps"],
     "single_flight": ["perhaps"],
+    "failover_s": ["-1", "nan", "inf"],
     "fusion": ["sum", ""],
     "fusion_weight": ["-0.1", "nan", "inf"],
     "refuse": ["perhaps"],
@@ -118,6 +125,11 @@ WRONG = {
     "grace_s": ["0", "inf"],
     "metrics_port": ["-1", "65536"],
     "log_level": ["debug"],
+    "min_processes": ["-1", "1.5"],
+    "max_processes": ["0"],
+    "target_backlog_s": ["0", "inf"],
+    "bulk_target_backlog_s": ["0", "nan"],
+    "cooldown_s": ["9", "1801", "inf"],
 }
 
 
@@ -149,6 +161,11 @@ def test_a_wrong_value_names_its_variable(name: str, text: str, monkeypatch: pyt
     with pytest.raises(ConfigurationError, match=PREFIX + name.upper()) as caught:
         load_settings()
     assert len(caught.value.message) < 200
+
+
+def test_bounds_of_autoscaling_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"max_processes \(2\) is below min_processes \(3\)"):
+        load_settings(min_processes=3, max_processes=2)
 
 
 def test_each_setting_is_in_one_group_and_each_group_says_who_reads_it() -> None:

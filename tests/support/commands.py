@@ -42,7 +42,7 @@ class Running:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait_for(self, text: str, count: int = 1) -> str:
+    def wait_for(self, text: str, count: int = 1, *, bound_s: float = 40) -> str:
         """Wait until its output holds `text` so many times, and return the output."""
 
         def said() -> str:
@@ -50,7 +50,7 @@ class Running:
             assert self.process.poll() is None or output.count(text) >= count, f"ended early: {output}"
             return output if output.count(text) >= count else ""
 
-        return wait_until(said, f"{text!r} in {self.log}", bound_s=40)
+        return wait_until(said, f"{text!r} in {self.log}", bound_s=bound_s)
 
     def family(self) -> list[psutil.Process]:
         """Return the process and all that descend from it."""

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
 from rerank_shared.fleet import cost_field, read_costs, share_cost
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.watch.fleet_metrics import FleetCollector
 from rerank_worker import process
 from rerank_worker.process import EX_CONFIG
 from support.waiting import wait_until

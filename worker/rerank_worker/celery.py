@@ -1,25 +1,5 @@
-"""The fleet's Celery app for `celery -A rerank_worker`: inspect, control, events and Flower.
+"""The fleet's Celery app under the name that `celery -A` took before `rerank_fleet`."""
 
-It reads the RERANK_ variables as every other part does. `rerank-fleet worker` starts workers, not Celery.
-"""
+from rerank_fleet.celery import app
 
-from __future__ import annotations
-
-import sys
-
-from celery import Celery
-
-from rerank_shared.errors import RerankError
-from rerank_shared.queue.celery_app import make_celery
-from rerank_shared.settings import load_settings
-
-
-def _app() -> Celery:
-    try:
-        return make_celery(load_settings())
-    except RerankError as error:
-        # The command `celery` would hide any other exception behind an error of its own.
-        sys.exit(f"rerank-fleet: {error.message}")
-
-
-app = _app()
+__all__ = ["app"]

@@ -18,6 +18,11 @@ STAGE_SECONDS = Histogram(
     buckets=SECONDS_BUCKETS,
 )
 JOBS = Counter("rerank_jobs", "Jobs that this worker answered.", ["class", "outcome"])
+JOBS_AGAIN = Counter(
+    "rerank_jobs_delivered_again",
+    "Jobs that came once more, since their worker died or their client sent them again: run, or answered before.",
+    ["class", "result"],
+)
 JOBS_DROPPED = Counter("rerank_jobs_dropped", "Jobs that ended before all their pairs were scored.", ["reason"])
 BATCH_PAIRS = Histogram("rerank_batch_pairs", "Pairs of a batch.", buckets=SIZE_BUCKETS)
 BATCH_TOKENS = Histogram("rerank_batch_tokens", "Tokens of a batch, without padding.", buckets=SIZE_BUCKETS)
@@ -28,6 +33,8 @@ TOKENS_RUN = Counter("rerank_tokens_run", "Tokens that the model ran.")
 BUSY_SECONDS = Counter(
     "rerank_busy_seconds", "Seconds that processes ran work; its rate is how many are busy.", ["class"]
 )
+PAIRS_TRUNCATED = Counter("rerank_pairs_truncated", "Pairs that the model scored with a part of their text cut off.")
+PADDING_RUN = Counter("rerank_padding_tokens_run", "Padding that the model ran beside the tokens; layout padded alone.")
 TOKEN_CACHE = Counter("rerank_token_cache_documents", "Documents looked up in the token cache.", ["result"])
 MESSAGES_REFUSED = Counter("rerank_messages_refused", "Messages refused: content type, broken body or unknown task.")
 JOBS_POISONED = Counter("rerank_jobs_poisoned", "Jobs set aside because the workers that took them died.")

@@ -37,6 +37,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings, load_settings, profile_of
+from rerank_shared.tracing.export import FLUSH_S, exporting
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
@@ -68,6 +69,10 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 #: Share of `grace_s` after which a draining process stops waiting for a server that is away.
 _OF_GRACE = 0.7
+#: Share of `grace_s` for the last spans, after the drain.
+_FLUSH_OF_GRACE = 0.1
+#: Seconds between the events by which Celery's tools count workers.
+_EVENT_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +104,14 @@ def work(settings: Settings, model: Model | None, started: float) -> int:
         # A wrong server is refused before the model is loaded for nothing.
         server = ServerWait(settings)
         server.refuse()
-        app, heartbeats = build(settings, os.environ.get("FLEET_WORKER_NAME") or _default_name(), core, model, server)
+        name = os.environ.get("FLEET_WORKER_NAME") or _default_name()
+        app, heartbeats = build(settings, name, core, model, server)
     except ConfigurationError as error:
         return refuse(error)
     if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
         threading.Thread(target=_end_with_parent, args=(int(fd), settings.grace_s), daemon=True).start()
-    return _consume(app, heartbeats, settings, started)
+    with exporting("rerank-worker", name, flush_s=min(FLUSH_S, _FLUSH_OF_GRACE * settings.grace_s)):
+        return _consume(app, heartbeats, settings, started)
 
 
 def refuse(error: ConfigurationError) -> int:
@@ -146,7 +153,7 @@ def build(
     keys = Keys(settings.namespace)
     model = model or load(settings)
     identity = model.identity
-    scorer = _scorer(model, settings)
+    scorer = _scorer(model, settings, keys)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.run_cost.cost.predict_s)
     gate = Gate(backpressure, scorer, keys, clock.epoch)
@@ -179,7 +186,7 @@ def build(
     return app, heartbeats
 
 
-def _scorer(model: Model, settings: Settings) -> Scorer:
+def _scorer(model: Model, settings: Settings, keys: Keys) -> Scorer:
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
@@ -190,7 +197,14 @@ def _scorer(model: Model, settings: Settings) -> Scorer:
         most_pairs=model.run_cost.shape.batch_pairs,
     )
     revoked = worker_state.revoked.__contains__
-    return Scorer(model.engine, batcher, model.run_cost, revoked=revoked, aging_s=settings.aging_s)
+    return Scorer(
+        model.engine,
+        batcher,
+        model.run_cost,
+        revoked=revoked,
+        aging_s=settings.aging_s,
+        queue_of=keys.queue_list,
+    )
 
 
 def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: float) -> int:
@@ -219,7 +233,8 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
         quiet=True,
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        # Flower and exporters count a worker as lost without these events; tasks are told once such a tool asks for it.
+        heartbeat_interval=_EVENT_INTERVAL_S,
     )
     worker.start()
     heartbeats.stop()

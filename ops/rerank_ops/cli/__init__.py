@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
-
-from rerank_shared.errors import RerankError
+from typing import NoReturn
 
 #: Packages that the extra `cli` installs.
 _EXTRA = ("typer", "rich")
@@ -20,6 +20,12 @@ _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 def main() -> None:
     """Run the command line; never returns."""
+    if os.getpid() == 1:
+        # The kernel keeps from process 1, as a container's command is, every signal that it has no handler for. Before
+        # all slow imports, since a platform may stop what it has just started.
+        signal.signal(signal.SIGTERM, _end)
+    from rerank_shared.errors import RerankError
+
     # ONNX Runtime for Linux sends usage data from a thread of its own since 1.29, unless this variable is set.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -42,6 +48,10 @@ def main() -> None:
         raise
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(signum: int, _: object) -> NoReturn:
+    sys.exit(128 + signum)
 
 
 def _fail(message: str) -> None:

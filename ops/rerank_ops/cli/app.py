@@ -14,6 +14,7 @@ from rerank_ops.cli.admin.cache import cache
 from rerank_ops.cli.admin.dead import dead
 from rerank_ops.cli.admin.doctor import doctor
 from rerank_ops.cli.admin.keys import keys
+from rerank_ops.cli.admin.redis_acl import redis_acl
 from rerank_ops.cli.bulk import bulk
 from rerank_ops.cli.capacity.autoscale import autoscale
 from rerank_ops.cli.capacity.plan import plan
@@ -53,6 +54,7 @@ app.command()(tune)
 app.command()(simulate)
 app.command()(plan)
 app.command()(redis_load)
+app.command()(redis_acl)
 app.command()(export)
 app.add_typer(bulk)
 app.add_typer(fusion)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rerank_ops.local.redis_server import ensure_server
+from rerank_shared.collectors import all_collectors
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_shared.watch.fleet_metrics import FleetCollector
 from rerank_worker.supervisor.supervisor import Supervisor
 
 READY_S = 60.0
@@ -40,7 +40,7 @@ def local_fleet(settings: Settings, processes: int | None = None, *, counted: bo
     or are not ready within READY_S.
     """
     with ensure_server(settings) as effective:
-        supervisor = Supervisor(effective, processes, collectors=[FleetCollector(effective)], counted=counted)
+        supervisor = Supervisor(effective, processes, collectors=all_collectors(effective), counted=counted)
         supervisor.start()
         watcher = threading.Thread(target=_watch, args=(supervisor,), name="supervisor")
         watcher.start()

@@ -24,6 +24,7 @@ from rerank_shared.contract.messages import Outcome, StoredRequest
 from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import JobLost, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.tracing.spans import spanning
 
 
 async def collect(
@@ -39,7 +40,9 @@ async def collect(
     """Return the response to a submitted request; see RerankClient.collect."""
     started = clock.monotonic()
     stored, record = await _read(port, keys, clock, job_id)
-    with metrics.watched(stored.job_class) as watch:
+    asked = {"openinference.span.kind": "RERANKER", "reranker.model_name": stored.model}
+    about = asked | {"messaging.message.conversation_id": job_id}
+    with spanning("collect", attributes=about) as span, metrics.watched(stored.job_class) as watch:
         outcome, shortfall = None, None
         if stored.misses:
             outcome, shortfall = await _outcome(port, keys, clock, stored, record, timeout_ms)
@@ -59,6 +62,7 @@ async def collect(
         if not (partial or response.complete):
             raise incomplete(stored, scored)
         metrics.observe_fusion(response)
+        span.set({"rerank.complete": response.complete, "rerank.documents": len(stored.ids)})
         watch.response = response
         return response
 

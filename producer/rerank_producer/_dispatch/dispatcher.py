@@ -13,20 +13,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rerank_producer import metrics
+from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.hedging import HedgePolicy
 from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
-from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait
+from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.enqueue import Enqueue, StoredValue
+from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.pending import Waiter
 from rerank_producer._io.port import Port
+from rerank_producer._io.sending import send
 from rerank_producer._request.plan import RequestPlan
 from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
+from rerank_shared.tracing.spans import Carrier, current_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,10 @@ class Dispatcher:
     keys: Keys
     clock: Clock
     fleet_load: FleetLoadCache = field(init=False)
+    failover: Failover = field(init=False)
 
     def __post_init__(self) -> None:
+        self.failover = Failover.of(self.settings, self.clock)
         self.fleet_load = FleetLoadCache(self.keys, self.clock)
 
     async def dispatch(
@@ -88,10 +94,15 @@ class Dispatcher:
         waiters: Sequence[Waiter] = ()
         try:
             waiters = await port.listen([*ids, *others], {job_id: self.keys.result(job_id) for job_id in others})
+            sent: Sequence[Carrier] = ()
             if shards:
-                await self._send(port, shards, self._claims(shards, plan))
+                claims = self._claims(shards, plan)
+                sent = await self.failover.through(port, deadline, lambda: self._send(port, shards, claims))
             enqueue_ms = (self.clock.monotonic() - started) * 1000
-            own = [self._own(port, *pair, deadline) for pair in zip(shards, waiters, strict=False)]
+            own = [
+                self._own(port, shard, waiter, deadline, sent[number : number + 1])
+                for number, (shard, waiter) in enumerate(zip(shards, waiters, strict=False))
+            ]
             foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
             inflight = [*own, *foreign]
             wait = Wait(port, self.keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port))
@@ -118,17 +129,25 @@ class Dispatcher:
             raise DeadlineTooShort(
                 f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
-        if seen is None:
-            load = await self.fleet_load.get(port, plan.stored.model)
-        else:
-            load = await self.fleet_load.with_backlog(port, seen)
+        load = await self.failover.through(port, deadline, lambda: self._load(port, plan.stored.model, seen))
         return make_shards(plan, self.settings, self.clock.epoch(), load, partial=partial, count=count)
 
+    async def _load(self, port: Port, model: str, seen: FleetLoad | None) -> FleetLoad:
+        if seen is None:
+            return await self.fleet_load.get(port, model)
+        return await self.fleet_load.with_backlog(port, seen)
+
     async def _send(
-        self, port: Port, shards: Sequence[Shard], claims: Sequence[StoredValue] = (), forgotten: Sequence[str] = ()
-    ) -> None:
-        values = [value for shard in shards for value in shard.stored_values(self.keys)]
-        await port.enqueue(Enqueue([shard.job for shard in shards], port.reply_to, [*values, *claims], forgotten))
+        self,
+        port: Port,
+        shards: Sequence[Shard],
+        claims: Sequence[StoredValue] = (),
+        forgotten: Sequence[str] = (),
+        after: Sequence[Carrier] = (),
+    ) -> Sequence[Carrier]:
+        values = [*(value for shard in shards for value in shard.stored_values(self.keys)), *claims]
+        jobs = [shard.job for shard in shards]
+        return await send(port, self.keys, jobs, port.reply_to, values, forgotten, after=after)
 
     def _claims(self, shards: Sequence[Shard], plan: RequestPlan) -> list[StoredValue]:
         claims: list[StoredValue] = []
@@ -142,14 +161,20 @@ class Dispatcher:
         for shard in shards:
             shard.remove_from(pipe, self.keys)
 
-    def _own(self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline) -> InflightShard:
-        async def send_again(text_lost: bool) -> None:
+    def _own(
+        self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline, sent: Sequence[Carrier]
+    ) -> InflightShard:
+        async def send_again(reason: SendReason) -> None:
             nonlocal shard
             shard = shard.next_attempt()
+            text_lost = reason == "text_lost"
             if text_lost:
                 shard = shard.inline()
             # The record that its text was lost would be taken for the answer.
-            await self._send(port, [shard], forgotten=[self.keys.result(waiter.job_id)] if text_lost else [])
+            forgotten = [self.keys.result(waiter.job_id)] if text_lost else []
+            await self._send(port, [shard], forgotten=forgotten, after=sent)
+            metrics.JOBS_SENT_AGAIN.labels(shard.job.job_class, reason).inc()
+            current_span().event("sent again", {"rerank.reason": reason, "messaging.message.id": waiter.job_id})
 
         sent_at = self.clock.monotonic()
         late_at = math.inf if shard.late_after_s is None else sent_at + shard.late_after_s

@@ -16,12 +16,14 @@ from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
+from rerank_producer._dispatch.request_span import request_span, tell_answered, tell_asked, tell_planned
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
 from rerank_producer._dispatch.single_flight import PairClaims
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.enqueue import Enqueue, StoredValue
+from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.port import Port
+from rerank_producer._io.sending import send
 from rerank_producer._request.merge import Scored, agree, combine
 from rerank_producer._request.plan import (
     RequestPlan,
@@ -47,6 +49,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
+from rerank_shared.tracing.spans import Span, current_span
 
 
 @dataclass(slots=True)
@@ -82,10 +85,11 @@ class RequestPipeline:
         self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
-        with metrics.watched(options.get("job_class", "interactive")) as watch:
+        job_class = options.get("job_class", "interactive")
+        with request_span("rerank") as span, metrics.watched(job_class) as watch:
             request = parse(self.settings, query, given.candidates(), options)
             deadline, spent = self._deadline(request), _Spent()
-            found, plan = await self._plan(port, request, deadline, spent)
+            found, plan = await self._plan(port, request, deadline, spent, span)
             scored, shortfall = None, None
             if plan.stored.misses:
                 try:
@@ -93,6 +97,7 @@ class RequestPipeline:
                 except (DeadlineExceeded, Overloaded) as error:
                     shortfall = error
             watch.response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
+            tell_answered(span, request, watch.response, self.settings)
             if shortfall is not None and not (partial and _worth_having(shortfall, watch.response)):
                 raise shortfall
             if not (partial or watch.response.complete):
@@ -104,31 +109,39 @@ class RequestPipeline:
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
-        with metrics.watched(options.get("job_class", "interactive")):
+        job_class = options.get("job_class", "interactive")
+        with request_span("submit") as span, metrics.watched(job_class):
             request = parse(self.settings, query, given.candidates(), options)
             deadline = self._deadline(request)
-            found, plan = await self._plan(port, request, deadline, _Spent())
+            found, plan = await self._plan(port, request, deadline, _Spent(), span)
             if plan.stored.misses:
                 # One job: the process that collects it knows the id of the request alone.
                 (shard,) = await self.dispatcher.make_shards(
                     port, plan, deadline, partial=True, count=1, seen=found.load
                 )
-                await self._send(port, plan.stored, shard)
+                await self._send(port, plan.stored, shard, deadline)
             else:
                 record = self._record(plan.stored)
                 until = self.clock.epoch() + record.life_ms / 1000
-                await port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until))
+                await self.dispatcher.failover.through(
+                    port,
+                    deadline,
+                    lambda: port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until)),
+                )
             return plan.stored.job_id
 
-    async def _send(self, port: Port, stored: StoredRequest, shard: Shard) -> None:
+    async def _send(self, port: Port, stored: StoredRequest, shard: Shard, deadline: Deadline) -> None:
         record = self._record(replace(stored, entry=backlog_member(shard.job)))
 
         def withdraw(pipe: Any) -> None:
             end(pipe, self.keys, str(record.key))
             shard.remove_from(pipe, self.keys)
 
+        values = [*shard.stored_values(self.keys), record]
         try:
-            await port.enqueue(Enqueue([shard.job], None, [*shard.stored_values(self.keys), record]))
+            await self.dispatcher.failover.through(
+                port, deadline, lambda: send(port, self.keys, [shard.job], None, values)
+            )
         except asyncio.CancelledError:
             # The caller never learnt the id.
             port.withdraw_soon([stored.job_id], withdraw)
@@ -148,8 +161,9 @@ class RequestPipeline:
         return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)
 
     async def _plan(
-        self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent
+        self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent, span: Span
     ) -> tuple[LookupResult, RequestPlan]:
+        tell_asked(span, request, self.settings)
         model = name_of(request.model or self.settings.model)
         started = self.clock.monotonic()
         fusion = fusion_of(request, self.settings)
@@ -157,7 +171,7 @@ class RequestPipeline:
         if fusion is not None and learns_ratio(fusion):
             fusion = with_learned(fusion, found.deviations, self.learned.key(request, fusion, found.identity))
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
-        return found, prepare(
+        plan = prepare(
             request,
             model=model,
             identity=found.identity,
@@ -168,6 +182,8 @@ class RequestPipeline:
             digests=found.digests,
             fusion=fusion,
         )
+        tell_planned(span, plan)
+        return found, plan
 
     async def _score(
         self, port: Port, plan: RequestPlan, found: LookupResult, deadline: Deadline, spent: _Spent, partial: bool
@@ -187,6 +203,8 @@ class RequestPipeline:
         spent.enqueue_ms += result.enqueue_ms
         if not agree(result.outcomes, own.stored.identity if own.stored.hits else None):
             self.served_models.forget(own.stored.model)
+            metrics.REQUESTS_RESCORED.inc()
+            current_span().event("scored again", {"rerank.reason": "model changed"})
             own = without_hits(plan)
             result = await self.dispatcher.dispatch(port, own, deadline, partial=partial, count=1)
         offsets = [shard.offsets for shard in result.shards]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from rerank_producer._dispatch.fleet_load import describe_workers
 from rerank_producer._dispatch.hedging import Act, HedgePolicy
@@ -22,6 +22,8 @@ from rerank_shared.errors import DeadlineExceeded, JobLost, Overloaded, QueueUna
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 
+#: Why a job is sent again. Late: it is hedged, to an idle process. Lost: the server forgot it, or its text.
+SendReason = Literal["late", "lost", "text_lost"]
 #: How often a job whose text was lost is sent again. Once is enough with the text inside the job, unless a copy that
 #: was sent before answers late.
 _TEXTS_MOST = 3
@@ -53,7 +55,7 @@ class BacklogMember:
 class InflightShard:
     """One job that is waited for.
 
-    `send_again(text_lost)` sends the job once more; None where its text is not at hand. `member` is None where the
+    `send_again(reason)` sends the job once more; None where its text is not at hand. `member` is None where the
     backlog can't tell whether the server lost the job. `own` is False for another request's job, whose failure does not
     fail this request, and which is given up alone.
     """
@@ -61,7 +63,7 @@ class InflightShard:
     waiter: Waiter
     policy: HedgePolicy
     member: BacklogMember | None = None
-    send_again: Callable[[bool], Awaitable[None]] | None = None
+    send_again: Callable[[SendReason], Awaitable[None]] | None = None
     own: bool = True
     given_up: bool = False
     texts_sent: int = 0
@@ -155,14 +157,14 @@ class Wait:
         own = sum(each.own and not each.over for each in self.inflight)
         if await self.free() + own > 0:
             inflight.policy.hedged()
-            await inflight.send_again(False)
+            await inflight.send_again("late")
 
     async def _send_text(self, inflight: InflightShard) -> None:
         assert inflight.send_again is not None
         # Cleared first: an answer may arrive during the send.
         inflight.waiter.answer = None
         inflight.texts_sent += 1
-        await inflight.send_again(True)
+        await inflight.send_again("text_lost")
 
     async def _despite_outages(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -180,7 +182,7 @@ class Wait:
         if record is not None:
             waiter.resolve(wire.decode_record(record)[1])
         elif lost and inflight.send_again is not None:
-            await inflight.send_again(False)
+            await inflight.send_again("lost")
         elif lost and member is not None and member.missed(self.clock.epoch()):
             waiter.resolve(lost_job(waiter.job_id))
 

@@ -137,6 +137,9 @@ class AsyncPort:
         await set_within(signal, wait_s)
         signal.clear()
 
+    async def pause(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+
     def forget(self, waiters: Sequence[Waiter]) -> None:
         for waiter in waiters:
             self._pending.remove(waiter)

@@ -76,7 +76,7 @@ class BlockingPort:
             reply_channel=self.reply_to,
             pending=self._pending,
             open_line=lambda: _BlockingLine(self._line_redis.pubsub()),
-            pause=self._pause,
+            pause=self.pause,
             settled=self._settled,
             clock=time.monotonic,
         )
@@ -122,6 +122,9 @@ class BlockingPort:
         assert isinstance(signal, threading.Event)
         signal.wait(wait_s)
         signal.clear()
+
+    async def pause(self, pause_s: float) -> None:
+        self._stopped.wait(pause_s)
 
     def forget(self, waiters: Sequence[Waiter]) -> None:
         for waiter in waiters:
@@ -170,6 +173,3 @@ class BlockingPort:
 
     def _listen(self) -> None:
         drive(self._listener.run())
-
-    async def _pause(self, pause_s: float) -> None:
-        self._stopped.wait(pause_s)

@@ -16,6 +16,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.tracing.spans import Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,24 @@ class StoredValue:
 class Enqueue:
     """The jobs of one request, at least one, and the `values` stored beside them.
 
-    Their answers are announced on `reply_to`. `forgotten` are keys of old results, which are deleted first.
+    Their answers are announced on `reply_to`. `forgotten` are keys of old results, which are deleted first. `carriers`
+    hold the trace context of each job, all or none.
     """
 
     jobs: Sequence[Job]
     reply_to: str | None
     values: Sequence[StoredValue] = ()
     forgotten: Sequence[str] = ()
+    carriers: Sequence[Carrier] = ()
 
     def call(self, keys: Keys) -> tuple[list[Any], list[Any]]:
         """Return the keys and the arguments of scripts.ENQUEUE. Each call makes new messages."""
         first = self.jobs[0]
         args: list[Any] = [first.job_class, first.tenant, repr(first.due_at), repr(first.deadline_at)]
         args += [len(self.jobs), len(self.values)]
-        for job in self.jobs:
+        for job, carrier in zip(self.jobs, self.carriers or [{}] * len(self.jobs), strict=True):
             tag = str(uuid.uuid4())
-            args += [tag, seal(keys, job, tag, self.reply_to), urgency_of(job).tokens, backlog_member(job)]
+            args += [tag, seal(keys, job, tag, self.reply_to, carrier), urgency_of(job).tokens, backlog_member(job)]
         for each in self.values:
             args += [each.value, each.life_ms, "claim" if each.claim else ""]
         names = [keys.backlog(first.job_class), *(each.key for each in self.values), *self.forgotten]

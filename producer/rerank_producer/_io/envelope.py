@@ -19,6 +19,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.queue.urgency_headers import Urgency, write_urgency
+from rerank_shared.tracing.spans import Carrier
 
 #: Placeholders: the content of a request must not appear in events and logs.
 _REPRS = {"argsrepr": "(job,)", "kwargsrepr": "{}"}
@@ -26,8 +27,11 @@ _PERSISTENT = 2
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
-def seal(keys: Keys, job: Job, tag: str, reply_to: str | None) -> str:
-    """Return the message as JSON. `tag` is its delivery tag; the answer is announced on `reply_to`."""
+def seal(keys: Keys, job: Job, tag: str, reply_to: str | None, carrier: Carrier | None = None) -> str:
+    """Return the message as JSON. `tag` is its delivery tag; the answer is announced on `reply_to`.
+
+    `carrier` holds the trace context that goes with it.
+    """
     content_type, content_encoding, body = serialize([[wire.encode_job(job)], {}, _EMBED], "msgpack")
     message: dict[str, Any] = {
         "body": base64.b64encode(body).decode(),
@@ -37,7 +41,7 @@ def seal(keys: Keys, job: Job, tag: str, reply_to: str | None) -> str:
             "lang": "py", "task": TASK_NAME, "id": job.job_id, "shadow": None, "eta": None, "expires": None,
             "group": None, "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": job.job_id,
             "parent_id": None, **_REPRS, "origin": f"gen{os.getpid()}@{socket.gethostname()}", "ignore_result": None,
-            "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
+            "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {}, **(carrier or {}),
         },
         "properties": {
             "correlation_id": job.job_id, "reply_to": reply_to, **_REPRS, "delivery_mode": _PERSISTENT,

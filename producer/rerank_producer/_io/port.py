@@ -50,6 +50,9 @@ class Port(Protocol):
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         """Return when the signal of `waiter` is set, or after `wait_s` seconds."""
 
+    async def pause(self, pause_s: float) -> None:
+        """Return after `pause_s` seconds, or sooner where the client is closed."""
+
     def forget(self, waiters: Sequence[Waiter]) -> None:
         """Stop receiving answers for these waiters."""
 

@@ -26,6 +26,7 @@ from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse
 from rerank_shared.deviations import TRUSTED_REQUESTS
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
+from rerank_shared.tracing.spans import current_span
 
 log = logging.getLogger(__name__)
 #: Calls of one request that are open at once.
@@ -153,6 +154,7 @@ class Answering:
     async def _ask_upstream(self, call: RerankCall, limits: RequestLimits, refusal: Overloaded) -> RerankResponse:
         if self.overflow is None:
             raise refusal
+        current_span().event("asked the upstream", {"server.address": self.overflow.host})
         try:
             return await self.overflow.rerank(call, self._left_ms(call, limits) / 1000)
         except OverflowFailed as error:

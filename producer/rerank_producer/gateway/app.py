@@ -34,6 +34,7 @@ from rerank_producer.gateway.routes import (
 from rerank_producer.gateway.routes.exchange import Exchange
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.settings import Settings
+from rerank_shared.tracing.export import exporting
 
 #: Headers of an answer that a page of another origin may read.
 _EXPOSED = (
@@ -93,7 +94,7 @@ def create_app(fleet_settings: Settings, settings: GatewaySettings) -> Starlette
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    with drain_on_signals(gateway.drain, gateway.settings.drain_s):
+    with exporting("rerank-gateway"), drain_on_signals(gateway.drain, gateway.settings.drain_s):
         async with gateway:
             yield
 

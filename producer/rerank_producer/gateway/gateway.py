@@ -22,6 +22,7 @@ from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_producer.gateway.overflow import Overflow
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_producer.gateway.watch.autoscale import SignalReader
+from rerank_producer.gateway.watch.exposition import Exposition
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.gateway.watch.live import Live
 from rerank_producer.gateway.watch.readiness import Readiness
@@ -58,6 +59,7 @@ class Gateway:
                 settings.batch_dir, fleet, settings, self.client, self.models, token_buckets, self.keyring
             )
         self.signal = SignalReader(self.redis, fleet)
+        self.exposition = Exposition(fleet)
         self.readiness = Readiness(self.redis, self.keys, fleet)
         self.draining = False
         self._open = 0

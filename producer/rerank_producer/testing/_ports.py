@@ -70,6 +70,12 @@ class InMemoryPort:
             timeline.run_until(timeline.monotonic() + wait_s, waiter.signal.is_set)
             waiter.signal.clear()
 
+    async def pause(self, pause_s: float) -> None:
+        await self._let_others_run()
+        with self._server.lock:
+            timeline = self._server.timeline
+            timeline.run_until(timeline.monotonic() + pause_s)
+
     def forget(self, waiters: Sequence[Waiter]) -> None:
         for waiter in waiters:
             self._pending.remove(waiter)

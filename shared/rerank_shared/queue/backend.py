@@ -27,7 +27,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
-from rerank_shared.redis.connections import CONNECTIONS
+from rerank_shared.redis.connections import CONNECTIONS, SILENT
 from rerank_shared.settings.redis_url import RedisUrl
 
 
@@ -106,6 +106,8 @@ class FleetBackend(RedisBackend):
         super().__init__(*args, **kwargs)
         prefix: str = self.app.conf.get("result_backend_transport_options", {}).get("global_keyprefix", "")
         self._keys = Keys(prefix.removesuffix(":"))
+        # Celery would have each connection announce its version, which an old server or a user with few rights refuses.
+        self.connparams |= SILENT
 
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         parsed = RedisUrl.parse(url)
@@ -114,6 +116,10 @@ class FleetBackend(RedisBackend):
         # Celery's other defaults name the server, which the URL already does.
         kept = {name: defaults[name] for name in ("socket_timeout", "socket_connect_timeout")}
         return kept | parsed.connection_kwargs() | {"connection_class": CONNECTIONS[parsed.scheme]}
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Return the URL for people; Celery's own reading of it knows one host only."""
+        return RedisUrl.parse(self.url).masked
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Return whether to try again: after a refusal too, as of a server that became a replica."""
@@ -139,7 +145,8 @@ class FleetBackend(RedisBackend):
             data=self.encode(meta | {"task_id": task_id}),
             life_s=expires_s or None,
             lasting=ours,
-            reply_to=reply_to,
+            # A plain Celery sender names its own id there, on which nobody listens.
+            reply_to=reply_to if self._keys.is_reply(reply_to) else None,
         )
         if completion is None or not ours:
             completion = Completion(self._keys, task_id)

@@ -44,6 +44,12 @@ def reply_to(letter: DeadLetter) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def headers_of(letter: DeadLetter) -> dict[str, Any]:
+    """Return the headers of the letter's message, which any sender may have written."""
+    found = _envelope(letter).get("headers")
+    return found if isinstance(found, dict) else {}
+
+
 def job_of(letter: DeadLetter) -> Job:
     """Return the letter's job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
     return wire.decode_job(_arguments(letter)[0][0])

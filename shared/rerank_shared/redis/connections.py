@@ -19,6 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from rerank_shared.errors import QueueUnavailable
+from rerank_shared.redis import sentinel
 from rerank_shared.redis.outage import Outage, outage_of
 from rerank_shared.settings import FleetSettings
 from rerank_shared.settings.redis_url import RedisUrl
@@ -28,16 +29,18 @@ COMMAND_TIMEOUT_S = 5.0
 _RETRIES = 2
 _BACKOFF = ExponentialBackoff(cap=0.1, base=0.02)
 
-#: redis-py's class of a connection, by the scheme of the URL.
+#: The class of a connection, by the scheme of the URL.
 CONNECTIONS: Mapping[str, Any] = {
     "redis": redis.Connection,
     "rediss": redis.SSLConnection,
     "unix": redis.UnixDomainSocketConnection,
+    **sentinel.CONNECTIONS,
 }
 _ASYNC_CONNECTIONS: Mapping[str, Any] = {
     "redis": redis.asyncio.Connection,
     "rediss": redis.asyncio.SSLConnection,
     "unix": redis.asyncio.UnixDomainSocketConnection,
+    **sentinel.ASYNC_CONNECTIONS,
 }
 
 #: Exceptions of redis-py and kombu when the server is away. OSError covers sockets that neither wraps.
@@ -80,7 +83,7 @@ def _pool(
         "socket_connect_timeout": wait_s or CONNECT_TIMEOUT_S,
         "socket_timeout": wait_s or COMMAND_TIMEOUT_S,
         "health_check_interval": 0,
-        **_SILENT,
+        **SILENT,
     }
     arguments = {**defaults, **url.connection_kwargs(), "connection_class": classes[url.scheme], "retry": retry}
     if url.max_connections is None:
@@ -103,7 +106,8 @@ def _silent() -> dict[str, Any]:
     return options
 
 
-_SILENT = _silent()
+#: Arguments of every connection.
+SILENT = _silent()
 
 
 def url_of(settings: FleetSettings) -> RedisUrl:
@@ -142,4 +146,4 @@ def outages_told(settings: FleetSettings, doing: str) -> Iterator[None]:
 def told_of(outage: Outage, settings: FleetSettings, doing: str) -> str:
     """Return a message that names the server, the outage, the action `doing` and the remedy."""
     url = url_of(settings)
-    return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.scheme == 'rediss')}"
+    return f"Redis at {url.masked} {outage.says}, while {doing}. {outage.remedy(tls=url.tls)}"

@@ -15,6 +15,8 @@ from typing import Literal
 
 import redis
 
+from rerank_shared.redis.sentinel import NoPrimary
+
 OutageKind = Literal[
     "unreachable",
     "silent",
@@ -87,6 +89,8 @@ def outage_of(error: BaseException) -> Outage:
     """Return the outage behind an exception of redis-py, kombu or the socket; never with text of a command in it."""
     chain = list(_chain(error))
     for each in chain:
+        if isinstance(each, NoPrimary):
+            return Outage("unreachable", each.says)
         if isinstance(each, redis.RedisError) and (found := _told(each)) is not None:
             return found
     for each in chain:

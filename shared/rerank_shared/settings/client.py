@@ -42,6 +42,14 @@ class ClientSettings(SettingsGroup):
         description="Clients leave a pair to the request that has it in flight already, anywhere in the fleet, and "
         "wait for that request's score. Worth it where equal requests come at once; each pair costs two more keys.",
     )
+    failover_s: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long a request that finds the server away tries again, its deadline at most, before it fails "
+        "with QueueUnavailable. Unset: 15 where the URL names Sentinels, else 0. Set it above the time that your "
+        "server takes to fail over.",
+    )
     fusion: FusionMethod = Field(
         "none",
         description="How first-stage scores count in the order of requests that carry some and ask for no method: "
@@ -53,4 +61,9 @@ class ClientSettings(SettingsGroup):
         ge=0,
         allow_inf_nan=False,
         description="How much the first stage counts against the model, where the request does not say. 1: as much.",
+    )
+    trace_content: bool = Field(
+        False,
+        description="Put queries, documents and their ids into traces (docs/tracing.md). Whoever reads the traces "
+        "reads them.",
     )

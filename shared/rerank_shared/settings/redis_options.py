@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.nearest import did_you_mean
 
-Scheme = Literal["redis", "rediss", "unix"]
+Scheme = Literal["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"]
 #: The name that kombu and Celery use for the database of a socket.
 _ALIASES = {"virtual_host": "db"}
 _BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
@@ -43,7 +43,7 @@ class _Option:
 
     read: Callable[[str], Any]
     allowed: str
-    schemes: tuple[Scheme, ...] = ("redis", "rediss", "unix")
+    schemes: tuple[Scheme, ...] = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
     secret: bool = False
 
 
@@ -72,8 +72,9 @@ def _verify_flags(text: str) -> list[ssl.VerifyFlags]:
     return [ssl.VerifyFlags[name.strip()] for name in text.strip("[]").split(",")]
 
 
-_TCP: tuple[Scheme, ...] = ("redis", "rediss")
-_TLS: tuple[Scheme, ...] = ("rediss",)
+_SENTINEL: tuple[Scheme, ...] = ("redis+sentinel", "rediss+sentinel")
+_TCP: tuple[Scheme, ...] = ("redis", "rediss", *_SENTINEL)
+_TLS: tuple[Scheme, ...] = ("rediss", "rediss+sentinel")
 _BOOLEAN = "true or false"
 _SECONDS = f"seconds above 0, {_DAY_S} at most"
 _FLAGS = "names of ssl.VerifyFlags with commas between them"
@@ -97,6 +98,9 @@ OPTIONS: dict[str, _Option] = {
     "health_check_interval": _Option(_whole(0, _DAY_S), f"whole seconds from 0 to {_DAY_S}"),
     "max_connections": _Option(_whole(1, _MOST_CONNECTIONS), f"a number from 1 to {_MOST_CONNECTIONS}"),
     "client_name": _Option(_client_name, "printable ASCII without spaces"),
+    "sentinel_username": _Option(str, _SECRET, _SENTINEL),
+    "sentinel_password": _Option(str, _SECRET, _SENTINEL, secret=True),
+    "sentinel_ssl": _Option(_boolean, _BOOLEAN, ("rediss+sentinel",)),
     "ssl_cert_reqs": _Option(lambda text: _REQUIREMENTS[text.lower()], "required, optional or none", _TLS),
     "ssl_ca_certs": _Option(str, _PATH, _TLS),
     "ssl_ca_path": _Option(str, _PATH, _TLS),
@@ -137,7 +141,7 @@ def read_options(query: str, scheme: Scheme) -> dict[str, Any]:
 def _unknown(name: str, scheme: Scheme) -> str:
     allowed = [each for each, option in OPTIONS.items() if scheme in option.schemes]
     if name in OPTIONS:
-        needs = "rediss://" if OPTIONS[name].schemes == _TLS else "redis:// or rediss://"
+        needs = " or ".join(f"{each}://" for each in OPTIONS[name].schemes)
         return f"the option {name} is for {needs}, not {scheme}://"
     hint = did_you_mean(name, allowed)
     return f"the option {name} is not known; those of {scheme}:// are {', '.join(allowed)}{hint}"

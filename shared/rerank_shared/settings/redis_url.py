@@ -16,9 +16,16 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from rerank_shared.settings.redis_options import Scheme, read_options, refused
 
-_SCHEMES: dict[str, Scheme] = {"redis": "redis", "rediss": "rediss", "unix": "unix", "redis+socket": "unix"}
-_DEFAULT_PORT = 6379
-_SECRETS = re.compile(r"((?:^|&)(?:ssl_)?password=)[^&]*", re.IGNORECASE)
+_SCHEMES: dict[str, Scheme] = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "unix": "unix",
+    "redis+socket": "unix",
+    "redis+sentinel": "redis+sentinel",
+    "rediss+sentinel": "rediss+sentinel",
+}
+_DEFAULT_PORT, _SENTINEL_PORT = 6379, 26379
+_SECRETS = re.compile(r"((?:^|&)(?:ssl_|sentinel_)?password=)[^&]*", re.IGNORECASE)
 _TRUST = {"cafile": "ssl_ca_certs", "capath": "ssl_ca_path", "cadata": "ssl_ca_data"}
 _ENCODED = "a password with any of / ? # @ [ ] in it is written in percent-encoding, %23 for #"
 
@@ -29,7 +36,8 @@ Value = TypeVar("Value", int, str)
 class RedisUrl:
     """The server's address and the way to connect to it; made by `parse`.
 
-    `options` are keyword arguments of redis-py's connections; `max_connections` bounds a pool of them.
+    `options` are keyword arguments of the connections; `max_connections` bounds a pool of them. Where Sentinels are
+    asked for the primary, `host` and `port` are those of the first one, and `options` name them all.
     """
 
     scheme: Scheme
@@ -48,17 +56,21 @@ class RedisUrl:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a URL. Raises ConfigurationError."""
-        parts = _split(text)
+        parts, hosts = _split(text)
         scheme = _SCHEMES[parts.scheme]
         told = read_options(parts.query, scheme)
-        in_path = None if scheme == "unix" else _path_db(parts.path)
-        if scheme == "rediss":
+        path = parts.path
+        if "sentinel" in scheme:
+            service, path = _service(path)
+            told |= {"service": service, "sentinels": [list(each) for each in hosts]}
+        in_path = None if scheme == "unix" else _path_db(path)
+        if scheme.startswith("rediss"):
             # The default of redis-py; kombu and Celery each have another.
             told.setdefault("ssl_cert_reqs", "required")
         return cls(
             scheme=scheme,
-            host=unquote(parts.hostname or "localhost"),
-            port=parts.port or _DEFAULT_PORT,
+            host=hosts[0][0],
+            port=hosts[0][1],
             path=_socket_path(parts) if scheme == "unix" else "",
             db=_agreed("db", told.pop("db", None), in_path) or 0,
             username=_agreed("username", told.pop("username", None), unquote(parts.username or "") or None),
@@ -67,6 +79,16 @@ class RedisUrl:
             options=told,
             masked=_masked(text, parts),
         )
+
+    @property
+    def tls(self) -> bool:
+        """Whether the server is spoken to over TLS."""
+        return self.scheme.startswith("rediss")
+
+    @property
+    def asks_sentinels(self) -> bool:
+        """Whether Sentinels are asked for the primary."""
+        return "sentinels" in self.options
 
     @property
     def has_secret(self) -> bool:
@@ -87,7 +109,7 @@ class RedisUrl:
         if self.scheme == "unix":
             return f"redis+socket://{at}{quote(self.path)}?virtual_host={self.db}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{at}{host}:{self.port}/{self.db}"
+        return f"{'rediss' if self.tls else 'redis'}://{at}{host}:{self.port}/{self.db}"
 
     def refuse_unusable_files(self) -> None:
         """Raise ConfigurationError where this installation can't use the certificates or ciphers."""
@@ -108,25 +130,48 @@ class RedisUrl:
                 context.set_ciphers(told["ssl_ciphers"])
 
 
-def _split(text: str) -> SplitResult:
+def _split(text: str) -> tuple[SplitResult, list[tuple[str, int]]]:
+    """Return the parts of a URL, and its hosts with their ports: several where they are Sentinels."""
     scheme, found, _ = text.partition("://")
     if not found or scheme not in _SCHEMES:
-        raise refused(f"{_odd_scheme(scheme if found else '')}. Allowed are redis://, rediss:// (TLS) and unix:///path")
+        raise refused(
+            f"{_odd_scheme(scheme if found else '')}. Allowed are redis://, rediss:// (TLS), unix:///path, and "
+            "redis+sentinel:// or rediss+sentinel:// with the hosts of the Sentinels"
+        )
     if "#" in text:
         raise refused(f"it has a #; {_ENCODED}")
     try:
         parts = urlsplit(text)
-        port, _ = parts.port, parts.hostname
+        named = parts.netloc.rpartition("@")[2]
+        several = "sentinel" in scheme
+        port = _SENTINEL_PORT if several else _DEFAULT_PORT
+        return parts, [_host(each, port) for each in (named.split(",") if several else [named])]
     except ValueError:
-        port = 0
-    if port == 0:
-        raise refused(f"host and port can't be read; a port is a number from 1 to 65535, and {_ENCODED}")
-    return parts
+        raise refused(f"host and port can't be read; a port is a number from 1 to 65535, and {_ENCODED}") from None
+
+
+def _host(text: str, port: int) -> tuple[str, int]:
+    """Read `host:port`, either of which may be left out. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if parts.port == 0 or parts.path:
+        raise ValueError(text)
+    return unquote(parts.hostname or "localhost"), parts.port or port
+
+
+def _service(path: str) -> tuple[str, str]:
+    """Return the name under which the Sentinels know the primary, and the rest of the path."""
+    name, _, rest = path.removeprefix("/").partition("/")
+    if re.fullmatch(r"[A-Za-z0-9._-]*[A-Za-z._-][A-Za-z0-9._-]*", name) is None:
+        raise refused(
+            "the name of the primary is missing; Sentinels are asked as in "
+            "redis+sentinel://user:password@host:26379,host:26379/NAME/0"
+        )
+    return name, f"/{rest}"
 
 
 def _odd_scheme(scheme: str) -> str:
-    if "sentinel" in scheme or "cluster" in scheme:
-        return f"{scheme}:// is not supported: the queue needs one server, so name the primary, or what leads to it"
+    if "cluster" in scheme:
+        return f"{scheme}:// is not supported: the queue needs all its keys on one server, so name one"
     # A text without a scheme may be anything, a password too.
     return f"{scheme}:// is not supported" if scheme.replace("+", "").isalnum() else "it has no scheme"
 

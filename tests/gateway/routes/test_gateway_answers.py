@@ -280,7 +280,7 @@ def test_the_document_describes_all_paths(fronted: FrontedFleet) -> None:
         "/fleet/state", "/fleet/live", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/models", "/v1/models/{model_id}",
         "/v1/cluster/auth", "/info", "/meta", "/healthz", "/readyz", "/health", "/ping", "/.well-known/ready",
         "/.well-known/live", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content", "/v1/batches",
-        "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
+        "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel", "/autoscale", "/metrics",
     }  # fmt: skip
     shared = document["paths"]["/v1/rerank"]["post"]["parameters"]
     assert [each["schema"]["enum"] for each in shared if each["name"] == "X-Rerank-Api"] == [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_producer import RerankClient
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.commands import CommandLine, Spawn, assert_gone
@@ -121,3 +122,43 @@ def test_up_with_a_server_that_refuses_the_password_ends_so_too(command_line: Co
         run = command_line.run("up", "--redis-url", f"{own.url}?password=wrong")
     assert run.returncode == 78
     assert "refuses the user name or password" in run.stderr
+
+
+def test_up_grows_with_the_backlog_and_shrinks_after_the_cool_down(spawn: Spawn, command_line: CommandLine) -> None:
+    running = spawn("rerank-fleet", "up", "--min", "1", "--max", "2", RERANK_COOLDOWN_S="10", RERANK_CACHE="false")
+    url = running.wait_for("worker ready").partition("export RERANK_REDIS_URL=")[2].split()[0]
+    fleet = load_settings(redis_url=url, namespace=command_line.environ["RERANK_NAMESPACE"])
+
+    def asked() -> dict[str, int]:
+        run = command_line.run("autoscale", "--json", RERANK_REDIS_URL=url, RERANK_MAX_PROCESSES="2")
+        processes: dict[str, int] = json.loads(run.stdout)["processes"]
+        return processes
+
+    assert asked()["ready"] == 1
+    with RerankClient(fleet) as client:
+        documents = ["many words about one thing and another " * 20] * 30
+        handles = [client.submit(f"query {number}", documents, deadline_ms=600_000) for number in range(12)]
+        running.wait_for("worker ready", 2)
+        wait_until(lambda: [asked()[name] for name in ("ready", "wanted")] == [2, 2], "two are ready and wanted")
+        for handle in handles:
+            assert client.collect(handle).complete
+    running.wait_for("autoscaling processes=1 from=2", bound_s=90)
+    wait_until(lambda: asked()["ready"] == 1, "one process is left", bound_s=60)
+    assert running.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("wrong", [("--min", "2"), ("--max", "2", "--processes", "2"), ("--min", "3", "--max", "2")])
+def test_up_refuses_bounds_that_make_no_sense(command_line: CommandLine, wrong: tuple[str, ...]) -> None:
+    run = command_line.run("up", *wrong)
+    assert run.returncode in (2, 78)
+    assert "--min" in run.stderr or "RERANK_MIN_PROCESSES" in run.stderr or "min_processes" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_signal_is_told_to_people_and_programs(fleet: CommandLine) -> None:
+    told = fleet.run("autoscale")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("1 process wanted: RERANK_MIN_PROCESSES")
+    away = fleet.run("autoscale", "--json", "--redis-url", "unix:///nowhere/redis.sock")
+    assert (away.returncode, away.stdout) == (1, "")
+    assert "Traceback" not in away.stderr

@@ -12,7 +12,7 @@ import pytest
 
 from producer.io.test_pending import failed, record
 from rerank_producer._dispatch.hedging import HedgePolicy
-from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait
+from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.pending import Pending, Waiter
 from rerank_producer._io.port import drive
@@ -61,11 +61,11 @@ class Memory:
     async def count_free(self) -> int:
         return self.free
 
-    async def send_again(self, text_lost: bool) -> None:
+    async def send_again(self, reason: SendReason) -> None:
         if self.away:
             raise QueueUnavailable("away")
         self.sent.append(self.now)
-        self.texts += text_lost
+        self.texts += reason == "text_lost"
 
     async def wait(self, waiter: Waiter, wait_s: float) -> None:
         end = self.now + wait_s

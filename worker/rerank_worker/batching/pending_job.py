@@ -11,6 +11,7 @@ from typing import Literal
 
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import RerankError
+from rerank_shared.tracing.spans import NO_SPAN, Span
 
 #: The reason why a job left before it was scored. `drained`: this process stops, and another one takes the job.
 DropReason = Literal["expired", "revoked", "abandoned", "drained"]
@@ -21,7 +22,7 @@ class PendingJob:
     """A job's state.
 
     `deadline`: seconds on the process's monotonic clock. `reply_to`: the caller's reply channel, None if the job was
-    submitted for later collection. `begun`: number of pairs that have begun to run.
+    submitted for later collection. `begun`: number of pairs that have begun to run. `span`: its trace.
     """
 
     job_id: str
@@ -36,6 +37,7 @@ class PendingJob:
     batch_pairs: list[int] = field(default_factory=list)
     dropped: DropReason | None = None
     error: RerankError | None = None
+    span: Span = NO_SPAN
     unscored: int = field(init=False)
     _ended: threading.Event = field(default_factory=threading.Event)
 

@@ -25,8 +25,10 @@ from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
+from rerank_shared.tracing.spans import NO_SPAN, Span
 from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import batch_runs
+from rerank_worker.batching.batch_span import batch_span
 from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.batching.busy import BusySeconds
@@ -60,6 +62,7 @@ class Scorer:
         *,
         revoked: Callable[[str], bool],
         aging_s: float = 10.0,
+        queue_of: Callable[[JobClass], str] = str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = clock
@@ -77,6 +80,7 @@ class Scorer:
         self._batcher = batcher
         self._run_cost = run_cost
         self._aging_s = aging_s
+        self._queue_of = queue_of
         self._revoked = revoked
         self._lock = threading.Lock()
         self._added = threading.Condition(self._lock)
@@ -104,6 +108,7 @@ class Scorer:
         *,
         job_class: JobClass = "interactive",
         admit: Callable[[AdmissionEstimate], None] | None = None,
+        span: Span = NO_SPAN,
     ) -> PendingJob:
         """Add a job's pairs to the batcher and return the pending job.
 
@@ -121,6 +126,7 @@ class Scorer:
             digests=tuple(digests),
             entered=now,
             tokens=sum(pair.tokens for pair in pairs),
+            span=span,
         )
         with self._lock:
             if self._draining:
@@ -229,7 +235,10 @@ class Scorer:
         wanted = [candidate for candidate in batch.candidates if self._is_wanted(candidate)]
         if not wanted:
             return
-        self._begin(wanted)
+        with batch_span(self._begin(wanted), wanted, self._queue_of):
+            self._run_wanted(wanted)
+
+    def _run_wanted(self, wanted: Sequence[WaitingPair]) -> None:
         runs = self._engine.runs([self._pairs[candidate.digest] for candidate in wanted])
         under_way: deque[_Run] = deque()
         for run in batch_runs(wanted, runs, self._run_s):
@@ -277,8 +286,8 @@ class Scorer:
         # An equal pair may have been added while this one ran. This run has answered both.
         self._batcher.discard(digest)
 
-    def _begin(self, candidates: Sequence[WaitingPair]) -> None:
-        """Record in the jobs of a batch that the batch runs."""
+    def _begin(self, candidates: Sequence[WaitingPair]) -> Sequence[PendingJob]:
+        """Record in the jobs of a batch that the batch runs, and return them."""
         self.batch_size.add(len(candidates))
         metrics.BATCH_PAIRS.observe(len(candidates))
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
@@ -287,10 +296,12 @@ class Scorer:
             wanting = [pending for c in candidates for pending, _ in self._wanting[c.digest]]
             for pending in wanting:
                 pending.begun += 1
-            for pending in {id(pending): pending for pending in wanting}.values():
+            jobs = list({id(pending): pending for pending in wanting}.values())
+            for pending in jobs:
                 pending.batch_pairs.append(len(candidates))
                 if pending.first_run_at is None:
                     pending.first_run_at = now
+        return jobs
 
     def _start(self, candidates: Sequence[WaitingPair]) -> _Run:
         begun = self.clock()
@@ -312,6 +323,8 @@ class Scorer:
         self.busy.add(run.candidates, self._last_finished - since)
         lengths = [candidate.tokens for candidate in run.candidates]
         metrics.TOKENS_RUN.inc(sum(lengths))
+        if self._run_cost.shape.layout == "padded":
+            metrics.PADDING_RUN.inc(max(lengths) * len(lengths) - sum(lengths))
         if failed:
             # The run was bisected, so some pairs ran more than once and its time says nothing.
             return
@@ -327,6 +340,7 @@ class Scorer:
                 for pending, index in wanting:
                     pending.resolve(index, score)
                 metrics.PAIRS_RUN.inc()
+                metrics.PAIRS_TRUNCATED.inc(pair.truncated)
                 return
             for pending, index in wanting:
                 pending.fail(_failure(index, logit))

@@ -12,10 +12,12 @@ from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.dead_letters import job_of, reply_to
 from rerank_worker import metrics
+from rerank_worker.consume.job_span import tell_set_aside
 
 
 def answer_dead_letter(app: Celery, keys: Keys, letter: DeadLetter) -> None:
     """Record the job as failed, answer its caller and remove it from the backlog. Raises Redis's errors."""
+    tell_set_aside(keys, letter)
     error = JobPoisoned(
         f"job {letter.job_id} was set aside: {letter.deaths} workers that took it died or fell silent, {letter.owner} "
         f"last. `rerank-fleet dead show {letter.job_id}` tells what it is, `rerank-fleet dead retry` sends it again."

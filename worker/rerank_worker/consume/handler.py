@@ -22,9 +22,11 @@ from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobR
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.urgency import answer_by
+from rerank_shared.tracing.spans import current_span
 from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
+from rerank_worker.consume.job_span import tell_stages
 from rerank_worker.tokenizing import PairTokenizer
 
 
@@ -90,6 +92,7 @@ class JobHandler:
             reply_to,
             job_class=job.job_class,
             admit=partial(_admit, job) if self.refuse else None,
+            span=current_span(),
         )
         on_waiting()
         pending.wait(deadline - self.clock())
@@ -114,6 +117,7 @@ class JobHandler:
             stages=stages,
             batch_pairs=tuple(pending.batch_pairs),
         )
+        tell_stages(current_span(), outcome, {"tokenize": tokenized, "wait": first_run_at, "run": now}, arrived)
         scored = zip(pending.digests, pending.scores, strict=True)
         return ScoredJob(outcome, {digest: score for digest, score in scored if score is not None})
 

@@ -17,14 +17,16 @@ from celery.signals import task_revoked
 from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome, Score
-from rerank_shared.errors import RerankError
+from rerank_shared.errors import JobRevoked, RerankError
 from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
+from rerank_shared.tracing.spans import current_span
 from rerank_worker import metrics
 from rerank_worker.consume.handler import Abandoned, Drained, JobHandler
+from rerank_worker.consume.job_span import processing
 from rerank_worker.consume.leases import Leases
 
 #: Holds the message with this delivery tag; yields a function to call once its pairs are in the batcher.
@@ -52,17 +54,24 @@ def register(
         tag = self.request.properties.get("delivery_tag")
         with leases.held(tag), inside(tag) as waits:
             job = wire.decode_job(payload)
-            try:
-                return _answer(self.request, job, waits)
-            except Drained:
-                raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
-            except OUTAGES_AND_REFUSALS as error:
-                # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
-                time.sleep(_REFUSED_PAUSE_S)
-                raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
-            except RerankError as error:
-                metrics.JOBS.labels(job.job_class, error.code).inc()
-                raise
+            with processing(handler.keys, job, self.request):
+                return settled(self.request, job, waits)
+
+    def settled(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
+        """Return the job's outcome. Raises what tells Celery to settle the job in another way."""
+        try:
+            return _answer(request, job, on_waiting)
+        except Drained:
+            current_span().set({"rerank.outcome": "given back"})
+            raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
+        except OUTAGES_AND_REFUSALS as error:
+            # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
+            time.sleep(_REFUSED_PAUSE_S)
+            current_span().set({"rerank.outcome": "given back"})
+            raise Reject(f"job {job.job_id} goes back: Redis {outage_of(error).says}", requeue=True) from None
+        except RerankError as error:
+            metrics.JOBS.labels(job.job_class, error.code).inc()
+            raise
 
     def completion_of(job: Job, tag: str | None, scores: dict[bytes, Score] | None = None) -> Completion:
         writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
@@ -72,20 +81,28 @@ def register(
     @task_revoked.connect(sender=score, weak=False)
     def dropped(request: Any, **_: Any) -> None:
         with suppress(*OUTAGES_AND_REFUSALS, RerankError):
-            completion_of(wire.decode_job(request.args[0]), None).run(handler.client)
+            job = wire.decode_job(request.args[0])
+            metrics.JOBS.labels(job.job_class, JobRevoked.code).inc()
+            metrics.JOBS_DROPPED.labels("revoked").inc()
+            completion_of(job, None).run(handler.client)
 
     def _answer(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         reply_to = request.reply_to if handler.keys.is_reply(request.reply_to) else None
         tag = request.properties.get("delivery_tag")
         request.completion = completion_of(job, tag)
-        if _is_again(request, job) and _announce_again(handler, reply_to, job.job_id):
-            request.completion.run(handler.client)
-            raise Ignore
+        if _is_again(request, job):
+            answered = _announce_again(handler, reply_to, job.job_id)
+            metrics.JOBS_AGAIN.labels(job.job_class, "answered_before" if answered else "run").inc()
+            if answered:
+                request.completion.run(handler.client)
+                current_span().set({"rerank.outcome": "answered before"})
+                raise Ignore
         try:
             answer = handler.answer(job, reply_to, on_waiting)
         except Abandoned:
             request.completion.run(handler.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
+            current_span().set({"rerank.outcome": "abandoned"})
             raise Ignore from None
         request.completion = completion_of(job, tag, answer.scores)
         _count(job, answer.outcome)

@@ -43,6 +43,11 @@ class _Metric:
             child = self._children[values] = self._labelled(values)
         return child
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of its labels."""
+        return self._label_names
+
     def show(self) -> None:
         """Make the metric appear before its first count."""
 

@@ -1,6 +1,6 @@
 """/metrics endpoint of a supervisor: serves the sums of its worker processes' counts, and other collectors.
 
-Values are read at each scrape only.
+Values are read at each scrape only. Health (health.py) has its paths on the same port.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerank_shared.errors import ConfigurationError
+from rerank_worker.supervisor.health import Health
 
 
 class MetricsEndpoint:
@@ -21,7 +22,7 @@ class MetricsEndpoint:
     Raises ConfigurationError if it can't listen on the address.
     """
 
-    def __init__(self, host: str, port: int, collectors: Sequence[Collector]) -> None:
+    def __init__(self, host: str, port: int, collectors: Sequence[Collector], health: Health) -> None:
         registry = CollectorRegistry()
         for collector in collectors:
             registry.register(collector)
@@ -32,6 +33,7 @@ class MetricsEndpoint:
                 f"/metrics can't listen on {host}:{port} ({error.strerror or error}): "
                 "change RERANK_METRICS_PORT or RERANK_METRICS_HOST, or set the port to 0 to go without"
             ) from error
+        self._server.set_app(health.beside(make_wsgi_app(registry)))
 
     def close(self) -> None:
         """Stop listening; returns when the thread has ended."""

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from rerank_worker.supervisor.child import WORKER_COMMAND, Child, Launch
 from rerank_worker.supervisor.cores import available_cores, pinnable_cores, spread
 from rerank_worker.supervisor.forkserver import EX_CANT_FORK
 from rerank_worker.supervisor.forkserver_client import FORKSERVER_COMMAND, ForkServer, can_fork
+from rerank_worker.supervisor.health import Health
 from rerank_worker.supervisor.metrics_endpoint import MetricsEndpoint, SupervisorCollector
 from rerank_worker.supervisor.release_leases import release_leases_soon
 from rerank_worker.supervisor.wakeup import Wakeup, caught_signals
@@ -45,7 +47,7 @@ class Supervisor:
 
     A program of its own needs only `run()`. Elsewhere use it as a context manager, or call `start()` and `stop()`, with
     `poll()` in between as often as deaths shall be handled. Call these from one thread, not necessarily the main one.
-    `drain()`, `kill()`, `roll()` and `resize()` may be called from any thread.
+    `drain()`, `kill()`, `roll()`, `resize()`, `turns()` and `names()` may be called from any thread.
     """
 
     def __init__(
@@ -167,6 +169,16 @@ class Supervisor:
         """Return the ids of the running processes, without those that the fork server has not forked yet."""
         return [pid for child in self._children if (pid := child.pid) is not None]
 
+    def names(self) -> list[str]:
+        """Return the names of the processes that the supervisor keeps; none once it drains."""
+        return [] if self._draining else [child.name for child in self._kept()]
+
+    def turns(self, timeout_s: float) -> bool:
+        """Return whether `poll()` handles a request within the time. For any thread but the one that polls."""
+        turned = threading.Event()
+        self._request(turned.set)
+        return turned.wait(timeout_s)
+
     @property
     def processes(self) -> int:
         """The number of processes that the supervisor keeps running."""
@@ -190,7 +202,8 @@ class Supervisor:
                 resources.callback(counts.close)
             if port := self._settings.metrics_port:
                 collectors = [*self._collectors, SupervisorCollector(self), *([self.counts] if self.counts else [])]
-                endpoint = MetricsEndpoint(self._settings.metrics_host, port, collectors)
+                health = Health(self._settings, self)
+                endpoint = MetricsEndpoint(self._settings.metrics_host, port, collectors, health)
                 resources.callback(endpoint.close)
             wakeup = self._wakeup = Wakeup()
             resources.callback(wakeup.close)

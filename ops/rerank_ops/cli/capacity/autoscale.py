@@ -22,7 +22,7 @@ _REASONS = {
 def autoscale(url: RedisUrl = None, as_json: AsJson = False) -> None:
     """Print what waits and how many worker processes the fleet should have.
 
-    A figure that nobody knows is null in JSON. Exit status 3 if Redis can't be asked.
+    A figure that nobody knows is null in JSON. Exit status 1 if Redis can't be asked.
     """
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "reading the fleet"):
@@ -35,7 +35,8 @@ def autoscale(url: RedisUrl = None, as_json: AsJson = False) -> None:
 
 def _tell(view: AutoscaleView) -> None:
     processes = view.processes
-    out.print(f"{processes.wanted:,} processes wanted: {_REASONS[view.reason]}", style="bold", soft_wrap=True)
+    noun = "process" if processes.wanted == 1 else "processes"
+    out.print(f"{processes.wanted:,} {noun} wanted: {_REASONS[view.reason]}", style="bold", soft_wrap=True)
     out.print(f"{processes.ready:,} ready, {processes.busy:.1f} busy over the last half minute")
     table = Table("class", "queued", "held", "tokens", "oldest, s", "done in, s", box=None)
     for name, queue in view.queues.items():

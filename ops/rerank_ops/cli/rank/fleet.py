@@ -11,13 +11,14 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.extras import require_worker
 from rerank_ops.local.fleet import local_fleet
 from rerank_ops.local.redis_server import check_server, is_given
+from rerank_shared.collectors import all_collectors
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings
-from rerank_shared.watch.fleet_metrics import FleetCollector
+from rerank_shared.tracing.export import exporting
 from rerank_worker.supervisor.scaler import Scaler
 from rerank_worker.supervisor.supervisor import Supervisor
 
@@ -29,7 +30,7 @@ def run_workers(settings: Settings, processes: int | None, *, autoscaled: bool =
     """
     require_worker()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    collectors = [FleetCollector(settings)] if settings.metrics_port else []
+    collectors = all_collectors(settings) if settings.metrics_port else []
     most = settings.max_processes if autoscaled else None
     supervisor = Supervisor(settings, processes, most=most, collectors=collectors)
     with Scaler(settings, supervisor).following() if autoscaled else nullcontext():
@@ -38,20 +39,21 @@ def run_workers(settings: Settings, processes: int | None, *, autoscaled: bool =
 
 @contextmanager
 def fleet_for_call(settings: Settings, *, up: bool) -> Iterator[Settings]:
-    """Yield settings of a server that answers: the given one, or with `up` that of a private fleet.
+    """Yield settings of a server that answers: the given one, or with `up` that of a private fleet. Export its spans.
 
     The private fleet ends with the block. Raises QueueUnavailable where no server answers; it tells how to get one.
     """
-    if up and not is_given(settings):
-        require_worker()
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        if up and not is_given(settings):
+            require_worker()
             with err.status("starting a private fleet"):
                 quiet = settings.model_copy(update={"log_level": "WARNING"})
                 fleet = stack.enter_context(local_fleet(quiet))
-            yield fleet.settings
-        return
-    _reach(settings)
-    yield settings
+            settings = fleet.settings
+        else:
+            _reach(settings)
+        stack.enter_context(exporting("rerank-fleet"))
+        yield settings
 
 
 def _reach(settings: Settings) -> None:

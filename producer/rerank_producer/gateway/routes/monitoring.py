@@ -13,8 +13,6 @@ from rerank_producer.gateway.http.headers import REQUEST_ID
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.operation import Operation, Success
 from rerank_producer.gateway.watch.autoscale import AutoscaleView, autoscale_view
-from rerank_producer.gateway.watch.exposition import exposition
-from rerank_shared.errors import QueueUnavailable
 
 
 async def _autoscale(exchange: Exchange) -> Response:
@@ -25,12 +23,8 @@ async def _autoscale(exchange: Exchange) -> Response:
 
 async def _metrics(exchange: Exchange) -> Response:
     _check_key(exchange)
-    try:
-        signal = await exchange.gateway.signal.read()
-    except QueueUnavailable:
-        # The gateway's own numbers are what an operator needs while Redis is away; rerank_redis_up says so.
-        signal = None
-    return Response(exposition(signal), headers={"content-type": CONTENT_TYPE_LATEST, REQUEST_ID: exchange.request_id})
+    text = await exchange.gateway.exposition.text()
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST, REQUEST_ID: exchange.request_id})
 
 
 def _check_key(exchange: Exchange) -> None:

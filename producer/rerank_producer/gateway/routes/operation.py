@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rerank_producer.gateway.http.server_span import traced
+
 Handler = Callable[[Request], Awaitable[Response]]
 Model = type[BaseModel]
 #: A parameter as OpenAPI spells it.
@@ -68,7 +70,9 @@ class Operation:
 
     def route(self) -> Route:
         """Return the route that serves the operation's methods, and no other."""
-        route = Route(self.path, self.handler, methods=self.methods)
+        # Probes ask every few seconds, and would be most of the traces.
+        handler = self.handler if self.public else traced(self.handler, self.template)
+        route = Route(self.path, handler, methods=self.methods)
         # Starlette adds HEAD to GET.
         route.methods = set(self.methods)
         return route

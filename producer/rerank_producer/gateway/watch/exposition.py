@@ -6,20 +6,20 @@ prometheus_client's multi-process mode, and each answers for all.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from rerank_shared.watch.autoscale import AutoscaleSignal
-from rerank_shared.watch.fleet_metrics import fleet_families
+from rerank_shared.collectors import all_collectors
+from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
 #: Where prometheus_client counts once it is imported with this variable set.
@@ -28,9 +28,19 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _MEMORY = Path("/dev/shm")
 
 
-def exposition(signal: AutoscaleSignal | None) -> bytes:
-    """Return the metrics in Prometheus's text format; `signal` None: Redis gave none."""
-    return generate_latest(_own()) + generate_latest(_Families(fleet_families(signal)))
+class Exposition:
+    """Makes the text of /metrics, once at a time: a scrape reads the whole backlog."""
+
+    def __init__(self, fleet: Settings) -> None:
+        self._fleet = CollectorRegistry()
+        for collector in all_collectors(fleet):
+            self._fleet.register(collector)
+        self._turn = asyncio.Lock()
+
+    async def text(self) -> bytes:
+        """Return the metrics in Prometheus's text format. While Redis is away those of the fleet are absent."""
+        async with self._turn:
+            return generate_latest(_own()) + await asyncio.to_thread(generate_latest, self._fleet)
 
 
 @contextmanager
@@ -52,15 +62,6 @@ def counted_together(processes: int) -> Iterator[None]:
             yield
         finally:
             del os.environ[_DIRECTORY]
-
-
-class _Families(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the families."""
-        return self._families
 
 
 def _own() -> Collector:

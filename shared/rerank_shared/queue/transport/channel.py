@@ -36,6 +36,7 @@ from rerank_shared.queue.transport.poller import FleetPoller
 from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
 from rerank_shared.redis import at_any_limit
+from rerank_shared.redis.connections import CONNECTIONS, SILENT
 
 log = logging.getLogger(__name__)
 
@@ -293,8 +294,18 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         *wakeups, waiting = pipe.execute()
         return int(max(sum(wakeups), waiting))
 
+    @property
+    def connection_class(self) -> Any:
+        """What kombu makes connections of."""
+        return CONNECTIONS["redis+sentinel" if "sentinels" in self.connection_options else "redis"]
+
+    @property
+    def connection_class_ssl(self) -> Any:
+        """What kombu makes connections over TLS of."""
+        return CONNECTIONS["rediss+sentinel" if "sentinels" in self.connection_options else "rediss"]
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        return {**super()._connparams(asynchronous), **self.connection_options}
+        return {**super()._connparams(asynchronous), **SILENT, **self.connection_options}
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))

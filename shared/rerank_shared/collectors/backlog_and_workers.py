@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
@@ -24,46 +24,52 @@ class FleetCollector(Collector):
         self._client = connect(settings)
         self._settings = settings
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Yield nothing, so that registering needs no Redis server."""
-        yield from ()
+    def describe(self) -> Iterator[Metric]:
+        """Yield the gauges without values, so that registering needs no Redis server."""
+        yield _up(None)
+        yield from _families(None)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges with their current values."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges with their current values; rerank_redis_up 0 alone where Redis gives none."""
         try:
             signal: AutoscaleSignal | None = read_signal(self._client, self._settings)
         except OUTAGES_AND_REFUSALS:
             signal = None
-        yield from fleet_families(signal)
+        yield _up(signal is not None)
+        yield from (family for family in _families(signal) if family.samples)
 
 
-def fleet_families(signal: AutoscaleSignal | None) -> Iterator[GaugeMetricFamily]:
-    """Yield the gauges of a signal; of None, which is a server that gave none, rerank_redis_up 0 alone."""
-    yield _gauge("rerank_redis_up", "1 if Redis answered without a refusal, else 0.", signal is not None)
-    if signal is None:
-        return
-    state = signal.state
+def _up(answered: bool | None) -> Metric:
+    return _gauge("rerank_redis_up", "1 if Redis answered without a refusal, else 0.", answered)
+
+
+def _families(signal: AutoscaleSignal | None) -> Iterator[Metric]:
+    state = signal.state if signal else None
     yield from _queues(signal)
-    yield _gauge("rerank_workers", "Live worker processes.", len(state.workers))
+    yield _gauge("rerank_workers", "Live worker processes.", len(state.workers) if state else None)
     yield _gauge(
         "rerank_fleet_tokens_per_second",
         "Measured rate of all live processes together, while they run.",
-        state.tokens_per_s,
+        state.tokens_per_s if state else None,
     )
     yield _gauge(
         "rerank_predicted_drain_seconds",
         "Predicted seconds until the backlog is done; with no live process, the seconds that one would need.",
-        state.predicted_drain_s,
+        state.predicted_drain_s if state else None,
     )
-    yield _gauge("rerank_processes_busy", "Worker processes that ran work, mean of the last half minute.", signal.busy)
+    yield _gauge(
+        "rerank_processes_busy",
+        "Worker processes that ran work, mean of the last half minute.",
+        signal.busy if signal else None,
+    )
     yield _gauge(
         "rerank_processes_wanted",
         "Worker processes that the fleet should have, by its backlog and its load.",
-        signal.wanted.processes,
+        signal.wanted.processes if signal else None,
     )
 
 
-def _queues(signal: AutoscaleSignal) -> Iterator[GaugeMetricFamily]:
+def _queues(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("rerank_queue_jobs", "Unanswered jobs.", labels=["class", "state"])
     tokens = GaugeMetricFamily("rerank_queue_tokens", "Estimated tokens of unanswered jobs.", labels=["class"])
     age = GaugeMetricFamily(
@@ -74,16 +80,17 @@ def _queues(signal: AutoscaleSignal) -> Iterator[GaugeMetricFamily]:
         "Predicted seconds until the backlog of this class is done, if it were alone.",
         labels=["class"],
     )
-    for job_class, backlog in signal.state.backlog.items():
-        jobs.add_metric([job_class, "queued"], backlog.queued_jobs)
-        jobs.add_metric([job_class, "held"], backlog.held_jobs)
-        tokens.add_metric([job_class], backlog.tokens)
-        drain.add_metric([job_class], signal.state.drain_s(job_class))
-        oldest_s = backlog.oldest_age_s(signal.at)
-        if oldest_s is not None or not backlog.jobs:
-            age.add_metric([job_class], oldest_s or 0.0)
+    if signal is not None:
+        for job_class, backlog in signal.state.backlog.items():
+            jobs.add_metric([job_class, "queued"], backlog.queued_jobs)
+            jobs.add_metric([job_class, "held"], backlog.held_jobs)
+            tokens.add_metric([job_class], backlog.tokens)
+            drain.add_metric([job_class], signal.state.drain_s(job_class))
+            oldest_s = backlog.oldest_age_s(signal.at)
+            if oldest_s is not None or not backlog.jobs:
+                age.add_metric([job_class], oldest_s or 0.0)
     yield from (jobs, tokens, age, drain)
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, value=float(value))
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    return GaugeMetricFamily(name, text, value=None if value is None else float(value))

@@ -1,0 +1,13 @@
+"""Collectors: gauges for Prometheus that are read from Redis at each scrape, for whichever process serves /metrics."""
+
+from prometheus_client.registry import Collector
+
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
+from rerank_shared.collectors.redis_server import RedisCollector
+from rerank_shared.collectors.scoring import ScoringCollector
+from rerank_shared.settings import Settings
+
+
+def all_collectors(settings: Settings) -> list[Collector]:
+    """Return the collectors of the fleet and its server. None of them connects before it is asked."""
+    return [FleetCollector(settings), RedisCollector(settings), ScoringCollector(settings)]

@@ -1,0 +1,63 @@
+"""The scoring identity that the fleet announces, as an info metric: all that a score depends on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rerank_shared.contract.messages import ScoringIdentity, name_of
+from rerank_shared.errors import RerankError
+from rerank_shared.fleet import ask_identity, read_identity
+from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.settings import Settings
+
+#: Enough of a digest to tell two models apart.
+_DIGEST_CHARS = 12
+
+
+class ScoringCollector(Collector):
+    """Reads the announced identity at each scrape. Absent while no worker has announced one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect(settings)
+        self._keys = Keys(settings.namespace)
+        self._model = name_of(settings.model)
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the metric without a value, so that registering needs no Redis server."""
+        yield _family(None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric, if the server tells."""
+        pipe = self._client.pipeline(transaction=False)
+        ask_identity(pipe, self._keys, self._model, time.time())
+        try:
+            identity = read_identity(pipe.execute(), self._model)
+        except OUTAGES_AND_REFUSALS:
+            return
+        except RerankError:
+            # The fleet serves other models, or another release announced this one.
+            return
+        if identity is not None:
+            yield _family(identity)
+
+
+def _family(identity: ScoringIdentity | None) -> Metric:
+    family = InfoMetricFamily(
+        "rerank_scoring", "The scoring identity that the fleet serves: all that a score depends on."
+    )
+    if identity is not None:
+        family.add_metric([], {
+            "model": identity.model,
+            "model_digest": identity.model_digest[:_DIGEST_CHARS],
+            "tokenizer_digest": identity.tokenizer_digest[:_DIGEST_CHARS],
+            "precision": identity.precision,
+            "max_length": str(identity.max_length),
+            "truncation": identity.truncation,
+            "activation": identity.activation,
+        })  # fmt: skip
+    return family

@@ -1,0 +1,173 @@
+"""Connections to the primary that Sentinels name: each asks them whenever it connects, so a fail-over is followed.
+
+Not redis-py's own pools for Sentinels: with these classes the plain pools do, those of kombu and Celery too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+#: What the primary is asked for is asked of a Sentinel too: where it is reached, and whom it trusts.
+_SHARED = (
+    "socket_connect_timeout",
+    "socket_timeout",
+    "protocol",
+    "driver_info",
+    "lib_name",
+    "lib_version",
+    "maint_notifications_config",
+)
+_QUESTION = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME")
+
+
+class NoPrimary(redis.ConnectionError):
+    """The Sentinels answer, and know no primary under this name. `says` continues "Redis at URL ..."."""
+
+    def __init__(self, service: str) -> None:
+        self.says = f"can't be reached: its Sentinels know no primary called {service}"
+        super().__init__(self.says)
+
+
+class Demoted(redis.ConnectionError):
+    """The server that was the primary is a replica now; the next connection is made to the new primary."""
+
+
+class _Asking:
+    """What both kinds of connections share: whom to ask, and how to connect to them."""
+
+    def __init__(
+        self,
+        *,
+        sentinels: Sequence[Sequence[Any]],
+        service: str,
+        sentinel_username: str | None = None,
+        sentinel_password: str | None = None,
+        sentinel_ssl: bool | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._sentinels = [(str(host), int(port)) for host, port in sentinels]
+        self._service = service
+        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        self._over_tls = bool(tls) if sentinel_ssl is None else sentinel_ssl
+        self._asked = {
+            **{name: options[name] for name in _SHARED if name in options},
+            **({"username": sentinel_username} if sentinel_username else {}),
+            **({"password": sentinel_password} if sentinel_password else {}),
+            **(tls if self._over_tls else {}),
+        }
+
+    def _prefer(self, place: int) -> None:
+        # The Sentinel that answered is asked first the next time: one that is away costs a time-out each time.
+        self._sentinels.insert(0, self._sentinels.pop(place))
+
+    def _read(self, answer: Sequence[Any] | None) -> tuple[str, int] | None:
+        if answer is None:
+            return None
+        host, port = (each.decode() if isinstance(each, bytes) else str(each) for each in answer)
+        return host, int(port)
+
+    def _nobody(self, failure: Exception | None) -> Exception:
+        return NoPrimary(self._service) if failure is None else failure
+
+
+class _Following(_Asking):
+    """A connection of threads; mixed into redis-py's."""
+
+    def _connect(self) -> Any:
+        self.host, self.port = self._primary()
+        return super()._connect()  # type: ignore[misc]
+
+    def _primary(self) -> tuple[str, int]:
+        failure: Exception | None = None
+        kind = redis.SSLConnection if self._over_tls else redis.Connection
+        for place, (host, port) in enumerate(self._sentinels):
+            line = kind(host=host, port=port, retry=Retry(NoBackoff(), 0), **self._asked)
+            try:
+                line.connect()
+                line.send_command(*_QUESTION, self._service)
+                found = self._read(line.read_response())
+            except (redis.RedisError, OSError) as error:
+                failure = error
+                continue
+            finally:
+                line.disconnect()
+            if found is not None:
+                self._prefer(place)
+                return found
+        raise self._nobody(failure)
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except redis.ReadOnlyError:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise Demoted("the primary has become a replica") from None
+
+
+class _AsyncFollowing(_Asking):
+    """A connection of an event loop; mixed into redis-py's."""
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._primary()
+        await super()._connect()  # type: ignore[misc]
+
+    async def _primary(self) -> tuple[str, int]:
+        failure: Exception | None = None
+        kind = redis.asyncio.SSLConnection if self._over_tls else redis.asyncio.Connection
+        for place, (host, port) in enumerate(self._sentinels):
+            line = kind(host=host, port=port, retry=AsyncRetry(NoBackoff(), 0), **self._asked)
+            try:
+                await line.connect()
+                await line.send_command(*_QUESTION, self._service)
+                found = self._read(await line.read_response())
+            except (redis.RedisError, OSError) as error:
+                failure = error
+                continue
+            finally:
+                await line.disconnect()
+            if found is not None:
+                self._prefer(place)
+                return found
+        raise self._nobody(failure)
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)  # type: ignore[misc]
+        except redis.ReadOnlyError:
+            await self.disconnect()  # type: ignore[attr-defined]
+            raise Demoted("the primary has become a replica") from None
+
+
+class SentinelConnection(_Following, redis.Connection):
+    """A connection to the primary."""
+
+
+class SentinelTLSConnection(_Following, redis.SSLConnection):
+    """A connection to the primary over TLS."""
+
+
+class AsyncSentinelConnection(_AsyncFollowing, redis.asyncio.Connection):
+    """A connection to the primary, for asyncio."""
+
+
+class AsyncSentinelTLSConnection(_AsyncFollowing, redis.asyncio.SSLConnection):
+    """A connection to the primary over TLS, for asyncio."""
+
+
+#: The classes by the scheme of the URL.
+CONNECTIONS: Mapping[str, Any] = {
+    "redis+sentinel": SentinelConnection,
+    "rediss+sentinel": SentinelTLSConnection,
+}
+ASYNC_CONNECTIONS: Mapping[str, Any] = {
+    "redis+sentinel": AsyncSentinelConnection,
+    "rediss+sentinel": AsyncSentinelTLSConnection,
+}

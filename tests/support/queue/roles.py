@@ -1,0 +1,138 @@
+"""What each role of a fleet does, on a real server: every kind of work that may need a command of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from celery.result import AsyncResult
+
+from rerank_ops.cli.admin.checks.server import check_server
+from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer.gateway.auth.keyfile import new_key
+from rerank_shared import cache
+from rerank_shared.keys import Keys
+from rerank_shared.queue.celery_app import make_celery
+from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
+from rerank_shared.redis.connections import connect
+from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
+from rerank_shared.collectors.backlog_and_workers import FleetCollector
+from support.commands import COMMAND
+from support.http.gateway import TestGateway
+from support.jobs import make_job, passages, send
+from support.queue.dying import set_aside
+from support.queue.queueing import queueing
+from support.waiting import wait_until
+
+_TODAY = date(2026, 1, 1)
+PATIENT: dict[str, Any] = {"deadline_ms": 60_000, "partial": False}
+
+
+def clients_work(settings: Settings, directory: Path) -> None:
+    """Both clients, submitted requests, single flight, learned fusion, large texts, bulk runs, and a plain sender."""
+    scored = [{"text": text, "score": float(number)} for number, text in enumerate(passages(40, words=5))]
+    with RerankClient(settings.model_copy(update={"single_flight": True, "inline_bytes": 0})) as client:
+        for _ in range(2):
+            assert client.rerank("rooms?", scored, fusion="weighted", first_stage="bm25", **PATIENT).complete
+        assert client.rerank("rooms?", passages(200, words=5), tenant="shop", **PATIENT).complete
+        handle = client.submit("rooms?", passages(2))
+        client.status(handle)
+        assert client.collect(handle, timeout_ms=60_000).complete
+        client.collect(client.submit("rooms?", scored[:1]), timeout_ms=60_000)
+        client.cancel(client.submit("rooms?", passages(200, words=5), job_class="bulk"))
+        client.model_info()
+
+    async def ask() -> None:
+        async with AsyncRerankClient(settings) as client:
+            task = asyncio.create_task(client.rerank("rooms?", passages(200, words=5), **PATIENT))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            assert (await client.rerank("rooms?", passages(3), **PATIENT)).complete
+
+    asyncio.run(ask())
+    source = directory / "in.jsonl"
+    source.write_text('{"query": "rooms?", "documents": ["one of bulk", "two of bulk"]}\n' * 3)
+    ran = _command(settings, "bulk", str(source), str(directory / "out.jsonl"))
+    assert ran.returncode == 0, ran.stderr
+    with make_celery(settings) as app:
+        job = make_job(settings, "who?", ["one", "two"])
+        assert send(app, settings, job).get(timeout=60)["complete"]
+        AsyncResult(job.job_id, app=app).forget()
+
+
+def a_gateway_works(settings: Settings, directory: Path) -> None:
+    """Keys with limits, requests, jobs, the live page, batches and health."""
+    key, text = new_key("", "shop", {"tokens_per_s": 1000.0}, _TODAY)
+    file = directory / "keys.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    with TestGateway(settings, directory / "gateway.log", keys=file) as gateway:
+        gateway.wait_ready()
+        with gateway.client(headers={"authorization": f"Bearer {key}"}) as http:
+            body = {"query": "rooms?", "documents": passages(3)}
+            assert http.post("/v2/rerank", json=body).status_code == 200
+            sent = http.post("/v1/jobs", json=body)
+            assert sent.status_code == 202, sent.text
+            wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
+            http.delete(sent.headers["location"])
+            for path in ("/v1/fleet/state", "/v1/models", "/readyz"):
+                assert http.get(path).status_code == 200, path
+            with http.stream("GET", "/v1/fleet/live") as events:
+                next(events.iter_raw())
+
+
+def metrics_are_read(settings: Settings, directory: Path) -> None:
+    """What shows a fleet: its gauges, the size of its cache, its dead letters."""
+    found = {family.name: family for family in FleetCollector(settings).collect()}
+    assert found["rerank_redis_up"].samples[0].value == 1
+    with connect(settings) as client:
+        cache.stats(client, Keys(settings.namespace))
+        list_dead(client, Keys(settings.namespace))
+
+
+def an_operator_works(settings: Settings, directory: Path) -> None:
+    """Doctor, the cache, dead letters, and Celery's remote control."""
+    keys = Keys(settings.namespace)
+    assert not [each for each in check_server(settings) if each.status == "fail"]
+    with connect(settings) as client:
+        first, second = (letter.job_id for letter in list_dead(client, keys))
+        show(client, keys, first)
+        retry(client, keys, settings, first, time.time())
+        drop(client, keys, [second])
+        cache.stats(client, keys)
+        cache.clear(client, keys)
+    metrics_are_read(settings, directory)
+    for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
+        ran = celery(settings, *arguments, "--timeout", "30", "--destination", "rerank@test-0")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def leave_dead_letters(settings: Settings) -> None:
+    """Set two jobs aside; no worker may be running yet."""
+    with queueing(settings) as queue:
+        for _ in range(2):
+            set_aside(queue)
+
+
+def as_user(settings: Settings, role: str) -> Settings:
+    """Return settings under the user of a role, whose connections tell the role's name."""
+    url = settings.redis_url.get_secret_value()
+    return load_settings(
+        redis_url=f"{url}?username={role}&password=secret&client_name={role}", namespace=settings.namespace
+    )
+
+
+def _command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = bare_environ() | to_environ(settings)
+    return subprocess.run([COMMAND, *arguments], env=environ, capture_output=True, text=True, timeout=100, check=False)
+
+
+def celery(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "celery", "-A", "rerank_worker", *arguments]
+    environ = bare_environ() | to_environ(settings)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)
