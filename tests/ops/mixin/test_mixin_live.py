@@ -75,6 +75,7 @@ def prometheus(live: LiveFleet, tmp_path: Path) -> Iterator[Prometheus]:
     running.close()
 
 
+@pytest.mark.timeout(300)
 def test_a_real_prometheus_records_the_fleet_and_fires_when_its_workers_are_gone(
     live: LiveFleet, prometheus: Prometheus
 ) -> None:
