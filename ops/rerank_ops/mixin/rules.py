@@ -61,8 +61,8 @@ def _gauges() -> Iterator[Rule]:
     ):
         yield Rule(f"{level}:{metric}:max", f"max without ({TARGET}) ({metric})")
     used, limit = "rerank_redis_memory_used_bytes", "rerank_redis_memory_limit_bytes"
-    # A server without a limit says 0 of it, and has no ratio.
-    ratio = f"max without ({TARGET}) ({used}) / (max without ({TARGET}) ({limit}) > 0)"
+    # A server without a limit tells none, and has no ratio.
+    ratio = f"max without ({TARGET}) ({used}) / max without ({TARGET}) ({limit})"
     yield Rule("fleet:rerank_redis_memory_used:ratio", ratio)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -73,7 +74,11 @@ def test_a_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
     assert unit in UNITS or unit.startswith("suffix: ")
     assert panel["datasource"] == {"type": "prometheus", "uid": "$datasource"}
     assert panel["targets"]
-    assert all(target["legendFormat"] for target in panel["targets"])
+    for target in panel["targets"]:
+        grouped = re.search(r"by \(([^)]*)\)", target["expr"])
+        names = {name.strip() for name in grouped[1].split(",")} if grouped else set()
+        assert target["legendFormat"]
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) == names - {"le"}
     assert all(target["datasource"]["uid"] == "$datasource" for target in panel["targets"])
 
 

@@ -12,8 +12,8 @@ import pytest
 from rerank_dev.mixin.__main__ import RUNBOOK, main
 from rerank_dev.mixin.cases import CASES
 from rerank_ops.mixin import alerts as table
-from rerank_ops.mixin.rules import P95_BUDGET_S, SHARES, TARGET, TARGET_LABELS
-from rerank_producer.metrics import k_bucket
+from rerank_ops.mixin.rules import CALLERS, P95_BUDGET_S, SHARES
+from rerank_producer import metrics
 from support.mixin.queries import ALERTS, FILES, RULES, all_queries, selectors
 
 ROOT = Path(__file__).parents[3]
@@ -79,12 +79,13 @@ def test_gauges_of_the_whole_fleet_are_never_added_up() -> None:
 
 
 def test_every_number_of_documents_has_a_budget() -> None:
-    assert {k_bucket(k) for k in range(1, 1000)} == P95_BUDGET_S.keys()
+    assert {metrics.k_bucket(k) for k in range(1, 1000)} == P95_BUDGET_S.keys()
 
 
-def test_labels_of_targets_are_taken_away_alike() -> None:
-    assert TARGET.split(", ") == list(TARGET_LABELS)
-    assert len(set("|".join(SHARES.values()).split("|"))) == sum(each.count("|") + 1 for each in SHARES.values())
+def test_every_outcome_of_a_request_is_in_one_share_or_its_callers_doing() -> None:
+    outcomes = {label for _, label in metrics._OUTCOMES} | {"partial", "cancelled", "failed"}
+    told = [outcome for share in (*SHARES.values(), CALLERS) for outcome in share.split("|")]
+    assert sorted(told) == sorted(outcomes)
 
 
 @promtool

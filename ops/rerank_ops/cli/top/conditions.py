@@ -51,6 +51,7 @@ def _latency(fleet: FleetView) -> Iterator[Holding]:
 
 
 def _memory(info: Mapping[str, Any] | None) -> Iterator[Holding]:
+    # The doctor reads the policy and counts what can be evicted, which Prometheus's alert has to guess.
     for finding in check_memory(info) if info else ():
         if finding.name == "memory" and finding.status != "ok":
             yield _held("RerankRedisMemory", finding.message)

@@ -253,7 +253,7 @@ _STORE = Row(
             "bytes",
             [
                 Query("max(rerank_redis_memory_used_bytes{_})", "used"),
-                Query("max(rerank_redis_memory_limit_bytes{_}) > 0", "limit"),
+                Query("max(rerank_redis_memory_limit_bytes{_})", "limit"),
             ],
             width=6,
         ),

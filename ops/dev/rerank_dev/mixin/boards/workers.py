@@ -101,6 +101,39 @@ _BATCHES = Row(
         ),
     ),
 )
+_TEXTS = Row(
+    "Texts and models",
+    (
+        Panel(
+            "Pairs cut off",
+            "Share of pairs whose text did not fit the model, so that a part of it did not count in the score.",
+            "percentunit",
+            [Query(f"{_rate('rerank_pairs_truncated_total{_}')} / {_rate('rerank_pairs_run_total{_}')}", "cut off")],
+        ),
+        Panel(
+            "Padding",
+            "Padding that the model ran, as a share of the tokens beside it. None in the layouts without padding.",
+            "percentunit",
+            [
+                Query(
+                    f"{_rate('rerank_padding_tokens_run_total{_}')} / {_rate('rerank_tokens_run_total{_}')}", "padding"
+                )
+            ],
+        ),
+        Panel(
+            "Model served",
+            "All that scores depend on. Two lines at once: the fleet changes from one to another, and the cache of the "
+            "new one begins empty.",
+            "short",
+            [
+                Query(
+                    "max by (model, model_digest, precision) (rerank_scoring_info{_})",
+                    "{{model}} {{precision}} {{model_digest}}",
+                )
+            ],
+        ),
+    ),
+)
 _JOBS = Row(
     "How jobs end",
     (
@@ -119,13 +152,29 @@ _JOBS = Row(
             stacked=True,
         ),
         Panel(
+            "Jobs delivered again",
+            "Jobs that came once more, since their worker died or their client sent them again: run, or answered "
+            "before.",
+            "reqps",
+            [Query(_rate("rerank_jobs_delivered_again_total{_}", "result"), "{{result}}")],
+            stacked=True,
+        ),
+        Panel(
             "Set aside and refused",
-            "Poisoned: workers died of the job (`rerank-fleet dead list`). Refused: messages that no worker can read.",
+            "Poisoned: workers died of the job, RerankJobsPoisoned. Refused: messages that no worker can read.",
             "reqps",
             [
                 Query(_rate("rerank_jobs_poisoned_total{_}"), "poisoned"),
                 Query(_rate("rerank_messages_refused_total{_}"), "refused"),
             ],
+            width=12,
+        ),
+        Panel(
+            "Dead letters",
+            "Jobs that are set aside now, until `rerank-fleet dead retry` or `dead drop`, or for seven days.",
+            "short",
+            [Query("max(rerank_dead_letters{_})", "set aside")],
+            width=12,
         ),
     ),
 )
@@ -159,5 +208,5 @@ WORKERS = Dashboard(
     "Rerank Fleet / Workers",
     "Where the time of a job goes, how batches are made, and which host falls behind.",
     "rerank_supervisor_processes",
-    (_STAGES, _BATCHES, _JOBS, _SUPERVISORS),
+    (_STAGES, _BATCHES, _TEXTS, _JOBS, _SUPERVISORS),
 )
