@@ -107,6 +107,14 @@ def processes_wanted(demand: Demand, bounds: Bounds) -> Wanted:
     return Wanted(grown, "backlog" if backlog > load else "load")
 
 
+def followed(wanted: int, kept: int, since_growth_s: float, cooldown_s: float) -> int:
+    """Return how many processes to keep of `kept`: what is wanted, and no fewer within a cool-down of the last growth.
+
+    The signal knows the processes that are ready. Those that start now are known to who started them alone.
+    """
+    return kept if wanted < kept and since_growth_s < cooldown_s else wanted
+
+
 def _backlog(demand: Demand, bounds: Bounds) -> float:
     """Return the processes that bring the backlog to its targets; one where nobody knows what it costs."""
     if math.inf in demand.waiting_s.values():
