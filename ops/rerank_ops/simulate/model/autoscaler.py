@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from rerank_ops.simulate.model.backlog import Backlog
@@ -104,10 +103,11 @@ class Autoscaler:
         self._counted = counted
 
     def _demand(self, alive: list[Process], now: float) -> Demand:
-        ask_activity(self._record, _KEYS, now, self._bounds.cooldown_s)
+        cooldown_s = self._bounds.cooldown_s
+        ask_activity(self._record, _KEYS, now, cooldown_s)
         return Demand(
             ready=len(alive),
-            newest_age_s=min((now - process.started_at for process in alive), default=inf),
+            young=sum(now - process.started_at < cooldown_s for process in alive),
             queued_jobs=self._fleet.queue.waiting,
             waiting_s={job_class: self._backlog.work_s(job_class) for job_class in JOB_CLASSES},
             activity=read_activity(self._record.execute(), now),
