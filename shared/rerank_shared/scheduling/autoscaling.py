@@ -9,7 +9,7 @@ keeps a fleet says nothing of what it needs.
 A fleet grows at once. It shrinks only to what its busiest ten seconds of the cool-down need, at `SHRINK_AT_SHARE`: a
 fleet that keeps up has no backlog at any look and is still needed. Between the two shares nothing changes, so load that
 stays the same never makes it flap. The shares are chosen by `rerank-fleet simulate --autoscale`. To shrink at 0.6 keeps
-a fifth more processes and brings latency nothing; at 0.8 ten busy seconds that come by chance make fleets flap.
+up to a fifth more processes and meets no more targets; at 0.8 ten busy seconds that come by chance make fleets flap.
 """
 
 from __future__ import annotations

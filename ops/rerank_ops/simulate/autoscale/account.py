@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rerank_ops.simulate.model.call import Call
 from rerank_ops.simulate.model.run import Result
@@ -79,8 +80,8 @@ def account(name: str, result: Result, target_s: float, least: int) -> Account:
 
 def turns(kept: Sequence[int]) -> int:
     """Return how often a number of processes that grew shrank next, or the other way round."""
-    steps = [after - before for before, after in zip(kept, kept[1:], strict=False) if after != before]
-    return sum((one > 0) != (next_one > 0) for one, next_one in zip(steps, steps[1:], strict=False))
+    steps = [after - before for before, after in pairwise(kept) if after != before]
+    return sum((one > 0) != (next_one > 0) for one, next_one in pairwise(steps))
 
 
 def _kept(result: Result) -> list[int]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-_MINUTE, _HOUR = 60.0, 3_600.0
+_MINUTE, _DAY = 60.0, 7_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Shape:
 
 
 def _step(at_s: float) -> float:
-    return 1.0 if 10 * _MINUTE <= at_s < 20 * _MINUTE else 0.15
+    return 1.0 if 5 * _MINUTE <= at_s < 15 * _MINUTE else 0.15
 
 
 def _ramp(at_s: float) -> float:
-    return 0.1 + 0.9 * (1 - abs(at_s - 30 * _MINUTE) / (30 * _MINUTE))
+    return 0.1 + 0.9 * (1 - abs(at_s - 20 * _MINUTE) / (20 * _MINUTE))
 
 
 def _boundary(_: float) -> float:
@@ -41,16 +41,16 @@ def _minutely(at_s: float) -> float:
 
 
 def _day(at_s: float) -> float:
-    return 0.1 + 0.9 * (0.5 - 0.5 * math.cos(2 * math.pi * at_s / (4 * _HOUR))) ** 2
+    return 0.1 + 0.9 * (0.5 - 0.5 * math.cos(2 * math.pi * at_s / _DAY)) ** 2
 
 
 SHAPES: Mapping[str, Shape] = {
-    "step": Shape("calm, ten minutes at the peak, calm", 45 * _MINUTE, _step),
-    "ramp": Shape("slowly up to the peak and down", _HOUR, _ramp),
-    "boundary": Shape("the same rate all the time, near the load at which a fleet grows", _HOUR, _boundary),
-    "square": Shape("two minutes at the peak, two calm", _HOUR, _square),
-    "minutely": Shape("five seconds at the peak in every minute", 40 * _MINUTE, _minutely),
-    "day": Shape("a day in four hours", 4 * _HOUR, _day),
+    "step": Shape("calm, ten minutes at the peak, calm", 30 * _MINUTE, _step),
+    "ramp": Shape("slowly up to the peak and down", 40 * _MINUTE, _ramp),
+    "boundary": Shape("the same rate all the time, near the load at which a fleet grows", 30 * _MINUTE, _boundary),
+    "square": Shape("two minutes at the peak, two calm", 30 * _MINUTE, _square),
+    "minutely": Shape("five seconds at the peak in every minute", 20 * _MINUTE, _minutely),
+    "day": Shape("a day in two hours", _DAY, _day),
 }
 
 

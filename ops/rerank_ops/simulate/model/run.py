@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(slots=True)
 class Simulation:
-    """One run; the caller may schedule own events on its `loop` before. `autoscaling` None: the fleet keeps its size."""
+    """One run; the caller may schedule own events on its `loop` before. Without `autoscaling` its size stays."""
 
     spec: FleetSpec
     policy: Policy
