@@ -32,10 +32,10 @@ def compare(
     """Return the accounts of one load. Raises InvalidRequest if it is shorter than a minute."""
     least = scaling.bounds.min_processes
     result = simulate(replace(spec, processes=least), policy, requests, _WARM_UP_S, scaling)
-    scaled = account("autoscaled", result, target_s, least)
+    scaled = account("scaled", result, target_s, least)
     mean = math.ceil(result.process_s / (result.meter.ends - result.meter.begins))
     accounts = [scaled]
-    for name, processes in (("fixed, mean", mean), ("fixed, peak", scaled.peak)):
+    for name, processes in (("mean", mean), ("peak", scaled.peak)):
         fixed = simulate(replace(spec, processes=max(1, processes)), policy, requests, _WARM_UP_S)
         accounts.append(account(name, fixed, target_s, least))
     return Comparison(load, len(requests), tuple(accounts))

@@ -75,12 +75,13 @@ class Autoscaler:
         self.looks: list[Look] = []
 
     def follow_until(self, last_s: float) -> None:
-        """Look once a second until then."""
-        for number in range(1, int(last_s / LOOK_S) + 1):
-            self._fleet.loop.at(number * LOOK_S, self._look, None)
+        """Look once a second until then, and while a job is not answered."""
+        self._fleet.loop.at(LOOK_S, self._look, last_s)
 
-    def _look(self, _: None) -> None:
+    def _look(self, last_s: float) -> None:
         now, kept = self._fleet.loop.now, self._crew.kept
+        if now < last_s or self._backlog.jobs:
+            self._fleet.loop.at(now + LOOK_S, self._look, last_s)
         alive = self._crew.alive
         self._beat(alive, now)
         demand = self._demand(alive, now)

@@ -11,8 +11,8 @@ class Scale:
     `burst_s` seconds of work on one process, and what is watched after each."""
 
     drains: int = 20
-    backlog_s: float = 12.0
-    recoveries: int = 5
+    backlog_s: float = 8.0
+    recoveries: int = 3
     burst_s: float = 12.0
     watched_s: float = 30.0
 
