@@ -11,7 +11,6 @@ from rerank_ops.simulate.autoscale.account import Account
 from rerank_ops.simulate.autoscale.compare import Comparison
 from rerank_ops.simulate.table import milliseconds, share
 
-
 _LEGEND = (
     "over s: seconds in windows of ten whose p95 was over {target:g} s; missed: late, partial or refused; h: "
     "process-hours; spare: processes above need, mean; most: processes; turns/h: changes of direction; mean, peak: "
