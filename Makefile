@@ -18,9 +18,11 @@ DEV     = PYTHONPATH=$(CURDIR)/ops/dev $(BIN)/python -m rerank_dev
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 #: A load at which policies differ, for the docs.
 SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadline-ms 3000 --load 0.9
+#: Requests of 0.8 s of few pairs, so that hours of them are simulated in minutes.
+AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk fuzz soak clean
+.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -152,6 +154,12 @@ bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a servi
 bench-bulk: $(STAMP)  ## Measure bulk runs: the engine alone, a plain script, a kill, neighbours, memory. The script needs bench-engine-peers. An hour.
 	$(DEV).bench.bulk --peers-python $(PEERS)/bin/python $(PARTS)
 	$(DEV).bench.bulk.render docs/bulk.md
+
+bench-ops: $(STAMP)  ## Hold the autoscaling signal against the truth, simulate its policy; renders docs/autoscaling.md. Half an hour.
+	$(DEV).bench.ops $(PARTS)
+	@{ echo "$$ rerank-fleet simulate --autoscale $(AUTOSCALED)"; \
+	  COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet simulate --autoscale $(AUTOSCALED); } > build/bench/autoscale.txt
+	$(DEV).bench.render docs/autoscaling.md --figures build/bench/ops.json --output autoscale=build/bench/autoscale.txt
 
 fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, against a real one. Four minutes at most.
 	$(DEV).bench.fuzz $(FUZZ)

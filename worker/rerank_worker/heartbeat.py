@@ -59,6 +59,7 @@ class Heartbeats:
     def start(self) -> None:
         """Start the thread."""
         self._ask_server()
+        self.heartbeat = replace(self.heartbeat, started_at=self.clock.epoch())
         self._forget_the_dead()
         self._thread = threading.Thread(target=self._loop, name="heartbeats", daemon=True)
         self._thread.start()
@@ -139,7 +140,11 @@ class Heartbeats:
 
         def tell(words: Any) -> None:
             fleet.announce(words, self.keys, self.identity, now, self.alias)
-            fleet.beat(words, self.keys, beat, now)
+            if self.scorer.draining:
+                # It takes no more jobs: to count it would halve a prediction, or hide that nobody is left.
+                fleet.deregister(words, self.keys, beat.worker_id)
+            else:
+                fleet.beat(words, self.keys, beat, now)
             add_activity(words, self.keys, now, alive_s, ran_s)
             if cost is not None and cost != self._shared_cost:
                 fleet.share_cost(words, self.keys, self._names, self._cost_field, cost)

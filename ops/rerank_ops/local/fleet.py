@@ -32,15 +32,19 @@ class LocalFleet:
 
 
 @contextmanager
-def local_fleet(settings: Settings, processes: int | None = None, *, counted: bool = False) -> Iterator[LocalFleet]:
+def local_fleet(
+    settings: Settings, processes: int | None = None, *, most: int | None = None, counted: bool = False
+) -> Iterator[LocalFleet]:
     """Yield a fleet whose workers are warm; it drains when the block ends.
 
+    `most`: how many its supervisor may be asked for; as many as it starts with where unset.
     `counted`: its supervisor's `counts` hold the workers' metrics, even with /metrics off.
     Raises as `ensure_server` does, and ConfigurationError when the workers refuse to start (they print why on stderr)
     or are not ready within READY_S.
     """
     with ensure_server(settings) as effective:
-        supervisor = Supervisor(effective, processes, collectors=all_collectors(effective), counted=counted)
+        collectors = all_collectors(effective)
+        supervisor = Supervisor(effective, processes, most=most, collectors=collectors, counted=counted)
         supervisor.start()
         watcher = threading.Thread(target=_watch, args=(supervisor,), name="supervisor")
         watcher.start()

@@ -1,12 +1,15 @@
 """Autoscaling: how many worker processes a fleet should have, by what waits and by how busy it was.
 
 Two needs are added up. Load: processes that ran interactive work over the last half minute, so many that each runs for
-`GROW_AT_SHARE` of its time. Backlog: process-seconds of waiting work over the target seconds of its class. Bulk work
-counts by its backlog alone: it fills whatever is there, so how busy it keeps a fleet says nothing of what it needs.
+`GROW_AT_SHARE` of its time. Backlog: process-seconds of waiting work over the target seconds of its class. It counts
+only while it is more than the live processes do within the target: below that it is in order, and it is mostly the
+work that runs, which is load already. Bulk work counts by its backlog alone: it fills whatever is there, so how busy it
+keeps a fleet says nothing of what it needs.
 
 A fleet grows at once. It shrinks only to what its busiest ten seconds of the cool-down need, at `SHRINK_AT_SHARE`: a
 fleet that keeps up has no backlog at any look and is still needed. Between the two shares nothing changes, so load that
-stays the same never makes it flap.
+stays the same never makes it flap. The shares are chosen by `rerank-fleet simulate --autoscale`. To shrink at 0.6 keeps
+up to a fifth more processes and meets no more targets; at 0.8 ten busy seconds that come by chance make fleets flap.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from rerank_shared.keys import JobClass
 
 #: Share of their time that processes run interactive work, above which a fleet grows, and below which it may shrink.
 GROW_AT_SHARE = 0.8
-SHRINK_AT_SHARE = 0.6
+SHRINK_AT_SHARE = 0.7
 #: Whole slots of activity that the load is measured over, beside the one that is not over.
 _RECENT_SLOTS = 2
 
@@ -62,14 +65,14 @@ class Bounds:
 class Demand:
     """The fleet at one moment.
 
-    - `ready`: live processes; `newest_age_s`: seconds since the last of them started, inf without any.
+    - `ready`: live processes, `young` of which started within the cool-down.
     - `queued_jobs`: jobs that no process has taken.
     - `waiting_s`: process-seconds of unanswered work of each class; inf where work waits and its cost is unknown.
     - `activity`: the slots of the cool-down, newest first.
     """
 
     ready: int
-    newest_age_s: float
+    young: int
     queued_jobs: int
     waiting_s: Mapping[JobClass, float]
     activity: Sequence[Activity]
@@ -96,7 +99,9 @@ def processes_wanted(demand: Demand, bounds: Bounds) -> Wanted:
     backlog = _backlog(demand, bounds)
     # A job runs in one process, so more processes than jobs wait would find nothing to do.
     most = max(_whole_number(load), demand.ready + demand.queued_jobs)
-    grown, kept = min(_whole_number(load + backlog), most), _kept(demand, bounds.cooldown_s)
+    # Whatever a job is worth, it needs a process.
+    grown = max(min(_whole_number(load + backlog), most), min(1, demand.queued_jobs))
+    kept = _kept(demand)
     wanted = max(grown, kept)
     if wanted <= bounds.min_processes:
         return Wanted(bounds.min_processes, "minimum")
@@ -104,30 +109,43 @@ def processes_wanted(demand: Demand, bounds: Bounds) -> Wanted:
         return Wanted(bounds.max_processes, "maximum")
     if grown < kept:
         return Wanted(kept, "cooldown")
-    return Wanted(grown, "backlog" if backlog > load else "load")
+    return Wanted(grown, "load" if load >= backlog and load > 0 else "backlog")
+
+
+def followed(wanted: int, kept: int, since_growth_s: float, cooldown_s: float) -> int:
+    """Return how many processes to keep of `kept`: what is wanted, and no fewer within a cool-down of the last growth.
+
+    The signal knows the processes that are ready. Those that start now are known to who started them alone.
+    """
+    return kept if wanted < kept and since_growth_s < cooldown_s else wanted
 
 
 def _backlog(demand: Demand, bounds: Bounds) -> float:
-    """Return the processes that bring the backlog to its targets; one where nobody knows what it costs."""
+    """Return the processes that bring the backlog to its targets: 0 where the live ones do, 1 where its cost is unknown
+    and none lives."""
     if math.inf in demand.waiting_s.values():
-        return 1.0
-    targets: dict[JobClass, float] = {"interactive": bounds.target_backlog_s, "bulk": bounds.bulk_target_backlog_s}
-    return sum(seconds / targets[each] for each, seconds in demand.waiting_s.items())
+        needed = 1.0
+    else:
+        targets: dict[JobClass, float] = {"interactive": bounds.target_backlog_s, "bulk": bounds.bulk_target_backlog_s}
+        needed = sum(seconds / targets[each] for each, seconds in demand.waiting_s.items())
+    return needed if needed > demand.ready else 0.0
 
 
-def _kept(demand: Demand, cooldown_s: float) -> int:
-    """Return how many of its processes the fleet keeps since they ran within the cool-down, or since that is unknown.
+def _kept(demand: Demand) -> int:
+    """Return how many of its processes the fleet keeps: those that it needed within the cool-down, and the young ones.
 
-    It is unknown within a cool-down of the last start, and where Redis has lost its record.
+    What a young process is good for is unknown yet. Only young ones are kept for that, so that one process which dies
+    and starts again and again does not keep all others. Where Redis has lost the record, all are kept.
     """
-    if demand.ready and (demand.newest_age_s < cooldown_s or not demand.activity[-1].alive_s):
+    if demand.ready and not demand.activity[-1].alive_s:
         return demand.ready
     # Of the slot that is not over one heartbeat would look like many processes.
     whole = demand.activity[1:]
     peak = max((slot.busy("interactive") for slot in whole), default=0.0)
     ran = any(slot.busy("interactive", "bulk") > 0 for slot in demand.activity)
     most_alive = max((round(slot.alive) for slot in whole), default=0)
-    return min(max(_whole_number(peak / SHRINK_AT_SHARE), int(ran)), max(demand.ready, most_alive))
+    needed = min(max(_whole_number(peak / SHRINK_AT_SHARE), int(ran)), max(demand.ready, most_alive))
+    return max(needed, demand.young + min(demand.ready - demand.young, needed))
 
 
 def _whole_number(processes: float) -> int:

@@ -39,6 +39,6 @@ class AutoscalingSettings(SettingsGroup):
         300.0,
         ge=10.0,
         le=1_800.0,
-        description="A fleet keeps the processes that its busiest ten seconds of this time need, and all of them for "
-        "this long after the last one started.",
+        description="A fleet keeps the processes that its busiest ten seconds of this time need, and each one for "
+        "this long after its start.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +46,11 @@ def bounds_of(settings: AutoscalingSettings) -> Bounds:
     )
 
 
-def demand_of(state: FleetState, activity: Sequence[Activity], now: float) -> Demand:
+def demand_of(state: FleetState, activity: Sequence[Activity], now: float, cooldown_s: float) -> Demand:
     """Return what the policy decides by."""
     return Demand(
         ready=len(state.workers),
-        newest_age_s=min((now - worker.started_at for worker in state.workers), default=math.inf),
+        young=sum(now - worker.started_at < cooldown_s for worker in state.workers),
         queued_jobs=sum(backlog.queued_jobs for backlog in state.backlog.values()),
         waiting_s={job_class: state.work_s(job_class) for job_class in JOB_CLASSES},
         activity=activity,
@@ -99,6 +98,7 @@ class Questions:
         """Return the signal of both answers."""
         state = state_of(answers[:STATE_ANSWERS], heartbeats)
         activity = read_activity(answers[STATE_ANSWERS:], self.now)
-        wanted = processes_wanted(demand_of(state, activity, self.now), bounds_of(self.settings))
+        bounds = bounds_of(self.settings)
+        wanted = processes_wanted(demand_of(state, activity, self.now, bounds.cooldown_s), bounds)
         model = next((worker.model for worker in state.workers), name_of(self.settings.model))
         return AutoscaleSignal(self.now, model, state, busy_processes(activity, *JOB_CLASSES), wanted)

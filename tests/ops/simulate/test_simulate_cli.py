@@ -155,3 +155,27 @@ def test_simulating_needs_no_model_runtime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_scaled_fleet_is_simulated_beside_fixed_ones() -> None:
+    options = ("simulate", "--autoscale", "--arrivals", "minutely", "--k", 4, "--min", 1, "--max", 5)
+    found: dict[str, Any] = json.loads(run(*options, "--json").stdout)
+    (load,) = found["loads"]
+    assert [account["name"] for account in load["accounts"]] == ["scaled", "mean", "peak"]
+    assert load["accounts"][0]["peak"] <= 5
+    told = run(*options).stdout
+    for part in ("minutely", "scaled", "turns/h"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--min", 5, "--max", 2), "--min: at most --max"),
+        (("--compare", "edf,fifo"), "not for --autoscale"),
+        (("--arrivals", "ramp", "--duration", 5), "a shape of load has its own"),
+    ],
+)
+def test_wrong_options_of_a_scaled_fleet_are_told(options: tuple[object, ...], told: str) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        run("simulate", "--autoscale", *options)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.redis.outage import outage_of
+from rerank_shared.scheduling.autoscaling import followed
 from rerank_shared.settings import Settings
 from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
 from rerank_worker.supervisor.child import family_name
@@ -65,11 +66,10 @@ class Scaler:
         """Ask the supervisor for what the signal wants. Within a cool-down of the last growth it never shrinks."""
         ours, others = _divided(signal.state.workers)
         kept = self._supervisor.processes
-        target = max(0, signal.wanted.processes - others)
+        now, wanted = self._clock(), max(0, signal.wanted.processes - others)
+        target = followed(wanted, kept, now - self._grown_at, self._settings.cooldown_s)
         if target > kept:
-            self._grown_at = self._clock()
-        elif self._clock() - self._grown_at < self._settings.cooldown_s:
-            target = kept
+            self._grown_at = now
         if target != kept:
             log.info(
                 "autoscaling processes=%d from=%d reason=%s drain_s=%.1f busy=%.1f",

@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rerank_ops.cli.capacity.simulate_autoscale import (
+    Asked,
+    AutoscaleFlag,
+    Cooldown,
+    Least,
+    Most,
+    StartS,
+    TargetBacklog,
+    TargetP95,
+    run_autoscaled,
+)
 from rerank_ops.cli.capacity.workload_options import (
     CostText,
     DeadlineMs,
@@ -41,12 +52,13 @@ _LOAD, _REQUESTS, _REQUESTS_A_PROCESS = 0.7, 5_000, 3
 Processes = Annotated[int, typer.Option("--processes", "-p", metavar="N", min=1, help="Worker processes of each host.")]
 Hosts = Annotated[int, typer.Option("--hosts", metavar="N", min=1, help="Hosts with --processes processes each.")]
 Arrivals = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--arrivals",
         metavar="KIND",
-        help="poisson; bursts: 1 s in 5, five times as dense; or a file of recorded requests: JSON lines with at_s, "
-        "k, tokens (a list, or their mean), class, tenant, deadline_ms, query.",
+        help="poisson, the default; bursts: 1 s in 5, five times as dense; or a file of recorded requests: JSON lines "
+        "with at_s, k, tokens (a list, or their mean), class, tenant, deadline_ms, query. With --autoscale also step, "
+        "ramp, boundary, square, minutely or day, and all of these by default.",
     ),
 ]
 Rps = Annotated[float | None, typer.Option("--rps", metavar="R", min=0.001, help="Requests a second.")]
@@ -99,7 +111,7 @@ PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Fi
 def simulate(
     processes: Processes = 2,
     hosts: Hosts = 1,
-    arrivals: Arrivals = "poisson",
+    arrivals: Arrivals = None,
     rps: Rps = None,
     load: Load = None,
     duration: Duration = None,
@@ -124,6 +136,13 @@ def simulate(
     seed: Seed = 1,
     as_json: AsJson = False,
     plot: PlotFile = None,
+    autoscale: AutoscaleFlag = False,
+    least: Least = None,
+    most: Most = None,
+    target_backlog_s: TargetBacklog = None,
+    cooldown_s: Cooldown = None,
+    start_s: StartS = 1.0,
+    p95_ms: TargetP95 = 2_000.0,
     url: RedisUrl = None,
 ) -> None:
     """Simulate a fleet: latencies, deadlines and load, under the policies and settings of the real one.
@@ -156,14 +175,23 @@ def simulate(
         zipf=zipf,
         noise=noise,
     )
-    requests = _requests(arrivals, _Rate(rps, load, duration), mix, spec, seed)
+    rate = _Rate(rps, load, duration)
+    told = {"seed": seed, "cost": cost_text(running)} if as_json else None
+    if autoscale:
+        if compare or plot:
+            raise InvalidRequest("--compare and --plot are for fleets that keep their size, not for --autoscale")
+        loads = _loads(arrivals, rate, mix, spec, seed)
+        asked = Asked.of(settings, spec.processes, least, most, target_backlog_s, cooldown_s, start_s, p95_ms)
+        run_autoscaled(spec, policies[policy], loads, asked, told)
+        return
+    requests = _requests(arrivals or "poisson", rate, mix, spec, seed)
     _run(
         spec,
         policies,
         requests,
         warm_up,
         plot=plot,
-        told={"seed": seed, "cost": cost_text(running)} if as_json else None,
+        told=told,
     )
 
 
@@ -179,13 +207,12 @@ class _Rate:
 def _requests(arrivals: str, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) -> list[Request]:
     from rerank_ops.simulate.arrivals import bursts, poisson, recorded
     from rerank_ops.simulate.model.workload import draw
-    from rerank_ops.simulate.planning import rate_at
 
     if arrivals not in ("poisson", "bursts"):
         if (rate.rps, rate.load, rate.duration_s) != (None, None, None):
             raise InvalidRequest("--rps, --load and --duration are for requests that are drawn, not for recorded ones")
         return recorded(Path(arrivals), mix, seed)
-    rps = rate.rps or rate_at(_LOAD if rate.load is None else rate.load, mix, spec)
+    rps = _rps(rate, mix, spec)
     times = (bursts if arrivals == "bursts" else poisson)(
         rps, rate.duration_s or max(_REQUESTS, _REQUESTS_A_PROCESS * spec.processes) / rps, seed
     )
@@ -193,6 +220,25 @@ def _requests(arrivals: str, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) 
     if not requests:
         raise InvalidRequest("no request comes in that time: simulate a longer --duration or a higher --rps")
     return requests
+
+
+def _loads(arrivals: str | None, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) -> dict[str, list[Request]]:
+    """Return the requests of each load that a fleet is scaled under."""
+    from rerank_ops.simulate.autoscale.shapes import SHAPES, times
+    from rerank_ops.simulate.model.workload import draw
+
+    if arrivals is not None and arrivals not in SHAPES:
+        return {arrivals: _requests(arrivals, rate, mix, spec, seed)}
+    if rate.duration_s is not None:
+        raise InvalidRequest("--duration goes with poisson and bursts: a shape of load has its own")
+    rps = _rps(rate, mix, spec)
+    return {name: draw(mix, times(SHAPES[name], rps, seed), seed) for name in ([arrivals] if arrivals else SHAPES)}
+
+
+def _rps(rate: _Rate, mix: Mix, spec: FleetSpec) -> float:
+    from rerank_ops.simulate.planning import rate_at
+
+    return rate.rps or rate_at(_LOAD if rate.load is None else rate.load, mix, spec)
 
 
 def _run(

@@ -49,6 +49,10 @@ class Backlog:
         if sums[step] < _NOTHING_S:
             del sums[step]
 
+    def work_s(self, job_class: JobClass) -> float:
+        """Return the seconds of all unanswered work of a class, as of now."""
+        return sum(self._seconds[job_class].values())
+
     def ahead_s(self, job_class: JobClass, due_at: float, now: float) -> float:
         """Return the seconds of work that is taken before a job of this class and urgency."""
         if now - self._known_at >= self._remembered_s:

@@ -18,7 +18,8 @@ from rerank_shared.scheduling.urgency import answer_by
 
 
 class Client:
-    """Makes calls and ends them. `open_calls` is the number of calls that have not ended."""
+    """Makes calls and ends them. `open_calls` is the number of calls that have not ended, `workers` that of live
+    processes."""
 
     def __init__(self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog) -> None:
         self._spec = spec
@@ -29,6 +30,7 @@ class Client:
         self._cached: set[int] = set()
         self.calls: list[Call] = []
         self.open_calls = 0
+        self.workers = spec.processes
 
     def call(self, request: Request) -> list[Job]:
         """Make a request and return the jobs to send; none if the cache answers it or it is refused."""
@@ -58,15 +60,15 @@ class Client:
         request, spec, policy, now = call.request, self._spec, self._policy, self._loop.now
         lengths = request.tokens
         jobs, bulk = self._backlog.jobs, self._backlog.bulk
-        idle = idle_processes(workers=spec.processes, unanswered=jobs)
-        processes = open_processes(request.job_class, workers=spec.processes, unanswered=jobs, bulk=bulk)
+        idle = idle_processes(workers=self.workers, unanswered=jobs)
+        processes = open_processes(request.job_class, workers=self.workers, unanswered=jobs, bulk=bulk)
 
         def due_at(shard_s: float) -> float:
             return policy.due_at(deadline_at=call.deadline_at, run_s=shard_s, entered_at=now, aging_s=spec.aging_s)
 
         def wait_s(due: float) -> float:
             return queue_wait_s(
-                lambda: self._backlog.ahead_s(request.job_class, due, now), workers=spec.processes, idle=idle
+                lambda: self._backlog.ahead_s(request.job_class, due, now), workers=self.workers, idle=idle
             )
 
         sharding = shard_request(

@@ -78,6 +78,10 @@ class Fleet:
         """Call `heard` once, when a job arrives and all earlier listeners were called."""
         self._listening.append(heard)
 
+    def forget(self, heard: Callable[[], None]) -> None:
+        """Take back a `listen`."""
+        self._listening.remove(heard)
+
     def answer(self, job: Job) -> None:
         """End a job with its scored pairs."""
         job.answered = True

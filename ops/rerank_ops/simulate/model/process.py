@@ -6,11 +6,12 @@ jobs and of the batch are events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
 from rerank_ops.simulate.model.call import Job
 from rerank_ops.simulate.model.fleet import Fleet
+from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
@@ -28,18 +29,23 @@ class Process:
         "_ask_pace",
         "_batcher",
         "_busy",
+        "_ended",
         "_fleet",
         "_held",
         "_jobs",
+        "_last_batch",
         "_listening",
+        "_ran_s",
         "_rings_at",
         "_running",
         "_sequence",
+        "started_at",
     )
 
     def __init__(self, fleet: Fleet) -> None:
         spec = fleet.spec
         self._fleet = fleet
+        self.started_at = fleet.loop.now
         self._batcher = Batcher(
             budget_tokens=spec.budget_tokens,
             max_wait_s=spec.max_wait_s,
@@ -59,6 +65,30 @@ class Process:
         self._ask_pace = AskPace()
         #: Whether it waits for a job to arrive.
         self._listening = False
+        #: Called once it has ended; None while nobody has asked it to.
+        self._ended: Callable[[], None] | None = None
+        #: Seconds of its batches by class, and the end of the last one with the share of each class in it.
+        self._ran_s: dict[JobClass, float] = dict.fromkeys(JOB_CLASSES, 0.0)
+        self._last_batch: tuple[float, Mapping[JobClass, float]] = (0.0, {})
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens of the jobs that it holds."""
+        return sum(job.tokens for job in self._held)
+
+    def busy_s(self) -> dict[JobClass, float]:
+        """Return for how long it has run work of each class until now."""
+        ends, shares = self._last_batch
+        left_s = max(0.0, ends - self._fleet.loop.now)
+        return {job_class: ran_s - shares.get(job_class, 0.0) * left_s for job_class, ran_s in self._ran_s.items()}
+
+    def retire(self, ended: Callable[[], None]) -> None:
+        """Take no more jobs, and call `ended` as soon as none is held."""
+        self._ended = ended
+        if self._listening:
+            self._listening = False
+            self._fleet.forget(self._hear)
+        self._end_if_done()
 
     def wake(self) -> None:
         """Take jobs while there is room, and start a batch."""
@@ -66,9 +96,15 @@ class Process:
         while not self._running and self._start():
             # Pairs that run or were dropped no longer wait, so there may be room.
             self._fill()
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._ended is not None and not self._running and not self._held:
+            ended, self._ended = self._ended, None
+            ended()
 
     def _fill(self) -> None:
-        while not self._listening and self._has_room():
+        while self._ended is None and not self._listening and self._has_room():
             job = self._fleet.take()
             if job is None:
                 self._listening = True
@@ -84,7 +120,9 @@ class Process:
         """While full, take one job that is more urgent than all jobs held, before a batch ends."""
         fleet, now = self._fleet, self._fleet.loop.now
         # Left out: a real process also asks an empty queue, and then pauses as after any other ask.
-        if not fleet.queue.waiting or self._is_full() or not self._ask_pace.is_due(now) or self._has_room():
+        if self._ended is not None or not fleet.queue.waiting or self._is_full():
+            return
+        if not self._ask_pace.is_due(now) or self._has_room():
             return
         self._ask_pace.asked(now)
         # As in the gate: a job whose pairs all run is about to end.
@@ -176,10 +214,21 @@ class Process:
                     self._score(job, tokens, at)
         # As in the scorer, a batch without a run leaves the last prediction unchanged.
         self._busy = busy or self._busy
-        fleet.meter.ran(begun, at)
+        self._count(wanted, begun, at)
         if at > begun:
             fleet.loop.at(last_at, self._ask, None)
         return at
+
+    def _count(self, pairs: Sequence[_Pair], begun: float, ended: float) -> None:
+        self._fleet.meter.ran(begun, ended)
+        tokens = dict.fromkeys(JOB_CLASSES, 0)
+        for length, job in pairs:
+            tokens[job.call.request.job_class] += length
+        every = sum(tokens.values()) or 1
+        shares = {job_class: mine / every for job_class, mine in tokens.items()}
+        self._last_batch = ended, shares
+        for job_class, share in shares.items():
+            self._ran_s[job_class] += share * (ended - begun)
 
     def _run_s(self, pairs: Sequence[_Pair]) -> float:
         return self._fleet.run_s([tokens for tokens, _ in pairs])
