@@ -21,7 +21,7 @@ from rerank_shared.errors import ConfigurationError, QueueUnavailable
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect, connect_async
 from rerank_shared.settings import Settings, load_settings
-from rerank_shared.settings.redis_options import OPTIONS
+from rerank_shared.settings.redis.options import OPTIONS
 from support.queue.tls import KEY_PASSWORD, TlsServer, tls_server
 
 pytestmark = pytest.mark.integration

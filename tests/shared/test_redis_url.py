@@ -12,8 +12,8 @@ from kombu import Connection
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import load_settings
-from rerank_shared.settings.redis_options import OPTIONS
-from rerank_shared.settings.redis_url import RedisUrl
+from rerank_shared.settings.redis.options import OPTIONS
+from rerank_shared.settings.redis.url import RedisUrl
 
 
 def test_a_url_says_where_and_who() -> None:

@@ -28,7 +28,7 @@ from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.scripts import QueueScripts
 from rerank_shared.redis.connections import CONNECTIONS, SILENT
-from rerank_shared.settings.redis_url import RedisUrl
+from rerank_shared.settings.redis.url import RedisUrl
 
 
 @dataclass(frozen=True, slots=True)

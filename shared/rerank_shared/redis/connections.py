@@ -22,7 +22,7 @@ from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis import sentinel
 from rerank_shared.redis.outage import Outage, outage_of
 from rerank_shared.settings import FleetSettings
-from rerank_shared.settings.redis_url import RedisUrl
+from rerank_shared.settings.redis.url import RedisUrl
 
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from rerank_shared.settings.group import SettingsGroup
-from rerank_shared.settings.redis_url import RedisUrl
+from rerank_shared.settings.redis.url import RedisUrl
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 #: Part of the names of keys and queues, so it must not need quoting anywhere.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from rerank_shared.settings.redis_options import Scheme, read_options, refused
+from rerank_shared.settings.redis.options import Scheme, read_options, refused
 
 _SCHEMES: dict[str, Scheme] = {
     "redis": "redis",
