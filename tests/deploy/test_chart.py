@@ -8,6 +8,7 @@ import helm_python
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 from starlette.datastructures import Headers
 
 from rerank_producer.gateway.http.origins import OriginPolicy
@@ -30,6 +31,7 @@ from support.chart import (
 
 FILES = sorted(path.stem for path in VALUES.glob("*.yaml"))
 CRDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "tests/deploy/crds").glob("*.json")}
+RULE = "PrometheusRule"
 #: The oldest version of Kubernetes that the chart allows, and the newest whose schemas are there.
 KUBERNETES = ("1.27", kubernetes_validate.latest_version())
 
@@ -59,6 +61,14 @@ def test_each_object_is_valid_to_the_last_field(objects: list[Object], version: 
             jsonschema.Draft202012Validator(CRDS[each["kind"]]).validate(each)
         else:
             kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_it_takes_the_rules_and_alerts_of_the_mixin() -> None:
+    texts = {name: (ROOT / f"ops/mixin/{name}.yaml").read_text(encoding="utf-8") for name in ("rules", "alerts")}
+    rule = the(render(values_of("minimal", monitoring={"prometheusRule": True, "ruleFiles": texts})), RULE, NAME)
+    jsonschema.Draft202012Validator(CRDS[RULE]).validate(rule)
+    groups = [group for name in sorted(texts) for group in yaml.safe_load(texts[name])["groups"]]
+    assert rule["spec"]["groups"] == groups
 
 
 def test_every_kind_is_rendered_by_some_file() -> None:
