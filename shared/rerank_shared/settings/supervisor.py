@@ -35,7 +35,7 @@ class SupervisorSettings(SettingsGroup):
         0,
         ge=0,
         le=65_535,
-        description="Port of /metrics for Prometheus, on the supervisor. 0: off.",
+        description="Port of /metrics, /healthz and /readyz, on the supervisor. 0: off.",
     )
     metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on. 0.0.0.0 in a container.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
