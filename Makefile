@@ -9,6 +9,7 @@ EXPORT ?= .venv-export
 CLIENTS ?= .venv-clients
 COHERE ?= .venv-cohere
 ENGINES ?= .venv-engines
+EXPORTER ?= .venv-exporter
 NEWEST ?= .venv-newest
 LOWEST ?= .venv-lowest
 #: Every version that the verbs install, by `make lock`: releases of others reach nobody unasked.
@@ -22,7 +23,7 @@ SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadli
 AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops fuzz soak clean
+.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -112,6 +113,17 @@ MIXIN ?= ops/mixin
 mixin: $(STAMP)  ## Write Prometheus rules, alerts, their tests and Grafana dashboards; RUNBOOK=URL for links to your copy of it.
 	$(DEV).mixin $(MIXIN) $(RUNBOOK:%=--runbook %)
 
+# No part of the fleet is in it: the exporter and the fleet need different releases of redis-py.
+EXPORTER_LIST := tests/integration/requirements-exporter.txt
+$(EXPORTER)/.installed: $(EXPORTER_LIST)
+	@test -x $(EXPORTER)/bin/python || $(PYTHON) -m venv $(EXPORTER)
+	@echo '*' > $(EXPORTER)/.gitignore
+	$(EXPORTER)/bin/python $(PIP_INSTALL) --requirement $(EXPORTER_LIST)
+	@touch $@
+
+test-celery-exporter: $(STAMP) $(EXPORTER)/.installed  ## A Prometheus exporter for Celery on a real fleet, in an environment of its own.
+	RERANK_TEST_EXPORTER_PYTHON=$(abspath $(EXPORTER))/bin/python $(BIN)/pytest tests/integration/test_celery_tools.py -k exporter
+
 test-kombu: $(STAMP)  ## kombu's and Celery's own tests on the fleet's transport; CONTROL=1 on theirs. A quarter of an hour.
 	$(DEV).conformance $(CONTROL:%=--control) $(SUITES)
 
@@ -161,6 +173,10 @@ bench-ops: $(STAMP)  ## Hold the autoscaling signal against the truth, simulate 
 	  COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet simulate --autoscale $(AUTOSCALED); } > build/bench/autoscale.txt
 	$(DEV).bench.render docs/autoscaling.md --figures build/bench/ops.json --output autoscale=build/bench/autoscale.txt
 
+bench-redis: $(STAMP)  ## Measure what persistence costs the queue, and what a kill of the server loses. Two minutes.
+	$(DEV).bench.redis
+	$(DEV).bench.render docs/redis.md --figures build/bench/redis.json
+
 fuzz: $(STAMP)   ## Requests made up from the gateway's OpenAPI document, against a real one. Four minutes at most.
 	$(DEV).bench.fuzz $(FUZZ)
 
@@ -181,4 +197,4 @@ bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; r
 	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.
-	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(ENGINES) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(ENGINES) $(EXPORTER) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The command `celery -A rerank_worker`: it reaches the workers of a fleet, and says what is wrong with a setting."""
+"""The command `celery -A rerank_fleet`: it reaches the workers of a fleet, and says what is wrong with a setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 
 def celery(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "celery", "-A", "rerank_worker", *arguments]
+    command = [sys.executable, "-m", "celery", "-A", "rerank_fleet", *arguments]
     return subprocess.run(
         command, env=bare_environ() | environ, capture_output=True, text=True, timeout=100, check=False
     )

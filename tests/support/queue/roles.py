@@ -133,6 +133,6 @@ def _command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess
 
 
 def celery(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "celery", "-A", "rerank_worker", *arguments]
+    command = [sys.executable, "-m", "celery", "-A", "rerank_fleet", *arguments]
     environ = bare_environ() | to_environ(settings)
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)
