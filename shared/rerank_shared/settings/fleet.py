@@ -21,8 +21,8 @@ class FleetSettings(SettingsGroup):
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RERANK_REDIS_URL", "REDIS_URL"),
         description="Redis or Valkey, 6.2 or later: queue, results and score cache. redis://, rediss://, unix:///path, "
-        "or redis+sentinel:// with the hosts of Sentinels; options as in docs/redis.md. `REDIS_URL` is read when this is "
-        "not set. Not a cluster: the queue needs one server.",
+        "or redis+sentinel:// with the hosts of Sentinels; options as in docs/redis.md. `REDIS_URL` is read when this "
+        "is not set. Not a cluster: the queue needs one server.",
     )
     namespace: str = Field(
         "rerank",
