@@ -34,7 +34,11 @@ _SEND = "hlen lpush sadd publish"
 _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists script|load psubscribe subscribe"
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
-_SHOW = "scan memory|usage hmget zrevrange"
+#: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
+_WATCH = "time get hmget zcard info"
+_SHOW = "scan memory|usage zrevrange"
+#: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
+_ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,14 @@ NEEDS: dict[Role, Needs] = {
     "client": _CLIENT,
     "worker": Needs(
         ("queue", "take", "give_back", "finish", "sweep", "file", "renew", "expire", "store_scores", "at_any_limit"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, "punsubscribe smembers setex expire zscore rpush"),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _ALONE),
         None,
     ),
-    "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, "expire"), ("bucket", "latency")),
-    "metrics": Needs((), (_CONNECT, _STATE, _SHOW)),
+    "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),
+    "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
         ("queue", "put", "purge", "at_any_limit"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _SHOW),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW),
         None,
     ),
 }

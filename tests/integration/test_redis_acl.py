@@ -20,6 +20,7 @@ from support.queue.full_server import BINARIES, binary_of
 from support.queue.monitor import Monitor
 from support.queue.roles import (
     a_gateway_works,
+    a_supervisor_is_scraped,
     an_operator_works,
     as_user,
     clients_work,
@@ -60,6 +61,7 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         assert server.pid is not None
         with Monitor(port) as monitor, TestFleet(as_user(settings, "worker"), directory) as fleet:
             fleet.start()
+            a_supervisor_is_scraped(as_user(settings, "worker"))
             clients_work(as_user(settings, "client"), directory)
             a_gateway_works(as_user(settings, "gateway"), directory)
             metrics_are_read(as_user(settings, "metrics"), directory)

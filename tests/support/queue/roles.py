@@ -16,7 +16,7 @@ from rerank_ops.cli.admin.checks.server import check_server
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
-from rerank_shared.collectors.backlog_and_workers import FleetCollector
+from rerank_shared.collectors import all_collectors
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
@@ -80,16 +80,22 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
             assert sent.status_code == 202, sent.text
             wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
             http.delete(sent.headers["location"])
-            for path in ("/v1/fleet/state", "/v1/models", "/readyz"):
+            for path in ("/v1/fleet/state", "/v1/models", "/readyz", "/autoscale", "/metrics"):
                 assert http.get(path).status_code == 200, path
             with http.stream("GET", "/v1/fleet/live") as events:
                 next(events.iter_raw())
 
 
+def a_supervisor_is_scraped(settings: Settings) -> None:
+    """The gauges of the fleet and its server."""
+    found = {family.name: family for collector in all_collectors(settings) for family in collector.collect()}
+    assert found["rerank_redis_up"].samples[0].value == 1
+    assert {"rerank_processes_wanted", "rerank_redis_memory_used_bytes", "rerank_scoring"} <= found.keys()
+
+
 def metrics_are_read(settings: Settings, directory: Path) -> None:
     """What shows a fleet: its gauges, the size of its cache, its dead letters."""
-    found = {family.name: family for family in FleetCollector(settings).collect()}
-    assert found["rerank_redis_up"].samples[0].value == 1
+    a_supervisor_is_scraped(settings)
     with connect(settings) as client:
         cache.stats(client, Keys(settings.namespace))
         list_dead(client, Keys(settings.namespace))
