@@ -148,7 +148,7 @@ bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fle
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
 	$(DEV).bench.scheduling $(BEFORE:%=--before %) $(PARTS)
 	@mkdir -p build/bench
-	@for command in "simulate --compare edf,slack,fifo,edf+no-shard,edf+no-refuse,edf+no-intake $(SIMULATED)" redis-load; do \
+	@for command in "simulate --compare edf,slack,fifo,edf+no-shard,edf+no-refuse,edf+no-gate $(SIMULATED)" redis-load; do \
 	  file=build/bench/$${command%% *}.txt; \
 	  { echo "$$ rerank-fleet $$command"; COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet $$command; } > $$file || exit 1; \
 	done

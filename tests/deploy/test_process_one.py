@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from support.commands import COMMAND
-from support.supervised import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 #: Runs a command as process 1 of processes of its own; `unshare` ends with its exit status.

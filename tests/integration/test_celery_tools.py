@@ -22,8 +22,8 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.jobs import passages
+from support.ports import free_port
 from support.queue.roles import as_user, celery
-from support.queue.tls import free_port
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

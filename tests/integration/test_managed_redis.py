@@ -18,7 +18,7 @@ from rerank_shared.settings import load_settings
 from support.commands import CommandLine
 from support.fleet import TestFleet
 from support.jobs import passages
-from support.queue.tls import free_port
+from support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import urllib.request
 
 import pytest
@@ -15,16 +14,11 @@ from rerank_producer import RerankClient
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job, passages, send
+from support.ports import free_port
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def scrape(port: int) -> Samples:

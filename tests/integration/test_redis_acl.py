@@ -16,6 +16,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 from support.commands import CommandLine
 from support.fleet import TestFleet
+from support.ports import free_port
 from support.queue.full_server import BINARIES, binary_of
 from support.queue.monitor import Monitor
 from support.queue.roles import (
@@ -27,7 +28,6 @@ from support.queue.roles import (
     leave_dead_letters,
     metrics_are_read,
 )
-from support.queue.tls import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from rerank_ops.local.redis_server import EmbeddedServer, check_server, ensure_s
 from rerank_shared.errors import QueueUnavailable, ServerUnavailable
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
+from support.ports import free_port
 from support.waiting import wait_until
 
 
@@ -256,12 +256,6 @@ class TestEmbedded:
         )
         told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert told.stdout.strip() == "True"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -165,12 +164,6 @@ def roll_all(supervisor: Supervisor, children: Children) -> tuple[set[int], int]
     supervisor.roll()
     poll_until(supervisor, replaced, "all are replaced")
     return before, fewest
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scrape(settings: Settings) -> dict[str, float]:

@@ -17,8 +17,9 @@ from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.commands import COMMAND
 from support.fleet import alive
 from support.jobs import passages
+from support.ports import free_port
 from support.queue.small_disk import fill, started_on_small_disk
-from support.supervised import free_port, scrape
+from support.supervised import scrape
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]

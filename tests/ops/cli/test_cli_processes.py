@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import urllib.request
 from pathlib import Path
 
@@ -16,18 +15,12 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.commands import CommandLine, Spawn, assert_gone
 from support.model.artefacts import FAILED, write_artefact
+from support.ports import free_port
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]
 
 PROCFILE = Path(__file__).parents[3] / "Procfile"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_up_serves_other_processes_and_leaves_nothing_behind(spawn: Spawn, command_line: CommandLine) -> None:

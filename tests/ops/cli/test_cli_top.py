@@ -7,7 +7,7 @@ import json
 import pytest
 
 from support.commands import COMMAND, CommandLine, Spawn
-from support.supervised import free_port
+from support.ports import free_port
 from support.terminal import GIVEN_BACK, WHOLE_SCREEN, Terminal
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]

@@ -15,7 +15,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.http.gateway import TestGateway
 from support.mixin.live import LiveFleet, work
-from support.supervised import free_port
+from support.ports import free_port
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 import trustme
 
-from support.queue.tls import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 SAMPLES = Path(__file__).parents[3] / "ops" / "redis"

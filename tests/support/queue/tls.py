@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from support.ports import free_port
 from support.waiting import wait_until
 
 KEY_PASSWORD = "of the key"
@@ -39,13 +39,6 @@ class TlsServer:
     def url(self, *options: str) -> str:
         """Return the URL for a client that trusts the authority."""
         return f"rediss://localhost:{self.port}?" + "&".join([f"ssl_ca_certs={self.authority}", *options])
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

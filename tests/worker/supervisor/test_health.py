@@ -20,7 +20,8 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.supervisor import Supervisor
-from support.supervised import Children, free_port, poll_until
+from support.ports import free_port
+from support.supervised import Children, poll_until
 
 
 def ask(settings: Settings, path: str) -> tuple[int, str | None]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
+from rerank_shared.redis.server_clock import epoch_of
 from rerank_shared.settings import Settings
 
 #: Below the patience of a probe, and far above what a loop needs that is not stuck.
@@ -78,7 +79,6 @@ class Health:
             outages_told(self._settings, "looking for workers"),
             connect(self._settings, timeout_s=_REDIS_S) as client,
         ):
-            seconds, microseconds = client.time()
-            now = seconds + microseconds / 1e6
+            now = epoch_of(client.time())
             beating = client.zrangebyscore(Keys(self._settings.namespace).workers, now, "+inf")
         return {name.decode() for name in beating}

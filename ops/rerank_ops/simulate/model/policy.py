@@ -18,7 +18,7 @@ class Policy:
     """The rules.
 
     `order` edf: earliest deadline first, as in the fleet; slack: least time between predicted end and deadline first;
-    fifo: in order of arrival, without tenants. `shard` off: a request is one job. `refuse` off: no admission. `intake`
+    fifo: in order of arrival, without tenants. `shard` off: a request is one job. `refuse` off: no admission. `gate`
     off: a process takes as many jobs as its threads allow. `floor` off: bulk runs only when nothing else waits.
     """
 

@@ -18,6 +18,7 @@ from rerank_shared.contract import wire
 from rerank_shared.errors import QueueUnavailable, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
+from rerank_shared.redis.server_clock import epoch_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ class ModelDirectory:
         pipe.time()
         pipe.zrange(self.keys.models, 0, -1, withscores=True)
         pipe.zrange(self.keys.workers, 0, -1, withscores=True)
-        (seconds, microseconds), models, workers = await pipe.execute()
-        now = seconds + microseconds / 1e6
+        told, models, workers = await pipe.execute()
+        now = epoch_of(told)
         announced, alive = _current(models, now), _current(workers, now)
         if not announced:
             return {}
