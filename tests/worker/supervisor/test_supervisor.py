@@ -22,6 +22,7 @@ from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.backoff import RestartPolicy
 from rerank_worker.supervisor.child import Launch
 from rerank_worker.supervisor.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
+from support.ports import free_port
 from support.supervised import (
     CHILD,
     COUNTING_CHILD,
@@ -29,7 +30,6 @@ from support.supervised import (
     QUICK,
     Children,
     Constant,
-    free_port,
     lives,
     poll_until,
     roll_all,
