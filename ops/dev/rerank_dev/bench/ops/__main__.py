@@ -1,6 +1,6 @@
 """Runs the parts that are named, or all; writes build/bench/ops.json, where the others keep what they had.
 
-python -m rerank_dev.bench.ops [drain recovery counting] [--rounds N] [--small]
+python -m rerank_dev.bench.ops [drain recovery rolling counting] [--rounds N] [--small]
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 from rerank_dev.bench.ops.counting import counting
 from rerank_dev.bench.ops.drain import drain
 from rerank_dev.bench.ops.recovery import recovery
+from rerank_dev.bench.ops.rolling import rolling
 from rerank_dev.bench.ops.scale import SMALL, Scale
 from rerank_dev.bench.record import Figure, merged, report
 from rerank_dev.bench.scheduling.load import Questions
 from rerank_shared.settings import load_settings
 
 OUTPUT = Path("build/bench/ops.json")
-PARTS = {"drain": drain, "recovery": recovery, "counting": counting}
+PARTS = {"drain": drain, "recovery": recovery, "rolling": rolling, "counting": counting}
 
 
 def main() -> None:
