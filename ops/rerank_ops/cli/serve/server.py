@@ -14,8 +14,6 @@ from rerank_ops.cli.options import RedisUrl, settings_from
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
-from rerank_shared.fleet import read_state
-from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect, masked_url, url_of
 from rerank_shared.settings import Settings
 
@@ -77,11 +75,14 @@ def address_of(settings: Settings) -> Address:
 
 
 def _await_farewells(settings: Settings) -> None:
-    """Wait, _LINGER_S at most, for workers that are stopped at the same moment to answer the jobs that they run."""
-    keys, give_up = Keys(settings.namespace), time.monotonic() + _LINGER_S
+    """Wait, _LINGER_S at most, for workers that are stopped at the same moment to answer the jobs that they run.
+
+    A worker that drains no longer counts as alive, and is connected to its last word.
+    """
+    give_up = time.monotonic() + _LINGER_S
     try:
         with connect(settings) as client:
-            while read_state(client, keys, settings.model, time.time()).workers and time.monotonic() < give_up:
+            while client.info("clients")["connected_clients"] > 1 and time.monotonic() < give_up:
                 time.sleep(_LINGER_LOOK_S)
     except OUTAGES_AND_REFUSALS:
         return  # the server is gone already, so there is nothing left to wait for
