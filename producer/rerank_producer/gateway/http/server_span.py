@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import wraps
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ _SERVER_ERROR = 500
 def traced(handler: Callable[[Request], Awaitable[Response]], route: str) -> Callable[[Request], Awaitable[Response]]:
     """Return the handler of the path `route` with a span around it, which ends when the head of the answer is known."""
 
+    @wraps(handler)
     async def handle(request: Request) -> Response:
         if tracer() is None:
             return await handler(request)
