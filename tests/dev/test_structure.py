@@ -30,3 +30,9 @@ def test_the_table_of_rooms_is_up_to_date() -> None:
 @pytest.mark.parametrize("room", ROOMS, ids=[str(room.relative_to(ROOT)) for room in ROOMS])
 def test_rooms_are_small(room: Path) -> None:
     assert len(list(room.glob("*.py"))) <= MOST_FILES
+
+
+def test_fixtures_of_one_directory_hide_no_others() -> None:
+    """`from conftest import ...` finds the root's, as every other conftest is inside a package."""
+    conftests = [path for path in (ROOT / "tests").rglob("conftest.py") if path.parent != ROOT / "tests"]
+    assert [path for path in conftests if not path.with_name("__init__.py").exists()] == []

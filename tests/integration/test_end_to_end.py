@@ -282,12 +282,13 @@ def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> No
     """Redis', or one that the sweep keeps to. What has neither is a binding or a set that empties itself by score."""
     client.rerank("which rooms?", passages(60))
     client.submit("which rooms?", passages(2))
-    timed: Any = fleet.client.zrange(fleet.keys.lifetimes, 0, -1)
     lasting = {
         key.decode().removeprefix(fleet.keys.prefix)
         for key in fleet.client.scan_iter(f"{fleet.keys.prefix}*")
         if fleet.client.ttl(key) == -1
     }
+    # Read last: the submitted job may end at any moment.
+    timed: Any = fleet.client.zrange(fleet.keys.lifetimes, 0, -1)
     swept = {key.removeprefix(fleet.keys.prefix.encode()).decode() for key in timed}
     bounded = {"models", "workers", "cache", "unacked:jobs", "leases", "holders", "ledger:interactive", "lifetimes"}
     queue = {"jobs.interactive", "waiting:interactive", "order:interactive:", "served:interactive", "fair"}

@@ -20,8 +20,8 @@ from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("mixin")]
 
-#: Told once it has happened, by a worker.
-RARE = {f"{metric.name}_total" for metric in (JOBS_AGAIN, JOBS_DROPPED)}
+#: Told once it has happened, by a worker or a client.
+RARE = {f"{metric.name}_total" for metric in (JOBS_AGAIN, JOBS_DROPPED)} | {"rerank_jobs_sent_again_total"}
 #: Prometheus's own, and the labels that it gives.
 ITS_OWN = {"up"}
 TARGETS = {"namespace", "job", "instance"}

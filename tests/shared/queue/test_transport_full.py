@@ -108,11 +108,11 @@ def test_an_outcome_is_kept_told_and_acknowledged_and_only_scores_are_left_out(q
     tag, digest = receiver.messages[0].delivery_tag, b"d" * 16
     writes = ScoreWrites({digest: Score(1.0, 3, False)}, 60)
     with queue.client.pubsub() as line, make_celery(queue.settings) as app:
-        line.subscribe("caller")
+        line.subscribe(caller := queue.keys.reply("caller"))
         line.get_message(timeout=20)
         fill(queue)
         completion = Completion(queue.keys, "job", writes=writes, tag=tag)
-        request = Context(id="job", reply_to="caller", completion=completion)
+        request = Context(id="job", reply_to=caller, completion=completion)
         app.backend.mark_as_done("job", {"a": 1}, request=request)
         told = line.get_message(timeout=20)
         assert told is not None
