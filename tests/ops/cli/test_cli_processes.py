@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rerank_ops.local.redis_server import EmbeddedServer
-from rerank_producer import RerankClient
+from rerank_producer import RerankClient, RerankHandle
+from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.commands import CommandLine, Spawn, assert_gone
@@ -128,10 +129,17 @@ def test_up_grows_with_the_backlog_and_shrinks_after_the_cool_down(spawn: Spawn,
         return processes
 
     assert asked()["ready"] == 1
-    with RerankClient(fleet) as client:
-        documents = ["many words about one thing and another " * 20] * 30
-        handles = [client.submit(f"query {number}", documents, deadline_ms=600_000) for number in range(12)]
-        running.wait_for("worker ready", 2)
+    documents = ["many words about one thing and another " * 20] * 30
+    handles: list[RerankHandle] = []
+    with RerankClient(fleet) as client, connect(fleet) as redis:
+
+        def grown() -> bool:
+            # However fast the machine is, some jobs wait.
+            if redis.llen(Keys(fleet.namespace).queue_list("interactive")) < 10:
+                handles.append(client.submit(f"query {len(handles)}", documents, deadline_ms=600_000))
+            return running.log.read_text().count("worker ready") == 2
+
+        wait_until(grown, "a second process")
         wait_until(lambda: [asked()[name] for name in ("ready", "wanted")] == [2, 2], "two are ready and wanted")
         for handle in handles:
             assert client.collect(handle).complete
