@@ -16,7 +16,7 @@ class Scale:
     recoveries: int = 3
     burst_s: float = 12.0
     watched_s: float = 30.0
-    rolls: int = 5
+    rolls: int = 3
     rolled_s: float = 40.0
 
 
