@@ -29,7 +29,6 @@ _RECENT_SLOTS = 2
 
 #: Why that many: `load` and `backlog` grow a fleet, `cooldown` keeps it, `minimum` and `maximum` bound it.
 Reason = Literal["load", "backlog", "cooldown", "minimum", "maximum"]
-REASONS: tuple[Reason, ...] = ("load", "backlog", "cooldown", "minimum", "maximum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +136,14 @@ def _kept(demand: Demand) -> int:
     What a young process is good for is unknown yet. Only young ones are kept for that, so that one process which dies
     and starts again and again does not keep all others. Where Redis has lost the record, all are kept.
     """
-    if demand.ready and not demand.activity[-1].alive_s:
-        return demand.ready
     # Of the slot that is not over one heartbeat would look like many processes.
     whole = demand.activity[1:]
     peak = max((slot.busy("interactive") for slot in whole), default=0.0)
     ran = any(slot.busy("interactive", "bulk") > 0 for slot in demand.activity)
     most_alive = max((round(slot.alive) for slot in whole), default=0)
     needed = min(max(_whole_number(peak / SHRINK_AT_SHARE), int(ran)), max(demand.ready, most_alive))
+    if not demand.activity[-1].alive_s:
+        return max(needed, demand.ready)
     return max(needed, demand.young + min(demand.ready - demand.young, needed))
 
 

@@ -93,6 +93,12 @@ def test_a_cost_that_nobody_knows_grows_no_fleet_that_lives() -> None:
     assert wanted(demand(3, 0.1, waiting_s=waiting(math.inf), queued_jobs=9)).processes == 1
 
 
+def test_a_crash_in_a_fleet_younger_than_the_cooldown_lowers_nothing() -> None:
+    activity = (*slots(2.0, 2.0, count=3), *slots(0.0, 0.0, count=2))
+    # The work that waits is of an unknown cost, so load and backlog alone say less.
+    assert wanted(demand(1, activity=activity, waiting_s=waiting(math.inf))).processes >= 2
+
+
 def test_where_the_record_is_lost_all_are_kept() -> None:
     emptied = (*slots(0.0, 8.0, count=2), *slots(0.0, 0.0, count=29))
     assert wanted(demand(8, activity=emptied)) == Wanted(8, "cooldown")
