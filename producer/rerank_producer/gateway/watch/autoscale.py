@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.scheduling.autoscaling import Reason
@@ -88,20 +88,16 @@ class SignalReader:
     """Reads the signal, at most once a second however many ask. `redis` is an asyncio client."""
 
     def __init__(self, redis: Any, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._redis, self._settings, self._clock = redis, settings, clock
-        self._turn = asyncio.Lock()
-        self._latest: AutoscaleSignal | None = None
-        self._read_at = -math.inf
+        self._redis, self._settings = redis, settings
+        self._signal = Remembered(self._ask, _REMEMBERED_S, clock)
 
     async def read(self) -> AutoscaleSignal:
         """Return the signal, at most a second old. Raises QueueUnavailable."""
-        async with self._turn:
-            if self._latest is None or self._clock() - self._read_at >= _REMEMBERED_S:
-                self._latest = None
-                with outages_told(self._settings, "reading the fleet"):
-                    self._latest = await aread_signal(self._redis, self._settings)
-                self._read_at = self._clock()
-            return self._latest
+        return await self._signal.get()
+
+    async def _ask(self) -> AutoscaleSignal:
+        with outages_told(self._settings, "reading the fleet"):
+            return await aread_signal(self._redis, self._settings)
 
 
 def _known(seconds: float) -> float | None:

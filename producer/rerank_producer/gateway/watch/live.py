@@ -22,6 +22,7 @@ from rerank_producer.apis.common.call import Problem
 from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
+from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared import fleet
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
@@ -169,23 +170,15 @@ class _Reader:
         self._latencies = latencies
         self._clock = latencies.clock
         self._client: Any = None
-        self._turn: asyncio.Lock | None = None
         self._synchronised = False
         self._lookups: deque[tuple[float, int, int]] = deque()
-        self._latest: FleetView | None = None
-        self._read_at = float("-inf")
+        self._view = Remembered(self._read, 0.9 * _INTERVAL_S)
 
     async def flush(self) -> None:
         await self._latencies.flush(self._connected())
 
     async def read(self) -> FleetView:
-        self._turn = self._turn or asyncio.Lock()
-        async with self._turn:
-            if self._latest is None or time.monotonic() - self._read_at >= 0.9 * _INTERVAL_S:
-                self._latest = None
-                self._latest = await self._read()
-                self._read_at = time.monotonic()
-            return self._latest
+        return await self._view.get()
 
     async def aclose(self) -> None:
         if self._client is not None:

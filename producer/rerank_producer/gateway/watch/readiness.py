@@ -5,11 +5,11 @@ Balancers ask often, and no key is needed. So Redis is asked once at a time, and
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
+from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
@@ -26,18 +26,12 @@ class Readiness:
     def __init__(
         self, redis: Any, keys: Keys, settings: Settings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._redis, self._keys, self._settings, self._clock = redis, keys, settings, clock
-        self._turn = asyncio.Lock()
-        self._known: str | None = None
-        self._known_until = float("-inf")
+        self._redis, self._keys, self._settings = redis, keys, settings
+        self._lacking = Remembered(self._ask, _REMEMBERED_S, clock)
 
     async def lacking(self) -> str | None:
         """Return the reason why the fleet is not ready; None if it is."""
-        async with self._turn:
-            if self._clock() >= self._known_until:
-                self._known = await self._ask()
-                self._known_until = self._clock() + _REMEMBERED_S
-            return self._known
+        return await self._lacking.get()
 
     async def _ask(self) -> str | None:
         """Workers send heartbeats once they are warm, and announce what they serve."""

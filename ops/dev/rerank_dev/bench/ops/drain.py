@@ -11,6 +11,7 @@ import signal
 import time
 from typing import Any
 
+from rerank_dev.bench.ops.processes import wait_for_processes
 from rerank_dev.bench.ops.scale import Scale
 from rerank_dev.bench.record import Figure
 from rerank_dev.bench.scheduling.load import Questions
@@ -18,7 +19,7 @@ from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
-from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
+from rerank_shared.watch.autoscale import read_signal
 
 PROCESSES = 2
 EVENTS = ("nothing", "a process killed", "a process stopped", "a process started")
@@ -65,9 +66,9 @@ def _trial(
     """Return predicted over actual seconds."""
     chance, supervisor = random.Random(number), fleet.supervisor
     supervisor.resize(1 if event == "a process started" else PROCESSES, {})
-    _wait_for(redis, fleet.settings, 1 if event == "a process started" else PROCESSES)
+    wait_for_processes(fleet.settings, 1 if event == "a process started" else PROCESSES)
     sent = 0
-    while _signal(redis, fleet.settings).state.predicted_drain_s < scale.backlog_s:
+    while read_signal(redis, fleet.settings).state.predicted_drain_s < scale.backlog_s:
         query = questions.pick(chance, chance.choice(_K), f"drain {number} {sent}")
         client.submit(query.text, query.documents, deadline_ms=_DEADLINE_MS)
         sent += 1
@@ -79,16 +80,7 @@ def _trial(
         case "a process started":
             supervisor.resize(PROCESSES, {})
     time.sleep(_SETTLE_S)
-    told, at = _signal(redis, fleet.settings), time.monotonic()
-    while sum(queue.jobs for queue in _signal(redis, fleet.settings).state.backlog.values()):
+    told, at = read_signal(redis, fleet.settings), time.monotonic()
+    while sum(queue.jobs for queue in read_signal(redis, fleet.settings).state.backlog.values()):
         time.sleep(_POLL_S)
     return told.state.predicted_drain_s / (time.monotonic() - at)
-
-
-def _wait_for(redis: Any, settings: Settings, processes: int) -> None:
-    while len(_signal(redis, settings).state.workers) != processes:
-        time.sleep(_POLL_S)
-
-
-def _signal(redis: Any, settings: Settings) -> AutoscaleSignal:
-    return read_signal(redis, settings)

@@ -6,24 +6,24 @@ import random
 import time
 from collections.abc import Sequence
 
+from rerank_dev.bench.ops.processes import wait_for_processes
 from rerank_dev.bench.ops.scale import Scale
 from rerank_dev.bench.record import Figure
 from rerank_dev.bench.scheduling.load import Arrival, Questions, play
+from rerank_dev.bench.scheduling.simulated import cost_of, requests_of
 from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_ops.simulate.model.autoscaler import Autoscaling
 from rerank_ops.simulate.model.policy import Policy
 from rerank_ops.simulate.model.run import simulate
 from rerank_ops.simulate.model.spec import FleetSpec
-from rerank_ops.simulate.model.workload import Request
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings
-from rerank_shared.watch.autoscale import bounds_of, read_signal
+from rerank_shared.watch.autoscale import bounds_of
 from rerank_worker.supervisor.scaler import Scaler
 from rerank_worker.tokenizing import PairTokenizer
 
-_K, _BASE_LOAD, _DEADLINE_MS, _POLL_S = 20, 0.3, 120_000.0, 0.02
+_K, _BASE_LOAD, _DEADLINE_MS = 20, 0.3, 120_000.0
 _LEAD_S = 3.0
 #: Latency is back when the last request that took longer is answered.
 _TARGET_S = 2.0
@@ -40,13 +40,13 @@ def recovery(settings: Settings, questions: Questions, scale: Scale) -> list[Fig
         )
         for number in range(scale.recoveries):
             starts.append(_start_s(fleet))
-            cost = _cost(fleet)
+            cost = cost_of(fleet)
             arrivals = _arrivals(questions, tokenizer, cost, scale, number)
             with Scaler(fleet.settings, fleet.supervisor).following():
                 ended, _ = play(fleet.settings, arrivals)
             measured.append(_back_s([(each.arrival.at_s, each.latency_s) for each in ended]))
             scaling = Autoscaling(bounds_of(fleet.settings), starts[-1])
-            spec, requests = FleetSpec.of(fleet.settings, 1, cost), _requests(arrivals, tokenizer)
+            spec, requests = FleetSpec.of(fleet.settings, 1, cost), requests_of(arrivals, tokenizer)
             calls = simulate(spec, Policy(), requests, autoscaling=scaling).calls
             simulated.append(_back_s([(call.request.at_s, call.latency_s) for call in calls]))
     errors = [abs(told / took - 1) for told, took in zip(simulated, measured, strict=True)]
@@ -88,35 +88,11 @@ def _start_s(fleet: LocalFleet) -> float:
     """Return the seconds that a second process takes to be ready; leaves the fleet with one."""
     # The burst before has left two.
     fleet.supervisor.resize(1, {})
-    _wait_for(fleet, 1)
+    wait_for_processes(fleet.settings, 1)
     begun = time.monotonic()
     fleet.supervisor.resize(2, {})
-    _wait_for(fleet, 2)
+    wait_for_processes(fleet.settings, 2)
     took_s = time.monotonic() - begun
     fleet.supervisor.resize(1, {})
-    _wait_for(fleet, 1)
+    wait_for_processes(fleet.settings, 1)
     return took_s
-
-
-def _wait_for(fleet: LocalFleet, processes: int) -> None:
-    with connect(fleet.settings) as redis:
-        while len(read_signal(redis, fleet.settings).state.workers) != processes:
-            time.sleep(_POLL_S)
-
-
-def _cost(fleet: LocalFleet) -> CostParameters:
-    with connect(fleet.settings) as redis:
-        cost = read_signal(redis, fleet.settings).state.cost
-    assert cost is not None
-    return cost
-
-
-def _requests(arrivals: Sequence[Arrival], tokenizer: PairTokenizer) -> list[Request]:
-    return [
-        Request(
-            at_s=arrival.at_s,
-            tokens=tuple(pair.tokens for pair in tokenizer.encode(arrival.query.text, arrival.query.documents, 512)),
-            deadline_s=arrival.deadline_ms / 1000,
-        )
-        for arrival in arrivals
-    ]

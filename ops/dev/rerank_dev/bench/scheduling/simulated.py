@@ -47,7 +47,7 @@ def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> l
                 )
                 ended, _ = play(fleet.settings, arrivals)
                 calls = simulate(
-                    FleetSpec.of(settings, PROCESSES, _cost(fleet)), Policy(), _requests(arrivals, tokenizer)
+                    FleetSpec.of(settings, PROCESSES, cost_of(fleet)), Policy(), requests_of(arrivals, tokenizer)
                 ).calls
                 simulated_s = sorted(call.latency_s for call in calls)
                 for share in real:
@@ -64,7 +64,8 @@ def simulated(settings: Settings, questions: Questions, pairs_per_s: float) -> l
     return figures
 
 
-def _cost(fleet: LocalFleet) -> CostParameters:
+def cost_of(fleet: LocalFleet) -> CostParameters:
+    """Return the cost that the fleet has learned."""
     with connect(fleet.settings) as client:
         keys, model = Keys(fleet.settings.namespace), name_of(fleet.settings.model)
         cost = read_state(client, keys, model, time.time()).cost
@@ -72,7 +73,8 @@ def _cost(fleet: LocalFleet) -> CostParameters:
     return cost
 
 
-def _requests(arrivals: Sequence[Arrival], tokenizer: PairTokenizer) -> list[Request]:
+def requests_of(arrivals: Sequence[Arrival], tokenizer: PairTokenizer) -> list[Request]:
+    """Return the same requests for the simulator."""
     return [
         Request(
             at_s=arrival.at_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rerank_dev.mixin.boards.dashboard import Dashboard, Row
-from rerank_dev.mixin.boards.panel import STAT, Panel, Query
+from rerank_dev.mixin.boards.panel import DEATHS, STAT, Panel, Query
 from rerank_ops.mixin.alerts import alert
 from rerank_ops.mixin.rules import CALLERS, SHARES
 
@@ -215,17 +215,7 @@ _PROCESSES = Row(
                 )
             ],
         ),
-        Panel(
-            "Deaths of processes",
-            "Worker processes that ended unasked and were started again: RerankCrashLoop.",
-            "short",
-            [
-                Query(
-                    "sum by (instance) (increase(rerank_supervisor_restarts_total{_}[$__rate_interval]))",
-                    "{{instance}}",
-                )
-            ],
-        ),
+        DEATHS,
     ),
 )
 _STORE = Row(

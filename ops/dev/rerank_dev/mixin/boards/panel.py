@@ -110,3 +110,12 @@ class Panel:
             "legend": {"calcs": ["lastNotNull", "max"], "displayMode": "table", "placement": "bottom"},
             "tooltip": {"mode": "multi", "sort": "desc"},
         }
+
+
+#: Stands on several dashboards.
+DEATHS = Panel(
+    "Deaths of processes",
+    "Worker processes that ended unasked and were started again: RerankCrashLoop.",
+    "short",
+    [Query("sum by (instance) (increase(rerank_supervisor_restarts_total{_}[$__rate_interval]))", "{{instance}}")],
+)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rerank_dev.mixin.boards.dashboard import Dashboard, Row
-from rerank_dev.mixin.boards.panel import Panel, Query
+from rerank_dev.mixin.boards.panel import DEATHS, Panel, Query
 
 
 def _rate(series: str, by: str = "") -> str:
@@ -189,18 +191,7 @@ _SUPERVISORS = Row(
             width=12,
             stacked=True,
         ),
-        Panel(
-            "Deaths of processes",
-            "Worker processes that ended unasked and were started again: RerankCrashLoop.",
-            "short",
-            [
-                Query(
-                    "sum by (instance) (increase(rerank_supervisor_restarts_total{_}[$__rate_interval]))",
-                    "{{instance}}",
-                )
-            ],
-            width=12,
-        ),
+        replace(DEATHS, width=12),
     ),
 )
 WORKERS = Dashboard(
