@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import redis
 
-from rerank_ops.local.redis_server import EmbeddedServer, ServerBinary, find_server
+from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_producer import RerankClient
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
+from support.clusters import cluster_binary
 from support.commands import CommandLine
 from support.fleet import TestFleet
 from support.jobs import passages
@@ -77,11 +78,7 @@ def test_scripts_may_be_forgotten_at_any_time(
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Any]:
     """A cluster of one server, which serves every key itself."""
-    real = find_server()
-    wrapper = tmp_path / real.path.name
-    wrapper.write_text(f'#!/bin/sh\nexec {real.path} --cluster-enabled yes "$@"\n')
-    wrapper.chmod(0o700)
-    with EmbeddedServer.start(port=free_port(), binary=ServerBinary(wrapper, real.version, "PATH")) as running:
+    with EmbeddedServer.start(port=free_port(), binary=cluster_binary(find_server(), tmp_path)) as running:
         with redis.Redis.from_url(running.url) as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
         yield running

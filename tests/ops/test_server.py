@@ -20,6 +20,7 @@ from rerank_ops.local.redis_server import EmbeddedServer, check_server, ensure_s
 from rerank_shared.errors import QueueUnavailable, ServerUnavailable
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
+from support.clusters import cluster_binary
 from support.ports import free_port
 from support.waiting import wait_until
 
@@ -306,8 +307,7 @@ class TestEnsure:
             pass
 
     def test_a_cluster_is_refused(self, tmp_path: Path) -> None:
-        path = executable(tmp_path, "valkey-server", f'exec {find_server("").path} --cluster-enabled yes "$@"')
-        with EmbeddedServer.start(binary=ServerBinary(path, "9.0.0", "PATH")) as server:
+        with EmbeddedServer.start(binary=cluster_binary(find_server(""), tmp_path)) as server:
             settings = load_settings(redis_url=server.url)
             with pytest.raises(ServerUnavailable, match="is a cluster"):
                 check_server(settings)
