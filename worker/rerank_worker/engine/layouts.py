@@ -55,11 +55,15 @@ def varlen(pairs: Sequence[EncodedPair]) -> Feeds:
 
 
 def packed(pairs: Sequence[EncodedPair]) -> Feeds:
-    """Return inputs [1, tokens], the pair index of each token [tokens], and the first token's index [pairs]."""
+    """Return inputs [1, tokens], the pair index of each token [tokens], and the first token's index [pairs].
+
+    `lengths` are for graphs that call kernels.
+    """
     lengths = _lengths(pairs)
     tokens = {name: values[None] for name, values in _end_to_end(pairs).items()}
     return {
         **tokens,
+        "lengths": lengths,
         "position_ids": _positions(lengths)[None],
         "pair_of": np.repeat(np.arange(len(pairs)), lengths),
         "first": _starts(lengths),

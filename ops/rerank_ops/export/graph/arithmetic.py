@@ -87,8 +87,8 @@ class Dynamic:
     def linear(self, draft: Draft, x: str, dense: Dense) -> str:
         """See Arithmetic."""
         x, dense = smoothed(draft, x, dense, self.smoothing)
-        weight, scale, zero, bias = _quantised(draft, dense, self.weight_bits)
-        return draft.fused("DynamicQuantizeMatMul", x, weight, scale, zero, bias)
+        weight, scale, bias = _quantised(draft, dense, self.weight_bits)
+        return draft.fused("DynamicQuantizeMatMul", x, weight, scale, "", bias)
 
     def lookup(self, draft: Draft, name: str, table: Floats, index: str) -> str:
         """See Arithmetic."""
@@ -116,9 +116,9 @@ class Static:
         step = max(high - low, 1e-6) / 255
         scale = draft.weight(f"{dense.name}.input_scale", np.array(step, dtype=np.float32))
         zero_point = draft.weight(f"{dense.name}.input_zero", np.array(round(-low / step), dtype=np.uint8))
-        weight, weight_scale, weight_zero, bias = _quantised(draft, dense, self.weight_bits)
+        weight, weight_scale, bias = _quantised(draft, dense, self.weight_bits)
         quantised = draft.add("QuantizeLinear", x, scale, zero_point)
-        inputs = (quantised, weight, scale, weight_scale, zero_point, weight_zero, bias)
+        inputs = (quantised, weight, scale, weight_scale, zero_point, "", bias)
         return draft.fused("MatMulIntegerToFloat", *inputs)
 
     def lookup(self, draft: Draft, name: str, table: Floats, index: str) -> str:
@@ -147,13 +147,12 @@ def smoothed(draft: Draft, x: str, dense: Dense, smoothing: Mapping[str, Floats]
     return divided, Dense(dense.name, dense.weight * factors[:, None], dense.bias)
 
 
-def _quantised(draft: Draft, dense: Dense, bits: int) -> tuple[str, str, str, str]:
+def _quantised(draft: Draft, dense: Dense, bits: int) -> tuple[str, str, str]:
     weight, scale = quantise_weight(dense.weight, bits)
     name = dense.name
     return (
         draft.weight(f"{name}.weight_int8", weight),
         draft.weight(f"{name}.weight_scale", scale),
-        draft.weight(f"{name}.weight_zero", np.zeros(len(scale), dtype=np.int8)),
         draft.weight(f"{name}.bias", dense.bias),
     )
 

@@ -13,10 +13,14 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from rerank_shared.errors import InternalError
+
 OPSET = 20
 #: The oldest file format that holds opset 20; a newer one would exclude older runtimes without need.
 IR_VERSION = 9
 MICROSOFT = "com.microsoft"
+#: Domain of this project's own operators: functions of a graph, and kernels of the same names.
+DOMAIN = "rerank"
 INT64, INT32, FLOAT = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT
 
 Array = npt.NDArray[Any]
@@ -27,27 +31,29 @@ class Draft:
 
     def __init__(self, name: str, floats: npt.DTypeLike = np.float32) -> None:
         self._name = name
-        self._floats = floats
+        self.floats = floats
         self._nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._functions: dict[str, onnx.FunctionProto] = {}
 
     @property
     def float_type(self) -> int:
         """The draft's float type, as ONNX's number of it."""
-        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self._floats)))
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self.floats)))
 
     def input(self, name: str, dtype: int, shape: Sequence[str | int]) -> str:
-        """Declare an input; names in `shape` are free dimensions."""
-        self._inputs.append(helper.make_tensor_value_info(name, dtype, shape))
+        """Declare an input, once; names in `shape` are free dimensions."""
+        if all(known.name != name for known in self._inputs):
+            self._inputs.append(helper.make_tensor_value_info(name, dtype, shape))
         return name
 
     def weight(self, name: str, array: Array) -> str:
         """Add a constant under its name, once, and return the name; float32 is cast to the draft's float type."""
         if name not in self._weights:
             if array.dtype == np.float32:
-                array = array.astype(self._floats)
+                array = array.astype(self.floats)
             self._weights[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
@@ -79,6 +85,12 @@ class Draft:
         """Add one of ONNX Runtime's own operators (domain com.microsoft)."""
         return self.add(operator, *inputs, domain=MICROSOFT, **attributes)
 
+    def call(self, function: onnx.FunctionProto, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a call of a function and return its output. Raises InternalError where two of one name differ."""
+        if self._functions.setdefault(function.name, function) != function:
+            raise InternalError(f"two functions {function.name} of one graph differ")
+        return self.add(function.name, *inputs, domain=DOMAIN, **attributes)
+
     def output(self, name: str, value: str, shape: Sequence[str | int], dtype: int = FLOAT) -> None:
         """Declare `value` as an output called `name`."""
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
@@ -91,4 +103,9 @@ class Draft:
         weights = sorted(self._weights.values(), key=lambda tensor: len(tensor.raw_data) % 64 != 0)
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rerank-fleet")
+        functions = list(self._functions.values())
+        if functions:
+            opsets.append(helper.make_opsetid(DOMAIN, 1))
+        return helper.make_model(
+            graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION, producer_name="rerank-fleet"
+        )

@@ -13,9 +13,10 @@ import math
 import numpy as np
 import onnx
 
-from rerank_ops.export.graph.arithmetic import Arithmetic
+from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic
 from rerank_ops.export.graph.bodies.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
+from rerank_ops.export.graph.functions.kernel_calls import first_rows_call, kernels_take, layer_call
 from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout
 from rerank_shared.models.precision import LayoutName
 
@@ -29,7 +30,7 @@ def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -
         x = arithmetic.linear(draft, x, body.embeddings.projection)
     for layer in body.layers[:-1]:
         x = _layer(draft, body, layout, layer, x, arithmetic)
-    rows = _first_rows(draft, body, layout, body.layers[-1], x)
+    rows = _first_rows(draft, body, layout, body.layers[-1], x, arithmetic)
     return finish_encoder(draft, rows, row_width(body))
 
 
@@ -73,12 +74,36 @@ def _embeddings(draft: Draft, embeddings: Embeddings, layout: Layout, arithmetic
 
 
 def _layer(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
+    """Return a layer's output: a call of a kernel where there is one, else operators."""
+
+    def operators(draft: Draft, layout: Layout, x: str) -> str:
+        return _layer_of_operators(draft, body, layout, layer, x, arithmetic)
+
+    if isinstance(arithmetic, Dynamic) and kernels_take(body):
+        return layer_call(draft, body, layout, layer, x, arithmetic.smoothing, operators)
+    return operators(draft, layout, x)
+
+
+def _layer_of_operators(
+    draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic
+) -> str:
     qkv = arithmetic.linear(draft, x, layer.qkv)
     q, k, v = draft.add_many(3, "Split", qkv, axis=-1, num_outputs=3)
     return feed_forward(draft, body.activation, layer, layout.attend(q, k, v, Attention(body.heads)), x, arithmetic)
 
 
-def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) -> str:
+def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
+    """Return each pair's row: a call of a kernel where there is one, else operators."""
+
+    def operators(draft: Draft, layout: Layout, x: str) -> str:
+        return _first_rows_of_operators(draft, body, layout, layer, x)
+
+    if isinstance(arithmetic, Dynamic) and kernels_take(body):
+        return first_rows_call(draft, body, layout, layer, x, operators)
+    return operators(draft, layout, x)
+
+
+def _first_rows_of_operators(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) -> str:
     hidden, heads, width = body.hidden, body.heads, body.head_width
     states, first, bias = layout.over_pairs(x), layout.first(x), layout.unseen()
     query_weight, key_weight = layer.qkv.weight[:, :hidden], layer.qkv.weight[:, hidden : 2 * hidden]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.draft import FLOAT, INT32, INT64, Draft
@@ -81,6 +81,18 @@ class Layout(ABC):
     @abstractmethod
     def mean(self, x: str) -> str:
         """Return the mean of each pair's tokens, [pairs, width]."""
+
+    @abstractmethod
+    def lengths(self) -> str:
+        """Return the graph's input with the tokens of each pair, int32 [pairs]; '' where a run has one pair."""
+
+    def prepare(self) -> None:
+        """Add to the graph what all its layers share, before one of them becomes a function."""
+        return
+
+    def within(self, inner: Draft) -> Layout:
+        """Return the layout for the body of a function, which takes what was prepared as inputs."""
+        return replace(self, draft=inner, _windows=dict(self._windows))
 
     def attention(self, q: str, k: str, v: str, how: Attention, mask: str = "", hidden: str = "") -> str:
         """Attend over [pairs, tokens, width] inputs; `mask` is from `key_mask`, `hidden` is added to the scores."""
@@ -208,6 +220,10 @@ class Unpadded(Layout):
         """See Layout."""
         return self.index("input_ids")
 
+    def lengths(self) -> str:
+        """See Layout."""
+        return ""
+
     def mean(self, x: str) -> str:
         """See Layout."""
         return self.draft.add("ReduceMean", x, self.draft.integers(1), keepdims=0)
@@ -233,6 +249,10 @@ class Padded(Unpadded):
     def unseen(self) -> str:
         """See Layout."""
         return self.padding()
+
+    def lengths(self) -> str:
+        """See Layout."""
+        return "lengths"
 
     def mean(self, x: str) -> str:
         """See Layout."""
@@ -291,6 +311,10 @@ class Varlen(Layout):
         """See Layout."""
         return self.index("padded_from")
 
+    def lengths(self) -> str:
+        """See Layout."""
+        return "lengths"
+
     def mean(self, x: str) -> str:
         """See Layout."""
         return self.mean_of_real(self.over_pairs(x))
@@ -324,13 +348,20 @@ class Packed(Layout):
 
     def attend(self, q: str, k: str, v: str, how: Attention) -> str:
         """See Layout."""
-        key = how.window or 0
+        return self.attention(q, k, v, how, hidden=self._mask(how.window))
+
+    def prepare(self) -> None:
+        """See Layout."""
+        self._mask(None)
+
+    def _mask(self, window: int | None) -> str:
+        key = window or 0
         if key not in self._windows:
             seen = self._same_pair()
-            if how.window is not None:
-                seen = self.draft.add("And", seen, self.near(self.positions(), how.window))
+            if window is not None:
+                seen = self.draft.add("And", seen, self.near(self.positions(), window))
             self._windows[key] = self.draft.add("Unsqueeze", self.hidden_where(seen), self.draft.integers(0, 1))
-        return self.attention(q, k, v, how, hidden=self._windows[key])
+        return self._windows[key]
 
     def first(self, x: str) -> str:
         """See Layout."""
@@ -349,6 +380,10 @@ class Packed(Layout):
     def positions(self) -> str:
         """See Layout."""
         return self.draft.add("Squeeze", "position_ids", self.draft.integers(0))
+
+    def lengths(self) -> str:
+        """See Layout. Only kernels need it, so graphs without their calls have no such input."""
+        return self.draft.input("lengths", INT32, ["pairs"])
 
     def mean(self, x: str) -> str:
         """See Layout."""
