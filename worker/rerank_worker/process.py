@@ -57,10 +57,12 @@ from rerank_worker.engine import (
     Engine,
     PackedWeights,
     identity_of,
+    kernel_for,
     model_precision,
     open_engine,
     providers_for,
 )
+from rerank_worker.fleet_precision import served_precision
 from rerank_worker.heartbeat import Heartbeats
 from rerank_worker.tokenizing import PairTokenizer
 from rerank_worker.warmup import warm_up
@@ -130,8 +132,9 @@ def load(settings: Settings) -> Model:
         for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name()):
             log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
     packed = PackedWeights.of(settings, files.model_digest)
-    engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers)
-    identity = identity_of(files, tokenizer, settings.layout, settings.max_length)
+    kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
+    engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
+    identity = identity_of(files, tokenizer, settings.layout, settings.max_length, kernel)
     if identity.max_length > settings.budget_tokens:
         raise ConfigurationError(
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "

@@ -9,15 +9,20 @@ from pathlib import Path
 import onnx
 
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
+from rerank_ops.export.graph.functions.stored_calls import kernel_calls
 from rerank_ops.export.graph.store import save_graphs
 from rerank_ops.export.plain import MODEL_FILE, plain_files
 from rerank_ops.export.sources.opened import Opened
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.manifest import KernelCalls
 from rerank_shared.models.precision import LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
-from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine
+from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, PreparedKernel
+from rerank_worker.engine.kernels import Kernel, trial_feeds
 from rerank_worker.tokenizing import EncodedPair
 
+#: No model that is exported takes fewer in a pair.
+TRIAL_TOKENS = 64
 #: The layouts in which a plain graph can run.
 PLAIN_LAYOUTS: tuple[LayoutName, ...] = ("unpadded", "padded")
 
@@ -36,12 +41,23 @@ class Made:
         model = onnx.load(self.directory / next(iter(self.layouts.values())), load_external_data=False)
         return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
-    def engine(self, layout: LayoutName, threads: int = 1) -> Engine:
-        """Return the engine with which workers run a layout."""
-        shape = RunShape(layout)
+    @property
+    def kernel_calls(self) -> KernelCalls | None:
+        """The calls of kernels in the graphs, not measured yet; None where there are none."""
+        return kernel_calls(self.directory / next(iter(self.layouts.values()))) if self.tail else None
+
+    def engine(self, layout: LayoutName, threads: int = 1, kernel: Kernel | None = None) -> Engine:
+        """Return the engine with which workers run a layout; `kernel` runs its calls, if there are any.
+
+        Raises KernelDiffers where a kernel gives other results than the operators that it replaces.
+        """
+        shape, graph = RunShape(layout), self.directory / self.layouts[layout]
         if self.tail is None:
-            return PlainEngine(self.directory / self.layouts[layout], shape, threads)
-        return ArtefactEngine(self.directory / self.layouts[layout], self.directory / self.tail, shape, threads)
+            return PlainEngine(graph, shape, threads)
+        prepared = None
+        if kernel is not None and (calls := self.kernel_calls) is not None:
+            prepared = PreparedKernel.of(kernel, calls, graph, trial_feeds(layout, TRIAL_TOKENS), None)
+        return ArtefactEngine(graph, self.directory / self.tail, shape, threads, kernel=prepared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,19 @@ from rerank_ops.export.sources.opened import Opened, open_source
 from rerank_ops.export.sources.source import Source, resolve
 from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_ops.export.target import unfinished
-from rerank_ops.export.texts import Texts
+from rerank_ops.export.texts import Texts, remembered
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
+from rerank_ops.quality.invariance import Scorer
 from rerank_ops.quality.quality_gate import measure
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
 from rerank_shared.models.cpu import host_features
-from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, write_manifest
+from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, KernelCalls, Manifest, Quality, write_manifest
 from rerank_shared.models.precision import LAYOUTS, PRECISION, LayoutName, PrecisionName
+from rerank_shared.settings import KernelName
+from rerank_worker.engine.kernels import Kernel, KernelDiffers, kernels_here
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
@@ -59,7 +62,10 @@ _ACTIVATION_CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Options of an export. `reduced_range`: 7 bits for int8 weights; None: as this machine's CPU needs."""
+    """Options of an export. `reduced_range`: 7 bits for int8 weights; None: as this machine's CPU needs.
+
+    `kernel`: the kernels to measure int8 with, beside ONNX Runtime's operators; auto: those that this CPU runs.
+    """
 
     precision: PrecisionName = "int8"
     layouts: tuple[LayoutName, ...] = LAYOUTS
@@ -68,6 +74,7 @@ class Wanted:
     eval_dirs: tuple[Path, ...] = ()
     eval_queries: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    kernel: KernelName = "auto"
     name: str | None = None
     force: bool = False
 
@@ -106,6 +113,7 @@ class _Export:
         fp32 = self._verified(opened, texts)
         made = self._in_precision(fp32, self._maker(opened, texts))
         config = _write_config(self.directory, opened.config, self.source)
+        reference = self._reference(opened, texts, fp32)
         return Manifest(
             model=self.wanted.name or self.source.model,
             source=self.source.origin,
@@ -121,7 +129,8 @@ class _Export:
             tail=made.tail,
             files=_digests(self.directory),
             reduced_range=self._reduced_range,
-            quality=self._measured(opened, texts, fp32, made),
+            quality=self._measured(made, self.wanted.precision, reference, texts),
+            kernels=self._measured_kernels(made, reference, texts),
         )
 
     @property
@@ -177,18 +186,37 @@ class _Export:
         self.tell(f"building {self.wanted.precision}")
         return maker.make(self.wanted.precision, self.directory)
 
-    def _measured(self, opened: Opened, texts: Texts, fp32: Made, made: Made) -> Quality | None:
+    def _reference(self, opened: Opened, texts: Texts, fp32: Made) -> Scorer:
+        """Return what the gate compares with: fp32, and for fp32 the published model, or it would always pass."""
+        if self.wanted.precision == "fp32":
+            return texts.by_reference(opened.reference)
+        return remembered(texts.by_engine(fp32.engine(_main(fp32.layouts), threads=len(available_cores()))))
+
+    def _measured_kernels(self, made: Made, reference: Scorer, texts: Texts) -> KernelCalls | None:
+        """Return the calls of kernels, with the gate's report on each kernel that this machine has."""
+        calls = made.kernel_calls
+        if calls is None:
+            return None
+        quality = {}
+        for kernel in kernels_here(self.wanted.kernel):
+            try:
+                found = self._measured(made, "int8-row", reference, texts, kernel)
+            except KernelDiffers as error:
+                self.tell(f"{kernel.precision} is not measured: {error}")
+            else:
+                if found is not None:
+                    quality[kernel.precision] = found
+        return calls.model_copy(update={"quality": quality})
+
+    def _measured(
+        self, made: Made, precision: PrecisionName, reference: Scorer, texts: Texts, kernel: Kernel | None = None
+    ) -> Quality | None:
         """Return the quality gate's report; None for a precision that this machine can't run."""
-        precision = self.wanted.precision
         if "cpu" not in PRECISION[precision].devices:
             self.tell(f"{precision} can't be measured here: it runs on {', '.join(PRECISION[precision].devices)}")
             return None
-        # fp32 against itself would always pass.
-        own = precision == "fp32"
-        engine = fp32.engine(_main(fp32.layouts), threads=len(available_cores()))
-        reference = texts.by_reference(opened.reference) if own else texts.by_engine(engine)
         return measure(
-            {layout: texts.by_engine(made.engine(layout)) for layout in made.layouts},
+            {layout: texts.by_engine(made.engine(layout, kernel=kernel)) for layout in made.layouts},
             reference,
             precision,
             bounds=self.wanted.bounds,

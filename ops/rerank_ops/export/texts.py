@@ -55,5 +55,18 @@ class Texts:
         return lambda texts: score(self.encode(texts))
 
 
+def remembered(scorer: Scorer) -> Scorer:
+    """Return a scorer that scores the same texts once: fp32 is the slow side of every comparison."""
+    known: dict[tuple[TextPair, ...], Scores] = {}
+
+    def score(texts: Sequence[TextPair]) -> Scores:
+        key = tuple(texts)
+        if key not in known:
+            known[key] = scorer(texts)
+        return known[key]
+
+    return score
+
+
 def _frozen() -> list[TextPair]:
     return [(pair.query, pair.document) for pair in frozen_pairs()]

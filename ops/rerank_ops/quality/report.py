@@ -11,9 +11,9 @@ from rerank_shared.models.manifest import CollectionQuality, Quality
 from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 
 
-def quality_report(quality: Quality, precision: PrecisionName) -> RenderableType:
-    """Return the report as tables, with the verdict and each failure below."""
-    title = f"{precision} against fp32 of the same weights"
+def quality_report(quality: Quality, precision: PrecisionName, name: str | None = None) -> RenderableType:
+    """Return the report as tables, with the verdict and each failure below; `name` stands for the precision's."""
+    title = f"{name or precision} against fp32 of the same weights"
     table = Table("", "measured", "at least", title=title, box=SIMPLE_HEAD, min_width=len(title))
     table.add_row(f"Spearman, {quality.pairs} pairs", f"{quality.spearman:.4f}", f"{quality.bounds.min_spearman:g}")
     table.add_row("difference of logits, rmse", f"{quality.rmse:.4f}", "")

@@ -80,10 +80,23 @@ class Quality(_Part):
         return not self.failures
 
 
+class KernelCalls(_Part):
+    """The calls of kernels in the graphs, for those who have the library.
+
+    `weights`: the int8 weights of the calls by name, each as its offset in bytes in `file`, its inputs and its outputs.
+    `quality`: the gate's report on each kernel that ran where the model was exported, by the name of its scores.
+    """
+
+    file: str
+    weights: dict[str, tuple[int, int, int]]
+    quality: dict[str, Quality] = Field(default_factory=dict)
+
+
 class Manifest(_Part):
     """The whole of manifest.json. `layouts` names the graph file of each layout; `files` the SHA-256 of every file.
 
-    `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI.
+    `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI. `kernels` is None
+    where the graphs call no kernel.
     """
 
     format: Literal[1] = 1
@@ -102,6 +115,7 @@ class Manifest(_Part):
     files: dict[str, str]
     reduced_range: bool = False
     quality: Quality | None = None
+    kernels: KernelCalls | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-PrecisionName = Literal["fp32", "int8", "int8-static", "fp16", "bf16"]
+PrecisionName = Literal["fp32", "int8", "int8-row", "int8-static", "fp16", "bf16"]
 LayoutName = Literal["unpadded", "padded", "varlen", "packed"]
+#: Instruction sets of the kernels; `portable` is their plain statement, for tests and other CPUs.
+KernelVariant = Literal["avx512-bf16", "avx512", "portable"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+KERNEL_VARIANTS: tuple[KernelVariant, ...] = get_args(KernelVariant)
+_ROW = "int8-row"
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 #: Names of layouts in manifests, profiles and variables of earlier releases. They are read for one more release.
 _FORMER: dict[str, LayoutName] = {"single": "unpadded", "buckets": "padded", "ragged": "varlen", "packs": "packed"}
@@ -37,6 +41,13 @@ PRECISION: dict[PrecisionName, Precision] = {
             "depends on its pair alone only where a run holds one pair",
             ("cpu",),
             ("unpadded",),
+        ),
+        Precision(
+            "int8-row",
+            "int8 by a kernel of rerank-fleet-kernels; the scale of activations is taken from each token's row, so a "
+            "score depends on its pair alone in every layout. Exported with int8",
+            ("cpu",),
+            LAYOUTS,
         ),
         Precision(
             "int8-static",
@@ -65,3 +76,14 @@ def settings_of_today(values: Mapping[str, Any]) -> dict[str, Any]:
 def score_precision(precision: PrecisionName, layout: LayoutName) -> str:
     """Return the name under which a precision's scores are cached: with the layout where other pairs change a score."""
     return precision if layout in PRECISION[precision].invariant_layouts else f"{precision}-{layout}"
+
+
+def kernel_precision(variant: str, version: int) -> str:
+    """Return the name under which a kernel's scores are cached; `version` is the library's, raised when bits change."""
+    return f"{_ROW}-{variant}-{version}"
+
+
+def kernel_variant(precision: str) -> KernelVariant | None:
+    """Return the kernel whose scores have this name, None where ONNX Runtime's operators make them."""
+    variant = precision.removeprefix(f"{_ROW}-").rpartition("-")[0] if precision.startswith(_ROW) else ""
+    return next((known for known in KERNEL_VARIANTS if known == variant), None)

@@ -10,7 +10,7 @@ A variable or keyword that no field reads is an error, because a setting that is
 from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
-from rerank_shared.settings.engine import DeviceName, EngineSettings
+from rerank_shared.settings.engine import DeviceName, EngineSettings, KernelName
 from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.loading import (
@@ -41,6 +41,7 @@ __all__ = [
     "DeviceName",
     "EngineSettings",
     "FleetSettings",
+    "KernelName",
     "QualityGateSettings",
     "QueueSettings",
     "Settings",

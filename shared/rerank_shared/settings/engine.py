@@ -6,10 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from rerank_shared.models.precision import KernelVariant
 from rerank_shared.settings.group import SettingsGroup
 
 #: Devices of sessions; auto: a GPU where one is there and the model's precision runs on it.
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
+#: What runs the layers of an int8 artefact: a kernel by its instruction set, or ONNX Runtime's operators.
+KernelName = Literal["auto", "onnxruntime", KernelVariant]
 
 
 class EngineSettings(SettingsGroup):
@@ -36,6 +39,13 @@ class EngineSettings(SettingsGroup):
         False,
         description="Capture the work of each shape of a run as a CUDA graph and replay it, which saves the launch of "
         "its kernels; device cuda only, and not layout unpadded. Not tried on a GPU yet: measure before you use it.",
+    )
+    kernel: KernelName = Field(
+        "auto",
+        description="What runs the layers of an int8 artefact on the CPU: a kernel of rerank-fleet-kernels by its "
+        "instruction set (avx512-bf16, avx512), onnxruntime, or auto: the best kernel that is installed, was measured "
+        "with the model and passes a trial, as long as the fleet scores by it too. A kernel that is named and can't be "
+        "had is an error. portable is slow, for tests.",
     )
     packed_dir: str | None = Field(
         None,

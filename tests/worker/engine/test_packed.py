@@ -19,7 +19,7 @@ from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import PackedWeights, open_engine, packed
+from rerank_worker.engine import PackedWeights, open_engine, packed, published
 from rerank_worker.tokenizing import EncodedPair
 from support.model.artefacts import damage
 from support.model.exports import pairs_of, write_export
@@ -161,13 +161,13 @@ class TestRaces:
         first = written(place)
         # It looked before the other one had come to an end.
         looked: list[Path] = []
-        whole = packed._is_whole
+        whole = published.is_whole
 
         def late(directory: Path) -> bool:
             looked.append(directory)
             return looked.count(directory) > 1 and whole(directory)
 
-        monkeypatch.setattr(packed, "_is_whole", late)
+        monkeypatch.setattr(packed, "is_whole", late)
         assert scores(files, place) == expected
         assert written(place) == first
 

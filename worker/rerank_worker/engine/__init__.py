@@ -2,6 +2,7 @@
 
 from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.identity import identity_of, model_precision, precision_of
+from rerank_worker.engine.kernels import PreparedKernel, choice_for, kernel_for
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
 from rerank_worker.engine.overlap import runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
@@ -13,8 +14,11 @@ __all__ = [
     "Engine",
     "PackedWeights",
     "PlainEngine",
+    "PreparedKernel",
     "Providers",
+    "choice_for",
     "identity_of",
+    "kernel_for",
     "model_precision",
     "open_engine",
     "precision_of",

@@ -10,6 +10,7 @@ from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH
 from rerank_shared.models.onnx_outline import BFLOAT16, FLOAT16, read_outline
 from rerank_shared.models.precision import LayoutName, PrecisionName, score_precision
+from rerank_worker.engine.kernels.prepared import PreparedKernel
 from rerank_worker.tokenizing import TRUNCATION, PairTokenizer
 
 #: Names of operators that only a quantised graph has, as they stand in the file.
@@ -17,15 +18,22 @@ _INT8_OPERATORS = (b"MatMulInteger", b"DynamicQuantizeMatMul", b"QAttention")
 
 
 def identity_of(
-    files: ModelFiles, tokenizer: PairTokenizer, layout: LayoutName, limit: int | None = None
+    files: ModelFiles,
+    tokenizer: PairTokenizer,
+    layout: LayoutName,
+    limit: int | None = None,
+    kernel: PreparedKernel | None = None,
 ) -> ScoringIdentity:
-    """Return the scoring identity of a model in a layout; `limit` (tokens) lowers its max_length."""
+    """Return the scoring identity of a model in a layout; `limit` (tokens) lowers its max_length.
+
+    A `kernel` names the precision itself: its scores are the same in every layout.
+    """
     max_length = files.max_length or DEFAULT_MAX_LENGTH
     return ScoringIdentity(
         model=files.name,
         model_digest=files.model_digest,
         tokenizer_digest=files.tokenizer_digest,
-        precision=score_precision(model_precision(files), layout),
+        precision=kernel.kernel.precision if kernel else score_precision(model_precision(files), layout),
         template=str(tokenizer.template),
         max_length=min(limit or max_length, max_length),
         truncation=TRUNCATION,

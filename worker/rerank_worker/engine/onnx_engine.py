@@ -13,6 +13,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_worker.engine.device.engine import DeviceEngine
+from rerank_worker.engine.kernels.prepared import PreparedKernel
 from rerank_worker.engine.layouts import LAYOUTS
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import ON_CPU, Providers
@@ -43,12 +44,20 @@ class ArtefactEngine:
     """Runs the graphs of an artefact: the body of one layout, then the tail that all layouts share."""
 
     def __init__(
-        self, body: Path, tail: Path, shape: RunShape, threads: int = 1, packed: PackedWeights = _UNPACKED
+        self,
+        body: Path,
+        tail: Path,
+        shape: RunShape,
+        threads: int = 1,
+        packed: PackedWeights = _UNPACKED,
+        kernel: PreparedKernel | None = None,
     ) -> None:
         layout = LAYOUTS[shape.layout]
         # The sample has several rows if later runs do: a product of one row takes another path and form of weights.
         sample = [_SAMPLE] if shape.layout == "unpadded" else [_SAMPLE, _SAMPLE]
-        self._body = packed.open(body, layout(sample), threads)
+        self._body = packed.open(body, layout(sample), threads) if kernel is None else kernel.open(body)
+        # Its sessions read the weights that it holds.
+        self._kernel = kernel
         self._inputs = [node.name for node in self._body.get_inputs()]
         self._layout = layout
         self._shape = shape
@@ -105,8 +114,9 @@ def open_engine(
     threads: int = 1,
     packed: PackedWeights = _UNPACKED,
     providers: Providers = ON_CPU,
+    kernel: PreparedKernel | None = None,
 ) -> Engine:
-    """Return the engine for a model's files. `threads` and `packed` apply to the CPU only.
+    """Return the engine for a model's files. `threads`, `packed` and `kernel` apply to the CPU only.
 
     Raises ConfigurationError if the model has no graph for the layout, or if CUDA graphs are set for a plain ONNX
     model. Raises ModelDamaged if a graph can't be loaded.
@@ -129,4 +139,4 @@ def open_engine(
     body, tail = directory / manifest.layouts[shape.layout], directory / manifest.tail
     if providers.device != "cpu":
         return DeviceEngine(body, tail, shape, providers, manifest.max_length)
-    return ArtefactEngine(body, tail, shape, threads, packed)
+    return ArtefactEngine(body, tail, shape, threads, packed, kernel)

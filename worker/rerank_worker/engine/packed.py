@@ -9,12 +9,8 @@ bits as the original, and later only while its digests match.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
-import shutil
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,16 +18,15 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ModelDamaged
 from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.settings import EngineSettings
 from rerank_shared.user_cache import user_cache
 from rerank_worker.engine.layouts import Feeds
+from rerank_worker.engine.published import is_whole, publish, scratch_for
 from rerank_worker.engine.session import open_session, session_options
 
 log = logging.getLogger(__name__)
-_DIGESTS = "digests.json"
 #: The position of a packed weight in its file, as a packed graph states it: "|offset;length;checksum".
 _OFFSET = re.compile(rb"\|(\d+);\d+;\d+")
 #: Some kernels read packed weights by cache lines, and crash the process if a weight does not begin at one.
@@ -70,7 +65,7 @@ class PackedWeights:
         if self.directory is not None:
             packed = self.directory / graph.stem / graph.name
             try:
-                if _is_whole(packed.parent) or _write(graph, packed, feeds):
+                if is_whole(packed.parent) or _write(graph, packed, feeds):
                     return open_session(packed, optimise=False, threads=threads)
             except (OSError, ModelDamaged) as error:
                 # ONNX Runtime reports a full disk as a graph that can't be loaded.
@@ -83,9 +78,7 @@ def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
 
     Return whether the packed graph may be used.
     """
-    packed.parent.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{graph.stem}-", dir=packed.parent.parent))
-    try:
+    with scratch_for(packed.parent) as scratch:
         options = session_options(optimise=False)
         options.optimized_model_filepath = str(scratch / graph.name)
         settings = {**_SAVE, "session.optimized_model_external_initializers_file_name": f"{graph.stem}.bin"}
@@ -98,42 +91,8 @@ def _write(graph: Path, packed: Path, feeds: Feeds) -> bool:
         if not _equal(original, open_session(scratch / graph.name, optimise=False), feeds):
             log.warning("packed weights not used: they give other scores on this host graph=%s", graph)
             return False
-        digests = {path.name: file_digest(str(path)) for path in sorted(scratch.iterdir())}
-        (scratch / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
-        # Otherwise only this user could read it: processes of other users may share the directory.
-        scratch.chmod(stat.S_IMODE(packed.parent.parent.stat().st_mode))
-        _publish(scratch, packed.parent)
+        publish(scratch, packed.parent)
         return True
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _publish(scratch: Path, final: Path) -> None:
-    """Rename `scratch` to `final`, unless another process has published an intact directory there."""
-    try:
-        scratch.rename(final)
-    except OSError:
-        if _is_whole(final):
-            return
-        # Renamed before it is deleted, so that no process reads a partial directory here either.
-        broken = Path(tempfile.mkdtemp(prefix=f".{final.name}-broken-", dir=final.parent))
-        try:
-            final.rename(broken / final.name)
-            scratch.rename(final)
-        finally:
-            shutil.rmtree(broken, ignore_errors=True)
-
-
-def _is_whole(directory: Path) -> bool:
-    """Return whether the files in `directory` match their digests.
-
-    After a power cut they may have their full length and hold zeros, and ONNX Runtime would score with those.
-    """
-    try:
-        digests = json.loads((directory / _DIGESTS).read_bytes())
-        return all(file_digest(str(directory / name)) == digest for name, digest in digests.items())
-    except (OSError, ValueError):
-        return False
 
 
 def is_aligned(packed: Path) -> bool:

@@ -90,6 +90,7 @@ def export(
     require_export(evaluation=bool(eval_dirs))
     from rerank_ops.export.pipeline import Wanted
 
+    settings = settings_from(None)
     chosen = precision.value if precision else choose_precision(host_features())
     wanted = Wanted(
         precision=chosen,
@@ -98,7 +99,8 @@ def export(
         reduced_range=reduced_range,
         eval_dirs=tuple(eval_dirs or ()),
         eval_queries=eval_queries,
-        bounds=bounds_of(settings_from(None)),
+        bounds=bounds_of(settings),
+        kernel=settings.kernel,
         name=name,
         force=force,
     )
@@ -143,6 +145,11 @@ def _print(directory: Path, manifest: Manifest) -> None:
         out.print("Not measured: this precision does not run here. Workers refuse it without --unsafe.", style="yellow")
     else:
         out.print(quality_report(manifest.quality, manifest.precision))
+    if manifest.kernels is not None:
+        for kernel, quality in manifest.kernels.quality.items():
+            out.print(quality_report(quality, "int8-row", kernel))
+        if not manifest.kernels.quality:
+            out.print("No kernel was measured: workers run it by ONNX Runtime's operators; see docs/kernels.md.")
     out.print(how_to_serve(directory, manifest))
 
 

@@ -17,7 +17,8 @@ from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic
 from rerank_ops.export.graph.bodies.body import Body, Embeddings, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.functions.kernel_calls import first_rows_call, kernels_take, layer_call
-from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout
+from rerank_ops.export.graph.layout import Attention, Layout
+from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_shared.models.precision import LayoutName
 
 
@@ -84,9 +85,7 @@ def _layer(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arith
     return operators(draft, layout, x)
 
 
-def _layer_of_operators(
-    draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic
-) -> str:
+def _layer_of_operators(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
     qkv = arithmetic.linear(draft, x, layer.qkv)
     q, k, v = draft.add_many(3, "Split", qkv, axis=-1, num_outputs=3)
     return feed_forward(draft, body.activation, layer, layout.attend(q, k, v, Attention(body.heads)), x, arithmetic)

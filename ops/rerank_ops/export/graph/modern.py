@@ -16,7 +16,8 @@ from rerank_ops.export.graph.bodies.body import Dense, Step
 from rerank_ops.export.graph.bodies.modern import ModernBody, ModernLayer
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.encoder import finish_encoder, layer_norm
-from rerank_ops.export.graph.layout import LAYOUT_CLASSES, Attention, Layout, by_head
+from rerank_ops.export.graph.layout import Attention, Layout, by_head
+from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.models.precision import LayoutName
 

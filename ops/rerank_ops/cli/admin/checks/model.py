@@ -34,6 +34,7 @@ def check_model(settings: Settings) -> Iterator[Finding]:
         yield Finding("engine", "fail", f"{', '.join(lacking)} not installed: no worker can run here", WORKER_HINT)
     elif files is not None:
         yield check_device(files, settings)
+        yield check_kernel(files, settings)
         yield _try_engine(files, settings)
 
 
@@ -70,6 +71,17 @@ def check_device(files: ModelFiles, settings: Settings) -> Finding:
     return Finding("device", "ok", message)
 
 
+def check_kernel(files: ModelFiles, settings: Settings) -> Finding:
+    """Return what runs the model's layers here, a kernel or ONNX Runtime's operators, and why."""
+    from rerank_worker.engine import choice_for, model_precision, providers_for
+
+    try:
+        choice = choice_for(settings, files, providers_for(settings, model_precision(files)))
+    except RerankError as error:
+        return Finding("kernel", "fail", error.message)
+    return Finding("kernel", "ok", f"{choice.kernel.precision if choice.kernel else 'onnxruntime'}: {choice.reason}")
+
+
 def gpu_advice(settings: Settings) -> list[str]:
     """Return the settings to change on a GPU because their values suit a CPU."""
     advice = []
@@ -84,7 +96,14 @@ def gpu_advice(settings: Settings) -> list[str]:
 
 def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
     from rerank_shared.scheduling.runs import RunShape
-    from rerank_worker.engine import identity_of, model_precision, open_engine, providers_for
+    from rerank_worker.engine import (
+        PackedWeights,
+        identity_of,
+        kernel_for,
+        model_precision,
+        open_engine,
+        providers_for,
+    )
     from rerank_worker.tokenizing import PairTokenizer
 
     started = time.perf_counter()
@@ -92,8 +111,11 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
         tokenizer = PairTokenizer.of(files)
         providers = providers_for(settings, model_precision(files))
         check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
-        engine = open_engine(files, RunShape.of(settings), settings.threads, providers=providers)
-        identity = identity_of(files, tokenizer, settings.layout)
+        # Looked at only: nothing is written for the workers to come.
+        packed = PackedWeights(None)
+        kernel = kernel_for(settings, files, providers, packed)
+        engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
+        identity = identity_of(files, tokenizer, settings.layout, kernel=kernel)
         loaded = time.perf_counter()
         (pair,) = tokenizer.encode(_QUERY, [_DOCUMENT], identity.max_length)
         engine.score([pair])

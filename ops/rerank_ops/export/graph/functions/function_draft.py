@@ -41,7 +41,9 @@ class FunctionDraft(Draft):
         taken = (name for node in self._nodes for name in node.input)
         return list(dict.fromkeys(name for name in taken if name and name not in made and name not in formal))
 
-    def function(self, operator: str, inputs: Sequence[str], value: str, attributes: Sequence[str]) -> onnx.FunctionProto:
+    def function(
+        self, operator: str, inputs: Sequence[str], value: str, attributes: Sequence[str]
+    ) -> onnx.FunctionProto:
         """Return the function that computes `value` of these `inputs`."""
         nodes = [*self._nodes, helper.make_node("Identity", [value], [_RESULT])]
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]

@@ -1,9 +1,9 @@
 """Calls of the fused kernels: one for each whole layer, and one for the first tokens' part of the last layer.
 
-A worker with the library `rerank-fleet-kernels` runs a kernel for each call. Elsewhere ONNX Runtime puts the body of the
-function in its place, the operators that the graph would have without it. The names and inputs are the library's
-contract (worker/kernels/README.md). A function has no optional parts, so the name tells which products have smoothed
-inputs: EncoderLayer_qu has those of qkv and up.
+A worker with the library `rerank-fleet-kernels` runs a kernel for each call. Elsewhere ONNX Runtime puts the function's
+body in its place: the operators that the graph would have without it. The names and inputs are the library's contract
+(worker/kernels/README.md). A function has no optional parts, so its name tells which products have smoothed inputs:
+EncoderLayer_qu has those of qkv and up.
 """
 
 from __future__ import annotations

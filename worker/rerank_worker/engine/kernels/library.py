@@ -1,0 +1,52 @@
+"""The installed library of kernels: its variants, one for each set of instructions, and why one does not run here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rerank_worker.engine.kernels.choice import Kernel
+
+INSTALL = "install it with `pip install 'rerank-fleet[kernels]'`, or `make kernels` in a checkout"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The kernels of the installed package, best first, and the reason against each that this CPU can't run."""
+
+    kernels: tuple[Kernel, ...]
+    unfit: Mapping[str, str]
+
+
+def installed() -> Library | None:
+    """Return the installed library, None where the package is missing."""
+    package = _package()
+    if package is None:
+        return None
+    version = int(package.KERNEL_VERSION)
+    kernels = tuple(Kernel(name, version, package.library(name)) for name in package.VARIANTS)
+    reasons = {kernel.variant: package.runs_here(kernel.variant) for kernel in kernels}
+    return Library(kernels, {variant: reason for variant, reason in reasons.items() if reason is not None})
+
+
+def pack(weight: Any) -> Any:
+    """Return an int8 weight [in, out] in the form that the kernels read; the package must be installed."""
+    package = _package()
+    assert package is not None
+    return package.pack(weight)
+
+
+def packed_shape(inputs: int, outputs: int) -> tuple[int, ...]:
+    """Return the shape in which a kernel knows a packed weight [inputs, outputs]."""
+    package = _package()
+    assert package is not None
+    return tuple(package.packed_shape(inputs, outputs))
+
+
+def _package() -> Any:
+    try:
+        import rerank_kernels
+    except ImportError:
+        return None
+    return rerank_kernels

@@ -1,0 +1,120 @@
+"""Prepared kernel: the weights of a model in the form that the kernels read, written once a host and mapped by all.
+
+A kernel is used only after a trial: over frozen inputs it must give what the graph's own operators give, within the
+error of int8. The directory's name holds the library's digest, so another build goes through a trial of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from rerank_shared.contract.digest import file_digest
+from rerank_shared.errors import ModelDamaged
+from rerank_shared.models.manifest import KernelCalls
+from rerank_worker.engine.kernels import library
+from rerank_worker.engine.kernels.choice import Kernel
+from rerank_worker.engine.layouts import Feeds
+from rerank_worker.engine.published import is_whole, publish, scratch_for
+from rerank_worker.engine.session import open_session, session_options
+
+log = logging.getLogger(__name__)
+Int8s = npt.NDArray[np.int8]
+_FILE = "weights.bin"
+_PAGE_BYTES = 4_096
+#: Largest difference of the rows, as a share of their own root mean square. Two int8 forms of one model differ by a
+#: tenth of it; a wrong weight, mask or order by more than its whole.
+_TOLERANCE = 0.3
+
+
+class KernelDiffers(Exception):
+    """A kernel gave other results than the operators that it replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedKernel:
+    """A kernel and the packed weights that its sessions read; they must live as long as the sessions."""
+
+    kernel: Kernel
+    weights: Mapping[str, Int8s]
+
+    @classmethod
+    def of(
+        cls, kernel: Kernel, calls: KernelCalls, graph: Path, feeds: Sequence[Feeds], directory: Path | None
+    ) -> PreparedKernel:
+        """Return the kernel with the weights of `graph`, packed and tried on `feeds` now if they have not been here.
+
+        `directory` holds packed weights of this model and host; None, or one that can't be written: the process keeps a
+        copy of its own. Raises KernelDiffers if the trial fails, ModelDamaged if the graph can't be loaded.
+        """
+        if directory is not None:
+            final = directory / f"kernel-{kernel.precision}-{file_digest(str(kernel.path))[:12]}"
+            try:
+                if not is_whole(final):
+                    with scratch_for(final) as scratch:
+                        _write(calls, graph.parent, scratch / _FILE)
+                        _try(cls(kernel, _mapped(calls, scratch / _FILE)), graph, feeds)
+                        publish(scratch, final)
+                return cls(kernel, _mapped(calls, final / _FILE))
+            except OSError as error:
+                log.warning(
+                    "weights for kernels not kept, each process has its own copy path=%s error=%r", final, error
+                )
+        prepared = cls(kernel, _packed(calls, graph.parent))
+        _try(prepared, graph, feeds)
+        return prepared
+
+    def open(self, graph: Path) -> Any:
+        """Return a session of `graph` whose layers run by the kernel. Raises ModelDamaged if it can't be loaded."""
+        options = session_options(optimise=False)
+        options.register_custom_ops_library(str(self.kernel.path))
+        for name, weight in self.weights.items():
+            options.add_initializer(name, onnxruntime.OrtValue.ortvalue_from_numpy(weight))
+        return open_session(graph, optimise=False, options=options)
+
+
+def _try(prepared: PreparedKernel, graph: Path, feeds: Sequence[Feeds]) -> None:
+    kernel, operators = prepared.open(graph), open_session(graph, optimise=False)
+    names = [node.name for node in operators.get_inputs()]
+    for fed in ({name: each[name] for name in names} for each in feeds):
+        found, expected = (np.asarray(session.run(None, fed)[0], np.float64) for session in (kernel, operators))
+        difference = float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
+        if not difference <= _TOLERANCE:
+            raise KernelDiffers(
+                f"over {len(expected)} rows it differs from ONNX Runtime's operators by {difference:.2g} of their size"
+            )
+
+
+def _write(calls: KernelCalls, source: Path, path: Path) -> None:
+    with path.open("wb") as file:
+        for weight in _packed(calls, source).values():
+            file.write(weight.tobytes())
+            file.write(bytes(-file.tell() % _PAGE_BYTES))
+
+
+def _packed(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
+    """Return the packed weights by name. Raises ModelDamaged if the artefact's file is shorter than it must be."""
+    stored = np.memmap(source / calls.file, dtype=np.int8, mode="r")
+    packed = {}
+    for name, (offset, inputs, outputs) in calls.weights.items():
+        plain = stored[offset : offset + inputs * outputs]
+        if plain.size != inputs * outputs:
+            raise ModelDamaged(f"{source / calls.file} ends before {name}: copy or export the model again")
+        packed[name] = library.pack(plain.reshape(inputs, outputs))
+    return packed
+
+
+def _mapped(calls: KernelCalls, path: Path) -> dict[str, Int8s]:
+    stored = np.memmap(path, dtype=np.int8, mode="r")
+    mapped, start = {}, 0
+    for name, (_, inputs, outputs) in calls.weights.items():
+        mapped[name] = stored[start : start + inputs * outputs].reshape(library.packed_shape(inputs, outputs))
+        start += -(-inputs * outputs // _PAGE_BYTES) * _PAGE_BYTES
+    return mapped

@@ -1,0 +1,40 @@
+"""The precision in which live workers serve a model: what a worker that starts must score in too."""
+
+from __future__ import annotations
+
+import logging
+
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import name_of
+from rerank_shared.errors import WireError
+from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import ModelFiles
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.redis.outage import outage_of
+from rerank_shared.settings import Settings
+
+log = logging.getLogger(__name__)
+#: A worker that starts while the server is away serves all the same; its heartbeats notice another precision later.
+_TIMEOUT_S = 2.0
+
+
+def served_precision(settings: Settings, files: ModelFiles) -> str | None:
+    """Return the precision of the fleet's scores of this very model; None where no live worker serves it.
+
+    None too if the server can't be asked, which is logged.
+    """
+    keys = Keys(settings.namespace)
+    try:
+        with connect(settings, timeout_s=_TIMEOUT_S) as client:
+            seconds, _ = client.time()
+            if not client.zcount(keys.workers, seconds, "+inf"):
+                return None
+            record = client.get(keys.identity(files.name)) or client.get(keys.identity(name_of(settings.model)))
+        identity = None if record is None else wire.decode_identity(record)
+    except OUTAGES_AND_REFUSALS as error:
+        log.warning("the fleet's precision is not known: redis %s", outage_of(error).says)
+        return None
+    except WireError as error:
+        log.warning("the fleet's precision is not known: another release announced it error=%s", error)
+        return None
+    return identity.precision if identity is not None and identity.model_digest == files.model_digest else None
