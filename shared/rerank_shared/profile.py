@@ -59,13 +59,17 @@ def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
     return Profile(path, values, made_for)
 
 
-def differences(profile: Profile, *, model_digest: str | None, cpu: str) -> list[str]:
-    """Return a sentence for each respect (model, CPU) in which a profile was made for another; None is not compared."""
+#: What a profile is compared in, and how it was made where that differs.
+_COMPARED = {"model_digest": "for another model", "cpu": "on another CPU", "precision": "in another precision"}
+
+
+def differences(profile: Profile, *, model_digest: str | None, cpu: str, precision: str | None = None) -> list[str]:
+    """Return a sentence for each respect in which a profile was made for something else; None is not compared."""
     told = []
-    for name, here in (("model_digest", model_digest), ("cpu", cpu)):
-        there = profile.made_for.get(name)
+    here_by_name = {"model_digest": model_digest, "cpu": cpu, "precision": precision}
+    for name, what in _COMPARED.items():
+        here, there = here_by_name[name], profile.made_for.get(name)
         if here is not None and there is not None and there != here:
-            what = "for another model" if name == "model_digest" else "on another CPU"
             told.append(f"{profile.path} was made {what}: {_short(there)}, this is {_short(here)}")
     return told
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_shared import fleet
+from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import WireError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JobClass, Keys
@@ -53,6 +54,8 @@ class Heartbeats:
     _counted_at: float | None = None
     _counted_s: dict[JobClass, float] = field(default_factory=dict)
     _absent_since: dict[str, float] = field(default_factory=dict)
+    #: Other precisions of this model in the fleet, each told once.
+    _others: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -122,6 +125,24 @@ class Heartbeats:
                 self.away = True
             self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
+    def _watch_precision(self, record: bytes | None) -> None:
+        """Warn of a worker that scores this model in another precision; `record` is the last announcement."""
+        try:
+            announced = None if record is None else wire.decode_identity(record)
+        except WireError:
+            # Of another release, as in the middle of an upgrade; its jobs and answers have versions of their own.
+            return
+        if announced is None or announced.precision in {self.identity.precision, *self._others}:
+            return
+        self._others.add(announced.precision)
+        log.warning(
+            "two precisions in one fleet model=%s here=%s elsewhere=%s: requests that meet both are scored twice; set "
+            "RERANK_KERNEL and RERANK_LAYOUT alike on every worker",
+            self.identity.model,
+            self.identity.precision,
+            announced.precision,
+        )
+
     def beat(self) -> None:
         """Send one heartbeat, and drop the jobs whose callers are gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
@@ -151,12 +172,14 @@ class Heartbeats:
 
         pipe = self.client.pipeline(transaction=False)
         pipe.time()
+        pipe.get(self.keys.identity(self.identity.model))
         at_any_limit.write(pipe, self.keys, tell)
         self.leases.renew(pipe, self.keys)
         if channels:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
         self.clock.synchronise(answers[0], asked_at)
+        self._watch_precision(answers[1])
         self._shared_cost = cost
         self._counted_at, self._counted_s = asked_at, busy_s
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}

@@ -128,11 +128,12 @@ def load(settings: Settings) -> Model:
     tokenizer = PairTokenizer.of(files, settings.token_cache_mb * 1_000_000)
     providers = providers_for(settings, model_precision(files))
     check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
-    if (profile := profile_of(settings)) is not None:
-        for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name()):
-            log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
     packed = PackedWeights.of(settings, files.model_digest)
     kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
+    if (profile := profile_of(settings)) is not None:
+        precision = "int8-row" if kernel else model_precision(files)
+        for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name(), precision=precision):
+            log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
     identity = identity_of(files, tokenizer, settings.layout, settings.max_length, kernel)
     if identity.max_length > settings.budget_tokens:

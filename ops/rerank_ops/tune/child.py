@@ -18,7 +18,8 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import configured_files
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import open_engine
+from rerank_worker.engine import PackedWeights, kernel_for, open_engine
+from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.tokenizing import EncodedPair
 
 
@@ -29,7 +30,9 @@ def main() -> int:
         if task["core"] is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {task["core"]})
         settings = load_settings()
-        engine = open_engine(configured_files(settings), RunShape.of(settings), settings.threads)
+        files = configured_files(settings)
+        kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
+        engine = open_engine(files, RunShape.of(settings), settings.threads, kernel=kernel)
     except ConfigurationError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1

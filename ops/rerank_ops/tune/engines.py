@@ -9,7 +9,7 @@ from rerank_ops.tune.grid import Cell, Layouts
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.precision import LAYOUTS
 from rerank_shared.scheduling.runs import RunShape
-from rerank_worker.engine import Engine, open_engine
+from rerank_worker.engine import Engine, PreparedKernel, open_engine
 from rerank_worker.tokenizing import EncodedPair
 
 
@@ -25,9 +25,13 @@ def layouts_of(files: ModelFiles) -> Layouts:
 class Engines:
     """Open engines of one thread each; their weights are shared where the model's files allow it."""
 
-    def __init__(self, files: ModelFiles, layouts: Layouts, longest: EncodedPair) -> None:
+    def __init__(
+        self, files: ModelFiles, layouts: Layouts, longest: EncodedPair, kernel: PreparedKernel | None = None
+    ) -> None:
         """Open the engines and warm each up with the pair `longest`. Raises as `open_engine` does."""
-        self._engines: dict[str, Engine] = {layout: open_engine(files, RunShape(layout)) for layout in layouts.names}
+        self._engines: dict[str, Engine] = {
+            layout: open_engine(files, RunShape(layout), kernel=kernel) for layout in layouts.names
+        }
         self._fixed = layouts.fixed
         for engine in self._engines.values():
             engine.score([longest])

@@ -24,7 +24,8 @@ from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.models.exported import PROVIDERS, check_here
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import identity_of, precision_of
+from rerank_worker.engine import PackedWeights, PreparedKernel, identity_of, kernel_for, model_precision
+from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
 
@@ -52,7 +53,8 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
     sample, layouts = make_sample(tokenizer, max_length), layouts_of(files)
-    precision = files.manifest.precision if files.manifest else precision_of(files.model_path)
+    kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
+    precision: PrecisionName = "int8-row" if kernel else model_precision(files)
     cores = len(available_cores())
     started = time.perf_counter()
 
@@ -60,7 +62,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
         progress(time.perf_counter() - started)
 
     curves_s = seconds * (_CURVES_SHARE if len(teams_for(cores)) > 1 else 1.0)
-    grid, series = _measure_curves(files, layouts, sample, curves_s, tick)
+    grid, series = _measure_curves(files, layouts, sample, curves_s, tick, kernel)
     chosen = choose(series, [], precision=precision, max_length=max_length, cores=cores)
     turn_s = max(_LEAST_TURN_S, (seconds - curves_s) / (_TEAM_ROUNDS * len(teams_for(cores))))
     as_chosen = settings.model_copy(update=dict(chosen.values))
@@ -76,11 +78,16 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
 
 
 def _measure_curves(
-    files: ModelFiles, layouts: Layouts, sample: Sample, seconds: float, tick: Callable[[], None]
+    files: ModelFiles,
+    layouts: Layouts,
+    sample: Sample,
+    seconds: float,
+    tick: Callable[[], None],
+    kernel: PreparedKernel | None,
 ) -> tuple[Grid, list[Series]]:
     """Return the grid and its measurements; the engines are closed on return, before processes are started."""
     started = time.perf_counter()
-    engines = Engines(files, layouts, sample.pairs[-1])
+    engines = Engines(files, layouts, sample.pairs[-1], kernel)
     probe = sample.take(_PROBE)
     rate = tokens_of(probe) / engines.seconds(Cell("pairs", layouts.names[0], 1), probe)
     grid = lay_out(layouts, sample, rate, seconds * _FIRST_ROUND_SHARE)

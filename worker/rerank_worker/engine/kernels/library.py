@@ -37,13 +37,6 @@ def pack(weight: Any) -> Any:
     return package.pack(weight)
 
 
-def packed_shape(inputs: int, outputs: int) -> tuple[int, ...]:
-    """Return the shape in which a kernel knows a packed weight [inputs, outputs]."""
-    package = _package()
-    assert package is not None
-    return tuple(package.packed_shape(inputs, outputs))
-
-
 def _package() -> Any:
     try:
         import rerank_kernels

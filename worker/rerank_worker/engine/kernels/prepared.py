@@ -27,8 +27,6 @@ from rerank_worker.engine.session import open_session, session_options
 
 log = logging.getLogger(__name__)
 Int8s = npt.NDArray[np.int8]
-_FILE = "weights.bin"
-_PAGE_BYTES = 4_096
 #: Largest difference of the rows, as a share of their own root mean square. Two int8 forms of one model differ by a
 #: tenth of it; a wrong weight, mask or order by more than its whole.
 _TOLERANCE = 0.3
@@ -59,10 +57,10 @@ class PreparedKernel:
             try:
                 if not is_whole(final):
                     with scratch_for(final) as scratch:
-                        _write(calls, graph.parent, scratch / _FILE)
-                        _try(cls(kernel, _mapped(calls, scratch / _FILE)), graph, feeds)
+                        _write(calls, graph.parent, scratch)
+                        _try(cls(kernel, _mapped(calls, scratch)), graph, feeds)
                         publish(scratch, final)
-                return cls(kernel, _mapped(calls, final / _FILE))
+                return cls(kernel, _mapped(calls, final))
             except OSError as error:
                 log.warning(
                     "weights for kernels not kept, each process has its own copy path=%s error=%r", final, error
@@ -92,11 +90,9 @@ def _try(prepared: PreparedKernel, graph: Path, feeds: Sequence[Feeds]) -> None:
             )
 
 
-def _write(calls: KernelCalls, source: Path, path: Path) -> None:
-    with path.open("wb") as file:
-        for weight in _packed(calls, source).values():
-            file.write(weight.tobytes())
-            file.write(bytes(-file.tell() % _PAGE_BYTES))
+def _write(calls: KernelCalls, source: Path, directory: Path) -> None:
+    for number, weight in enumerate(_packed(calls, source).values()):
+        np.save(directory / f"{number}.npy", weight)
 
 
 def _packed(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
@@ -111,10 +107,5 @@ def _packed(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
     return packed
 
 
-def _mapped(calls: KernelCalls, path: Path) -> dict[str, Int8s]:
-    stored = np.memmap(path, dtype=np.int8, mode="r")
-    mapped, start = {}, 0
-    for name, (_, inputs, outputs) in calls.weights.items():
-        mapped[name] = stored[start : start + inputs * outputs].reshape(library.packed_shape(inputs, outputs))
-        start += -(-inputs * outputs // _PAGE_BYTES) * _PAGE_BYTES
-    return mapped
+def _mapped(calls: KernelCalls, directory: Path) -> dict[str, Int8s]:
+    return {name: np.load(directory / f"{number}.npy", mmap_mode="r") for number, name in enumerate(calls.weights)}
