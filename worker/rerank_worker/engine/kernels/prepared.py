@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,15 +38,25 @@ class KernelDiffers(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PreparedKernel:
-    """A kernel and the packed weights that its sessions read; they must live as long as the sessions."""
+    """A kernel and the packed weights that its sessions read. It must live as long as they do.
+
+    ONNX Runtime keeps pointers into `values`, and those into `weights`.
+    """
 
     kernel: Kernel
     weights: Mapping[str, Int8s]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def reading(cls, kernel: Kernel, weights: Mapping[str, Int8s]) -> Self:
+        """Return the kernel over packed weights."""
+        values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(weight) for name, weight in weights.items()}
+        return cls(kernel, weights, values)
 
     @classmethod
     def of(
         cls, kernel: Kernel, calls: KernelCalls, graph: Path, feeds: Sequence[Feeds], directory: Path | None
-    ) -> PreparedKernel:
+    ) -> Self:
         """Return the kernel with the weights of `graph`, packed and tried on `feeds` now if they have not been here.
 
         `directory` holds packed weights of this model and host; None, or one that can't be written: the process keeps a
@@ -58,14 +68,14 @@ class PreparedKernel:
                 if not is_whole(final):
                     with scratch_for(final) as scratch:
                         _write(calls, graph.parent, scratch)
-                        _try(cls(kernel, _mapped(calls, scratch)), graph, feeds)
+                        _try(cls.reading(kernel, _mapped(calls, scratch)), graph, feeds)
                         publish(scratch, final)
-                return cls(kernel, _mapped(calls, final))
+                return cls.reading(kernel, _mapped(calls, final))
             except OSError as error:
                 log.warning(
                     "weights for kernels not kept, each process has its own copy path=%s error=%r", final, error
                 )
-        prepared = cls(kernel, _packed(calls, graph.parent))
+        prepared = cls.reading(kernel, _packed(calls, graph.parent))
         _try(prepared, graph, feeds)
         return prepared
 
@@ -73,8 +83,8 @@ class PreparedKernel:
         """Return a session of `graph` whose layers run by the kernel. Raises ModelDamaged if it can't be loaded."""
         options = session_options(optimise=False)
         options.register_custom_ops_library(str(self.kernel.path))
-        for name, weight in self.weights.items():
-            options.add_initializer(name, onnxruntime.OrtValue.ortvalue_from_numpy(weight))
+        for name, value in self.values.items():
+            options.add_initializer(name, value)
         return open_session(graph, optimise=False, options=options)
 
 
