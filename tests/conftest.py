@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, bare_environ, load_settings
+from rerank_worker.engine.kernels.library import installed
 from support.fleet import TestFleet
 from support.http.gateway import TestGateway
 
@@ -25,13 +26,16 @@ StartFleet = Callable[..., TestFleet]
 StartGateway = Callable[..., TestGateway]
 
 
-def pytest_report_header() -> str:
-    """Name the server that the tests run on: it is whichever this machine has."""
+def pytest_report_header() -> list[str]:
+    """Name the server and the kernels that the tests run on: they are whichever this machine has."""
     try:
         found = find_server()
+        server = f"{found.path.name} {found.version} of {found.origin}"
     except ConfigurationError as error:
-        return f"server: {error.message}"
-    return f"server: {found.path.name} {found.version} of {found.origin}"
+        server = error.message
+    library = installed()
+    here = [kernel.variant for kernel in library.kernels if kernel.variant not in library.unfit] if library else []
+    return [f"server: {server}", f"kernels: {', '.join(here) or 'none, ONNX Runtime runs all layers'}"]
 
 
 @pytest.fixture(scope="session", autouse=True)

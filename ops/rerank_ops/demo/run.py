@@ -26,8 +26,10 @@ from rerank_producer import AsyncRerankClient
 from rerank_shared.cache import clear
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
+from rerank_shared.models.catalogue import configured_files
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
+from rerank_worker.engine import choice_for, model_precision, providers_for
 
 #: Candidates of each question that the fleet reranks.
 K = 50
@@ -48,11 +50,19 @@ def run_demo(console: Console, settings: Settings | None = None) -> DemoResult:
     with ExitStack() as stack:
         with console.status("Starting the fleet"):
             fleet = stack.enter_context(local_fleet(settings, counted=True))
+        console.print(f"The model's layers run by {_engine(fleet.settings)}.")
         result = _measure(console, fleet, tasks, questions, len(passages))
         with connect(fleet.settings) as client:
             clear(client, Keys(settings.namespace))
     show(console, result)
     return result
+
+
+def _engine(settings: Settings) -> str:
+    """Return what runs the model's layers on this host, and why."""
+    files = configured_files(settings)
+    choice = choice_for(settings, files, providers_for(settings, model_precision(files)))
+    return f"{choice.kernel.precision if choice.kernel else 'ONNX Runtime'}: {choice.reason}"
 
 
 def _measure(
