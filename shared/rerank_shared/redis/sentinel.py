@@ -35,8 +35,45 @@ class NoPrimary(redis.ConnectionError):
         super().__init__(self.says)
 
 
+class NoSentinel(redis.ConnectionError):
+    """No Sentinel could be asked; the failure of the last one, at `place`, is the cause."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(f"the Sentinel at {place} can't be asked")
+
+
+class SilentSentinel(redis.TimeoutError):
+    """No Sentinel could be asked; the last one, at `place`, did not answer in time."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(f"the Sentinel at {place} does not answer")
+
+
 class Demoted(redis.ConnectionError):
     """The server that was the primary is a replica now; the next connection is made to the new primary."""
+
+
+class _Order:
+    """The order in which the Sentinels of one URL are asked, shared by all connections of the process.
+
+    One whose machine is away costs a time-out each time that it is asked, and the primary may be on that machine too.
+    """
+
+    def __init__(self, places: Sequence[tuple[str, int]]) -> None:
+        self.places = tuple(places)
+
+    def prefer(self, place: tuple[str, int]) -> None:
+        """Ask this one first: it has answered."""
+        self.places = (place, *(each for each in self.places if each != place))
+
+    def doubt(self) -> None:
+        """Ask the first one last: it named a server that has been demoted."""
+        self.places = (*self.places[1:], self.places[0])
+
+
+_orders: dict[tuple[tuple[str, int], ...], _Order] = {}
 
 
 class _Asking:
@@ -53,7 +90,8 @@ class _Asking:
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._sentinels = [(str(host), int(port)) for host, port in sentinels]
+        places = tuple((str(host), int(port)) for host, port in sentinels)
+        self._order = _orders.setdefault(places, _Order(places))
         self._service = service
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         self._over_tls = bool(tls) if sentinel_ssl is None else sentinel_ssl
@@ -64,18 +102,20 @@ class _Asking:
             **(tls if self._over_tls else {}),
         }
 
-    def _prefer(self, place: int) -> None:
-        # The Sentinel that answered is asked first the next time: one that is away costs a time-out each time.
-        self._sentinels.insert(0, self._sentinels.pop(place))
-
     def _read(self, answer: Sequence[Any] | None) -> tuple[str, int] | None:
         if answer is None:
             return None
         host, port = (each.decode() if isinstance(each, bytes) else str(each) for each in answer)
         return host, int(port)
 
-    def _nobody(self, failure: Exception | None) -> Exception:
-        return NoPrimary(self._service) if failure is None else failure
+    def _nobody(self, failures: Sequence[tuple[str, int, Exception]], asked: int) -> Exception:
+        if len(failures) < asked:
+            return NoPrimary(self._service)
+        host, port, failure = failures[-1]
+        silent = isinstance(failure, redis.TimeoutError | TimeoutError)
+        told = (SilentSentinel if silent else NoSentinel)(f"{host}:{port}")
+        told.__cause__ = failure
+        return told
 
 
 class _Following(_Asking):
@@ -86,28 +126,30 @@ class _Following(_Asking):
         return super()._connect()  # type: ignore[misc]
 
     def _primary(self) -> tuple[str, int]:
-        failure: Exception | None = None
+        failures: list[tuple[str, int, Exception]] = []
+        places = self._order.places
         kind = redis.SSLConnection if self._over_tls else redis.Connection
-        for place, (host, port) in enumerate(self._sentinels):
+        for host, port in places:
             line = kind(host=host, port=port, retry=Retry(NoBackoff(), 0), **self._asked)
             try:
                 line.connect()
                 line.send_command(*_QUESTION, self._service)
                 found = self._read(line.read_response())
             except (redis.RedisError, OSError) as error:
-                failure = error
+                failures.append((host, port, error))
                 continue
             finally:
                 line.disconnect()
             if found is not None:
-                self._prefer(place)
+                self._order.prefer((host, port))
                 return found
-        raise self._nobody(failure)
+        raise self._nobody(failures, len(places))
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return super().read_response(*args, **options)  # type: ignore[misc]
         except redis.ReadOnlyError:
+            self._order.doubt()
             self.disconnect()  # type: ignore[attr-defined]
             raise Demoted("the primary has become a replica") from None
 
@@ -120,28 +162,30 @@ class _AsyncFollowing(_Asking):
         await super()._connect()  # type: ignore[misc]
 
     async def _primary(self) -> tuple[str, int]:
-        failure: Exception | None = None
+        failures: list[tuple[str, int, Exception]] = []
+        places = self._order.places
         kind = redis.asyncio.SSLConnection if self._over_tls else redis.asyncio.Connection
-        for place, (host, port) in enumerate(self._sentinels):
+        for host, port in places:
             line = kind(host=host, port=port, retry=AsyncRetry(NoBackoff(), 0), **self._asked)
             try:
                 await line.connect()
                 await line.send_command(*_QUESTION, self._service)
                 found = self._read(await line.read_response())
             except (redis.RedisError, OSError) as error:
-                failure = error
+                failures.append((host, port, error))
                 continue
             finally:
                 await line.disconnect()
             if found is not None:
-                self._prefer(place)
+                self._order.prefer((host, port))
                 return found
-        raise self._nobody(failure)
+        raise self._nobody(failures, len(places))
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]
         except redis.ReadOnlyError:
+            self._order.doubt()
             await self.disconnect()  # type: ignore[attr-defined]
             raise Demoted("the primary has become a replica") from None
 
