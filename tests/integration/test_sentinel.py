@@ -134,7 +134,7 @@ def test_what_sentinels_refuse_is_told(servers: Watched) -> None:
     gone = unknown.replace("/other/0", f",localhost:{free_port()}/other/0")
     nobody = re.sub(r"@[^/]*/", f"@localhost:{free_port()}/", servers.url())
     for url, reason, says in (
-        (unknown, "unreachable", "no primary called other"),
+        (unknown, "unreachable", "no primary called other.* Set the name behind"),
         (gone, "unreachable", "no primary called other"),
         (wrong, "credentials", r"its Sentinel localhost:\d+ refuses the user name or password.* Set sentinel_username"),
         (nobody, "unreachable", r"its Sentinel localhost:\d+ can't be reached.* Look whether the Sentinels run"),

@@ -70,12 +70,12 @@ _LOOK_AT_SENTINELS = (
 class Outage:
     """The reason why a command could not run. `says` continues "Redis at URL ...".
 
-    `of_sentinels`: not the server could not be used, but those who name it.
+    `about`: what could not be used: the server, the Sentinels, or the name that they were asked for.
     """
 
     kind: OutageKind
     says: str
-    of_sentinels: bool = False
+    about: Literal["server", "sentinels", "name"] = "server"
 
     @property
     def lasts(self) -> bool:
@@ -84,7 +84,9 @@ class Outage:
 
     def remedy(self, *, tls: bool) -> str:
         """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
-        if self.of_sentinels:
+        if self.about == "name":
+            return "Set the name behind the hosts in RERANK_REDIS_URL to that of `sentinel monitor`."
+        if self.about == "sentinels":
             return _OF_SENTINELS.get(self.kind, _LOOK_AT_SENTINELS)
         if tls and self in (_NO_TLS, _SILENT):
             return _SPEAKS_NONE
@@ -108,10 +110,10 @@ def outage_of(error: BaseException) -> Outage:
     chain = list(_chain(error))
     for each in chain:
         if isinstance(each, NoPrimary):
-            return Outage("unreachable", each.says, of_sentinels=True)
+            return Outage("unreachable", each.says, "name")
         if isinstance(each, NoSentinel | SilentSentinel) and each.__cause__ is not None:
             inner = outage_of(each.__cause__)
-            return Outage(inner.kind, f"can't be found: its Sentinel {each.place} {inner.says}", of_sentinels=True)
+            return Outage(inner.kind, f"can't be found: its Sentinel {each.place} {inner.says}", "sentinels")
         if isinstance(each, redis.RedisError) and (found := _told(each)) is not None:
             return found
     for each in chain:
