@@ -69,7 +69,7 @@ lock: | $(BIN)/uv  ## Lock the newest versions that pyproject.toml allows; UPGRA
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
 	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
 	$(COMPILE) --extra dev pyproject.toml $(ENGINES_LIST) --output-file $(LOCKS)/engines.txt
-	$(COMPILE) --extra cli --extra gpu pyproject.toml --output-file $(LOCKS)/gpu.txt
+	$(COMPILE) --extra cli --extra gpu --extra otel pyproject.toml --output-file $(LOCKS)/gpu.txt
 	$(COMPILE) --extra export-onnx pyproject.toml $(PEERS_LIST) --output-file $(LOCKS)/peers.txt
 	@$(MAKE) --no-print-directory audit
 
