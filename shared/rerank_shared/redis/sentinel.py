@@ -6,6 +6,8 @@ Not redis-py's own pools for Sentinels: with these classes the plain pools do, t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from time import monotonic
 from typing import Any
 
 import redis
@@ -24,6 +26,8 @@ _SHARED = (
     "lib_version",
     "maint_notifications_config",
 )
+#: How long connections fail with the failure of another one. No longer than a waiting request pauses between two tries.
+_REMEMBERED_S = 0.1
 _QUESTION = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME")
 
 
@@ -55,14 +59,34 @@ class Demoted(redis.ConnectionError):
     """The server that was the primary is a replica now; the next connection is made to the new primary."""
 
 
-class _Order:
-    """The order in which the Sentinels of one URL are asked, shared by all connections of the process.
+class _Known:
+    """What all connections of the process that ask the same Sentinels for the same primary know of them.
 
-    One whose machine is away costs a time-out each time that it is asked, and the primary may be on that machine too.
+    The order in which they are asked: one whose machine is away costs a time-out each time that it is asked, and the
+    primary may be on that machine too. And the last failure: during a fail-over hundreds of requests may wait, and must
+    not all ask, over TLS, those who are to elect the next primary.
     """
 
     def __init__(self, places: Sequence[tuple[str, int]]) -> None:
         self.places = tuple(places)
+        self._failed: tuple[float, Exception] | None = None
+
+    def fail_again(self) -> None:
+        """Raise the failure of another connection that tried a moment ago, if there is one."""
+        if self._failed is None or monotonic() - self._failed[0] >= _REMEMBERED_S:
+            return
+        # A copy: several threads may raise it.
+        again = copy(self._failed[1])
+        again.__cause__ = self._failed[1].__cause__
+        raise again
+
+    def failed(self, error: Exception) -> None:
+        """Remember a failure."""
+        self._failed = (monotonic(), error)
+
+    def reached(self) -> None:
+        """Forget the last failure: the primary is there."""
+        self._failed = None
 
     def prefer(self, place: tuple[str, int]) -> None:
         """Ask this one first: it has answered."""
@@ -73,7 +97,7 @@ class _Order:
         self.places = (*self.places[1:], self.places[0])
 
 
-_orders: dict[tuple[tuple[str, int], ...], _Order] = {}
+_known: dict[object, _Known] = {}
 
 
 class _Asking:
@@ -91,7 +115,8 @@ class _Asking:
     ) -> None:
         super().__init__(**options)
         places = tuple((str(host), int(port)) for host, port in sentinels)
-        self._order = _orders.setdefault(places, _Order(places))
+        who = (places, service, sentinel_username, sentinel_password)
+        self._known = _known.setdefault(who, _Known(places))
         self._service = service
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         self._over_tls = bool(tls) if sentinel_ssl is None else sentinel_ssl
@@ -122,12 +147,19 @@ class _Following(_Asking):
     """A connection of threads; mixed into redis-py's."""
 
     def _connect(self) -> Any:
-        self.host, self.port = self._primary()
-        return super()._connect()  # type: ignore[misc]
+        self._known.fail_again()
+        try:
+            self.host, self.port = self._primary()
+            line = super()._connect()  # type: ignore[misc]
+        except Exception as error:
+            self._known.failed(error)
+            raise
+        self._known.reached()
+        return line
 
     def _primary(self) -> tuple[str, int]:
         failures: list[tuple[str, int, Exception]] = []
-        places = self._order.places
+        places = self._known.places
         kind = redis.SSLConnection if self._over_tls else redis.Connection
         for host, port in places:
             line = kind(host=host, port=port, retry=Retry(NoBackoff(), 0), **self._asked)
@@ -141,7 +173,7 @@ class _Following(_Asking):
             finally:
                 line.disconnect()
             if found is not None:
-                self._order.prefer((host, port))
+                self._known.prefer((host, port))
                 return found
         raise self._nobody(failures, len(places))
 
@@ -149,7 +181,7 @@ class _Following(_Asking):
         try:
             return super().read_response(*args, **options)  # type: ignore[misc]
         except redis.ReadOnlyError:
-            self._order.doubt()
+            self._known.doubt()
             self.disconnect()  # type: ignore[attr-defined]
             raise Demoted("the primary has become a replica") from None
 
@@ -158,12 +190,18 @@ class _AsyncFollowing(_Asking):
     """A connection of an event loop; mixed into redis-py's."""
 
     async def _connect(self) -> None:
-        self.host, self.port = await self._primary()
-        await super()._connect()  # type: ignore[misc]
+        self._known.fail_again()
+        try:
+            self.host, self.port = await self._primary()
+            await super()._connect()  # type: ignore[misc]
+        except Exception as error:
+            self._known.failed(error)
+            raise
+        self._known.reached()
 
     async def _primary(self) -> tuple[str, int]:
         failures: list[tuple[str, int, Exception]] = []
-        places = self._order.places
+        places = self._known.places
         kind = redis.asyncio.SSLConnection if self._over_tls else redis.asyncio.Connection
         for host, port in places:
             line = kind(host=host, port=port, retry=AsyncRetry(NoBackoff(), 0), **self._asked)
@@ -177,7 +215,7 @@ class _AsyncFollowing(_Asking):
             finally:
                 await line.disconnect()
             if found is not None:
-                self._order.prefer((host, port))
+                self._known.prefer((host, port))
                 return found
         raise self._nobody(failures, len(places))
 
@@ -185,7 +223,7 @@ class _AsyncFollowing(_Asking):
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]
         except redis.ReadOnlyError:
-            self._order.doubt()
+            self._known.doubt()
             await self.disconnect()  # type: ignore[attr-defined]
             raise Demoted("the primary has become a replica") from None
 
