@@ -5,10 +5,14 @@ Not redis-py's own pools for Sentinels: with these classes the plain pools do, t
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
 from time import monotonic
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
@@ -63,41 +67,57 @@ class _Known:
     """What all connections of the process that ask the same Sentinels for the same primary know of them.
 
     The order in which they are asked: one whose machine is away costs a time-out each time that it is asked, and the
-    primary may be on that machine too. And the last failure: during a fail-over hundreds of requests may wait, and must
-    not all ask, over TLS, those who are to elect the next primary.
+    primary may be on that machine too. And the last answer or failure: in a fail-over hundreds of requests may wait, of
+    which one at a time asks for all. Otherwise TLS with three Sentinels each would keep an event loop busy for longer
+    than any time-out, and the Sentinels too, which are to elect.
     """
 
     def __init__(self, places: Sequence[tuple[str, int]]) -> None:
         self.places = tuple(places)
+        self.turn = threading.Lock()
+        #: Of asyncio, whose connections would each make one; reading the system's authorities takes long.
+        self._context: Any = None
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._told: tuple[float, tuple[str, int]] | None = None
         self._failed: tuple[float, Exception] | None = None
 
-    def fail_again(self) -> None:
-        """Raise the failure of another connection that tried a moment ago, if there is one."""
-        if self._failed is None or monotonic() - self._failed[0] >= _REMEMBERED_S:
-            return
-        # A copy: several threads may raise it.
-        again = copy(self._failed[1])
-        again.__cause__ = self._failed[1].__cause__
-        raise again
+    @property
+    def turn_of_loop(self) -> asyncio.Lock:
+        """Whose turn it is to ask, in the running event loop."""
+        return self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def share_context(self, line: Any) -> None:
+        """Let a connection of asyncio use the TLS context of the others."""
+        if isinstance(line, redis.asyncio.SSLConnection):
+            self._context = line.ssl_context = self._context or line.ssl_context
+
+    def recall(self) -> tuple[str, int] | None:
+        """Return what another connection was told a moment ago, None for nothing; raise what it failed of."""
+        now = monotonic()
+        if self._failed is not None and now - self._failed[0] < _REMEMBERED_S:
+            # A copy: several threads may raise it.
+            again = copy(self._failed[1])
+            again.__cause__ = self._failed[1].__cause__
+            raise again
+        return self._told[1] if self._told is not None and now - self._told[0] < _REMEMBERED_S else None
+
+    def told(self, sentinel: tuple[str, int], primary: tuple[str, int]) -> None:
+        """Remember an answer, and ask the Sentinel that gave it first."""
+        self.places = (sentinel, *(each for each in self.places if each != sentinel))
+        self._told, self._failed = (monotonic(), primary), None
 
     def failed(self, error: Exception) -> None:
-        """Remember a failure."""
-        self._failed = (monotonic(), error)
-
-    def reached(self) -> None:
-        """Forget the last failure: the primary is there."""
-        self._failed = None
-
-    def prefer(self, place: tuple[str, int]) -> None:
-        """Ask this one first: it has answered."""
-        self.places = (place, *(each for each in self.places if each != place))
+        """Remember a failure, of asking or of connecting to what was named."""
+        self._told, self._failed = None, (monotonic(), error)
 
     def doubt(self) -> None:
         """Ask the first one last: it named a server that has been demoted."""
-        self.places = (*self.places[1:], self.places[0])
+        self.places, self._told = (*self.places[1:], self.places[0]), None
 
 
 _known: dict[object, _Known] = {}
+# A thread that is asking is not there in a child, and would never give its turn back.
+os.register_at_fork(after_in_child=_known.clear)
 
 
 class _Asking:
@@ -115,10 +135,10 @@ class _Asking:
     ) -> None:
         super().__init__(**options)
         places = tuple((str(host), int(port)) for host, port in sentinels)
-        who = (places, service, sentinel_username, sentinel_password)
+        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        who = (places, service, sentinel_username, sentinel_password, sentinel_ssl, repr(sorted(tls.items())))
         self._known = _known.setdefault(who, _Known(places))
         self._service = service
-        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         self._over_tls = bool(tls) if sentinel_ssl is None else sentinel_ssl
         self._asked = {
             **{name: options[name] for name in _SHARED if name in options},
@@ -147,15 +167,13 @@ class _Following(_Asking):
     """A connection of threads; mixed into redis-py's."""
 
     def _connect(self) -> Any:
-        self._known.fail_again()
+        with self._known.turn:
+            self.host, self.port = self._known.recall() or self._primary()
         try:
-            self.host, self.port = self._primary()
-            line = super()._connect()  # type: ignore[misc]
+            return super()._connect()  # type: ignore[misc]
         except Exception as error:
             self._known.failed(error)
             raise
-        self._known.reached()
-        return line
 
     def _primary(self) -> tuple[str, int]:
         failures: list[tuple[str, int, Exception]] = []
@@ -173,9 +191,11 @@ class _Following(_Asking):
             finally:
                 line.disconnect()
             if found is not None:
-                self._known.prefer((host, port))
+                self._known.told((host, port), found)
                 return found
-        raise self._nobody(failures, len(places))
+        nobody = self._nobody(failures, len(places))
+        self._known.failed(nobody)
+        raise nobody
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
@@ -190,14 +210,14 @@ class _AsyncFollowing(_Asking):
     """A connection of an event loop; mixed into redis-py's."""
 
     async def _connect(self) -> None:
-        self._known.fail_again()
+        self._known.share_context(self)
+        async with self._known.turn_of_loop:
+            self.host, self.port = self._known.recall() or await self._primary()
         try:
-            self.host, self.port = await self._primary()
             await super()._connect()  # type: ignore[misc]
         except Exception as error:
             self._known.failed(error)
             raise
-        self._known.reached()
 
     async def _primary(self) -> tuple[str, int]:
         failures: list[tuple[str, int, Exception]] = []
@@ -205,6 +225,7 @@ class _AsyncFollowing(_Asking):
         kind = redis.asyncio.SSLConnection if self._over_tls else redis.asyncio.Connection
         for host, port in places:
             line = kind(host=host, port=port, retry=AsyncRetry(NoBackoff(), 0), **self._asked)
+            self._known.share_context(line)
             try:
                 await line.connect()
                 await line.send_command(*_QUESTION, self._service)
@@ -215,9 +236,11 @@ class _AsyncFollowing(_Asking):
             finally:
                 await line.disconnect()
             if found is not None:
-                self._known.prefer((host, port))
+                self._known.told((host, port), found)
                 return found
-        raise self._nobody(failures, len(places))
+        nobody = self._nobody(failures, len(places))
+        self._known.failed(nobody)
+        raise nobody
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:

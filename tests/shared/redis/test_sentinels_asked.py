@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -74,3 +75,20 @@ def test_who_fails_in_the_same_moment_does_not_ask_again(hangs: Hangs) -> None:
     hangs.now += 1.0
     ping()
     assert hangs.asked == 2
+
+
+async def test_connections_that_open_together_take_turns_to_ask(hangs: Hangs) -> None:
+    """Each of them asking would keep the event loop, and the Sentinels, busy for longer than any time-out."""
+    url = f"redis+sentinel://127.0.0.1:{hangs.server.getsockname()[1]}/together"
+    async with connect_async(load_settings(redis_url=url)) as client:
+        told = await asyncio.gather(*(client.ping() for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(each, redis.RedisError) for each in told)
+    assert hangs.asked == 1
+
+
+def test_threads_take_turns_to_ask(hangs: Hangs) -> None:
+    settings = load_settings(redis_url=f"redis+sentinel://127.0.0.1:{hangs.server.getsockname()[1]}/threads")
+    with connect(settings) as client, ThreadPoolExecutor(10) as pool:
+        told = [pool.submit(client.ping) for _ in range(20)]
+        assert all(isinstance(each.exception(), redis.RedisError) for each in told)
+    assert hangs.asked == 1
