@@ -69,7 +69,7 @@ lock: | $(BIN)/uv  ## Lock the newest versions that pyproject.toml allows; UPGRA
 	$(COMPILE) --extra dev --extra haystack --extra langchain --extra llama-index pyproject.toml $(CLIENTS_LISTS) --output-file $(LOCKS)/clients.txt
 	$(COMPILE) --extra dev pyproject.toml $(COHERE_LIST) --output-file $(LOCKS)/cohere.txt
 	$(COMPILE) --extra dev pyproject.toml $(ENGINES_LIST) --output-file $(LOCKS)/engines.txt
-	$(COMPILE) --extra cli --extra gpu pyproject.toml --output-file $(LOCKS)/gpu.txt
+	$(COMPILE) --extra cli --extra gpu --extra otel pyproject.toml --output-file $(LOCKS)/gpu.txt
 	$(COMPILE) --extra export-onnx pyproject.toml $(PEERS_LIST) --output-file $(LOCKS)/peers.txt
 	@$(MAKE) --no-print-directory audit
 
@@ -167,11 +167,12 @@ bench-bulk: $(STAMP)  ## Measure bulk runs: the engine alone, a plain script, a 
 	$(DEV).bench.bulk --peers-python $(PEERS)/bin/python $(PARTS)
 	$(DEV).bench.bulk.render docs/bulk.md
 
-bench-ops: $(STAMP)  ## Hold the autoscaling signal against the truth, simulate its policy; renders docs/autoscaling.md. Half an hour.
+bench-ops: $(STAMP)  ## Hold the autoscaling signal against the truth, kill the primary under load; renders docs/autoscaling.md, docs/redis.md. 40 minutes.
 	$(DEV).bench.ops $(PARTS)
 	@{ echo "$$ rerank-fleet simulate --autoscale $(AUTOSCALED)"; \
 	  COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet simulate --autoscale $(AUTOSCALED); } > build/bench/autoscale.txt
-	$(DEV).bench.render docs/autoscaling.md --figures build/bench/ops.json --output autoscale=build/bench/autoscale.txt
+	$(DEV).bench.render docs/redis.md --figures build/bench/ops.json --only fail-over --part failover
+	$(DEV).bench.render docs/autoscaling.md --figures build/bench/ops.json --without fail-over --output autoscale=build/bench/autoscale.txt
 
 bench-redis: $(STAMP)  ## Measure what persistence costs the queue, and what a kill of the server loses. Two minutes.
 	$(DEV).bench.redis

@@ -24,7 +24,7 @@ LOCKS = {
     ),
     "engines": (("dev",), ("tests/engines/requirements.txt",)),
     "peers": (("export-onnx",), ("ops/dev/rerank_dev/bench/engine/requirements-peers.txt",)),
-    "gpu": (("cli", "gpu"), ()),
+    "gpu": (("cli", "gpu", "otel"), ()),
     "cohere": (("dev",), ("tests/clients/requirements-cohere.txt",)),
 }
 PYTHONS = ("3.11", "3.12", "3.13")

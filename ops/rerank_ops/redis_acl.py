@@ -65,9 +65,10 @@ _CLIENT = Needs(
 )
 NEEDS: dict[Role, Needs] = {
     "client": _CLIENT,
+    # A client as well: `up` answers `rerank`, and `bulk --up` asks and scores under one URL.
     "worker": Needs(
-        ("queue", "take", "give_back", "finish", "sweep", "file", "renew", "expire", "store_scores", "at_any_limit"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _ALONE),
+        (*_CLIENT.scripts, "take", "give_back", "finish", "sweep", "file", "renew", "expire", "store_scores"),
+        (*_CLIENT.commands, _CONSUME, _TRIAL, _WATCH, _ALONE),
         None,
     ),
     "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),

@@ -76,13 +76,13 @@ class AsyncRerankClient:
         A cancelled call leaves the request as it is, to be collected later.
         """
         pipeline = self._pipeline
-        keys, clock, learned = pipeline.keys, pipeline.clock, pipeline.learned
+        keys, failover, learned = pipeline.keys, pipeline.failover, pipeline.learned
         port = self._loops.get().port()
-        return await collect(port, keys, clock, learned, str(handle), timeout_ms, partial=partial)
+        return await collect(port, keys, failover, learned, str(handle), timeout_ms, partial=partial)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request; see RerankClient.status."""
-        return await status(self._loops.get().port(), self._pipeline.keys, self._pipeline.clock, str(handle))
+        return await status(self._loops.get().port(), self._pipeline.keys, self._pipeline.failover, str(handle))
 
     async def model_info(self, model: str | None = None) -> ModelInfo:
         """Return the model that the fleet serves under a name; see RerankClient.model_info."""

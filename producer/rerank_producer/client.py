@@ -96,15 +96,15 @@ class RerankClient:
         worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
-        keys, clock, learned = self._pipeline.keys, self._pipeline.clock, self._pipeline.learned
-        return drive(collect(self._port.get(), keys, clock, learned, str(handle), timeout_ms, partial=partial))
+        keys, failover, learned = self._pipeline.keys, self._pipeline.failover, self._pipeline.learned
+        return drive(collect(self._port.get(), keys, failover, learned, str(handle), timeout_ms, partial=partial))
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request, without waiting.
 
         Raises JobLost if the request is unknown, QueueUnavailable; WireError where another release wrote it.
         """
-        return drive(status(self._port.get(), self._pipeline.keys, self._pipeline.clock, str(handle)))
+        return drive(status(self._port.get(), self._pipeline.keys, self._pipeline.failover, str(handle)))
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """Return the model that the fleet serves under a name, by default that of the settings; remembered for seconds.

@@ -14,10 +14,10 @@ import pytest
 import redis
 import yaml
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import find_server
 from rerank_producer.gateway.settings import load_gateway_settings
 from rerank_shared.settings import PREFIX, load_settings
-from support.ports import free_port
 from support.waiting import wait_until
 
 COMPOSE = Path(__file__).parents[2] / "ops/deploy/compose"

@@ -116,6 +116,16 @@ def test_what_is_installed_is_locked() -> None:
     assert not any("dev]" in install for install in installs)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_can_export_traces(target: str) -> None:
+    """By OTEL_ variables alone, as the chart passes them on."""
+    built = stages()[f"built-{target}"]
+    defaults = dict(rest.split("=") for word, rest in built.steps if word == "ARG")
+    (install,) = (rest for word, rest in built.steps if word == "RUN")
+    extras = re.findall(r"'?\"?\.\[([^]]+)\]", install)[0].replace("${EXTRAS}", defaults.get("EXTRAS", ""))
+    assert "otel" in extras.split(",")
+
+
 def test_the_chart_runs_the_images_that_are_built() -> None:
     names = {
         pod_of(each)["containers"][0]["image"].rpartition("/")[2].partition(":")[0]

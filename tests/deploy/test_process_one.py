@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rerank_dev.ports import free_port
 from support.commands import COMMAND
-from support.ports import free_port
 from support.waiting import wait_until
 
 #: Runs a command as process 1 of processes of its own; `unshare` ends with its exit status.

@@ -42,7 +42,7 @@ class OneReservation:
     reservation: Reservation = field(default_factory=Reservation)
 
     @asynccontextmanager
-    async def reserve(self, key: object, calls: Sequence[RerankCall]) -> AsyncIterator[Reservation]:
+    async def reserve(self, key: object, calls: Sequence[RerankCall], within_s: float) -> AsyncIterator[Reservation]:
         yield self.reservation
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from conftest import StartFleet
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_ops.redis_acl import users
 from rerank_producer import RerankClient
@@ -22,7 +23,6 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.jobs import passages
-from support.ports import free_port
 from support.queue.roles import as_user, celery
 from support.waiting import wait_until
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_producer import RerankClient
 from rerank_shared.errors import QueueUnavailable
@@ -19,7 +20,6 @@ from support.clusters import cluster_binary
 from support.commands import CommandLine
 from support.fleet import TestFleet
 from support.jobs import passages
-from support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -9,12 +9,12 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job, passages, send
-from support.ports import free_port
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

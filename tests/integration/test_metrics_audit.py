@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.fleet import local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
@@ -20,7 +21,6 @@ from rerank_shared.collectors.scoring import ScoringCollector
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.jobs import passages
-from support.ports import free_port
 from support.queue.full_server import LIMIT_BYTES, small_server
 
 pytestmark = pytest.mark.integration

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 import redis
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_ops.redis_acl import NEEDS, Role, User, script_commands, users
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings, load_settings
 from support.commands import CommandLine
 from support.fleet import TestFleet
-from support.ports import free_port
 from support.queue.full_server import BINARIES, binary_of
 from support.queue.monitor import Monitor
 from support.queue.roles import (
+    a_fleet_of_one_command_works,
     a_gateway_works,
     a_supervisor_is_scraped,
     an_operator_works,
@@ -63,6 +64,7 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             fleet.start()
             a_supervisor_is_scraped(as_user(settings, "worker"))
             clients_work(as_user(settings, "client"), directory)
+            a_fleet_of_one_command_works(as_user(settings, "worker"), directory)
             a_gateway_works(as_user(settings, "gateway"), directory)
             metrics_are_read(as_user(settings, "metrics"), directory)
             an_operator_works(as_user(settings, "operator"), directory)
@@ -95,8 +97,8 @@ def test_all_work_is_permitted(worked: Worked) -> None:
 def test_every_command_is_needed(worked: Worked, role: Role) -> None:
     """A command is needed where it was sent, or where a script of the role calls it."""
     needed = worked.used[role] | {name for file in NEEDS[role].scripts for name in script_commands(file)}
-    if role == "gateway":
-        # It is a client, and does for its callers what clients do.
+    if role in ("gateway", "worker"):
+        # A gateway does for its callers what clients do, and so does `bulk --up`.
         needed |= worked.used["client"]
     assert set(User(role, KEYS).commands) - needed - RARE.get(role, set()) == set()
 

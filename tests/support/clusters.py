@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_binary import ServerBinary
-from support.ports import free_port
 
 
 def cluster_binary(real: ServerBinary, directory: Path) -> ServerBinary:

@@ -28,7 +28,7 @@ from rerank_shared.tracing import spans
 from rerank_shared.tracing.export import exporting
 with exporting("test"), InMemoryFleet(score=lambda q, d: float(len(d))).client() as client:
     response = client.rerank("q", ["a", "bb"])
-    print(spans.AVAILABLE, spans.tracer() is None, [result.index for result in response.results])
+    print(spans.UNAVAILABLE is None, spans.tracer() is None, [result.index for result in response.results])
 print(*sorted(name for name in sys.modules if name.startswith("opentelemetry")))
 """
 
@@ -57,8 +57,16 @@ def test_with_the_extra_but_no_wish_there_is_no_sdk() -> None:
 
 def test_an_exporter_that_is_not_installed_is_named() -> None:
     done = run(PROGRAM, OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
-    assert "otlp_proto_grpc" in done.stderr
+    assert "pip install opentelemetry-exporter-otlp-proto-grpc" in done.stderr
     assert done.stdout.startswith("True True [1, 0]")
+
+
+@pytest.mark.parametrize("variable", ["OTEL_PROPAGATORS", "OTEL_PYTHON_TRACER_PROVIDER"])
+def test_variables_that_name_what_is_not_installed_cost_spans_alone(variable: str) -> None:
+    """OpenTelemetry fails as it is imported, in any program that has the client."""
+    done = run(PROGRAM, **{variable: "nonsense", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    assert done.stdout.startswith("False True [1, 0]")
+    assert "an OTEL_ variable names what is not installed?" in done.stderr
 
 
 def test_a_collector_that_is_away_costs_no_answer() -> None:

@@ -6,9 +6,11 @@ as soon as it sees that. The queue still delivers a job again when its worker di
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rerank_producer import metrics
+from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.hedging import HedgePolicy
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.pipeline import incomplete
@@ -30,7 +32,7 @@ from rerank_shared.tracing.spans import spanning
 async def collect(
     port: Port,
     keys: Keys,
-    clock: Clock,
+    failover: Failover,
     learned: LearnedDeviations,
     job_id: str,
     timeout_ms: float | None,
@@ -38,14 +40,15 @@ async def collect(
     partial: bool,
 ) -> RerankResponse:
     """Return the response to a submitted request; see RerankClient.collect."""
-    started = clock.monotonic()
-    stored, record = await _read(port, keys, clock, job_id)
+    clock = failover.clock
+    limit = Deadline.after(math.inf if timeout_ms is None else timeout_ms / 1000, clock)
+    stored, record = await _read(port, keys, failover, job_id, limit)
     asked = {"openinference.span.kind": "RERANKER", "reranker.model_name": stored.model}
     about = asked | {"messaging.message.conversation_id": job_id}
     with spanning("collect", attributes=about) as span, metrics.watched(stored.job_class) as watch:
         outcome, shortfall = None, None
         if stored.misses:
-            outcome, shortfall = await _outcome(port, keys, clock, stored, record, timeout_ms)
+            outcome, shortfall = await _outcome(port, keys, clock, stored, record, limit)
         if shortfall is not None and not partial:
             raise shortfall
         if not agree([outcome], stored.identity if stored.hits else None):
@@ -55,7 +58,7 @@ async def collect(
             )
         scored = combine(len(stored.misses), [range(len(stored.misses))], [outcome])
         timings = stage_timings(scored)
-        timings.total_ms = (clock.monotonic() - started) * 1000
+        timings.total_ms = (clock.monotonic() - limit.started) * 1000
         ranking = ranking_of(stored, scored)
         learned.teach(ranking)
         response = build_response(stored, scored, ranking, timings=timings)
@@ -67,9 +70,10 @@ async def collect(
         return response
 
 
-async def status(port: Port, keys: Keys, clock: Clock, job_id: str) -> JobStatus:
+async def status(port: Port, keys: Keys, failover: Failover, job_id: str) -> JobStatus:
     """Return the status of a submitted request; see RerankClient.status."""
-    stored, record = await _read(port, keys, clock, job_id)
+    clock = failover.clock
+    stored, record = await _read(port, keys, failover, job_id, Deadline.after(math.inf, clock))
     member = _member(keys, stored)
     if record is None and member is not None and member.missed(clock.epoch()):
         lost, record = await locate(port, keys, job_id, member)
@@ -97,15 +101,21 @@ def _member(keys: Keys, stored: StoredRequest) -> BacklogMember | None:
     return BacklogMember(keys.backlog(stored.job_class), stored.entry, stored.deadline_at) if stored.entry else None
 
 
-async def _read(port: Port, keys: Keys, clock: Clock, job_id: str) -> tuple[StoredRequest, bytes | None]:
+async def _read(
+    port: Port, keys: Keys, failover: Failover, job_id: str, limit: Deadline
+) -> tuple[StoredRequest, bytes | None]:
     def fill(pipe: Any) -> None:
         pipe.get(keys.request(job_id))
         pipe.get(keys.result(job_id))
         pipe.time()
 
-    asked_at = clock.monotonic()
-    request, record, time = await port.pipeline(fill)
-    clock.synchronise(time, asked_at)
+    async def ask() -> tuple[bytes | None, bytes | None]:
+        asked_at = failover.clock.monotonic()
+        request, record, time = await port.pipeline(fill)
+        failover.clock.synchronise(time, asked_at)
+        return request, record
+
+    request, record = await failover.through(port, limit, ask)
     if request is None:
         raise JobLost(
             f"no submitted request {job_id!r} is known: either it was not submitted to this namespace, or its answer "
@@ -115,7 +125,7 @@ async def _read(port: Port, keys: Keys, clock: Clock, job_id: str) -> tuple[Stor
 
 
 async def _outcome(
-    port: Port, keys: Keys, clock: Clock, stored: StoredRequest, record: bytes | None, timeout_ms: float | None
+    port: Port, keys: Keys, clock: Clock, stored: StoredRequest, record: bytes | None, limit: Deadline
 ) -> tuple[Outcome | None, RerankError | None]:
     if record is not None:
         answer = wire.decode_record(record)[1]
@@ -123,8 +133,8 @@ async def _outcome(
             raise answer
         return answer, None
     deadline = Deadline.at_epoch(stored.deadline_at, clock)
-    if timeout_ms is not None and deadline.started + timeout_ms / 1000 < deadline.at:
-        deadline = Deadline.after(timeout_ms / 1000, clock)
+    if limit.at < deadline.at:
+        deadline = limit
     waiters = await port.listen([stored.job_id], {stored.job_id: keys.result(stored.job_id)})
     try:
         policy = HedgePolicy(clock.monotonic(), deadline.at)

@@ -1,16 +1,16 @@
 """Fail-over: a step that finds the server away is tried again for a while, since another server may take its place.
 
-Only steps before a request is on the queue need it. A request that waits for its answer waits through any outage.
+Steps before a request is on the queue need it, and those that read what was submitted. A request that waits for its
+answer waits through any outage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.port import Port
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.redis.connections import url_of
 from rerank_shared.redis.outage import LASTING
@@ -21,6 +21,13 @@ T = TypeVar("T")
 #: Longer than Sentinels usually take: five seconds of silence, a vote, a promotion.
 _WITH_SENTINELS_S = 15.0
 _PAUSE_S = 0.1
+
+
+class Pauses(Protocol):
+    """Who can wait: a port, for threads or for an event loop."""
+
+    async def pause(self, pause_s: float) -> None:
+        """Return after so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Failover:
             return cls(settings.failover_s, clock)
         return cls(_WITH_SENTINELS_S if url_of(settings).asks_sentinels else 0.0, clock)
 
-    async def through(self, port: Port, deadline: Deadline, step: Callable[[], Awaitable[T]]) -> T:
+    async def through(self, pauses: Pauses, deadline: Deadline, step: Callable[[], Awaitable[T]]) -> T:
         """Return what `step` returns. Raises QueueUnavailable where waiting can't help, or has not helped."""
         give_up = min(deadline.at, self.clock.monotonic() + self.patience_s)
         while True:
@@ -46,4 +53,4 @@ class Failover:
             except QueueUnavailable as error:
                 if error.reason in LASTING or self.clock.monotonic() + _PAUSE_S > give_up:
                     raise
-            await port.pause(_PAUSE_S)
+            await pauses.pause(_PAUSE_S)

@@ -7,6 +7,7 @@ never touches the queue. A request whose deadline has passed, or that would miss
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
+from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.request_span import request_span, tell_answered, tell_asked, tell_planned
@@ -81,6 +83,11 @@ class RequestPipeline:
             self.settings, self.keys, self.served_models, self.dispatcher.fleet_load, self.learned
         )
 
+    @property
+    def failover(self) -> Failover:
+        """How long a step waits for the server to come back."""
+        return self.dispatcher.failover
+
     async def rerank(
         self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
     ) -> RerankResponse:
@@ -123,7 +130,7 @@ class RequestPipeline:
             else:
                 record = self._record(plan.stored)
                 until = self.clock.epoch() + record.life_ms / 1000
-                await self.dispatcher.failover.through(
+                await self.failover.through(
                     port,
                     deadline,
                     lambda: port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until)),
@@ -139,9 +146,7 @@ class RequestPipeline:
 
         values = [*shard.stored_values(self.keys), record]
         try:
-            await self.dispatcher.failover.through(
-                port, deadline, lambda: send(port, self.keys, [shard.job], None, values)
-            )
+            await self.failover.through(port, deadline, lambda: send(port, self.keys, [shard.job], None, values))
         except asyncio.CancelledError:
             # The caller never learnt the id.
             port.withdraw_soon([stored.job_id], withdraw)
@@ -155,7 +160,8 @@ class RequestPipeline:
     async def model_info(self, port: Port, model: str | None) -> ModelInfo:
         """Return what the fleet serves under a model's name; see RerankClient.model_info."""
         name = name_of(model or self.settings.model)
-        return model_info(name, await self.served_models.get(port, name))
+        patient = Deadline.after(math.inf, self.clock)
+        return model_info(name, await self.failover.through(port, patient, lambda: self.served_models.get(port, name)))
 
     def _deadline(self, request: RerankRequest) -> Deadline:
         return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)

@@ -64,7 +64,7 @@ class Answering:
             # The client keeps to the deadline; but where Redis neither answers nor refuses, requests wait for a turn.
             async with asyncio.timeout(max(0.0, left_s) + _LATE_S):
                 calls = [await self._bounded(call) for call in calls]
-                async with self.buckets.reserve(limits.key, calls) as reservation:
+                async with self.buckets.reserve(limits.key, calls, left_s) as reservation:
                     return await self._answer_each(calls, limits, reservation)
         except TimeoutError:
             raise QueueUnavailable("the queue did not answer before the deadline") from None
@@ -118,7 +118,8 @@ class Answering:
         self._check_documents(len(call.documents), limits)
         call = await self._bounded(call)
         # It costs its estimate, whatever is cached: this process does not wait for its usage.
-        async with self.buckets.reserve(limits.key, [call]) as reservation:
+        left_s = self._left_ms(call, limits, waits=False) / 1000
+        async with self.buckets.reserve(limits.key, [call], left_s) as reservation:
             resolved = await self.models.resolve(call.model)
             options = self._options(call, resolved.model, limits, waits=False)
             handle = await self.client.submit(call.query, call.documents, **options)

@@ -105,7 +105,7 @@ def _transport_options(settings: Settings, keys: Keys) -> dict[str, object]:
         # Far above the second that a consumer blocks for, and short enough to notice a server that hangs.
         "socket_timeout": COMMAND_TIMEOUT_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "health_check_interval": url.options.get("health_check_interval", 25),
+        "health_check_interval": url.options.get("health_check_interval", COMMAND_TIMEOUT_S),
         "connection_options": url.options,
         **({} if url.scheme == "unix" else {"socket_keepalive": True}),
     }

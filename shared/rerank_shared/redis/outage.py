@@ -15,7 +15,7 @@ from typing import Literal
 
 import redis
 
-from rerank_shared.redis.sentinel import NoPrimary
+from rerank_shared.redis.sentinel import NoPrimary, NoSentinel, SilentSentinel
 
 OutageKind = Literal[
     "unreachable",
@@ -54,12 +54,28 @@ _REMEDIES: dict[OutageKind, str] = {
 }
 
 
+_OF_SENTINELS: dict[OutageKind, str] = {
+    "tls": "Set ssl_ca_certs in RERANK_REDIS_URL for the Sentinels too, or sentinel_ssl=no where they speak no TLS.",
+    "credentials": "Set sentinel_username and sentinel_password in RERANK_REDIS_URL.",
+    "permission": "Allow the user on the Sentinels what ops/redis/sentinel-users.acl has.",
+    "refused": "Look whether RERANK_REDIS_URL names Sentinels.",
+}
+_LOOK_AT_SENTINELS = (
+    "Look whether the Sentinels run, and whether RERANK_REDIS_URL names them; rediss+sentinel:// is for TLS, with "
+    "sentinel_ssl=no where they alone speak none."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The reason why a command could not run. `says` continues "Redis at URL ..."."""
+    """The reason why a command could not run. `says` continues "Redis at URL ...".
+
+    `about`: what could not be used: the server, the Sentinels, or the name that they were asked for.
+    """
 
     kind: OutageKind
     says: str
+    about: Literal["server", "sentinels", "name"] = "server"
 
     @property
     def lasts(self) -> bool:
@@ -68,6 +84,10 @@ class Outage:
 
     def remedy(self, *, tls: bool) -> str:
         """Return what to do, in a sentence or two; `tls` says whether the URL asks for TLS."""
+        if self.about == "name":
+            return "Set the name behind the hosts in RERANK_REDIS_URL to that of `sentinel monitor`."
+        if self.about == "sentinels":
+            return _OF_SENTINELS.get(self.kind, _LOOK_AT_SENTINELS)
         if tls and self in (_NO_TLS, _SILENT):
             return _SPEAKS_NONE
         if self == _NO_REDIS:
@@ -90,7 +110,10 @@ def outage_of(error: BaseException) -> Outage:
     chain = list(_chain(error))
     for each in chain:
         if isinstance(each, NoPrimary):
-            return Outage("unreachable", each.says)
+            return Outage("unreachable", each.says, "name")
+        if isinstance(each, NoSentinel | SilentSentinel) and each.__cause__ is not None:
+            inner = outage_of(each.__cause__)
+            return Outage(inner.kind, f"can't be found: its Sentinel {each.place} {inner.says}", "sentinels")
         if isinstance(each, redis.RedisError) and (found := _told(each)) is not None:
             return found
     for each in chain:

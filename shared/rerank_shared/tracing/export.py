@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from rerank_shared.tracing.spans import AVAILABLE
+from rerank_shared.tracing.spans import UNAVAILABLE
 from rerank_shared.version import __version__
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PACKAGES = {
+    "otlp_proto_grpc": "pip install opentelemetry-exporter-otlp-proto-grpc",
+    "otlp_proto_http": "pip install 'rerank-fleet[otel]'",
+}
 #: How long a process that ends waits for its last spans to leave.
 FLUSH_S = 2.0
 
@@ -62,7 +66,7 @@ def _set_up(service: str, instance: str | None) -> TracerProvider | None:
     try:
         return _provider(names, service, instance)
     except ImportError as error:
-        log.warning("no spans are exported: %s; pip install 'rerank-fleet[otel]'", error)
+        log.warning("no spans are exported: %s", error)
     except Exception as error:
         # Answers matter more than spans.
         log.warning("no spans are exported: an OTEL_ variable does not fit? error=%r", error)
@@ -70,8 +74,8 @@ def _set_up(service: str, instance: str | None) -> TracerProvider | None:
 
 
 def _provider(names: list[str], service: str, instance: str | None) -> TracerProvider | None:
-    if not AVAILABLE:
-        raise ImportError("OTEL_ variables ask for traces, and OpenTelemetry is not installed")
+    if UNAVAILABLE is not None:
+        raise ImportError(f"OTEL_ variables ask for traces, and {UNAVAILABLE}")
     from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -82,7 +86,10 @@ def _provider(names: list[str], service: str, instance: str | None) -> TracerPro
         return None
     known = {entry.name: entry for entry in entry_points(group="opentelemetry_traces_exporter")}
     if unknown := [name for name in names if name not in known]:
-        raise ImportError(f"OTEL_TRACES_EXPORTER: no exporter {', '.join(unknown)} is installed")
+        raise ImportError(
+            f"OTEL_ variables ask for {', '.join(unknown)}, and installed are {', '.join(sorted(known))}: "
+            f"{' '.join(_PACKAGES.get(name, 'set OTEL_TRACES_EXPORTER to one of them') for name in unknown)}"
+        )
     attributes = {"service.version": __version__} | ({"service.instance.id": instance} if instance else {})
     if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""

@@ -6,6 +6,7 @@ An error is recorded by its code alone, since messages of other packages may quo
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,22 +20,27 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span as ApiSpan
     from opentelemetry.trace import Tracer
 
+log = logging.getLogger(__name__)
+#: Why there can be no spans; None where OpenTelemetry's API is there.
+UNAVAILABLE: str | None = None
 try:
     from opentelemetry import propagate, trace
     from opentelemetry.trace import Link, SpanKind, StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError:
-    #: Whether OpenTelemetry's API is installed.
-    AVAILABLE = False
-else:
-    AVAILABLE = True
+
     _w3c = TraceContextTextMapPropagator()
     _tracer = trace.get_tracer("rerank_fleet", __version__)
+except ImportError:
+    UNAVAILABLE = "OpenTelemetry is not installed: pip install 'rerank-fleet[otel]'"
+except Exception as error:
+    # The API loads what OTEL_PROPAGATORS and others name, and fails where that is not installed. Answers matter more.
+    UNAVAILABLE = f"an OTEL_ variable names what is not installed? error={error!r}"
+    log.warning("there are no spans: %s", UNAVAILABLE)
 
 
 def tracer() -> Tracer | None:
     """Return what makes spans; None where no SDK is set up yet, or none will be."""
-    if not AVAILABLE or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if UNAVAILABLE is not None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
     return _tracer
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rerank_dev.ports import free_port
 from rerank_producer import RerankClient
 from rerank_shared.keys import Keys
 from rerank_shared.queue.dead_letters import list_dead
@@ -17,7 +18,6 @@ from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.commands import COMMAND
 from support.fleet import alive
 from support.jobs import passages
-from support.ports import free_port
 from support.queue.small_disk import fill, started_on_small_disk
 from support.supervised import scrape
 from support.waiting import wait_until

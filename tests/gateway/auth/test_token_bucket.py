@@ -7,9 +7,11 @@ are so low that what flows in while a test runs is far less than a token.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -290,3 +292,33 @@ async def test_without_redis_nobody_is_served_and_nobody_loses_an_answer(caplog:
             await buckets.take(KEY, 1)
         await buckets.give_back(KEY, 1)
     assert "tokens not given back key=abcdefgh tokens=1" in caplog.text
+
+
+@pytest.mark.parametrize(("within_s", "charged"), [(60.0, True), (0.0, False)])
+async def test_a_request_waits_for_the_server_that_takes_over(
+    opened: Opened, settings: Settings, within_s: float, charged: bool
+) -> None:
+    """As long as it has time. The first server is one where nobody listens."""
+    away = connect_async(load_settings(redis_url="redis://127.0.0.1:1/0"))
+    buckets = TokenBuckets(
+        Following([away, away, opened.client]),
+        Keys(settings.namespace),
+        settings.model_copy(update={"failover_s": 60.0}),
+    )
+    outcome = contextlib.nullcontext() if charged else pytest.raises(QueueUnavailable)
+    with outcome:
+        async with buckets.reserve(KEY, [CALL], within_s) as reservation:
+            assert reservation.level is not None
+    assert (await opened.level() is not None) == charged
+    await away.aclose()
+
+
+class Following:
+    """A client whose every command goes to the next server, and at last to one that stays."""
+
+    def __init__(self, servers: list[redis.asyncio.Redis]) -> None:
+        self._servers = servers
+
+    def __getattr__(self, name: str) -> Any:
+        server = self._servers.pop(0) if len(self._servers) > 1 else self._servers[0]
+        return getattr(server, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient, RerankHandle
 from rerank_shared.keys import Keys
@@ -16,7 +17,6 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.commands import CommandLine, Spawn, assert_gone
 from support.model.artefacts import FAILED, write_artefact
-from support.ports import free_port
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from rerank_dev.ports import free_port
 from support.commands import COMMAND, CommandLine, Spawn
-from support.ports import free_port
 from support.terminal import GIVEN_BACK, WHOLE_SCREEN, Terminal
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]

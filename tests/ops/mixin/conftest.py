@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.fleet import local_fleet
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.http.gateway import TestGateway
 from support.mixin.live import LiveFleet, work
-from support.ports import free_port
 
 
 @pytest.fixture(scope="package")

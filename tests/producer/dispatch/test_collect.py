@@ -35,11 +35,13 @@ def submit(parts: Parts, documents: list[str] | None = None, **options: object) 
 
 def collected(parts: Parts, job_id: str, timeout_ms: float | None = None, *, partial: bool = False) -> RerankResponse:
     flow = parts.pipeline
-    return drive(collect.collect(parts.port, flow.keys, flow.clock, flow.learned, job_id, timeout_ms, partial=partial))
+    return drive(
+        collect.collect(parts.port, flow.keys, flow.failover, flow.learned, job_id, timeout_ms, partial=partial)
+    )
 
 
 def state(parts: Parts, job_id: str) -> JobState:
-    return drive(collect.status(parts.port, parts.pipeline.keys, parts.pipeline.clock, job_id)).state
+    return drive(collect.status(parts.port, parts.pipeline.keys, parts.pipeline.failover, job_id)).state
 
 
 def test_a_job_waits_until_it_is_done(parts: Parts) -> None:

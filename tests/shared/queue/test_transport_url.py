@@ -9,6 +9,7 @@ from kombu import Connection
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.transport import fleet_broker_url
 from rerank_shared.queue.transport.channel import FleetTransport
+from rerank_shared.redis.connections import COMMAND_TIMEOUT_S
 from rerank_shared.settings import load_settings
 
 
@@ -37,3 +38,11 @@ def test_broker_and_results_check_the_server_unless_the_url_says_otherwise(url: 
     backend = app.backend.client.connection_pool.make_connection()
     assert isinstance(backend, redis.SSLConnection)
     assert (backend.cert_reqs.name, backend.db) == (f"CERT_{required.upper()}", 1)
+
+
+@pytest.mark.parametrize(("option", "seconds"), [("", COMMAND_TIMEOUT_S), ("?health_check_interval=30", 30)])
+def test_a_consumer_gives_up_a_server_that_is_silent_as_soon_as_a_command_does(option: str, seconds: float) -> None:
+    """A machine that is gone closes no connection; a blocking pop would wait on it for kombu's 51 seconds."""
+    app = make_celery(load_settings(redis_url=f"redis://h/1{option}"))
+    with app.connection_for_read() as connection:
+        assert connection.transport_options["health_check_interval"] == seconds

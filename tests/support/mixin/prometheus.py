@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from rerank_dev.mixin.rule_files import rule_files
-from support.ports import free_port
+from rerank_dev.ports import free_port
 
 _STORE = ("--storage.tsdb.path=data", "--log.level=warn")
 

@@ -65,6 +65,14 @@ def clients_work(settings: Settings, directory: Path) -> None:
         AsyncResult(job.job_id, app=app).forget()
 
 
+def a_fleet_of_one_command_works(settings: Settings, directory: Path) -> None:
+    """`bulk --up` asks and scores: a client and a worker under one user."""
+    source = directory / "up.jsonl"
+    source.write_text('{"query": "rooms?", "documents": ["one of up", "two of up"]}\n')
+    ran = _command(settings, "bulk", str(source), str(directory / "up-out.jsonl"), "--up")
+    assert ran.returncode == 0, ran.stderr
+
+
 def a_gateway_works(settings: Settings, directory: Path) -> None:
     """Keys with limits, requests, jobs, the live page, batches and health."""
     key, text = new_key("", "shop", {"tokens_per_s": 1000.0}, _TODAY)

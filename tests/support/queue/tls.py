@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from support.ports import free_port
+from rerank_dev.ports import free_port
 from support.waiting import wait_until
 
 KEY_PASSWORD = "of the key"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rerank_dev.ports import free_port
 from rerank_ops.health import main
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet import beat
@@ -20,7 +21,6 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.supervisor import Supervisor
-from support.ports import free_port
 from support.supervised import Children, poll_until
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
+from rerank_dev.ports import free_port
 from rerank_shared.errors import ConfigurationError, InternalError
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.backoff import RestartPolicy
 from rerank_worker.supervisor.child import Launch
 from rerank_worker.supervisor.supervisor import EX_CONFIG, EX_KILLED, EX_OK, Supervisor
-from support.ports import free_port
 from support.supervised import (
     CHILD,
     COUNTING_CHILD,

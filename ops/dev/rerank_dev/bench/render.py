@@ -1,6 +1,7 @@
 """Puts what was measured into the README, so that no figure is typed by hand.
 
 python -m rerank_dev.bench.render README.md [--figures build/bench/fleet.json] [--demo build/demo.txt]
+python -m rerank_dev.bench.render docs/redis.md --figures build/bench/ops.json --only fail-over --part failover
 python -m rerank_dev.bench.render docs/scheduling.md --output redis-load=build/bench/redis-load.txt
 """
 
@@ -45,17 +46,30 @@ def output_block(output: str) -> str:
     return "```console\n" + "\n".join(lines) + "\n```"
 
 
+def _chosen(figures: list[dict[str, Any]], only: str, without: str | None) -> list[dict[str, Any]]:
+    kept = [figure for figure in figures if figure["name"].startswith(only)]
+    return [figure for figure in kept if without is None or not figure["name"].startswith(without)]
+
+
 def main() -> None:
     """Write the given parts."""
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.render")
     parser.add_argument("document", type=Path)
     parser.add_argument("--figures", type=Path, help="JSON that a benchmark wrote")
+    parser.add_argument("--part", default="bench", help="the part of the document that the figures go to")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", default="", metavar="PREFIX", help="the figures whose names begin with it")
+    which.add_argument("--without", metavar="PREFIX", help="all figures but those")
     parser.add_argument("--demo", type=Path, help="what `rerank-fleet demo` printed")
     parser.add_argument("--output", action="append", default=[], metavar="PART=FILE", help="what a command printed")
     chosen = parser.parse_args()
     document = chosen.document.read_text(encoding="utf-8")
     if chosen.figures:
-        document = replace_part(document, "bench", figures_table(json.loads(chosen.figures.read_text())))
+        figures = _chosen(json.loads(chosen.figures.read_text()), chosen.only, chosen.without)
+        if figures:
+            document = replace_part(document, chosen.part, figures_table(figures))
+        else:
+            print(f"{chosen.document}: no such figure was measured; its part {chosen.part} stays as it is")
     if chosen.demo:
         document = replace_part(document, "demo", demo_block(chosen.demo.read_text(encoding="utf-8")))
     for given in chosen.output:

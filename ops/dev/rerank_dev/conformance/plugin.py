@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import celery.backends.redis
 import kombu
 import kombu.transport.redis
 
+from rerank_dev.ports import free_port
 from rerank_ops.local.embedded_redis import EmbeddedServer
 from rerank_shared.queue.backend import FleetBackend
 from rerank_shared.queue.transport.channel import FleetChannel, FleetTransport
@@ -26,15 +26,8 @@ from rerank_shared.queue.transport.qos import FleetQoS
 _THEIR_PREFIX, _NAMESPACE_PREFIX = "_prefixed_", "conformance:"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 # Now, since the tests read them when their first files are loaded, which is before a plugin is asked anything.
-_PORT = _free_port()
+_PORT = free_port()
 _URL = f"redis://127.0.0.1:{_PORT}/0"
 os.environ |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(_PORT), "REDIS_6379_TCP": str(_PORT)}
 os.environ |= {"TEST_BROKER": _URL, "TEST_BACKEND": _URL}

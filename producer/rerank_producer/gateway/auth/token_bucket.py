@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rerank_producer._dispatch.failover import Failover
+from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer.apis.common.call import Problem, RerankCall
 from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyfile import ApiKey
@@ -77,6 +79,11 @@ class Reservation:
         return {} if self.level is None else self.level.headers
 
 
+class _Sleeps:
+    async def pause(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+
+
 class TokenBuckets:
     """The buckets of all keys. `redis` is an asyncio client."""
 
@@ -85,20 +92,29 @@ class TokenBuckets:
         self._keys = keys
         self._settings = settings
         self._turns = asyncio.Semaphore(most_connections(settings, _CONNECTIONS))
+        self._failover = Failover.of(settings, Clock())
 
     @asynccontextmanager
-    async def reserve(self, key: ApiKey | None, calls: Sequence[RerankCall]) -> AsyncIterator[Reservation]:
+    async def reserve(
+        self, key: ApiKey | None, calls: Sequence[RerankCall], within_s: float = 0.0
+    ) -> AsyncIterator[Reservation]:
         """Reserve the tokens of all calls of a request for the block, and settle by Reservation.add_used after it.
 
         Without `add_used` the reserved tokens stay taken. A block that fails before the fleet could compute anything
-        costs nothing. One that fails later, or is cancelled, costs the reserved tokens. Raises Refused (429) with the
-        seconds after which the same request will pass, and QueueUnavailable.
+        costs nothing. One that fails later, or is cancelled, costs the reserved tokens.
+
+        A fail-over of the server is waited for, as the request itself waits, for `within_s` at most. Raises Refused
+        (429) with the seconds after which the same request will pass, and QueueUnavailable.
         """
         if key is None or key.tokens_per_s is None:
             yield Reservation()
             return
         reserved = sum(estimated_tokens(call, self._settings.max_length) for call in calls)
-        reservation = Reservation(reserved, await self.take(key, reserved))
+        # Taken twice where the first server died between doing it and saying so: a limit is one of a rate.
+        level = await self._failover.through(
+            _Sleeps(), Deadline.after(within_s, self._failover.clock), lambda: self.take(key, reserved)
+        )
+        reservation = Reservation(reserved, level)
         try:
             yield reservation
         except _FREE:

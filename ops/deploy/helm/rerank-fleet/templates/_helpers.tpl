@@ -1,11 +1,11 @@
 {{/* Names. */}}
 {{- define "fleet.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 38 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 38 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "fleet.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
@@ -14,10 +14,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* What selects pods: the context and a component. */}}
 {{- define "fleet.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .group }}
-rerank-fleet/group: {{ . }}
+rerank-fleet/group: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -46,13 +46,19 @@ http://{{ include "fleet.name" . }}-gateway.{{ .Release.Namespace }}.svc.{{ .Val
       name: {{ include "fleet.name" .root }}-valkey
       key: url
       {{- else }}
-      name: {{ required "redis.existingSecret: name a Secret with the URL of your Redis, or set valkey.enabled for a trial" .root.Values.redis.existingSecret }}
-      key: {{ .root.Values.redis.key }}
+      name: {{ required "redis.existingSecret: name a Secret with the URL of your Redis, or set valkey.enabled for a trial" .root.Values.redis.existingSecret | quote }}
+      key: {{ .root.Values.redis.key | quote }}
       {{- end }}
 {{- range $name, $value := $all }}
 - name: {{ $name }}
   value: {{ include "fleet.text" $value | quote }}
 {{- end }}
+{{- end }}
+
+{{/* A size as Valkey writes it (kb, mb, gb), in MiB. */}}
+{{- define "fleet.mi" -}}
+{{- $number := regexFind "^[0-9]+" . | int64 }}
+{{- if hasSuffix "gb" . }}{{ mul $number 1024 }}{{ else if hasSuffix "mb" . }}{{ $number }}{{ else }}{{ div $number 1024 }}{{ end }}
 {{- end }}
 
 {{/* A value as text. Whole numbers of values are floats, which from a million on would be written as 1e+06. */}}
@@ -66,6 +72,15 @@ runAsUser: 10001
 runAsGroup: 10001
 fsGroup: 10001
 seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* A disruption budget: by one of its fields, as Kubernetes refuses both. The default is maxUnavailable. */}}
+{{- define "fleet.budget" -}}
+{{- if kindIs "invalid" .minAvailable }}
+maxUnavailable: {{ .maxUnavailable | toJson }}
+{{- else }}
+minAvailable: {{ .minAvailable | toJson }}
+{{- end }}
 {{- end }}
 
 {{- define "fleet.containerSecurity" -}}

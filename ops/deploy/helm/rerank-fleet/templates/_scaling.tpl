@@ -1,7 +1,11 @@
-{{/* Resources of a worker pod: those that are given, or a core a process and what was measured of memory. */}}
+{{/* Resources of a worker pod: those that are given, or a core a process and what was measured of memory. What is given
+     of a limit or a request alone stands for both, since a request above its limit is refused. */}}
 {{- define "fleet.workerResources" -}}
 {{- $memory := printf "%dMi" (add 128 .modelMi (mul .processes 160)) }}
-{{- $computed := dict "requests" (dict "cpu" (toString .processes) "memory" $memory) "limits" (dict "memory" $memory) }}
+{{- $requests := .resources.requests | default dict }}
+{{- $limits := .resources.limits | default dict }}
+{{- $most := $limits.memory | default $requests.memory | default $memory }}
+{{- $computed := dict "requests" (dict "cpu" ($limits.cpu | default (toString .processes)) "memory" $most) "limits" (dict "memory" $most) }}
 {{- mergeOverwrite $computed (deepCopy .resources) | toYaml }}
 {{- end }}
 

@@ -1,1 +1,1 @@
-"""`make bench-ops`: whether the autoscaling signal tells the truth, and what telling it costs."""
+"""`make bench-ops`: whether the autoscaling signal tells the truth, and what callers see of restarts and fail-overs."""

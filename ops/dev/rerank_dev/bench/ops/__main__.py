@@ -1,6 +1,6 @@
 """Runs the parts that are named, or all; writes build/bench/ops.json, where the others keep what they had.
 
-python -m rerank_dev.bench.ops [drain recovery rolling counting] [--rounds N] [--small]
+python -m rerank_dev.bench.ops [drain recovery rolling failover counting] [--rounds N] [--small]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rerank_dev.bench.ops.counting import counting
 from rerank_dev.bench.ops.drain import drain
+from rerank_dev.bench.ops.failover import failover
 from rerank_dev.bench.ops.recovery import recovery
 from rerank_dev.bench.ops.rolling import rolling
 from rerank_dev.bench.ops.scale import SMALL, Scale
@@ -20,7 +21,7 @@ from rerank_dev.bench.scheduling.load import Questions
 from rerank_shared.settings import load_settings
 
 OUTPUT = Path("build/bench/ops.json")
-PARTS = {"drain": drain, "recovery": recovery, "rolling": rolling, "counting": counting}
+PARTS = {"drain": drain, "recovery": recovery, "rolling": rolling, "failover": failover, "counting": counting}
 
 
 def main() -> None:

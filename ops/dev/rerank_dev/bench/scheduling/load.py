@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rerank_ops.demo.corpus import stdlib_passages
@@ -13,7 +13,7 @@ from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.questions import stdlib_questions
 from rerank_ops.simulate.report import percentile
 from rerank_producer import AsyncRerankClient
-from rerank_shared.errors import DeadlineExceeded, Overloaded
+from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
 from rerank_shared.settings import Settings
 
 #: Worker processes of the fleets that take turns.
@@ -107,9 +107,12 @@ def _mean_k() -> float:
     return sum(k * weight for k, weight in zip(K_CHOICES, _K_WEIGHTS, strict=True)) / sum(_K_WEIGHTS)
 
 
-async def _play(settings: Settings, arrivals: Sequence[Arrival]) -> tuple[list[Ended], float]:
+async def _play(
+    settings: Settings, arrivals: Sequence[Arrival], begun: Callable[[], None]
+) -> tuple[list[Ended], float]:
     async with AsyncRerankClient(settings) as client:
         await client.rerank("connect and warm the way", ["once"])
+        begun()
         started = time.perf_counter()
 
         async def send(arrival: Arrival) -> Ended:
@@ -129,16 +132,21 @@ async def _send(client: AsyncRerankClient, arrival: Arrival) -> Ended:
         complete, pairs = response.complete, response.usage.pairs_run
     except Overloaded:
         refused = True
-    except DeadlineExceeded:
+    except (DeadlineExceeded, QueueUnavailable):
         pass
     latency_s = time.perf_counter() - begun
     in_time = latency_s * 1000 <= arrival.deadline_ms
     return Ended(arrival, latency_s, complete and in_time, refused, pairs)
 
 
-def play(settings: Settings, arrivals: Sequence[Arrival]) -> tuple[list[Ended], float]:
-    """Send all requests when they are due; returns what became of each, and the seconds until the last had ended."""
-    return asyncio.run(_play(settings, arrivals))
+def play(
+    settings: Settings, arrivals: Sequence[Arrival], begun: Callable[[], None] = lambda: None
+) -> tuple[list[Ended], float]:
+    """Send all requests when they are due; returns what became of each, and the seconds until the last had ended.
+
+    `begun` is called when the clock of the arrivals starts.
+    """
+    return asyncio.run(_play(settings, arrivals, begun))
 
 
 def met_share(ended: Sequence[Ended], *, tight: float | None = None) -> float:

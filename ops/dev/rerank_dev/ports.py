@@ -1,4 +1,4 @@
-"""Ports of this machine for servers that tests start."""
+"""Ports of this machine for servers that tests and benchmarks start."""
 
 from __future__ import annotations
 
