@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from prometheus_client.core import InfoMetricFamily, Metric
@@ -13,6 +12,7 @@ from rerank_shared.errors import RerankError
 from rerank_shared.fleet import ask_identity, read_identity
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings
 
 #: Enough of a digest to tell two models apart.
@@ -34,8 +34,8 @@ class ScoringCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metric, if the server tells."""
         pipe = self._client.pipeline(transaction=False)
-        ask_identity(pipe, self._keys, self._model, time.time())
         try:
+            ask_identity(pipe, self._keys, self._model, server_epoch(self._client))
             identity = read_identity(pipe.execute(), self._model)
         except OUTAGES_AND_REFUSALS:
             return
