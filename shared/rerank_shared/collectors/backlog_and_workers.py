@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
 from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
@@ -21,7 +22,7 @@ class FleetCollector(Collector):
     """Reads the fleet's signal at each scrape."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._settings = settings
 
     def describe(self) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from rerank_shared.cache import SAMPLED_KEYS, ask_sample, sampled_bytes
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
@@ -21,7 +22,7 @@ class RedisCollector(Collector):
     """Reads the server's numbers at each scrape, in two round trips."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._keys = Keys(settings.namespace)
 
     def describe(self) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.contract.messages import ScoringIdentity, name_of
 from rerank_shared.errors import RerankError
 from rerank_shared.fleet import ask_identity, read_identity
@@ -23,7 +24,7 @@ class ScoringCollector(Collector):
     """Reads the announced identity at each scrape. Absent while no worker has announced one."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._keys = Keys(settings.namespace)
         self._model = name_of(settings.model)
 
