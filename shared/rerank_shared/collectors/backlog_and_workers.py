@@ -55,7 +55,8 @@ def _families(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     )
     yield _gauge(
         "rerank_predicted_drain_seconds",
-        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need.",
+        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need; infinite "
+        "while no process has measured what work costs.",
         state.predicted_drain_s if state else None,
     )
     yield _gauge(
@@ -78,7 +79,7 @@ def _queues(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     )
     drain = GaugeMetricFamily(
         "rerank_queue_drain_seconds",
-        "Predicted seconds until the backlog of this class is done, if it were alone.",
+        "Predicted seconds until the backlog of this class is done, if it were alone; infinite while nobody knows.",
         labels=["class"],
     )
     if signal is not None:
