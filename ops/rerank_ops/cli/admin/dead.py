@@ -105,7 +105,7 @@ def drop(
 def _chosen(client: Any, keys: Keys, job_ids: Sequence[str] | None, *, every: bool) -> list[str]:
     if bool(job_ids) == every:
         raise typer.BadParameter("name jobs, or give --all")
-    return [letter.job_id for letter in letters.list_dead(client, keys)] if every else list(job_ids or ())
+    return letters.dead_ids(client, keys) if every else list(job_ids or ())
 
 
 def _table(found: Sequence[DeadLetter]) -> Table:
