@@ -35,8 +35,8 @@ _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
-_WATCH = "time get hmget zcard info"
-_SHOW = "scan memory|usage zrevrange"
+_WATCH = "time get hmget zcard info dbsize randomkey memory|usage"
+_SHOW = "scan zrevrange"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
 _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 

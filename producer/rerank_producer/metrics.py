@@ -30,6 +30,9 @@ SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
 #: From 0.001 to 1,000, four a decade.
 _RATIO_BUCKETS = tuple(round(10 ** (step / 4), 6) for step in range(-12, 13))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
+_LARGEST_K = "251+"
+#: Values of the label `k`.
+K_LABELS = (*(label for _, label in _K_BUCKETS), _LARGEST_K)
 _OUTCOMES: tuple[tuple[type[RerankError], str], ...] = (
     (InvalidRequest, "invalid"),
     (Overloaded, "refused"),
@@ -160,4 +163,4 @@ def observe_fusion(response: RerankResponse) -> None:
 
 def k_bucket(k: int) -> str:
     """Return the label of a number of documents."""
-    return next((label for limit, label in _K_BUCKETS if k <= limit), "251+")
+    return next((label for limit, label in _K_BUCKETS if k <= limit), _LARGEST_K)

@@ -14,12 +14,16 @@ from typing import Any
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Score
+from rerank_shared.contract.unreadable import read_amount
 from rerank_shared.keys import Keys
 from rerank_shared.redis.at_any_limit import write_if_room
 
 #: A script call blocks the server; a thousand writes take it about 2 ms.
 WRITES_PER_CALL = 1_000
 _SCAN_COUNT = 1_000
+#: Keys that a scrape looks at: where half of the keys are scores, nine of ten estimates are within an eighth.
+SAMPLED_KEYS = 200
+_WEIGHED = 10
 
 STORE_SCORES = resources.files("rerank_shared").joinpath("lua/store_scores.lua").read_text()
 
@@ -43,6 +47,17 @@ class ScoreWrites:
         for start in range(0, len(names), WRITES_PER_CALL):
             chunk = slice(start, start + WRITES_PER_CALL)
             pipe.eval(STORE_SCORES, len(names[chunk]), *names[chunk], self.ttl_s, *values[chunk])
+
+
+def ask_counters(pipe: Any, keys: Keys) -> Any:
+    """Ask, on a client or a pipeline, for the look-ups since the cache was cleared."""
+    return pipe.hmget(keys.cache_counters, "hits", "misses")
+
+
+def read_counters(answer: Sequence[bytes | None]) -> tuple[int, int]:
+    """Return hits and misses from the answer to `ask_counters`."""
+    hits, misses = (int(read_amount("count of look-ups", value)) for value in answer)
+    return hits, misses
 
 
 @dataclass(slots=True)
@@ -122,8 +137,33 @@ def stats(client: Any, keys: Keys, sample: int = 100) -> CacheStats:
         count += 1
         if weighed < sample and (size := client.memory_usage(key)):
             weighed, weight = weighed + 1, weight + size
-    hits, misses = (int(value or 0) for value in client.hmget(keys.cache_counters, "hits", "misses"))
-    return CacheStats(count, weight / weighed if weighed else 0.0, hits, misses)
+    return CacheStats(count, weight / weighed if weighed else 0.0, *read_counters(ask_counters(client, keys)))
+
+
+def ask_sample(pipe: Any) -> None:
+    """Queue on a pipeline the questions that `sampled_bytes` reads the answers of; the server takes microseconds."""
+    pipe.dbsize()
+    for _ in range(SAMPLED_KEYS):
+        pipe.randomkey()
+
+
+def sampled_bytes(client: Any, keys: Keys, answers: Sequence[Any]) -> int | None:
+    """Return an estimate of the bytes of all cached scores, keys included; None where the server tells too little.
+
+    `answers` are those to `ask_sample`, errors among them. Asks for the memory of some of the keys: one round trip.
+    """
+    count, *sample = answers
+    if not isinstance(count, int):
+        return None
+    drawn = [key for key in sample if isinstance(key, bytes)]
+    scores = [key for key in drawn if key.startswith(keys.score_prefix)]
+    if not scores:
+        return 0 if drawn or not count else None
+    pipe = client.pipeline(transaction=False)
+    for key in scores[:_WEIGHED]:
+        pipe.memory_usage(key)
+    weights = [weight for weight in pipe.execute(raise_on_error=False) if isinstance(weight, int)]
+    return round(count * len(scores) / len(drawn) * sum(weights) / len(weights)) if weights else None
 
 
 def clear(client: Any, keys: Keys) -> int:

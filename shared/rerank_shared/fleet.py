@@ -12,8 +12,10 @@ from typing import Any
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import UnknownModel
 from rerank_shared.keys import (
+    COST_KEPT_S,
     COST_TTL_S,
     HEARTBEAT_TTL_S,
     IDENTITY_TTL_S,
@@ -24,7 +26,8 @@ from rerank_shared.keys import (
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.queue.backlog import ask_backlog, read_backlog, total
 from rerank_shared.queue.lifetimes import end, keep
-from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.redis.server_clock import server_epoch
+from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work, typical
 
 
 def announce(pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, alias: str | None = None) -> None:
@@ -35,6 +38,7 @@ def announce(pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, alias
     for name in {identity.model, alias or identity.model}:
         pipe.set(keys.identity(name), wire.encode_identity(identity), ex=IDENTITY_TTL_S)
         pipe.zadd(keys.models, {name: now + IDENTITY_TTL_S})
+    pipe.zremrangebyscore(keys.models, "-inf", now)
 
 
 def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
@@ -45,11 +49,18 @@ def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
     pipe.zremrangebyscore(keys.workers, "-inf", now)
 
 
-def share_cost(pipe: Any, keys: Keys, names: Iterable[str], field: str, parameters: CostParameters) -> None:
-    """Queue on a pipeline the measured cost under each name of the model; `field` is the `cost_field` of the worker."""
+def share_cost(
+    pipe: Any, keys: Keys, names: Iterable[str], field: str, cost: SharedCost, dropped: Sequence[bytes] = ()
+) -> None:
+    """Queue on a pipeline the measured cost under each name of the model; `field` is the `cost_field` of the worker.
+
+    `dropped` are fields to delete, as `stale_costs` finds them.
+    """
     for name in names:
-        pipe.hset(keys.cost(name), field, wire.encode_cost(parameters))
+        pipe.hset(keys.cost(name), field, wire.encode_cost(cost))
         pipe.expire(keys.cost(name), COST_TTL_S)
+        if dropped:
+            pipe.hdel(keys.cost(name), *dropped)
 
 
 def cost_field(precision: str, host: str) -> str:
@@ -57,15 +68,19 @@ def cost_field(precision: str, host: str) -> str:
     return f"{precision}|{host}"
 
 
-def read_costs(record: Mapping[bytes, bytes]) -> dict[str, CostParameters]:
-    """Return the parameters by `cost_field`, as `HGETALL` of `keys.cost(model)` answered."""
-    return {field.decode(): wire.decode_cost(value) for field, value in record.items()}
+def read_costs(record: Mapping[bytes, bytes]) -> dict[str, SharedCost]:
+    """Return the costs by `cost_field`, as `HGETALL` of `keys.cost(model)` answered, without those of other releases
+    that can't be read."""
+    found = {_text(field): read_or_none("cost", wire.decode_cost, value) for field, value in record.items()}
+    return {field: cost for field, cost in found.items() if cost is not None}
 
 
-def typical(costs: Mapping[str, CostParameters]) -> CostParameters | None:
-    """Return the cost of the median host by seconds a token, None without any: a fleet's hosts may differ."""
-    ordered = sorted(costs.values(), key=lambda cost: cost.token_s)
-    return ordered[len(ordered) // 2] if ordered else None
+def stale_costs(record: Mapping[bytes, bytes], now: float) -> list[bytes]:
+    """Return fields of the same answer that no worker has shared for `COST_KEPT_S`, or that can't be read; not more
+    than one command of a script takes."""
+    known = read_costs(record)
+    fresh = {field for field, cost in known.items() if abs(now - cost.shared_at) <= COST_KEPT_S}
+    return [field for field in record if _text(field) not in fresh][:_DROPPED_AT_ONCE]
 
 
 def deregister(pipe: Any, keys: Keys, worker_id: str) -> None:
@@ -85,7 +100,7 @@ def read_identity(values: list[Any], model: str) -> ScoringIdentity | None:
     if record is not None:
         return wire.decode_identity(record)
     if served and model.encode() not in served:
-        names = sorted(name.decode() for name in served)
+        names = sorted(map(_text, served))
         hint = did_you_mean(model, names) or "; ask for one of these"
         raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {', '.join(names)}{hint}")
     return None
@@ -97,6 +112,7 @@ def ask_identity(pipe: Any, keys: Keys, model: str, now: float) -> None:
     pipe.zrangebyscore(keys.models, now, "+inf")
 
 
+_DROPPED_AT_ONCE = 1_000
 #: The answers to `ask_state`: workers, cost, the length of each queue, and two for the backlog of each class.
 STATE_ANSWERS = 2 + 3 * len(JOB_CLASSES)
 
@@ -159,7 +175,8 @@ class FleetState:
 
 
 def ask_state(pipe: Any, keys: Keys, model: str, now: float) -> None:
-    """Queue on a pipeline, sync or asyncio, the first of two round trips of `read_state`: `STATE_ANSWERS` answers."""
+    """Queue on a pipeline, sync or asyncio, the questions of `read_state` at `now`, by the server's clock:
+    `STATE_ANSWERS` answers."""
     pipe.zrangebyscore(keys.workers, now, "+inf")
     pipe.hgetall(keys.cost(model))
     for job_class in JOB_CLASSES:
@@ -168,12 +185,12 @@ def ask_state(pipe: Any, keys: Keys, model: str, now: float) -> None:
 
 
 def heartbeat_keys(keys: Keys, answers: Sequence[Any]) -> list[str]:
-    """Return the keys that the second round trip reads by MGET; `answers` are those to `ask_state`."""
-    return [keys.worker(name.decode()) for name in answers[0]]
+    """Return the keys that the last round trip reads by MGET; `answers` are those to `ask_state`."""
+    return [keys.worker(_text(name)) for name in answers[0]]
 
 
-def state_of(answers: Sequence[Any], records: Iterable[bytes | None]) -> FleetState:
-    """Return the state from the answers to `ask_state` and the records under `heartbeat_keys`."""
+def state_of(answers: Sequence[Any], records: Iterable[bytes | None], now: float) -> FleetState:
+    """Return the state at `now` from the answers to `ask_state` and the records under `heartbeat_keys`."""
     _, costs, *rest = answers
     entries = read_backlog(list(rest[len(JOB_CLASSES) :]))
     backlog: dict[JobClass, Backlog] = {}
@@ -181,14 +198,21 @@ def state_of(answers: Sequence[Any], records: Iterable[bytes | None]) -> FleetSt
         mine = [entry for entry in entries if entry.job_class == job_class]
         oldest_at = min((entry.enqueued_at for entry in mine if entry.enqueued_at), default=None)
         backlog[job_class] = Backlog(len(mine), total(mine), queued, oldest_at)
-    workers = tuple(wire.decode_heartbeat(record) for record in records if record is not None)
-    return FleetState(workers, backlog, typical(read_costs(costs)))
+    beats = (read_or_none("heartbeat", wire.decode_heartbeat, record) for record in records if record is not None)
+    workers = tuple(beat for beat in beats if beat is not None)
+    return FleetState(workers, backlog, typical(read_costs(costs).values(), now))
 
 
-def read_state(client: Any, keys: Keys, model: str, now: float) -> FleetState:
-    """Read the state of the fleet: two round trips, linear in the size of the backlog."""
+def read_state(client: Any, keys: Keys, model: str) -> FleetState:
+    """Read the state of the fleet: three round trips, linear in the size of the backlog."""
+    now = server_epoch(client)
     pipe = client.pipeline(transaction=False)
     ask_state(pipe, keys, model, now)
     answers = pipe.execute()
     names = heartbeat_keys(keys, answers)
-    return state_of(answers, client.mget(names) if names else [])
+    return state_of(answers, client.mget(names) if names else [], now)
+
+
+def _text(name: bytes) -> str:
+    # Whatever stands in Redis: a name that is no text is the name of nobody.
+    return name.decode(errors="replace")

@@ -182,7 +182,8 @@ class Keys:
         return f"{self.prefix}workers"
 
     def cost(self, model: str) -> str:
-        """Hash `precision|host` -> cost parameters; workers; `COST_TTL_S`, so that a fleet scaled to 0 predicts too."""
+        """Hash `precision|host` -> cost parameters and when they were shared; workers; `COST_TTL_S`, so that a fleet
+        scaled to 0 predicts too. A worker that starts drops the hosts that have shared nothing for `COST_KEPT_S`."""
         return f"{self.prefix}cost:{model}"
 
     def deviations(self, identity_digest: str, tenant: str | None, first_stage: str) -> str:
@@ -215,6 +216,12 @@ HEARTBEAT_TTL_S = 5
 #: Outlives its workers, so that cached requests are answered while a fleet restarts or is scaled to 0.
 IDENTITY_TTL_S = 86_400
 COST_TTL_S = 7 * 86_400
+#: A worker shares its cost this often, changed or not.
+COST_INTERVAL_S = 60
+#: Five times that: the host has no worker any more, and its cost counts only where no host has one.
+COST_FRESH_S = 300
+#: Hosts come and go, pods under a new name each time; a host that is back within this time need not measure anew.
+COST_KEPT_S = 3_600
 #: How long the tokens served to a tenant without waiting jobs are remembered.
 FAIR_TTL_S = 3_600
 DEATHS_TTL_S = 3_600

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -75,6 +76,26 @@ def test_work_counts_while_no_worker_lives_and_a_lost_server_shows(settings: Set
     assert [(sample.name, sample.value) for family in lost.collect() for sample in family.samples] == [
         ("rerank_redis_up", 0.0)
     ]
+
+
+def test_a_job_that_comes_again_is_counted_as_run_or_as_answered_before(settings: Settings) -> None:
+    port = free_port()
+    settings = settings.model_copy(update={"metrics_port": port})
+
+    def again(result: str) -> float:
+        labels = tuple(sorted({"class": "interactive", "result": result}.items()))
+        return scrape(port).get(("rerank_jobs_delivered_again_total", labels), 0.0)
+
+    with local_fleet(settings, processes=1), celery_of(settings) as app:
+        first = make_job(settings, "which rooms?", passages(2))
+        assert send(app, settings, first).get(timeout=60)["complete"]
+        assert (again("run"), again("answered_before")) == (0, 0)
+        send(app, settings, replace(first, attempt=2))
+        wait_until(lambda: again("answered_before") == 1, "it was answered before")
+        # The first one of this job was lost on its way.
+        lost = make_job(settings, "which rooms?", passages(3), attempt=2)
+        assert send(app, settings, lost).get(timeout=60)["complete"]
+        assert (again("run"), again("answered_before")) == (1, 1)
 
 
 def test_counters_do_not_fall_when_a_process_is_replaced(settings: Settings) -> None:

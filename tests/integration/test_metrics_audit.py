@@ -14,10 +14,14 @@ from pydantic import SecretStr
 
 from rerank_dev.ports import free_port
 from rerank_ops.local.fleet import local_fleet
+from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
+from rerank_shared.cache import SAMPLED_KEYS, ScoreWrites, stats
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.collectors.redis_server import RedisCollector
 from rerank_shared.collectors.scoring import ScoringCollector
+from rerank_shared.contract.messages import Score
+from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.jobs import passages
@@ -91,9 +95,27 @@ def test_what_the_server_does_not_tell_is_absent(settings: Settings) -> None:
             text = exposition(RedisCollector(settings.model_copy(update={"redis_url": SecretStr(url)})))
         finally:
             admin.execute_command("ACL", "DELUSER", user)
-    assert samples(text) == {"rerank_dead_letters": 0.0}
+    assert samples(text).keys() == {"rerank_dead_letters", "rerank_cache_estimated_bytes"}
     away = settings.model_copy(update={"redis_url": SecretStr("unix:///nowhere/r.sock")})
     assert exposition(RedisCollector(away), ScoringCollector(away)) == ""
+
+
+def test_the_memory_of_the_cache_is_that_of_its_namespace_as_the_sample_sees_it() -> None:
+    def estimate() -> float | None:
+        return samples(exposition(RedisCollector(settings))).get("rerank_cache_estimated_bytes")
+
+    with EmbeddedServer.start() as server:
+        settings = load_settings(redis_url=server.url)
+        keys = Keys(settings.namespace)
+        with connect(settings) as client:
+            assert estimate() == 0
+            client.mset({f"others:{number}": b"x" * 10_000 for number in range(400)})
+            assert estimate() == 0
+            scores = {number.to_bytes(16, "big"): Score(0.5, 9, False) for number in range(1_600)}
+            ScoreWrites(scores, ttl_s=600).add_to(client, keys)
+            # Eight standard errors of the share.
+            truth = 1_600 * stats(client, keys).bytes_per_score
+            assert estimate() == pytest.approx(truth, rel=8 * (0.8 * 0.2 / SAMPLED_KEYS) ** 0.5 / 0.8)
 
 
 def test_evictions_and_the_limit_are_those_of_the_server() -> None:
@@ -102,6 +124,7 @@ def test_evictions_and_the_limit_are_those_of_the_server() -> None:
         with connect(settings) as client:
             for number in range(2 * LIMIT_BYTES // 50_000):
                 client.set(f"others:{number}", b"x" * 50_000)
-            found, told = samples(exposition(RedisCollector(settings))), client.info()
+            before = client.info()["evicted_keys"]
+            found, after = samples(exposition(RedisCollector(settings))), client.info()["evicted_keys"]
     assert found["rerank_redis_memory_limit_bytes"] == LIMIT_BYTES
-    assert found["rerank_redis_evicted_keys_total"] == told["evicted_keys"] > 0
+    assert 0 < before <= found["rerank_redis_evicted_keys_total"] <= after

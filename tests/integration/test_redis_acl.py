@@ -62,8 +62,8 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         assert server.pid is not None
         with Monitor(port) as monitor, TestFleet(as_user(settings, "worker"), directory) as fleet:
             fleet.start()
-            a_supervisor_is_scraped(as_user(settings, "worker"))
             clients_work(as_user(settings, "client"), directory)
+            a_supervisor_is_scraped(as_user(settings, "worker"))
             a_fleet_of_one_command_works(as_user(settings, "worker"), directory)
             a_gateway_works(as_user(settings, "gateway"), directory)
             metrics_are_read(as_user(settings, "metrics"), directory)

@@ -18,7 +18,7 @@ from rerank_shared import fleet
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import Settings, load_settings
 from support.queue.trips import Trips, counted
 
@@ -71,7 +71,7 @@ def test_parts_of_a_request_are_sent_together(trips: Trips, settings: Settings) 
     keys = Keys(settings.namespace)
     with connect(settings) as server:
         announce(server, settings)
-        fleet.share_cost(server, keys, [settings.model], "p|h", CostParameters(9.0, 0.0, 0.0))
+        fleet.share_cost(server, keys, [settings.model], "p|h", SharedCost(CostParameters(9.0, 0.0, 0.0)))
         server.zadd(keys.workers, {f"worker-{number}": time.time() + 60 for number in range(3)})
         with RerankClient(through(trips, settings, refuse=False)) as client:
             client.rerank("q", texts(4), deadline_ms=0)

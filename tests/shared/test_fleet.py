@@ -22,11 +22,19 @@ from rerank_shared.fleet import (
     read_costs,
     read_identity,
     share_cost,
+    stale_costs,
     state_of,
-    typical,
 )
-from rerank_shared.keys import COST_TTL_S, HEARTBEAT_INTERVAL_S, HEARTBEAT_TTL_S, IDENTITY_TTL_S, JobClass, Keys
-from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.keys import (
+    COST_KEPT_S,
+    COST_TTL_S,
+    HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_TTL_S,
+    IDENTITY_TTL_S,
+    JobClass,
+    Keys,
+)
+from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
 
 KEYS = Keys("fleet")
 IDENTITY = ScoringIdentity("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
@@ -72,7 +80,7 @@ def test_drain_of_one_class() -> None:
 
 class TestCosts:
     def test_what_is_shared_is_read(self, pipe: redis.client.Pipeline) -> None:
-        cost = CostParameters(0.5, 0.25, 0.125, 0.1, 1.5, 7)
+        cost = SharedCost(CostParameters(0.5, 0.25, 0.125, 0.1, 1.5, 7), shared_at=12.5)
         share_cost(pipe, KEYS, {"org/name", "alias"}, cost_field("int8", "host"), cost)
         written = {command[1]: (command[2], command[3]) for command in commands(pipe) if command[0] == "HSET"}
         assert set(written) == {KEYS.cost("org/name"), KEYS.cost("alias")}
@@ -82,10 +90,25 @@ class TestCosts:
             (key, COST_TTL_S) for key in written
         }
 
-    def test_a_mixed_fleet_is_judged_by_its_middle(self) -> None:
-        costs = {str(token_s): CostParameters(0.0, token_s, 0.0) for token_s in (3.0, 1.0, 9.0)}
-        assert typical(costs) == costs["3.0"]
-        assert typical({}) is None
+    def test_what_cannot_be_read_is_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        """One field of another release must not hide what all other hosts have measured."""
+        cost = SharedCost(CostParameters(0.5, 0.25, 0.125), 12.5)
+        record = {b"int8|a": b"rubbish", b"int8|b": wire.encode_cost(cost), b"\xff": b"", b"int8|c": b"\x93\x09"}
+        assert read_costs(record) == {"int8|b": cost}
+
+    def test_hosts_that_are_gone_are_dropped(self, pipe: redis.client.Pipeline) -> None:
+        """Pods come under new names for ever."""
+        cost = CostParameters(0.5, 0.25, 0.125)
+        at = {b"alive": 9_999.0, b"away for a while": 10_000.0 - COST_KEPT_S, b"gone": 9_999.0 - COST_KEPT_S}
+        # The server's clock has been set back meanwhile.
+        at[b"of the future"] = 10_001.0 + COST_KEPT_S
+        record = {host: wire.encode_cost(SharedCost(cost, shared_at)) for host, shared_at in at.items()}
+        stale = stale_costs(record | {b"rubbish \xff": b"rubbish"}, now=10_000.0)
+        assert sorted(stale) == [b"gone", b"of the future", b"rubbish \xff"]
+        share_cost(pipe, KEYS, {"org/name", "alias"}, "int8|host", SharedCost(cost, 10_000.0), stale)
+        assert {command for command in commands(pipe) if command[0] == "HDEL"} == {
+            ("HDEL", KEYS.cost(name), *stale) for name in ("org/name", "alias")
+        }
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
@@ -98,7 +121,8 @@ def test_jobs_are_queued_or_held(jobs: int, queued: int) -> None:
 class TestArtefacts:
     def test_what_is_announced_is_read(self, pipe: redis.client.Pipeline) -> None:
         fleet.announce(pipe, KEYS, IDENTITY, now=100.0)
-        (_, key, record, *life), (_, models, until, model) = commands(pipe)
+        (_, key, record, *life), (_, models, until, model), sweep = commands(pipe)
+        assert sweep == ("ZREMRANGEBYSCORE", KEYS.models, "-inf", 100.0)
         assert (key, models) == (KEYS.identity("org/name"), KEYS.models)
         assert life == ["EX", IDENTITY_TTL_S]
         assert (until, model) == (100.0 + IDENTITY_TTL_S, "org/name")
@@ -113,7 +137,7 @@ class TestArtefacts:
 
     def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
         fleet.announce(pipe, KEYS, IDENTITY, 100.0, IDENTITY.model)
-        assert len(commands(pipe)) == 2
+        assert sum(command[0] == "SET" for command in commands(pipe)) == 1
 
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
         with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
@@ -160,7 +184,7 @@ class TestState:
         assert len(commands(pipe)) == STATE_ANSWERS == len(self.answers())
 
     def test_the_oldest_job_is_the_one_enqueued_first(self) -> None:
-        found = state_of(self.answers(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9"), [])
+        found = state_of(self.answers(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9"), [], 0.0)
         assert found.backlog["interactive"].oldest_at == 40.0
         assert found.backlog["interactive"].oldest_age_s(now=100.0) == 60.0
         # Another host's clock may be ahead.
@@ -168,10 +192,20 @@ class TestState:
         assert found.backlog["bulk"].oldest_age_s(now=100.0) is None
 
     def test_jobs_that_do_not_say_since_when_have_no_age(self) -> None:
-        backlog = state_of(self.answers(b"older|70|1|1|9", b"oldest|70"), []).backlog["interactive"]
+        backlog = state_of(self.answers(b"older|70|1|1|9", b"oldest|70"), [], 0.0).backlog["interactive"]
         assert (backlog.jobs, backlog.tokens, backlog.oldest_at) == (2, 140, None)
 
     def test_a_worker_whose_record_has_run_out_is_not_alive(self) -> None:
         answers = self.answers(alive=(b"w", b"gone"))
         assert fleet.heartbeat_keys(KEYS, answers) == [KEYS.worker("w"), KEYS.worker("gone")]
-        assert state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), None]).workers == (heartbeat(5.0),)
+        assert state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), None], 0.0).workers == (heartbeat(5.0),)
+
+    def test_what_cannot_be_read_hides_nothing_else(self) -> None:
+        garbled = (b"rubbish", b"\xff\xfe", b"a|nan|1|1|9", b"a|@1.000|1|inf|1|9", b"a|-5|1|1|9", b"x|y|z|rubbish|")
+        answers = self.answers(b"good|70|1|1|9", *garbled, alive=(b"w", b"\xff"))
+        answers[1] = {b"int8|host": b"rubbish"}
+        found = state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), b"rubbish"], 0.0)
+        assert found.workers == (heartbeat(5.0),)
+        # They are jobs all the same, and nobody knows of how much work.
+        assert (found.backlog["interactive"].jobs, found.backlog["interactive"].tokens) == (1 + len(garbled), 70)
+        assert (found.cost, found.predicted_drain_s) == (None, math.inf)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +44,7 @@ class TestFleet:
 
     def state(self) -> FleetState:
         """What the fleet says of itself now."""
-        return read_state(self.client, self.keys, name_of(self.settings.model), time.time())
+        return read_state(self.client, self.keys, name_of(self.settings.model))
 
     def held_jobs(self) -> int:
         """How many jobs the workers hold, by their heartbeats."""
@@ -99,7 +98,7 @@ class TestFleet:
 def alive(settings: Settings) -> int:
     """How many workers are alive in a namespace, whoever started them."""
     with connect(settings) as client:
-        return len(read_state(client, Keys(settings.namespace), name_of(settings.model), time.time()).workers)
+        return len(read_state(client, Keys(settings.namespace), name_of(settings.model)).workers)
 
 
 def _name(number: int) -> str:

@@ -24,7 +24,7 @@ from rerank_shared.contract.messages import (
     StoredRequest,
 )
 from rerank_shared.contract.token_ids import ID_MAX, TokenIds
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 
 texts = st.text(max_size=20)
 counts = st.integers(0, 2**31)
@@ -49,8 +49,12 @@ jobs = st.builds(
 )  # fmt: skip
 ratios = st.floats(0, 1e6)
 costs = st.builds(
-    CostParameters, run_s=ratios, token_s=ratios, token_longest_s=ratios, error_ratio=ratios,
+    SharedCost,
+    st.builds(
+        CostParameters, run_s=ratios, token_s=ratios, token_longest_s=ratios, error_ratio=ratios,
     p99_ratio=st.floats(1, 1e6), observations=counts,
+    ),
+    shared_at=times,
 )  # fmt: skip
 outcomes = st.builds(
     Outcome,

@@ -10,7 +10,7 @@ from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import cost_field, share_cost
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import Settings
 
 #: Of what waits. It stops counting then; no test takes as long.
@@ -27,7 +27,7 @@ def overloaded_fleet(settings: Settings, cost: CostParameters = _SLOW, waiting: 
     with connect(settings) as client, RerankClient(settings) as producer:
         announce(client, settings)
         pipe = client.pipeline(transaction=False)
-        share_cost(pipe, keys, [name_of(settings.model)], cost_field("echo", "here"), cost)
+        share_cost(pipe, keys, [name_of(settings.model)], cost_field("echo", "here"), SharedCost(cost))
         pipe.execute()
         producer.submit("q", waiting, deadline_ms=_WAITING_MS)
     return settings

@@ -12,11 +12,12 @@ import pytest
 
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
+from rerank_shared.contract import wire
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
-from rerank_shared.fleet import cost_field, read_costs, share_cost
-from rerank_shared.keys import Keys
+from rerank_shared.fleet import cost_field, read_costs, read_state, share_cost
+from rerank_shared.keys import COST_FRESH_S, COST_KEPT_S, Keys
 from rerank_shared.redis.connections import connect
-from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker import process
 from rerank_worker.process import EX_CONFIG
@@ -123,6 +124,27 @@ def test_a_full_server_does_not_end_a_worker_s_presence(caplog: pytest.LogCaptur
         heartbeats.client.close()
 
 
+def test_a_draining_worker_is_deregistered_while_it_still_runs(settings: Settings) -> None:
+    """It takes no more jobs, so it must not count: not as ready for autoscalers, nor as idle for clients."""
+    _, heartbeats = process.build(
+        load_settings(**(settings.model_dump(exclude_none=True) | {"budget_tokens": 512})), "w", None
+    )
+    keys, model = heartbeats.keys, heartbeats.identity.model
+    with connect(settings) as client:
+        heartbeats.beat()
+        assert [worker.worker_id for worker in read_state(client, keys, model).workers] == ["w"]
+        heartbeats.scorer.drain()
+        # Twice: the second one must not bring it back.
+        for _ in range(2):
+            heartbeats.beat()
+            assert read_state(client, keys, model).workers == ()
+            assert client.zcard(keys.workers) == 0
+            assert not client.exists(keys.worker("w"))
+        # What it serves, and what that costs, stay known.
+        assert client.exists(keys.identity(model), keys.cost(model)) == 2
+    heartbeats.client.close()
+
+
 class TestCosts:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
@@ -135,7 +157,7 @@ class TestCosts:
         with connect(settings) as client:
             found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.identity.model)))
             field = cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
-            assert found == {field: known}
+            assert {field: cost.parameters for field, cost in found.items()} == {field: known}
             client.delete(heartbeats.keys.cost(heartbeats.identity.model))
             heartbeats.beat()
             assert not client.exists(heartbeats.keys.cost(heartbeats.identity.model)), (
@@ -146,16 +168,32 @@ class TestCosts:
             assert client.exists(heartbeats.keys.cost(heartbeats.identity.model))
         heartbeats.client.close()
 
+    def test_are_shared_again_now_and_then_and_rid_of_hosts_that_are_gone(self, settings: Settings) -> None:
+        _, heartbeats = process.build(settings, "worker", None)
+        key, field = heartbeats.keys.cost(heartbeats.identity.model), heartbeats._cost_field.encode()
+        gone = SharedCost(CostParameters(1.0, 1.0, 0.0), heartbeats.clock.epoch() - COST_KEPT_S - 60)
+        with connect(settings) as client:
+            client.hset(key, mapping={"int8|pod-1": wire.encode_cost(gone), "int8|pod-2": b"garbled"})
+            heartbeats._ask_server()
+            heartbeats.beat()
+            assert client.hkeys(key) == [field]
+            client.delete(key)
+            heartbeats._shared_until = 0.0
+            heartbeats.beat()
+            (found,) = read_costs(client.hgetall(key)).values()
+            assert abs(found.shared_at - heartbeats.clock.epoch()) < COST_FRESH_S
+        heartbeats.client.close()
+
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
         keys, field = heartbeats.keys, cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
         before = heartbeats.run_cost.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
-            share_cost(client, keys, [heartbeats.identity.model], cost_field("fp64", "elsewhere"), slow)
+            share_cost(client, keys, [heartbeats.identity.model], cost_field("fp64", "elsewhere"), SharedCost(slow))
             heartbeats._ask_server()
             assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) == before
-            share_cost(client, keys, [heartbeats.identity.model], field, slow)
+            share_cost(client, keys, [heartbeats.identity.model], field, SharedCost(slow))
             heartbeats._ask_server()
             assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) != before
             client.hset(keys.cost(heartbeats.identity.model), field, b"garbled")

@@ -6,7 +6,7 @@ import logging
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import name_of
-from rerank_shared.errors import WireError
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import Keys
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
@@ -30,11 +30,8 @@ def served_precision(settings: Settings, files: ModelFiles) -> str | None:
             if not client.zcount(keys.workers, seconds, "+inf"):
                 return None
             record = client.get(keys.identity(files.name)) or client.get(keys.identity(name_of(settings.model)))
-        identity = None if record is None else wire.decode_identity(record)
     except OUTAGES_AND_REFUSALS as error:
         log.warning("the fleet's precision is not known: redis %s", outage_of(error).says)
         return None
-    except WireError as error:
-        log.warning("the fleet's precision is not known: another release announced it error=%s", error)
-        return None
+    identity = None if record is None else read_or_none("scoring identity", wire.decode_identity, record)
     return identity.precision if identity is not None and identity.model_digest == files.model_digest else None

@@ -14,13 +14,13 @@ from typing import Any
 from rerank_shared import fleet
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.errors import WireError
-from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JobClass, Keys
+from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.keys import COST_INTERVAL_S, HEARTBEAT_INTERVAL_S, JobClass, Keys
 from rerank_shared.redis import at_any_limit
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import ServerClock
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.watch.activity import add_activity
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
@@ -50,6 +50,9 @@ class Heartbeats:
     clock: ServerClock = field(default_factory=ServerClock)
     away: bool = False
     _shared_cost: CostParameters | None = None
+    #: Until when that need not be said again, and the costs of hosts that are gone (monotonic clock).
+    _shared_until: float = 0.0
+    _stale_costs: list[bytes] = field(default_factory=list)
     #: Up to when, and up to which busy seconds, the last heartbeat told of the activity.
     _counted_at: float | None = None
     _counted_s: dict[JobClass, float] = field(default_factory=dict)
@@ -73,15 +76,13 @@ class Heartbeats:
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
-            found = fleet.read_costs(self.client.hgetall(self.keys.cost(self.identity.model)))
+            record = self.client.hgetall(self.keys.cost(self.identity.model))
         except OUTAGES_AND_REFUSALS as error:
             log.warning("server time and run cost not read: redis %s", outage_of(error).says)
             return
-        except WireError as error:
-            log.warning("run cost ignored: written by another release error=%s", error)
-            return
-        if (prior := found.get(self._cost_field)) is not None:
-            self.run_cost.adopt(prior)
+        self._stale_costs = fleet.stale_costs(record, self.clock.epoch())
+        if (prior := fleet.read_costs(record).get(self._cost_field)) is not None:
+            self.run_cost.adopt(prior.parameters)
 
     def _forget_the_dead(self) -> None:
         """Remove the entries that kombu keeps of killed workers; otherwise each death would add one for ever."""
@@ -127,11 +128,7 @@ class Heartbeats:
 
     def _watch_precision(self, record: bytes | None) -> None:
         """Warn of a worker that scores this model in another precision; `record` is the last announcement."""
-        try:
-            announced = None if record is None else wire.decode_identity(record)
-        except WireError:
-            # Of another release, as in the middle of an upgrade; its jobs and answers have versions of their own.
-            return
+        announced = None if record is None else read_or_none("scoring identity", wire.decode_identity, record)
         if announced is None or announced.precision in {self.identity.precision, *self._others}:
             return
         self._others.add(announced.precision)
@@ -158,6 +155,7 @@ class Heartbeats:
         )
         channels = sorted(self.scorer.reply_channels())
         cost = self.run_cost.shared
+        tells_cost = cost is not None and (cost != self._shared_cost or asked_at >= self._shared_until)
 
         def tell(words: Any) -> None:
             fleet.announce(words, self.keys, self.identity, now, self.alias)
@@ -167,8 +165,9 @@ class Heartbeats:
             else:
                 fleet.beat(words, self.keys, beat, now)
             add_activity(words, self.keys, now, alive_s, ran_s)
-            if cost is not None and cost != self._shared_cost:
-                fleet.share_cost(words, self.keys, self._names, self._cost_field, cost)
+            if cost is not None and tells_cost:
+                shared = SharedCost(cost, now)
+                fleet.share_cost(words, self.keys, self._names, self._cost_field, shared, self._stale_costs)
 
         pipe = self.client.pipeline(transaction=False)
         pipe.time()
@@ -180,7 +179,8 @@ class Heartbeats:
         answers = pipe.execute()
         self.clock.synchronise(answers[0], asked_at)
         self._watch_precision(answers[1])
-        self._shared_cost = cost
+        if tells_cost:
+            self._shared_cost, self._shared_until, self._stale_costs = cost, asked_at + COST_INTERVAL_S, []
         self._counted_at, self._counted_s = asked_at, busy_s
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}

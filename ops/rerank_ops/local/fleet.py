@@ -66,7 +66,7 @@ def _watch(supervisor: Supervisor) -> None:
 def _wait_until_ready(settings: Settings, watcher: threading.Thread, count: int) -> None:
     give_up, model = time.monotonic() + READY_S, name_of(settings.model)
     with connect(settings) as client:
-        while len(read_state(client, Keys(settings.namespace), model, time.time()).workers) < count:
+        while len(read_state(client, Keys(settings.namespace), model).workers) < count:
             if not watcher.is_alive():
                 raise ConfigurationError("the workers refused to start; their last words are above")
             if time.monotonic() > give_up:

@@ -13,11 +13,11 @@ from typing import Any
 
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import Port
-from rerank_shared.fleet import read_costs, typical
+from rerank_shared.fleet import read_costs
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S, queue_wait_s
-from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.scheduling.cost import CostParameters, Work, typical
 from rerank_shared.scheduling.sharding import idle_processes, open_processes
 
 _MODELS = 64
@@ -99,7 +99,7 @@ class FleetLoadCache:
 
     def learn(self, model: str, costs: Any) -> CostParameters | None:
         """Remember the cost of running `model` as the server answered it, and return it."""
-        cost = typical(read_costs(costs))
+        cost = typical(read_costs(costs).values(), self.clock.epoch())
         if len(self._costs) >= _MODELS:
             # Callers choose these names until workers have announced theirs.
             self._costs.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rerank_producer._io.enqueue import StoredValue
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, PairClaim
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import Keys
 
 #: Claims that end sooner are not worth waiting for, nor writing.
@@ -31,9 +32,11 @@ class PairClaims:
 
     @classmethod
     def of(cls, found: Mapping[int, bytes], *, now: float, deadline_at: float) -> PairClaims:
-        """Decode the claims found under `keys.flight()` of the misses; drop those that end after the deadline."""
-        claims = {index: wire.decode_pair_claim(value) for index, value in found.items()}
-        return cls({i: claim for i, claim in claims.items() if now + _LEAST_S < claim.until < deadline_at})
+        """Decode the claims found under `keys.flight()` of the misses; drop those that end after the deadline, or that
+        can't be read: their pairs are scored once more."""
+        claims = {index: read_or_none("claim", wire.decode_pair_claim, value) for index, value in found.items()}
+        first, last = now + _LEAST_S, deadline_at
+        return cls({i: claim for i, claim in claims.items() if claim is not None and first < claim.until < last})
 
 
 def claims_of(keys: Keys, job: Job, digests: Sequence[bytes], late_after_s: float) -> list[StoredValue]:

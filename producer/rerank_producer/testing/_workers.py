@@ -17,7 +17,7 @@ from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Stages
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, RerankError
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.scheduling.urgency import answer_by
 from rerank_shared.settings import Settings
 
@@ -162,7 +162,7 @@ class Workers:
 
     def _announce(self, pipe: Any) -> None:
         keys, now = self.server.keys, self.server.timeline.epoch()
-        cost = CostParameters(run_s=self.pair_s, token_s=0.0, token_longest_s=0.0)
+        cost = SharedCost(CostParameters(run_s=self.pair_s, token_s=0.0, token_longest_s=0.0), now)
         for name, model in self.models.items():
             fleet.announce(pipe, keys, model.identity, now)
             if self.pair_s:

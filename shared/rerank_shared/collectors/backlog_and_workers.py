@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
 from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
@@ -21,7 +22,7 @@ class FleetCollector(Collector):
     """Reads the fleet's signal at each scrape."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._settings = settings
 
     def describe(self) -> Iterator[Metric]:
@@ -54,7 +55,8 @@ def _families(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     )
     yield _gauge(
         "rerank_predicted_drain_seconds",
-        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need.",
+        "Predicted seconds until the backlog is done; with no live process, the seconds that one would need; infinite "
+        "while no process has measured what work costs.",
         state.predicted_drain_s if state else None,
     )
     yield _gauge(
@@ -77,7 +79,7 @@ def _queues(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     )
     drain = GaugeMetricFamily(
         "rerank_queue_drain_seconds",
-        "Predicted seconds until the backlog of this class is done, if it were alone.",
+        "Predicted seconds until the backlog of this class is done, if it were alone; infinite while nobody knows.",
         labels=["class"],
     )
     if signal is not None:

@@ -1,4 +1,4 @@
-"""The server's own numbers that decide whether the fleet's cache and queue fit: memory, limit, evictions.
+"""The server's own numbers that decide whether the fleet's cache and queue fit: memory, limit, evictions, cache size.
 
 What the server refuses to tell, as managed ones do, is absent: a 0 would be taken for an answer.
 """
@@ -11,21 +11,23 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerank_shared.cache import SAMPLED_KEYS, ask_sample, sampled_bytes
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
 
 
 class RedisCollector(Collector):
-    """Reads the server's numbers at each scrape, in one round trip."""
+    """Reads the server's numbers at each scrape, in two round trips."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._keys = Keys(settings.namespace)
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without values, so that registering needs no Redis server."""
-        yield from _families({}, {}, None)
+        yield from _families({}, {}, None, None)
 
     def collect(self) -> Iterator[Metric]:
         """Yield those metrics that the server tells."""
@@ -33,11 +35,13 @@ class RedisCollector(Collector):
         pipe.info("memory")
         pipe.info("stats")
         pipe.zcard(self._keys.dead_index)
+        ask_sample(pipe)
         try:
-            memory, stats, dead = pipe.execute(raise_on_error=False)
+            memory, stats, dead, *sample = pipe.execute(raise_on_error=False)
+            cached = sampled_bytes(self._client, self._keys, sample)
         except OUTAGES_AND_REFUSALS:
             return
-        yield from (family for family in _families(_told(memory), _told(stats), dead) if family.samples)
+        yield from (family for family in _families(_told(memory), _told(stats), dead, cached) if family.samples)
 
 
 def _told(section: Any) -> Mapping[str, Any]:
@@ -45,7 +49,7 @@ def _told(section: Any) -> Mapping[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _families(memory: Mapping[str, Any], stats: Mapping[str, Any], dead: Any) -> Iterator[Metric]:
+def _families(memory: Mapping[str, Any], stats: Mapping[str, Any], dead: Any, cached: int | None) -> Iterator[Metric]:
     yield _gauge("rerank_redis_memory_used_bytes", "Memory that the server uses.", memory.get("used_memory"))
     # 0 is no limit.
     limit = memory.get("maxmemory") or None
@@ -54,6 +58,11 @@ def _families(memory: Mapping[str, Any], stats: Mapping[str, Any], dead: Any) ->
     if isinstance(found := stats.get("evicted_keys"), int):
         evicted.add_metric([], found)
     yield evicted
+    yield _gauge(
+        "rerank_cache_estimated_bytes",
+        f"Memory of the cached scores, by a sample of {SAMPLED_KEYS} keys; 0 where none of them is a score.",
+        cached,
+    )
     yield _gauge("rerank_dead_letters", "Jobs that are set aside now: `rerank-fleet dead list`.", dead)
 
 

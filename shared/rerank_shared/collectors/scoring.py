@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.contract.messages import ScoringIdentity, name_of
 from rerank_shared.errors import RerankError
 from rerank_shared.fleet import ask_identity, read_identity
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings
 
 #: Enough of a digest to tell two models apart.
@@ -23,7 +24,7 @@ class ScoringCollector(Collector):
     """Reads the announced identity at each scrape. Absent while no worker has announced one."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = connect(settings)
+        self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
         self._keys = Keys(settings.namespace)
         self._model = name_of(settings.model)
 
@@ -34,8 +35,8 @@ class ScoringCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metric, if the server tells."""
         pipe = self._client.pipeline(transaction=False)
-        ask_identity(pipe, self._keys, self._model, time.time())
         try:
+            ask_identity(pipe, self._keys, self._model, server_epoch(self._client))
             identity = read_identity(pipe.execute(), self._model)
         except OUTAGES_AND_REFUSALS:
             return

@@ -60,7 +60,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
 )
 from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import SharedCost
 
 VERSION = 1
 #: Documents as token ids, msgpack's bin beside its str; in jobs and claim checks that hold one.
@@ -183,14 +183,14 @@ def decode_heartbeat(data: bytes) -> Heartbeat:
     return _unpack("heartbeat", data, lambda fields: _read(Heartbeat, fields))
 
 
-def encode_cost(cost: CostParameters) -> bytes:
+def encode_cost(cost: SharedCost) -> bytes:
     """Return cost parameters as workers share them."""
     return _pack("cost", cost.cost_fields())
 
 
-def decode_cost(data: bytes) -> CostParameters:
+def decode_cost(data: bytes) -> SharedCost:
     """Read cost parameters."""
-    return _unpack("cost", data, lambda fields: CostParameters.from_fields(as_list(fields)))
+    return _unpack("cost", data, lambda fields: SharedCost.from_fields(as_list(fields)))
 
 
 def decode_deviations(data: bytes) -> Deviations:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rerank_shared.contract.messages import Job
+from rerank_shared.contract.unreadable import amount, read_or_none
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.scheduling.cost import Work
 
-_SINCE = re.compile(r"\|@([0-9]+\.[0-9]{3})$")
+_SINCE = re.compile(rb"\|@([0-9]+\.[0-9]{3})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,11 @@ def backlog_member(job: Job) -> str:
 
 
 def read_backlog_entry(job_class: JobClass, member: bytes) -> BacklogEntry:
-    """Read an entry. Older releases wrote no time of sending, or the tokens alone."""
-    name, *fields = member.decode().rsplit("|", 4)
+    """Read an entry. Older releases wrote no time of sending, or the tokens alone. Raises ValueError."""
+    name, *fields = member.rsplit(b"|", 4)
     if len(fields) < 4:
-        return BacklogEntry(job_class, Work(tokens=float(member.rpartition(b"|")[2])), 0.0)
-    tokens, tokens_longest, pairs, due_at = map(float, fields)
+        return BacklogEntry(job_class, Work(tokens=amount(member.rpartition(b"|")[2])), 0.0)
+    tokens, tokens_longest, pairs, due_at = map(amount, fields)
     since = _SINCE.search(name)
     return BacklogEntry(job_class, Work(pairs, tokens, tokens_longest), due_at, float(since[1]) if since else 0.0)
 
@@ -59,9 +61,14 @@ def ask_backlog(pipe: Any, keys: Keys, now: float) -> None:
 
 
 def read_backlog(answers: list[Any]) -> list[BacklogEntry]:
-    """Return all entries from the answers to `ask_backlog`."""
+    """Return all entries from the answers to `ask_backlog`. One that can't be read is a job of unknown work."""
     members = zip(JOB_CLASSES, answers[1::2], strict=True)
-    return [read_backlog_entry(job_class, member) for job_class, found in members for member in found]
+    return [_entry(job_class, member) for job_class, found in members for member in found]
+
+
+def _entry(job_class: JobClass, member: bytes) -> BacklogEntry:
+    found = read_or_none("entry of the backlog", partial(read_backlog_entry, job_class), member)
+    return found or BacklogEntry(job_class, Work(), 0.0)
 
 
 def total(entries: Iterable[BacklogEntry]) -> Work:

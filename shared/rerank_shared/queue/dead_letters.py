@@ -17,6 +17,7 @@ from kombu.serialization import dumps, loads
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import DeadLetter, Job
 from rerank_shared.contract.token_ids import Content
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
@@ -55,11 +56,17 @@ def job_of(letter: DeadLetter) -> Job:
     return wire.decode_job(_arguments(letter)[0][0])
 
 
+def dead_ids(client: Any, keys: Keys) -> list[str]:
+    """Return the jobs of all dead letters, readable or not, the latest first."""
+    return [job_id.decode(errors="replace") for job_id in client.zrevrange(keys.dead_index, 0, -1)]
+
+
 def list_dead(client: Any, keys: Keys) -> list[DeadLetter]:
-    """Return all dead letters, the latest first."""
+    """Return all dead letters that can be read, the latest first."""
     job_ids = client.zrevrange(keys.dead_index, 0, -1)
     records = client.hmget(keys.dead, job_ids) if job_ids else []
-    return [wire.decode_dead(record) for record in records if record is not None]
+    found = (read_or_none("dead letter", wire.decode_dead, record) for record in records if record is not None)
+    return [letter for letter in found if letter is not None]
 
 
 def find_dead(client: Any, keys: Keys, job_id: str) -> DeadLetter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 _SLOW_S = 0.05
 
@@ -16,6 +17,12 @@ def epoch_of(answer: tuple[int, int]) -> float:
     """Return the epoch seconds that an answer to TIME tells, (seconds, microseconds)."""
     seconds, micros = answer
     return seconds + micros / 1e6
+
+
+def server_epoch(client: Any) -> float:
+    """Return the server's epoch seconds: one round trip. A host's clock may be wrong, and would drop what others wait
+    for."""
+    return epoch_of(client.time())
 
 
 class ServerClock:

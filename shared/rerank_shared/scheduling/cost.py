@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from rerank_shared.errors import MalformedMessage
+from rerank_shared.keys import COST_FRESH_S
 
 _FIELDS = 6
 
@@ -90,3 +91,34 @@ class CostParameters:
             raise MalformedMessage("cost: not the parameters of a cost model")
         run_s, token_s, token_longest_s, error_ratio, p99_ratio, observations = numbers
         return cls(run_s, token_s, token_longest_s, error_ratio, max(1.0, p99_ratio), int(observations))
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCost:
+    """Cost parameters of one host. `shared_at`: epoch seconds of the server, 0 where an earlier release shared them."""
+
+    parameters: CostParameters
+    shared_at: float = 0.0
+
+    def cost_fields(self) -> list[float]:
+        """Return the fields as plain numbers, for the wire; earlier releases ignore the last one."""
+        return [*self.parameters.cost_fields(), self.shared_at]
+
+    @classmethod
+    def from_fields(cls, fields: Sequence[object]) -> Self:
+        """Rebuild from `cost_fields()`; further fields are ignored. Raises MalformedMessage."""
+        parameters, (at, *_) = CostParameters.from_fields(fields), (*fields[_FIELDS:], 0.0)
+        if not isinstance(at, int | float) or not math.isfinite(at):
+            raise MalformedMessage("cost: not a time of sharing")
+        return cls(parameters, float(at))
+
+
+def typical(costs: Iterable[SharedCost], now: float) -> CostParameters | None:
+    """Return the cost of the median host by seconds a token, None without any: a fleet's hosts may differ.
+
+    Hosts that have shared none for `COST_FRESH_S` before `now` (epoch seconds) count only where all have not.
+    """
+    known = list(costs)
+    fresh = [cost for cost in known if abs(now - cost.shared_at) <= COST_FRESH_S]
+    ordered = sorted((cost.parameters for cost in fresh or known), key=lambda cost: cost.token_s)
+    return ordered[len(ordered) // 2] if ordered else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rerank_shared.contract.unreadable import read_amount
 from rerank_shared.keys import ACTIVITY_SLOT_S, ACTIVITY_TTL_S, HEARTBEAT_INTERVAL_S, JOB_CLASSES, JobClass, Keys
 from rerank_shared.scheduling.autoscaling import Activity
 
@@ -42,7 +43,7 @@ def read_activity(answers: Sequence[Sequence[bytes | None]], now: float) -> tupl
     for back, answer in enumerate(answers):
         begun_at = (newest - back) * ACTIVITY_SLOT_S
         seconds = min(float(ACTIVITY_SLOT_S), max(0.0, now - begun_at))
-        alive_s, *busy_s = (float(value or 0.0) for value in answer)
+        alive_s, *busy_s = (read_amount("activity", value) for value in answer)
         found.append(Activity(seconds, alive_s, dict(zip(JOB_CLASSES, busy_s, strict=True))))
     return tuple(found)
 

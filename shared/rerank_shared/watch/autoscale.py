@@ -10,7 +10,7 @@ from rerank_shared import fleet
 from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet import STATE_ANSWERS, FleetState, heartbeat_keys, state_of
 from rerank_shared.keys import JOB_CLASSES, Keys
-from rerank_shared.redis.server_clock import epoch_of
+from rerank_shared.redis.server_clock import epoch_of, server_epoch
 from rerank_shared.scheduling.autoscaling import (
     Activity,
     Bounds,
@@ -50,7 +50,7 @@ def demand_of(state: FleetState, activity: Sequence[Activity], now: float, coold
     """Return what the policy decides by."""
     return Demand(
         ready=len(state.workers),
-        young=sum(now - worker.started_at < cooldown_s for worker in state.workers),
+        young=sum(abs(now - worker.started_at) < cooldown_s for worker in state.workers),
         queued_jobs=sum(backlog.queued_jobs for backlog in state.backlog.values()),
         waiting_s={job_class: state.work_s(job_class) for job_class in JOB_CLASSES},
         activity=activity,
@@ -59,7 +59,7 @@ def demand_of(state: FleetState, activity: Sequence[Activity], now: float, coold
 
 def read_signal(client: Any, settings: Settings) -> AutoscaleSignal:
     """Read the signal: three round trips. Raises redis-py's errors."""
-    questions = Questions(settings, epoch_of(client.time()))
+    questions = Questions(settings, server_epoch(client))
     pipe = client.pipeline(transaction=False)
     questions.ask(pipe)
     answers = pipe.execute()
@@ -96,7 +96,7 @@ class Questions:
 
     def signal(self, answers: Sequence[Any], heartbeats: Sequence[bytes | None]) -> AutoscaleSignal:
         """Return the signal of both answers."""
-        state = state_of(answers[:STATE_ANSWERS], heartbeats)
+        state = state_of(answers[:STATE_ANSWERS], heartbeats, self.now)
         activity = read_activity(answers[STATE_ANSWERS:], self.now)
         bounds = bounds_of(self.settings)
         wanted = processes_wanted(demand_of(state, activity, self.now, bounds.cooldown_s), bounds)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +17,11 @@ from conftest import StartFleet, StartGateway
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
+from rerank_shared.collectors import all_collectors
+from rerank_shared.contract.messages import name_of
+from rerank_shared.keys import ACTIVITY_SLOT_S, Keys
+from rerank_shared.redis.connections import connect
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings, load_settings
 from support.http.gateway import FrontedFleet
 from support.waiting import wait_until
@@ -73,6 +82,49 @@ def test_work_that_waits_for_no_worker_asks_for_one(settings: Settings, start_ga
         assert told["queues"]["interactive"]["queued_jobs"] == 1
         assert told["queues"]["interactive"]["oldest_age_s"] > 0
         assert told["processes"]["ready"] == 0
+
+
+def test_a_server_that_hangs_is_told_to_every_scrape(start_gateway: StartGateway) -> None:
+    """Prometheus waits ten seconds by default, and then would know nothing but that the gateway does not answer."""
+    with EmbeddedServer.start() as own:
+        gateway = start_gateway(load_settings(redis_url=own.url))
+        with gateway.client() as http, ThreadPoolExecutor(10) as scrapers:
+            assert scraped(http, "rerank_redis_up") == 1
+            assert own.pid is not None
+            os.kill(own.pid, signal.SIGSTOP)
+            try:
+                wait_until(lambda: scraped(http, "rerank_redis_up") == 0, "the news")
+                told = list(scrapers.map(lambda _: scraped(http, "rerank_redis_up"), range(10)))
+            finally:
+                os.kill(own.pid, signal.SIGCONT)
+            assert told == [0.0] * 10
+            wait_until(lambda: scraped(http, "rerank_redis_up") == 1, "it is back")
+
+
+def test_all_collectors_together_wait_for_less_than_prometheus() -> None:
+    settings = load_settings(redis_url="unix:///nowhere/redis.sock")
+    collectors: list[Any] = list(all_collectors(settings))
+    bounds = [each._client.connection_pool.connection_kwargs["socket_timeout"] for each in collectors]
+    assert sum(bounds) < 10
+
+
+def test_what_cannot_be_read_hides_nothing_else(settings: Settings, start_gateway: StartGateway) -> None:
+    """One record of another release, or of a stranger, took the whole signal and all metrics away."""
+    keys, model = Keys(settings.namespace), name_of(settings.model)
+    with connect(settings) as redis, start_gateway().client() as http:
+        now = server_epoch(redis)
+        redis.hset(keys.cost(model), "int8|host", "rubbish")
+        redis.zadd(keys.workers, {"a": now + 600})
+        redis.set(keys.worker("a"), "rubbish")
+        redis.zadd(keys.backlog("bulk"), {"x|y|z|rubbish|": now + 600, "a|nan|1|1|9": now + 600})
+        for slot in range(3):
+            redis.hset(keys.activity(int(now // ACTIVITY_SLOT_S) + slot), mapping={"alive": "rubbish", "bulk": "nan"})
+        answer = http.get("/autoscale")
+        assert answer.status_code == 200
+        assert answer.json()["queues"]["bulk"]["held_jobs"] == 2
+        assert scraped(http, "rerank_redis_up") == 1
+        assert scraped(http, "rerank_workers") == 0
+        assert scraped(http, "rerank_processes_busy") == 0
 
 
 def test_redis_away_is_no_figure_and_never_0(start_gateway: StartGateway) -> None:

@@ -297,14 +297,31 @@ async def test_an_outage_is_told_and_ends_by_itself(settings: Settings, open_liv
         assert (await listener.until(lambda frame: frame["status"] == "ok"))["workers"] == []
 
 
-async def test_a_heartbeat_that_can_t_be_read_is_told(
+async def test_what_cannot_be_read_hides_nothing_else(
     client: redis.Redis, settings: Settings, open_live: Callable[..., Live]
 ) -> None:
-    keys = Keys(settings.namespace)
-    client.zadd(keys.workers, {"newer": time.time() + 60})
+    """A worker of a later release, and whatever else stands in the keys."""
+    keys, now = Keys(settings.namespace), time.time()
+    fleet.beat(client, keys, BEAT, now + 60)
+    client.zadd(keys.workers, {"newer": now + 60})
     client.set(keys.worker("newer"), b"\x93\xccc\xa9heartbeat\x90")
-    told = await Listener(open_live()).next()
-    assert told["error"]["code"] == "unsupported_version"
+    client.hset(keys.cache_counters, mapping={"hits": "x", "misses": "-1"})
+    slot = keys.latency(int(now // LATENCY_SLOT_S))
+    garbled: Any = {
+        "11-25|100": "many",
+        "1-2|3": 1,
+        "1-10|9999": 1,
+        "1-10|x": 1,
+        "nothing": 1,
+        b"\xff": 1,
+        "51-100|-1": 1,
+    }
+    client.hset(slot, mapping=garbled | {"1-10|100": 2})
+    frame = await Listener(open_live()).next()
+    assert frame["status"] == "ok"
+    assert [worker["id"] for worker in frame["workers"]] == ["w-1"]
+    assert [(each["k"], each["count"]) for each in frame["latency"]] == [("1-10", 2)]
+    assert frame["cache"]["lookups"] == 0
 
 
 @pytest.mark.integration

@@ -119,6 +119,18 @@ def test_a_large_fleet_fits_the_terminal_and_shows_who_holds_most(width: int, he
     assert "more" in text
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_terminal_has_whole_headings_and_numbers(width: int) -> None:
+    lines = shown(top(workers=100), width, 40)
+    assert len(lines) < 40
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for whole in ("interactive", "queued", "oldest", "done in", "documents", "251+", "p95 ms", "20,000", "held"):
+        assert whole in text
+    # The end of a name tells processes apart.
+    assert "9-0-abcd" in text
+
+
 def test_all_processes_are_printed_where_there_is_no_height() -> None:
     assert sum("-0-abcd" in line for line in shown(top(workers=100), 120, None)) == 100
 

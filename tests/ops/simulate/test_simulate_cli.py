@@ -17,7 +17,7 @@ from rerank_shared import fleet
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import Settings
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -125,7 +125,7 @@ def test_the_cost_that_a_fleet_learned_is_read(settings: Settings) -> None:
     learned = CostParameters(0.001, 2e-4, 3e-8, 0.1, 1.5, 300)
     with connect(settings) as client:
         pipe = client.pipeline()
-        fleet.share_cost(pipe, keys, [model], fleet.cost_field("int8", "host"), learned)
+        fleet.share_cost(pipe, keys, [model], fleet.cost_field("int8", "host"), SharedCost(learned))
         pipe.execute()
     assert cost_of(settings, None, from_fleet=True) == learned
 

@@ -17,7 +17,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pair_digests
 from rerank_shared.contract.messages import PairClaim
 from rerank_shared.keys import CacheScope
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import load_settings
 from support.waiting import wait_until
 
@@ -34,7 +34,7 @@ def echo(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def callers(echo: Echo) -> Iterator[tuple[RerankClient, RerankClient]]:
     """Two callers of a fleet that knows what running costs: a second for each pair."""
-    fleet.share_cost(echo.client, echo.keys, [MODEL], "p|h", CostParameters(1.0, 0.0, 0.0))
+    fleet.share_cost(echo.client, echo.keys, [MODEL], "p|h", SharedCost(CostParameters(1.0, 0.0, 0.0)))
     changed = echo.settings.model_copy(update={"single_flight": True})
     with RerankClient(changed) as first, RerankClient(changed) as second:
         yield first, second

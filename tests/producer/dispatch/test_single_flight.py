@@ -43,6 +43,12 @@ def test_only_claims_that_end_ahead_and_in_time_are_waited_for() -> None:
     assert claims.jobs == {"job-1": 103.0}
 
 
+def test_a_claim_that_cannot_be_read_is_none() -> None:
+    """The pair is scored once more; the request does not fail for it."""
+    claims = PairClaims.of(found(_1=103.0) | {0: b"rubbish"}, now=100.0, deadline_at=110.0)
+    assert claims.jobs == {"job-1": 103.0}
+
+
 async def test_a_pair_that_two_want_at_once_is_run_once() -> None:
     fleet = InMemoryFleet(pair_s=0.1, single_flight=True)
     async with fleet.async_client() as one, fleet.async_client() as two:

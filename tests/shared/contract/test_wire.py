@@ -33,7 +33,7 @@ from rerank_shared.errors import (
     UnsupportedVersion,
 )
 from rerank_shared.queue.celery_app import make_celery
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import load_settings
 from support.messages import (
     ARTEFACT_FIELDS,
@@ -86,9 +86,9 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
         ),
         (
             "cost",
-            CostParameters(run_s=0.5, token_s=0.25, token_longest_s=0.125, error_ratio=0.0, p99_ratio=1.5,
-                           observations=9),
-            [1, "cost", [0.5, 0.25, 0.125, 0.0, 1.5, 9.0]],
+            SharedCost(CostParameters(run_s=0.5, token_s=0.25, token_longest_s=0.125, error_ratio=0.0, p99_ratio=1.5,
+                                      observations=9), shared_at=12.5),
+            [1, "cost", [0.5, 0.25, 0.125, 0.0, 1.5, 9.0, 12.5]],
         ),
         ("claim", PairClaim(job_id="j", until=1.5), [1, "claim", ["j", 1.5]]),
         (

@@ -97,6 +97,16 @@ def test_what_is_dropped_leaves_nothing(queue: Queueing) -> None:
     assert not queue.client.exists(queue.keys.text(gone.job_id))
 
 
+def test_a_letter_of_another_release_hides_no_other_and_can_be_dropped(queue: Queueing) -> None:
+    readable, other = set_aside(queue), set_aside(queue)
+    queue.client.hset(queue.keys.dead, other.job_id, b"rubbish")
+    assert [letter.job_id for letter in dead.list_dead(queue.client, queue.keys)] == [readable.job_id]
+    ids = dead.dead_ids(queue.client, queue.keys)
+    assert ids == [other.job_id, readable.job_id]
+    assert dead.drop(queue.client, queue.keys, ids) == 2
+    assert dead.dead_ids(queue.client, queue.keys) == []
+
+
 def test_a_message_that_is_no_job_of_ours_is_listed_and_not_sent_again(queue: Queueing) -> None:
     queue.send("foreign")
     victim = queue.receiver(owner="v", max_deaths=1, lease_s=-1.0)

@@ -20,6 +20,7 @@ from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
+from rerank_worker import metrics
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
@@ -75,6 +76,22 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
     assert work.run_cost.rate.tokens_per_s > 0
     work.assert_empty()
+
+
+@LAYOUTS
+def test_padding_is_counted_where_it_is_run(padded: bool) -> None:
+    padding, tokens = metrics.PADDING_RUN.value, metrics.TOKENS_RUN.value
+    work = bench(padded=padded, gate=False)
+    blocker = work.submit("blocker", [1_000])
+    work.engine.wait_until_running()
+    waiting = [work.submit("long", [1, 2], tokens=12), work.submit("short", [3], tokens=10)]
+    work.engine.gate.set()
+    for pending in (blocker, *waiting):
+        work.finish(pending)
+    assert metrics.TOKENS_RUN.value - tokens == 10 + 2 * 12 + 10
+    # The short pair runs beside the long ones, and is as long as they are then.
+    assert metrics.PADDING_RUN.value - padding == (2 if padded else 0)
+    assert sorted(map(len, work.engine.ran)) == ([1, 3] if padded else [1, 1, 1, 1])
 
 
 def test_a_job_without_documents_ends_at_once() -> None:

@@ -18,7 +18,7 @@ from support.supervised import QUICK, Children, poll_until
 from support.waiting import wait_until
 
 
-def test_a_killed_child_s_leases_end_and_its_sibling_s_do_not(settings: Settings, tmp_path: Path) -> None:
+def test_a_killed_child_s_leases_and_heartbeat_end_and_its_sibling_s_do_not(settings: Settings, tmp_path: Path) -> None:
     keys, children = Keys(settings.namespace), Children(tmp_path)
     supervisor = Supervisor(settings, 2, command=children.command(), policy=QUICK)
     with connect(settings) as client, supervisor:
@@ -26,10 +26,12 @@ def test_a_killed_child_s_leases_end_and_its_sibling_s_do_not(settings: Settings
         names = {pid: environ["FLEET_WORKER_NAME"] for pid, environ in children.started().items()}
         client.hset(keys.lease_owners, mapping={f"tag-{pid}": name for pid, name in names.items()})
         client.zadd(keys.leases, {f"tag-{pid}": 1e9 for pid in names})
+        client.zadd(keys.workers, dict.fromkeys(names.values(), 2e9))
         victim, other = names
         os.kill(victim, signal.SIGKILL)
         poll_until(supervisor, lambda: client.zscore(keys.leases, f"tag-{victim}") == 0, "its lease to end")
         assert client.zscore(keys.leases, f"tag-{other}") == 1e9
+        poll_until(supervisor, lambda: client.zrange(keys.workers, 0, -1) == [names[other].encode()], "its heartbeat")
 
 
 def test_a_child_that_was_told_to_end_keeps_its_leases(settings: Settings, tmp_path: Path) -> None:

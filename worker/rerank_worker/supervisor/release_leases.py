@@ -1,6 +1,7 @@
-"""Lease release: ends the leases of a dead worker process, so that other workers take its jobs at once.
+"""Lease release: ends the leases and the heartbeat of a dead worker process.
 
-Best effort: without it the leases run out by themselves. The supervisor never waits for it.
+So other workers take its jobs at once, and nobody counts on it. Best effort: without it both run out by themselves. The
+supervisor never waits for it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from rerank_shared.fleet import deregister
 from rerank_shared.keys import Keys
 from rerank_shared.queue.leases import expire_leases
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
@@ -19,14 +21,16 @@ _TIMEOUT_S = 1.0
 
 
 def release_leases_soon(settings: Settings, worker_id: str) -> None:
-    """End the leases that a dead worker process held, on a thread of its own."""
+    """End the leases that a dead worker process held, and its heartbeat, on a thread of its own."""
     threading.Thread(target=_expire, args=(settings, worker_id), name=f"expire-{worker_id}", daemon=True).start()
 
 
 def _expire(settings: Settings, worker_id: str) -> None:
+    keys = Keys(settings.namespace)
     try:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
-            jobs = expire_leases(client, Keys(settings.namespace), worker_id)
+            jobs = expire_leases(client, keys, worker_id)
+            deregister(client, keys, worker_id)
     except OUTAGES_AND_REFUSALS as error:
         log.info("leases not released, they run out by themselves name=%s: redis %s", worker_id, outage_of(error).says)
         return

@@ -6,7 +6,6 @@ The text of a job is printed only on request.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue import dead_letters as letters
 from rerank_shared.queue.dead_letters import Opened
 from rerank_shared.redis.connections import connect, outages_told
+from rerank_shared.redis.server_clock import server_epoch
 
 dead = typer.Typer(
     name="dead", help="List, show, retry or drop dead letters: jobs that killed their workers.", no_args_is_help=True
@@ -76,7 +76,7 @@ def retry(job_ids: JobIds = None, every: All = False, url: RedisUrl = None) -> N
     with connect(settings) as client, outages_told(settings, "sending jobs again"):
         for job_id in _chosen(client, keys, job_ids, every=every):
             try:
-                job = letters.retry(client, keys, settings, job_id, time.time())
+                job = letters.retry(client, keys, settings, job_id, server_epoch(client))
                 err.print(f"{job_id}: attempt {job.attempt}, due {_moment(job.deadline_at)}")
             except RerankError as error:
                 failed = True
@@ -105,7 +105,7 @@ def drop(
 def _chosen(client: Any, keys: Keys, job_ids: Sequence[str] | None, *, every: bool) -> list[str]:
     if bool(job_ids) == every:
         raise typer.BadParameter("name jobs, or give --all")
-    return [letter.job_id for letter in letters.list_dead(client, keys)] if every else list(job_ids or ())
+    return letters.dead_ids(client, keys) if every else list(job_ids or ())
 
 
 def _table(found: Sequence[DeadLetter]) -> Table:

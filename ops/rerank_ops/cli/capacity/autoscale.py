@@ -10,6 +10,8 @@ from rerank_producer.gateway.watch.autoscale import AutoscaleView, autoscale_vie
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.watch.autoscale import read_signal
 
+#: For one answer: autoscalers and scripts ask often.
+_TIMEOUT_S = 2.0
 _REASONS = {
     "load": "so that each runs for 80 % of its time",
     "backlog": "so that the backlog is done within its target",
@@ -25,7 +27,7 @@ def autoscale(url: RedisUrl = None, as_json: AsJson = False) -> None:
     A figure that nobody knows is null in JSON. Exit status 1 if Redis can't be asked.
     """
     settings = settings_from(url)
-    with connect(settings) as client, outages_told(settings, "reading the fleet"):
+    with connect(settings, timeout_s=_TIMEOUT_S) as client, outages_told(settings, "reading the fleet"):
         view = autoscale_view(read_signal(client, settings), settings)
     if as_json:
         print(view.model_dump_json(indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -102,7 +101,7 @@ def tell_cost(cost: CostParameters) -> None:
 def _learned(settings: Settings) -> CostParameters:
     model = name_of(settings.model)
     with connect(settings) as client, outages_told(settings, "reading what running costs"):
-        cost = read_state(client, Keys(settings.namespace), model, time.time()).cost
+        cost = read_state(client, Keys(settings.namespace), model).cost
     if cost is None:
         raise InvalidRequest(
             f"no worker of namespace {settings.namespace!r} has told what running {model!r} costs: start one, name its "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 
@@ -67,7 +66,7 @@ def _reach(settings: Settings) -> None:
             "name one with RERANK_REDIS_URL or --redis-url, or add --up for a private one"
         ) from None
     with connect(settings) as client, outages_told(settings, "looking for workers"):
-        state = read_state(client, Keys(settings.namespace), name_of(settings.model), time.time())
+        state = read_state(client, Keys(settings.namespace), name_of(settings.model))
     if not state.workers:
         err.print(
             f"note: no worker is alive in namespace {settings.namespace!r}; `rerank-fleet worker` starts some",

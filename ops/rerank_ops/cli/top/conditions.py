@@ -27,9 +27,11 @@ def _processes(signal: AutoscaleView) -> Iterator[Holding]:
     ready, wanted = signal.processes.ready, signal.processes.wanted
     jobs = sum(queue.queued_jobs + queue.held_jobs for queue in signal.queues.values())
     if not ready and jobs:
-        yield _held("RerankNoWorker", f"{jobs:,} jobs wait and no worker is alive")
+        waits = "a job waits" if jobs == 1 else f"{jobs:,} jobs wait"
+        yield _held("RerankNoWorker", f"{waits} and no worker is alive")
     elif wanted > ready:
-        yield _held("RerankFleetTooSmall", f"{wanted:,} processes are wanted, {ready:,} alive")
+        wants = "a process is wanted" if wanted == 1 else f"{wanted:,} processes are wanted"
+        yield _held("RerankFleetTooSmall", f"{wants}, {ready:,} alive")
 
 
 def _queues(signal: AutoscaleView) -> Iterator[Holding]:

@@ -1,4 +1,4 @@
-"""Reads what `top` shows: the fleet and the signal as the gateway reads them, and the server's own words."""
+"""Reads what `top` shows: the fleet and the signal, of one state of it, and the server's own words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import redis
 from rerank_ops.cli.top.conditions import holding
 from rerank_ops.cli.top.view import ServerView, TopView
 from rerank_producer.gateway.watch.autoscale import SignalReader, autoscale_view
-from rerank_producer.gateway.watch.latency import Latencies
-from rerank_producer.gateway.watch.live import Live
+from rerank_producer.gateway.watch.cache_watch import CacheWatch
+from rerank_producer.gateway.watch.fleet_view import view_of
+from rerank_producer.gateway.watch.latency import ask_latency, read_latency
+from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async, outages_told
 from rerank_shared.settings import Settings
@@ -28,16 +30,21 @@ class TopReader:
         self._settings, self._keys = settings, Keys(settings.namespace)
         self._client: Any = connect_async(settings, timeout_s=_TIMEOUT_S)
         self._signal = SignalReader(self._client, settings)
-        self._live = Live(settings, Latencies(self._keys))
+        self._cache = CacheWatch()
 
     async def read(self) -> TopView:
         """Return the fleet as it is, at most a second old. Raises QueueUnavailable."""
-        signal = autoscale_view(await self._signal.read(), self._settings)
-        fleet = await self._live.state()
+        found = await self._signal.read()
+        pipe = self._client.pipeline(transaction=False)
+        ask_counters(pipe, self._keys)
+        ask_latency(pipe, self._keys, found.at)
         with outages_told(self._settings, "reading the fleet"):
-            found = await self._client.hmget(self._keys.cache_counters, "hits", "misses")
+            counters, *latency = await pipe.execute()
             info = await self._info()
-        hits, misses = (int(value or 0) for value in found)
+        hits, misses = read_counters(counters)
+        cache = self._cache.seen(hits, misses)
+        fleet = view_of(found.state, found.model, cache, read_latency(latency, found.at), found.at)
+        signal = autoscale_view(found, self._settings)
         return TopView(
             fleet=fleet,
             autoscale=signal,
@@ -48,7 +55,6 @@ class TopReader:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._live.aclose()
         await self._client.aclose()
 
     async def _info(self) -> Mapping[str, Any] | None:

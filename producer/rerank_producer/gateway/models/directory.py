@@ -15,6 +15,7 @@ from typing import Any
 
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
 from rerank_shared.contract import wire
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import QueueUnavailable, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
@@ -106,8 +107,6 @@ def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str
 
 def _live(heartbeats: Iterable[bytes | None]) -> Iterable[str]:
     for record in heartbeats:
-        if record is not None:
-            try:
-                yield wire.decode_heartbeat(record).model
-            except WireError:
-                continue
+        beat = None if record is None else read_or_none("heartbeat", wire.decode_heartbeat, record)
+        if beat is not None:
+            yield beat.model

@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared.collectors import all_collectors
 from rerank_shared.settings import Settings
 
@@ -28,19 +29,23 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _MEMORY = Path("/dev/shm")
 
 
+#: Scrapes that wait while Redis is asked share its answer: before a server that hangs none waits for all before it.
+_SHARED_S = 0.1
+
+
 class Exposition:
-    """Makes the text of /metrics, once at a time: a scrape reads the whole backlog."""
+    """Makes the text of /metrics. Redis is asked once at a time: a scrape reads the whole backlog."""
 
     def __init__(self, fleet: Settings) -> None:
-        self._fleet = CollectorRegistry()
+        registry = CollectorRegistry()
         for collector in all_collectors(fleet):
-            self._fleet.register(collector)
-        self._turn = asyncio.Lock()
+            registry.register(collector)
+        self._fleet = Remembered(lambda: asyncio.to_thread(generate_latest, registry), _SHARED_S)
 
     async def text(self) -> bytes:
         """Return the metrics in Prometheus's text format. While Redis is away those of the fleet are absent."""
-        async with self._turn:
-            return generate_latest(_own()) + await asyncio.to_thread(generate_latest, self._fleet)
+        fleet = await self._fleet.get()
+        return generate_latest(_own()) + fleet
 
 
 @contextmanager

@@ -10,9 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from rerank_producer.metrics import k_bucket
+from rerank_producer.metrics import K_LABELS, k_bucket
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
 from rerank_shared.redis.at_any_limit import write_if_room
 from rerank_shared.redis.server_clock import ServerClock
@@ -129,8 +131,16 @@ def middle_s(bucket: int) -> float:
 def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int, int]]:
     for answer in answers:
         for field, count in answer.items():
-            k, _, bucket = field.decode().partition("|")
-            yield k, int(bucket), int(count)
+            read = read_or_none("count of requests", partial(_read_field, field), count)
+            if read is not None:
+                yield read
+
+
+def _read_field(field: bytes, count: bytes) -> tuple[str, int, int]:
+    k, _, bucket = field.decode().partition("|")
+    if k not in K_LABELS or not 0 <= int(bucket) <= _LAST or int(count) < 0:
+        raise ValueError(f"not a count of a k class and bucket: {field!r}")
+    return k, int(bucket), int(count)
 
 
 def _first_k(label: str) -> int:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import redis
@@ -20,10 +19,12 @@ from pydantic_core import to_json
 from rerank_producer._io.aio import set_within
 from rerank_producer.apis.common.call import Problem
 from rerank_producer.apis.common.problems import Refused
-from rerank_producer.gateway.watch.fleet_view import CACHE_WINDOW_S, CacheView, FleetView, view_of
+from rerank_producer.gateway.watch.cache_watch import CacheWatch
+from rerank_producer.gateway.watch.fleet_view import FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared import fleet
+from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
@@ -171,7 +172,7 @@ class _Reader:
         self._clock = latencies.clock
         self._client: Any = None
         self._synchronised = False
-        self._lookups: deque[tuple[float, int, int]] = deque()
+        self._cache = CacheWatch()
         self._view = Remembered(self._read, 0.9 * _INTERVAL_S)
 
     async def flush(self) -> None:
@@ -198,27 +199,16 @@ class _Reader:
         now, asked_at = self._clock.epoch(), self._clock.monotonic()
         pipe = client.pipeline(transaction=False)
         pipe.time()
-        pipe.hmget(self._keys.cache_counters, "hits", "misses")
+        ask_counters(pipe, self._keys)
         fleet.ask_state(pipe, self._keys, self._model, now)
         ask_latency(pipe, self._keys, now)
         server_time, counters, *answers = await pipe.execute()
         self._clock.synchronise(server_time, asked_at)
         of_state, of_latency = answers[: fleet.STATE_ANSWERS], answers[fleet.STATE_ANSWERS :]
         names = fleet.heartbeat_keys(self._keys, of_state)
-        state = fleet.state_of(of_state, await client.mget(names) if names else [])
-        return view_of(state, self._model, self._cache(counters), read_latency(of_latency, now), now)
-
-    def _cache(self, counters: Sequence[bytes | None]) -> CacheView:
-        now, (hits, misses) = time.monotonic(), (int(value or 0) for value in counters)
-        known = self._lookups
-        if known and (hits < known[-1][1] or misses < known[-1][2]):
-            # `cache clear` starts the counters again.
-            known.clear()
-        known.append((now, hits, misses))
-        while known[0][0] < now - CACHE_WINDOW_S:
-            known.popleft()
-        found, lookups = hits - known[0][1], hits - known[0][1] + misses - known[0][2]
-        return CacheView(lookups=lookups, hit_rate=found / lookups if lookups else None)
+        state = fleet.state_of(of_state, await client.mget(names) if names else [], now)
+        cache = self._cache.seen(*read_counters(counters))
+        return view_of(state, self._model, cache, read_latency(of_latency, now), now)
 
 
 def _error_event(error: RerankError) -> dict[str, Any]:

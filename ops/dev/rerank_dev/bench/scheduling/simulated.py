@@ -3,7 +3,6 @@ the fleet can do, with the cost that the fleet itself has learned."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from rerank_dev.bench.record import Figure
@@ -68,7 +67,7 @@ def cost_of(fleet: LocalFleet) -> CostParameters:
     """Return the cost that the fleet has learned."""
     with connect(fleet.settings) as client:
         keys, model = Keys(fleet.settings.namespace), name_of(fleet.settings.model)
-        cost = read_state(client, keys, model, time.time()).cost
+        cost = read_state(client, keys, model).cost
     assert cost is not None
     return cost
 

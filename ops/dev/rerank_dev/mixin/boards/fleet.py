@@ -238,11 +238,12 @@ _STORE = Row(
         ),
         Panel(
             "Redis memory",
-            "Memory that Redis uses, and its limit. At the limit it gives up cached scores, or refuses jobs where its "
-            "policy is noeviction: RerankRedisMemory.",
+            "Memory that Redis uses, that of the cached scores by a sample, and the limit. At the limit Redis gives up "
+            "cached scores, or refuses jobs where its policy is noeviction: RerankRedisMemory.",
             "bytes",
             [
                 Query("max(rerank_redis_memory_used_bytes{_})", "used"),
+                Query("max(rerank_cache_estimated_bytes{_})", "cached scores"),
                 Query("max(rerank_redis_memory_limit_bytes{_})", "limit"),
             ],
             width=6,

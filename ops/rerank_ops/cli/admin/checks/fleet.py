@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
@@ -11,17 +10,18 @@ from rerank_shared.errors import RerankError, UnknownModel
 from rerank_shared.fleet import FleetState, ask_identity, read_identity, read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings
 
 
 def check_fleet(settings: Settings) -> Iterator[Finding]:
     """Yield the findings on workers, model and backlog; needs a server that answers."""
-    keys, model, now = Keys(settings.namespace), name_of(settings.model), time.time()
+    keys, model = Keys(settings.namespace), name_of(settings.model)
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
-            state = read_state(client, keys, model, now)
+            state = read_state(client, keys, model)
             pipe = client.pipeline(transaction=False)
-            ask_identity(pipe, keys, model, now)
+            ask_identity(pipe, keys, model, server_epoch(client))
             read_identity(pipe.execute(), model)
     except UnknownModel as error:
         yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
