@@ -1,7 +1,7 @@
 // What this library uses of ONNX Runtime's C interface, written from its documented binary layout.
 //
-// ONNX Runtime hands over a table of functions that later releases only append to. Each function is called by its
-// place in that table, with the types that API version 19 (ONNX Runtime 1.19) gives it.
+// ONNX Runtime hands over a table of functions that later releases only append to. Each function is called by
+// its place in that table, with the types that API version 19 (ONNX Runtime 1.19) gives it.
 #pragma once
 
 #include <cstddef>
@@ -78,9 +78,7 @@ class Api {
     OrtStatus* add_domain(OrtSessionOptions* options, OrtCustomOpDomain* domain) const {
         return at<OrtStatus* (*)(OrtSessionOptions*, OrtCustomOpDomain*)>(28)(options, domain);
     }
-    void release_domain(OrtCustomOpDomain* domain) const {
-        at<void (*)(OrtCustomOpDomain*)>(101)(domain);
-    }
+    void release_domain(OrtCustomOpDomain* domain) const { at<void (*)(OrtCustomOpDomain*)>(101)(domain); }
 
     OrtStatus* data(const OrtValue* value, void** data) const {
         return at<OrtStatus* (*)(OrtValue*, void**)>(51)(const_cast<OrtValue*>(value), data);
@@ -109,19 +107,22 @@ class Api {
     }
     // `size` is the room in `text` and comes back as the length with the closing zero.
     OrtStatus* attribute(const OrtKernelInfo* info, const char* name, char* text, size_t* size) const {
-        return at<OrtStatus* (*)(const OrtKernelInfo*, const char*, char*, size_t*)>(87)(info, name, text, size);
+        return at<OrtStatus* (*)(const OrtKernelInfo*, const char*, char*, size_t*)>(87)(info, name, text,
+                                                                                         size);
     }
     // `value` comes back null, or `constant` zero, where the input is not a constant of the graph.
-    OrtStatus* constant(const OrtKernelInfo* info, size_t index, int* constant, const OrtValue** value) const {
-        return at<OrtStatus* (*)(const OrtKernelInfo*, size_t, int*, const OrtValue**)>(249)(info, index, constant,
-                                                                                           value);
+    OrtStatus* constant(const OrtKernelInfo* info, size_t index, int* constant,
+                        const OrtValue** value) const {
+        return at<OrtStatus* (*)(const OrtKernelInfo*, size_t, int*, const OrtValue**)>(249)(info, index,
+                                                                                             constant, value);
     }
 
     OrtStatus* input_count(const OrtKernelContext* context, size_t* count) const {
         return at<OrtStatus* (*)(const OrtKernelContext*, size_t*)>(88)(context, count);
     }
     OrtStatus* input(const OrtKernelContext* context, size_t index, const OrtValue** value) const {
-        return at<OrtStatus* (*)(const OrtKernelContext*, size_t, const OrtValue**)>(90)(context, index, value);
+        return at<OrtStatus* (*)(const OrtKernelContext*, size_t, const OrtValue**)>(90)(context, index,
+                                                                                         value);
     }
     OrtStatus* output(OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank,
                       OrtValue** value) const {

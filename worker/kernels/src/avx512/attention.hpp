@@ -1,7 +1,7 @@
 // Softmax attention within one pair, for a panel of its rows at a time.
 //
-// The projected columns lie as [columns / 32][tokens][32], in the element type of `Kind`: bf16 where the CPU multiplies
-// it, float elsewhere. A head is one such block, or several. Keys are taken 32 at a time.
+// The projected columns lie as [columns / 32][tokens][32], in the element type of `Kind`: bf16 where the CPU
+// multiplies it, float elsewhere. A head is one such block, or several. Keys are taken 32 at a time.
 #pragma once
 
 #include "avx512/panels.hpp"
@@ -12,7 +12,9 @@ namespace {
 
 constexpr int64_t kKeys = 32;
 
-inline int64_t key_blocks(int64_t length) { return (length + kKeys - 1) / kKeys; }
+inline int64_t key_blocks(int64_t length) {
+    return (length + kKeys - 1) / kKeys;
+}
 
 // Where the rows of one pair lie among those of its group.
 template <class Element>
@@ -37,7 +39,19 @@ class Attention {
         weights_ = scratch.take<Element>(Kind::kPacksValues ? tokens * kPanelRows : 0);
     }
 
-    // Arranges keys and values of a pair for the calls of `panel` that follow.
+    // Writes what each row of a pair takes from all its tokens: context[length][hidden]. Heads come one by
+    // one, so that the keys and values of one serve all panels from the nearest cache.
+    void run(const Columns<Element>& columns, int64_t length, float* context) {
+        prepare(columns, length);
+        for (int64_t head = 0; head < heads_; ++head) {
+            for_each_panel(length, [&](int64_t first, int rows) {
+                with_rows(rows,
+                          [&](auto count) { panel<count.value>(head, first, context + first * hidden_); });
+            });
+        }
+    }
+
+  private:
     void prepare(const Columns<Element>& columns, int64_t length) {
         columns_ = columns;
         length_ = length;
@@ -46,27 +60,25 @@ class Attention {
             const int64_t head = block / blocks_;
             const int64_t inside = block % blocks_;
             for (int64_t key = 0; key < key_blocks(length); ++key) {
-                uint32_t* to = keys_ + head * head_size() + key * block_size() + inside * Kind::kSteps * kKeys;
+                uint32_t* to =
+                    keys_ + head * head_size() + key * block_size() + inside * Kind::kSteps * kKeys;
                 Kind::pack_keys(columns.block(column_blocks + block, key * kKeys), length - key * kKeys, to);
             }
-            Kind::pack_values(columns.block(2 * column_blocks + block, 0), length, values_ + block * value_size());
+            Kind::pack_values(columns.block(2 * column_blocks + block, 0), length,
+                              values_ + block * value_size());
         }
     }
 
-    // Writes what rows `row` to `row + Rows` take from all tokens: context[Rows][hidden].
     template <int Rows>
-    void panel(int64_t row, float* context) {
-        for (int64_t head = 0; head < heads_; ++head) {
-            float inverse[Rows];
-            score<Rows>(head, row, inverse);
-            for (int64_t inside = 0; inside < blocks_; ++inside) {
-                const int64_t block = head * blocks_ + inside;
-                mix<Rows>(block, inverse, context + block * kKeys);
-            }
+    __attribute__((noinline)) void panel(int64_t head, int64_t row, float* context) {
+        float inverse[Rows];
+        score<Rows>(head, row, inverse);
+        for (int64_t inside = 0; inside < blocks_; ++inside) {
+            const int64_t block = head * blocks_ + inside;
+            mix<Rows>(block, inverse, context + block * kKeys);
         }
     }
 
-  private:
     int64_t block_size() const { return blocks_ * Kind::kSteps * kKeys; }
     int64_t head_size() const { return key_blocks(length_) * block_size(); }
     int64_t value_size() const { return key_blocks(length_) * kKeys * kKeys / Kind::kInDword; }
@@ -81,11 +93,13 @@ class Attention {
         const uint32_t* keys = keys_ + head * head_size();
         Floats most[Rows];
 #pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) most[r] = nothing;
+        for (int r = 0; r < Rows; ++r)
+            most[r] = nothing;
         for (int64_t key = 0; key <= last; ++key) {
             Floats sums[Rows][2];
 #pragma GCC unroll 16
-            for (int r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+            for (int r = 0; r < Rows; ++r)
+                sums[r][0] = sums[r][1] = _mm512_setzero_ps();
             for (int64_t inside = 0; inside < blocks_; ++inside, keys += Kind::kSteps * kKeys) {
                 Kind::template dot<Rows>(columns_.block(head * blocks_ + inside, row), keys, sums);
             }
@@ -118,10 +132,10 @@ class Attention {
     RERANK_INLINE void mix(int64_t block, const float (&inverse)[Rows], float* context) {
         Floats sums[Rows][2];
 #pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-        const void* values = Kind::kPacksValues
-                                 ? static_cast<const void*>(values_ + block * value_size())
-                                 : columns_.block(2 * heads_ * blocks_ + block, 0);
+        for (int r = 0; r < Rows; ++r)
+            sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+        const void* values = Kind::kPacksValues ? static_cast<const void*>(values_ + block * value_size())
+                                                : columns_.block(2 * heads_ * blocks_ + block, 0);
         Kind::template mix<Rows>(weights(0), values, length_, sums);
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) {

@@ -19,7 +19,8 @@ struct Bf16Kind {
         _mm512_storeu_si512(to, as_ints(_mm512_cvtne2ps_pbh(second, first)));
     }
 
-    // Of up to 32 keys, 32 columns: to[column / 2][32 keys] of two neighbouring columns each. Missing keys are zero.
+    // Of up to 32 keys, 32 columns: to[column / 2][32 keys] of two neighbouring columns each. Missing keys
+    // are zero.
     static void pack_keys(const Element* from, int64_t count, uint32_t* to) {
         for (int half = 0; half < 2; ++half) {
             Ints rows[16];
@@ -77,7 +78,8 @@ struct Bf16Kind {
 
     // sums[row] += left[row][pair of elements] * right[32 lanes of pairs]
     template <int Rows>
-    static RERANK_INLINE void accumulate(const Element* left, const uint32_t* right, Floats (&sums)[Rows][2]) {
+    static RERANK_INLINE void accumulate(const Element* left, const uint32_t* right,
+                                         Floats (&sums)[Rows][2]) {
         const __m512bh first = as_bf16(_mm512_load_si512(right));
         const __m512bh second = as_bf16(_mm512_load_si512(right + 16));
 #pragma GCC unroll 16

@@ -27,8 +27,8 @@ struct Fp32Kind {
             Ints rows[16];
             for (int row = 0; row < 16; ++row) {
                 const int key = first_key + row;
-                rows[row] =
-                    key < count ? _mm512_loadu_si512(from + key * kKeys + first_column) : _mm512_setzero_si512();
+                rows[row] = key < count ? _mm512_loadu_si512(from + key * kKeys + first_column)
+                                        : _mm512_setzero_si512();
             }
             transpose(rows, to + first_column * kKeys + first_key, kKeys);
         }
@@ -40,7 +40,8 @@ struct Fp32Kind {
     template <int Rows>
     static RERANK_INLINE void dot(const Element* queries, const uint32_t* keys, Floats (&sums)[Rows][2]) {
         const float* columns = reinterpret_cast<const float*>(keys);
-        for (int step = 0; step < kSteps; ++step, columns += kKeys) accumulate<Rows>(queries + step, columns, sums);
+        for (int step = 0; step < kSteps; ++step, columns += kKeys)
+            accumulate<Rows>(queries + step, columns, sums);
     }
 
     template <int Rows>
@@ -49,7 +50,8 @@ struct Fp32Kind {
         const float* values = static_cast<const float*>(tokens);
         for (int64_t left = length; left > 0; left -= kSteps, weights += Rows * kKeys) {
             const int steps = left < kSteps ? static_cast<int>(left) : static_cast<int>(kSteps);
-            for (int step = 0; step < steps; ++step, values += kKeys) accumulate<Rows>(weights + step, values, sums);
+            for (int step = 0; step < steps; ++step, values += kKeys)
+                accumulate<Rows>(weights + step, values, sums);
         }
     }
 

@@ -19,43 +19,54 @@ struct View {
 
 // to[row][column] = sum over k of left[row][k] * right[k][column], for 16 * Vectors columns, with k in order.
 template <int Rows, int Vectors>
-RERANK_INLINE void multiply_tile(const View& left, const float* right, int64_t right_pitch, int64_t k, float* to,
-                                 int64_t to_pitch) {
+RERANK_INLINE void multiply_tile(const View& left, const float* right, int64_t right_pitch, int64_t k,
+                                 float* to, int64_t to_pitch) {
     Floats sums[Rows][Vectors];
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) {
-        for (int v = 0; v < Vectors; ++v) sums[row][v] = _mm512_setzero_ps();
+        for (int v = 0; v < Vectors; ++v)
+            sums[row][v] = _mm512_setzero_ps();
     }
     const float* element = left.start;
     for (int64_t step = 0; step < k; ++step, element += left.column_pitch, right += right_pitch) {
         Floats lanes[Vectors];
-        for (int v = 0; v < Vectors; ++v) lanes[v] = _mm512_loadu_ps(right + v * kLanes);
+        for (int v = 0; v < Vectors; ++v)
+            lanes[v] = _mm512_loadu_ps(right + v * kLanes);
 #pragma GCC unroll 8
         for (int row = 0; row < Rows; ++row) {
             const Floats one = _mm512_set1_ps(element[row * left.row_pitch]);
-            for (int v = 0; v < Vectors; ++v) sums[row][v] = _mm512_fmadd_ps(one, lanes[v], sums[row][v]);
+            for (int v = 0; v < Vectors; ++v)
+                sums[row][v] = _mm512_fmadd_ps(one, lanes[v], sums[row][v]);
         }
     }
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) {
-        for (int v = 0; v < Vectors; ++v) _mm512_storeu_ps(to + row * to_pitch + v * kLanes, sums[row][v]);
+        for (int v = 0; v < Vectors; ++v)
+            _mm512_storeu_ps(to + row * to_pitch + v * kLanes, sums[row][v]);
     }
 }
 
 // The whole product: `columns` is a multiple of 16 * Vectors.
 template <int Vectors>
-inline void multiply_floats(View left, int64_t rows, const float* right, int64_t right_pitch, int64_t k, int64_t columns,
-                            float* to, int64_t to_pitch) {
+inline void multiply_floats(View left, int64_t rows, const float* right, int64_t right_pitch, int64_t k,
+                            int64_t columns, float* to, int64_t to_pitch) {
     for (int64_t row = 0; row < rows;) {
         const int64_t taken = rows - row >= 8 ? 8 : rows - row >= 4 ? 4 : rows - row >= 2 ? 2 : 1;
         for (int64_t column = 0; column < columns; column += kLanes * Vectors) {
             const float* lanes = right + column;
             float* place = to + row * to_pitch + column;
             switch (taken) {
-                case 8: multiply_tile<8, Vectors>(left, lanes, right_pitch, k, place, to_pitch); break;
-                case 4: multiply_tile<4, Vectors>(left, lanes, right_pitch, k, place, to_pitch); break;
-                case 2: multiply_tile<2, Vectors>(left, lanes, right_pitch, k, place, to_pitch); break;
-                default: multiply_tile<1, Vectors>(left, lanes, right_pitch, k, place, to_pitch);
+                case 8:
+                    multiply_tile<8, Vectors>(left, lanes, right_pitch, k, place, to_pitch);
+                    break;
+                case 4:
+                    multiply_tile<4, Vectors>(left, lanes, right_pitch, k, place, to_pitch);
+                    break;
+                case 2:
+                    multiply_tile<2, Vectors>(left, lanes, right_pitch, k, place, to_pitch);
+                    break;
+                default:
+                    multiply_tile<1, Vectors>(left, lanes, right_pitch, k, place, to_pitch);
             }
         }
         row += taken;
@@ -100,17 +111,20 @@ class FirstRows {
             __builtin_memcpy(first, x + row * hidden_, sizeof(float) * hidden_);
             first += hidden_;
         });
-        multiply_floats<2>({first_, hidden_, 1}, group.pairs, weights_.query, hidden_, hidden_, hidden_, query_, hidden_);
+        multiply_floats<2>({first_, hidden_, 1}, group.pairs, weights_.query, hidden_, hidden_, hidden_,
+                           query_, hidden_);
         for (int64_t pair = 0; pair < group.pairs; ++pair) {
             for (int64_t k = 0; k < hidden_; k += kLanes) {
                 float* place = query_ + pair * hidden_ + k;
-                _mm512_storeu_ps(place, _mm512_add_ps(_mm512_loadu_ps(place), _mm512_load_ps(weights_.bias + k)));
+                _mm512_storeu_ps(place,
+                                 _mm512_add_ps(_mm512_loadu_ps(place), _mm512_load_ps(weights_.bias + k)));
             }
         }
         const int64_t width = hidden_ / heads_;
         for (int64_t head = 0; head < heads_; ++head) {
-            multiply_floats<2>({query_ + head * width, hidden_, 1}, group.pairs, weights_.key + head * width * hidden_,
-                               hidden_, width, hidden_, absorbed_ + head * hidden_, heads_ * hidden_);
+            multiply_floats<2>({query_ + head * width, hidden_, 1}, group.pairs,
+                               weights_.key + head * width * hidden_, hidden_, width, hidden_,
+                               absorbed_ + head * hidden_, heads_ * hidden_);
         }
     }
 
@@ -119,9 +133,11 @@ class FirstRows {
         for (int64_t head = 0; head < heads_; head += kLanes) {
             const int64_t count = heads_ - head < kLanes ? heads_ - head : kLanes;
             turn(absorbed + head * hidden_, count);
-            multiply_floats<1>({tokens, hidden_, 1}, length, turned_, kLanes, hidden_, kLanes, scores_, kLanes);
+            multiply_floats<1>({tokens, hidden_, 1}, length, turned_, kLanes, hidden_, kLanes, scores_,
+                               kLanes);
             soften(length);
-            multiply_floats<2>({scores_, 1, kLanes}, count, tokens, hidden_, length, hidden_, out + head * hidden_, hidden_);
+            multiply_floats<2>({scores_, 1, kLanes}, count, tokens, hidden_, length, hidden_,
+                               out + head * hidden_, hidden_);
         }
     }
 
@@ -130,7 +146,8 @@ class FirstRows {
         for (int64_t k = 0; k < hidden_; k += kLanes) {
             Ints rows[16];
             for (int lane = 0; lane < kLanes; ++lane) {
-                rows[lane] = lane < count ? _mm512_loadu_si512(absorbed + lane * hidden_ + k) : _mm512_setzero_si512();
+                rows[lane] =
+                    lane < count ? _mm512_loadu_si512(absorbed + lane * hidden_ + k) : _mm512_setzero_si512();
             }
             transpose(rows, reinterpret_cast<uint32_t*>(turned_ + k * kLanes), kLanes);
         }
@@ -146,7 +163,9 @@ class FirstRows {
         Floats total = _mm512_setzero_ps();
         for (int64_t token = 0; token < length; ++token) {
             float* place = scores_ + token * kLanes;
-            const Floats power = exp2_fine(_mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(place), most), log2e));
+            const Floats below = _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(place), most), log2e);
+            // Zero times an infinite distance is NaN: a token with an infinity must not just weigh nothing.
+            const Floats power = _mm512_fmadd_ps(below, _mm512_setzero_ps(), exp2_fine(below));
             total = _mm512_add_ps(total, power);
             _mm512_store_ps(place, power);
         }

@@ -1,7 +1,7 @@
 // One encoder layer over a batch.
 //
-// Each phase goes over all panels of a group before the next begins, so that its weights stay in the second-level
-// cache. Attention, the product of its output and the norm are one phase, as all of them work on one panel.
+// Each phase goes over all panels of a group before the next begins, so that its weights stay in the
+// second-level cache.
 #pragma once
 
 #include "avx512/activation.hpp"
@@ -24,32 +24,17 @@ class Layer {
 
     void run(const Batch& batch, const float* x, float* out) {
         for_each_group(batch, batch.pairs, [&](const Group& group) {
-            for_each_pair(batch, group, [&](int64_t row, int64_t inside, int64_t length) {
-                for_each_panel(length, [&](int64_t first, int rows) {
-                    with_rows(rows, [&](auto count) {
-                        project<count.value>(x + (row + first) * hidden(), inside + first);
-                    });
-                });
+            for_each_group_panel(batch, group, [&](auto count, int64_t row, int64_t inside) {
+                project<count.value>(x + row * hidden(), inside);
             });
-            for_each_pair(batch, group, [&](int64_t row, int64_t inside, int64_t length) {
-                attention_.prepare({columns_ + inside * kBlockN, pitch()}, length);
-                for_each_panel(length, [&](int64_t first, int rows) {
-                    with_rows(rows, [&](auto count) {
-                        attend<count.value>(x + (row + first) * hidden(), first, inside + first);
-                    });
-                });
+            attend(batch, group);
+            for_each_group_panel(batch, group, [&](auto count, int64_t row, int64_t inside) {
+                join<count.value>(x + row * hidden(), inside);
             });
-            for_each_pair(batch, group, [&](int64_t, int64_t inside, int64_t length) {
-                for_each_panel(length, [&](int64_t first, int rows) {
-                    with_rows(rows, [&](auto count) { widen<count.value>(inside + first); });
-                });
-            });
-            for_each_pair(batch, group, [&](int64_t row, int64_t inside, int64_t length) {
-                for_each_panel(length, [&](int64_t first, int rows) {
-                    with_rows(rows, [&](auto count) {
-                        narrow<count.value>(inside + first, out + (row + first) * hidden());
-                    });
-                });
+            for_each_group_panel(batch, group,
+                                 [&](auto count, int64_t, int64_t inside) { widen<count.value>(inside); });
+            for_each_group_panel(batch, group, [&](auto count, int64_t row, int64_t inside) {
+                narrow<count.value>(inside, out + row * hidden());
             });
         });
     }
@@ -63,7 +48,6 @@ class Layer {
         const int64_t inner = weights.shape.inner;
         panel_ = take_rows(scratch, kPanelRows, hidden);
         columns_ = scratch.take<Element>(3 * hidden * tokens_);
-        context_ = scratch.take<float>(kPanelRows * hidden);
         attended_ = scratch.take<float>(tokens_ * hidden);
         attended_rows_ = take_rows(scratch, tokens_, hidden);
         wide_ = scratch.take<float>(kPanelRows * inner);
@@ -77,72 +61,87 @@ class Layer {
     int64_t hidden() const { return weights_.shape.hidden; }
     int64_t pitch() const { return tokens_ * kBlockN; }
 
+    // Calls `visit(rows as a constant, first row in the input, first row in the group)` for each panel.
+    template <class Visit>
+    static void for_each_group_panel(const Batch& batch, const Group& group, Visit visit) {
+        for_each_pair(batch, group, [&](int64_t row, int64_t inside, int64_t length) {
+            for_each_panel(length, [&](int64_t first, int rows) {
+                with_rows(rows, [&](auto count) { visit(count, row + first, inside + first); });
+            });
+        });
+    }
+
+    // Attention leaves its result where the rows it becomes will stand.
+    void attend(const Batch& batch, const Group& group) {
+        for_each_pair(batch, group, [&](int64_t, int64_t inside, int64_t length) {
+            attention_.run({columns_ + inside * kBlockN, pitch()}, length, attended_ + inside * hidden());
+        });
+    }
+
     // Queries, keys and values of a panel.
     template <int Rows>
     __attribute__((noinline)) void project(const float* x, int64_t row) {
         const Product& product = weights_.qkv;
-        quantise_rows(x, product, panel_, Rows);
-        multiply<Rows>(
-            panel_, product,
-            [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
-                Kind::store(columns_ + column / kBlockN * pitch() + (row + r) * kBlockN, a, b);
-            },
-            [](int64_t) {});
+        quantise_rows<Rows>(x, product, panel_);
+        multiply<Rows>(panel_, product, [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
+            Kind::store(columns_ + column / kBlockN * pitch() + (row + r) * kBlockN, a, b);
+        });
     }
 
     // LN(attention * Wo + x), and its quantised form.
     template <int Rows>
-    __attribute__((noinline)) void attend(const float* x, int64_t row_of_pair, int64_t row) {
-        attention_.template panel<Rows>(row_of_pair, context_);
-        const Product& product = weights_.out;
-        quantise_rows(context_, product, panel_, Rows);
+    __attribute__((noinline)) void join(const float* x, int64_t row) {
         float* attended = attended_ + row * hidden();
-        multiply<Rows>(panel_, product, adding(x, attended), [](int64_t) {});
-        for (int r = 0; r < Rows; ++r) normalise(attended + r * hidden(), hidden(), weights_.attention_norm);
-        quantise_rows(attended, weights_.up, attended_rows_.at(row, hidden()), Rows);
+        quantise_rows<Rows>(attended, weights_.out, panel_);
+        multiply<Rows>(panel_, weights_.out, adding(x, attended));
+        normalise<Rows>(attended, hidden(), weights_.attention_norm);
+        quantise_rows<Rows>(attended, weights_.up, attended_rows_.at(row, hidden()));
     }
 
     // The activation of attended * Wup, in its quantised form.
     template <int Rows>
-    __attribute__((noinline)) void widen(int64_t row) {
+    void widen(int64_t row) {
+        with_activation(weights_.shape.activation, [&](auto activation) { widen<Rows>(row, activation); });
+    }
+
+    template <int Rows, class Function>
+    __attribute__((noinline)) void widen(int64_t row, Function activation) {
         const int64_t inner = weights_.shape.inner;
         const float* smoothing = weights_.down.smoothing;
         Range ranges[Rows];
-        multiply<Rows>(
-            attended_rows_.at(row, hidden()), weights_.up,
-            [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
-                _mm512_store_ps(wide_ + r * inner + column, a);
-                _mm512_store_ps(wide_ + r * inner + column + 16, b);
-            },
-            [&](int64_t column) RERANK_LAMBDA {
-                with_activation(weights_.shape.activation, [&](auto activation) RERANK_LAMBDA {
-                    for (int r = 0; r < Rows; ++r) {
-                        for (int64_t k = column; k < column + kBlockN; k += 16) {
-                            float* place = wide_ + r * inner + k;
-                            Floats v = activation(_mm512_load_ps(place));
-                            if (smoothing) v = _mm512_mul_ps(v, _mm512_load_ps(smoothing + k));
-                            ranges[r].add(v);
-                            _mm512_store_ps(place, v);
-                        }
-                    }
-                });
-            });
+        multiply<Rows>(attended_rows_.at(row, hidden()), weights_.up,
+                       [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
+                           a = activation(a);
+                           b = activation(b);
+                           if (smoothing) {
+                               a = _mm512_mul_ps(a, _mm512_load_ps(smoothing + column));
+                               b = _mm512_mul_ps(b, _mm512_load_ps(smoothing + column + 16));
+                           }
+                           ranges[r].add(a);
+                           ranges[r].add(b);
+                           _mm512_store_ps(wide_ + r * inner + column, a);
+                           _mm512_store_ps(wide_ + r * inner + column + 16, b);
+                       });
         const LeftRows left = wide_rows_.at(row, inner);
-        for (int r = 0; r < Rows; ++r) quantise(wide_ + r * inner, nullptr, inner, ranges[r], left, Rows, r);
+        for (int r = 0; r < Rows; ++r)
+            quantise(wide_ + r * inner, nullptr, inner, ranges[r], left, Rows, r);
     }
 
     // LN(wide * Wdown + attended).
     template <int Rows>
     __attribute__((noinline)) void narrow(int64_t row, float* out) {
         const float* attended = attended_ + row * hidden();
-        multiply<Rows>(wide_rows_.at(row, weights_.shape.inner), weights_.down, adding(attended, out), [](int64_t) {});
-        for (int r = 0; r < Rows; ++r) normalise(out + r * hidden(), hidden(), weights_.output_norm);
+        multiply<Rows>(wide_rows_.at(row, weights_.shape.inner), weights_.down, adding(attended, out));
+        normalise<Rows>(out, hidden(), weights_.output_norm);
     }
 
-    void quantise_rows(const float* rows, const Product& product, const LeftRows& left, int count) {
-        for (int r = 0; r < count; ++r) {
-            const float* row = rows + r * product.k;
-            quantise(row, product.smoothing, product.k, range_of(row, product.smoothing, product.k), left, count, r);
+    template <int Rows>
+    static void quantise_rows(const float* rows, const Product& product, const LeftRows& left) {
+        Range ranges[Rows];
+        for (int r = 0; r < Rows; ++r)
+            ranges[r] = range_of(rows + r * product.k, product.smoothing, product.k);
+        for (int r = 0; r < Rows; ++r) {
+            quantise(rows + r * product.k, product.smoothing, product.k, ranges[r], left, Rows, r);
         }
     }
 
@@ -159,13 +158,12 @@ class Layer {
     const LayerWeights& weights_;
     int64_t tokens_;  // of the largest group
     Attention<Kind> attention_;
-    LeftRows panel_;           // [12] rows of H, of the panel at work
-    Element* columns_;         // [3H / 32][tokens][32] queries, keys and values
-    float* context_;           // [12][H] what attention takes
-    float* attended_;          // [tokens][H]
-    LeftRows attended_rows_;   // the same, quantised
-    float* wide_;              // [12][F]
-    LeftRows wide_rows_;       // [tokens] rows of F
+    LeftRows panel_;          // [12] rows of H, of the panel at work
+    Element* columns_;        // [3H / 32][tokens][32] queries, keys and values
+    float* attended_;         // [tokens][H]
+    LeftRows attended_rows_;  // the same, quantised
+    float* wide_;             // [12][F]
+    LeftRows wide_rows_;      // [tokens] rows of F
 };
 
 template <class Kind>

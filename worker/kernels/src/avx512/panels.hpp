@@ -34,18 +34,30 @@ struct RowCount {
 template <class Visit>
 RERANK_INLINE void with_rows(int rows, Visit visit) {
     switch (rows) {
-        case 1: return visit(RowCount<1>());
-        case 2: return visit(RowCount<2>());
-        case 3: return visit(RowCount<3>());
-        case 4: return visit(RowCount<4>());
-        case 5: return visit(RowCount<5>());
-        case 6: return visit(RowCount<6>());
-        case 7: return visit(RowCount<7>());
-        case 8: return visit(RowCount<8>());
-        case 9: return visit(RowCount<9>());
-        case 10: return visit(RowCount<10>());
-        case 11: return visit(RowCount<11>());
-        default: return visit(RowCount<12>());
+        case 1:
+            return visit(RowCount<1>());
+        case 2:
+            return visit(RowCount<2>());
+        case 3:
+            return visit(RowCount<3>());
+        case 4:
+            return visit(RowCount<4>());
+        case 5:
+            return visit(RowCount<5>());
+        case 6:
+            return visit(RowCount<6>());
+        case 7:
+            return visit(RowCount<7>());
+        case 8:
+            return visit(RowCount<8>());
+        case 9:
+            return visit(RowCount<9>());
+        case 10:
+            return visit(RowCount<10>());
+        case 11:
+            return visit(RowCount<11>());
+        default:
+            return visit(RowCount<12>());
     }
 }
 static_assert(kPanelRows == 12, "with_rows has a case for each height");

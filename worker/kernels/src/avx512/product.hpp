@@ -9,11 +9,13 @@ namespace {
 
 // Sums of one panel and 32 columns. All additions are of whole numbers, so their order is free.
 template <int Rows>
-RERANK_INLINE void multiply_block(const uint8_t* left, const int8_t* weights, int64_t k, Ints (&sums)[Rows][2]) {
+RERANK_INLINE void multiply_block(const uint8_t* left, const int8_t* weights, int64_t k,
+                                  Ints (&sums)[Rows][2]) {
     // So far ahead the weights are fetched: the lines of 16 steps.
     constexpr int kAhead = 2048;
 #pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_si512();
+    for (int row = 0; row < Rows; ++row)
+        sums[row][0] = sums[row][1] = _mm512_setzero_si512();
     for (const uint8_t* end = left + k * Rows; left != end; left += Rows * kBlockK) {
 #pragma GCC unroll 4
         for (int step = 0; step < kBlockK; step += 4) {
@@ -36,17 +38,17 @@ RERANK_INLINE void multiply_block(const uint8_t* left, const int8_t* weights, in
 }
 
 // (sum - zero point * column's sum) * column's scale * row's scale + bias
-RERANK_INLINE Floats dequantise(Ints sums, const Product& product, int64_t column, Floats scale, Floats zero) {
+RERANK_INLINE Floats dequantise(Ints sums, const Product& product, int64_t column, Floats scale,
+                                Floats zero) {
     const Floats whole =
         _mm512_fnmadd_ps(zero, _mm512_load_ps(product.column_sum + column), _mm512_cvtepi32_ps(sums));
     return _mm512_fmadd_ps(_mm512_mul_ps(whole, _mm512_load_ps(product.scale + column)), scale,
                            _mm512_load_ps(product.bias + column));
 }
 
-// Calls `store(row, column, first 16 values, next 16 values)` for each row of the panel and each 32 columns, and
-// `finish(column)` after each 32 columns.
-template <int Rows, class Store, class Finish>
-RERANK_INLINE void multiply(const LeftRows& left, const Product& product, Store store, Finish finish) {
+// Calls `store(row, column, first 16 values, next 16 values)` for each row of the panel and each 32 columns.
+template <int Rows, class Store>
+RERANK_INLINE void multiply(const LeftRows& left, const Product& product, Store store) {
     for (int64_t column = 0; column < product.n; column += kBlockN) {
         Ints sums[Rows][2];
         multiply_block<Rows>(left.bytes, product.packed + column * product.k, product.k, sums);
@@ -57,7 +59,6 @@ RERANK_INLINE void multiply(const LeftRows& left, const Product& product, Store 
             store(row, column, dequantise(sums[row][0], product, column, scale, zero),
                   dequantise(sums[row][1], product, column + 16, scale, zero));
         }
-        finish(column);
     }
 }
 

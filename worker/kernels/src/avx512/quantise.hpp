@@ -6,8 +6,8 @@
 namespace rerank {
 namespace {
 
-// The quantised rows of one panel, as the left operand of a product: bytes[k / 64][rows][64], so that each row has one
-// cache line of a block, and its place is known when the loop over rows is unrolled.
+// The quantised rows of one panel, as the left operand of a product: bytes[k / 64][rows][64], so that each
+// row has one cache line of a block, and its place is known when the loop over rows is unrolled.
 struct LeftRows {
     uint8_t* bytes;
     float* scale;  // [rows]
@@ -43,14 +43,24 @@ RERANK_INLINE Floats smoothed(const float* row, const float* smoothing, int64_t 
 
 RERANK_INLINE Range range_of(const float* row, const float* smoothing, int64_t count) {
     Range range;
-    for (int64_t k = 0; k < count; k += 16) range.add(smoothed(row, smoothing, k));
+    for (int64_t k = 0; k < count; k += 16)
+        range.add(smoothed(row, smoothing, k));
     return range;
 }
 
-// Writes row `index` of a panel of `rows` rows. A row that holds a NaN or an infinity gets NaN as its scale, and so
-// every product with it is NaN.
-inline void quantise(const float* row, const float* smoothing, int64_t count, const Range& range, LeftRows left, int rows,
-                     int index) {
+// Narrows 64 whole numbers to bytes; those out of range become the nearest byte.
+RERANK_INLINE Ints pack_bytes(const Ints (&whole)[4]) {
+    const Ints bytes =
+        _mm512_packus_epi16(_mm512_packs_epi32(whole[0], whole[1]), _mm512_packs_epi32(whole[2], whole[3]));
+    // Packing goes by lanes of 128 bits, which leaves groups of four numbers out of order.
+    const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+// Writes row `index` of a panel of `rows` rows. A row that holds a NaN or an infinity gets NaN as its scale,
+// and so every product with it is NaN.
+inline void quantise(const float* row, const float* smoothing, int64_t count, const Range& range,
+                     LeftRows left, int rows, int index) {
     const float low = range.low();
     float scale = (range.high() - low) * (1.0f / 255.0f);
     // A smaller one would have an infinite inverse; such a row rounds to zeros.
@@ -65,11 +75,12 @@ inline void quantise(const float* row, const float* smoothing, int64_t count, co
     const Floats zeros = _mm512_set1_ps(zero);
     uint8_t* line = left.bytes + index * kBlockK;
     for (int64_t k = 0; k < count; k += kBlockK, line += rows * kBlockK) {
-        for (int part = 0; part < kBlockK; part += 16) {
-            const Floats v = _mm512_fmadd_ps(smoothed(row, smoothing, k + part), inverses, zeros);
-            const Ints whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
-            _mm_store_si128(reinterpret_cast<__m128i*>(line + part), _mm512_cvtusepi32_epi8(whole));
+        Ints whole[4];
+        for (int part = 0; part < 4; ++part) {
+            const Floats v = smoothed(row, smoothing, k + 16 * part);
+            whole[part] = _mm512_cvtps_epi32(_mm512_fmadd_ps(v, inverses, zeros));
         }
+        _mm512_store_si512(line, pack_bytes(whole));
     }
 }
 

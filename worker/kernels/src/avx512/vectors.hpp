@@ -43,12 +43,18 @@ struct Greatest {
     RERANK_INLINE __m128 operator()(__m128 a, __m128 b) const { return _mm_max_ps(a, b); }
 };
 
-RERANK_INLINE float sum(Floats v) { return reduce(v, Add()); }
-RERANK_INLINE float least(Floats v) { return reduce(v, Least()); }
-RERANK_INLINE float greatest(Floats v) { return reduce(v, Greatest()); }
+RERANK_INLINE float sum(Floats v) {
+    return reduce(v, Add());
+}
+RERANK_INLINE float least(Floats v) {
+    return reduce(v, Least());
+}
+RERANK_INLINE float greatest(Floats v) {
+    return reduce(v, Greatest());
+}
 
 // 2^x for x <= 0: minimax polynomials on [-1/2, 1/2]; relative error 7.5e-5 of the first, 2e-7 of the second.
-// NaN gives NaN, and so do infinities.
+// NaN gives NaN, minus infinity zero.
 RERANK_INLINE Floats exp2_coarse(Floats x) {
     const Floats whole = _mm512_roundscale_ps(x, 8);
     const Floats part = _mm512_sub_ps(x, whole);

@@ -1,4 +1,5 @@
-// Cuts a batch into groups of whole pairs, so that scratch stays small and in cache however large the batch is.
+// Cuts a batch into groups of whole pairs, so that scratch stays small and in cache however large the batch
+// is.
 #pragma once
 
 #include "core/weights.hpp"

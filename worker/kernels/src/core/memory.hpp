@@ -33,8 +33,8 @@ class Memory {
     void* start_ = nullptr;
 };
 
-// Like new and delete, but null where memory is short, and without the C++ runtime: a library that needs none loads
-// wherever the C library does.
+// Like new and delete, but null where memory is short, and without the C++ runtime: a library that needs none
+// loads wherever the C library does.
 template <class Object, class... Values>
 Object* make(const Values&... values) {
     void* place = std::malloc(sizeof(Object));

@@ -8,8 +8,8 @@ namespace rerank {
 
 enum class Activation { kGelu, kGeluTanh, kRelu };
 
-// Limits: with them no size below comes near the end of its type. The sum of 65,536 products of a byte with a weight
-// still fits 32 bits.
+// Limits: with them no size below comes near the end of its type. The sum of 65,536 products of a byte with a
+// weight still fits 32 bits.
 constexpr int64_t kMostHidden = 8192;
 constexpr int64_t kMostInner = 65536;
 constexpr int64_t kMostTokens = 8192;  // of one pair

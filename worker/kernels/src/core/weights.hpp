@@ -1,7 +1,7 @@
 // The weights of the operators, as the kernels read them. Nothing here owns memory; ops/ does.
 //
-// Vectors are aligned to 64 bytes. Packed weights lie as [n / 32][k / 4][32][4]: 32 columns are multiplied at a time,
-// and the four neighbours in k that one multiply-add instruction sums are neighbours in memory.
+// Vectors are aligned to 64 bytes. Packed weights lie as [n / 32][k / 4][32][4]: 32 columns are multiplied at
+// a time, and the four neighbours in k that one multiply-add instruction sums are neighbours in memory.
 #pragma once
 
 #include "core/shapes.hpp"

@@ -1,4 +1,5 @@
-// EncoderLayer[_SUFFIX]: one post-LayerNorm encoder layer. The suffix names the products with smoothed inputs.
+// EncoderLayer[_SUFFIX]: one post-LayerNorm encoder layer. The suffix names the products with smoothed
+// inputs.
 #include <cstring>
 
 #include "core/memory.hpp"
@@ -62,7 +63,9 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     return nullptr;
 }
 
-void destroy(void* kernel) { discard(static_cast<EncoderLayerKernel*>(kernel)); }
+void destroy(void* kernel) {
+    discard(static_cast<EncoderLayerKernel*>(kernel));
+}
 
 constexpr OrtCustomOp make_op() {
     OrtCustomOp op = op_on_rows();
@@ -77,10 +80,12 @@ constexpr OrtCustomOp kOp = make_op();
 }  // namespace
 
 const NamedOp encoder_layer_ops[16] = {
-    {kOp, "EncoderLayer"},    {kOp, "EncoderLayer_q"},   {kOp, "EncoderLayer_o"},   {kOp, "EncoderLayer_qo"},
-    {kOp, "EncoderLayer_u"},  {kOp, "EncoderLayer_qu"},  {kOp, "EncoderLayer_ou"},  {kOp, "EncoderLayer_qou"},
-    {kOp, "EncoderLayer_d"},  {kOp, "EncoderLayer_qd"},  {kOp, "EncoderLayer_od"},  {kOp, "EncoderLayer_qod"},
-    {kOp, "EncoderLayer_ud"}, {kOp, "EncoderLayer_qud"}, {kOp, "EncoderLayer_oud"}, {kOp, "EncoderLayer_qoud"},
+    {kOp, "EncoderLayer"},      {kOp, "EncoderLayer_q"},   {kOp, "EncoderLayer_o"},
+    {kOp, "EncoderLayer_qo"},   {kOp, "EncoderLayer_u"},   {kOp, "EncoderLayer_qu"},
+    {kOp, "EncoderLayer_ou"},   {kOp, "EncoderLayer_qou"}, {kOp, "EncoderLayer_d"},
+    {kOp, "EncoderLayer_qd"},   {kOp, "EncoderLayer_od"},  {kOp, "EncoderLayer_qod"},
+    {kOp, "EncoderLayer_ud"},   {kOp, "EncoderLayer_qud"}, {kOp, "EncoderLayer_oud"},
+    {kOp, "EncoderLayer_qoud"},
 };
 
 }  // namespace rerank

@@ -25,11 +25,12 @@ OrtStatus* read_weights(const OrtKernelInfo* info, FirstRowsKernel* kernel) {
     Tensor query;
     RERANK_TRY(read_constant(api, info, 1, "query weight", &query));
     shape.hidden = query.rank == 2 ? query.dims[0] : 0;
-    const bool fits = shape.hidden > 0 && shape.hidden <= kMostHidden && shape.hidden % 64 == 0 && shape.heads > 0 &&
-                      shape.hidden % (shape.heads * 32) == 0;
+    const bool fits = shape.hidden > 0 && shape.hidden <= kMostHidden && shape.hidden % 64 == 0 &&
+                      shape.heads > 0 && shape.hidden % (shape.heads * 32) == 0;
     if (!fits) {
         return error(api, ort::kNotImplemented,
-                     "hidden size %lld with %lld heads: FirstRows takes hidden sizes that are multiples of 64 up to %lld, "
+                     "hidden size %lld with %lld heads: FirstRows takes hidden sizes that are multiples of "
+                     "64 up to %lld, "
                      "and heads whose width is a multiple of 32",
                      static_cast<long long>(shape.hidden), static_cast<long long>(shape.heads),
                      static_cast<long long>(kMostHidden));
@@ -77,7 +78,9 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     return nullptr;
 }
 
-void destroy(void* kernel) { discard(static_cast<FirstRowsKernel*>(kernel)); }
+void destroy(void* kernel) {
+    discard(static_cast<FirstRowsKernel*>(kernel));
+}
 
 constexpr OrtCustomOp make_op() {
     OrtCustomOp op = op_on_rows();

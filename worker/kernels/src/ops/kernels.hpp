@@ -10,7 +10,9 @@ namespace rerank {
 constexpr int32_t kKernelVersion = 1;
 
 // Each library is built with RERANK_ENGINE as the name of its engine's table.
-inline const Engine& engine() { return RERANK_ENGINE; }
+inline const Engine& engine() {
+    return RERANK_ENGINE;
+}
 
 // An operator with the name that ONNX Runtime knows it by.
 struct NamedOp : OrtCustomOp {
@@ -18,13 +20,16 @@ struct NamedOp : OrtCustomOp {
     const char* name;
 };
 
-// What all operators here have in common: one float input, then any number of inputs of any type, one float output.
+// What all operators here have in common: one float input, then any number of inputs of any type, one float
+// output.
 constexpr OrtCustomOp op_on_rows() {
     OrtCustomOp op = {};
     op.version = ort::kApiVersion;
     op.GetName = [](const OrtCustomOp* self) { return static_cast<const NamedOp*>(self)->name; };
     op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
-    op.GetInputType = [](const OrtCustomOp*, size_t index) -> int { return index ? ort::kUndefined : ort::kFloat; };
+    op.GetInputType = [](const OrtCustomOp*, size_t index) -> int {
+        return index ? ort::kUndefined : ort::kFloat;
+    };
     op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return 2; };
     op.GetInputCharacteristic = [](const OrtCustomOp*, size_t index) -> int {
         return index ? ort::kVariadic : ort::kRequired;

@@ -16,7 +16,9 @@ struct OwnedLayer::Source {
 
 namespace {
 
-long long wide(int64_t value) { return value; }
+long long wide(int64_t value) {
+    return value;
+}
 
 OrtStatus* no_memory(const ort::Api& api, const char* what) {
     return error(api, ort::kFail, "not enough memory for the layer's %s", what);
@@ -26,9 +28,12 @@ OrtStatus* read_activation(const ort::Api& api, const OrtKernelInfo* info, Activ
     char name[32] = {};
     size_t size = sizeof name;
     OrtStatus* status = api.attribute(info, "activation", name, &size);
-    if (!status && std::strcmp(name, "gelu") == 0) *activation = Activation::kGelu;
-    else if (!status && std::strcmp(name, "gelu_tanh") == 0) *activation = Activation::kGeluTanh;
-    else if (!status && std::strcmp(name, "relu") == 0) *activation = Activation::kRelu;
+    if (!status && std::strcmp(name, "gelu") == 0)
+        *activation = Activation::kGelu;
+    else if (!status && std::strcmp(name, "gelu_tanh") == 0)
+        *activation = Activation::kGeluTanh;
+    else if (!status && std::strcmp(name, "relu") == 0)
+        *activation = Activation::kRelu;
     else {
         if (status) api.release(status);
         return api.error(ort::kInvalidArgument, "attribute `activation` is none of gelu, gelu_tanh, relu");
@@ -82,7 +87,8 @@ OrtStatus* OwnedLayer::read_shape(const ort::Api& api, const OrtKernelInfo* info
     Tensor up;
     RERANK_TRY(read_constant(api, info, 9, "up weight", &up));
     if (!matrix_dims(up, &shape.hidden, &shape.inner)) {
-        return api.error(ort::kInvalidArgument, "input 9 (up weight) is neither int8 [K, N] nor packed [N/32, K/64, 16, 128]");
+        return api.error(ort::kInvalidArgument,
+                         "input 9 (up weight) is neither int8 [K, N] nor packed [N/32, K/64, 16, 128]");
     }
     const int64_t hidden = shape.hidden;
     const bool fits = hidden > 0 && hidden <= kMostHidden && hidden % kBlockK == 0 && shape.inner > 0 &&
@@ -90,8 +96,10 @@ OrtStatus* OwnedLayer::read_shape(const ort::Api& api, const OrtKernelInfo* info
                       hidden % (shape.heads * 32) == 0;
     if (fits) return nullptr;
     return error(api, ort::kNotImplemented,
-                 "hidden size %lld with %lld heads and inner size %lld: the kernels take hidden sizes that are multiples "
-                 "of 64 up to %lld, heads whose width is a multiple of 32, and inner sizes that are multiples of 64 up to "
+                 "hidden size %lld with %lld heads and inner size %lld: the kernels take hidden sizes that "
+                 "are multiples "
+                 "of 64 up to %lld, heads whose width is a multiple of 32, and inner sizes that are "
+                 "multiples of 64 up to "
                  "%lld",
                  wide(hidden), wide(shape.heads), wide(shape.inner), wide(kMostHidden), wide(kMostInner));
 }
@@ -104,7 +112,8 @@ OrtStatus* OwnedLayer::read_product(const ort::Api& api, const OrtKernelInfo* in
     RERANK_TRY(copy(api, info, source.index + 1, "scale", source.n, &product->scale));
     RERANK_TRY(copy(api, info, source.index + 2, "bias", source.n, &product->bias));
     Memory& sums = kept_[used_++];
-    if (!sums.allocate(static_cast<size_t>(source.n) * sizeof(float))) return no_memory(api, "sums of weights");
+    if (!sums.allocate(static_cast<size_t>(source.n) * sizeof(float)))
+        return no_memory(api, "sums of weights");
     sum_columns(product->packed, source.k, source.n, sums.as<float>());
     product->column_sum = sums.as<float>();
     return nullptr;
@@ -118,13 +127,15 @@ OrtStatus* OwnedLayer::read_weight(const ort::Api& api, const OrtKernelInfo* inf
     int64_t n = 0;
     if (!matrix_dims(tensor, &k, &n) || k != source.k || n != source.n) {
         return error(api, ort::kInvalidArgument,
-                     "input %zu (%s weight) is neither int8 [%lld, %lld] nor packed [%lld, %lld, 16, 128]", source.index,
-                     source.name, wide(source.k), wide(source.n), wide(source.n / kBlockN), wide(source.k / kBlockK));
+                     "input %zu (%s weight) is neither int8 [%lld, %lld] nor packed [%lld, %lld, 16, 128]",
+                     source.index, source.name, wide(source.k), wide(source.n), wide(source.n / kBlockN),
+                     wide(source.k / kBlockK));
     }
     if (tensor.rank == 4) {
         if (reinterpret_cast<uintptr_t>(tensor.data) % 64 != 0) {
-            return error(api, ort::kInvalidArgument, "input %zu (%s weight) is packed and not aligned to 64 bytes",
-                         source.index, source.name);
+            return error(api, ort::kInvalidArgument,
+                         "input %zu (%s weight) is packed and not aligned to 64 bytes", source.index,
+                         source.name);
         }
         product->packed = tensor.as<int8_t>();
         return nullptr;

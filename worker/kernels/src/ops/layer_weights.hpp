@@ -18,11 +18,13 @@ class OwnedLayer {
   private:
     struct Source;
     OrtStatus* read_shape(const ort::Api& api, const OrtKernelInfo* info);
-    OrtStatus* read_product(const ort::Api& api, const OrtKernelInfo* info, const Source& source, Product* product);
-    OrtStatus* read_weight(const ort::Api& api, const OrtKernelInfo* info, const Source& source, Product* product);
+    OrtStatus* read_product(const ort::Api& api, const OrtKernelInfo* info, const Source& source,
+                            Product* product);
+    OrtStatus* read_weight(const ort::Api& api, const OrtKernelInfo* info, const Source& source,
+                           Product* product);
     OrtStatus* read_norm(const ort::Api& api, const OrtKernelInfo* info, size_t index, Norm* norm);
-    OrtStatus* copy(const ort::Api& api, const OrtKernelInfo* info, size_t index, const char* what, int64_t count,
-                    const float** kept);
+    OrtStatus* copy(const ort::Api& api, const OrtKernelInfo* info, size_t index, const char* what,
+                    int64_t count, const float** kept);
     void scale_queries();
 
     // One vector or packed matrix each; more than any layer has.

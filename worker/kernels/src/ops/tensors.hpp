@@ -9,9 +9,9 @@
 
 namespace rerank {
 
-#define RERANK_TRY(expression)                                   \
-    do {                                                         \
-        if (OrtStatus* failed = (expression)) return failed;     \
+#define RERANK_TRY(expression)                               \
+    do {                                                     \
+        if (OrtStatus* failed = (expression)) return failed; \
     } while (false)
 
 __attribute__((format(printf, 3, 4))) inline OrtStatus* error(const ort::Api& api, ort::ErrorCode code,
@@ -43,7 +43,8 @@ inline OrtStatus* read_tensor(const ort::Api& api, const OrtValue* value, Tensor
     RERANK_TRY(api.type_and_shape(value, &info));
     OrtStatus* status = api.element_type(info, &tensor->type);
     if (!status) status = api.rank(info, &tensor->rank);
-    if (!status && tensor->rank > 8) status = api.error(ort::kInvalidArgument, "a tensor has more than 8 dimensions");
+    if (!status && tensor->rank > 8)
+        status = api.error(ort::kInvalidArgument, "a tensor has more than 8 dimensions");
     if (!status) status = api.dims(info, tensor->dims, tensor->rank);
     api.release(info);
     RERANK_TRY(status);
@@ -55,7 +56,8 @@ inline OrtStatus* read_tensor(const ort::Api& api, const OrtValue* value, Tensor
 }
 
 // Reads input `index` of a run. An input that the node has not, or leaves out, is not present.
-inline OrtStatus* read_input(const ort::Api& api, const OrtKernelContext* context, size_t index, Tensor* tensor) {
+inline OrtStatus* read_input(const ort::Api& api, const OrtKernelContext* context, size_t index,
+                             Tensor* tensor) {
     size_t count = 0;
     RERANK_TRY(api.input_count(context, &count));
     if (index >= count) return nullptr;
@@ -64,14 +66,15 @@ inline OrtStatus* read_input(const ort::Api& api, const OrtKernelContext* contex
     return value ? read_tensor(api, value, tensor) : nullptr;
 }
 
-inline OrtStatus* read_constant(const ort::Api& api, const OrtKernelInfo* info, size_t index, const char* what,
-                                Tensor* tensor) {
+inline OrtStatus* read_constant(const ort::Api& api, const OrtKernelInfo* info, size_t index,
+                                const char* what, Tensor* tensor) {
     int constant = 0;
     const OrtValue* value = nullptr;
     OrtStatus* status = api.constant(info, index, &constant, &value);
     if (status) api.release(status);
     if (status || !constant || !value) {
-        return error(api, ort::kInvalidArgument, "input %zu (%s) is not a constant of the graph", index, what);
+        return error(api, ort::kInvalidArgument, "input %zu (%s) is not a constant of the graph", index,
+                     what);
     }
     return read_tensor(api, value, tensor);
 }
@@ -82,10 +85,12 @@ inline OrtStatus* read_floats(const ort::Api& api, const OrtKernelInfo* info, si
     Tensor tensor;
     RERANK_TRY(read_constant(api, info, index, what, &tensor));
     bool fits = tensor.is(ort::kFloat, rank);
-    for (size_t axis = 0; fits && axis < rank; ++axis) fits = tensor.dims[axis] == dims[axis];
+    for (size_t axis = 0; fits && axis < rank; ++axis)
+        fits = tensor.dims[axis] == dims[axis];
     if (!fits) {
-        return error(api, ort::kInvalidArgument, "input %zu (%s) is not a float tensor of the shape that the others ask for",
-                     index, what);
+        return error(api, ort::kInvalidArgument,
+                     "input %zu (%s) is not a float tensor of the shape that the others ask for", index,
+                     what);
     }
     *data = tensor.as<float>();
     return nullptr;

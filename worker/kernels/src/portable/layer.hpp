@@ -33,7 +33,8 @@ inline void quantise(const float* row, const float* smoothing, int64_t count, Qu
     const float range = (high - low) / 255.0f;
     if (!finite || !isfinite(range)) {
         to.scale = to.zero = NAN;
-        for (int64_t k = 0; k < count; ++k) to.bytes[k] = 0;
+        for (int64_t k = 0; k < count; ++k)
+            to.bytes[k] = 0;
         return;
     }
     // A smaller one would have an infinite inverse; such a row rounds to zeros.
@@ -49,7 +50,8 @@ inline void quantise(const float* row, const float* smoothing, int64_t count, Qu
 inline void multiply(const QuantisedRow& row, const Product& product, float* to) {
     for (int64_t n = 0; n < product.n; ++n) {
         int32_t total = 0;
-        for (int64_t k = 0; k < product.k; ++k) total += row.bytes[k] * product.packed[packed_place(product.k, k, n)];
+        for (int64_t k = 0; k < product.k; ++k)
+            total += row.bytes[k] * product.packed[packed_place(product.k, k, n)];
         const float whole = static_cast<float>(total) - row.zero * product.column_sum[n];
         to[n] = whole * product.scale[n] * row.scale + product.bias[n];
     }
@@ -58,32 +60,39 @@ inline void multiply(const QuantisedRow& row, const Product& product, float* to)
 // A row with a NaN, an infinity, or values whose squares overflow becomes NaN throughout.
 inline void normalise(float* row, int64_t count, const Norm& norm) {
     float total = 0.0f;
-    for (int64_t k = 0; k < count; ++k) total += row[k];
+    for (int64_t k = 0; k < count; ++k)
+        total += row[k];
     const float mean = total / static_cast<float>(count);
     float squares = 0.0f;
-    for (int64_t k = 0; k < count; ++k) squares += (row[k] - mean) * (row[k] - mean);
+    for (int64_t k = 0; k < count; ++k)
+        squares += (row[k] - mean) * (row[k] - mean);
     const float factor =
         isfinite(squares) ? 1.0f / sqrtf(squares / static_cast<float>(count) + norm.epsilon) : NAN;
-    for (int64_t k = 0; k < count; ++k) row[k] = (row[k] - mean) * factor * norm.weight[k] + norm.bias[k];
+    for (int64_t k = 0; k < count; ++k)
+        row[k] = (row[k] - mean) * factor * norm.weight[k] + norm.bias[k];
 }
 
 inline float activate(Activation activation, float x) {
     switch (activation) {
-        case Activation::kGelu: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-        case Activation::kGeluTanh: return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-        case Activation::kRelu: return x < 0.0f ? 0.0f : x;
+        case Activation::kGelu:
+            return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+        case Activation::kGeluTanh:
+            return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+        case Activation::kRelu:
+            return x < 0.0f ? 0.0f : x;
     }
     return NAN;
 }
 
-// Adds the softmax of `query` times the keys, applied to the values, of one head. Query, keys and values are rows of
-// `pitch` floats; the query holds log2(e) / sqrt(width).
+// Adds the softmax of `query` times the keys, applied to the values, of one head. Query, keys and values are
+// rows of `pitch` floats; the query holds log2(e) / sqrt(width).
 inline void attend(const float* query, const float* keys, const float* values, int64_t pitch, int64_t length,
                    int64_t width, float* scores, float* to) {
     float most = -INFINITY;
     for (int64_t token = 0; token < length; ++token) {
         float score = 0.0f;
-        for (int64_t k = 0; k < width; ++k) score += query[k] * keys[token * pitch + k];
+        for (int64_t k = 0; k < width; ++k)
+            score += query[k] * keys[token * pitch + k];
         scores[token] = score;
         if (score > most) most = score;
     }
@@ -93,9 +102,11 @@ inline void attend(const float* query, const float* keys, const float* values, i
         scores[token] = 1.0f + expm1f((scores[token] - most) * kLn2);
         total += scores[token];
     }
-    for (int64_t k = 0; k < width; ++k) to[k] = 0.0f;
+    for (int64_t k = 0; k < width; ++k)
+        to[k] = 0.0f;
     for (int64_t token = 0; token < length; ++token) {
-        for (int64_t k = 0; k < width; ++k) to[k] += scores[token] / total * values[token * pitch + k];
+        for (int64_t k = 0; k < width; ++k)
+            to[k] += scores[token] / total * values[token * pitch + k];
     }
 }
 
@@ -113,15 +124,17 @@ class PortableLayer {
     }
 
     void run_pair(const float* x, float* out, int64_t length) {
-        for (int64_t row = 0; row < length; ++row) product(weights_.qkv, x + row * hidden_, columns_ + row * 3 * hidden_);
+        for (int64_t row = 0; row < length; ++row)
+            product(weights_.qkv, x + row * hidden_, columns_ + row * 3 * hidden_);
         const int64_t width = hidden_ / weights_.shape.heads;
         for (int64_t row = 0; row < length; ++row) {
             for (int64_t k = 0; k < hidden_; k += width) {
-                attend(columns_ + row * 3 * hidden_ + k, columns_ + hidden_ + k, columns_ + 2 * hidden_ + k, 3 * hidden_,
-                       length, width, scores_, context_ + k);
+                attend(columns_ + row * 3 * hidden_ + k, columns_ + hidden_ + k, columns_ + 2 * hidden_ + k,
+                       3 * hidden_, length, width, scores_, context_ + k);
             }
             product(weights_.out, context_, attended_);
-            for (int64_t k = 0; k < hidden_; ++k) attended_[k] += x[row * hidden_ + k];
+            for (int64_t k = 0; k < hidden_; ++k)
+                attended_[k] += x[row * hidden_ + k];
             normalise(attended_, hidden_, weights_.attention_norm);
             feed_forward(out + row * hidden_);
         }
@@ -130,9 +143,11 @@ class PortableLayer {
   private:
     void feed_forward(float* out) {
         product(weights_.up, attended_, wide_);
-        for (int64_t k = 0; k < weights_.shape.inner; ++k) wide_[k] = activate(weights_.shape.activation, wide_[k]);
+        for (int64_t k = 0; k < weights_.shape.inner; ++k)
+            wide_[k] = activate(weights_.shape.activation, wide_[k]);
         product(weights_.down, wide_, out);
-        for (int64_t k = 0; k < hidden_; ++k) out[k] += attended_[k];
+        for (int64_t k = 0; k < hidden_; ++k)
+            out[k] += attended_[k];
         normalise(out, hidden_, weights_.output_norm);
     }
 
