@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
-from kernels.reference import PRODUCTS, FirstRowsWeights, Floats, LayerWeights
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from kernels.reference import PRODUCTS, FirstRowsWeights, Floats, LayerWeights
 
 OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("rerank", 1)]
 
@@ -25,10 +27,10 @@ def constants_of(layer: LayerWeights) -> dict[str, NDArray[np.generic]]:
 
 
 def layer_graph(
-    layer: LayerWeights, rank: int = 2, *, lengths: bool = True, ignored: Sequence[str] = (), **changes: object
+    layer: LayerWeights, rank: int = 2, *, lengths: bool = True, ignored: Sequence[str] = (), **changes: Any
 ) -> ModelProto:
     """Return a graph of one EncoderLayer; `changes` replace attributes, or constants where they are arrays."""
-    attributes: dict[str, object] = {
+    attributes: dict[str, Any] = {
         "heads": layer.heads,
         "activation": layer.activation,
         "attention_epsilon": layer.epsilon,
@@ -53,21 +55,19 @@ def first_rows_graph(weights: FirstRowsWeights, rank: int = 2, *, lengths: bool 
 
 def graph(
     name: str,
-    attributes: Mapping[str, object],
+    attributes: Mapping[str, Any],
     constants: Mapping[str, NDArray[np.generic]],
     rank: int,
     *,
     lengths: bool,
     ignored: Sequence[str] = (),
 ) -> ModelProto:
-    """Return a graph x, lengths, ignored -> y of one node; with `ignored` and no lengths, these are left out by name."""
+    """Return a graph x, lengths, ignored -> y of one node."""
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None] * rank)]
     names = ["x", *constants]
     if lengths:
         inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, [None]))
         names.append("lengths")
-    elif ignored:
-        names.append("")
     inputs += [helper.make_tensor_value_info(one, TensorProto.INT64, [None, None]) for one in ignored]
     node = helper.make_node(name, [*names, *ignored], ["y"], domain="rerank", **attributes)
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
@@ -84,9 +84,13 @@ def open_session(
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.register_custom_ops_library(str(library))
-    for name, value in (initializers or {}).items():
-        options.add_initializer(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime only points to them: they must live as long as the session.
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in (initializers or {}).items()}
+    for name, value in values.items():
+        options.add_initializer(name, value)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session.kept = values
+    return session
 
 
 def run(session: onnxruntime.InferenceSession, x: Floats, lengths: Sequence[int] | None = None) -> Floats:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+#: Not float64: NumPy gives some of its operators no types.
+Doubles = NDArray[Any]
 
 #: Which weights each letter of an operator's suffix smooths the input of, in the order of its inputs.
 PRODUCTS = {"q": "qkv", "o": "out", "u": "up", "d": "down"}

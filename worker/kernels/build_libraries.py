@@ -1,7 +1,7 @@
 """Compiles the libraries of the kernels: one for each instruction set, with any C++17 compiler.
 
-    python build_libraries.py OUT        compile all into the directory OUT
-    python build_libraries.py --compiler say which compiler would be used; exit status 1 where there is none
+python build_libraries.py OUT        compile all into the directory OUT
+python build_libraries.py --compiler say which compiler would be used; exit status 1 where there is none
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FLAGS = [
 ]  # fmt: skip
 LINK_FLAGS = ["-shared", "-static-libgcc", "-Wl,--as-needed", "-Wl,-z,defs", "-Wl,-s"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma"]
-#: gcc 12 calls what its own header leaves undefined on purpose uninitialised.
-AVX512_WARNINGS = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+#: gcc 12 calls what its own header leaves undefined on purpose uninitialised. clang knows only one of both options.
+AVX512_WARNINGS = ["-Wno-unknown-warning-option", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ class Variant:
     def file_name(self) -> str:
         return f"rerank_kernels_{self.source}.so"
 
+    def units(self) -> dict[Path, tuple[str, ...]]:
+        """Return the translation units of the library and the flags of each: only the engine's has instructions."""
+        units: dict[Path, tuple[str, ...]] = dict.fromkeys(sorted(SOURCES.glob("ops/*.cpp")), ())
+        return {**units, self.engine_unit: self.flags}
+
+    @property
+    def engine_unit(self) -> Path:
+        return SOURCES / "variants" / f"{self.source}.cpp"
+
 
 VARIANTS = (
     Variant("avx512-bf16", "avx512_bf16", "avx512_bf16_engine", (*AVX512, "-mavx512bf16", *AVX512_WARNINGS)),
@@ -59,7 +68,7 @@ class BuildError(Exception):
 
 
 def compiler() -> list[str]:
-    """Return the command of the compiler: CXX, else the first of c++, g++ and clang++; BuildError where there is none."""
+    """Return the command of the compiler: CXX, else c++, g++ or clang++; BuildError where there is none."""
     if chosen := shlex.split(os.environ.get("CXX", "")):
         if shutil.which(chosen[0]) is None:
             raise BuildError(f"the compiler that CXX names, {chosen[0]}, is not on the PATH")
@@ -96,9 +105,7 @@ def build(out: Path) -> None:
         objects: dict[str, list[str]] = {}
         jobs = []
         for variant in VARIANTS:
-            sources = {path: () for path in sorted(SOURCES.glob("ops/*.cpp"))}
-            sources[SOURCES / "variants" / f"{variant.source}.cpp"] = variant.flags
-            for path, flags in sources.items():
+            for path, flags in variant.units().items():
                 made = str(Path(work) / f"{variant.source}-{path.stem}.o")
                 objects.setdefault(variant.name, []).append(made)
                 define = f"-DRERANK_ENGINE={variant.engine}"

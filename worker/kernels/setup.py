@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -30,13 +30,16 @@ class BuildWithLibraries(build_py):
 class LibraryWheel(bdist_wheel):
     """A wheel for one platform and any Python: the libraries know nothing of Python."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
-
     def get_tag(self) -> tuple[str, str, str]:
-        package = Path(self.bdist_dir) / "rerank_kernels"
+        package = Path(self.get_finalized_command("build_py").build_lib) / "rerank_kernels"
         return "py3", "none", platform_tag([package / variant.file_name for variant in VARIANTS])
 
 
-setup(cmdclass={"build_py": BuildWithLibraries, "bdist_wheel": LibraryWheel})
+class LibraryDistribution(Distribution):
+    """Installs where packages with compiled parts go."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(cmdclass={"build_py": BuildWithLibraries, "bdist_wheel": LibraryWheel}, distclass=LibraryDistribution)

@@ -1,4 +1,4 @@
-"""Operators for ONNX Runtime that compute an encoder layer in int8: where the libraries are, and which of them run here.
+"""Operators for ONNX Runtime that compute an encoder layer in int8: their libraries, and which of them run here.
 
 A session takes them by `SessionOptions.register_custom_ops_library(str(library(variant)))`.
 """
@@ -22,7 +22,7 @@ VARIANTS = ("avx512-bf16", "avx512", "portable")
 
 
 def library(variant: str) -> Path:
-    """Return the file of a variant's library; ValueError for an unknown name, FileNotFoundError where it isn't built."""
+    """Return the file of a variant's library; ValueError for an unknown name, FileNotFoundError if not built."""
     if variant not in VARIANTS:
         raise ValueError(f"there is no variant {variant!r} of the kernels; there are {', '.join(VARIANTS)}")
     path = Path(__file__).with_name(f"rerank_kernels_{variant.replace('-', '_')}.so")
@@ -48,7 +48,9 @@ def pack(weight: NDArray[numpy.int8]) -> NDArray[numpy.int8]:
     source = numpy.ascontiguousarray(weight)
     packed = numpy.empty((n // 32, k // 64, 16, 128), numpy.int8)
     if _loaded("portable").rerank_kernels_pack(source.ctypes.data, k, n, packed.ctypes.data):
-        raise ValueError(f"weights [{k}, {n}] can't be packed: K must be a multiple of 64, N of 32, both at most 65,536")
+        raise ValueError(
+            f"weights [{k}, {n}] can't be packed: K must be a multiple of 64, N of 32, both at most 65,536"
+        )
     return packed
 
 

@@ -172,11 +172,14 @@ void check(const std::vector<Operator>& operators, const Case& test, double tole
     }
 }
 
+// With RERANK_ONLY_PORTABLE the others need not be linked, where the CPU lacks their instructions anyway.
 std::vector<const Engine*> engines_here() {
-    std::vector<const Engine*> found;
-    for (const Engine* engine : {&portable_engine, &avx512_engine, &avx512_bf16_engine}) {
+    std::vector<const Engine*> found = {&portable_engine};
+#ifndef RERANK_ONLY_PORTABLE
+    for (const Engine* engine : {&avx512_engine, &avx512_bf16_engine}) {
         if (!missing_instructions(engine->needs)) found.push_back(engine);
     }
+#endif
     return found;
 }
 

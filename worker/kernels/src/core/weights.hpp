@@ -43,7 +43,7 @@ struct FirstRowsWeights {
 };
 
 // Where the weight of row k and column n lies in packed weights of `rows` rows.
-constexpr int64_t packed_place(int64_t rows, int64_t k, int64_t n) {
+static constexpr int64_t packed_place(int64_t rows, int64_t k, int64_t n) {
     return (n / kBlockN) * rows * kBlockN + (k / 4) * kBlockN * 4 + (n % kBlockN) * 4 + k % 4;
 }
 

@@ -28,10 +28,10 @@ inline void quantise(const float* row, const float* smoothing, int64_t count, Qu
         const float v = smoothing ? row[k] * smoothing[k] : row[k];
         if (v < low) low = v;
         if (v > high) high = v;
-        finite = finite && isfinite(v);
+        finite = finite && __builtin_isfinite(v);
     }
     const float range = (high - low) / 255.0f;
-    if (!finite || !isfinite(range)) {
+    if (!finite || !__builtin_isfinite(range)) {
         to.scale = to.zero = NAN;
         for (int64_t k = 0; k < count; ++k)
             to.bytes[k] = 0;
@@ -67,7 +67,7 @@ inline void normalise(float* row, int64_t count, const Norm& norm) {
     for (int64_t k = 0; k < count; ++k)
         squares += (row[k] - mean) * (row[k] - mean);
     const float factor =
-        isfinite(squares) ? 1.0f / sqrtf(squares / static_cast<float>(count) + norm.epsilon) : NAN;
+        __builtin_isfinite(squares) ? 1.0f / sqrtf(squares / static_cast<float>(count) + norm.epsilon) : NAN;
     for (int64_t k = 0; k < count; ++k)
         row[k] = (row[k] - mean) * factor * norm.weight[k] + norm.bias[k];
 }
