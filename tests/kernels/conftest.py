@@ -64,25 +64,16 @@ def build_libraries() -> ModuleType:
 def built(build_libraries: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("kernels")
     # A build writes beside the sources.
-    tree = shutil.copytree(SOURCE, folder / "tree", ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so"))
+    tree = folder / "tree"
+    shutil.copytree(SOURCE, tree, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so"))
     script = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", script, folder], cwd=tree, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script, str(folder)], cwd=tree, check=True, capture_output=True)
     (sdist,) = folder.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
-    (unpacked,) = folder.glob("rerank_fleet_kernels-*/")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-build-isolation",
-        "--no-deps",
-        "--wheel-dir",
-        folder,
-    ]
-    done = subprocess.run([*command, unpacked], capture_output=True, text=True)
+    (unpacked,) = (path for path in folder.glob("rerank_fleet_kernels-*") if path.is_dir())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
+    done = subprocess.run([*command, "--wheel-dir", str(folder), str(unpacked)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-#: Not float64: NumPy gives some of its operators no types.
-Doubles = NDArray[Any]
+#: Arrays of float64; NumPy gives some of their operators no types.
+Doubles = Any
 
 #: Which weights each letter of an operator's suffix smooths the input of, in the order of its inputs.
 PRODUCTS = {"q": "qkv", "o": "out", "u": "up", "d": "down"}

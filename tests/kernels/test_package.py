@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from kernels.conftest import SOURCE, VARIANTS, Built
-from kernels.reference import make_layer
+from kernels.graphs import first_rows_graph, layer_graph, open_session, run
+from kernels.reference import make_first_rows, make_layer
 
 pytestmark = pytest.mark.xdist_group("kernels")
 
@@ -27,6 +28,25 @@ def test_python_and_the_libraries_hold_the_same_version(built: Built) -> None:
         loaded.rerank_kernels_variant.restype = ctypes.c_char_p
         assert loaded.rerank_kernels_version() == built.package.KERNEL_VERSION
         assert loaded.rerank_kernels_variant() == variant.encode()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None or shutil.which("clang++") is None, reason="wants two compilers")
+def test_compilers_agree_to_the_bit(
+    built: Built, build_libraries: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score must not depend on who compiled the kernels: the cache is shared."""
+    libraries = {}
+    for compiler in ("g++", "clang++"):
+        monkeypatch.setenv("CXX", compiler)
+        build_libraries.build(tmp_path / compiler)
+        libraries[compiler] = tmp_path / compiler
+    layer, first = make_layer(128, 2, 192, "gelu_tanh", "qd"), make_first_rows(128, 2)
+    x = np.random.default_rng(0).standard_normal((37, 128)).astype(np.float32)
+    for variant in VARIANTS:
+        name = built.library(variant).name if built.package.runs_here(variant) is None else ""
+        for model in (layer_graph(layer), first_rows_graph(first)) if name else ():
+            one, two = (run(open_session(model, folder / name), x, [37]) for folder in libraries.values())
+            assert np.array_equal(one, two)
 
 
 def test_the_portable_variant_runs_everywhere(built: Built) -> None:
