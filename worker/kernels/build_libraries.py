@@ -96,15 +96,15 @@ def run(command: Sequence[str]) -> None:
         raise BuildError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def build(out: Path) -> None:
-    """Compile every variant's library into `out`."""
+def build(out: Path, variants: Sequence[Variant] = VARIANTS) -> None:
+    """Compile the libraries of variants into `out`."""
     check_machine()
     cxx = compiler()
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as work, ThreadPoolExecutor(os.cpu_count()) as pool:
         objects: dict[str, list[str]] = {}
         jobs = []
-        for variant in VARIANTS:
+        for variant in variants:
             for path, flags in variant.units().items():
                 made = str(Path(work) / f"{variant.source}-{path.stem}.o")
                 objects.setdefault(variant.name, []).append(made)
@@ -112,7 +112,7 @@ def build(out: Path) -> None:
                 jobs.append(pool.submit(run, [*cxx, *FLAGS, define, *flags, "-c", str(path), "-o", made]))
         for job in jobs:
             job.result()
-        for variant in VARIANTS:
+        for variant in variants:
             run([*cxx, *LINK_FLAGS, *objects[variant.name], "-lm", "-o", str(out / variant.file_name)])
 
 
