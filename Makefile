@@ -23,7 +23,7 @@ SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadli
 AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
+.PHONY: help install kernels lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -43,6 +43,14 @@ $(STAMP): pyproject.toml $(LOCKS)/dev.txt
 	$(call environment,$(VENV),dev,'.[$(EXTRAS)]')
 
 install: $(STAMP)  ## Create the virtual environment and install.
+
+kernels: $(STAMP)  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX-512 VNNI.
+	@if compiler=$$($(BIN)/python worker/kernels/build_libraries.py --compiler); then \
+	  echo "compiling worker/kernels with $$compiler" && \
+	  $(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --force-reinstall ./worker/kernels; \
+	else \
+	  echo "no kernels: ONNX Runtime's operators will run"; \
+	fi
 
 demo: EXTRAS = demo
 demo:            ## Rerank real text through a real fleet on this machine.

@@ -1,0 +1,14 @@
+// AVX-512 with VNNI: attention in floats. Intel from Cascade Lake and Ice Lake on.
+#include "avx512/attention_fp32.hpp"
+#include "avx512/first_rows.hpp"
+#include "avx512/layer.hpp"
+#include "core/engine.hpp"
+
+namespace rerank {
+
+const Engine avx512_engine = {
+    "avx512",           InstructionSet::kAvx512, layer_scratch<Fp32Kind>, run_layer<Fp32Kind>,
+    first_rows_scratch, run_first_rows,
+};
+
+}  // namespace rerank
