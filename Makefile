@@ -44,13 +44,15 @@ $(STAMP): pyproject.toml $(LOCKS)/dev.txt
 
 install: $(STAMP)  ## Create the virtual environment and install.
 
-kernels: $(STAMP)  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX-512 VNNI.
+KERNEL_SOURCES := $(shell find worker/kernels -name '*.?pp' -o -name '*.py' -o -name pyproject.toml)
+$(VENV)/.kernels: $(STAMP) $(KERNEL_SOURCES)
 	@if compiler=$$($(BIN)/python worker/kernels/build_libraries.py --compiler); then \
 	  echo "compiling worker/kernels with $$compiler" && \
-	  $(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --force-reinstall ./worker/kernels; \
+	  $(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --force-reinstall ./worker/kernels && touch $@; \
 	else \
 	  echo "no kernels: ONNX Runtime's operators will run"; \
 	fi
+kernels: $(VENV)/.kernels  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX-512 VNNI.
 
 demo: EXTRAS = demo
 demo:            ## Rerank real text through a real fleet on this machine.
@@ -85,7 +87,7 @@ lint: $(STAMP)   ## Mend what the linter and formatter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: check      ## Checks, then the whole suite against a real server and the real model.
+test: check kernels  ## Checks, then the whole suite against a real server, the real model, and kernels where there is a compiler.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 EXPORT_WANTED := '.[dev,export]'

@@ -6,6 +6,7 @@ A session takes them by `SessionOptions.register_custom_ops_library(str(library(
 from __future__ import annotations
 
 import ctypes
+import math
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def runs_here(variant: str) -> str | None:
 
 
 def pack(weight: NDArray[numpy.int8]) -> NDArray[numpy.int8]:
-    """Return weights [K, N] in the order in which the kernels read them: [N / 32, K / 64, 16, 128].
+    """Return weights [K, N] in the order in which the kernels read them: [N / 32, K / 64, 16, 128], at a cache line.
 
     All variants read the same order. ValueError if K is not a multiple of 64, or N not one of 32.
     """
@@ -46,12 +47,20 @@ def pack(weight: NDArray[numpy.int8]) -> NDArray[numpy.int8]:
         raise ValueError(f"weights to pack are int8 [K, N], not {weight.dtype} {list(weight.shape)}")
     k, n = weight.shape
     source = numpy.ascontiguousarray(weight)
-    packed = numpy.empty((n // 32, k // 64, 16, 128), numpy.int8)
+    packed = _aligned((n // 32, k // 64, 16, 128))
     if _loaded("portable").rerank_kernels_pack(source.ctypes.data, k, n, packed.ctypes.data):
         raise ValueError(
             f"weights [{k}, {n}] can't be packed: K must be a multiple of 64, N of 32, both at most 65,536"
         )
     return packed
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[numpy.int8]:
+    """Return an array that begins at a cache line, where the kernels read it."""
+    size = math.prod(shape)
+    room = numpy.empty(size + 63, numpy.int8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].reshape(shape)
 
 
 @cache

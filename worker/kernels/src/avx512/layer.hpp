@@ -46,10 +46,9 @@ class Layer {
           attention_(weights.shape.hidden, weights.shape.heads, extent.length, scratch) {
         const int64_t hidden = weights.shape.hidden;
         const int64_t inner = weights.shape.inner;
-        panel_ = take_rows(scratch, kPanelRows, hidden);
         columns_ = scratch.take<Element>(3 * hidden * tokens_);
         attended_ = scratch.take<float>(tokens_ * hidden);
-        attended_rows_ = take_rows(scratch, tokens_, hidden);
+        rows_ = take_rows(scratch, tokens_, hidden);
         wide_ = scratch.take<float>(kPanelRows * inner);
         wide_rows_ = take_rows(scratch, tokens_, inner);
     }
@@ -82,8 +81,9 @@ class Layer {
     template <int Rows>
     __attribute__((noinline)) void project(const float* x, int64_t row) {
         const Product& product = weights_.qkv;
-        quantise_rows<Rows>(x, product, panel_);
-        multiply<Rows>(panel_, product, [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
+        const LeftRows left = rows_.at(row, hidden());
+        quantise_rows<Rows>(x, product, left);
+        multiply<Rows>(left, product, [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
             Kind::store(columns_ + column / kBlockN * pitch() + (row + r) * kBlockN, a, b);
         });
     }
@@ -92,10 +92,11 @@ class Layer {
     template <int Rows>
     __attribute__((noinline)) void join(const float* x, int64_t row) {
         float* attended = attended_ + row * hidden();
-        quantise_rows<Rows>(attended, weights_.out, panel_);
-        multiply<Rows>(panel_, weights_.out, adding(x, attended));
+        const LeftRows left = rows_.at(row, hidden());
+        quantise_rows<Rows>(attended, weights_.out, left);
+        multiply<Rows>(left, weights_.out, adding(x, attended));
         normalise<Rows>(attended, hidden(), weights_.attention_norm);
-        quantise_rows<Rows>(attended, weights_.up, attended_rows_.at(row, hidden()));
+        quantise_rows<Rows>(attended, weights_.up, left);
     }
 
     // The activation of attended * Wup, in its quantised form.
@@ -109,7 +110,7 @@ class Layer {
         const int64_t inner = weights_.shape.inner;
         const float* smoothing = weights_.down.smoothing;
         Range ranges[Rows];
-        multiply<Rows>(attended_rows_.at(row, hidden()), weights_.up,
+        multiply<Rows>(rows_.at(row, hidden()), weights_.up,
                        [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
                            a = activation(a);
                            b = activation(b);
@@ -158,12 +159,11 @@ class Layer {
     const LayerWeights& weights_;
     int64_t tokens_;  // of the largest group
     Attention<Kind> attention_;
-    LeftRows panel_;          // [12] rows of H, of the panel at work
-    Element* columns_;        // [3H / 32][tokens][32] queries, keys and values
-    float* attended_;         // [tokens][H]
-    LeftRows attended_rows_;  // the same, quantised
-    float* wide_;             // [12][F]
-    LeftRows wide_rows_;      // [tokens] rows of F
+    Element* columns_;    // [3H / 32][tokens][32] queries, keys and values
+    float* attended_;     // [tokens][H]
+    LeftRows rows_;       // [tokens] rows of H, what the product at work takes
+    float* wide_;         // [12][F]
+    LeftRows wide_rows_;  // [tokens] rows of F
 };
 
 template <class Kind>
