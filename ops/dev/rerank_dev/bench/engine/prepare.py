@@ -28,7 +28,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_m
 
 
 def prepare(root: Path, source: str, calibration: Path, forms: Sequence[str]) -> dict[str, str | None]:
-    """Run the steps to these forms that are not done yet; return the reason of each that failed, None for the others."""
+    """Run the steps to these forms that are not done yet; return the reason of each that failed, or None."""
     status: dict[str, str | None] = {}
     for name in _with_needed(forms):
         needed, make = STEPS[name]
