@@ -69,6 +69,11 @@ def test_the_head_names_who_is_ahead_even_where_it_did_not_run() -> None:
     assert f"| {HEADLINE} is ahead, k=50 |" in tables.race_table(RACE | {"outcomes": RACE["outcomes"][:2]})
 
 
+def test_without_a_reference_the_share_of_the_core_is_still_told() -> None:
+    alone = RACE | {"outcomes": [outcome(HEADLINE, [0.4], max_difference=None, spearman=None)]}
+    assert tables.race_table(alone).splitlines()[2].endswith("| 1 |  |  | 1.00 |")
+
+
 def test_all_rows_have_as_many_cells_as_the_head() -> None:
     two = RACE | {"outcomes": [found | {"k": k} for k in (50, 100) for found in RACE["outcomes"]]}
     for table in (tables.race_table(RACE), tables.race_table(two), tables.floors(DATA), tables.profiles(DATA)):

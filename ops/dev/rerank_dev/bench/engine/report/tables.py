@@ -132,13 +132,12 @@ def _contender_row(found: dict[int, Entry], ks: Sequence[int], headline: str) ->
         ahead = _spread(outcome["ahead"], "{:.2f}") if outcome["ahead"] else ""
         cells.append(_spread([seconds * 1000 for seconds in outcome["seconds"]], "{:.0f}"))
         cells.append("1" if outcome["contender"] == headline else ahead)
-    worst = [outcome for outcome in found.values() if outcome["max_difference"] is not None]
-    if not worst:
-        return _row([*cells, "", "", ""])
-    difference = max(outcome["max_difference"] for outcome in worst)
-    agreed = min(outcome["spearman"] for outcome in worst)
-    cpu = statistics.mean(outcome["cpu_share"] for outcome in worst)
-    return _row([*cells, f"{difference:.2g}", f"{agreed:.4f}", f"{cpu:.2f}"])
+    ran = [outcome for outcome in found.values() if outcome["cpu_share"] is not None]
+    compared = [outcome for outcome in ran if outcome["max_difference"] is not None]
+    difference = f"{max(outcome['max_difference'] for outcome in compared):.2g}" if compared else ""
+    agreed = f"{min(outcome['spearman'] for outcome in compared):.4f}" if compared else ""
+    cpu = f"{statistics.mean(outcome['cpu_share'] for outcome in ran):.2f}" if ran else ""
+    return _row([*cells, difference, agreed, cpu])
 
 
 def _median_s(outcome: Entry) -> float:
