@@ -86,7 +86,7 @@ def test_heading_tells_machine_text_and_lengths() -> None:
     assert "3 rounds" in heading
     assert "some text, lengths drawn" in heading
     assert "Our int8 by kernel int8-row-avx512-1." in heading
-    assert "no kernel runs there" in tables.race_heading(RACE | {"kernel": None})
+    assert "no kernel ran" in tables.race_heading(RACE | {"kernel": None})
     assert "100 pairs of 96.4 tokens on average (sd 42.5, p10 51, median 89, p90 149, longest 255)" in heading
 
 

@@ -11,7 +11,7 @@ from rerank_dev.bench.render import figures_table
 Entry = dict[str, Any]
 #: Share of the time from which an operator has a row of its own.
 _LEAST = 0.005
-_NO_KERNEL = "by ONNX Runtime's operators, since no kernel runs there"
+_NO_KERNEL = "by ONNX Runtime's operators: no kernel ran"
 
 
 def summary(data: Entry) -> str:
