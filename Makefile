@@ -204,7 +204,7 @@ bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured 
 
 bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
 	$(DEV).bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
-	$(DEV).bench.engine.render docs/engine.md
+	$(DEV).bench.engine.report.render docs/engine.md
 	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json docs/engine-speed.svg
 
 clean:           ## Remove what the verbs made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from rerank_dev.docs.rooms_table import PACKAGES, PART, render
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
 ROOMS = sorted(path.parent for folder in PACKAGES.values() for path in (ROOT / folder).rglob("__init__.py"))
+#: The developers' modules that the verbs and the pages run.
+RUN = {
+    name
+    for page in (ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
+    for name in re.findall(r"(?:\$\(DEV\)|\brerank_dev)((?:\.[a-z_]+)+)", page.read_text(encoding="utf-8"))
+}
 #: `__init__.py` is one of them.
 MOST_FILES = 14
 
@@ -25,6 +32,11 @@ def test_what_the_page_names_is_there(name: str) -> None:
 def test_the_table_of_rooms_is_up_to_date() -> None:
     """If not: PYTHONPATH=ops/dev python -m rerank_dev.docs.rooms_table docs/structure.md"""
     assert replace_part(PAGE, PART, render()) == PAGE
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_what_the_verbs_and_pages_run_is_there(name: str) -> None:
+    assert importlib.util.find_spec(f"rerank_dev{name}") is not None
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=[str(room.relative_to(ROOT)) for room in ROOMS])

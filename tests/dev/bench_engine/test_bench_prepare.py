@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rerank_dev.bench.engine import prepare
-from rerank_dev.bench.engine.contenders import CONTENDERS
+from rerank_dev.bench.engine.lineup.contenders import CONTENDERS
 from rerank_dev.bench.engine.prepare import READY, STEPS
 
 
@@ -22,7 +22,7 @@ def test_reasons_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     steps = {"hf": (None, fine), "openvino": ("hf", broken), "openvino-int8": ("openvino", fine), "plain": ("hf", fine)}
     monkeypatch.setattr(prepare, "STEPS", steps)
     for _ in range(2):
-        assert prepare.prepare(tmp_path, "package:x", tmp_path / "calibration.json") == {
+        assert prepare.prepare(tmp_path, "package:x", tmp_path / "calibration.json", [*steps]) == {
             "hf": None,
             "openvino": "ImportError: no nncf",
             "openvino-int8": "openvino: ImportError: no nncf",
@@ -30,6 +30,19 @@ def test_reasons_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         }
     assert made == ["hf", "plain"]
     assert (tmp_path / "hf" / READY).exists()
+
+
+def test_only_what_is_asked_for_is_made_and_what_that_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(root: Path, directory: Path, source: str, calibration: Path) -> None:
+        made.append(directory.name)
+
+    steps = {"hf": (None, make), "plain": ("hf", make), "openvino": ("plain", make), "ours-int8": ("hf", make)}
+    monkeypatch.setattr(prepare, "STEPS", steps)
+    assert [*prepare.prepare(tmp_path, "package:x", tmp_path / "c.json", ["plain"])] == ["hf", "plain"]
+    prepare.prepare(tmp_path, "package:x", tmp_path / "c.json", ["openvino"])
+    assert made == ["hf", "plain", "openvino"]
 
 
 def test_every_contender_has_files_that_are_made() -> None:

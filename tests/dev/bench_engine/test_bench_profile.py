@@ -38,6 +38,12 @@ def test_largest_first() -> None:
     assert shares(EVENTS, 800, 200, "operator")[0].name == "MatMul"
 
 
+def test_calls_of_one_kernel_go_together_whichever_inputs_are_smoothed() -> None:
+    events = [kernel("/layer.0", "EncoderLayer", 300), kernel("/layer.1", "EncoderLayer_qu", 100)]
+    found = {share.name: share.calls for share in shares(events, 800, 200, "operator")}
+    assert found["EncoderLayer"] == 2
+
+
 def test_nodes_of_all_layers_go_together() -> None:
     found = {share.name: share.calls for share in shares(EVENTS, 800, 200, "node")}
     assert found["/layer.*/output/MatMul"] == 2

@@ -1,14 +1,18 @@
 """Our own runners: scores come back in the order of the documents, and bare products are what they claim."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from rerank_dev.bench.engine.runners.gemm import product, rate
-from rerank_dev.bench.engine.runners.ours import score_pairs
+from rerank_dev.bench.engine.runners.ours import open_ours, score_pairs
+from rerank_shared.errors import ConfigurationError
+from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.tokenizing import EncodedPair
+from support.model.exports import KERNEL_HIDDEN, write_export
 
 
 def pair(tokens: int) -> EncodedPair:
@@ -48,3 +52,24 @@ def test_the_int8_product_is_of_unsigned_activations() -> None:
 @pytest.mark.parametrize("kind", ["int8", "fp32"])
 def test_a_rate_is_a_positive_number(kind: str) -> None:
     assert rate(product(kind, 16, 16), kind, 4, 16, 16) > 0
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 export that kernels take, and that no gate has measured."""
+    return write_export(tmp_path_factory.mktemp("models") / "ours-int8", "int8", ("unpadded",), hidden=KERNEL_HIDDEN)
+
+
+@pytest.mark.skipif(not kernels_here("portable"), reason="rerank-fleet-kernels is not installed")
+def test_one_export_runs_by_a_kernel_and_by_operators_with_scores_of_their_own(exported: Path) -> None:
+    pairs = [pair(tokens) for tokens in (5, 9, 17)]
+    (_, kernel), (_, operators) = (open_ours(exported, "unpadded", kernel=name) for name in ("portable", "onnxruntime"))
+    by_kernel, by_operators = score_pairs(kernel, pairs), score_pairs(operators, pairs)
+    assert by_kernel != by_operators
+    assert by_kernel == pytest.approx(by_operators, abs=0.3 * float(np.std(by_operators)) + 0.1)
+
+
+def test_a_kernel_that_can_not_be_had_is_an_error(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rerank_worker.engine.kernels.start.installed", lambda: None)
+    with pytest.raises(ConfigurationError, match="RERANK_KERNEL=portable can't be had"):
+        open_ours(exported, "unpadded", kernel="portable")

@@ -6,12 +6,16 @@ python -m rerank_dev.docs.quality_page docs/engine.md DIR
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rerank_dev.docs.marked import replace_part
 from rerank_shared.models.manifest import Manifest, Quality, read_manifest
 
 PART = "engine-quality"
+#: How far nDCG@10 may be from that of fp32.
+NDCG_WITHIN = 0.003
+Reports = Mapping[str, Quality]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,31 +29,87 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def render(manifest: Manifest) -> str:
-    """Return the report as Markdown."""
-    quality = manifest.quality
-    if quality is None:
+    """Return the reports on the graphs, and on each kernel that runs them, side by side as Markdown."""
+    if manifest.quality is None:
         return f"{manifest.model} ({manifest.precision}) was not measured."
-    same = ", ".join(layout for layout, holds in quality.invariance.items() if holds) or "none"
-    lines = [
-        f"{manifest.model} in {manifest.precision}, {_versions(manifest)}. Against fp32 of the same weights, over "
-        f"{quality.pairs} frozen pairs: Spearman {quality.spearman:.4f}, root mean square error {quality.rmse:.3f} and "
-        f"largest difference {quality.max_difference:.3f} in a logit. The same bits in any order and company: layout "
-        f"{same}.",
-    ]
-    return "\n".join([*lines, "", *_collections(quality)]) if quality.collections else lines[0]
+    reports: Reports = {manifest.precision: manifest.quality, **(manifest.kernels.quality if manifest.kernels else {})}
+    head = (
+        f"{manifest.model}, {_versions(manifest)}. Against fp32 of the same weights, over {manifest.quality.pairs} "
+        "frozen pairs, differences in a logit:"
+    )
+    parts = [head, _agreement(reports)]
+    if manifest.kernels and manifest.kernels.quality:
+        parts.append(_no_worse(manifest.quality, manifest.kernels.quality))
+    if manifest.quality.collections:
+        parts += [_collections(reports), _within(reports)]
+    return "\n\n".join(parts)
 
 
-def _collections(quality: Quality) -> list[str]:
+def _agreement(reports: Reports) -> str:
     rows = [
-        f"| {each.name} | {each.queries} | {each.ndcg_10:.4f} | {each.ndcg_10_fp32:.4f} | "
-        f"{each.ndcg_10 - each.ndcg_10_fp32:+.4f} | {each.mrr_10:.4f} | {each.mrr_10_fp32:.4f} | {each.spearman:.4f} |"
-        for each in quality.collections
+        [
+            precision,
+            f"{quality.spearman:.4f}",
+            f"{quality.rmse:.3f}",
+            f"{quality.max_difference:.3f}",
+            ", ".join(layout for layout, holds in quality.invariance.items() if holds) or "none",
+        ]
+        for precision, quality in reports.items()
     ]
-    return [
-        "| collection | queries | nDCG@10 | fp32 | difference | MRR@10 | fp32 | Spearman of scores |",
-        "|---|---|---|---|---|---|---|---|",
-        *rows,
+    head = [
+        "precision",
+        "Spearman",
+        "root mean square error",
+        "largest difference",
+        "same bits in any company: layouts",
     ]
+    return _table(head, rows)
+
+
+def _collections(reports: Reports) -> str:
+    """Return a row for each collection and figure: fp32, and each precision with how far it is from that."""
+    first = next(iter(reports.values()))
+    rows = []
+    for number, reference in enumerate(first.collections):
+        found = [quality.collections[number] for quality in reports.values()]
+        known = [reference.name, str(reference.queries)]
+        bm25 = "" if reference.ndcg_10_first is None else f"{reference.ndcg_10_first:.4f}"
+        ndcg = [_against(each.ndcg_10, each.ndcg_10_fp32) for each in found]
+        mrr = [_against(each.mrr_10, each.mrr_10_fp32) for each in found]
+        rows.append([*known, "nDCG@10", bm25, f"{reference.ndcg_10_fp32:.4f}", *ndcg])
+        rows.append([*known, "MRR@10", "", f"{reference.mrr_10_fp32:.4f}", *mrr])
+        rows.append([*known, "Spearman of scores", "", "1", *(f"{each.spearman:.4f}" for each in found)])
+    return _table(["collection", "queries", "figure", "BM25", "fp32", *reports], rows)
+
+
+def _no_worse(operators: Quality, kernels: Reports) -> str:
+    """Return of each kernel whether it is as near to fp32 as the operators that it replaces."""
+    told = ", ".join(
+        f"{name} {found.rmse:.3f} ({_met(found.rmse <= operators.rmse)})" for name, found in kernels.items()
+    )
+    return f"Root mean square error, to be at most that without a kernel, {operators.rmse:.3f}: {told}."
+
+
+def _within(reports: Reports) -> str:
+    """Return of each precision whether nDCG@10 kept to its bound in every collection, and by how much it was off."""
+    told = []
+    for precision, quality in reports.items():
+        worst = max(abs(each.ndcg_10 - each.ndcg_10_fp32) for each in quality.collections)
+        told.append(f"{precision} {worst:.4f} ({_met(worst <= NDCG_WITHIN)})")
+    return f"Largest difference of nDCG@10 from fp32, to be at most {NDCG_WITHIN:g}: {', '.join(told)}."
+
+
+def _met(kept: bool) -> str:
+    return "met" if kept else "**missed**"
+
+
+def _against(value: float, fp32: float) -> str:
+    return f"{value:.4f} ({value - fp32:+.4f})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _versions(manifest: Manifest) -> str:

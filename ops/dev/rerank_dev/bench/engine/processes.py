@@ -1,7 +1,7 @@
 """Several processes of our engine: throughput of two, one request split over two, memory of eight, the first request.
 
-Each process is the engine and its tokenizer only, on one thread, as ready as a worker that says so; memory is that of a
-whole fleet.
+With a kernel, the memory of eight is told without it too. Each process is the engine and its tokenizer only, on one
+thread, as ready as a worker that says so; memory is that of a whole fleet.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rerank_dev.bench.engine.children import Child, runner_command
-from rerank_dev.bench.engine.contenders import OURS
-from rerank_dev.bench.engine.place import BenchModel, Place
+from rerank_dev.bench.engine.lineup.contenders import OPERATORS
+from rerank_dev.bench.engine.lineup.models import BenchModel
+from rerank_dev.bench.engine.place import Place
 from rerank_dev.bench.engine.texts import Request
 from rerank_dev.bench.record import Figure
 from rerank_ops.local.fleet import local_fleet
@@ -27,27 +28,31 @@ from rerank_worker.supervisor.cores import affinity
 
 PROCESSES = 8
 MB_PER_PROCESS = 60
+#: What a kernel may add to a whole fleet of them.
+KERNEL_MB = 60
 _STEADY_RUNS = 5
 _WEIGHTS = frozenset({".onnx", ".bin", ".data"})
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """How to start processes of our int8 engine over some requests."""
+    """How to start processes of our int8 engine over some requests; `kernel` as RERANK_KERNEL."""
 
     place: Place
     model: BenchModel
     requests: Path
+    kernel: str
 
     @property
     def directory(self) -> Path:
         """The files that they open."""
-        return self.place.root(self.model) / OURS[0].files
+        return self.place.root(self.model) / "ours-int8"
 
     def start(self, core: int, name: str) -> Child:
         """Start one; it is ready when its first answer has come."""
-        options = dict(OURS[0].options)
-        command = runner_command(self.place.python(True), "ours", self.directory, self.requests, core, **options)
+        command = runner_command(
+            self.place.python(True), "ours", self.directory, self.requests, core, layout="unpadded", kernel=self.kernel
+        )
         return Child(command, self.place.log(f"{self.model.name}-{name}"))
 
 
@@ -57,7 +62,7 @@ def run_processes(engines: Engines, requests: Sequence[Request], rounds: int) ->
     figures = first_requests(engines, len(requests), rounds)
     if len(cores) > 1:
         figures += two_processes(engines, requests, rounds, (cores[0], cores[1]))
-    return figures + shared_memory(engines, requests)
+    return figures + memory(engines, requests)
 
 
 def two_processes(engines: Engines, requests: Sequence[Request], rounds: int, cores: tuple[int, int]) -> list[Figure]:
@@ -99,25 +104,48 @@ def first_requests(engines: Engines, requests: int, rounds: int) -> list[Figure]
     ]
 
 
-def shared_memory(engines: Engines, requests: Sequence[Request]) -> list[Figure]:
-    """Run all requests on a whole fleet of eight workers; sum the memory of all its processes but the server's.
+def memory(engines: Engines, requests: Sequence[Request]) -> list[Figure]:
+    """Return the memory of a fleet of eight workers, and what of it a kernel adds; none where the system tells none."""
+    beyond_mb = fleet_mb(engines, requests, engines.kernel)
+    if beyond_mb is None:
+        return []
+    name = f"{engines.model.name}: memory of a fleet of {PROCESSES} workers beyond the weights"
+    found = [
+        Figure.of(f"{name} ({weights_mb(engines):.0f} MB)", [beyond_mb], "MB", "at most", PROCESSES * MB_PER_PROCESS)
+    ]
+    if engines.kernel == OPERATORS or (without_mb := fleet_mb(engines, requests, OPERATORS)) is None:
+        return found
+    return [
+        *found,
+        Figure.of(f"{name}, without a kernel", [without_mb], "MB"),
+        Figure.of(f"{name}, added by the kernel", [beyond_mb - without_mb], "MB", "at most", KERNEL_MB),
+    ]
+
+
+def fleet_mb(engines: Engines, requests: Sequence[Request], kernel: str) -> float | None:
+    """Run all requests on a whole fleet of eight workers; sum its memory, less the weights; the server does not count.
 
     Shared pages count by their share. The fleet is as `rerank-fleet up` starts it, Celery and connections included.
     """
     directory = engines.directory
-    weights_mb = sum(file.stat().st_size for file in directory.iterdir() if file.suffix in _WEIGHTS) / 1e6
     settings = load_settings(
-        model=f"file:{directory}", unsafe=True, packed_dir=str(directory.parent / "packed"), log_level="WARNING"
+        model=f"file:{directory}",
+        unsafe=True,
+        kernel=kernel,
+        packed_dir=str(directory.parent / "packed"),
+        log_level="WARNING",
     )
     with local_fleet(settings, PROCESSES) as fleet, RerankClient(fleet.settings) as client:
         for request in requests:
             client.rerank(request.query, request.documents)
         sizes = [pss_mb(pid) for pid in worker_processes(os.getpid())]
-    if None in sizes:
-        return []
-    beyond = sum(size for size in sizes if size is not None) - weights_mb
-    name = f"{engines.model.name}: memory of a fleet of {PROCESSES} workers beyond the weights ({weights_mb:.0f} MB)"
-    return [Figure.of(name, [beyond], "MB", "at most", PROCESSES * MB_PER_PROCESS)]
+    known = [size for size in sizes if size is not None]
+    return sum(known) - weights_mb(engines) if len(known) == len(sizes) else None
+
+
+def weights_mb(engines: Engines) -> float:
+    """Return the size of the artefact's graphs and weights."""
+    return sum(file.stat().st_size for file in engines.directory.iterdir() if file.suffix in _WEIGHTS) / 1e6
 
 
 def worker_processes(ancestor: int) -> list[int]:

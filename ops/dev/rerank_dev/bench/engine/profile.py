@@ -1,6 +1,7 @@
 """Where the time of an engine goes, operator by operator, by ONNX Runtime's own profiler.
 
-python -m rerank_dev.bench.engine.profile DIR [--layout unpadded] [--by operator|node] [--requests FILE] [--json]
+python -m rerank_dev.bench.engine.profile DIR [--layout unpadded] [--kernel auto] [--by operator|node] [--requests FILE]
+       [--json]
 
 Profiling costs small operators more than large ones: trust shares, and of those the large ones.
 """
@@ -25,6 +26,7 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
+from rerank_dev.bench.engine.lineup.contenders import OPERATORS
 from rerank_dev.bench.engine.place import counter
 from rerank_dev.bench.engine.runners.ours import MAX_LENGTH, open_ours, score_pairs
 from rerank_dev.bench.engine.texts import build_requests, own_texts
@@ -47,10 +49,12 @@ class Share:
     mean_us: float
 
 
-def profile(directory: Path, layout: str, requests: Sequence[dict[str, Any]], by: By = "operator") -> list[Share]:
+def profile(
+    directory: Path, layout: str, requests: Sequence[dict[str, Any]], by: By = "operator", kernel: str = OPERATORS
+) -> list[Share]:
     """Run the requests, after one for warming up, and return the parts of their time, largest first."""
     with tempfile.TemporaryDirectory() as folder, _profiled(folder) as sessions:
-        tokenizer, engine = open_ours(directory, layout)
+        tokenizer, engine = open_ours(directory, layout, kernel=kernel)
         score_pairs(engine, tokenizer.encode(requests[0]["query"], requests[0]["documents"], MAX_LENGTH))
         begun_us = time.time_ns() / 1e3
         encoded = [tokenizer.encode(request["query"], request["documents"], MAX_LENGTH) for request in requests]
@@ -83,7 +87,8 @@ def shares(events: Iterable[dict[str, Any]], scoring_us: float, tokenizing_us: f
 def _group(event: dict[str, Any], by: By) -> str:
     """Return the operator, or the node's name without the number of its layer."""
     if by == "operator":
-        return str(event["args"]["op_name"])
+        # A kernel's name tells which of its inputs are smoothed: EncoderLayer_qu.
+        return str(event["args"]["op_name"]).partition("_")[0]
     return _NUMBER.sub("*", str(event["name"]).removesuffix("_kernel_time"))
 
 
@@ -119,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.engine.profile")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--layout", default="unpadded")
+    parser.add_argument("--kernel", default="auto", help="what runs the layers of int8, as RERANK_KERNEL")
     parser.add_argument("--by", choices=["operator", "node"], default="operator")
     parser.add_argument(
         "--requests", type=Path, help="requests that the benchmark wrote; else two of 50 pairs are made"
@@ -131,7 +137,7 @@ def main() -> None:
         requests = json.loads(chosen.requests.read_text(encoding="utf-8"))[:REQUESTS]
     else:
         requests = [asdict(request) for request in build_requests(own_texts(), K, REQUESTS, counter())]
-    found = profile(chosen.directory, chosen.layout, requests, chosen.by)
+    found = profile(chosen.directory, chosen.layout, requests, chosen.by, chosen.kernel)
     if chosen.json:
         json.dump([asdict(share) for share in found], sys.stdout)
         return

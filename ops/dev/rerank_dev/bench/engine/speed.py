@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,57 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from rerank_dev.bench.engine.children import Child, ContenderFailed, runner_command
-from rerank_dev.bench.engine.compare import agreement, paired_ratios
-from rerank_dev.bench.engine.contenders import HEADLINE, REFERENCE, Contender
-from rerank_dev.bench.engine.floor import ModelShape, floor_s, read_shape
-from rerank_dev.bench.engine.place import BenchModel, Place
+from rerank_dev.bench.engine.floor import read_shape
+from rerank_dev.bench.engine.lineup.contenders import Contender, headline, taking_part
+from rerank_dev.bench.engine.lineup.models import BenchModel
+from rerank_dev.bench.engine.place import Place
 from rerank_dev.bench.engine.race import Lane, Run, best_batch_size, race
+from rerank_dev.bench.engine.results import GEMM, Floor, Outcome, find_floors, floor_figures, judge, target_figures
 from rerank_dev.bench.engine.texts import Lengths, Request, lengths, write_requests
 from rerank_dev.bench.record import Figure
+from rerank_worker.engine.kernels import Kernel
 
-GEMM = "gemm"
-FLOOR_SHARE = 0.6
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one contender did with requests of k pairs. `ahead`: how many times as fast the headline was, by round.
-
-    `cpu_share` is CPU time over wall time: about 1 on one thread. Scores are held against the reference's.
-    """
-
-    contender: str
-    label: str
-    precision: str
-    ours: bool
-    k: int
-    batch_size: int | None
-    failure: str | None
-    seconds: list[float]
-    cpu_share: float | None
-    ahead: list[float]
-    max_difference: float | None
-    spearman: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """Time of the linear layers at the rate of bare products, and what share of it the layout unpadded reached."""
-
-    k: int
-    precision: str
-    rates: dict[str, float]
-    seconds: list[float]
-    share: list[float]
-
-
-@dataclass(frozen=True, slots=True)
 class Race:
-    """All that was found out about one model."""
+    """All that was found out about one model.
+
+    `kernel`: the name of the scores by the kernel that ran, None where none did; `headline`: the contender that the
+    others are held against.
+    """
 
     model: str
     label: str
+    kernel: str | None
+    headline: str
     rounds: int
     lengths: dict[str, Lengths]
     outcomes: list[Outcome]
@@ -74,17 +47,21 @@ def run_race(
     place: Place,
     model: BenchModel,
     status: Mapping[str, str | None],
-    contenders: Sequence[Contender],
+    names: Sequence[str],
     requests: Mapping[int, list[Request]],
+    kernel: Kernel | None,
     say: Say,
 ) -> Race:
-    """Race the contenders over requests by k; the first request of each k warms up and finds batch sizes.
+    """Race the contenders of these names over requests by k; the first of each k warms up and finds batch sizes.
 
-    `status` is what prepare() told of their files. Raises ContenderFailed where there are no files at all, or where one
-    of ours fails: others are held against it.
+    `kernel` is that of our int8-row contenders; None: they are left out. `status` is what prepare() told of their
+    files. Raises ContenderFailed where there are no files at all, or where one of ours fails: others are held against
+    it.
     """
     if status["hf"] is not None:
         raise ContenderFailed(status["hf"])
+    variant = kernel.variant if kernel else None
+    contenders, first_of_all, targets = taking_part(variant, names), headline(variant), model.goals.here(variant)
     file = place.root(model) / "requests.json"
     every = [request for group in requests.values() for request in group]
     write_requests(every, file)
@@ -98,15 +75,29 @@ def run_race(
         first = 0
         for k, group in requests.items():
             lanes = field.race(first, len(group) - 1, f"{model.name} k={k}")
-            outcomes += judge(lanes, contenders, k, field.batch_sizes)
+            outcomes += judge(lanes, contenders, k, field.batch_sizes, first_of_all)
             tokens = [sum(request.tokens) for request in group[1:]]
             floors += find_floors(lanes, k, tokens, read_shape(place.root(model) / "hf"))
             first += len(group)
         versions = field.versions
     lengths_by_k = {str(k): lengths(group[1:]) for k, group in requests.items()}
     rounds = min(len(group) - 1 for group in requests.values())
-    figures = [*target_figures(model, outcomes, contenders), *floor_figures(model, floors)]
-    return Race(model.name, model.label, rounds, lengths_by_k, outcomes, floors, versions, figures)
+    figures = [
+        *target_figures(model.name, outcomes, first_of_all, targets),
+        *floor_figures(model.name, floors, first_of_all, targets),
+    ]
+    return Race(
+        model=model.name,
+        label=model.label,
+        kernel=kernel.precision if kernel else None,
+        headline=first_of_all,
+        rounds=rounds,
+        lengths=lengths_by_k,
+        outcomes=outcomes,
+        floors=floors,
+        versions=versions,
+        figures=figures,
+    )
 
 
 class Field:
@@ -196,86 +187,3 @@ class Field:
         finally:
             del self.batch_sizes[name]
         return seconds
-
-
-def judge(
-    lanes: Mapping[str, Lane], contenders: Sequence[Contender], k: int, batch_sizes: Mapping[str, int]
-) -> list[Outcome]:
-    """Turn what the lanes did into outcomes, held against the headline's time and the reference's scores."""
-    headline = lanes.get(HEADLINE, Lane()).seconds
-    reference = _reference(lanes, contenders)
-    outcomes = []
-    for contender in contenders:
-        lane = lanes[contender.name]
-        scores = [answer["scores"] for answer in lane.answers]
-        agreed = agreement(scores, reference) if scores and reference else None
-        cpu_s = sum(answer["cpu_s"] for answer in lane.answers)
-        outcomes.append(
-            Outcome(
-                contender=contender.name,
-                label=contender.label,
-                precision=contender.precision,
-                ours=contender.ours,
-                k=k,
-                batch_size=batch_sizes.get(contender.name),
-                failure=lane.failure,
-                seconds=lane.seconds,
-                cpu_share=cpu_s / sum(lane.seconds) if lane.seconds else None,
-                ahead=paired_ratios(lane.seconds, headline) if lane.seconds and headline else [],
-                max_difference=agreed.max_difference if agreed else None,
-                spearman=agreed.spearman if agreed else None,
-            )
-        )
-    return outcomes
-
-
-def find_floors(lanes: Mapping[str, Lane], k: int, tokens: Sequence[int], shape: ModelShape) -> list[Floor]:
-    """Return the floor of each precision, round by round, and what the layout unpadded reached of it."""
-    products = lanes.get(GEMM, Lane()).answers
-    floors = []
-    for precision in ("int8", "fp32"):
-        seconds = [floor_s(n, shape, answer["rates"][precision]) for n, answer in zip(tokens, products, strict=False)]
-        engine = lanes.get(f"ours-{precision}-unpadded", Lane()).seconds
-        share = paired_ratios(seconds, engine) if seconds and engine else []
-        floors.append(Floor(k, precision, _best_rates(products, precision), seconds, share))
-    return floors
-
-
-def target_figures(model: BenchModel, outcomes: Sequence[Outcome], contenders: Sequence[Contender]) -> list[Figure]:
-    """Return how far ahead the headline is of those it has a target against."""
-    limits = {contender.name: contender.at_least for contender in contenders}
-    figures = []
-    for outcome in outcomes:
-        limit = limits[outcome.contender]
-        if limit is not None and outcome.ahead:
-            name = f"{model.name}, k={outcome.k}: our int8 over {outcome.label} ({outcome.precision})"
-            figures.append(Figure.of(name, outcome.ahead, "x", "at least", limit))
-    return figures
-
-
-def floor_figures(model: BenchModel, floors: Sequence[Floor]) -> list[Figure]:
-    """Return the shares of the floor that were reached; only int8 has a target."""
-    figures = []
-    for floor in floors:
-        name = f"{model.name}, k={floor.k}: share of the {floor.precision} product floor"
-        if floor.share and floor.precision == "int8":
-            figures.append(Figure.of(name, floor.share, "", "at least", FLOOR_SHARE))
-        elif floor.share:
-            figures.append(Figure.of(name, floor.share, ""))
-    return figures
-
-
-def _reference(lanes: Mapping[str, Lane], contenders: Sequence[Contender]) -> list[list[float]]:
-    """Return the scores that count as right: sentence-transformers', or without it those of any in fp32."""
-    fp32 = [contender.name for contender in contenders if contender.precision == "fp32"]
-    for name in (REFERENCE, *fp32):
-        if answers := lanes.get(name, Lane()).answers:
-            return [answer["scores"] for answer in answers]
-    return []
-
-
-def _best_rates(products: Sequence[dict[str, Any]], precision: str) -> dict[str, float]:
-    """Return the median over the rounds of each shape's best rate."""
-    rounds = [answer["rates"][precision] for answer in products]
-    shapes = rounds[0] if rounds else {}
-    return {shape: statistics.median(max(rates[shape].values()) for rates in rounds) for shape in shapes}

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from rerank_dev.bench.engine.contenders import HEADLINE
 from rerank_dev.bench.render import figures_table
 
 Entry = dict[str, Any]
 #: Share of the time from which an operator has a row of its own.
 _LEAST = 0.005
+_NO_KERNEL = "by ONNX Runtime's operators: no kernel ran"
 
 
 def summary(data: Entry) -> str:
@@ -36,7 +36,12 @@ def races(data: Entry) -> str:
 def race_heading(race: Entry) -> str:
     """Return the model, the requests and the versions of one race."""
     drawn = ", lengths drawn" if race["drawn"] else ""
-    lines = [f"**{race['label']}**, {race['rounds']} rounds, {race['machine']}.", "", f"Text: {race['text']}{drawn}."]
+    kernel = f"by kernel {race['kernel']}" if race["kernel"] else _NO_KERNEL
+    lines = [
+        f"**{race['label']}**, {race['rounds']} rounds, {race['machine']}. Our int8 {kernel}.",
+        "",
+        f"Text: {race['text']}{drawn}.",
+    ]
     for k, found in race["lengths"].items():
         lines[-1] += (
             f" k={k}: {found['pairs']} pairs of {found['mean']:g} tokens on average (sd {found['sd']:g}, "
@@ -46,17 +51,22 @@ def race_heading(race: Entry) -> str:
 
 
 def race_table(race: Entry) -> str:
-    """Return a row a contender, fastest first: median and spread of its time, and how far our int8 engine is ahead."""
+    """Return a row a contender, fastest first: median and spread of its time, and how far the headline is ahead."""
+    first = next((found for found in race["outcomes"] if found["contender"] == race["headline"]), None)
+    headline = f"{first['precision']} unpadded" if first else race["headline"]
     ks = sorted({outcome["k"] for outcome in race["outcomes"]})
     head = ["contender", "precision", "pairs a run"]
     for k in ks:
-        head += [f"k={k}, ms", f"int8 unpadded is ahead, k={k}"]
+        head += [f"k={k}, ms", f"{headline} is ahead, k={k}"]
     head += ["largest difference from fp32", "Spearman", "CPU / wall"]
     rows = [_row(head), _row(["---"] * len(head))]
     by_name: dict[str, dict[int, Entry]] = {}
     for outcome in race["outcomes"]:
         by_name.setdefault(outcome["contender"], {})[outcome["k"]] = outcome
-    rows += [_contender_row(found, ks) for found in sorted(by_name.values(), key=lambda found: _median_s(found[ks[0]]))]
+    rows += [
+        _contender_row(found, ks, race["headline"])
+        for found in sorted(by_name.values(), key=lambda found: _median_s(found[ks[0]]))
+    ]
     return "\n".join(rows)
 
 
@@ -64,7 +74,8 @@ def floors(data: Entry) -> str:
     """Return the floor of each race: the rate of bare products, the time they would take, and the share reached."""
     head = [
         "model",
-        "precision",
+        "our precision",
+        "products",
         "k",
         "rates of bare products, 1e9/s",
         "floor, ms",
@@ -72,11 +83,13 @@ def floors(data: Entry) -> str:
     ]
     rows = []
     for race in data.get("race", {}).values():
-        for floor in (floor for floor in race["floors"] if floor["seconds"]):
+        for floor in race["floors"]:
             rates = ", ".join(f"{shape} {rate:.0f}" for shape, rate in floor["rates"].items())
-            share = _spread(floor["share"], "{:.0%}") if floor["share"] else "not run"
+            share = _spread(floor["share"], "{:.0%}")
             floor_ms = f"{statistics.median(floor['seconds']) * 1000:.0f}"
-            rows.append(_row([race["model"], floor["precision"], str(floor["k"]), rates, floor_ms, share]))
+            rows.append(
+                _row([race["model"], floor["precision"], floor["products"], str(floor["k"]), rates, floor_ms, share])
+            )
     return "\n".join([_row(head), _row(["---"] * len(head)), *rows]) if rows else ""
 
 
@@ -84,7 +97,7 @@ def profiles(data: Entry) -> str:
     """Return the shares of each operator, a column a graph; operators under _LEAST everywhere are summed up."""
     tables = []
     for model, entry in data.get("profile", {}).items():
-        columns = {f"{found['files']}, {found['layout']}": found["shares"] for found in entry["profiles"]}
+        columns = {f"{found['files']}, {found['kernel']}": found["shares"] for found in entry["profiles"]}
         if columns:
             tables.append(_profile_table(model, columns))
     return "\n\n".join(tables)
@@ -107,7 +120,7 @@ def _profile_table(model: str, columns: dict[str, list[Entry]]) -> str:
     return "\n".join([*rows, _row(["all others", *(f"{share:.1%}" for share in rest)])])
 
 
-def _contender_row(found: dict[int, Entry], ks: Sequence[int]) -> str:
+def _contender_row(found: dict[int, Entry], ks: Sequence[int], headline: str) -> str:
     first = found[ks[0]]
     label = f"**{first['label']}**" if first["ours"] else first["label"]
     cells = [label, first["precision"], str(first["batch_size"] or "")]
@@ -118,14 +131,13 @@ def _contender_row(found: dict[int, Entry], ks: Sequence[int]) -> str:
             continue
         ahead = _spread(outcome["ahead"], "{:.2f}") if outcome["ahead"] else ""
         cells.append(_spread([seconds * 1000 for seconds in outcome["seconds"]], "{:.0f}"))
-        cells.append("1" if outcome["contender"] == HEADLINE else ahead)
-    worst = [outcome for outcome in found.values() if outcome["max_difference"] is not None]
-    if not worst:
-        return _row([*cells, "", "", ""])
-    difference = max(outcome["max_difference"] for outcome in worst)
-    agreed = min(outcome["spearman"] for outcome in worst)
-    cpu = statistics.mean(outcome["cpu_share"] for outcome in worst)
-    return _row([*cells, f"{difference:.2g}", f"{agreed:.4f}", f"{cpu:.2f}"])
+        cells.append("1" if outcome["contender"] == headline else ahead)
+    ran = [outcome for outcome in found.values() if outcome["cpu_share"] is not None]
+    compared = [outcome for outcome in ran if outcome["max_difference"] is not None]
+    difference = f"{max(outcome['max_difference'] for outcome in compared):.2g}" if compared else ""
+    agreed = f"{min(outcome['spearman'] for outcome in compared):.4f}" if compared else ""
+    cpu = f"{statistics.mean(outcome['cpu_share'] for outcome in ran):.2f}" if ran else ""
+    return _row([*cells, difference, agreed, cpu])
 
 
 def _median_s(outcome: Entry) -> float:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rerank_dev.bench.engine.child import Arguments, Score, serve
+from rerank_dev.bench.engine.lineup.contenders import OPERATORS
 from rerank_shared.models.catalogue import load_files
-from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, PackedWeights, open_engine
+from rerank_worker.engine import Engine, PackedWeights, kernel_for, open_engine
+from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
@@ -24,14 +25,19 @@ MAX_LENGTH = 512
 BUDGET_TOKENS = 2048
 
 
-def open_ours(directory: Path, layout: str, pairs: int = SHARED_ROWS) -> tuple[PairTokenizer, Engine]:
-    """Open the model of a directory under a layout, with at most so many pairs a run.
+def open_ours(
+    directory: Path, layout: str, pairs: int = SHARED_ROWS, kernel: str = OPERATORS
+) -> tuple[PairTokenizer, Engine]:
+    """Open the model of a directory under a layout, with at most so many pairs a run; `kernel` as RERANK_KERNEL.
 
-    Whether it passed its quality gate does not matter to speed: the head of one of the models is random.
+    Whether it passed its quality gate does not matter to speed: the head of one of the models is random. Raises
+    ConfigurationError if the kernel can't be had.
     """
     files = load_files(f"file:{directory}", unsafe=True)
-    packed = PackedWeights.of(load_settings(packed_dir=str(directory.parent / "packed")), files.model_digest)
-    engine = open_engine(files, RunShape(_named(layout), pairs=pairs), packed=packed)
+    settings = load_settings(packed_dir=str(directory.parent / "packed"), layout=layout, kernel=kernel, unsafe=True)
+    packed = PackedWeights.of(settings, files.model_digest)
+    prepared = kernel_for(settings, files, ON_CPU, packed)
+    engine = open_engine(files, RunShape(settings.layout, pairs=pairs), packed=packed, kernel=prepared)
     return PairTokenizer.of(files), engine
 
 
@@ -43,25 +49,18 @@ def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
 
 def load(arguments: Arguments) -> Score:
     """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
-    layout = arguments.options["layout"]
-    tokenizer, engine = open_ours(arguments.directory, layout)
+    layout, kernel = arguments.options["layout"], arguments.options["kernel"]
+    tokenizer, engine = open_ours(arguments.directory, layout, kernel=kernel)
     warm_up(engine, tokenizer, RunCost(), MAX_LENGTH, BUDGET_TOKENS)
     engines = {0: engine, SHARED_ROWS: engine}
 
     def score(query: str, documents: list[str], batch_size: int) -> list[float]:
         if batch_size not in engines:
-            _, engines[batch_size] = open_ours(arguments.directory, layout, batch_size)
+            _, engines[batch_size] = open_ours(arguments.directory, layout, batch_size, kernel)
         return score_pairs(engines[batch_size], tokenizer.encode(query, documents, MAX_LENGTH))
 
     return score
 
 
-def _named(layout: str) -> LayoutName:
-    for name in LAYOUTS:
-        if name == layout:
-            return name
-    raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-
-
 if __name__ == "__main__":
-    serve(load, ["onnxruntime", "tokenizers", "numpy"])
+    serve(load, ["onnxruntime", "rerank-fleet-kernels", "tokenizers", "numpy"])
