@@ -14,10 +14,10 @@ import numpy as np
 from ir_measures import RR, R, nDCG
 
 from rerank_ops.bulk.rankings import Ranked, rankings
-from rerank_ops.demo.evaluate import values_by_question
-from rerank_ops.fusion.bootstrap import Interval, paired_difference
-from rerank_ops.quality.paired import randomisation_p
-from rerank_ops.quality.qrels import read_qrels
+from rerank_ops.judging.bootstrap import Interval, paired_difference
+from rerank_ops.judging.measures import values_by_question
+from rerank_ops.judging.qrels import read_qrels
+from rerank_ops.judging.randomisation import randomisation_p
 from rerank_producer.bulk.formats.rows import Format
 from rerank_shared.errors import InputRefused
 
