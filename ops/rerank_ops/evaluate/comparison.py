@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from subprocess import SubprocessError
 from typing import Any
 
 import ir_measures
@@ -13,7 +14,7 @@ from rerank_ops.evaluate.systems import Kind, System
 from rerank_ops.judging.bootstrap import Interval, Values, paired_difference
 from rerank_ops.judging.measures import values_by_question
 from rerank_ops.judging.significance import CORRECTIONS, TESTS
-from rerank_shared.errors import ConfigurationError, InputRefused
+from rerank_shared.errors import ConfigurationError
 
 #: Kinds of systems that are held against a baseline.
 COMPARED: tuple[Kind, ...] = ("first stage", "given", "model", "fused")
@@ -81,11 +82,9 @@ def compared(
 ) -> tuple[Row, ...]:
     """Return a row for each system, compared with `baseline`, and an A/A row with what it repeats.
 
-    Raises InputRefused where no system has the name of the baseline.
+    Raises ConfigurationError for a measure that can't be calculated here.
     """
-    rows = {system.name: _row(system, qrels, measures) for system in systems}
-    if baseline not in rows:
-        raise InputRefused(f"--baseline: no system is called {baseline!r}; there are: {', '.join(rows)}")
+    rows = {system.name: measured(system, qrels, measures) for system in systems}
     others = [system.name for system in systems if system.kind in COMPARED and system.name != baseline]
     for measure in map(str, measures):
         found = [_comparison(rows[name], rows[baseline], measure, tests, seed) for name in others]
@@ -98,15 +97,20 @@ def compared(
     return tuple(rows.values())
 
 
-def _row(system: System, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[Any]) -> Row:
+def measured(system: System, qrels: Mapping[str, Mapping[str, int]], measures: Sequence[Any]) -> Row:
+    """Return a system's row without comparisons. Raises ConfigurationError."""
     judged = {name: qrels[name] for name in system.queries}
     try:
         found = values_by_question(measures, {name: system.run[name] for name in judged}, judged)
-    except ValueError as error:
-        # No provider of ir_measures that is installed has the measure.
-        raise ConfigurationError(f"a measure can't be calculated here: {error}") from None
+    except (ValueError, OSError, SubprocessError) as error:
+        # Some measures need another package or program, and some data are nothing for those.
+        raise ConfigurationError(f"ir_measures can't calculate {_listed(measures)} here: {error}") from None
     values = {str(measure): np.array([found[measure][name] for name in judged]) for measure in measures}
     return Row(system.name, system.kind, system.queries, values, {})
+
+
+def _listed(measures: Sequence[Any]) -> str:
+    return ", ".join(map(str, measures))
 
 
 def _comparison(row: Row, other: Row, measure: str, tests: Sequence[str], seed: int) -> Comparison:

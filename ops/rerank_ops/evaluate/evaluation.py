@@ -59,7 +59,7 @@ def evaluated(
     models: Sequence[ModelScores],
     oddities: tuple[Oddity, ...],
 ) -> Evaluation:
-    """Return how good systems are. Raises InputRefused for a baseline that is none of them, ConfigurationError."""
+    """Return how good systems are, one of which is the baseline. Raises ConfigurationError."""
     rows = compared(
         systems, qrels, measures, asked.baseline, tests=asked.tests, correction=asked.correction, seed=asked.seed
     )

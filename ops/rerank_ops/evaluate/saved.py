@@ -44,7 +44,7 @@ def fingerprint_of(
 
 def slug(name: str) -> str:
     """Return a name for a file."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
+    return re.sub(r"[^\w.+-]+", "-", name.replace(" + ", "+")).strip("-")
 
 
 def save_run(directory: Path, system: System) -> None:
@@ -93,7 +93,7 @@ def saved_scores(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> 
                 "made anew"
             )
         return _scores(kept)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputRefused(
             f"--reuse: {path} can't be read ({error!r}); remove it, and its scores are made anew"
         ) from None

@@ -64,6 +64,14 @@ def systems_of(
     return (*below, *with_models, *(system for system in first if system.kind == "ceiling"))
 
 
+def names_of_rows(
+    first: Sequence[System], models: Sequence[str], stage: str, method: FusionMethod, weights: Sequence[float]
+) -> list[str]:
+    """Return the names of all systems that can be a baseline, before any model has run."""
+    fused = [] if method == "none" else [fused_name(model, stage, method, each) for model in models for each in weights]
+    return [*(system.name for system in first if system.kind != "ceiling"), *models, *fused]
+
+
 def of_model(scores: ModelScores, stage: str, method: FusionMethod, weights: Sequence[float]) -> Iterator[System]:
     """Yield the model's own order, one for each weight of the first stage, and the A/A row where there is one."""
     names = tuple(query.id for query in scores.queries)

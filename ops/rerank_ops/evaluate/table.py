@@ -88,16 +88,18 @@ def _p(value: float) -> str:
 
 def _notes(evaluation: Evaluation) -> Iterator[str]:
     asked = evaluation.asked
-    tests = " and ".join(_TESTS[name] for name in asked.tests)
-    yield (
-        f"p: {tests}, corrected by {_CORRECTIONS[asked.correction]} for the systems of a column; * below {_ALPHA}. "
-        f"Intervals: {SAMPLES:,} bootstrap samples of queries."
-    )
+    if any(row.comparisons for row in evaluation.rows):
+        tests = " and ".join(_TESTS[name] for name in asked.tests)
+        yield (
+            f"p: {tests}, corrected by {_CORRECTIONS[asked.correction]} for the systems of a column; * below {_ALPHA}. "
+            f"Intervals: {SAMPLES:,} bootstrap samples of queries."
+        )
     if evaluation.models:
         yield "Fused orders take the model's time; cut: pairs of which text was cut to fit the model."
     for scores in evaluation.models:
         model = scores.model
-        told = f"{scores.name}: {model.precision}, {model.max_length} tokens at most, digest {str(model.digest)[:12]}"
+        most = asked.max_length or model.max_length
+        told = f"{scores.name}: {model.precision}, {most} tokens at most, digest {str(model.digest)[:12]}"
         yield f"{told}; {scores.pairs:,} pairs, {scores.cached:,} of them from the cache."
         if scores.again is not None and scores.again.latencies_ms:
             processes = scores.again.processes

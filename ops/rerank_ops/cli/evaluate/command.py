@@ -14,6 +14,7 @@ from rerank_ops.cli.evaluate import options as asked
 from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.rerank import MaxLength, Up
+from rerank_shared.settings import load_settings
 
 if TYPE_CHECKING:
     from rerank_ops.evaluate.dataset import Source
@@ -57,21 +58,24 @@ def evaluate(
     _refuse(data, (queries, corpus, qrels), reuse=reuse, save_runs=save_runs, no_model=no_model, models=models)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages)
-    from rerank_ops.cli.evaluate.models import Scorer
-    from rerank_ops.evaluate.comparison import measures_of
+    from rerank_ops.cli.evaluate.models import Scorer, row_names
+    from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
     from rerank_ops.evaluate.prepared import prepared
     from rerank_ops.evaluate.saved import save_run
-    from rerank_ops.evaluate.systems import systems_of
+    from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
     source, oddities = _source(data, queries, corpus, qrels), Oddities()
     with err.status("reading the data, finding candidates"):
         ready = prepared(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
-    scorer = Scorer(source, ready, max_length, timed, save_runs, reuse, url, up)
-    scores = [] if no_model else scorer.scores(models)
-    systems = systems_of(ready.systems, scores, ready.stage.name, fusion, weights or [1.0])
+    served = [] if no_model else models or [load_settings(redis_url=url).model]
+    how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
+    _refuse_baseline(baseline, names_of_rows(ready.systems, row_names(served), *how_fused))
+    measured(ready.systems[0], ready.labelled.qrels, wanted)
+    scores = Scorer(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
+    systems = systems_of(ready.systems, scores, *how_fused)
     if save_runs is not None:
         for system in systems:
             save_run(save_runs, system)
@@ -88,6 +92,13 @@ def evaluate(
         max_length=max_length,
     )
     _print(evaluated(how, systems, ready.labelled.qrels, wanted, scores, oddities.listed()), as_json=as_json)
+
+
+def _refuse_baseline(baseline: str | None, names: Sequence[str]) -> None:
+    if baseline is not None and baseline not in names:
+        raise typer.BadParameter(
+            f"no system will be called {baseline!r}, but {', '.join(names)}", param_hint="--baseline"
+        )
 
 
 def _print(found: Evaluation, *, as_json: bool) -> None:

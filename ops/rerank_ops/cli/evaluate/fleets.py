@@ -13,7 +13,9 @@ from rerank_ops.cli.extras import require_worker
 from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.local.fleet import local_fleet
 from rerank_ops.local.redis_server import check_server, is_given
+from rerank_producer import RerankClient
 from rerank_shared.contract.messages import name_of
+from rerank_shared.errors import UnknownModel
 from rerank_shared.fleet import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
@@ -55,7 +57,11 @@ def _served(settings: Settings) -> bool:
     if not is_given(settings):
         return False
     check_server(settings)
-    return _processes(settings) > 0
+    with RerankClient(settings) as client:
+        try:
+            return client.model_info().digest is not None
+        except UnknownModel:
+            return False
 
 
 def _processes(settings: Settings) -> int:

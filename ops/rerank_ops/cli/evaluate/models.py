@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_ops.cli.bar import progress
+from rerank_ops.cli.console import err
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
 from rerank_ops.evaluate.dataset import Source
 from rerank_ops.evaluate.prepared import Prepared
@@ -17,7 +18,6 @@ from rerank_ops.evaluate.scoring import ModelScores, scored
 from rerank_ops.quality.collection import drawn
 from rerank_producer import AsyncRerankClient
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Scorer:
     url: str | None
     up: bool
 
-    def scores(self, models: Sequence[str] | None) -> list[ModelScores]:
-        """Return the scores of models by name or directory; None: of the model of the settings.
+    def scores(self, models: Sequence[str]) -> list[ModelScores]:
+        """Return the scores of models by name or directory.
 
         Raises as the client and `fleet_of` do; RunDiffers for saved scores of other data.
         """
-        wanted = list(models or [load_settings(redis_url=self.url).model])
-        return [self._of(model, name) for model, name in zip(wanted, row_names(wanted), strict=True)]
+        return [self._of(model, name) for model, name in zip(models, row_names(models), strict=True)]
 
     def _of(self, model: str, name: str) -> ModelScores:
         fingerprint = self._fingerprint(model)
         if self.saved is not None and self.reuse and (found := saved_scores(self.saved, name, fingerprint)) is not None:
+            err.print(f"note: the scores of {name} are read from {self.saved}", style="yellow")
             return found
         with fleet_of(model, self.url, up=self.up) as reached:
             found = asyncio.run(self._asked(reached, name))
