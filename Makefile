@@ -23,7 +23,7 @@ SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadli
 AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
+.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-evaluate bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -158,6 +158,12 @@ bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a
 bench-fusion: $(STAMP)  ## Measure what first-stage scores add to the order; COLLECTIONS="DIR..." in BEIR's layout. A pair takes 10 to 50 ms.
 	$(DEV).bench.fusion $(COLLECTIONS) $(FUSION)
 	$(DEV).bench.fusion.render docs/fusion.md
+
+bench-evaluate: $(STAMP)  ## Write the table of docs/evaluate.md from DATA=DIR, a collection in BEIR's layout; EVALUATE has more options.
+	@test -n "$(DATA)" || { echo 'error: DATA=DIR names a collection in the layout of BEIR' >&2; exit 2; }
+	@mkdir -p build/bench
+	{ echo "$$ rerank-fleet evaluate $(notdir $(DATA)) --up $(EVALUATE)"; NO_COLOR=1 $(BIN)/rerank-fleet evaluate $(DATA) --up $(EVALUATE); } > build/bench/evaluate.txt
+	$(DEV).bench.render docs/evaluate.md --output evaluate=build/bench/evaluate.txt
 
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
 	$(DEV).bench.gateway $(PARTS)

@@ -109,6 +109,7 @@ def _model(scores: ModelScores) -> dict[str, Any]:
             "queries": len(again.latencies_ms),
             "pairs": again.pairs,
             "processes": again.processes,
+            "host": again.host,
             "p50_ms": again.latency_ms(50),
             "p95_ms": again.latency_ms(95),
             "p99_ms": again.latency_ms(99),

@@ -119,6 +119,7 @@ def _scores(kept: Mapping[str, Any]) -> ModelScores:
             {name: tuple(logits) for name, logits in again["logits"].items()},
             tuple(again["latencies_ms"]),
             again["processes"],
+            again["host"],
         ),
     )
 

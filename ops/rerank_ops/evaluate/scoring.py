@@ -19,6 +19,8 @@ from rerank_ops.fusion.scoring import logits_of, score
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
+from rerank_shared.models.cpu import cpu_name
+from rerank_worker.supervisor.cores import affinity
 
 #: Requests in flight; enough for several processes, and few enough for a fleet that others use.
 _IN_FLIGHT = 8
@@ -31,12 +33,13 @@ class Again:
     """Queries that were asked again, one after the other, with no score from the cache.
 
     `logits` are those of each query's candidates, `latencies_ms` those of the queries that have any, as their caller
-    saw them. `processes` were alive.
+    on the machine `host` saw them. `processes` were alive.
     """
 
     logits: Mapping[str, tuple[float, ...]]
     latencies_ms: tuple[float, ...]
     processes: int = 0
+    host: str = ""
 
     @property
     def pairs(self) -> int:
@@ -154,7 +157,7 @@ async def _again(
             latencies_ms.append((time.perf_counter() - started) * 1000)
             logits[query.id] = logits_of(response)
         tell()
-    return Again(logits, tuple(latencies_ms), processes)
+    return Again(logits, tuple(latencies_ms), processes, host=f"{cpu_name()}, {len(affinity())} cores")
 
 
 async def _answer(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> RerankResponse:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rerank_ops.evaluate.comparison import Comparison, Row
 from rerank_ops.evaluate.evaluation import Evaluation
+from rerank_ops.evaluate.scoring import ModelScores
 from rerank_ops.judging.bootstrap import SAMPLES
 
 #: Below this, a corrected p is marked.
@@ -97,17 +98,19 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.models:
         yield "Fused orders take the model's time; cut: pairs of which text was cut to fit the model."
     for scores in evaluation.models:
-        model = scores.model
-        most = asked.max_length or model.max_length
-        told = f"{scores.name}: {model.precision}, {most} tokens at most, digest {str(model.digest)[:12]}"
-        yield f"{told}; {scores.pairs:,} pairs, {scores.cached:,} of them from the cache."
-        if scores.again is not None and scores.again.latencies_ms:
-            processes = scores.again.processes
-            yield (
-                f"  Timed: {len(scores.again.latencies_ms)} queries again, one after the other, no score from the "
-                f"cache, {processes} worker {'process' if processes == 1 else 'processes'}. Largest difference of a "
-                f"logit to the first time: {scores.largest_difference():g}."
-            )
+        yield from _of_model(scores, asked.max_length)
     if evaluation.oddities:
         yield "Odd about the data:"
         yield from (f"  {each}" for each in evaluation.oddities)
+
+
+def _of_model(scores: ModelScores, max_length: int | None) -> Iterator[str]:
+    model, again = scores.model, scores.again
+    told = f"{scores.name}: {model.precision}, {max_length or model.max_length} tokens at most"
+    yield f"{told}, digest {str(model.digest)[:12]}; {scores.pairs:,} pairs, {scores.cached:,} of them from the cache."
+    if again is not None and again.latencies_ms:
+        yield (
+            f"  Timed: {len(again.latencies_ms)} queries again, one after the other, no score from the cache; "
+            f"{again.processes} worker {'process' if again.processes == 1 else 'processes'}, asked from {again.host}."
+        )
+        yield f"  Largest difference of a logit to the first time: {scores.largest_difference():g}."

@@ -26,7 +26,7 @@ SCORES = ModelScores(
     pairs=2,
     truncated=1,
     cached=0,
-    again=Again({"q1": (0.1 + 0.2, -1e-300)}, (12.5,), 3),
+    again=Again({"q1": (0.1 + 0.2, -1e-300)}, (12.5,), 3, "a CPU, 2 cores"),
 )
 
 
