@@ -11,8 +11,8 @@ from rerank_ops.evaluate.first_stages import FirstStage, bm25, rrf, run_of
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_ops.evaluate.systems import System, ceiling, of_stage
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
-from rerank_shared.contract.schemas import Document
-from rerank_shared.errors import ConfigurationError
+from rerank_shared.contract.schemas import MAX_ID_CHARS, Document
+from rerank_shared.errors import ConfigurationError, InputRefused
 
 BM25 = "bm25"
 
@@ -72,6 +72,10 @@ def prepared(
 
 
 def _candidates(name: str, labelled: Labelled, stage: FirstStage, texts: dict[str, str]) -> LabelledSet:
+    if long := next((each for each in stage.documents() if len(each) > MAX_ID_CHARS), None):
+        raise InputRefused(
+            f"{name}: the document id {long[:40]!r}… has {len(long):,} characters, over {MAX_ID_CHARS:,}"
+        )
     queries = tuple(
         LabelledQuery(
             query,

@@ -10,6 +10,7 @@ from typing import Literal
 from rerank_ops.evaluate.first_stages import FirstStage
 from rerank_ops.evaluate.scoring import ModelScores
 from rerank_ops.fusion.sweep import MODEL, ScoredQuery, Variant, deviations_of, ranking
+from rerank_ops.judging.measures import perfect_order
 from rerank_shared.keys import FusionMethod
 
 #: `given` is a run of another system; `again` is the A/A row, the same model scored a second time.
@@ -40,15 +41,10 @@ def of_stage(stage: FirstStage, queries: Sequence[str], kind: Kind = "first stag
 def ceiling(stage: FirstStage, qrels: Mapping[str, Mapping[str, int]], k: int) -> System:
     """Return the best order of what a first stage found, which no reranking of it exceeds."""
     run = {
-        query: perfect([document for document, _ in stage.hits.get(query, ())], judged)
+        query: perfect_order([document for document, _ in stage.hits.get(query, ())], judged)
         for query, judged in qrels.items()
     }
     return System(f"perfect order of {stage.name}'s {k}", "ceiling", run, tuple(run))
-
-
-def perfect(documents: Sequence[str], grades: Mapping[str, int]) -> list[str]:
-    """Return documents with the most relevant first; equal ones stay in their order."""
-    return sorted(documents, key=lambda document: -grades.get(document, 0))
 
 
 def systems_of(

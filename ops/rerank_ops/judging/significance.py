@@ -46,7 +46,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Return each p corrected for the share of false discoveries (Benjamini, Hochberg, JRSS B 1995), in their order."""
     corrected, smallest = [1.0] * len(p_values), 1.0
     for rank, place in reversed(list(enumerate(sorted(range(len(p_values)), key=p_values.__getitem__), start=1))):
-        smallest = min(smallest, p_values[place] * len(p_values) / rank)
+        smallest = min(smallest, p_values[place] * (len(p_values) / rank))
         corrected[place] = smallest
     return corrected
 

@@ -80,6 +80,15 @@ def test_a_collection_is_measured_saved_and_read_again(directory: Path, fleet: C
         "bm25.trec", f"{MODEL}+bm25.trec", f"{MODEL}-again.trec", f"{MODEL}.scores.json", f"{MODEL}.trec",
         "perfect-order-of-bm25-s-50.trec",
     ]  # fmt: skip
+    # A score that comes out otherwise the second time makes the whole table worthless.
+    kept = saved / f"{MODEL}.scores.json"
+    scores = json.loads(kept.read_text())
+    changed = next(logits for logits in scores["again"]["logits"].values() if logits)
+    changed[0] += 1e-6
+    kept.write_text(json.dumps(scores))
+    read = CliRunner().invoke(app, ["evaluate", str(directory), *reuse])
+    assert read.exit_code == 1
+    assert f"error: {MODEL}: a pair got another score the second time, by 1e-06" in read.stderr
     # A saved run is a system of another evaluation.
     run = CliRunner().invoke(
         app, ["evaluate", str(directory), "--no-model", "--run", f"before={saved / MODEL}.trec", "--json"]
@@ -140,6 +149,7 @@ def test_first_stages_are_compared_without_any_fleet(directory: Path, tmp_path: 
         [".", "--test", "sign"],
         [".", "--correction", "most"],
         [".", "--fusion-weight", "-1"],
+        [".", "--fusion-weight", "nan"],
         [".", "--fusion", "best"],
     ],
 )

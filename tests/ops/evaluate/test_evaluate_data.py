@@ -102,6 +102,7 @@ def test_only_what_stands_in_the_first_k_is_ranked(tmp_path: Path) -> None:
         ({"queries": "q1 no tab\n"}, "queries.tsv"),
         ({"corpus": '{"_id": "d1"}\n'}, "corpus.tsv, line 1"),
         ({"qrels": "Q1 0 d1 1\n"}, "no query has a text and a relevant document"),
+        ({"corpus": "d" * 1_025 + "\tBerlin has people\n"}, "has 1,025 characters"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(changed: dict[str, str], said: str, tmp_path: Path) -> None:

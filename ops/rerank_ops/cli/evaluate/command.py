@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,15 @@ def evaluate(
     Only what the first stage found is ranked; the perfect order of it is the ceiling. The cache makes a second run
     free, apart from the queries that are timed.
     """
-    _refuse(data, (queries, corpus, qrels), reuse=reuse, save_runs=save_runs, no_model=no_model, models=models)
+    _refuse(
+        data,
+        (queries, corpus, qrels),
+        reuse=reuse,
+        save_runs=save_runs,
+        no_model=no_model,
+        models=models,
+        weights=weights,
+    )
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages)
     from rerank_ops.cli.evaluate.models import Scorer, row_names
@@ -138,6 +147,7 @@ def _refuse(
     save_runs: Path | None,
     no_model: bool,
     models: Sequence[str] | None,
+    weights: Sequence[float] | None,
 ) -> None:
     """Raise BadParameter for options that do not go together."""
     if data is None and None in files:
@@ -145,6 +155,8 @@ def _refuse(
     queries, corpus, qrels = files
     if data is not None and (queries or corpus or (qrels and data.startswith("ir_datasets:"))):
         raise typer.BadParameter("has its own; --qrels alone goes with a directory", param_hint="DATA")
+    if any(math.isnan(weight) for weight in weights or ()):
+        raise typer.BadParameter("a number expected", param_hint="--fusion-weight")
     if reuse and save_runs is None:
         raise typer.BadParameter("reads what --save-runs DIR left there: name it", param_hint="--reuse")
     if no_model and (models or reuse):
