@@ -56,15 +56,8 @@ def evaluate(
     Only what the first stage found is ranked; the perfect order of it is the ceiling. The cache makes a second run
     free, apart from the queries that are timed.
     """
-    _refuse(
-        data,
-        (queries, corpus, qrels),
-        reuse=reuse,
-        save_runs=save_runs,
-        no_model=no_model,
-        models=models,
-        weights=weights,
-    )
+    _refuse_data(data, queries, corpus, qrels)
+    _refuse_systems(models, weights, save_runs, no_model=no_model, reuse=reuse)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages)
     from rerank_ops.cli.evaluate.models import Scorer, row_names
@@ -139,22 +132,23 @@ def _source(data: str | None, queries: Path | None, corpus: Path | None, qrels: 
     return source_of(data, qrels)
 
 
-def _refuse(
-    data: str | None,
-    files: Sequence[Path | None],
-    *,
-    reuse: bool,
-    save_runs: Path | None,
-    no_model: bool,
-    models: Sequence[str] | None,
-    weights: Sequence[float] | None,
-) -> None:
-    """Raise BadParameter for options that do not go together."""
-    if data is None and None in files:
+def _refuse_data(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> None:
+    """Raise BadParameter unless one source of data is given."""
+    if data is None and None in (queries, corpus, qrels):
         raise typer.BadParameter("give a directory, ir_datasets:ID, or all of --queries, --corpus and --qrels")
-    queries, corpus, qrels = files
     if data is not None and (queries or corpus or (qrels and data.startswith("ir_datasets:"))):
         raise typer.BadParameter("has its own; --qrels alone goes with a directory", param_hint="DATA")
+
+
+def _refuse_systems(
+    models: Sequence[str] | None,
+    weights: Sequence[float] | None,
+    save_runs: Path | None,
+    *,
+    no_model: bool,
+    reuse: bool,
+) -> None:
+    """Raise BadParameter for options that do not go together, and for a weight that is no number."""
     if any(math.isnan(weight) for weight in weights or ()):
         raise typer.BadParameter("a number expected", param_hint="--fusion-weight")
     if reuse and save_runs is None:
