@@ -23,7 +23,7 @@ SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadli
 AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-evaluate bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
+.PHONY: help install lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -159,6 +159,7 @@ bench-fusion: $(STAMP)  ## Measure what first-stage scores add to the order; COL
 	$(DEV).bench.fusion $(COLLECTIONS) $(FUSION)
 	$(DEV).bench.fusion.render docs/fusion.md
 
+.PHONY: bench-evaluate
 bench-evaluate: $(STAMP)  ## Write the table of docs/evaluate.md from DATA=DIR, a collection in BEIR's layout; EVALUATE has more options.
 	@test -n "$(DATA)" || { echo 'error: DATA=DIR names a collection in the layout of BEIR' >&2; exit 2; }
 	@mkdir -p build/bench
