@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from ir_measures import RR, R, nDCG
 
-from rerank_ops.bulk.rankings import Ranked, rankings
-from rerank_ops.demo.evaluate import values_by_question
-from rerank_ops.fusion.bootstrap import Interval, paired_difference
-from rerank_ops.quality.paired import randomisation_p
-from rerank_ops.quality.qrels import read_qrels
+from rerank_ops.bulk.rankings import rankings
+from rerank_ops.judging.bootstrap import Interval, paired_difference
+from rerank_ops.judging.measures import perfect_order, values_by_question
+from rerank_ops.judging.qrels import read_qrels
+from rerank_ops.judging.randomisation import randomisation_p
 from rerank_producer.bulk.formats.rows import Format
 from rerank_shared.errors import InputRefused
 
@@ -62,7 +62,7 @@ def evaluated(form: Format, output: Path, qrels: Path) -> Evaluation:
         for run in (
             {name: each.before for name, each in found.items()},
             {name: each.after for name, each in found.items()},
-            {name: _perfect(each, judged[name]) for name, each in found.items()},
+            {name: perfect_order(each.before, judged[name]) for name, each in found.items()},
         )
     )
     compared = tuple(_compared(str(each), before[each], after[each], best[each]) for each in MEASURES)
@@ -102,7 +102,3 @@ def _compared(measure: str, before: _Values, after: _Values, best: _Values) -> C
         gain=paired_difference(one, other, _SEED),
         p=randomisation_p(one - other, _SEED),
     )
-
-
-def _perfect(ranked: Ranked, grades: Mapping[str, int]) -> list[str]:
-    return sorted(ranked.before, key=lambda document: -grades.get(document, 0))

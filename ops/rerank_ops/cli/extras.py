@@ -13,7 +13,7 @@ WORKER_HINT = "pip install 'rerank-fleet[worker]'"
 GATEWAY = ("starlette", "uvicorn", "httpx")
 GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
 #: Packages that judge rankings, and the one that finds candidates in a collection.
-EVALUATION = ("ir_measures", "numpy")
+EVALUATION = ("ir_measures", "numpy", "scipy")
 BM25 = ("bm25s",)
 EVALUATION_HINT = "pip install 'rerank-fleet[demo]'"
 

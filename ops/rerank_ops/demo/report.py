@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rerank_ops.demo.evaluate import Quality
 from rerank_ops.demo.passes import Pass, TaskResult
+from rerank_ops.judging.measures import Quality
 
 _SHOWN_RANKS = 5
 _WIDTH = 92

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_ops.demo.evaluate import Quality
-from rerank_ops.fusion.sweep import Sweep, Values, Variant
+from rerank_ops.fusion.sweep import Sweep, Variant
+from rerank_ops.judging.bootstrap import Values
+from rerank_ops.judging.measures import Quality
 from rerank_shared.errors import ConfigurationError
 
 Rows = NDArray[np.int64]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rerank_ops.judging.qrels import read_qrels
 from rerank_ops.quality.collection import K, drawn, load_collection
-from rerank_ops.quality.qrels import read_qrels
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
 from rerank_shared.contract.schemas import Document, RerankRequest
 from rerank_shared.errors import ConfigurationError, InvalidRequest

@@ -9,6 +9,7 @@ from typing import Any
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
+from rerank_shared.contract.schemas import RerankResponse
 from rerank_shared.errors import DeadlineExceeded
 
 
@@ -17,23 +18,26 @@ async def score(
     labelled: LabelledSet,
     *,
     concurrency: int,
-    on_answer: Callable[[], object],
+    on_answer: Callable[[RerankResponse | None], object],
     options: Mapping[str, Any],
 ) -> list[ScoredQuery]:
-    """Return every query with the logits of its candidates, or raise the first error of the client."""
+    """Return every query with the logits of its candidates, or raise the first error of the client.
+
+    `on_answer` hears each response; None for a query without candidates.
+    """
     free = asyncio.Semaphore(concurrency)
 
     async def one(query: LabelledQuery) -> ScoredQuery:
         async with free:
-            scored = ScoredQuery(
-                id=query.id,
-                documents=tuple(str(candidate.id) for candidate in query.candidates),
-                logits=await _logits(client, query, options),
-                scores=tuple(candidate.score for candidate in query.candidates),
-                order=query.order,
-            )
-        on_answer()
-        return scored
+            response = await _asked(client, query, options)
+        on_answer(response)
+        return ScoredQuery(
+            id=query.id,
+            documents=tuple(str(candidate.id) for candidate in query.candidates),
+            logits=() if response is None else logits_of(response),
+            scores=tuple(candidate.score for candidate in query.candidates),
+            order=query.order,
+        )
 
     tasks = [asyncio.create_task(one(query)) for query in labelled.queries]
     try:
@@ -44,11 +48,17 @@ async def score(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _logits(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> tuple[float, ...]:
+def logits_of(response: RerankResponse) -> tuple[float, ...]:
+    """Return the logits of a complete response, in the order of the request's documents."""
+    logits = {result.index: result.logit or 0.0 for result in response.results}
+    return tuple(logits[index] for index in range(len(response.results)))
+
+
+async def _asked(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> RerankResponse | None:
     if not query.candidates:
-        return ()
+        return None
     try:
-        response = await client.rerank(
+        return await client.rerank(
             query.query,
             query.candidates,
             job_class="bulk",
@@ -61,5 +71,3 @@ async def _logits(client: AsyncRerankClient, query: LabelledQuery, options: Mapp
             f"query {query.id}: {error.message}. Scores so far are cached, so that the same command goes on from them; "
             "`rerank-fleet doctor` shows whether workers are alive, and RERANK_BULK_DEADLINE_MS gives them longer"
         ) from error
-    logits = {result.index: result.logit or 0.0 for result in response.results}
-    return tuple(logits[index] for index in range(len(query.candidates)))

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rerank_ops.demo.evaluate import Quality, quality_by_question
+from rerank_ops.judging.bootstrap import Values
+from rerank_ops.judging.measures import Quality, quality_by_question
 from rerank_producer.fusion.methods import fused_order, mean_deviations
 from rerank_shared.contract.messages import Deviations, Fusion
 from rerank_shared.keys import FirstStageOrder, FusionMethod
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rerank_ops.demo.evaluate import Quality
-from rerank_ops.fusion.bootstrap import Interval, paired_difference
 from rerank_ops.fusion.choice import HeldOut, Rows, best, cross_validated, folds_of
 from rerank_ops.fusion.sweep import FIRST_STAGE, METHODS, MODEL, VARIANTS, ScoredQuery, Sweep, Variant, sweep
+from rerank_ops.judging.bootstrap import Interval, paired_difference
+from rerank_ops.judging.measures import Quality
 
 #: Fewer queries are too few whatever their interval says: it is too narrow for them.
 FEWEST_QUERIES = 20

@@ -2,7 +2,7 @@
 
     corpus.jsonl     {"_id", "title", "text"} a line, or corpus.jsonl.gz
     queries.jsonl    {"_id", "text"} a line, or queries.jsonl.gz
-    qrels/test.tsv   query-id, corpus-id, score behind a header line, or qrels.tsv; see qrels.py
+    qrels/test.tsv   query-id, corpus-id, score behind a header line, or qrels.tsv; see judging/qrels.py
 
 Only queries with a relevant document count. The first stage is always BM25.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Hit, Bm25Index
-from rerank_ops.quality.qrels import read_qrels
+from rerank_ops.judging.qrels import read_qrels
 from rerank_shared.errors import ConfigurationError
 
 #: Candidates of each query.

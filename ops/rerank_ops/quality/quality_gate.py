@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rerank_ops.demo.evaluate import measure as measure_ranking
+from rerank_ops.judging.measures import measure as measure_ranking
 from rerank_ops.quality.agreement import Agreement, Scores, agreement
 from rerank_ops.quality.collection import Collection
 from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant

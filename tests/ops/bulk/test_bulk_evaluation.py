@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rerank_ops.bulk.evaluation import evaluated, evaluation_text
-from rerank_ops.quality.paired import randomisation_p
+from rerank_ops.judging.randomisation import randomisation_p
 from rerank_producer import InputRefused
 from rerank_producer.bulk.formats.jsonl import JsonlFormat
 from rerank_producer.bulk.formats.rows import ReadOptions, WriteOptions

@@ -24,7 +24,7 @@ def test_the_version_is_printed() -> None:
 
 def test_every_command_is_listed_and_helps() -> None:
     listed = CliRunner().invoke(app, ["--help"]).stdout
-    for name in ("demo", "rerank", "up", "server", "worker", "doctor", "cache"):
+    for name in ("demo", "rerank", "up", "server", "worker", "doctor", "cache", "evaluate"):
         assert name in listed
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 

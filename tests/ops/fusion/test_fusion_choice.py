@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_ops.fusion.bootstrap import paired_difference
 from rerank_ops.fusion.choice import best, cross_validated, folds_of
-from rerank_ops.fusion.sweep import VARIANTS, Sweep, Values, Variant
+from rerank_ops.fusion.sweep import VARIANTS, Sweep, Variant
+from rerank_ops.judging.bootstrap import Values, paired_difference
 from rerank_shared.errors import ConfigurationError
 
 SIZES = st.integers(2, 9).flatmap(lambda folds: st.tuples(st.integers(folds, 60), st.just(folds)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rerank_ops.fusion.labelled import LabelledSet, from_collection, from_requests
-from rerank_ops.quality.qrels import read_qrels
+from rerank_ops.judging.qrels import read_qrels
 from rerank_shared.errors import ConfigurationError
 from support.model.collections import write_collection
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_ops.demo.evaluate import measure
 from rerank_ops.fusion.sweep import (
     FIRST_STAGE,
     METHODS,
@@ -22,6 +21,7 @@ from rerank_ops.fusion.sweep import (
     ranking,
     sweep,
 )
+from rerank_ops.judging.measures import measure
 
 SCORE = st.floats(-50, 50, allow_nan=False).map(lambda score: round(score, 3))
 PAIRS = st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=12)

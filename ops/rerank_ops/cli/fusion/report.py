@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rerank_ops.demo.evaluate import Quality
-from rerank_ops.fusion.bootstrap import SAMPLES, Interval
 from rerank_ops.fusion.labelled import LabelledSet
 from rerank_ops.fusion.tuning import FEWEST_QUERIES, Chosen, Tuning
+from rerank_ops.judging.bootstrap import SAMPLES, Interval
+from rerank_ops.judging.measures import Quality
 from rerank_shared.keys import FirstStageOrder
 
 _OVERALL = "best of all"

@@ -157,4 +157,4 @@ async def _score(settings: Settings, labelled: LabelledSet, options: dict[str, A
 
     with progress(len(labelled.queries)) as advance:
         async with AsyncRerankClient(settings) as client:
-            return await score(client, labelled, concurrency=_IN_FLIGHT, on_answer=advance, options=options)
+            return await score(client, labelled, concurrency=_IN_FLIGHT, on_answer=lambda _: advance(), options=options)

@@ -48,7 +48,7 @@ class KnownLogits:
                     client,
                     part,
                     concurrency=_CONCURRENCY,
-                    on_answer=lambda: None,
+                    on_answer=lambda _: None,
                     options={"deadline_ms": _DEADLINE_MS},
                 )
                 known |= {query.id: dict(zip(query.documents, query.logits, strict=True)) for query in found}

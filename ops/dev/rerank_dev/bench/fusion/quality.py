@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_dev.bench.fusion.significance import holm, p_value
 from rerank_ops.fusion.sweep import FIRST_STAGE, METHODS, MODEL, ScoredQuery, Sweep, Variant, deviations_of, sweep
+from rerank_ops.judging.significance import holm, t_p
 from rerank_shared.deviations import TRUSTED_REQUESTS
 
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -73,7 +73,7 @@ def pooled(sweeps: Sequence[Sweep]) -> Table:
 
 
 def _table(name: str, swept: Sweep, ratio: Ratio | None) -> Table:
-    against = [[p_value(swept.ndcg[each], swept.ndcg[alone]) for each in FUSED] for alone in (FIRST_STAGE, MODEL)]
+    against = [[t_p(swept.ndcg[each], swept.ndcg[alone]) for each in FUSED] for alone in (FIRST_STAGE, MODEL)]
     # One family: every comparison of the table.
     corrected = holm([*against[0], *against[1]])
     rows = []

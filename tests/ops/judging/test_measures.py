@@ -4,7 +4,7 @@ from math import log2
 
 import pytest
 
-from rerank_ops.demo.evaluate import measure, ndcg_by_question
+from rerank_ops.judging.measures import measure, ndcg_by_question
 
 JUDGED = {"q1": {"a": 1}, "q2": {"b": 1, "c": 1}}
 FILLER = [f"x{n}" for n in range(20)]

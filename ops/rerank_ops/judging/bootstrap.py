@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rerank_ops.fusion.sweep import Values
-
+#: One value a query.
+Values = NDArray[np.float64]
 SAMPLES = 10_000
 _CONFIDENCE = 0.95
 #: Samples drawn at once, which bounds memory.

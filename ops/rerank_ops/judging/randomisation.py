@@ -7,14 +7,15 @@ drawn anew many times (Smucker, Allan, Carterette, CIKM 2007).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from rerank_ops.judging.bootstrap import Values
 
 SAMPLES = 10_000
 #: Samples drawn at once, which bounds memory.
 _CHUNK = 500
 
 
-def randomisation_p(differences: NDArray[np.float64], seed: int = 0, samples: int = SAMPLES) -> float:
+def randomisation_p(differences: Values, seed: int = 0, samples: int = SAMPLES) -> float:
     """Return the two-sided p of a mean difference; 1 where no query differs."""
     if not len(differences) or not differences.any():
         return 1.0

@@ -6,31 +6,40 @@ TREC    query id, iteration, document id, grade, with any white space between th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rerank_shared.errors import ConfigurationError
 
 Qrels = dict[str, dict[str, int]]
+#: Query id, document id, grade.
+Judgement = tuple[str, str, int]
 
 
 def read_qrels(path: Path) -> Qrels:
     """Return the judgements of queries that have a positive one. Raises ConfigurationError, with file and line."""
+    grades: Qrels = {}
+    for query_id, document_id, grade in judgements(path):
+        grades.setdefault(query_id, {})[document_id] = grade
+    return {query_id: judged for query_id, judged in grades.items() if max(judged.values()) > 0}
+
+
+def judgements(path: Path) -> Iterator[Judgement]:
+    """Yield all judgements of a file, as they stand. Raises ConfigurationError, with file and line."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    grades: Qrels = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and _is_header(line)):
             continue
         try:
             query_id, document_id, grade = _fields(line)
-            grades.setdefault(query_id, {})[document_id] = int(grade)
+            yield query_id, document_id, int(grade)
         except ValueError:
             raise ConfigurationError(
                 f"{path}, line {number}: query-id, corpus-id and score expected, got {line!r}"
             ) from None
-    return {query_id: judged for query_id, judged in grades.items() if max(judged.values()) > 0}
 
 
 def _fields(line: str) -> tuple[str, str, str]:

@@ -51,6 +51,11 @@ def values_by_question(
     return values
 
 
+def perfect_order(documents: Sequence[str], grades: Mapping[str, int]) -> list[str]:
+    """Return documents with the most relevant first, the ceiling of any order of them; equal ones stay as they are."""
+    return sorted(documents, key=lambda document: -grades.get(document, 0))
+
+
 def _judged(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
     return {question_id: dict(grades) for question_id, grades in qrels.items()}
 

@@ -1,0 +1,1 @@
+"""The command `evaluate`: measures first stages, models and fused orders on labelled queries."""

@@ -1,0 +1,157 @@
+"""`rerank-fleet evaluate`: what each system is worth on judged queries, what it costs, and what may be chance."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rerank_ops.cli.console import err, out
+from rerank_ops.cli.evaluate import options as asked
+from rerank_ops.cli.extras import require_evaluation
+from rerank_ops.cli.options import AsJson, RedisUrl
+from rerank_ops.cli.rank.rerank import MaxLength, Up
+from rerank_shared.settings import load_settings
+
+if TYPE_CHECKING:
+    from rerank_ops.evaluate.dataset import Source
+    from rerank_ops.evaluate.evaluation import Evaluation
+
+#: Exit status where a pair got another score the second time, so that no difference can be trusted.
+UNREPEATABLE = 1
+
+
+def evaluate(
+    data: asked.Data = None,
+    queries: asked.Queries = None,
+    corpus: asked.Corpus = None,
+    qrels: asked.Qrels = None,
+    limit: asked.Limit = None,
+    first_stages: asked.FirstStages = None,
+    k: asked.K = 50,
+    models: asked.Models = None,
+    no_model: asked.NoModel = False,
+    fusion: asked.Method = "weighted",
+    weights: asked.Weights = None,
+    runs: asked.Given = None,
+    timed: asked.Timed = 20,
+    max_length: MaxLength = None,
+    measures: asked.Measures = None,
+    baseline: asked.Baseline = None,
+    tests: asked.Tests = None,
+    correction: asked.CorrectionOption = asked.Correction.HOLM,
+    seed: asked.Seed = 0,
+    save_runs: asked.SaveRuns = None,
+    reuse: asked.Reuse = False,
+    as_json: AsJson = False,
+    up: Up = False,
+    url: RedisUrl = None,
+) -> None:
+    """Measure first stages, models and fused orders on judged queries, and their speed on the fleet.
+
+    Only what the first stage found is ranked; the perfect order of it is the ceiling. The cache makes a second run
+    free, apart from the queries that are timed.
+    """
+    _refuse_data(data, queries, corpus, qrels)
+    _refuse_systems(models, weights, save_runs, no_model=no_model, reuse=reuse)
+    stages = list(dict.fromkeys(first_stages or ["bm25"]))
+    require_evaluation(bm25="bm25" in stages)
+    from rerank_ops.cli.evaluate.models import Scorer, row_names
+    from rerank_ops.evaluate.comparison import measured, measures_of
+    from rerank_ops.evaluate.evaluation import Asked, evaluated
+    from rerank_ops.evaluate.oddities import Oddities
+    from rerank_ops.evaluate.prepared import prepared
+    from rerank_ops.evaluate.saved import save_run
+    from rerank_ops.evaluate.systems import names_of_rows, systems_of
+
+    wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
+    source, oddities = _source(data, queries, corpus, qrels), Oddities()
+    with err.status("reading the data, finding candidates"):
+        ready = prepared(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
+    served = [] if no_model else models or [load_settings(redis_url=url).model]
+    how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
+    _refuse_baseline(baseline, names_of_rows(ready.systems, row_names(served), *how_fused))
+    measured(ready.systems[0], ready.labelled.qrels, wanted)
+    scores = Scorer(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
+    systems = systems_of(ready.systems, scores, *how_fused)
+    if save_runs is not None:
+        for system in systems:
+            save_run(save_runs, system)
+    how = Asked(
+        data=source.name,
+        queries=len(ready.labelled.queries),
+        k=k,
+        stage=ready.stage.name,
+        baseline=baseline or ready.stage.name,
+        measures=tuple(map(str, wanted)),
+        tests=tuple(each.value for each in tests or (asked.Test.T, asked.Test.RANDOMISATION)),
+        correction=correction.value,
+        seed=seed,
+        max_length=max_length,
+    )
+    _print(evaluated(how, systems, ready.labelled.qrels, wanted, scores, oddities.listed()), as_json=as_json)
+
+
+def _refuse_baseline(baseline: str | None, names: Sequence[str]) -> None:
+    if baseline is not None and baseline not in names:
+        raise typer.BadParameter(
+            f"no system will be called {baseline!r}, but {', '.join(names)}", param_hint="--baseline"
+        )
+
+
+def _print(found: Evaluation, *, as_json: bool) -> None:
+    from rerank_ops.evaluate.evaluation import as_plain
+    from rerank_ops.evaluate.table import evaluation_text
+
+    if as_json:
+        print(json.dumps(as_plain(found), indent=1, ensure_ascii=False))
+    else:
+        out.print(evaluation_text(found), soft_wrap=True)
+    for each in found.unrepeatable():
+        err.print(
+            f"error: {each.name}: a pair got another score the second time, by {each.largest_difference():g}. The "
+            "fleet's hosts or models differ, or they changed meanwhile; trust no difference above",
+            style="red",
+        )
+    if found.unrepeatable():
+        raise typer.Exit(UNREPEATABLE)
+
+
+def _source(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> Source:
+    from rerank_ops.evaluate.sources import Files, source_of
+
+    if data is None:
+        assert queries is not None
+        assert corpus is not None
+        assert qrels is not None
+        return Files(queries.name, queries, corpus, qrels)
+    return source_of(data, qrels)
+
+
+def _refuse_data(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> None:
+    """Raise BadParameter unless one source of data is given."""
+    if data is None and None in (queries, corpus, qrels):
+        raise typer.BadParameter("give a directory, ir_datasets:ID, or all of --queries, --corpus and --qrels")
+    if data is not None and (queries or corpus or (qrels and data.startswith("ir_datasets:"))):
+        raise typer.BadParameter("has its own; --qrels alone goes with a directory", param_hint="DATA")
+
+
+def _refuse_systems(
+    models: Sequence[str] | None,
+    weights: Sequence[float] | None,
+    save_runs: Path | None,
+    *,
+    no_model: bool,
+    reuse: bool,
+) -> None:
+    """Raise BadParameter for options that do not go together, and for a weight that is no number."""
+    if any(math.isnan(weight) for weight in weights or ()):
+        raise typer.BadParameter("a number expected", param_hint="--fusion-weight")
+    if reuse and save_runs is None:
+        raise typer.BadParameter("reads what --save-runs DIR left there: name it", param_hint="--reuse")
+    if no_model and (models or reuse):
+        raise typer.BadParameter("goes with neither --model nor --reuse", param_hint="--no-model")

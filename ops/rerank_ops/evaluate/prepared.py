@@ -1,0 +1,93 @@
+"""What is known before any model runs: the queries, what first stages found for them, and the texts to be ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_ops.evaluate.dataset import Labelled, Source, labelled_queries, texts_of
+from rerank_ops.evaluate.first_stages import FirstStage, bm25, rrf, run_of
+from rerank_ops.evaluate.oddities import Oddities
+from rerank_ops.evaluate.systems import System, ceiling, of_stage
+from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
+from rerank_shared.contract.schemas import MAX_ID_CHARS, Document
+from rerank_shared.errors import ConfigurationError, InputRefused
+
+BM25 = "bm25"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The data of an evaluation. `stage` is the first stage that is ranked, cut to `k`; `candidates` are its texts.
+
+    `systems` are rows that need no model: first stages, runs of other systems, and the perfect order.
+    """
+
+    labelled: Labelled
+    stage: FirstStage
+    candidates: LabelledSet
+    systems: tuple[System, ...]
+    k: int
+
+
+def named_run(given: str) -> tuple[str, Path]:
+    """Return the name of a run and its file, of NAME=FILE or of a FILE, called as it is without suffixes."""
+    name, equals, path = given.partition("=")
+    if not equals or Path(given).is_file():
+        name, path = Path(given).name.partition(".")[0], given
+    return name, Path(path)
+
+
+def prepared(
+    source: Source, stages: Sequence[str], runs: Sequence[str], *, k: int, limit: int | None, oddities: Oddities
+) -> Prepared:
+    """Read all data, and find candidates. `stages` are bm25 or runs; `runs` are those of other systems.
+
+    Raises ConfigurationError for a name given twice, InputRefused with file and line, OSError.
+    """
+    _refuse_twice([BM25 if each == BM25 else named_run(each)[0] for each in stages] + [named_run(e)[0] for e in runs])
+    labelled = labelled_queries(source, limit, oddities)
+    queries = labelled.queries.keys()
+    read = {each: run_of(*named_run(each), queries, oddities) for each in stages if each != BM25}
+    given = [run_of(*named_run(each), queries, oddities) for each in runs]
+    wanted = None if BM25 in stages else {name for stage in read.values() for name in stage.documents()}
+    texts = texts_of(source, labelled, wanted, oddities)
+    found = [
+        bm25(texts, labelled.queries, k) if each == BM25 else read[each].among(texts.keys(), oddities)
+        for each in stages
+    ]
+    whole = found[0] if len(found) == 1 else rrf(found, queries)
+    if whole not in found:
+        found.append(whole)
+    stage = whole.cut(k)
+    for each in found:
+        oddities.note(f"queries for which {each.name} finds nothing", (q for q in queries if not each.hits.get(q)))
+    systems = (
+        *(of_stage(each.cut(k), tuple(queries)) for each in found),
+        *(of_stage(each, tuple(queries), "given") for each in given),
+        ceiling(stage, labelled.qrels, k),
+    )
+    return Prepared(labelled, stage, _candidates(source.name, labelled, stage, texts), systems, k)
+
+
+def _candidates(name: str, labelled: Labelled, stage: FirstStage, texts: dict[str, str]) -> LabelledSet:
+    if long := next((each for each in stage.documents() if len(each) > MAX_ID_CHARS), None):
+        raise InputRefused(
+            f"{name}: the document id {long[:40]!r}… has {len(long):,} characters, over {MAX_ID_CHARS:,}"
+        )
+    queries = tuple(
+        LabelledQuery(
+            query,
+            text,
+            tuple(Document(id=found, text=texts[found], score=score) for found, score in stage.hits.get(query, ())),
+        )
+        for query, text in labelled.queries.items()
+    )
+    return LabelledSet(name, queries, labelled.qrels)
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1 or name == "rrf":
+            raise ConfigurationError(f"two systems would be called {name!r}: give a run another name, as NAME=FILE")

@@ -1,0 +1,59 @@
+"""Significance: paired tests over queries, and corrections for the number of comparisons. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.stats import ttest_rel, wilcoxon
+
+from rerank_ops.judging.bootstrap import Values
+from rerank_ops.judging.randomisation import randomisation_p
+
+
+def t_p(one: Values, other: Values) -> float:
+    """Return the two-sided p of a paired t-test; 1 where all differences are the same, for which there is no test."""
+    if len(one) < 2 or float(np.ptp(one - other)) == 0.0:
+        return 1.0
+    return float(ttest_rel(one, other).pvalue)
+
+
+def wilcoxon_p(one: Values, other: Values) -> float:
+    """Return the two-sided p of Wilcoxon's signed-rank test; equal values are left out, and 1 where no others are."""
+    if not np.any(one != other):
+        return 1.0
+    return float(wilcoxon(one, other).pvalue)
+
+
+#: Two-sided p of values and other values of the same queries, by the test's name.
+TESTS: Mapping[str, Callable[[Values, Values], float]] = {
+    "t": t_p,
+    "randomisation": lambda one, other: randomisation_p(one - other),
+    "wilcoxon": wilcoxon_p,
+}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return each p corrected for all of them (Holm, Scandinavian Journal of Statistics 1979), in the given order."""
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
+        corrected[place] = largest
+    return corrected
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return each p corrected for the share of false discoveries (Benjamini, Hochberg, JRSS B 1995), in their order."""
+    corrected, smallest = [1.0] * len(p_values), 1.0
+    for rank, place in reversed(list(enumerate(sorted(range(len(p_values)), key=p_values.__getitem__), start=1))):
+        smallest = min(smallest, p_values[place] * (len(p_values) / rank))
+        corrected[place] = smallest
+    return corrected
+
+
+#: Corrections of p values, by name.
+CORRECTIONS: Mapping[str, Callable[[Sequence[float]], list[float]]] = {
+    "holm": holm,
+    "bh": benjamini_hochberg,
+    "none": list,
+}
