@@ -18,7 +18,7 @@ import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.models.precision import LayoutName
-from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.run_cost import RunCost
@@ -75,6 +75,24 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
     assert work.run_cost.rate.tokens_per_s > 0
     work.assert_empty()
+
+
+@pytest.mark.parametrize(("one_by_one", "tokens_s", "runs"), [(True, 1e-4, 1), (True, 1e-3, 5), (False, 1e-4, 5)])
+def test_pairs_that_end_soon_share_a_run_where_it_changes_no_score(
+    one_by_one: bool, tokens_s: float, runs: int
+) -> None:
+    """The engine takes one pair a run by itself; a pair has ten tokens. While the clock stands nothing is learned."""
+    engine = SmallEngine(one_by_one=one_by_one)
+    work = bench(engine=engine, gate=False, clock=lambda: 100.0)
+    work.run_cost.adopt(CostParameters(0.0, tokens_s, 0.0))
+    first = work.submit("first", [9])
+    engine.wait_until_running()
+    pending = work.submit("job", [1, 2, 3, 4, 5])
+    engine.gate.set()
+    for each in (first, pending):
+        work.finish(each)
+    assert pending.scores == [expected(name) for name in range(1, 6)]
+    assert len(engine.ran) == 1 + runs
 
 
 def test_a_job_without_documents_ends_at_once() -> None:

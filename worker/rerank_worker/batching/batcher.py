@@ -20,6 +20,9 @@ from rerank_shared.scheduling.fairness import ClassShare
 
 #: A padded batch picks pairs of similar length among the most urgent pairs, up to this many token budgets of them.
 _WINDOW_BUDGETS = 4
+#: A batch that is predicted to end within this time may have more than `most_pairs`: each costs a process up to half a
+#: millisecond beside the engine, and a more urgent pair waits no longer for its end than this.
+BRIEF_S = 0.04
 #: Stale places are cleared when all places outnumber twice the waiting pairs by more than this.
 _STALE_PLACES = 64
 
@@ -84,7 +87,8 @@ class Batcher:
         """Create an empty batcher.
 
         `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
-        `most_pairs` caps a batch where a larger one is no faster: a more urgent pair would wait longer for its end.
+        `most_pairs` caps a batch where a larger one is hardly faster: a more urgent pair would wait longer for its end.
+        It does not cap one that ends within BRIEF_S.
         """
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
@@ -206,7 +210,7 @@ class Batcher:
     def _fill(self) -> list[WaitingPair]:
         """Take the first pairs that fit the budget, but at least one: the settings guarantee that one pair fits."""
         taken: list[WaitingPair] = []
-        total = 0
+        total, work = 0, Work()
         while True:
             interactive, bulk = self._first("interactive"), self._first("bulk")
             if interactive is None and bulk is None:
@@ -214,12 +218,19 @@ class Batcher:
             chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
             candidate = interactive if chosen == "interactive" else bulk
             assert candidate is not None
-            if taken and (total + candidate.tokens > self._budget or len(taken) == self._most_pairs):
+            work += self._work_of(candidate.tokens)
+            if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), work)):
                 return taken
             self._take(candidate)
             self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)
             taken.append(candidate)
             total += candidate.tokens
+
+    def _is_full(self, taken: int, with_next: Work) -> bool:
+        """Return whether a batch of `taken` pairs takes no further one, with which its work is `with_next`."""
+        if self._most_pairs is None or taken < self._most_pairs:
+            return False
+        return not 0.0 < self._predict_s(with_next) <= BRIEF_S
 
     def _first(self, job_class: JobClass) -> WaitingPair | None:
         """Return the most urgent pair of a class, and drop the stale places before it."""
