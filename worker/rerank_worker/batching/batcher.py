@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import LayoutName
@@ -95,7 +96,8 @@ class Batcher:
         self._layout = layout
         self._most_pairs = most_pairs
         self._predict_s = predict_s
-        self._work_of = work_of
+        # Each pair's work is asked for when it comes, when it is chosen and when it leaves.
+        self._work_of = lru_cache(maxsize=1_024)(work_of)
         self._share = ClassShare(bulk_share)
         self._waiting: dict[bytes, WaitingPair] = {}
         # A place that differs from the current place of its pair is stale and skipped.
@@ -210,7 +212,7 @@ class Batcher:
     def _fill(self) -> list[WaitingPair]:
         """Take the first pairs that fit the budget, but at least one: the settings guarantee that one pair fits."""
         taken: list[WaitingPair] = []
-        total, work = 0, Work()
+        total, seconds = 0, 0.0
         while True:
             interactive, bulk = self._first("interactive"), self._first("bulk")
             if interactive is None and bulk is None:
@@ -218,19 +220,17 @@ class Batcher:
             chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
             candidate = interactive if chosen == "interactive" else bulk
             assert candidate is not None
-            work += self._work_of(candidate.tokens)
-            if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), work)):
+            seconds += self._predict_s(self._work_of(candidate.tokens))
+            if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), seconds)):
                 return taken
             self._take(candidate)
             self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)
             taken.append(candidate)
             total += candidate.tokens
 
-    def _is_full(self, taken: int, with_next: Work) -> bool:
-        """Return whether a batch of `taken` pairs takes no further one, with which its work is `with_next`."""
-        if self._most_pairs is None or taken < self._most_pairs:
-            return False
-        return not 0.0 < self._predict_s(with_next) <= BRIEF_S
+    def _is_full(self, taken: int, seconds: float) -> bool:
+        """Return whether a batch of `taken` pairs takes no further one, with which it is predicted to run `seconds`."""
+        return self._most_pairs is not None and taken >= self._most_pairs and not 0.0 < seconds <= BRIEF_S
 
     def _first(self, job_class: JobClass) -> WaitingPair | None:
         """Return the most urgent pair of a class, and drop the stale places before it."""
