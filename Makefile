@@ -152,8 +152,8 @@ test-lowest: $(STAMP)  ## The suite with the lowest releases that pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint build/lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/pytest -n 2 --dist loadgroup --deselect tests/test_locks.py::test_what_is_installed_is_what_is_locked
 
-bench: $(STAMP)  ## Measure the fleet; prints a table and writes build/bench/fleet.json. Some ten minutes.
-	$(DEV).bench.fleet
+bench: $(STAMP)  ## Measure the fleet; BENCH="--model file:DIR" for a model of your own. Writes build/bench/fleet.json. A quarter of an hour.
+	$(DEV).bench.fleet $(BENCH)
 
 bench-scheduling: $(STAMP)  ## Measure deadlines, shards and admission; BEFORE=a checkout to compare with. Half an hour.
 	$(DEV).bench.scheduling $(BEFORE:%=--before %) $(PARTS)

@@ -6,6 +6,8 @@ the result. A cache that can't be read is a miss, never an error: only the queue
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -24,6 +26,8 @@ _SCAN_COUNT = 1_000
 #: Keys that a scrape looks at: where half of the keys are scores, nine of ten estimates are within an eighth.
 SAMPLED_KEYS = 200
 _WEIGHED = 10
+#: Time between two writes of a client's counts: its look-ups, of which there may be hundreds, need not each write some.
+_COUNTS_EVERY_S = 1.0
 
 STORE_SCORES = resources.files("rerank_shared").joinpath("lua/store_scores.lua").read_text()
 
@@ -62,11 +66,19 @@ def read_counters(answer: Sequence[bytes | None]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class LookupCounter:
-    """Counts hits and misses, and writes them to Redis with the next look-up, so that counting costs no round trip."""
+    """Counts hits and misses, and writes them to Redis with a later look-up, so that counting costs no round trip."""
 
     keys: Keys
     hits: int = 0
     misses: int = 0
+    clock: Callable[[], float] = time.monotonic
+    _write_at: float = -math.inf
+
+    def add_when_due(self, pipe: Any) -> None:
+        """Do as `add_to`, but not within a second of the last time."""
+        if (self.hits or self.misses) and (now := self.clock()) >= self._write_at:
+            self._write_at = now + _COUNTS_EVERY_S
+            self.add_to(pipe)
 
     def add_to(self, pipe: Any) -> None:
         """Queue the counts so far on a Redis pipeline, and reset them to zero."""
@@ -97,14 +109,15 @@ class Lookup:
     digests: Sequence[bytes]
 
     def add_to(self, pipe: Any, fill: Callable[[Any], None]) -> int:
-        """Queue the look-up, the commands of `fill`, and earlier counts; return the number of answers that `read`
-        needs.
+        """Queue the look-up, the commands of `fill`, and earlier counts if they are due.
+
+        Return the number of answers that `read` needs.
         """
         if self.digests:
             pipe.mget([self.counter.keys.score(digest) for digest in self.digests])
         fill(pipe)
         needed = len(pipe)
-        self.counter.add_to(pipe)
+        self.counter.add_when_due(pipe)
         return needed
 
     def read(self, answers: list[Any], needed: int) -> tuple[list[Score | None], list[Any]]:

@@ -80,3 +80,22 @@ def test_counts_are_handed_over_once(pipe: redis.client.Pipeline) -> None:
     key = KEYS.cache_counters
     ((_, _, _, _, _, *words),) = commands(pipe)
     assert words == [4, "HINCRBY", key, "hits", 1, 4, "HINCRBY", key, "misses", 2]
+
+
+def test_look_ups_of_one_second_write_their_counts_once(pipe: redis.client.Pipeline) -> None:
+    now = [100.0]
+    counter = LookupCounter(KEYS, clock=lambda: now[0])
+    for at in (100.0, 100.0, 100.9, 101.0):
+        now[0] = at
+        counter.read([None])
+        counter.add_when_due(pipe)
+    (*_, first), (*_, later) = commands(pipe)
+    assert (first, later) == (1, 3)
+
+
+def test_where_nothing_was_counted_the_next_count_need_not_wait(pipe: redis.client.Pipeline) -> None:
+    counter = LookupCounter(KEYS, clock=lambda: 100.0)
+    counter.add_when_due(pipe)
+    counter.read([None])
+    counter.add_when_due(pipe)
+    assert len(commands(pipe)) == 1

@@ -15,7 +15,7 @@ from rerank_producer._io.envelope import seal, urgency_of
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member
-from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.scripts import scripts_of
 from rerank_shared.tracing.spans import Carrier
 
 
@@ -58,4 +58,4 @@ class Enqueue:
         for each in self.values:
             args += [each.value, each.life_ms, "claim" if each.claim else ""]
         names = [keys.backlog(first.job_class), *(each.key for each in self.values), *self.forgotten]
-        return QueueScripts(keys).call(names, args)
+        return scripts_of(keys).call(names, args)

@@ -26,7 +26,7 @@ from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
-from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.scripts import scripts_of
 from rerank_shared.redis.connections import CONNECTIONS, SILENT
 from rerank_shared.settings.redis.url import RedisUrl
 
@@ -83,7 +83,7 @@ class Completion:
             kept.reply_to or "",
             1 if self.writes is None else self.writes.ttl_s,
         )
-        QueueScripts(self.keys).finish(client, keys, *args, *values)
+        scripts_of(self.keys).finish(client, keys, *args, *values)
         if self.tag is not None and self.on_settled is not None:
             self.on_settled(self.tag)
 

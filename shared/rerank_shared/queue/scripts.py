@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -150,3 +151,9 @@ class QueueScripts:
 
     def _run(self, script: Script, client: Any, *args: Any) -> Any:
         return script(client, self._keys, *self._queues, *args)
+
+
+@lru_cache(maxsize=64)
+def scripts_of(keys: Keys) -> QueueScripts:
+    """Return the scripts on a fleet's keys, for callers that need them for each job: spelling all keys takes long."""
+    return QueueScripts(keys)

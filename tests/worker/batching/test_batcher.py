@@ -377,6 +377,14 @@ def test_a_batch_of_few_pairs_lets_the_urgent_in_sooner() -> None:
     assert names(waiting.next(0.0)) == [9, 3]
 
 
+@pytest.mark.parametrize(("pair_s", "pairs"), [(0.0, 2), (0.03, 2), (0.0199, 2), (0.0099, 4), (0.001, 5)])
+def test_a_batch_has_more_pairs_only_where_it_is_known_to_end_soon(pair_s: float, pairs: int) -> None:
+    waiting = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=lambda work: work.runs * pair_s, most_pairs=2)
+    for name in range(1, 6):
+        waiting.add(candidate(name, due_at=50.0))
+    assert names(waiting.next(0.0)) == list(range(1, pairs + 1))
+
+
 @LAYOUTS
 @pytest.mark.parametrize("tokens", [1, BUDGET])
 def test_no_pair_starves_behind_a_stream_of_others(layout: LayoutName, tokens: int) -> None:

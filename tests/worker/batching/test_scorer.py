@@ -18,7 +18,7 @@ import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.models.precision import LayoutName
-from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker import metrics
 from rerank_worker.batching.batcher import Batcher
@@ -92,6 +92,24 @@ def test_padding_is_counted_where_it_is_run(padded: bool) -> None:
     # The short pair runs beside the long ones, and is as long as they are then.
     assert metrics.PADDING_RUN.value - padding == (2 if padded else 0)
     assert sorted(map(len, work.engine.ran)) == ([1, 3] if padded else [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(("one_by_one", "tokens_s", "runs"), [(True, 1e-4, 1), (True, 1e-3, 5), (False, 1e-4, 5)])
+def test_pairs_that_end_soon_share_a_run_where_it_changes_no_score(
+    one_by_one: bool, tokens_s: float, runs: int
+) -> None:
+    """The engine takes one pair a run by itself; a pair has ten tokens. While the clock stands nothing is learned."""
+    engine = SmallEngine(one_by_one=one_by_one)
+    work = bench(engine=engine, gate=False, clock=lambda: 100.0)
+    work.run_cost.adopt(CostParameters(0.0, tokens_s, 0.0))
+    first = work.submit("first", [9])
+    engine.wait_until_running()
+    pending = work.submit("job", [1, 2, 3, 4, 5])
+    engine.gate.set()
+    for each in (first, pending):
+        work.finish(each)
+    assert pending.scores == [expected(name) for name in range(1, 6)]
+    assert len(engine.ran) == 1 + runs
 
 
 def test_a_job_without_documents_ends_at_once() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.models.precision import LayoutName
@@ -20,6 +21,9 @@ from rerank_shared.scheduling.fairness import ClassShare
 
 #: A padded batch picks pairs of similar length among the most urgent pairs, up to this many token budgets of them.
 _WINDOW_BUDGETS = 4
+#: A batch that is predicted to end within this time may have more than `most_pairs`: each costs a process up to half a
+#: millisecond beside the engine, and a more urgent pair waits no longer for its end than this.
+BRIEF_S = 0.04
 #: Stale places are cleared when all places outnumber twice the waiting pairs by more than this.
 _STALE_PLACES = 64
 
@@ -84,14 +88,16 @@ class Batcher:
         """Create an empty batcher.
 
         `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
-        `most_pairs` caps a batch where a larger one is no faster: a more urgent pair would wait longer for its end.
+        `most_pairs` caps a batch where a larger one is hardly faster: a more urgent pair would wait longer for its end.
+        It does not cap one that ends within BRIEF_S.
         """
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
         self._layout = layout
         self._most_pairs = most_pairs
         self._predict_s = predict_s
-        self._work_of = work_of
+        # Each pair's work is asked for when it comes, when it is chosen and when it leaves.
+        self._work_of = lru_cache(maxsize=1_024)(work_of)
         self._share = ClassShare(bulk_share)
         self._waiting: dict[bytes, WaitingPair] = {}
         # A place that differs from the current place of its pair is stale and skipped.
@@ -206,7 +212,7 @@ class Batcher:
     def _fill(self) -> list[WaitingPair]:
         """Take the first pairs that fit the budget, but at least one: the settings guarantee that one pair fits."""
         taken: list[WaitingPair] = []
-        total = 0
+        total, seconds = 0, 0.0
         while True:
             interactive, bulk = self._first("interactive"), self._first("bulk")
             if interactive is None and bulk is None:
@@ -214,12 +220,17 @@ class Batcher:
             chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
             candidate = interactive if chosen == "interactive" else bulk
             assert candidate is not None
-            if taken and (total + candidate.tokens > self._budget or len(taken) == self._most_pairs):
+            seconds += self._predict_s(self._work_of(candidate.tokens))
+            if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), seconds)):
                 return taken
             self._take(candidate)
             self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)
             taken.append(candidate)
             total += candidate.tokens
+
+    def _is_full(self, taken: int, seconds: float) -> bool:
+        """Return whether a batch of `taken` pairs takes no further one, with which it is predicted to run `seconds`."""
+        return self._most_pairs is not None and taken >= self._most_pairs and not 0.0 < seconds <= BRIEF_S
 
     def _first(self, job_class: JobClass) -> WaitingPair | None:
         """Return the most urgent pair of a class, and drop the stale places before it."""

@@ -26,6 +26,8 @@ _CHANGED = 1.3
 #: factor. A stalled run needs no such bound: errors are relative to the measured time, so it weighs little.
 _TOO_FAST = 2.0
 _ENOUGH = 10
+#: From then on the parameters are solved for after each so many runs: one run of hundreds moves them little.
+_SOLVE_EVERY = 4
 #: Keeps the system solvable when all runs are alike: the cost then falls on tokens, which grow with the text.
 _RIDGE = (1e-4, 1e-7, 1e-4)
 #: Adopted parameters weigh as much as this many observations, spread over runs of these lengths and pairs.
@@ -78,7 +80,8 @@ class CostModel:
         self._scale(keep, keep)
         self._add(work, seconds, 1.0)
         self._observations += 1
-        self._learned = _solve(self._squares, self._targets)
+        if self._observations < _ENOUGH or self._observations % _SOLVE_EVERY == 0:
+            self._learned = _solve(self._squares, self._targets)
         return error
 
     def predict_s(self, work: Work) -> float:

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +29,13 @@ from rerank_shared.tracing.spans import NO_SPAN, Span
 from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batch_span import batch_span
-from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
+from rerank_worker.batching.batcher import BRIEF_S, Batch, Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.batching.busy import BusySeconds
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, runs_at_once, starter
+from rerank_worker.engine import Engine, one_by_one, runs_at_once, starter
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class Scorer:
         self._engine = engine
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
+        self._joins_runs = one_by_one(engine)
         self._batcher = batcher
         self._run_cost = run_cost
         self._aging_s = aging_s
@@ -232,21 +233,22 @@ class Scorer:
                 self._added.wait(wait_s)
 
     def _run(self, batch: Batch) -> None:
-        wanted = [candidate for candidate in batch.candidates if self._is_wanted(candidate)]
-        if not wanted:
+        if not (wanted := self._wanted(batch.candidates)):
             return
         with batch_span(self._begin(wanted), wanted, self._queue_of):
             self._run_wanted(wanted)
 
     def _run_wanted(self, wanted: Sequence[WaitingPair]) -> None:
         runs = self._engine.runs([self._pairs[candidate.digest] for candidate in wanted])
+        if self._joins_runs and 0.0 < self._run_s(wanted) <= BRIEF_S:
+            runs = [range(len(wanted))]
         under_way: deque[_Run] = deque()
         for run in batch_runs(wanted, runs, self._run_s):
             self._busy_until = self.clock() + run.left_s
             if run.is_last:
                 self.on_ending()
             # Checked again before each run: in a batch of many runs the last one starts much later than the first.
-            if candidates := [candidate for candidate in run.pairs if self._is_wanted(candidate)]:
+            if candidates := self._wanted(run.pairs):
                 under_way.append(self._start(candidates))
             if len(under_way) == self._runs_at_once:
                 self._finish(under_way.popleft())
@@ -256,20 +258,23 @@ class Scorer:
     def _run_s(self, candidates: Sequence[WaitingPair]) -> float:
         return self._run_cost.predict_s([candidate.tokens for candidate in candidates])
 
-    def _is_wanted(self, candidate: WaitingPair) -> bool:
-        """Return whether an open job wants this pair; forget the pair if none does."""
+    def _wanted(self, candidates: Sequence[WaitingPair]) -> list[WaitingPair]:
+        """Return the pairs that an open job wants; forget those that none does."""
         now = self.clock()
         with self._lock:
-            wanting = self._wanting.get(candidate.digest, [])
-            for pending, _ in wanting:
-                if now >= pending.deadline:
-                    pending.drop("expired")
-                elif self._revoked(pending.job_id):
-                    pending.drop("revoked")
-            if any(pending.open for pending, _ in wanting):
-                return True
+            return [candidate for candidate in candidates if self._is_wanted(candidate, now)]
+
+    def _is_wanted(self, candidate: WaitingPair, now: float) -> bool:
+        wanted = False
+        for pending, _ in self._wanting.get(candidate.digest, []):
+            if now >= pending.deadline:
+                pending.drop("expired")
+            elif self._revoked(pending.job_id):
+                pending.drop("revoked")
+            wanted = wanted or pending.open
+        if not wanted:
             self._forget(candidate.digest)
-            return False
+        return wanted
 
     def _give_up(self, batch: Batch, error: Exception) -> None:
         """Fail the jobs of a batch that raised outside its runs."""
@@ -314,10 +319,7 @@ class Scorer:
             logits: Sequence[float] = found.tolist()
             return logits
 
-        failed = False
-        for candidate, logit in score_bisected(score, run.candidates):
-            self._deliver(candidate, logit)
-            failed = failed or isinstance(logit, Exception)
+        failed = self._deliver(score_bisected(score, run.candidates))
         # Two runs may be under way at once: the time of the second begins when the first ends.
         since, self._last_finished = max(run.begun, self._last_finished), self.clock()
         self.busy.add(run.candidates, self._last_finished - since)
@@ -331,21 +333,28 @@ class Scorer:
         if (error := self._run_cost.observe(lengths, self._last_finished - since)) is not None:
             metrics.COST_ERROR.observe(error)
 
-    def _deliver(self, candidate: WaitingPair, logit: float | Exception) -> None:
-        with self._lock:
-            wanting, pair = self._wanting[candidate.digest], self._pairs[candidate.digest]
-            self._forget(candidate.digest)
-            if isinstance(logit, float) and math.isfinite(logit):
-                score = Score(logit, pair.tokens, pair.truncated)
+    def _deliver(self, found: Iterable[tuple[WaitingPair, float | Exception]]) -> bool:
+        """Give each logit to the jobs that want its pair. Return whether a run failed."""
+        scored = truncated = 0
+        failed = False
+        for candidate, logit in found:
+            with self._lock:
+                wanting, pair = self._wanting[candidate.digest], self._pairs[candidate.digest]
+                self._forget(candidate.digest)
+                if isinstance(logit, float) and math.isfinite(logit):
+                    score = Score(logit, pair.tokens, pair.truncated)
+                    for pending, index in wanting:
+                        pending.resolve(index, score)
+                    scored, truncated = scored + 1, truncated + pair.truncated
+                    continue
                 for pending, index in wanting:
-                    pending.resolve(index, score)
-                metrics.PAIRS_RUN.inc()
-                metrics.PAIRS_TRUNCATED.inc(pair.truncated)
-                return
-            for pending, index in wanting:
-                pending.fail(_failure(index, logit))
-        metrics.PAIRS_FAILED.inc()
-        log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
+                    pending.fail(_failure(index, logit))
+            failed = failed or isinstance(logit, Exception)
+            metrics.PAIRS_FAILED.inc()
+            log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
+        metrics.PAIRS_RUN.inc(scored)
+        metrics.PAIRS_TRUNCATED.inc(truncated)
+        return failed
 
 
 def _nothing() -> None:

@@ -33,6 +33,8 @@ from rerank_worker.consume.leases import Leases
 Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]
 
 _REFUSED_PAUSE_S = 0.5
+#: Celery spells out each result for its log and its events, with all scores unless it is told when to stop.
+_REPR_CHARS = 64
 
 
 def register(
@@ -49,7 +51,7 @@ def register(
     """
 
     # `throws`: a RerankError is an answer to the caller, not a fault of the worker, so it is logged without a trace.
-    @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False)
+    @app.task(bind=True, name=TASK_NAME, throws=(RerankError,), shared=False, resultrepr_maxsize=_REPR_CHARS)
     def score(self: Any, payload: bytes) -> dict[str, Any]:
         tag = self.request.properties.get("delivery_tag")
         with leases.held(tag), inside(tag) as waits:

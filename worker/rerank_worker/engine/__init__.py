@@ -4,7 +4,7 @@ from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.identity import identity_of, model_precision, precision_of
 from rerank_worker.engine.kernels import PreparedKernel, choice_for, kernel_for
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
-from rerank_worker.engine.overlap import runs_at_once, starter
+from rerank_worker.engine.overlap import one_by_one, runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import Providers, providers_for
 
@@ -20,6 +20,7 @@ __all__ = [
     "identity_of",
     "kernel_for",
     "model_precision",
+    "one_by_one",
     "open_engine",
     "precision_of",
     "providers_for",

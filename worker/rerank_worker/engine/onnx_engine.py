@@ -61,6 +61,8 @@ class ArtefactEngine:
         self._inputs = [node.name for node in self._body.get_inputs()]
         self._layout = layout
         self._shape = shape
+        #: Whether the pairs of a run run one after another, so that a larger run changes no score.
+        self.one_by_one = shape.layout == "unpadded"
         rows = np.repeat(self._rows([_SAMPLE]), SHARED_ROWS, axis=0)
         self._tail = Tail(packed.open(tail, {"rows": rows}, threads))
 

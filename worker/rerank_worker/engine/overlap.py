@@ -36,3 +36,8 @@ def runs_at_once(engine: Engine) -> int:
 def starter(engine: Engine) -> Callable[[Sequence[EncodedPair]], Callable[[], Floats]]:
     """Return the function that begins a run, as `Overlapping.start`. On other engines the run begins when awaited."""
     return engine.start if isinstance(engine, Overlapping) else partial(partial, engine.score)
+
+
+def one_by_one(engine: Engine) -> bool:
+    """Return whether the engine runs the pairs of a run one after another, so that runs may be joined into one."""
+    return bool(getattr(engine, "one_by_one", False))

@@ -1,23 +1,25 @@
 """`make bench`: what the fleet costs over a bare session, idle and saturated, cached and not, and in memory.
 
 Texts are the demo's: questions over the documentation of Python's standard library, candidates by BM25. The bare loop
-is the worker's own engine over the same pairs, already tokenized and sorted by length, one pinned process a core.
+is the worker's own engine over the same pairs (bare_loops.py). A fast engine shows more of what stands beside it:
+
+python -m rerank_dev.bench.fleet [--model file:models/l12]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
 
+from rerank_dev.bench.bare_loops import BareLoops
 from rerank_dev.bench.record import Figure, report
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
@@ -26,12 +28,11 @@ from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.cache import clear
 from rerank_shared.keys import Keys
-from rerank_shared.models.catalogue import load_files
+from rerank_shared.models.catalogue import configured_files
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import open_engine
+from rerank_worker.process import load
 from rerank_worker.supervisor.cores import available_cores
-from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 
 OUTPUT = Path("build/bench/fleet.json")
 ROUNDS = 7
@@ -51,74 +52,112 @@ class Request:
         return Request(f"{mark} {self.query}", self.documents)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the workers have run since they began, at the second `at` of this process's clock."""
+
+    at: float
+    pairs: float
+    tokens: float
+
+    @classmethod
+    def of(cls, fleet: LocalFleet) -> Progress:
+        """Read it from the workers' counters."""
+        assert fleet.supervisor.counts is not None
+        samples = [sample for family in fleet.supervisor.counts.collect() for sample in family.samples]
+        found = {sample.name: sample.value for sample in samples if not sample.labels}
+        return cls(time.perf_counter(), found["rerank_pairs_run_total"], found["rerank_tokens_run_total"])
+
+    def per_s(self, later: Progress) -> tuple[float, float]:
+        """Return the pairs and the tokens a second until `later`."""
+        seconds = later.at - self.at
+        return (later.pairs - self.pairs) / seconds, (later.tokens - self.tokens) / seconds
+
+
 def main() -> None:
     """Run all measurements and write them down."""
-    settings = load_settings(namespace=f"bench-{os.getpid()}")
+    parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.fleet")
+    parser.add_argument("--model", help="as RERANK_MODEL, such as file:models/l12")
+    chosen = parser.parse_args()
+    settings = load_settings(namespace=f"bench-{os.getpid()}", **({"model": chosen.model} if chosen.model else {}))
     index = Bm25Index(stdlib_passages())
     queries = [question.text for question in stdlib_questions()]
     requests = {
         k: [Request(query, [c.text for c in index.top(query, k)]) for query in queries[:count]]
-        for k, count in ((1, 60), (20, 24), (100, 6))
+        for k, count in ((1, 60), (20, 72), (100, 24))
     }
     figures: list[Figure] = []
-    with local_fleet(settings) as fleet:
+    with local_fleet(settings, counted=True) as fleet:
         for k in (20, 100):
             figures += saturation(fleet, requests[k], k)
         figures.append(idle_added_ms(fleet, requests[1]))
-        figures += cached(fleet, requests[100])
+        figures += cached(fleet, requests[100][:6])
         figures += memory(fleet, requests[20])
     report(figures, OUTPUT)
 
 
 def saturation(fleet: LocalFleet, requests: list[Request], k: int) -> list[Figure]:
-    """Pairs/s of the saturated fleet against bare loops on the same cores, in turns."""
+    """The saturated fleet against bare loops on the same cores, in turns.
+
+    The ratio is that of tokens a second, since the fleet does not run all of the requests while it is watched.
+    """
     cores = available_cores()[: fleet.processes]
-    with BareLoops(cores, requests) as bare:
-        bare_rates, fleet_rates = [], []
-        for _ in range(ROUNDS):
-            bare_rates.append(bare.pairs_per_s())
-            fleet_rates.append(fleet_pairs_per_s(fleet, requests))
-    ratios = [f / b for f, b in zip(fleet_rates, bare_rates, strict=True)]
+    asked = [(request.query, request.documents) for request in requests]
+    with BareLoops(fleet.settings, cores, asked) as bare:
+        turns = [(bare.per_s(), saturated_per_s(fleet, requests)) for _ in range(ROUNDS)]
+    ratios = [fleet_tokens / bare_tokens for (_, bare_tokens), (_, fleet_tokens) in turns]
     per_core = len(cores)
     return [
-        Figure.of(f"fleet over bare loop, k={k}", ratios, "ratio", "at least", 0.90),
-        Figure.of(f"fleet, k={k}", [rate / per_core for rate in fleet_rates], "pairs/s/core"),
-        Figure.of(f"bare loop, k={k}", [rate / per_core for rate in bare_rates], "pairs/s/core"),
+        Figure.of(f"fleet over bare loop, k={k}", ratios, "ratio", "at least", 0.95),
+        Figure.of(f"fleet, k={k}", [pairs / per_core for _, (pairs, _) in turns], "pairs/s/core"),
+        Figure.of(f"bare loop, k={k}", [pairs / per_core for (pairs, _), _ in turns], "pairs/s/core"),
     ]
 
 
-def fleet_pairs_per_s(fleet: LocalFleet, requests: list[Request]) -> float:
-    """Send all requests with the fleet saturated from the first to nearly the last; none finds a cached score."""
+def saturated_per_s(fleet: LocalFleet, requests: list[Request]) -> tuple[float, float]:
+    """Send all requests, and return the pairs and tokens a second of the fleet while it is saturated.
+
+    That is from the first answer until the last request is sent: at the end processes wait for each other, and the
+    longer the run, the less that counts. No request finds a cached score.
+    """
     clear_cache(fleet)
+    first, last = asyncio.run(send_all(fleet, requests))
+    return first.per_s(last)
 
-    async def send_all() -> float:
-        slots = asyncio.Semaphore(IN_FLIGHT * fleet.processes)
 
-        async def send(request: Request) -> int:
-            async with slots:
-                response = await client.rerank(request.query, request.documents, deadline_ms=120_000, partial=False)
-                return response.usage.pairs_run
+async def send_all(fleet: LocalFleet, requests: Sequence[Request]) -> tuple[Progress, Progress]:
+    """Send all requests, IN_FLIGHT a process at once; return the progress at the first answer and the last sending."""
+    slots = asyncio.Semaphore(IN_FLIGHT * fleet.processes)
+    answered: list[Progress] = []
+    sent = 0
 
-        async with AsyncRerankClient(fleet.settings) as client:
-            await client.rerank("connect and warm the way", ["once"])
-            started = time.perf_counter()
-            pairs = sum(await asyncio.gather(*map(send, requests)))
-            return pairs / (time.perf_counter() - started)
+    async def send(request: Request) -> Progress | None:
+        nonlocal sent
+        async with slots:
+            sent += 1
+            progress = Progress.of(fleet) if sent == len(requests) else None
+            await client.rerank(request.query, request.documents, deadline_ms=120_000, partial=False)
+            if not answered:
+                answered.append(Progress.of(fleet))
+            return progress
 
-    return asyncio.run(send_all())
+    async with AsyncRerankClient(fleet.settings) as client:
+        await client.rerank("connect and warm the way", ["once"])
+        found = await asyncio.gather(*map(send, requests))
+    (last,) = filter(None, found)
+    return answered[0], last
 
 
 def idle_added_ms(fleet: LocalFleet, requests: list[Request]) -> Figure:
     """What a request of one document takes on an idle fleet beyond the engine call for its pair, in turns."""
-    files = load_files(fleet.settings.model)
-    tokenizer, engine = PairTokenizer.of(files), open_engine(files)
+    model = load(fleet.settings)
     added = []
     with RerankClient(fleet.settings) as client:
         for number, request in enumerate(requests):
             marked = request.with_mark(f"case {number}")
-            pairs = tokenizer.encode(marked.query, marked.documents, 512)
-            engine.score(pairs)
-            bare_ms = timed_ms(partial(engine.score, pairs))
+            pairs = model.tokenizer.encode(marked.query, marked.documents, model.identity.max_length)
+            model.engine.score(pairs)
+            bare_ms = timed_ms(partial(model.engine.score, pairs))
             fleet_ms = timed_ms(partial(client.rerank, marked.query, marked.documents, partial=False))
             added.append(fleet_ms - bare_ms)
     return Figure.of("added to the bare engine call, idle, k=1", added[5:], "ms", "at most", 6.0)
@@ -143,7 +182,7 @@ def cached(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
 
 def memory(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
     """Resident memory of one worker over the model file, after 1,000 requests and how it grew in the second half."""
-    model_mb = load_files(fleet.settings.model).model_path.stat().st_size / 1e6
+    model_mb = sum(path.stat().st_size for path in configured_files(fleet.settings).weights) / 1e6
     mark = 0
 
     def send(count: int) -> None:
@@ -153,7 +192,7 @@ def memory(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
             request = requests[mark % len(requests)]
             batch.append(Request(request.query, request.documents[:3]).with_mark(f"{mark}"))
             mark += 1
-        fleet_pairs_per_s(fleet, batch)
+        asyncio.run(send_all(fleet, batch))
 
     send(500)
     half = rss_mb(fleet)
@@ -175,60 +214,6 @@ def memory(fleet: LocalFleet, requests: list[Request]) -> list[Figure]:
 def rss_mb(fleet: LocalFleet) -> list[float]:
     """Return the resident memory of each worker."""
     return [psutil.Process(pid).memory_info().rss / 1e6 for pid in fleet.supervisor.pids()]
-
-
-class BareLoops:
-    """One pinned process a core that runs the same pairs through the engine, as fast as it can."""
-
-    def __init__(self, cores: tuple[int, ...], requests: list[Request]) -> None:
-        context = multiprocessing.get_context("spawn")
-        shares = [requests[number :: len(cores)] for number in range(len(cores))]
-        self._pipes: list[Connection] = []
-        self._processes = []
-        self._pairs = sum(len(request.documents) for request in requests)
-        for core, share in zip(cores, shares, strict=True):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_bare_loop, args=(theirs, core, share), daemon=True)
-            process.start()
-            self._pipes.append(ours)
-            self._processes.append(process)
-        for pipe in self._pipes:
-            pipe.recv()
-
-    def pairs_per_s(self) -> float:
-        """Run all pairs once, on all cores at once."""
-        started = time.perf_counter()
-        for pipe in self._pipes:
-            pipe.send(True)
-        for pipe in self._pipes:
-            pipe.recv()
-        return self._pairs / (time.perf_counter() - started)
-
-    def __enter__(self) -> BareLoops:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pipe in self._pipes:
-            pipe.send(False)
-        for process in self._processes:
-            process.join()
-
-
-def _bare_loop(pipe: Connection, core: int, requests: list[Request]) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-    files = load_files(load_settings().model)
-    tokenizer, engine = PairTokenizer.of(files), open_engine(files)
-    pairs: list[EncodedPair] = []
-    for request in requests:
-        pairs += tokenizer.encode(request.query, request.documents, 512)
-    pairs.sort(key=lambda pair: pair.tokens)
-    engine.score(pairs[-1:])
-    pipe.send(True)
-    while pipe.recv():
-        for pair in pairs:
-            engine.score([pair])
-        pipe.send(True)
 
 
 def clear_cache(fleet: LocalFleet) -> None:
