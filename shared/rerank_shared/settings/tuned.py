@@ -17,9 +17,10 @@ class TunedSettings(SettingsGroup):
 
     layout: LayoutName = Field(
         "unpadded",
-        description="How pairs share a run. unpadded: one pair a run; fastest on CPU, and a score depends on its pair "
-        "alone. For devices where a run has a fixed cost: padded to the longest; varlen, end to end with attention in "
-        "padded rows; packed, end to end under a block-diagonal mask. `rerank-fleet tune` measures which is best.",
+        description="How pairs share a run. unpadded: one pair a run; a score depends on its pair alone, and ONNX "
+        "Runtime is fastest so on CPU. varlen: end to end, with attention in padded rows; by a kernel it is faster, "
+        "and a score depends on its pair alone here too. padded to the longest; packed: end to end under a "
+        "block-diagonal mask. `rerank-fleet tune` measures which is best.",
     )
     run_pairs: int = Field(
         4,
