@@ -51,11 +51,12 @@ class Operation:
         return exchange + SCRIPTED * self.calls
 
 
-#: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.8 kB in and 0.3 kB out.
+#: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.9 kB in and 0.5 kB out.
 OPERATIONS = (
-    Operation("heartbeat", "process second", 1, 7, 1_000, 40, "worker/rerank_worker/heartbeat.py"),
+    Operation("heartbeat", "process second", 1, 8, 1_060, 40, "worker/rerank_worker/heartbeat.py"),
     Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/heartbeat.py"),
     Operation("cost shared", "process second", 1, 2, 220, 10, "shared/rerank_shared/fleet.py"),
+    Operation("announcement read", "process second", 1, 0, 60, 250, "worker/rerank_worker/heartbeat.py"),
     Operation("wake-up polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/queue/transport/channel.py"),
     Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
