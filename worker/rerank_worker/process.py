@@ -61,6 +61,7 @@ from rerank_worker.engine import (
     model_precision,
     open_engine,
     providers_for,
+    run_precision,
 )
 from rerank_worker.fleet_precision import served_precision
 from rerank_worker.heartbeat import Heartbeats
@@ -131,7 +132,7 @@ def load(settings: Settings) -> Model:
     packed = PackedWeights.of(settings, files.model_digest)
     kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
     if (profile := profile_of(settings)) is not None:
-        precision = "int8-row" if kernel else model_precision(files)
+        precision = run_precision(files, kernel)
         for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name(), precision=precision):
             log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)

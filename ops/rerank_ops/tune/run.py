@@ -24,7 +24,7 @@ from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.models.exported import PROVIDERS, check_here
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import Settings
-from rerank_worker.engine import PackedWeights, PreparedKernel, identity_of, kernel_for, model_precision
+from rerank_worker.engine import PackedWeights, PreparedKernel, identity_of, kernel_for, run_precision
 from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
@@ -54,7 +54,7 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
     sample, layouts = make_sample(tokenizer, max_length), layouts_of(files)
     kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
-    precision: PrecisionName = "int8-row" if kernel else model_precision(files)
+    precision = run_precision(files, kernel)
     cores = len(available_cores())
     started = time.perf_counter()
 

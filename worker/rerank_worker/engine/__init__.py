@@ -1,7 +1,7 @@
 """Engine: takes encoded pairs and returns their logits, in the layout of the settings."""
 
 from rerank_worker.engine.device.engine import DeviceEngine
-from rerank_worker.engine.identity import identity_of, model_precision, precision_of
+from rerank_worker.engine.identity import identity_of, model_precision, precision_of, run_precision
 from rerank_worker.engine.kernels import PreparedKernel, choice_for, kernel_for
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
 from rerank_worker.engine.overlap import one_by_one, runs_at_once, starter
@@ -24,6 +24,7 @@ __all__ = [
     "open_engine",
     "precision_of",
     "providers_for",
+    "run_precision",
     "runs_at_once",
     "starter",
 ]

@@ -41,6 +41,11 @@ def identity_of(
     )
 
 
+def run_precision(files: ModelFiles, kernel: PreparedKernel | None) -> PrecisionName:
+    """Return the precision in which a model runs: the kernels' where one runs its layers, else its own."""
+    return "int8-row" if kernel else model_precision(files)
+
+
 def model_precision(files: ModelFiles) -> PrecisionName:
     """Return the precision of a model: from its manifest, else from its ONNX file."""
     return files.manifest.precision if files.manifest else precision_of(files.model_path)

@@ -67,15 +67,7 @@ void destroy(void* kernel) {
     discard(static_cast<EncoderLayerKernel*>(kernel));
 }
 
-constexpr OrtCustomOp make_op() {
-    OrtCustomOp op = op_on_rows();
-    op.CreateKernelV2 = create;
-    op.KernelComputeV2 = compute;
-    op.KernelDestroy = destroy;
-    return op;
-}
-
-constexpr OrtCustomOp kOp = make_op();
+constexpr OrtCustomOp kOp = op_on_rows(create, compute, destroy);
 
 }  // namespace
 

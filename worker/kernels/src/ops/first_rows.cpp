@@ -82,16 +82,8 @@ void destroy(void* kernel) {
     discard(static_cast<FirstRowsKernel*>(kernel));
 }
 
-constexpr OrtCustomOp make_op() {
-    OrtCustomOp op = op_on_rows();
-    op.CreateKernelV2 = create;
-    op.KernelComputeV2 = compute;
-    op.KernelDestroy = destroy;
-    return op;
-}
-
 }  // namespace
 
-const NamedOp first_rows_op = {make_op(), "FirstRows"};
+const NamedOp first_rows_op = {op_on_rows(create, compute, destroy), "FirstRows"};
 
 }  // namespace rerank

@@ -22,8 +22,13 @@ struct NamedOp : OrtCustomOp {
 
 // What all operators here have in common: one float input, then any number of inputs of any type, one float
 // output.
-constexpr OrtCustomOp op_on_rows() {
+constexpr OrtCustomOp op_on_rows(decltype(OrtCustomOp::CreateKernelV2) create,
+                                 decltype(OrtCustomOp::KernelComputeV2) compute,
+                                 decltype(OrtCustomOp::KernelDestroy) destroy) {
     OrtCustomOp op = {};
+    op.CreateKernelV2 = create;
+    op.KernelComputeV2 = compute;
+    op.KernelDestroy = destroy;
     op.version = ort::kApiVersion;
     op.GetName = [](const OrtCustomOp* self) { return static_cast<const NamedOp*>(self)->name; };
     op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };

@@ -42,6 +42,11 @@ class Choice:
     kernel: Kernel | None
     reason: str
 
+    @property
+    def name(self) -> str:
+        """The name of the kernel's scores, or `onnxruntime`."""
+        return self.kernel.precision if self.kernel else "onnxruntime"
+
 
 def choose(
     wanted: KernelName,

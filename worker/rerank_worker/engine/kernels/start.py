@@ -62,8 +62,7 @@ def kernel_for(
         choice = agree(choice, settings.kernel, served, lambda name: _named(settings, files, providers, name))
     prepared = _prepared(choice.kernel, settings, files, packed, served) if choice.kernel else None
     if prepared is not None or choice.kernel is None:
-        name = prepared.kernel.precision if prepared else "onnxruntime"
-        log.info("kernel chosen kernel=%s reason=%r", name, choice.reason)
+        log.info("kernel chosen kernel=%s reason=%r", choice.name, choice.reason)
     return prepared
 
 

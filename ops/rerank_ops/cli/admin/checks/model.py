@@ -79,7 +79,7 @@ def check_kernel(files: ModelFiles, settings: Settings) -> Finding:
         choice = choice_for(settings, files, providers_for(settings, model_precision(files)))
     except RerankError as error:
         return Finding("kernel", "fail", error.message)
-    return Finding("kernel", "ok", f"{choice.kernel.precision if choice.kernel else 'onnxruntime'}: {choice.reason}")
+    return Finding("kernel", "ok", f"{choice.name}: {choice.reason}")
 
 
 def gpu_advice(settings: Settings) -> list[str]:

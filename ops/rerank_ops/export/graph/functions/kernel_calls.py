@@ -19,7 +19,7 @@ from rerank_ops.export.graph.layout import Layout
 Build = Callable[[Draft, Layout, str], str]
 _HEAD_WIDTHS = (32, 64)
 _STEP = 64
-_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_tanh", "relu": "relu"}
+_ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
 
 def kernels_take(body: Body) -> bool:
@@ -59,7 +59,7 @@ def layer_call(
         lambda inner: build(inner, layout.within(inner), "x"),
         layout.lengths(),
         heads=body.heads,
-        activation=_ACTIVATIONS[body.activation],
+        activation=body.activation,
         attention_epsilon=layer.attention_norm.epsilon,
         output_epsilon=layer.output_norm.epsilon,
     )
