@@ -9,12 +9,14 @@ layer's linear work. The rest of that layer has one row a pair; tail.py computes
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import onnx
 
 from rerank_ops.export.graph.arithmetic import Arithmetic, Dynamic
-from rerank_ops.export.graph.bodies.body import Body, Embeddings, Function, Layer, Norm
+from rerank_ops.export.graph.bodies.body import Body, Embeddings, Floats, Function, Layer, Norm
 from rerank_ops.export.graph.draft import FLOAT, Draft
 from rerank_ops.export.graph.functions.kernel_calls import first_rows_call, kernels_take, layer_call
 from rerank_ops.export.graph.layout import Attention, Layout
@@ -29,9 +31,19 @@ def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -
     x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
     if body.embeddings.projection is not None:
         x = arithmetic.linear(draft, x, body.embeddings.projection)
+    smoothing = _called(body, arithmetic)
+    last = body.layers[-1]
+    first_rows = partial(_first_rows, body, last)
     for layer in body.layers[:-1]:
-        x = _layer(draft, body, layout, layer, x, arithmetic)
-    rows = _first_rows(draft, body, layout, body.layers[-1], x, arithmetic)
+        whole = partial(_layer, body, layer, arithmetic)
+        if smoothing is None:
+            x = whole(draft, layout, x)
+        else:
+            x = layer_call(draft, body, layout, layer, x, smoothing, whole)
+    if smoothing is None:
+        rows = first_rows(draft, layout, x)
+    else:
+        rows = first_rows_call(draft, body, layout, last, x, first_rows)
     return finish_encoder(draft, rows, row_width(body))
 
 
@@ -74,35 +86,20 @@ def _embeddings(draft: Draft, embeddings: Embeddings, layout: Layout, arithmetic
     return draft.add("Add", total, rows)
 
 
-def _layer(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
-    """Return a layer's output: a call of a kernel where there is one, else operators."""
-
-    def operators(draft: Draft, layout: Layout, x: str) -> str:
-        return _layer_of_operators(draft, body, layout, layer, x, arithmetic)
-
-    if isinstance(arithmetic, Dynamic) and kernels_take(body):
-        return layer_call(draft, body, layout, layer, x, arithmetic.smoothing, operators)
-    return operators(draft, layout, x)
+def _called(body: Body, arithmetic: Arithmetic) -> Mapping[str, Floats] | None:
+    """Return the smoothing of each product that has one, for calls of kernels; None where none takes the layers."""
+    return arithmetic.smoothing if isinstance(arithmetic, Dynamic) and kernels_take(body) else None
 
 
-def _layer_of_operators(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
+def _layer(body: Body, layer: Layer, arithmetic: Arithmetic, draft: Draft, layout: Layout, x: str) -> str:
+    """Return a layer's output, by operators."""
     qkv = arithmetic.linear(draft, x, layer.qkv)
     q, k, v = draft.add_many(3, "Split", qkv, axis=-1, num_outputs=3)
     return feed_forward(draft, body.activation, layer, layout.attend(q, k, v, Attention(body.heads)), x, arithmetic)
 
 
-def _first_rows(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str, arithmetic: Arithmetic) -> str:
-    """Return each pair's row: a call of a kernel where there is one, else operators."""
-
-    def operators(draft: Draft, layout: Layout, x: str) -> str:
-        return _first_rows_of_operators(draft, body, layout, layer, x)
-
-    if isinstance(arithmetic, Dynamic) and kernels_take(body):
-        return first_rows_call(draft, body, layout, layer, x, operators)
-    return operators(draft, layout, x)
-
-
-def _first_rows_of_operators(draft: Draft, body: Body, layout: Layout, layer: Layer, x: str) -> str:
+def _first_rows(body: Body, layer: Layer, draft: Draft, layout: Layout, x: str) -> str:
+    """Return each pair's row, by operators."""
     hidden, heads, width = body.hidden, body.heads, body.head_width
     states, first, bias = layout.over_pairs(x), layout.first(x), layout.unseen()
     query_weight, key_weight = layer.qkv.weight[:, :hidden], layer.qkv.weight[:, hidden : 2 * hidden]

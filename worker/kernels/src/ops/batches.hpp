@@ -1,6 +1,7 @@
 // How the rows of x belong to pairs, from its dims and the input `lengths`.
 #pragma once
 
+#include "core/memory.hpp"
 #include "ops/tensors.hpp"
 
 namespace rerank {
@@ -84,6 +85,27 @@ inline OrtStatus* read_rows(const ort::Api& api, const OrtKernelContext* context
         return error(api, ort::kInvalidArgument, "x has %lld rows, and the lengths add up to %lld",
                      static_cast<long long>(input->rows), static_cast<long long>(input->tokens));
     }
+    return nullptr;
+}
+
+// One run of an operator: its rows, where its output goes, and its scratch.
+struct Run {
+    Input input;
+    float* out = nullptr;
+    Memory scratch;
+};
+
+// Makes output 0 with these dims, and so many bytes of scratch, for the rows that have been read. `op` names the
+// operator in errors.
+inline OrtStatus* allocate(const ort::Api& api, OrtKernelContext* context, const char* op, const int64_t* dims,
+                           size_t rank, size_t scratch, Run* run) {
+    OrtValue* value = nullptr;
+    RERANK_TRY(api.output(context, 0, dims, rank, &value));
+    void* data = nullptr;
+    RERANK_TRY(api.data(value, &data));
+    run->out = static_cast<float*>(data);
+    if (!run->scratch.allocate(scratch))
+        return error(api, ort::kFail, "%s: not enough memory for this run", op);
     return nullptr;
 }
 

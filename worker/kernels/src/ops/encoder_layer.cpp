@@ -2,7 +2,6 @@
 // inputs.
 #include <cstring>
 
-#include "core/memory.hpp"
 #include "ops/batches.hpp"
 #include "ops/kernels.hpp"
 #include "ops/layer_weights.hpp"
@@ -48,18 +47,13 @@ void clear_padding(const Input& input, int64_t hidden, float* out) {
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     const auto& self = *static_cast<const EncoderLayerKernel*>(kernel);
     const LayerWeights& weights = self.layer.weights;
-    Input input;
-    RERANK_TRY(read_rows(self.api, context, weights.shape.hidden, self.lengths_index, &input));
-    OrtValue* value = nullptr;
-    RERANK_TRY(self.api.output(context, 0, input.dims, input.rank, &value));
-    void* out = nullptr;
-    RERANK_TRY(self.api.data(value, &out));
-    Memory scratch;
-    if (!scratch.allocate(engine().layer_scratch(weights, input.batch))) {
-        return self.api.error(ort::kFail, "EncoderLayer: not enough memory for this run");
-    }
-    clear_padding(input, weights.shape.hidden, static_cast<float*>(out));
-    engine().layer(weights, input.batch, input.x, static_cast<float*>(out), scratch.as<void>());
+    Run run;
+    RERANK_TRY(read_rows(self.api, context, weights.shape.hidden, self.lengths_index, &run.input));
+    const Input& input = run.input;
+    RERANK_TRY(allocate(self.api, context, "EncoderLayer", input.dims, input.rank,
+                        engine().layer_scratch(weights, input.batch), &run));
+    clear_padding(input, weights.shape.hidden, run.out);
+    engine().layer(weights, input.batch, input.x, run.out, run.scratch.as<void>());
     return nullptr;
 }
 

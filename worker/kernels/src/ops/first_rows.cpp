@@ -63,18 +63,13 @@ OrtStatus* create(const OrtCustomOp*, const void* table, const OrtKernelInfo* in
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     const auto& self = *static_cast<const FirstRowsKernel*>(kernel);
     const FirstRowsShape& shape = self.weights.shape;
-    Input input;
-    RERANK_TRY(read_rows(self.api, context, shape.hidden, kLengthsIndex, &input));
+    Run run;
+    RERANK_TRY(read_rows(self.api, context, shape.hidden, kLengthsIndex, &run.input));
+    const Input& input = run.input;
     const int64_t dims[] = {input.batch.pairs, (shape.heads + 1) * shape.hidden};
-    OrtValue* value = nullptr;
-    RERANK_TRY(self.api.output(context, 0, dims, 2, &value));
-    void* out = nullptr;
-    RERANK_TRY(self.api.data(value, &out));
-    Memory scratch;
-    if (!scratch.allocate(engine().first_rows_scratch(self.weights, input.batch))) {
-        return self.api.error(ort::kFail, "FirstRows: not enough memory for this run");
-    }
-    engine().first_rows(self.weights, input.batch, input.x, static_cast<float*>(out), scratch.as<void>());
+    RERANK_TRY(allocate(self.api, context, "FirstRows", dims, 2,
+                        engine().first_rows_scratch(self.weights, input.batch), &run));
+    engine().first_rows(self.weights, input.batch, input.x, run.out, run.scratch.as<void>());
     return nullptr;
 }
 
