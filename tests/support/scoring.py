@@ -37,7 +37,7 @@ class SmallEngine:
     """Scores a pair by its first id; `logits` overrides, and an exception there is raised by any run that holds it."""
 
     padded: bool = False
-    one_by_one: bool = False
+    joins_runs: bool = False
     logits: dict[int, float | Exception] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))

@@ -18,7 +18,7 @@ from rerank_shared.models.manifest import KernelCalls
 from rerank_shared.models.precision import LayoutName, PrecisionName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import ArtefactEngine, Engine, PlainEngine, PreparedKernel
-from rerank_worker.engine.kernels import Kernel, trial_feeds
+from rerank_worker.engine.kernels import Kernel, pack_weights, trial_feeds
 from rerank_worker.tokenizing import EncodedPair
 
 #: No model that is exported takes fewer in a pair.
@@ -46,18 +46,23 @@ class Made:
         """The calls of kernels in the graphs, not measured yet; None where there are none."""
         return kernel_calls(self.directory / next(iter(self.layouts.values()))) if self.tail else None
 
-    def engine(self, layout: LayoutName, threads: int = 1, kernel: Kernel | None = None) -> Engine:
-        """Return the engine with which workers run a layout; `kernel` runs its calls, if there are any.
+    def prepared(self, kernels: Sequence[Kernel]) -> list[PreparedKernel]:
+        """Return kernels over the weights of the graphs, which are packed once for all; there must be calls of them."""
+        calls = self.kernel_calls
+        weights = pack_weights(calls, self.directory) if calls and kernels else {}
+        return [PreparedKernel.reading(kernel, weights) for kernel in kernels]
+
+    def engine(self, layout: LayoutName, threads: int = 1, kernel: PreparedKernel | None = None) -> Engine:
+        """Return an engine on the graph of a layout; `kernel` runs its calls.
 
         Raises KernelDiffers where a kernel gives other results than the operators that it replaces.
         """
         shape, graph = RunShape(layout), self.directory / self.layouts[layout]
         if self.tail is None:
             return PlainEngine(graph, shape, threads)
-        prepared = None
-        if kernel is not None and (calls := self.kernel_calls) is not None:
-            prepared = PreparedKernel.of(kernel, calls, graph, trial_feeds(layout, TRIAL_TOKENS), None)
-        return ArtefactEngine(graph, self.directory / self.tail, shape, threads, kernel=prepared)
+        if kernel is not None:
+            kernel.check(graph, trial_feeds(layout, TRIAL_TOKENS))
+        return ArtefactEngine(graph, self.directory / self.tail, shape, threads, kernel=kernel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ from rerank_shared.models.cpu import host_features
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, KernelCalls, Manifest, Quality, write_manifest
 from rerank_shared.models.precision import LAYOUTS, PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import KernelName
-from rerank_worker.engine.kernels import Kernel, KernelDiffers, kernels_here
+from rerank_worker.engine import PreparedKernel
+from rerank_worker.engine.kernels import KernelDiffers, kernels_here
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
@@ -198,18 +199,24 @@ class _Export:
         if calls is None:
             return None
         quality = {}
-        for kernel in kernels_here(self.wanted.kernel):
+        for prepared in made.prepared(kernels_here(self.wanted.kernel)):
+            precision = prepared.kernel.precision
             try:
-                found = self._measured(made, "int8-row", reference, texts, kernel)
+                found = self._measured(made, "int8-row", reference, texts, prepared)
             except KernelDiffers as error:
-                self.tell(f"{kernel.precision} is not measured: {error}")
+                self.tell(f"{precision} is not measured: {error}")
             else:
                 if found is not None:
-                    quality[kernel.precision] = found
+                    quality[precision] = found
         return calls.model_copy(update={"quality": quality})
 
     def _measured(
-        self, made: Made, precision: PrecisionName, reference: Scorer, texts: Texts, kernel: Kernel | None = None
+        self,
+        made: Made,
+        precision: PrecisionName,
+        reference: Scorer,
+        texts: Texts,
+        kernel: PreparedKernel | None = None,
     ) -> Quality | None:
         """Return the quality gate's report; None for a precision that this machine can't run."""
         if "cpu" not in PRECISION[precision].devices:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rerank_ops.judging.measures import measure as measure_ranking
-from rerank_ops.quality.agreement import Agreement, Scores, agreement
+from rerank_ops.quality.agreement import Agreement, Scores, agreement, same_bits
 from rerank_ops.quality.collection import Collection
 from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.errors import InternalError
 from rerank_shared.models.exported import broken_bounds
 from rerank_shared.models.manifest import Bounds, CollectionQuality, Quality
-from rerank_shared.models.precision import LayoutName, PrecisionName
+from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 
 
 def measure(
@@ -33,8 +33,9 @@ def measure(
     """Return the quality report of a model whose layouts score by `scorers`, against fp32 of its weights.
 
     The figures over the pairs are those of the worst layout. Ranking collections in each layout would cost too much:
-    layout unpadded ranks them, or the first layout without it. `tell` is called with each step. Raises InternalError
-    for scores of a wrong shape.
+    layout unpadded ranks them, or the first layout without it. Layouts in which a score depends on its pair alone share
+    the name of a score, so each counts as invariant only if its bits are those of the first of them. `tell` is called
+    with each step. Raises InternalError for scores of a wrong shape.
     """
     bounds = bounds or Bounds()
     texts = [(pair.query, pair.document) for pair in frozen_pairs()] if pairs is None else list(pairs)
@@ -42,11 +43,16 @@ def measure(
     expected = _scores(reference, texts)
     found: dict[LayoutName, Agreement] = {}
     invariance: dict[LayoutName, bool] = {}
+    shared: Scores | None = None
     for layout, scorer in scorers.items():
         tell(f"{precision} in layout {layout} scores {len(texts)} pairs")
-        found[layout] = agreement(_scores(scorer, texts), expected)
+        scores = _scores(scorer, texts)
+        found[layout] = agreement(scores, expected)
         tell(f"{precision} in layout {layout} scores some of them in other orders and company")
         invariance[layout] = is_invariant(scorer, texts)
+        if layout in PRECISION[precision].invariant_layouts:
+            shared = scores if shared is None else shared
+            invariance[layout] &= same_bits(scores, shared)
     main = scorers.get("unpadded") or next(iter(scorers.values()))
     quality = Quality(
         pairs=len(texts),

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 
 from rerank_ops.tune.grid import Cell, Layouts
 from rerank_shared.models.catalogue import ModelFiles
-from rerank_shared.models.precision import LAYOUTS
+from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.scheduling.runs import RunShape
-from rerank_worker.engine import Engine, PreparedKernel, open_engine
+from rerank_worker.engine import Engine, PreparedKernel, graph_layout, open_engine
 from rerank_worker.tokenizing import EncodedPair
 
 
-def layouts_of(files: ModelFiles) -> Layouts:
-    """Return the layouts that a model can run in; without a tail, layout unpadded runs one pair at any size."""
+def layouts_of(files: ModelFiles, kernel: PreparedKernel | None = None) -> Layouts:
+    """Return the layouts that a model can run in, each graph once: by a kernel, unpadded may run by that of another.
+
+    Without a tail, layout unpadded runs one pair at any size.
+    """
     manifest = files.manifest
     if manifest is None:
         return Layouts(("unpadded", "padded"), frozenset({"unpadded"}))
-    names = tuple(layout for layout in LAYOUTS if layout in manifest.layouts)
+    by_graph: dict[LayoutName, LayoutName] = {}
+    for layout in LAYOUTS:
+        if layout in manifest.layouts:
+            by_graph.setdefault(graph_layout(layout, manifest.layouts, by_kernel=kernel is not None), layout)
+    names = tuple(by_graph.values())
     return Layouts(names, frozenset({"unpadded"}) if manifest.tail is None else frozenset())
 
 

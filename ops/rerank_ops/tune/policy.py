@@ -86,10 +86,10 @@ def choose(
     reasons["budget_tokens"] = f"a full batch holds an urgent job up for {held_s * 1000:.0f} ms" + (
         "" if budget == default("budget_tokens") else "; it must hold a run and the longest pair"
     )
-    one_by_one = layout == "unpadded" or values["run_pairs"] == 1
+    waits_for_none = layout == "unpadded" or values["run_pairs"] == 1
     values["max_wait_ms"], reasons["max_wait_ms"] = (
-        (0.0, "pairs run one by one, so company gains nothing")
-        if one_by_one
+        (0.0, "a pair that is alone gains little by company")
+        if waits_for_none
         else _choose_wait(_of_layout(series, "pairs", layout), values["run_pairs"])
     )
     more, reasons["threads"] = _choose_threads(teams, cores)

@@ -52,8 +52,9 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     tokenizer = PairTokenizer.of(files)
     check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
-    sample, layouts = make_sample(tokenizer, max_length), layouts_of(files)
+    sample = make_sample(tokenizer, max_length)
     kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
+    layouts = layouts_of(files, kernel)
     precision = run_precision(files, kernel)
     cores = len(available_cores())
     started = time.perf_counter()

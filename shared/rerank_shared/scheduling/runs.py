@@ -1,6 +1,6 @@
 """Run shape: splits a batch into runs and gives the work of each run. Pure arithmetic on lengths.
 
-On CPU a run of several pairs gains nothing (the matrix product of one pair is already at full rate) and padding costs.
+On CPU a run of several pairs gains little (the matrix product of one pair is already at full rate) and padding costs.
 On a device where a run has a fixed cost, larger runs pay until memory or the tightest deadline forbids; `tune` finds
 the best size on a host. Engine, cost model and simulator all use this shape.
 """
@@ -24,8 +24,8 @@ SHARED_ROWS = 4
 class RunShape:
     """The layout of runs, and the largest size of one: pairs, and tokens (padding counted in layout padded).
 
-    A single pair is always a run, however long it is. In layout unpadded a run is several pairs that the engine runs
-    one after another.
+    A single pair is always a run, however long it is. In layout unpadded a run is several pairs without padding, which
+    the engine runs one after another, or end to end by a kernel.
     """
 
     layout: LayoutName = "unpadded"
@@ -40,7 +40,12 @@ class RunShape:
     @property
     def batch_pairs(self) -> int | None:
         """The largest batch that pays; None: as many pairs as fit. In layout unpadded a second run gains nothing."""
-        return self.pairs if self.layout == "unpadded" else None
+        return self.pairs if self.joins else None
+
+    @property
+    def joins(self) -> bool:
+        """Whether the runs of a batch may be joined into a larger one, where it ends soon: it changes no score then."""
+        return self.layout == "unpadded"
 
     def split(self, lengths: Sequence[int]) -> list[range]:
         """Return consecutive ranges of pair indices, each one run; pass lengths sorted so that padding is small."""

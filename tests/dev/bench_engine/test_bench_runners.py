@@ -10,6 +10,10 @@ import pytest
 from rerank_dev.bench.engine.runners.gemm import product, rate
 from rerank_dev.bench.engine.runners.ours import open_ours, score_pairs
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.precision import LayoutName
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.tokenizing import EncodedPair
 from support.model.exports import KERNEL_HIDDEN, write_export
@@ -23,6 +27,8 @@ def pair(tokens: int) -> EncodedPair:
 class LengthEngine:
     """Scores a pair by its length, two a run."""
 
+    joins_runs = False
+
     def __init__(self) -> None:
         self.ran: list[list[int]] = []
 
@@ -34,10 +40,27 @@ class LengthEngine:
         return np.array([pair.tokens for pair in pairs], dtype=np.float32)
 
 
-def test_pairs_run_by_length_and_come_back_in_order() -> None:
+@pytest.mark.parametrize(
+    ("layout", "ran"),
+    [("unpadded", [[9, 3], [7, 5], [1]]), ("varlen", [[1, 3], [5, 7], [9]])],
+)
+def test_pairs_run_as_in_a_worker_and_come_back_in_order(layout: LayoutName, ran: list[list[int]]) -> None:
+    """A batch of layout unpadded has four pairs, the most urgent first; another one has as many as fit, by length."""
     engine = LengthEngine()
-    assert score_pairs(engine, [pair(9), pair(3), pair(7), pair(5), pair(1)]) == [9, 3, 7, 5, 1]
-    assert engine.ran == [[1, 3], [5, 7], [9]]
+    pairs = [pair(9), pair(3), pair(7), pair(5), pair(1)]
+    run_cost = RunCost(RunShape(layout))
+    assert score_pairs(engine, pairs, run_cost) == [9, 3, 7, 5, 1]
+    assert engine.ran == ran
+    assert run_cost.predict_s([9]) > 0
+
+
+def test_what_ends_soon_shares_a_run_as_in_a_worker() -> None:
+    engine = LengthEngine()
+    engine.joins_runs = True
+    run_cost = RunCost()
+    run_cost.adopt(CostParameters(0.0, 1e-4, 0.0))
+    assert score_pairs(engine, [pair(9), pair(3), pair(7), pair(5), pair(1)], run_cost) == [9, 3, 7, 5, 1]
+    assert engine.ran == [[9, 3, 7, 5, 1]]
 
 
 def test_the_int8_product_is_of_unsigned_activations() -> None:
@@ -64,7 +87,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_export_runs_by_a_kernel_and_by_operators_with_scores_of_their_own(exported: Path) -> None:
     pairs = [pair(tokens) for tokens in (5, 9, 17)]
     (_, kernel), (_, operators) = (open_ours(exported, "unpadded", kernel=name) for name in ("portable", "onnxruntime"))
-    by_kernel, by_operators = score_pairs(kernel, pairs), score_pairs(operators, pairs)
+    by_kernel, by_operators = score_pairs(kernel, pairs, RunCost()), score_pairs(operators, pairs, RunCost())
     assert by_kernel != by_operators
     assert by_kernel == pytest.approx(by_operators, abs=0.3 * float(np.std(by_operators)) + 0.1)
 

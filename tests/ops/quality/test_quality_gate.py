@@ -142,6 +142,14 @@ class TestInvariance:
         (failure,) = quality.failures
         assert "in layout unpadded, where it changes" in failure
 
+    def test_layouts_whose_scores_share_a_name_must_share_bits(self) -> None:
+        """Each is invariant by itself; but a fleet may change from one to the other with a warm cache."""
+        other = noisy(1e-6)
+        quality = measure({"unpadded": exact, "varlen": exact, "padded": other}, exact, "int8-row", pairs=PAIRS)
+        assert quality.invariance == {"unpadded": True, "varlen": True, "padded": False}
+        assert "in layout padded, where it changes" in quality.failures[0]
+        assert measure({"unpadded": exact, "varlen": other}, exact, "int8", pairs=PAIRS).invariance["varlen"]
+
 
 class TestCollections:
     @pytest.fixture

@@ -94,12 +94,10 @@ def test_padding_is_counted_where_it_is_run(padded: bool) -> None:
     assert sorted(map(len, work.engine.ran)) == ([1, 3] if padded else [1, 1, 1, 1])
 
 
-@pytest.mark.parametrize(("one_by_one", "tokens_s", "runs"), [(True, 1e-4, 1), (True, 1e-3, 5), (False, 1e-4, 5)])
-def test_pairs_that_end_soon_share_a_run_where_it_changes_no_score(
-    one_by_one: bool, tokens_s: float, runs: int
-) -> None:
+@pytest.mark.parametrize(("joins", "tokens_s", "runs"), [(True, 1e-4, 1), (True, 1e-3, 5), (False, 1e-4, 5)])
+def test_pairs_that_end_soon_share_a_run_where_it_changes_no_score(joins: bool, tokens_s: float, runs: int) -> None:
     """The engine takes one pair a run by itself; a pair has ten tokens. While the clock stands nothing is learned."""
-    engine = SmallEngine(one_by_one=one_by_one)
+    engine = SmallEngine(joins_runs=joins)
     work = bench(engine=engine, gate=False, clock=lambda: 100.0)
     work.run_cost.adopt(CostParameters(0.0, tokens_s, 0.0))
     first = work.submit("first", [9])

@@ -29,13 +29,13 @@ from rerank_shared.tracing.spans import NO_SPAN, Span
 from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batch_span import batch_span
-from rerank_worker.batching.batcher import BRIEF_S, Batch, Batcher, WaitingPair
+from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.batching.busy import BusySeconds
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, one_by_one, runs_at_once, starter
+from rerank_worker.engine import Engine, joins_runs, runs_at_once, starter
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Scorer:
         self._engine = engine
         self._start_run = starter(engine)
         self._runs_at_once = runs_at_once(engine)
-        self._joins_runs = one_by_one(engine)
+        self._joins_runs = joins_runs(engine)
         self._batcher = batcher
         self._run_cost = run_cost
         self._aging_s = aging_s
@@ -239,11 +239,8 @@ class Scorer:
             self._run_wanted(wanted)
 
     def _run_wanted(self, wanted: Sequence[WaitingPair]) -> None:
-        runs = self._engine.runs([self._pairs[candidate.digest] for candidate in wanted])
-        if self._joins_runs and 0.0 < self._run_s(wanted) <= BRIEF_S:
-            runs = [range(len(wanted))]
         under_way: deque[_Run] = deque()
-        for run in batch_runs(wanted, runs, self._run_s):
+        for run in batch_runs(wanted, self._split, self._run_s, joins=self._joins_runs):
             self._busy_until = self.clock() + run.left_s
             if run.is_last:
                 self.on_ending()
@@ -254,6 +251,9 @@ class Scorer:
                 self._finish(under_way.popleft())
         while under_way:
             self._finish(under_way.popleft())
+
+    def _split(self, candidates: Sequence[WaitingPair]) -> list[range]:
+        return self._engine.runs([self._pairs[candidate.digest] for candidate in candidates])
 
     def _run_s(self, candidates: Sequence[WaitingPair]) -> float:
         return self._run_cost.predict_s([candidate.tokens for candidate in candidates])

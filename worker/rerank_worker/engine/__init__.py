@@ -3,8 +3,9 @@
 from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.identity import identity_of, model_precision, precision_of, run_precision
 from rerank_worker.engine.kernels import PreparedKernel, choice_for, kernel_for
+from rerank_worker.engine.layouts import graph_layout
 from rerank_worker.engine.onnx_engine import ArtefactEngine, Engine, PlainEngine, open_engine
-from rerank_worker.engine.overlap import one_by_one, runs_at_once, starter
+from rerank_worker.engine.overlap import joins_runs, runs_at_once, starter
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import Providers, providers_for
 
@@ -17,10 +18,11 @@ __all__ = [
     "PreparedKernel",
     "Providers",
     "choice_for",
+    "graph_layout",
     "identity_of",
+    "joins_runs",
     "kernel_for",
     "model_precision",
-    "one_by_one",
     "open_engine",
     "precision_of",
     "providers_for",

@@ -1,6 +1,6 @@
 """Layouts: turn the pairs of one run into the inputs of a graph. No layout changes a score beyond rounding.
 
-unpadded  one pair, unpadded
+unpadded  one pair, unpadded; by a kernel several, as varlen (`graph_layout`)
 padded    pairs of similar length, padded on the right to the longest
 varlen    tokens end to end, without padding; attention gathers them into padded rows and back
 packed    tokens end to end as one row under a block-diagonal mask
@@ -8,7 +8,7 @@ packed    tokens end to end as one row under a block-diagonal mask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,15 @@ def packed(pairs: Sequence[EncodedPair]) -> Feeds:
 LAYOUTS: dict[LayoutName, Callable[[Sequence[EncodedPair]], Feeds]] = {
     "unpadded": unpadded, "padded": padded, "varlen": varlen, "packed": packed,
 }  # fmt: skip
+
+
+def graph_layout(layout: LayoutName, graphs: Collection[LayoutName], *, by_kernel: bool) -> LayoutName:
+    """Return the layout of the graph that runs `layout` in an artefact that has `graphs`.
+
+    A kernel gives a pair the same bits in every layout, and is faster where pairs share a run. So it runs layout
+    unpadded by the graph of varlen, if there is one.
+    """
+    return "varlen" if by_kernel and layout == "unpadded" and "varlen" in graphs else layout
 
 
 def _end_to_end(pairs: Sequence[EncodedPair]) -> Feeds:

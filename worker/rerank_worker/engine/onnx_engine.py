@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles
+from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_worker.engine.device.engine import DeviceEngine
 from rerank_worker.engine.kernels.prepared import PreparedKernel
-from rerank_worker.engine.layouts import LAYOUTS
+from rerank_worker.engine.layouts import LAYOUTS, graph_layout
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import ON_CPU, Providers
 from rerank_worker.engine.session import open_session
@@ -41,7 +42,10 @@ class Engine(Protocol):
 
 
 class ArtefactEngine:
-    """Runs the graphs of an artefact: the body of one layout, then the tail that all layouts share."""
+    """Runs the graphs of an artefact: the body of one layout, then the tail that all layouts share.
+
+    `graph`: the layout of the body, if it is not the shape's; see `graph_layout`.
+    """
 
     def __init__(
         self,
@@ -51,28 +55,31 @@ class ArtefactEngine:
         threads: int = 1,
         packed: PackedWeights = _UNPACKED,
         kernel: PreparedKernel | None = None,
+        graph: LayoutName | None = None,
     ) -> None:
-        layout = LAYOUTS[shape.layout]
+        graph = graph or shape.layout
+        layout = LAYOUTS[graph]
+        self._pairs_share = graph != "unpadded"
         # The sample has several rows if later runs do: a product of one row takes another path and form of weights.
-        sample = [_SAMPLE] if shape.layout == "unpadded" else [_SAMPLE, _SAMPLE]
+        sample = [_SAMPLE, _SAMPLE] if self._pairs_share else [_SAMPLE]
         self._body = packed.open(body, layout(sample), threads) if kernel is None else kernel.open(body)
         # Its sessions read the weights that it holds.
         self._kernel = kernel
         self._inputs = [node.name for node in self._body.get_inputs()]
         self._layout = layout
         self._shape = shape
-        #: Whether the pairs of a run run one after another, so that a larger run changes no score.
-        self.one_by_one = shape.layout == "unpadded"
+        #: Whether runs may be joined into one.
+        self.joins_runs = shape.joins
         rows = np.repeat(self._rows([_SAMPLE]), SHARED_ROWS, axis=0)
         self._tail = Tail(packed.open(tail, {"rows": rows}, threads))
 
     def runs(self, pairs: Sequence[EncodedPair]) -> list[range]:
-        """Return runs of the layout's size. In layout unpadded the pairs of a run share only the tail."""
+        """Return runs of the layout's size. By the graph of layout unpadded, the pairs of a run share only the tail."""
         return self._shape.split([pair.tokens for pair in pairs])
 
     def score(self, pairs: Sequence[EncodedPair]) -> Floats:
         """Return the logit of each pair, shape [pairs]; raises whatever ONNX Runtime raises."""
-        together = [[pair] for pair in pairs] if self._shape.layout == "unpadded" else [pairs]
+        together = [pairs] if self._pairs_share else [[pair] for pair in pairs]
         rows = [self._rows(group) for group in together]
         return self._tail.logits(np.concatenate(rows))
 
@@ -138,7 +145,8 @@ def open_engine(
             f"RERANK_LAYOUT to one of them, or export it with `--layouts {shape.layout}`"
         )
     directory = files.model_path.parent
-    body, tail = directory / manifest.layouts[shape.layout], directory / manifest.tail
+    graph = graph_layout(shape.layout, manifest.layouts, by_kernel=kernel is not None)
+    body, tail = directory / manifest.layouts[graph], directory / manifest.tail
     if providers.device != "cpu":
         return DeviceEngine(body, tail, shape, providers, manifest.max_length)
-    return ArtefactEngine(body, tail, shape, threads, packed, kernel)
+    return ArtefactEngine(body, tail, shape, threads, packed, kernel, graph)

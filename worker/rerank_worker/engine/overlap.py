@@ -38,6 +38,6 @@ def starter(engine: Engine) -> Callable[[Sequence[EncodedPair]], Callable[[], Fl
     return engine.start if isinstance(engine, Overlapping) else partial(partial, engine.score)
 
 
-def one_by_one(engine: Engine) -> bool:
-    """Return whether the engine runs the pairs of a run one after another, so that runs may be joined into one."""
-    return bool(getattr(engine, "one_by_one", False))
+def joins_runs(engine: Engine) -> bool:
+    """Return whether several runs of the engine may be joined into one: no score changes, and nothing is padded."""
+    return bool(getattr(engine, "joins_runs", False))

@@ -201,9 +201,8 @@ class Process:
         fleet, at = self._fleet, self._fleet.loop.now
         begun, last_at = at, at
         wanted = [pair for pair in self._claim(batch) if _is_wanted(pair, at)]
-        runs = fleet.spec.shape.split([tokens for tokens, _ in wanted])
         busy: list[tuple[float, float]] = []
-        for run in batch_runs(wanted, runs, self._run_s):
+        for run in batch_runs(wanted, self._split, self._run_s, joins=fleet.spec.shape.joins):
             busy.append((at, at + run.left_s))
             if run.is_last:
                 last_at = at
@@ -229,6 +228,9 @@ class Process:
         self._last_batch = ended, shares
         for job_class, share in shares.items():
             self._ran_s[job_class] += share * (ended - begun)
+
+    def _split(self, pairs: Sequence[_Pair]) -> list[range]:
+        return self._fleet.spec.shape.split([tokens for tokens, _ in pairs])
 
     def _run_s(self, pairs: Sequence[_Pair]) -> float:
         return self._fleet.run_s([tokens for tokens, _ in pairs])

@@ -95,10 +95,10 @@ struct Run {
     Memory scratch;
 };
 
-// Makes output 0 with these dims, and so many bytes of scratch, for the rows that have been read. `op` names the
-// operator in errors.
-inline OrtStatus* allocate(const ort::Api& api, OrtKernelContext* context, const char* op, const int64_t* dims,
-                           size_t rank, size_t scratch, Run* run) {
+// Makes output 0 with these dims, and so many bytes of scratch, for the rows that have been read. `op` names
+// the operator in errors.
+inline OrtStatus* allocate(const ort::Api& api, OrtKernelContext* context, const char* op,
+                           const int64_t* dims, size_t rank, size_t scratch, Run* run) {
     OrtValue* value = nullptr;
     RERANK_TRY(api.output(context, 0, dims, rank, &value));
     void* data = nullptr;

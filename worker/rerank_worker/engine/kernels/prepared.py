@@ -68,16 +68,32 @@ class PreparedKernel:
                 if not is_whole(final):
                     with scratch_for(final) as scratch:
                         _write(calls, graph.parent, scratch)
-                        _try(cls.reading(kernel, _mapped(calls, scratch)), graph, feeds)
+                        cls.reading(kernel, _mapped(calls, scratch)).check(graph, feeds)
                         publish(scratch, final)
                 return cls.reading(kernel, _mapped(calls, final))
             except OSError as error:
                 log.warning(
                     "weights for kernels not kept, each process has its own copy path=%s error=%r", final, error
                 )
-        prepared = cls.reading(kernel, _packed(calls, graph.parent))
-        _try(prepared, graph, feeds)
+        prepared = cls.reading(kernel, pack_weights(calls, graph.parent))
+        prepared.check(graph, feeds)
         return prepared
+
+    def check(self, graph: Path, feeds: Sequence[Feeds]) -> None:
+        """Raise KernelDiffers if over `feeds` the graph's rows differ from those of the graph's own operators.
+
+        Raises ModelDamaged if the graph can't be loaded.
+        """
+        kernel, operators = self.open(graph), open_session(graph, optimise=False)
+        names = [node.name for node in operators.get_inputs()]
+        for fed in ({name: each[name] for name in names} for each in feeds):
+            found, expected = (np.asarray(session.run(None, fed)[0], np.float64) for session in (kernel, operators))
+            difference = float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
+            if not difference <= _TOLERANCE:
+                raise KernelDiffers(
+                    f"over {len(expected)} rows it differs from ONNX Runtime's operators by {difference:.2g} of their "
+                    "size"
+                )
 
     def open(self, graph: Path) -> Any:
         """Return a session of `graph` whose layers run by the kernel. Raises ModelDamaged if it can't be loaded."""
@@ -88,25 +104,16 @@ class PreparedKernel:
         return open_session(graph, optimise=False, options=options)
 
 
-def _try(prepared: PreparedKernel, graph: Path, feeds: Sequence[Feeds]) -> None:
-    kernel, operators = prepared.open(graph), open_session(graph, optimise=False)
-    names = [node.name for node in operators.get_inputs()]
-    for fed in ({name: each[name] for name in names} for each in feeds):
-        found, expected = (np.asarray(session.run(None, fed)[0], np.float64) for session in (kernel, operators))
-        difference = float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
-        if not difference <= _TOLERANCE:
-            raise KernelDiffers(
-                f"over {len(expected)} rows it differs from ONNX Runtime's operators by {difference:.2g} of their size"
-            )
-
-
 def _write(calls: KernelCalls, source: Path, directory: Path) -> None:
-    for number, weight in enumerate(_packed(calls, source).values()):
+    for number, weight in enumerate(pack_weights(calls, source).values()):
         np.save(directory / f"{number}.npy", weight)
 
 
-def _packed(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
-    """Return the packed weights by name. Raises ModelDamaged if the artefact's file is shorter than it must be."""
+def pack_weights(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
+    """Return the weights of an artefact's calls by name, packed for any kernel and layout.
+
+    Raises ModelDamaged if the artefact's file is shorter than it must be.
+    """
     stored = np.memmap(source / calls.file, dtype=np.int8, mode="r")
     packed = {}
     for name, (offset, inputs, outputs) in calls.weights.items():

@@ -16,7 +16,7 @@ from rerank_worker.engine.kernels.agreement import agree
 from rerank_worker.engine.kernels.choice import PORTABLE, Choice, Kernel, choose
 from rerank_worker.engine.kernels.library import INSTALL, installed
 from rerank_worker.engine.kernels.prepared import KernelDiffers, PreparedKernel
-from rerank_worker.engine.layouts import LAYOUTS, Feeds
+from rerank_worker.engine.layouts import LAYOUTS, Feeds, graph_layout
 from rerank_worker.engine.packed import PackedWeights
 from rerank_worker.engine.providers import Providers
 from rerank_worker.tokenizing import EncodedPair
@@ -87,8 +87,8 @@ def _prepared(
     if manifest is None or manifest.kernels is None or settings.layout not in manifest.layouts:
         # open_engine refuses a layout that the model lacks, with the way out.
         return None
-    graph = files.model_path.parent / manifest.layouts[settings.layout]
-    feeds = trial_feeds(settings.layout, manifest.max_length)
+    layout = graph_layout(settings.layout, manifest.layouts, by_kernel=True)
+    graph, feeds = files.model_path.parent / manifest.layouts[layout], trial_feeds(layout, manifest.max_length)
     try:
         return PreparedKernel.of(kernel, manifest.kernels, graph, feeds, packed.directory)
     except (KernelDiffers, ModelDamaged) as error:

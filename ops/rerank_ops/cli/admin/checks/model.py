@@ -73,13 +73,19 @@ def check_device(files: ModelFiles, settings: Settings) -> Finding:
 
 def check_kernel(files: ModelFiles, settings: Settings) -> Finding:
     """Return what runs the model's layers here, a kernel or ONNX Runtime's operators, and why."""
-    from rerank_worker.engine import choice_for, model_precision, providers_for
+    from rerank_worker.engine import choice_for, graph_layout, model_precision, providers_for
 
     try:
         choice = choice_for(settings, files, providers_for(settings, model_precision(files)))
     except RerankError as error:
         return Finding("kernel", "fail", error.message)
-    return Finding("kernel", "ok", f"{choice.name}: {choice.reason}")
+    told = f"{choice.name}: {choice.reason}"
+    if choice.kernel is None or files.manifest is None or settings.layout != "unpadded":
+        return Finding("kernel", "ok", told)
+    if graph_layout(settings.layout, files.manifest.layouts, by_kernel=True) == settings.layout:
+        remedy = "export the model again with `--layouts unpadded,varlen`"
+        return Finding("kernel", "ok", f"{told}; one pair a run, since the model has no graph of layout varlen", remedy)
+    return Finding("kernel", "ok", f"{told}; several pairs a run, by the graph of layout varlen")
 
 
 def gpu_advice(settings: Settings) -> list[str]:

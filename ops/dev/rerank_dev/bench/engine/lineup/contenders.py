@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rerank_shared.models.precision import LayoutName, PrecisionName
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
-#: Pairs a run of our layouts other than unpadded, whose runs share nothing but the tail.
+#: Pairs a run of our layouts other than unpadded, whose runs are as long as a worker makes them by itself.
 RUN_PAIRS = (2, 4, 8, 16)
 #: Our int8 engine by a kernel: what all others are held against where one runs.
 BY_KERNEL = "ours-int8-row-unpadded"

@@ -1,11 +1,13 @@
-"""Our engine, opened as a worker opens it: warmed up over its lengths, pairs sorted by length, split as it asks.
+"""Our engine, opened as a worker opens it: warmed up over its lengths, pairs in the batches and runs of a worker.
 
 `open_ours` is the one place of this benchmark that knows how an engine is opened.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from rerank_dev.bench.engine.child import Arguments, Score, serve
@@ -13,10 +15,11 @@ from rerank_dev.bench.engine.lineup.contenders import OPERATORS
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.scheduling.runs import SHARED_ROWS, RunShape
 from rerank_shared.settings import load_settings
+from rerank_worker.batching.batch_runs import batch_runs
+from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, PackedWeights, kernel_for, open_engine
+from rerank_worker.engine import Engine, PackedWeights, joins_runs, kernel_for, open_engine
 from rerank_worker.engine.providers import ON_CPU
-from rerank_worker.engine.whole import run_engine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
 from rerank_worker.warmup import warm_up
 
@@ -41,23 +44,57 @@ def open_ours(
     return PairTokenizer.of(files), engine
 
 
-def score_pairs(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
-    """Return the logit of each pair, in order, run as the scorer runs a batch."""
-    logits: list[float] = run_engine(engine, pairs).tolist()
+def score_pairs(engine: Engine, pairs: Sequence[EncodedPair], run_cost: RunCost) -> list[float]:
+    """Return the logit of each pair, in order, in the batches and runs of a worker that has these pairs alone.
+
+    `run_cost` learns from each run, and bounds the later ones.
+    """
+    shape = run_cost.shape
+    batcher = Batcher(
+        budget_tokens=BUDGET_TOKENS,
+        max_wait_s=0.0,
+        predict_s=run_cost.cost.predict_s,
+        layout=shape.layout,
+        work_of=shape.pair_work,
+        most_pairs=shape.batch_pairs,
+    )
+    for index, pair in enumerate(pairs):
+        batcher.add(WaitingPair(index.to_bytes(8, "big"), pair.tokens, 0.0, inf, 0.0, index))
+    logits = [0.0] * len(pairs)
+
+    def tokens(indices: Sequence[int]) -> list[int]:
+        return [pairs[index].tokens for index in indices]
+
+    while isinstance(batch := batcher.next(0.0), Batch):
+        for run in batch_runs(
+            [candidate.sequence for candidate in batch.candidates],
+            lambda indices: engine.runs([pairs[index] for index in indices]),
+            lambda indices: run_cost.predict_s(tokens(indices)),
+            joins=joins_runs(engine),
+        ):
+            begun = time.perf_counter()
+            found = engine.score([pairs[index] for index in run.pairs])
+            run_cost.observe(tokens(run.pairs), time.perf_counter() - begun)
+            for index, logit in zip(run.pairs, found.tolist(), strict=True):
+                logits[index] = logit
     return logits
 
 
 def load(arguments: Arguments) -> Score:
     """Return a scorer that is as ready as a worker that says so; an engine for each batch size that is asked for."""
-    layout, kernel = arguments.options["layout"], arguments.options["kernel"]
+    settings = load_settings(layout=arguments.options["layout"])
+    layout, kernel = settings.layout, arguments.options["kernel"]
     tokenizer, engine = open_ours(arguments.directory, layout, kernel=kernel)
-    warm_up(engine, tokenizer, RunCost(), MAX_LENGTH, BUDGET_TOKENS)
-    engines = {0: engine, SHARED_ROWS: engine}
+    run_cost = RunCost(RunShape(layout))
+    warm_up(engine, tokenizer, run_cost, MAX_LENGTH, BUDGET_TOKENS, together=layout != "unpadded")
+    sizes = {0: (engine, run_cost), SHARED_ROWS: (engine, run_cost)}
 
     def score(query: str, documents: list[str], batch_size: int) -> list[float]:
-        if batch_size not in engines:
-            _, engines[batch_size] = open_ours(arguments.directory, layout, batch_size, kernel)
-        return score_pairs(engines[batch_size], tokenizer.encode(query, documents, MAX_LENGTH))
+        if batch_size not in sizes:
+            _, sized = open_ours(arguments.directory, layout, batch_size, kernel)
+            sizes[batch_size] = sized, RunCost(RunShape(layout, batch_size))
+        sized, learned = sizes[batch_size]
+        return score_pairs(sized, tokenizer.encode(query, documents, MAX_LENGTH), learned)
 
     return score
 
