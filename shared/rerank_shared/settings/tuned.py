@@ -18,16 +18,16 @@ class TunedSettings(SettingsGroup):
     layout: LayoutName = Field(
         "unpadded",
         description="How pairs share a run. unpadded: one pair a run; a score depends on its pair alone, and ONNX "
-        "Runtime is fastest so on CPU. varlen: end to end, with attention in padded rows; by a kernel it is faster, "
-        "and a score depends on its pair alone here too. padded to the longest; packed: end to end under a "
+        "Runtime is fastest so on CPU; by a kernel several pairs share a run, with the same bits. varlen: end to end, "
+        "with attention in padded rows. padded to the longest; packed: end to end under a "
         "block-diagonal mask. `rerank-fleet tune` measures which is best.",
     )
     run_pairs: int = Field(
         4,
         ge=1,
-        description="Pairs of one run, at most. In layout unpadded they share only the model's last step, and more "
-        "urgent pairs come in between runs; on CPU a run has more of them if it ends within 40 ms all the same. On a "
-        "GPU 32 to 256.",
+        description="Pairs of one run, at most. In layout unpadded they share only the model's last step, by a kernel "
+        "all of it, and more urgent pairs come in between runs; on CPU a run has more of them if it ends within 40 ms "
+        "all the same. On a GPU 32 to 256.",
     )
     run_tokens: int = Field(
         1_024,

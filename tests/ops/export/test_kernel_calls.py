@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,13 +14,15 @@ import pytest
 from rerank_ops.export.graph import encoder
 from rerank_ops.export.graph.arithmetic import Dynamic
 from rerank_ops.export.graph.bodies.body import Body, Floats, Layer
-from rerank_ops.export.graph.build import build_graphs
+from rerank_ops.export.graph.build import TAIL_FILE, build_graphs
 from rerank_ops.export.graph.functions.kernel_calls import kernels_take
 from rerank_ops.export.graph.functions.stored_calls import kernel_calls
+from rerank_ops.export.made import Made
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.engine import open_engine
+from rerank_worker.engine.kernels import kernels_here, library
 from support.model.exports import KERNEL_HIDDEN, LAYERS, pairs_of, random_body, write_export
 
 LENGTHS = (40, 4, 17, 130)
@@ -103,3 +106,24 @@ def test_other_precisions_call_nothing(tmp_path: Path) -> None:
     directory = write_export(tmp_path / "static", "int8-static", ("unpadded",), hidden=KERNEL_HIDDEN)
     assert kernel_calls(directory / "unpadded.onnx") is None
     assert load_files(f"file:{directory}").manifest.kernels is None  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(not kernels_here("portable"), reason="rerank-fleet-kernels is not installed")
+def test_weights_are_packed_once_for_all_kernels_and_layouts(called: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[int] = []
+    pack = library.pack
+
+    def counted(weight: Any) -> Any:
+        packed.append(weight.size)
+        return pack(weight)
+
+    monkeypatch.setattr(library, "pack", counted)
+    made = Made(called, {layout: f"{layout}.onnx" for layout in LAYOUTS}, TAIL_FILE)
+    pairs = pairs_of(LENGTHS)
+    scores = {
+        made.engine(layout, kernel=kernel).score(pairs).tobytes()
+        for kernel in made.prepared(kernels_here("portable") * 2)
+        for layout in LAYOUTS
+    }
+    assert len(scores) == 1
+    assert len(packed) == len(made.kernel_calls.weights)  # type: ignore[union-attr]

@@ -59,12 +59,13 @@ def mixed(load: float, processes: int, count: int, seed: int = 1, **changes: obj
 
 @pytest.mark.parametrize("load", [0.3, 0.7])
 def test_one_process_waits_as_pollaczek_and_khinchine_say(load: float) -> None:
-    service_s = 0.01
+    # Longer than BRIEF_S: shorter pairs would share a run, of which the theory knows nothing.
+    service_s = 0.05
     expected_s = load * service_s / (2 * (1 - load))
     waits = []
     for seed in range(5):
-        requests = one_pair(load / service_s, 60.0, seed)
-        calls = simulate(exact(1, service_s), PLAIN, requests, 3.0).calls
+        requests = one_pair(load / service_s, 300.0, seed)
+        calls = simulate(exact(1, service_s), PLAIN, requests, 15.0).calls
         waits.append(mean(call.latency_s for call in calls) - service_s)
     error_s = (max(waits) - min(waits)) / 2
     assert mean(waits) == pytest.approx(expected_s, abs=error_s)
@@ -156,3 +157,12 @@ def test_bursts_have_the_rate_and_more_variance() -> None:
     spread = [mean((count - mean(found)) ** 2 for count in found) / mean(found) for found in (even, dense)]
     assert spread[0] == pytest.approx(1.0, abs=0.2)
     assert spread[1] > 3
+
+
+@pytest.mark.parametrize(("pair_s", "deadline_s", "scored"), [(0.006, 0.030, 0), (0.006, 0.037, 6), (0.025, 0.060, 2)])
+def test_what_ends_soon_is_one_run_as_in_a_worker(pair_s: float, deadline_s: float, scored: int) -> None:
+    """Six pairs in runs of two: within 40 ms they share one run and end together, else a run's pairs end with it."""
+    # Without a margin the caller would leave at the moment of its answer.
+    spec = replace(exact(1, pair_s), shape=RunShape(pairs=2), reply_margin_s=0.001)
+    (call,) = simulate(spec, PLAIN, [Request(1.0, (100,) * 6, deadline_s)]).calls
+    assert call.scored == scored
