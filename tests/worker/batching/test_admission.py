@@ -118,5 +118,5 @@ def test_who_is_refused_and_what_is_told(partial: bool, wait_s: float, run_s: fl
 
 def test_what_an_idle_process_could_not_do_either_is_the_error_that_a_client_raises_for_it() -> None:
     job = make_job(SETTINGS, "q", ["d"], partial=False, deadline_at=time.time() + 10)
-    with pytest.raises(DeadlineTooShort, match="needs 30.00 s, with 10.00 s left"):
+    with pytest.raises(DeadlineTooShort, match=r"needs 30\.00 s, with 10\.00 s left"):
         _admit(job, AdmissionEstimate(0.0, 30.0, 10.0))
