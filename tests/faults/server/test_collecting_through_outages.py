@@ -1,4 +1,4 @@
-"""The server goes while somebody collects: the caller gets the answer, or a typed error in time. Each has its server."""
+"""The server goes while somebody collects: the caller gets the answer, or a typed error in time."""
 
 from __future__ import annotations
 
