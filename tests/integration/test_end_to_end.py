@@ -176,6 +176,14 @@ def test_async_result_and_clients_read_the_same_record(client: RerankClient, set
     response = client.collect(handle)
     by_index = sorted(response.results, key=lambda result: result.index)
     assert record["logits"] == [result.logit for result in by_index]
+    # All of it comes from the cache now: no job is queued, and there is a record all the same.
+    again = client.submit(BERLIN_QUERY, BERLIN_DOCUMENTS)
+    with celery_of(settings) as app:
+        answered = AsyncResult(again.job_id, app=app)
+        cached = answered.get(timeout=20)
+        assert answered.successful()
+    assert (cached["logits"], cached["artefact"]) == (record["logits"], record["artefact"])
+    assert client.collect(again).results == [result.model_copy(update={"cached": True}) for result in response.results]
 
 
 def test_submitted_request_is_collected_by_another_process(client: RerankClient, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.contract.messages import Score
+from rerank_shared.models.precision import LayoutName
+from rerank_shared.scheduling.cost import Work
+from rerank_shared.scheduling.runs import RunShape
+from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
@@ -94,3 +99,35 @@ class Bench:
             left = (self.scorer._wanting, self.scorer._pairs, self.scorer._open, self.scorer._batcher._waiting)
             assert left == ({}, {}, {}, {})
         assert self.scorer.held() == (0, 0)
+
+
+def bench(
+    *,
+    padded: bool = False,
+    budget: int = 100,
+    max_wait_s: float = 0.0,
+    gate: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    engine: SmallEngine | None = None,
+) -> Bench:
+    """Return a scorer that has started; with `gate` its engine runs at once."""
+    engine = engine or SmallEngine(padded=padded)
+    if gate:
+        engine.gate.set()
+    layout: LayoutName = "padded" if padded else "unpadded"
+    run_cost, revoked, weighed = RunCost(RunShape(layout)), set[str](), threading.Event()
+
+    def predict_s(work: Work) -> float:
+        weighed.set()
+        return run_cost.cost.predict_s(work)
+
+    batcher = Batcher(
+        budget_tokens=budget,
+        max_wait_s=max_wait_s,
+        layout=layout,
+        predict_s=predict_s,
+        work_of=run_cost.shape.pair_work,
+    )
+    scorer = Scorer(engine, batcher, run_cost, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
+    scorer.start()
+    return Bench(engine, scorer, run_cost, clock, revoked, weighed)

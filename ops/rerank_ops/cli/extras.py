@@ -29,6 +29,12 @@ def require_worker() -> None:
         raise ConfigurationError(f"workers need {', '.join(lacking)}: {WORKER_HINT}")
 
 
+def require_embedder() -> None:
+    """Raise ConfigurationError if texts can't be embedded here. A bundle that is missing is told where it is opened."""
+    if lacking := missing(WORKER):
+        raise ConfigurationError(f"a dense first stage needs {', '.join(lacking)}: {EVALUATION_HINT}")
+
+
 def require_gateway() -> None:
     """Raise ConfigurationError if the HTTP gateway can't be imported here."""
     if lacking := missing(GATEWAY):

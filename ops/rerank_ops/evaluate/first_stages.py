@@ -1,4 +1,4 @@
-"""First stages: BM25, runs of other systems, and reciprocal rank fusion of several. Only what they found is ranked."""
+"""First stages: BM25, embedders, other systems' runs, and rank fusion of several. Only what they found is ranked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Index
+from rerank_ops.dense.embedder_files import EmbedderFiles
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_producer.bulk.files.sources import open_source
 from rerank_producer.bulk.formats.runs.run_lines import RunLine, trec_line
 from rerank_producer.fusion.lists import K as RRF_K
 from rerank_shared.errors import InputRefused, InvalidRequest
+
+if TYPE_CHECKING:
+    from rerank_ops.dense.embedding import Progress
 
 #: Documents with their scores, best first.
 Hits = tuple[tuple[str, float], ...]
@@ -50,6 +55,24 @@ def bm25(texts: Mapping[str, str], queries: Mapping[str, str], k: int) -> FirstS
     return FirstStage(
         "bm25", {name: tuple((hit.id, hit.bm25) for hit in index.top(query, k)) for name, query in queries.items()}
     )
+
+
+def dense(
+    name: str,
+    files: EmbedderFiles,
+    texts: Mapping[str, str],
+    queries: Mapping[str, str],
+    k: int,
+    tell: Progress = lambda done, total: None,
+) -> FirstStage:
+    """Return the `k` documents nearest to each query, by an embedder; `tell` hears how much is embedded.
+
+    Raises ModelDamaged, OSError.
+    """
+    # Needs onnxruntime, which other first stages do without.
+    from rerank_ops.dense.retrieval import retrieved
+
+    return FirstStage(name, retrieved(files, texts, queries, k, tell=tell))
 
 
 def run_of(name: str, path: Path, queries: Set[str], oddities: Oddities) -> FirstStage:

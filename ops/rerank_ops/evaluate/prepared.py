@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rerank_ops.dense.embedder_files import EmbedderFiles, bundled_files, directory_files
 from rerank_ops.evaluate.dataset import Labelled, Source, labelled_queries, texts_of
-from rerank_ops.evaluate.first_stages import FirstStage, bm25, rrf, run_of
+from rerank_ops.evaluate.first_stages import FirstStage, bm25, dense, rrf, run_of
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_ops.evaluate.systems import System, ceiling, of_stage
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_shared.contract.schemas import MAX_ID_CHARS, Document
 from rerank_shared.errors import ConfigurationError, InputRefused
 
-BM25 = "bm25"
+if TYPE_CHECKING:
+    from rerank_ops.dense.embedding import Progress
+
+BM25, DENSE = "bm25", "dense"
+#: Before the directory of another embedder.
+DENSE_OF = f"{DENSE}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +46,53 @@ def named_run(given: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def prepared(
-    source: Source, stages: Sequence[str], runs: Sequence[str], *, k: int, limit: int | None, oddities: Oddities
-) -> Prepared:
-    """Read all data, and find candidates. `stages` are bm25 or runs; `runs` are those of other systems.
+def is_dense(stage: str) -> bool:
+    """Return whether a first stage is an embedder."""
+    return stage == DENSE or stage.startswith(DENSE_OF)
 
-    Raises ConfigurationError for a name given twice, InputRefused with file and line, OSError.
+
+def embedder_of(stage: str) -> EmbedderFiles:
+    """Return the embedder that a first stage names. Raises ModelUnavailable, ModelDamaged, ConfigurationError."""
+    return bundled_files() if stage == DENSE else directory_files(Path(stage.removeprefix(DENSE_OF)))
+
+
+def stage_name(stage: str) -> str:
+    """Return what a first stage is called: bm25, dense, or the name of an embedder's directory or of a run."""
+    if stage in (BM25, DENSE):
+        return stage
+    return Path(stage.removeprefix(DENSE_OF)).resolve().name if is_dense(stage) else named_run(stage)[0]
+
+
+def prepared(
+    source: Source,
+    stages: Sequence[str],
+    runs: Sequence[str],
+    *,
+    k: int,
+    limit: int | None,
+    oddities: Oddities,
+    tell: Progress = lambda done, total: None,
+) -> Prepared:
+    """Read all data, and find candidates. `stages` are bm25, dense, dense:DIR or runs; `runs` are of other systems.
+
+    `tell` hears how much of the corpus is embedded. Raises ConfigurationError for a name given twice and for an
+    embedder that is missing or damaged, InputRefused with file and line, OSError.
     """
-    _refuse_twice([BM25 if each == BM25 else named_run(each)[0] for each in stages] + [named_run(e)[0] for e in runs])
+    _refuse_twice([*map(stage_name, stages), *(named_run(each)[0] for each in runs)])
+    # Before anything is read, which may take minutes.
+    embedders = {each: embedder_of(each) for each in stages if is_dense(each)}
     labelled = labelled_queries(source, limit, oddities)
     queries = labelled.queries.keys()
-    read = {each: run_of(*named_run(each), queries, oddities) for each in stages if each != BM25}
+    read = {
+        each: run_of(*named_run(each), queries, oddities) for each in stages if each != BM25 and each not in embedders
+    }
     given = [run_of(*named_run(each), queries, oddities) for each in runs]
-    wanted = None if BM25 in stages else {name for stage in read.values() for name in stage.documents()}
+    wanted = None if len(read) < len(stages) else {name for stage in read.values() for name in stage.documents()}
     texts = texts_of(source, labelled, wanted, oddities)
     found = [
-        bm25(texts, labelled.queries, k) if each == BM25 else read[each].among(texts.keys(), oddities)
+        read[each].among(texts.keys(), oddities)
+        if each in read
+        else _searched(each, embedders.get(each), texts, labelled.queries, k, tell)
         for each in stages
     ]
     whole = found[0] if len(found) == 1 else rrf(found, queries)
@@ -69,6 +107,17 @@ def prepared(
         ceiling(stage, labelled.qrels, k),
     )
     return Prepared(labelled, stage, _candidates(source.name, labelled, stage, texts), systems, k)
+
+
+def _searched(
+    stage: str,
+    embedder: EmbedderFiles | None,
+    texts: Mapping[str, str],
+    queries: Mapping[str, str],
+    k: int,
+    tell: Progress,
+) -> FirstStage:
+    return bm25(texts, queries, k) if embedder is None else dense(stage_name(stage), embedder, texts, queries, k, tell)
 
 
 def _candidates(name: str, labelled: Labelled, stage: FirstStage, texts: dict[str, str]) -> LabelledSet:

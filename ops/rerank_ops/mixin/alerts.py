@@ -83,7 +83,8 @@ _QUEUE = (
     Alert(
         "RerankDrainOverTarget",
         "warning",
-        'class:rerank_queue_drain_seconds:max{class="interactive"} > $seconds',
+        # Infinite while nobody has measured the model: then it is not known, and a fleet without a worker has an alert.
+        'class:rerank_queue_drain_seconds:max{class="interactive"} > $seconds < Inf',
         for_minutes=5,
         limits={"seconds": 10},
         reason="Five times the default of RERANK_TARGET_BACKLOG_S, which autoscaling aims at. A process is ready "

@@ -44,7 +44,7 @@ from rerank_producer._request.response import build_response, model_info, stage_
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
 from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import StoredRequest, name_of
+from rerank_shared.contract.messages import Outcome, StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
@@ -128,14 +128,27 @@ class RequestPipeline:
                 )
                 await self._send(port, plan.stored, shard, deadline)
             else:
-                record = self._record(plan.stored)
-                until = self.clock.epoch() + record.life_ms / 1000
-                await self.failover.through(
-                    port,
-                    deadline,
-                    lambda: port.pipeline(lambda pipe: keep(pipe, self.keys, str(record.key), record.value, until)),
-                )
+                await self._keep_answered(port, plan.stored, deadline)
             return plan.stored.job_id
+
+    async def _keep_answered(self, port: Port, stored: StoredRequest, deadline: Deadline) -> None:
+        """Store a request that the cache answers as a whole, with a record as a worker would have written it.
+
+        Without that, whoever waits for the record by Celery's AsyncResult would wait for ever.
+        """
+        request = self._record(stored)
+        values = {str(request.key): request.value}
+        if stored.identity is not None:
+            scores = tuple(stored.hits[index] for index in range(len(stored.ids)))
+            outcome = Outcome(stored.job_id, scores, stored.identity, worker="")
+            values[self.keys.result(stored.job_id)] = wire.encode_record(outcome)
+        until = self.clock.epoch() + request.life_ms / 1000
+
+        def fill(pipe: Any) -> None:
+            for key, value in values.items():
+                keep(pipe, self.keys, key, value, until)
+
+        await self.failover.through(port, deadline, lambda: port.pipeline(fill))
 
     async def _send(self, port: Port, stored: StoredRequest, shard: Shard, deadline: Deadline) -> None:
         record = self._record(replace(stored, entry=backlog_member(shard.job)))

@@ -147,6 +147,13 @@ def outcome_from_plain(plain: Any) -> Outcome:
         raise MalformedMessage(f"an outcome lacks or garbles a field: {error}") from None
 
 
+def encode_record(outcome: Outcome) -> bytes:
+    """Return the record of a job that was answered, as the result backend stores it."""
+    meta: dict[str, Any] = {"status": "SUCCESS", "result": outcome_to_plain(outcome), "traceback": None, "children": []}
+    packed: bytes = msgpack.packb(meta | {"task_id": outcome.job_id})
+    return packed
+
+
 def decode_record(data: bytes) -> tuple[str, Outcome | RerankError]:
     """Read a job's record, as the result backend stored or announced it: the job's id, and its outcome or its error.
 

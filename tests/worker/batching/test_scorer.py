@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,47 +15,10 @@ import numpy.typing as npt
 import pytest
 
 from rerank_shared.errors import InternalError, ScoringFailed
-from rerank_shared.models.precision import LayoutName
-from rerank_shared.scheduling.cost import CostParameters, Work
-from rerank_shared.scheduling.runs import RunShape
+from rerank_shared.scheduling.cost import CostParameters
 from rerank_worker import metrics
-from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
-from support.scoring import FAR_S, PATIENCE_S, Bench, SmallEngine, digest, expected, pair
-
-
-def bench(
-    *,
-    padded: bool = False,
-    budget: int = 100,
-    max_wait_s: float = 0.0,
-    gate: bool = True,
-    clock: Callable[[], float] = time.monotonic,
-    engine: SmallEngine | None = None,
-) -> Bench:
-    engine = engine or SmallEngine(padded=padded)
-    if gate:
-        engine.gate.set()
-    layout: LayoutName = "padded" if padded else "unpadded"
-    run_cost, revoked, weighed = RunCost(RunShape(layout)), set[str](), threading.Event()
-
-    def predict_s(work: Work) -> float:
-        weighed.set()
-        return run_cost.cost.predict_s(work)
-
-    batcher = Batcher(
-        budget_tokens=budget,
-        max_wait_s=max_wait_s,
-        layout=layout,
-        predict_s=predict_s,
-        work_of=run_cost.shape.pair_work,
-    )
-    scorer = Scorer(engine, batcher, run_cost, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
-    scorer.start()
-    return Bench(engine, scorer, run_cost, clock, revoked, weighed)
-
+from support.scoring import FAR_S, PATIENCE_S, SmallEngine, bench, digest, expected, pair
 
 LAYOUTS = pytest.mark.parametrize("padded", [False, True], ids=["unpadded", "padded"])
 
@@ -172,122 +133,6 @@ def test_a_pair_may_run_again_after_it_was_answered() -> None:
     for _ in range(3):
         assert work.finish(work.submit("job", [5])).scores == [expected(5)]
     assert work.engine.ran == [[5]] * 3
-
-
-class TestDropping:
-    def test_expired_before_its_run(self) -> None:
-        work = bench()
-        pending = work.finish(work.submit("job", [1, 2], left_s=-1.0))
-        assert (pending.dropped, pending.scores) == ("expired", [None, None])
-        assert work.engine.ran == []
-        work.assert_empty()
-
-    def test_expired_between_two_runs_of_one_batch(self) -> None:
-        """What was scored in time stays; what would be too late does not run."""
-        now = [100.0]
-        engine = SmallEngine(during_run=lambda: now.__setitem__(0, now[0] + 5.0))
-        work = bench(engine=engine, clock=lambda: now[0])
-        early, late = work.submit("early", [1, 2, 3], left_s=7.0), work.submit("late", [4], left_s=FAR_S)
-        assert work.finish(early).dropped == "expired"
-        assert early.scores == [expected(1), expected(2), None]
-        assert work.finish(late).scores == [expected(4)]
-        assert engine.ran == [[1], [2], [4]]
-        work.assert_empty()
-
-    def test_revoked(self) -> None:
-        work = bench(gate=False)
-        blocker = work.submit("blocker", [1_000])
-        work.engine.wait_until_running()
-        pending, other = work.submit("unwanted", [1]), work.submit("wanted", [2])
-        work.revoked.add("unwanted")
-        work.engine.gate.set()
-        assert work.finish(pending).dropped == "revoked"
-        assert work.finish(other).scores == [expected(2)]
-        work.finish(blocker)
-        assert work.engine.ran == [[1_000], [2]]
-        work.assert_empty()
-
-    def test_abandoned(self) -> None:
-        work = bench(gate=False)
-        blocker = work.submit("blocker", [1_000], reply_to="reply:c")
-        work.engine.wait_until_running()
-        gone, here, nobody = (
-            work.submit(f"job-{n}", [n], reply_to=to) for n, to in enumerate(["reply:a", "reply:b", None])
-        )
-        assert work.scorer.reply_channels() == {"reply:a", "reply:b", "reply:c"}
-        work.scorer.abandon({"reply:a", "reply:other"})
-        assert gone.wait(0)
-        work.engine.gate.set()
-        assert work.finish(gone).dropped == "abandoned"
-        assert work.finish(here).scores == [expected(1)]
-        assert work.finish(nobody).scores == [expected(2)]
-        work.finish(blocker)
-        assert work.engine.ran == [[1_000], [1], [2]]
-        assert work.scorer.reply_channels() == set()
-        work.assert_empty()
-
-    def test_released_by_a_caller_who_waits_no_longer(self) -> None:
-        work = bench(gate=False)
-        blocker = work.submit("blocker", [1_000])
-        work.engine.wait_until_running()
-        pending = work.submit("job", [1])
-        assert work.scorer.held() == (2, 20)
-        work.scorer.release(pending)
-        assert work.scorer.held() == (1, 10)
-        assert (pending.dropped, pending.open) == ("expired", False)
-        work.engine.gate.set()
-        work.finish(blocker)
-        work.assert_empty()
-        assert [1] not in work.engine.ran
-
-    @LAYOUTS
-    def test_a_pair_that_an_open_job_wants_too_is_scored(self, padded: bool) -> None:
-        work = bench(padded=padded, gate=False)
-        blocker = work.submit("blocker", [1_000])
-        work.engine.wait_until_running()
-        dropped = [work.submit("unwanted", [1, 2]), work.submit("abandoned", [1], reply_to="reply:a")]
-        wanted = work.submit("wanted", [3, 1])
-        work.revoked.add("unwanted")
-        work.scorer.abandon({"reply:a"})
-        work.engine.gate.set()
-        assert work.finish(wanted).scores == [expected(3), expected(1)]
-        assert [work.finish(pending).dropped for pending in dropped] == ["revoked", "abandoned"]
-        work.finish(blocker)
-        assert 2 not in [name for run in work.engine.ran for name in run]
-        work.assert_empty()
-
-
-class TestDraining:
-    def test_the_running_batch_ends_and_the_rest_goes_back(self) -> None:
-        work = bench(gate=False, budget=20)
-        running = work.submit("running", [1, 2])
-        work.engine.wait_until_running()
-        waiting = work.submit("waiting", [3, 4])
-        half = work.submit("half", [2, 5])
-        work.scorer.drain()
-        late = work.submit("late", [6])
-        assert late.wait(0)
-        work.engine.gate.set()
-        assert work.finish(running).scores == [expected(1), expected(2)]
-        for pending in (waiting, half, late):
-            assert work.finish(pending).dropped == "drained"
-        assert work.engine.ran == [[1], [2]]
-        assert work.scorer.held() == (0, 0)
-        assert (work.scorer._wanting, work.scorer._pairs) == ({}, {})
-
-    def test_an_idle_scorer_drains_and_takes_nothing_more(self) -> None:
-        work = bench()
-        work.finish(work.submit("job", [1]))
-        work.scorer.drain()
-        assert work.finish(work.submit("late", [2])).dropped == "drained"
-        assert work.engine.ran == [[1]]
-
-    def test_a_job_that_waits_for_company_is_given_back_at_once(self) -> None:
-        work = bench(max_wait_s=FAR_S)
-        pending = work.submit("job", [1])
-        assert work.weighed.wait(PATIENCE_S)
-        work.scorer.drain()
-        assert work.finish(pending).dropped == "drained"
 
 
 class TestFailing:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Encoding, Tokenizer, models, processors
 
 from rerank_shared.contract.token_ids import TokenIds
-from rerank_shared.errors import ConfigurationError, InvalidRequest, ModelDamaged
+from rerank_shared.errors import InvalidRequest, ModelDamaged
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from rerank_worker import metrics
-from rerank_worker.tokenizing import EncodedPair, PairTokenizer, longest_first
+from rerank_worker.tokenizing import PairTokenizer, longest_first
+from support.model.library_pairs import assert_equal, reference
 
 REAL = load_files(Settings().model).tokenizer_path
 SPECIALS = 3
@@ -56,23 +54,6 @@ words = st.sampled_from(
 prose = st.lists(words, max_size=40).map(" ".join)
 texts = wild | prose
 lengths = st.integers(8, 64)
-
-
-def reference(tokenizer: Tokenizer, query: str, document: str, max_length: int) -> tuple[list[int], list[int], bool]:
-    """Return the library's own ids, type ids, and whether it cut anything."""
-    tokenizer.no_truncation()
-    whole = len(tokenizer.encode(query, document).ids)
-    tokenizer.enable_truncation(max_length, strategy="longest_first")
-    encoding = tokenizer.encode(query, document)
-    return encoding.ids, encoding.type_ids, whole > max_length
-
-
-def assert_equal(pair: EncodedPair, expected: tuple[list[int], list[int], bool]) -> None:
-    assert pair.ids.tolist() == expected[0]
-    assert pair.type_ids.tolist() == expected[1]
-    assert pair.truncated == expected[2]
-    assert pair.tokens == len(expected[0])
-    assert pair.ids.dtype == pair.type_ids.dtype == np.int64
 
 
 def ids_of(text: str) -> TokenIds:
@@ -306,63 +287,6 @@ def test_the_template_tells_tokenizers_apart() -> None:
     assert str(ours.template) == str(PairTokenizer(REAL).template)
 
 
-VOCABULARY = ["<s>", "<pad>", "</s>", "<cls>", "[unk]", "how", "many", "people", "live", "in", "berlin"]
-
-
-def word_tokenizer(post_processor: Any) -> Tokenizer:
-    vocabulary = {word: index for index, word in enumerate(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    if post_processor is not None:
-        tokenizer.post_processor = post_processor
-    return tokenizer
-
-
-def template(pair: str) -> processors.TemplateProcessing:
-    specials = [(word, index) for index, word in enumerate(VOCABULARY[:4])]
-    return processors.TemplateProcessing(single="<s> $A </s>", pair=pair, special_tokens=specials)
-
-
-SHAPES: dict[str, Callable[[], Any]] = {
-    "roberta": lambda: processors.RobertaProcessing(("</s>", 2), ("<s>", 0)),
-    "bert": lambda: processors.BertProcessing(("</s>", 2), ("<s>", 0)),
-    "nothing before": lambda: template("$A:0 </s>:0 $B:1 </s>:1"),
-    "nothing after": lambda: template("<s>:0 $A:0 </s>:0 $B:1"),
-    # XLNet's: two tokens behind, of two types.
-    "types within": lambda: template("$A:0 </s>:0 $B:1 </s>:1 <cls>:2"),
-    "types between": lambda: template("<s>:0 $A:0 </s>:0 </s>:1 $B:1 </s>:1"),
-    "types of the query": lambda: template("<s>:3 $A:2 </s>:1 $B:0 </s>:0"),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@given(first=st.integers(0, 30), second=st.integers(0, 30), max_length=st.integers(8, 40))
-def test_other_templates_are_read_off_the_file(
-    shape: str, first: int, second: int, max_length: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    library = word_tokenizer(SHAPES[shape]())
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    library.save(str(path))
-    query, document = "how many " * first, "people live in berlin " * second
-    tokenizer, expected = PairTokenizer(path, 10_000), reference(library, query, document, max_length)
-    library.no_truncation()
-    ids = TokenIds.of(library.encode(document, add_special_tokens=False).ids)
-    for pair in (
-        *tokenizer.encode(query, [document, ids], max_length),
-        *tokenizer.encode(query, [document], max_length),
-    ):
-        assert_equal(pair, expected)
-
-
-def test_different_templates_have_different_names(tmp_path: Path) -> None:
-    names = set()
-    for shape, post_processor in SHAPES.items():
-        word_tokenizer(post_processor()).save(str(tmp_path / shape))
-        names.add(str(PairTokenizer(tmp_path / shape).template))
-    assert len(names) == len(SHAPES)
-
-
 @EVERY_KIND
 def test_a_prompt_stands_before_the_query(tokenizer: PairTokenizer) -> None:
     prompted = PairTokenizer(REAL, prompt="search for: ")
@@ -378,21 +302,6 @@ def test_a_prompt_is_part_of_the_template_s_name() -> None:
     names = {str(PairTokenizer(REAL, prompt=prompt).template) for prompt in ("", "query: ", "query:")}
     assert len(names) == 3
     assert str(ours.template) in names
-
-
-@pytest.mark.parametrize(
-    "post_processor",
-    [
-        lambda: None,
-        lambda: processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]),
-    ],
-    ids=["no post-processor", "no pair in the template"],
-)
-def test_a_tokenizer_without_pairs_is_no_cross_encoder_s(post_processor: Callable[[], Any], tmp_path: Path) -> None:
-    """Without a separator a query and its document are one text, and every score would be wrong in silence."""
-    word_tokenizer(post_processor()).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(ConfigurationError, match="does not encode pairs"):
-        PairTokenizer(tmp_path / "tokenizer.json")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": "1.0"}', "not json", "\x00" * 100, None])

@@ -91,7 +91,7 @@ class Scorer:
         self._sequence = 0
         self._draining = False
         self._last_finished = -math.inf
-        #: The predicted end of the current batch, on `clock`.
+        #: The predicted end of the current batch, on `clock`; past where none runs.
         self._busy_until = -math.inf
         self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
 
@@ -217,6 +217,9 @@ class Scorer:
                 # Without this thread every job of the process would hang until its deadline, which may be an hour away.
                 log.exception("batch failed, this is a bug pairs=%d", len(batch.candidates))
                 self._give_up(batch, error)
+            finally:
+                # A batch may end early: runs are quicker than predicted, or nobody wants their pairs any more.
+                self._busy_until = -math.inf
 
     def _next_batch(self) -> Batch:
         with self._lock:

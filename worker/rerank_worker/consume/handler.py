@@ -18,7 +18,15 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pair_digests
 from rerank_shared.contract.messages import Job, Outcome, Score, ScoringIdentity, Stages
 from rerank_shared.contract.token_ids import Content, refuse_foreign, refuse_undeclared
-from rerank_shared.errors import DeadlineExceeded, InvalidRequest, JobLost, JobRevoked, Overloaded, UnknownModel
+from rerank_shared.errors import (
+    DeadlineExceeded,
+    DeadlineTooShort,
+    InvalidRequest,
+    JobLost,
+    JobRevoked,
+    Overloaded,
+    UnknownModel,
+)
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.urgency import answer_by
@@ -68,8 +76,8 @@ class JobHandler:
         """Return the job's outcome; a score is None where the deadline passed first.
 
         `on_waiting` is called when the job's pairs are in the batcher.
-        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, Overloaded, DeadlineExceeded
-        (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
+        Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, Overloaded, DeadlineTooShort,
+        DeadlineExceeded (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
         """
         arrived = self.clock()
         left_s = job.deadline_at - self.wall_clock()
@@ -158,12 +166,12 @@ class JobHandler:
 def _admit(job: Job, estimate: AdmissionEstimate) -> None:
     """Refuse a job that would miss its deadline.
 
-    Raises DeadlineExceeded if even an idle process could not score it in time, and Overloaded if this process can't.
+    Raises DeadlineTooShort if even an idle process could not score it in time, and Overloaded if this process can't.
     """
     if estimate.hopeless(partial=job.partial):
         metrics.JOBS_DROPPED.labels("refused").inc()
         if not job.partial and estimate.too_much:
-            raise DeadlineExceeded(
+            raise DeadlineTooShort(
                 f"refused: job {job.job_id} needs {estimate.run_s:.2f} s, with {estimate.left_s:.2f} s left to its "
                 "deadline: send fewer documents, or allow a longer deadline_ms"
             )

@@ -1,6 +1,7 @@
-"""Puts what was measured into the README, so that no figure is typed by hand.
+"""Puts what was measured into the docs, so that no figure is typed by hand.
 
-python -m rerank_dev.bench.render README.md [--figures build/bench/fleet.json] [--demo build/demo.txt]
+python -m rerank_dev.bench.render README.md --demo-excerpt build/demo.txt
+python -m rerank_dev.bench.render docs/measured.md [--figures build/bench/fleet.json] [--demo build/demo.txt]
 python -m rerank_dev.bench.render docs/redis.md --figures build/bench/ops.json --only fail-over --part failover
 python -m rerank_dev.bench.render docs/scheduling.md --output redis-load=build/bench/redis-load.txt
 """
@@ -40,6 +41,12 @@ def demo_block(output: str) -> str:
     return "```console\n$ make demo\n" + "\n".join(lines).strip("\n") + "\n```"
 
 
+def demo_excerpt(output: str) -> str:
+    """Return the demo's output up to its first question's table, as a console block."""
+    head, mark, rest = output.partition("\n“")
+    return demo_block(head + mark + rest.partition("\n“")[0])
+
+
 def output_block(output: str) -> str:
     """Return what a command printed, its own line first, as a console block."""
     lines = [line.rstrip() for line in output.strip("\n").splitlines()]
@@ -61,6 +68,7 @@ def main() -> None:
     which.add_argument("--only", default="", metavar="PREFIX", help="the figures whose names begin with it")
     which.add_argument("--without", metavar="PREFIX", help="all figures but those")
     parser.add_argument("--demo", type=Path, help="what `rerank-fleet demo` printed")
+    parser.add_argument("--demo-excerpt", type=Path, help="the same, of which the head is put into `demo-excerpt`")
     parser.add_argument("--output", action="append", default=[], metavar="PART=FILE", help="what a command printed")
     chosen = parser.parse_args()
     document = chosen.document.read_text(encoding="utf-8")
@@ -72,6 +80,9 @@ def main() -> None:
             print(f"{chosen.document}: no such figure was measured; its part {chosen.part} stays as it is")
     if chosen.demo:
         document = replace_part(document, "demo", demo_block(chosen.demo.read_text(encoding="utf-8")))
+    if chosen.demo_excerpt:
+        output = chosen.demo_excerpt.read_text(encoding="utf-8")
+        document = replace_part(document, "demo-excerpt", demo_excerpt(output))
     for given in chosen.output:
         part, _, path = given.partition("=")
         document = replace_part(document, part, output_block(Path(path).read_text(encoding="utf-8")))

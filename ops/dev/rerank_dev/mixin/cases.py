@@ -122,6 +122,15 @@ CASES = (
         value="12s",
     ),
     Case(
+        "RerankDrainOverTarget",
+        at="10m",
+        fires=_both("rerank_queue_drain_seconds", "12x20", 'class="interactive"'),
+        # Nobody has measured the model yet. A fleet without a worker has an alert of its own.
+        silent=_both("rerank_queue_drain_seconds", " ".join(["Inf"] * 21), 'class="interactive"'),
+        labels={"class": "interactive"},
+        value="12s",
+    ),
+    Case(
         "RerankNoWorker",
         at="5m",
         fires=_both("rerank_workers", "0x10")

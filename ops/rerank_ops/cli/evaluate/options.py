@@ -63,8 +63,9 @@ Limit = Annotated[
 FirstStages = Annotated[
     list[str] | None,
     typer.Option(
-        "--first-stage", metavar="bm25|FILE", rich_help_panel=_SYSTEMS,
-        help="bm25, or a TREC run, also as NAME=FILE. Several are fused by RRF, whose list is ranked. Unset: bm25.",
+        "--first-stage", metavar="bm25|dense|dense:DIR|FILE", rich_help_panel=_SYSTEMS,
+        help="bm25, dense (bge-small, or the embedder in DIR), or a TREC run, also as NAME=FILE. Several are fused by "
+        "RRF, whose list is ranked. Unset: bm25.",
     ),
 ]  # fmt: skip
 K = Annotated[int, typer.Option("--k", metavar="N", min=1, rich_help_panel=_SYSTEMS, help="Candidates of each query.")]

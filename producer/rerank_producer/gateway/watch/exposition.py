@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from rerank_producer.gateway.watch.counts_directory import counts_directory, hold
 from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared.collectors import all_collectors
 from rerank_shared.settings import Settings
@@ -25,10 +25,6 @@ from rerank_shared.settings import Settings
 log = logging.getLogger(__name__)
 #: Where prometheus_client counts once it is imported with this variable set.
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-#: Memory, where the system has it: a full disk ends a process that writes to a mapped file of it.
-_MEMORY = Path("/dev/shm")
-
-
 #: Scrapes that wait while Redis is asked share its answer: before a server that hangs none waits for all before it.
 _SHARED_S = 0.1
 
@@ -37,6 +33,10 @@ class Exposition:
     """Makes the text of /metrics. Redis is asked once at a time: a scrape reads the whole backlog."""
 
     def __init__(self, fleet: Settings) -> None:
+        if (path := os.environ.get(_DIRECTORY)) is not None:
+            # As long as this process lives, which may be longer than the one that started it.
+            with suppress(OSError):
+                hold(Path(path))
         registry = CollectorRegistry()
         for collector in all_collectors(fleet):
             registry.register(collector)
@@ -54,15 +54,15 @@ def counted_together(processes: int) -> Iterator[None]:
     if processes == 1 or _DIRECTORY in os.environ:
         yield
         return
-    try:
-        directory = tempfile.TemporaryDirectory(prefix="rerank-gateway-", dir=_MEMORY if _MEMORY.is_dir() else None)
-    except OSError as error:
-        # Answers matter more than metrics.
-        log.warning("metrics of the gateway are those of one process at a time error=%r", error)
-        yield
-        return
-    with directory as path:
-        os.environ[_DIRECTORY] = path
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(counts_directory())
+        except OSError as error:
+            # Answers matter more than metrics.
+            log.warning("metrics of the gateway are those of one process at a time error=%r", error)
+            yield
+            return
+        os.environ[_DIRECTORY] = str(directory)
         try:
             yield
         finally:

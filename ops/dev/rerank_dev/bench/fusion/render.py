@@ -1,4 +1,4 @@
-"""Puts what `make bench-fusion` found into docs/fusion.md and README.md, so that no figure is typed by hand.
+"""Puts what `make bench-fusion` found into docs/fusion.md and docs/measured.md, so that no figure is typed by hand.
 
 python -m rerank_dev.bench.fusion.render docs/fusion.md [--result build/bench/fusion.json]
 """
@@ -39,7 +39,7 @@ def quality_part(result: Mapping[str, Any]) -> str:
 
 
 def summary_part(result: Mapping[str, Any]) -> str:
-    """Return the README's table: each stage alone, and fused by default, of each collection and of all queries."""
+    """Return the short table: each stage alone, and fused by default, of each collection and of all queries."""
     lines = ["| collection | queries | BM25 | model | fused |", "|---|---|---|---|---|"]
     for each in (*result["collections"], result["pooled"]):
         row = _default(each)
@@ -93,13 +93,13 @@ def main() -> None:
     """Write the parts."""
     parser = argparse.ArgumentParser(prog="python -m rerank_dev.bench.fusion.render")
     parser.add_argument("document", type=Path)
-    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="document of the short table")
+    parser.add_argument("--short", type=Path, default=Path("docs/measured.md"), help="document of the short table")
     parser.add_argument("--result", type=Path, default=RESULT, help="what the benchmark wrote")
     chosen = parser.parse_args()
     result = json.loads(chosen.result.read_text(encoding="utf-8"))
     parts = {"quality": quality_part(result), "ratio": ratio_part(result), "bench": figures_table(result["cost"])}
     _write(chosen.document, parts)
-    _write(chosen.readme, {"fusion": summary_part(result)})
+    _write(chosen.short, {"fusion": summary_part(result)})
 
 
 def _write(path: Path, parts: Mapping[str, str]) -> None:
