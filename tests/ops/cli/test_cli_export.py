@@ -143,7 +143,7 @@ def test_the_real_model_with_too_few_layers_is_refused_with_the_figures(requests
     manifest = read_manifest(tmp_path / "out")
     assert manifest.model == f"{Settings().model}-depth2"
     assert manifest.shortened is not None
-    assert manifest.shortened.by_depth[2].correlation < 0.8 < manifest.shortened.by_depth[11].correlation
+    assert manifest.shortened.by_depth[2].correlation < 0.75 < manifest.shortened.by_depth[11].correlation
     assert manifest.quality is not None
     assert any(each.startswith("with 2 of 12 layers the correlation") for each in manifest.quality.failures)
     for told in ("the first 2 of 12, with a head fitted on 112 pairs", "Keep more layers, or try it out all the same"):
