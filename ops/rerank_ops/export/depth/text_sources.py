@@ -109,6 +109,8 @@ def _request(line: bytes) -> tuple[str, list[str]]:
     if "document" in fields and "documents" not in fields:
         fields["documents"] = [fields.pop("document")]
     request = request_of(fields, {})
+    if not request.documents:
+        raise InvalidRequest("documents: empty; there is nothing to learn from")
     texts = [content for content in request.contents() if isinstance(content, str)]
     if len(texts) < len(request.documents):
         raise InvalidRequest("documents: texts expected, not token ids, which are another tokenizer's words elsewhere")

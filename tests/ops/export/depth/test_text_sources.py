@@ -83,7 +83,7 @@ class TestRequests:
     )
     def test_a_wrong_line_is_named(self, line: str, told: str, tmp_path: Path) -> None:
         path = tmp_path / "requests.jsonl"
-        path.write_text('{"query": "a", "documents": ["b"]}\n' + line + "\n")
+        path.write_text('{"query": "apples", "documents": ["red apples"]}\n' + line + "\n")
         with pytest.raises(ConfigurationError, match=told):
             read(path)
 
