@@ -24,8 +24,13 @@ from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_shared.models.precision import LayoutName
 
 
-def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, (heads + 1) * hidden]."""
+def build_encoder(
+    body: Body, layout_name: LayoutName, arithmetic: Arithmetic, *, states: bool = False
+) -> onnx.ModelProto:
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, (heads + 1) * hidden].
+
+    With `states`, the first tokens' hidden states after each layer but the last are outputs too; see `state_output`.
+    """
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
@@ -34,12 +39,14 @@ def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -
     smoothing = _called(body, arithmetic)
     last = body.layers[-1]
     first_rows = partial(_first_rows, body, last)
-    for layer in body.layers[:-1]:
+    for done, layer in enumerate(body.layers[:-1], start=1):
         whole = partial(_layer, body, layer, arithmetic)
         if smoothing is None:
             x = whole(draft, layout, x)
         else:
             x = layer_call(draft, body, layout, layer, x, smoothing, whole)
+        if states:
+            put_state(draft, done, layout.first(x), body.hidden)
     if smoothing is None:
         rows = first_rows(draft, layout, x)
     else:
@@ -58,6 +65,17 @@ def finish_encoder(draft: Draft, rows: str, width: int) -> onnx.ModelProto:
         rows = draft.add("Cast", rows, to=FLOAT)
     draft.output("rows", rows, ["pairs", width])
     return draft.finish()
+
+
+def state_output(layers: int) -> str:
+    """Return the name of the output that holds what a head would read after so many layers, [pairs, hidden]."""
+    return f"state_{layers}"
+
+
+def put_state(draft: Draft, layers: int, state: str, hidden: int) -> None:
+    """Declare `state`, [pairs, 1, hidden] or [pairs, hidden], as the output of so many layers."""
+    rows = draft.add("Reshape", state, draft.integers(-1, hidden))
+    draft.output(state_output(layers), rows, ["pairs", hidden])
 
 
 def layer_norm(draft: Draft, x: str, norm: Norm) -> str:
