@@ -27,6 +27,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BATCH_ROWS = 4_096
 #: Its line or row from 1, its id and its text.
 Record = tuple[int, str, str]
+#: Its line or row from 1, its id, its title (empty where it has none) and its text.
+TitledRecord = tuple[int, str, str, str]
 
 
 def joined(title: str | None, text: str) -> str:
@@ -36,6 +38,11 @@ def joined(title: str | None, text: str) -> str:
 
 def text_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file. Raises InputRefused with file and line, OSError, ConfigurationError."""
+    return ((number, name, joined(title, text)) for number, name, title, text in titled_records(path))
+
+
+def titled_records(path: Path) -> Iterator[TitledRecord]:
+    """Yield the records of a file with title and text apart. Raises as `text_records`."""
     with open_source(path) as stream:
         head = stream.readline()
         if head.startswith(MAGIC):
@@ -57,33 +64,33 @@ def text_records(path: Path) -> Iterator[Record]:
             )
         for number, line in chain([first], lines):
             try:
-                name, text = kind(line)
+                name, title, text = kind(line)
             except (ValueError, RecursionError) as error:
                 raise InputRefused(f"{path}, line {number}: {error}") from None
-            yield number, encodable(name), encodable(text)
+            yield number, encodable(name), encodable(title), encodable(text)
 
 
-def _of_tsv(line: bytes) -> tuple[str, str]:
-    """Return id and text of a line. Raises ValueError."""
+def _of_tsv(line: bytes) -> tuple[str, str, str]:
+    """Return id, no title, and text of a line. Raises ValueError."""
     name, tab, text = line.decode().partition("\t")
     if not name or not tab:
         raise ValueError("an id, a tab and a text expected")
-    return name, text.strip()
+    return name, "", text.strip()
 
 
-def _of_json(line: bytes) -> tuple[str, str]:
-    """Return id and text of a line. Raises ValueError."""
+def _of_json(line: bytes) -> tuple[str, str, str]:
+    """Return id, title and text of a line. Raises ValueError."""
     try:
         record: Any = json.loads(line)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise ValueError("an object with `_id` and `text` expected")
-    return _id_and_text(record, _name_in(record, ID_NAMES), _name_in(record, TEXT_NAMES))
+    return _parts(record, _name_in(record, ID_NAMES), _name_in(record, TEXT_NAMES))
 
 
-def _id_and_text(record: Mapping[str, Any], id_name: str, text_name: str) -> tuple[str, str]:
-    """Return id and text of a record. Raises ValueError."""
+def _parts(record: Mapping[str, Any], id_name: str, text_name: str) -> tuple[str, str, str]:
+    """Return id, title and text of a record. Raises ValueError."""
     name, text, title = record[id_name], record[text_name], record.get(TITLE_NAME)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise ValueError(f"{id_name}: a text or a whole number expected")
@@ -91,7 +98,7 @@ def _id_and_text(record: Mapping[str, Any], id_name: str, text_name: str) -> tup
         raise ValueError(f"{text_name}: a text expected")
     if title is not None and not isinstance(title, str):
         raise ValueError(f"{TITLE_NAME}: a text expected")
-    return str(name), joined(title, text)
+    return str(name), title or "", text
 
 
 def _name_in(names: Mapping[str, Any] | Sequence[str], wanted: Sequence[str]) -> str:
@@ -102,7 +109,7 @@ def _name_in(names: Mapping[str, Any] | Sequence[str], wanted: Sequence[str]) ->
     raise ValueError(f"none of the fields {', '.join(wanted)} is there")
 
 
-def _of_parquet(path: Path) -> Iterator[Record]:
+def _of_parquet(path: Path) -> Iterator[TitledRecord]:
     with opened(path) as file:
         names = file.schema_arrow.names
         try:
@@ -115,7 +122,7 @@ def _of_parquet(path: Path) -> Iterator[Record]:
             for record in batch.to_pylist():
                 row += 1
                 try:
-                    name, text = _id_and_text(record, id_name, text_name)
+                    name, title, text = _parts(record, id_name, text_name)
                 except ValueError as error:
                     raise InputRefused(f"{path}, row {row}: {error}") from None
-                yield row, name, text
+                yield row, name, title, text
