@@ -31,7 +31,7 @@ class Wanted:
     """
 
     lists: int = 1000
-    held_out: int = 100
+    held_out: int = 60
     seed: int = 0
     pseudo: bool = True
 

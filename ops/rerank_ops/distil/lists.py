@@ -82,7 +82,9 @@ def banded(name: str, known: Known, hits: Hits, texts: Mapping[str, str], seed: 
         )
         for found in chosen
     ]
-    return LearnedList(name, known.query, known.kind, tuple(sorted(candidates, key=lambda each: (-each.first, each.id))))
+    return LearnedList(
+        name, known.query, known.kind, tuple(sorted(candidates, key=lambda each: (-each.first, each.id)))
+    )
 
 
 def pairs_in(lists: Sequence[LearnedList]) -> int:

@@ -93,9 +93,7 @@ def _by_title(document: Titled, _: int, __: Counter[str]) -> tuple[str, str] | N
 
 
 def _by_terms(document: Titled, number: int, frequencies: Counter[str]) -> tuple[str, str] | None:
-    found = dict.fromkeys(
-        word for word in words(document.whole) if len(word) >= _TERM_CHARS and not word.isdecimal()
-    )
+    found = dict.fromkeys(word for word in words(document.whole) if len(word) >= _TERM_CHARS and not word.isdecimal())
     known = [word for word in found if frequencies[word] >= _FEWEST_DOCUMENTS]
     count = _TERMS[number % len(_TERMS)]
     # Of the rarest ones, not the very rarest: two queries of a document would else be alike, and exact.

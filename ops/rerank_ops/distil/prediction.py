@@ -1,0 +1,118 @@
+"""Prediction of a distillation: its pairs, time and disk, from short trials, and what fits into a budget. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rerank_ops.distil.learned import FEWEST_LISTS
+from rerank_ops.distil.recipe import Recipe
+from rerank_shared.errors import ConfigurationError
+
+#: An export compares and measures each layout on some hundred pairs: by what was seen, so many training steps and seconds.
+_EXPORT_STEPS, _EXPORT_S = 60, 25
+_FLOAT_BYTES = 4
+#: Of the parameters that learn: themselves, two moments, the best ones, and a new file while the old one is there.
+_COPIES_IN_CHECKPOINTS = 8
+#: Graphs of all layouts beside the weights, in int8 and in the fp32 form that they are compared with, and the copy in place.
+_COPIES_IN_EXPORT = 4
+_LABEL_BYTES_A_PAIR = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What trials measured here: `label_s` seconds a pair by the fleet, None where no pair is left to label.
+
+    `step_s` seconds a training step; `weights_bytes` and `trained_bytes` of the student, all of it and what learns.
+    """
+
+    label_s: float | None
+    step_s: float
+    weights_bytes: int
+    trained_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Work: lists and pairs to learn from, held-out pairs, pairs of them all that have no label, and pairs to measure."""
+
+    lists: int
+    pairs: int
+    held_out_pairs: int
+    unlabelled: int
+    measured: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds of each part, steps, and bytes on the disk."""
+
+    sizes: Sizes
+    steps: int
+    label_s: float
+    train_s: float
+    export_s: float
+    measure_s: float
+    disk_bytes: int
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of all parts."""
+        return self.label_s + self.train_s + self.export_s + self.measure_s
+
+
+def predicted(sizes: Sizes, speeds: Speeds, recipe: Recipe, layers: int) -> Prediction:
+    """Return what a distillation takes; the teacher has `layers`, of which the student measures faster."""
+    steps, label_s = recipe.steps_of(sizes.lists), speeds.label_s or 0.0
+    # A check has a third of the work of training on the same lists: no way back.
+    checks = (recipe.checks + 1) * sizes.held_out_pairs / max(1, sizes.pairs) * sizes.lists / recipe.lists_a_step / 3
+    return Prediction(
+        sizes=sizes,
+        steps=steps,
+        label_s=sizes.unlabelled * label_s,
+        train_s=(steps + checks) * speeds.step_s,
+        export_s=_EXPORT_S + _EXPORT_STEPS * speeds.step_s,
+        measure_s=sizes.measured * label_s * (1 + recipe.layers / layers),
+        disk_bytes=_COPIES_IN_CHECKPOINTS * speeds.trained_bytes
+        + (1 + _COPIES_IN_EXPORT) * speeds.weights_bytes
+        + _LABEL_BYTES_A_PAIR * (sizes.pairs + sizes.held_out_pairs + sizes.measured),
+    )
+
+
+def lists_within(budget_s: float, whole: Prediction, recipe: Recipe) -> int:
+    """Return how many lists can be labelled and learned within a budget.
+
+    Raises ConfigurationError, which names the smallest budget, where it is too little for any student.
+    """
+    if whole.total_s <= budget_s:
+        return whole.sizes.lists
+    fixed = whole.export_s + whole.measure_s
+    a_list = (whole.label_s + whole.train_s) / whole.sizes.lists
+    count = math.floor((budget_s - fixed) / a_list) if a_list else whole.sizes.lists
+    if count < FEWEST_LISTS:
+        least = math.ceil((fixed + FEWEST_LISTS * a_list) / 60)
+        raise ConfigurationError(
+            f"--max-minutes {budget_s / 60:g}: too little for a student of {recipe.layers} layers here; {least} minutes "
+            f"are predicted for {FEWEST_LISTS} lists, {math.ceil(whole.total_s / 60)} for all {whole.sizes.lists:,}"
+        )
+    return count
+
+
+def told(prediction: Prediction) -> Iterator[tuple[str, str]]:
+    """Yield lines of a prediction: what, and how much."""
+    sizes = prediction.sizes
+    yield "to learn from", f"{sizes.lists:,} lists, {sizes.pairs:,} pairs; {sizes.held_out_pairs:,} pairs held out"
+    yield "to label", f"{sizes.unlabelled:,} pairs, {time_text(prediction.label_s)}"
+    yield "to train", f"{prediction.steps:,} steps, {time_text(prediction.train_s)}"
+    yield "to export", time_text(prediction.export_s)
+    yield "to measure", f"{sizes.measured:,} pairs of teacher and student each, {time_text(prediction.measure_s)}"
+    yield "in all", time_text(prediction.total_s)
+    yield "disk", f"{prediction.disk_bytes / 1e6:,.0f} MB at most"
+
+
+def time_text(seconds: float) -> str:
+    """Return seconds as a rough time."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
