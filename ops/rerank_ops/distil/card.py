@@ -59,16 +59,16 @@ def _quality(quality: StudentQuality) -> Iterator[str]:
         yield f"| {each.system} | {each.ndcg_10:.4f} | {each.mrr_10:.4f} {difference}"
     yield ""
     yield (
-        f"Within queries the student's logits correlate with the teacher's by {quality.correlation:.3f}. Of the teacher's "
-        f"best ten, {quality.overlap_at_10:.0%} are the student's too; with first-stage scores in both, "
+        f"Within queries the student's logits correlate with the teacher's by {quality.correlation:.3f}. Of the "
+        f"teacher's best ten, {quality.overlap_at_10:.0%} are the student's too; with first-stage scores in both, "
         f"{quality.fused_overlap_at_10:.0%}."
     )
     if quality.teacher_pairs_per_s and quality.student_pairs_per_s:
         ratio = quality.student_pairs_per_s / quality.teacher_pairs_per_s
         yield ""
         yield (
-            f"Speed, one request after the other on the machine that made it: {quality.student_pairs_per_s:,.0f} pairs/s, "
-            f"the teacher {quality.teacher_pairs_per_s:,.0f}, so {ratio:.1f} times as many."
+            "Speed, one request after the other on the machine that made it: "
+            f"{quality.student_pairs_per_s:,.0f} pairs/s, the teacher {quality.teacher_pairs_per_s:,.0f}, so {ratio:.1f} times as many."
         )
 
 
@@ -83,9 +83,9 @@ def _training(distilled: Distilled) -> Iterator[str]:
     yield "## How it was made"
     yield ""
     yield (
-        f"Correlation with the target within {distilled.counts['held_out']:,} held-out lists: {before:.3f} with a fitted "
-        f"head alone, {after:.3f} after {distilled.counts['steps']:,} of {distilled.counts['planned_steps']:,} steps. The "
-        f"target is the teacher's logit + {distilled.beta:.3g} x the first stage's score."
+        f"Correlation with the target within {distilled.counts['held_out']:,} held-out lists: {before:.3f} with a "
+        f"fitted head alone, {after:.3f} after {distilled.counts['steps']:,} of "
+        f"{distilled.counts['planned_steps']:,} steps. The target is the teacher's logit + {distilled.beta:.3g} x the first stage's score."
     )
     yield ""
     yield "| setting | value |"

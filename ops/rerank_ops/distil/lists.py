@@ -48,7 +48,10 @@ class LearnedList:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a query: texts that stand for documents in its list, grades, and the source that it is made of."""
+    """What is known of a query: grades of documents, and the source that it was made from.
+
+    `passage` stands for the source's text in the list.
+    """
 
     query: str
     kind: Kind

@@ -10,12 +10,11 @@ from rerank_ops.distil.learned import FEWEST_LISTS
 from rerank_ops.distil.recipe import Recipe
 from rerank_shared.errors import ConfigurationError
 
-#: An export compares and measures each layout on some hundred pairs: by what was seen, so many training steps and seconds.
+#: An export compares and measures each layout on some hundred pairs: that takes so many seconds and training steps.
 _EXPORT_STEPS, _EXPORT_S = 60, 25
-_FLOAT_BYTES = 4
 #: Of the parameters that learn: themselves, two moments, the best ones, and a new file while the old one is there.
 _COPIES_IN_CHECKPOINTS = 8
-#: Graphs of all layouts beside the weights, in int8 and in the fp32 form that they are compared with, and the copy in place.
+#: Graphs of all layouts, in int8 and in the fp32 form that they are compared with, and the copy in its place.
 _COPIES_IN_EXPORT = 4
 _LABEL_BYTES_A_PAIR = 24
 
@@ -35,7 +34,7 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Work: lists and pairs to learn from, held-out pairs, pairs of them all that have no label, and pairs to measure."""
+    """Lists and pairs to learn from, held-out pairs, pairs of them all without label, and pairs to measure."""
 
     lists: int
     pairs: int
@@ -93,8 +92,8 @@ def lists_within(budget_s: float, whole: Prediction, recipe: Recipe) -> int:
     if count < FEWEST_LISTS:
         least = math.ceil((fixed + FEWEST_LISTS * a_list) / 60)
         raise ConfigurationError(
-            f"--max-minutes {budget_s / 60:g}: too little for a student of {recipe.layers} layers here; {least} minutes "
-            f"are predicted for {FEWEST_LISTS} lists, {math.ceil(whole.total_s / 60)} for all {whole.sizes.lists:,}"
+            f"--max-minutes {budget_s / 60:g}: too little for a student of {recipe.layers} layers here; {least} "
+            f"minutes are predicted for {FEWEST_LISTS} lists, {math.ceil(whole.total_s / 60)} for all {whole.sizes.lists:,}"
         )
     return count
 

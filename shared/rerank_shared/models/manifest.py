@@ -106,9 +106,9 @@ class SystemQuality(_Part):
 class StudentQuality(_Part):
     """A student beside its teacher on one set of queries, each with up to `k` candidates of the first stage.
 
-    `judged_by` is judgements, or sources: the documents that pseudo-queries were made from. `correlation` is that of the
-    logits of both within queries, `overlap_at_10` the share of the teacher's best ten that are the student's, and
-    `fused_overlap_at_10` that with the first stage's scores in both. Pairs a second are those of the fleet that was asked.
+    `judged_by` is judgements, or sources: the documents that pseudo-queries were made from. `correlation` is that of
+    the logits of both within queries, `overlap_at_10` the share of the teacher's best ten that are the student's, and
+    `fused_overlap_at_10` that with the first stage's scores in both. Pairs a second are those of the fleet.
     """
 
     name: str
