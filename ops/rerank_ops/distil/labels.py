@@ -1,10 +1,9 @@
 """Labels on the disk: the teacher's logits of each list, in files of many lists that are whole or not there.
 
     teacher.json     whose logits they are
-    00000.json       {list id: its candidates' logits, in order}
+    00000.json       {digest of a list's texts: its candidates' logits, in order}
 
-The directory is named by all that the labels depend on, so that a command that was killed asks for none twice, and a
-changed one never takes those of other texts.
+A command that was killed asks for no label twice, and neither does one with other lists, as far as they are the same.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _IDENTITY = ("digest", "precision", "max_length")
 
 @dataclass(slots=True)
 class Labels:
-    """Logits by list id, all of which lie in `directory`."""
+    """Logits by the key of a list, all of which lie in `directory`."""
 
     directory: Path
     logits: dict[str, list[float]] = field(default_factory=dict)
@@ -43,11 +42,11 @@ class Labels:
 
     def of(self, each: LearnedList) -> Floats:
         """Return the logits of a list that is labelled, [candidates]."""
-        return np.array(self.logits[each.id], dtype=np.float32)
+        return np.array(self.logits[each.key], dtype=np.float32)
 
     def missing(self, lists: Sequence[LearnedList]) -> list[LearnedList]:
         """Return the lists that have no labels yet."""
-        return [each for each in lists if each.id not in self.logits]
+        return [each for each in lists if each.key not in self.logits]
 
     def check_teacher(self, teacher: ModelInfo) -> None:
         """Raise RunDiffers unless labels that are there are of this teacher; the first one is written down."""
@@ -70,26 +69,25 @@ class Labels:
         self.logits.update({name: list(each) for name, each in logits.items()})
 
 
-def opened_labels(directory: Path, lists: Sequence[LearnedList]) -> Labels:
+def opened_labels(directory: Path) -> Labels:
     """Return the labels in a directory, which is made if there is none. Raises InputRefused for damage, OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     labels = Labels(directory)
-    sizes = {each.id: len(each.candidates) for each in lists}
     path = directory / _TEACHER
     try:
         if path.exists():
             labels.teacher = ModelInfo.model_validate_json(path.read_bytes())
         for path in _files(directory):
             read: dict[str, Any] = json.loads(path.read_bytes())
-            labels.logits |= {n: each for n, each in read.items() if sizes.get(n) == len(each)}
+            labels.logits |= {name: [float(logit) for logit in each] for name, each in read.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise InputRefused(f"{path} can't be read ({error}): remove it, and its lists are labelled anew") from None
     return labels
 
 
 def lists_digest(lists: Sequence[LearnedList]) -> str:
-    """Return the digest of all texts that are scored, with their order."""
-    return digest_of(json.dumps([[each.id, each.query, [c.text for c in each.candidates]] for each in lists]))
+    """Return the digest of all texts of lists, in their order."""
+    return digest_of(json.dumps([each.key for each in lists]))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -6,9 +6,11 @@ answer. The best ones alone would teach nothing of what is wrong; those from bel
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rerank_ops.distil.material import digest_of
 from rerank_ops.distil.pseudo import Kind, draw
 from rerank_ops.evaluate.first_stages import Hits
 
@@ -39,6 +41,11 @@ class LearnedList:
     query: str
     kind: Kind
     candidates: tuple[Candidate, ...]
+
+    @property
+    def key(self) -> str:
+        """The digest of all texts that are scored, in their order."""
+        return digest_of(json.dumps([self.query, [each.text for each in self.candidates]]))
 
     @property
     def judged(self) -> bool:

@@ -72,10 +72,11 @@ class Asked:
             labels.check_teacher(await client.model_info())
             with progress(len(missing)) as advance:
                 for start in range(0, len(missing), CHUNK):
+                    some = missing[start : start + CHUNK]
                     try:
                         found = await score(
                             client,
-                            asked_of(missing[start : start + CHUNK]),
+                            asked_of(some),
                             concurrency=_IN_FLIGHT,
                             on_answer=lambda _: advance(),
                             options=self.job.options,
@@ -87,7 +88,7 @@ class Asked:
                             style="yellow",
                         )
                         raise
-                    labels.add({query.id: query.logits for query in found})
+                    labels.add({each.key: query.logits for each, query in zip(some, found, strict=True)})
 
     def scores(self, domain: Domain, name: str, *, timed: int) -> ModelScores:
         """Return the model's scores of a domain, read where they were kept. Raises as the client does, OSError."""

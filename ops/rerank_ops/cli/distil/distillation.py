@@ -72,7 +72,7 @@ class Distillation:
 
     def _made(self, data: _Data, places: Places, maker: Maker, *, force: bool) -> Manifest:
         job, held_out = self.job, data.learned.held_out
-        labels = opened_labels(places.labels, (*data.learned.training, *held_out))
+        labels = opened_labels(places.labels)
         with ExitStack() as stack:
             teacher = Asked(job.teacher, job, stack)
             training = self._planned(data, places, labels, teacher, maker)

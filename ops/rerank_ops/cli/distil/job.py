@@ -61,18 +61,24 @@ class Places:
     @property
     def labels(self) -> Path:
         """The directory of labels."""
-        return self._of("labels", "", self._labels())
+        return self._of("labels", "", self._teacher())
 
     def training(self, lists: int, beta: float, teacher: str | None) -> Training:
         """Return the files of a training on some of the lists, whose target has a ratio, by labels of a teacher."""
-        key = key_of({**self._training(), "lists": lists, "beta": beta, "teacher digest": teacher})
+        key = key_of({**self._training(), "count": lists, "beta": beta, "teacher digest": teacher})
         return Training(self.job.work, key)
 
-    def _labels(self) -> dict[str, Any]:
-        return {"lists": self.digest, "teacher": self.job.teacher, "length": self.job.teacher_length}
+    def _teacher(self) -> dict[str, Any]:
+        return {"teacher": self.job.teacher, "length": self.job.teacher_length}
 
     def _training(self) -> dict[str, Any]:
-        return {**self._labels(), "recipe": as_plain(self.job.recipe), "origin": self.origin}
+        return {
+            **self._teacher(),
+            "lists": self.digest,
+            "recipe": as_plain(self.job.recipe),
+            "origin": self.origin,
+            "rounded": self.job.precision,
+        }
 
     def _of(self, name: str, suffix: str, parts: Mapping[str, Any]) -> Path:
         return self.job.work / f"{name}-{key_of(parts)}{suffix}"

@@ -104,7 +104,7 @@ class Maker:
             return directory, export(str(files.student), directory, wanted, tell)
 
     def _student(self) -> Student:
-        return make_student(self.origin, self.job.recipe.layers)
+        return make_student(self.origin, self.job.recipe.layers, int8=self.job.precision == "int8")
 
     def _taught(self, lists: Sequence[LearnedList], targets: Sequence[Floats]) -> loop.Taught:
         encoded = encoded_lists(self.tokenizer, lists, self.job.recipe.max_length)

@@ -2,6 +2,9 @@
 
 The embeddings are frozen: they are most of the weights, and the texts of one collection would only spoil the words that
 it lacks. The head runs in 32-bit floats, since the states of early layers vary little.
+
+A student for int8 learns with weights that are rounded as its export rounds them. The head magnifies small differences
+of states, and what rounding adds to all of them alike would shift its logits far; training mends that on the way.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from rerank_shared.models.cpu import host_features
 Floats = npt.NDArray[np.float32]
 #: Pairs whose scores are asked for at once, where nothing is learned.
 _LISTS_AT_ONCE = 4
+_LARGEST_INT8 = 127
 
 
 def device_here() -> str:
@@ -41,13 +45,17 @@ def has_bf16(device: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """A model of transformers on a device; `reduced`: its products are in bf16 while it trains and is checked."""
+    """A model of transformers on a device; `reduced`: its products are in bf16 while it trains and is checked.
+
+    `rounded` are the parameters of the base model, by name, that count as rounded to int8.
+    """
 
     model: Any
     head: tuple[str, str]
     padding: int
     device: str
     reduced: bool
+    rounded: tuple[str, ...] = ()
 
     def batch(self, lists: Sequence[EncodedList]) -> Batch:
         """Return lists as tensors for it."""
@@ -55,8 +63,11 @@ class Student:
 
     def states(self, batch: Batch) -> Any:
         """Return the first token's last hidden state of each pair, [pairs, hidden], in 32-bit floats."""
+        base = self.model.base_model
+        parameters = {name: straight_through(base.get_parameter(name)) for name in self.rounded}
         with self._precision():
-            return self.model.base_model(**batch.inputs).last_hidden_state[:, 0].float()
+            found = torch.func.functional_call(base, parameters, kwargs=batch.inputs)
+        return found.last_hidden_state[:, 0].float()
 
     def logits(self, batch: Batch) -> Any:
         """Return the logit of each pair, [pairs]; gradients flow where torch records them."""
@@ -99,7 +110,12 @@ class Student:
         directory.mkdir(parents=True, exist_ok=True)
         layers = int(self.model.config.num_hidden_layers)
         origin.write_beside(directory, layers)
-        tensors = {name: each.detach().cpu().contiguous() for name, each in self.model.state_dict().items()}
+        prefix = f"{self.model.base_model_prefix}."
+        rounded = {f"{prefix}{name}" for name in self.rounded}
+        tensors = {
+            name: (rounded_weight(each) if name in rounded else each).detach().cpu().contiguous()
+            for name, each in self.model.state_dict().items()
+        }
         save_file(tensors, directory / "model.safetensors", {"format": "pt"})
 
     def _each(self, lists: Sequence[EncodedList], run: Any) -> list[Floats]:
@@ -115,8 +131,21 @@ class Student:
         return context
 
 
-def make_student(origin: Origin, layers: int, *, device: str | None = None, reduced: bool | None = None) -> Student:
-    """Return a student of the first layers of a model, with the head not fitted yet.
+def rounded_weight(weight: Any) -> Any:
+    """Return a linear layer's weight [out, in] in steps of int8 for each output, as `quantise_weight` makes them."""
+    scale = weight.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / _LARGEST_INT8
+    return (weight / scale).round() * scale
+
+
+def straight_through(weight: Any) -> Any:
+    """Return the rounded weight, through which gradients reach the weight itself."""
+    return weight + (rounded_weight(weight) - weight).detach()
+
+
+def make_student(
+    origin: Origin, layers: int, *, int8: bool = True, device: str | None = None, reduced: bool | None = None
+) -> Student:
+    """Return a student of the first layers of a model, with the head not fitted yet; `int8`: to be exported so.
 
     Raises ConfigurationError where a weight is missing.
     """
@@ -144,4 +173,12 @@ def make_student(origin: Origin, layers: int, *, device: str | None = None, redu
         padding=int(config.pad_token_id or 0),
         device=device,
         reduced=has_bf16(device) if reduced is None else reduced,
+        rounded=_rounded(model.base_model, layers) if int8 else (),
     )
+
+
+def _rounded(base: Any, layers: int) -> tuple[str, ...]:
+    """Return the weights that an int8 export rounds: those of all layers but the last, which has one row a pair."""
+    last = f"encoder.layer.{layers - 1}."
+    linear = (name for name, module in base.named_modules() if isinstance(module, torch.nn.Linear))
+    return tuple(f"{name}.weight" for name in linear if name.startswith("encoder.") and not name.startswith(last))
