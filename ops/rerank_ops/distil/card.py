@@ -64,11 +64,11 @@ def _quality(quality: StudentQuality) -> Iterator[str]:
         f"{quality.fused_overlap_at_10:.0%}."
     )
     if quality.teacher_pairs_per_s and quality.student_pairs_per_s:
-        ratio = quality.student_pairs_per_s / quality.teacher_pairs_per_s
+        student, teacher = quality.student_pairs_per_s, quality.teacher_pairs_per_s
         yield ""
         yield (
             "Speed, one request after the other on the machine that made it: "
-            f"{quality.student_pairs_per_s:,.0f} pairs/s, the teacher {quality.teacher_pairs_per_s:,.0f}, so {ratio:.1f} times as many."
+            f"{student:,.0f} pairs/s, the teacher {teacher:,.0f}, so {student / teacher:.1f} times as many."
         )
 
 
@@ -78,14 +78,14 @@ def _difference(gain: tuple[float, float, float]) -> str:
 
 
 def _training(distilled: Distilled) -> Iterator[str]:
-    before, after = distilled.agreement
+    (before, after), counts = distilled.agreement, distilled.counts
     yield ""
     yield "## How it was made"
     yield ""
     yield (
-        f"Correlation with the target within {distilled.counts['held_out']:,} held-out lists: {before:.3f} with a "
-        f"fitted head alone, {after:.3f} after {distilled.counts['steps']:,} of "
-        f"{distilled.counts['planned_steps']:,} steps. The target is the teacher's logit + {distilled.beta:.3g} x the first stage's score."
+        f"Correlation with the target within {counts['held_out']:,} held-out lists: {before:.3f} with a fitted head "
+        f"alone, {after:.3f} after {counts['steps']:,} of {counts['planned_steps']:,} steps. The target is the teacher's "
+        f"logit + {distilled.beta:.3g} x the first stage's score."
     )
     yield ""
     yield "| setting | value |"

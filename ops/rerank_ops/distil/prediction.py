@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rerank_ops.distil.learned import FEWEST_LISTS
@@ -64,8 +65,9 @@ class Prediction:
 def predicted(sizes: Sizes, speeds: Speeds, recipe: Recipe, layers: int) -> Prediction:
     """Return what a distillation takes; the teacher has `layers`, of which the student measures faster."""
     steps, label_s = recipe.steps_of(sizes.lists), speeds.label_s or 0.0
-    # A check has a third of the work of training on the same lists: no way back.
-    checks = (recipe.checks + 1) * sizes.held_out_pairs / max(1, sizes.pairs) * sizes.lists / recipe.lists_a_step / 3
+    # A check has a third of the work of training on the same pairs: no way back.
+    pairs_a_step = max(1.0, sizes.pairs / max(1, sizes.lists) * recipe.lists_a_step)
+    checks = (recipe.checks + 1) * sizes.held_out_pairs / pairs_a_step / 3
     return Prediction(
         sizes=sizes,
         steps=steps,
@@ -79,23 +81,19 @@ def predicted(sizes: Sizes, speeds: Speeds, recipe: Recipe, layers: int) -> Pred
     )
 
 
-def lists_within(budget_s: float, whole: Prediction, recipe: Recipe) -> int:
-    """Return how many lists can be labelled and learned within a budget.
+def lists_within(budget_s: float, of: Callable[[int], Prediction], most: int) -> int:
+    """Return how many lists, `most` at most, can be learned within a budget; `of` predicts for a number of lists.
 
     Raises ConfigurationError, which names the smallest budget, where it is too little for any student.
     """
-    if whole.total_s <= budget_s:
-        return whole.sizes.lists
-    fixed = whole.export_s + whole.measure_s
-    a_list = (whole.label_s + whole.train_s) / whole.sizes.lists
-    count = math.floor((budget_s - fixed) / a_list) if a_list else whole.sizes.lists
-    if count < FEWEST_LISTS:
-        least = math.ceil((fixed + FEWEST_LISTS * a_list) / 60)
-        raise ConfigurationError(
-            f"--max-minutes {budget_s / 60:g}: too little for a student of {recipe.layers} layers here; {least} "
-            f"minutes are predicted for {FEWEST_LISTS} lists, {math.ceil(whole.total_s / 60)} for all {whole.sizes.lists:,}"
-        )
-    return count
+    fitting = bisect_right(range(most + 1), budget_s, key=lambda lists: of(lists).total_s) - 1
+    if fitting >= FEWEST_LISTS:
+        return fitting
+    least, whole = (math.ceil(of(lists).total_s / 60) for lists in (FEWEST_LISTS, most))
+    raise ConfigurationError(
+        f"--max-minutes {budget_s / 60:g}: too little for a student here; {least} minutes are predicted for "
+        f"{FEWEST_LISTS} lists, {whole} for all {most:,}"
+    )
 
 
 def told(prediction: Prediction) -> Iterator[tuple[str, str]]:

@@ -139,17 +139,18 @@ class Distillation:
         """Try out teacher and training for some seconds, print what all of it takes, and return it."""
         job = self.job
         speeds = Speeds(teacher.seconds_a_pair(every), maker.seconds_a_step(data.learned.training), *maker.sizes())
-        whole = self._predicted(data, labels, speeds, maker, len(data.learned.training))
-        lists = whole.sizes.lists
+        lists = most = len(data.learned.training)
         if job.max_minutes is not None:
-            lists = lists_within(job.max_minutes * 60, whole, job.recipe)
+            lists = lists_within(
+                job.max_minutes * 60, lambda count: self._predicted(data, labels, speeds, maker, count), most
+            )
         prediction = self._predicted(data, labels, speeds, maker, lists)
         table = Table.grid(padding=(0, 2, 0, 0))
         for what, how_much in told(prediction):
             table.add_row(Text(what, style="dim"), Text(how_much))
         err.print(table)
-        if lists < whole.sizes.lists:
-            err.print(f"note: --max-minutes has room for {lists:,} of {whole.sizes.lists:,} lists", style="yellow")
+        if lists < most:
+            err.print(f"note: --max-minutes has room for {lists:,} of {most:,} lists", style="yellow")
         return prediction
 
     def _predicted(self, data: _Data, labels: Labels, speeds: Speeds, maker: Maker, lists: int) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,9 +54,11 @@ def save_state(path: Path, state: State) -> None:
     plain["checks"] = [asdict(each) for each in state.checks]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with whole_file(path, temporary), temporary.open("wb") as file:
-        # A file that torch opens itself hides the error of a full disk behind one of its own.
-        torch.save({"release": _RELEASE, **plain}, file)
+    # Of a file, torch would hide the error of a full disk behind one of its own.
+    content = io.BytesIO()
+    torch.save({"release": _RELEASE, **plain}, content)
+    with whole_file(path, temporary):
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path) -> State | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rerank_shared.models.config_files import SENTENCE_TRANSFORMERS_FILE
 
 #: Families whose head has the shape that is fitted: a layer with tanh, then a classifier.
 FAMILIES = tuple(family for family, names in NAMES.items() if [then for _, then in names.head] == ["tanh", "none"])
+_TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 _ACTIVATION_CLASSES = {
     "sigmoid": "torch.nn.modules.activation.Sigmoid",
     "identity": "torch.nn.modules.linear.Identity",
@@ -61,9 +63,13 @@ class Origin:
         if self.source.prompt:
             prompts = {"prompts": {"query": self.source.prompt}, "default_prompt_name": "query"}
             _write(directory / SENTENCE_TRANSFORMERS_FILE, prompts)
-        if self.source.max_length is not None:
-            _write(directory / "tokenizer_config.json", {"model_max_length": self.source.max_length})
         write_tokenizer(self.source, directory)
+        for name in _TOKENIZER_CONFIGS:
+            if (self.source.directory / name).is_file():
+                shutil.copyfile(self.source.directory / name, directory / name)
+        if not (directory / _TOKENIZER_CONFIGS[0]).is_file():
+            length = {} if self.source.max_length is None else {"model_max_length": self.source.max_length}
+            _write(directory / _TOKENIZER_CONFIGS[0], {"tokenizer_class": "PreTrainedTokenizerFast", **length})
 
 
 def open_origin(model: str, layers: int) -> Origin:
