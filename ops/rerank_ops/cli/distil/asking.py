@@ -24,7 +24,7 @@ from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.scoring import score
 from rerank_ops.quality.collection import drawn
 from rerank_producer import AsyncRerankClient
-from rerank_shared.contract.schemas import Document
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse
 from rerank_shared.errors import RerankError
 
 #: Requests in flight.
@@ -69,16 +69,21 @@ class Asked:
 
     async def _label(self, missing: Sequence[LearnedList], labels: Labels) -> None:
         async with AsyncRerankClient(self.reached.settings) as client:
-            labels.check_teacher(await client.model_info())
             with progress(len(missing)) as advance:
                 for start in range(0, len(missing), CHUNK):
                     some = missing[start : start + CHUNK]
+                    teachers: list[ModelInfo] = []
+
+                    def hear(response: RerankResponse | None, teachers: list[ModelInfo] = teachers) -> None:
+                        teachers += [] if response is None else [response.model]
+                        advance()
+
                     try:
                         found = await score(
                             client,
                             asked_of(some),
                             concurrency=_IN_FLIGHT,
-                            on_answer=lambda _: advance(),
+                            on_answer=hear,
                             options=self.job.options,
                         )
                     except RerankError:
@@ -88,6 +93,8 @@ class Asked:
                             style="yellow",
                         )
                         raise
+                    for teacher in teachers:
+                        labels.check_teacher(teacher)
                     labels.add({each.key: query.logits for each, query in zip(some, found, strict=True)})
 
     def scores(self, domain: Domain, name: str, *, timed: int) -> ModelScores:

@@ -68,8 +68,15 @@ def distil(
     from rerank_ops.distil.material import Files
     from rerank_ops.distil.recipe import Recipe, learning_rate_for
     from rerank_ops.export.target import check_target
+    from rerank_shared.models.manifest import MANIFEST_FILE, read_manifest
 
     check_target(directory, force=force)
+    if student is None and (Path(teacher) / MANIFEST_FILE).is_file():
+        made_from = read_manifest(Path(teacher)).source.name
+        raise typer.BadParameter(
+            f"{teacher} is an export, whose weights no student begins with; it was made from {made_from}: name that",
+            param_hint="--student",
+        )
     place = directory.resolve()
     job = Job(
         teacher=teacher,

@@ -100,12 +100,13 @@ class Distillation:
             material = read_material(job.files, oddities)
             learned = learned_lists(material, self._search(material, oddities), job.wanted, oddities)
             stage = BM25 if job.first_stage is None else job.first_stage.name.partition(".")[0]
-            domains = [held_out_domain(f"{job.files.corpus.resolve().name}, held out", stage, learned, material)]
+            held_out = held_out_domain(f"{job.files.corpus.resolve().name}, held out", stage, learned, material)
+            other, odd = None, Oddities()
             if job.other is not None:
-                domains.append(other_domain(job.other, job.other_queries, oddities))
-        for each in oddities.listed():
+                other = other_domain(job.other, job.other_queries, odd)
+        for each in (*map(str, oddities.listed()), *(f"{job.other}: {each}" for each in odd.listed())):
             err.print(f"note: {each}", style="yellow")
-        return _Data(material, learned, tuple(domains))
+        return _Data(material, learned, tuple(domain for domain in (held_out, other) if domain is not None))
 
     def _search(self, material: Material, oddities: Oddities) -> FirstStageSearch:
         run = self.job.first_stage
@@ -155,7 +156,8 @@ class Distillation:
 
     def _predicted(self, data: _Data, labels: Labels, speeds: Speeds, maker: Maker, lists: int) -> Prediction:
         training, held_out = data.learned.training[:lists], data.learned.held_out
-        timed = min(self.job.timed, len(data.domains[0].labelled.queries)) * BAND[1]
+        held = sum(len(domain.labelled.queries) for domain in data.domains if domain.kind == "held out")
+        timed = min(self.job.timed, held) * BAND[1]
         sizes = Sizes(
             lists=len(training),
             pairs=pairs_in(training),

@@ -41,14 +41,17 @@ class Domain:
         return digest_of(json.dumps(texts))
 
 
-def held_out_domain(name: str, stage: str, learned: Learned, material: Material) -> Domain:
+def held_out_domain(name: str, stage: str, learned: Learned, material: Material) -> Domain | None:
     """Return the held-out queries with all that the first stage found for each.
 
     Judged ones alone where there are enough; else pseudo-queries, each with its source as the only relevant document.
+    None where there are neither.
     """
     judged = [each for each in learned.held_out if each.judged]
     by_judgements = len(judged) >= FEWEST_HELD_OUT
     chosen = judged if by_judgements else [each for each in learned.held_out if each.kind != "real"]
+    if not chosen:
+        return None
     qrels = {each.id: dict(material.queries.qrels[each.id]) if by_judgements else _source(each) for each in chosen}
     hits = {each.id: learned.hits[each.id] for each in chosen}
     queries = tuple(_query(each, hits[each.id], material) for each in chosen)
