@@ -84,8 +84,8 @@ def _training(distilled: Distilled) -> Iterator[str]:
     yield ""
     yield (
         f"Correlation with the target within {counts['held_out']:,} held-out lists: {before:.3f} with a fitted head "
-        f"alone, {after:.3f} after {counts['steps']:,} of {counts['planned_steps']:,} steps. The target is the teacher's "
-        f"logit + {distilled.beta:.3g} x the first stage's score."
+        f"alone, {after:.3f} after {counts['steps']:,} of {counts['planned_steps']:,} steps. The target is the "
+        f"teacher's logit + {distilled.beta:.3g} x the first stage's score."
     )
     yield ""
     yield "| setting | value |"

@@ -22,8 +22,8 @@ _LEARNING_RATE_SHALLOW, _LEARNING_RATE_DEEP = 1e-4, 3e-5
 class Recipe:
     """Settings of the training. `max_length` is in tokens; `beta_weight` 0 leaves the first stage out of the target.
 
-    `label_weight` is that of a listwise cross entropy on judged lists, beside `loss`. A student is checked `checks` times,
-    and ends when `patience` of them in a row were no better.
+    `label_weight` is that of a listwise cross entropy on judged lists, beside `loss`. There are `checks` of a student;
+    its training ends when `patience` of them in a row were no better.
     """
 
     layers: int = 3
