@@ -32,6 +32,8 @@ from rerank_worker.tokenizing import PairTokenizer
 
 #: Lists of a trial.
 _TRIED = 8
+#: Lists that the head is fitted on: with a thousand pairs it knows what there is to know.
+_FITTED = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Maker:
         student, recipe = self._student(), self.job.recipe
         training, held_out = (self._taught(*each) for each in zip(lists, targets, strict=True))
         with err.status("fitting the head"):
-            student.fit_head(training.encoded, training.targets)
+            student.fit_head(training.encoded[:_FITTED], training.targets[:_FITTED])
         steps = recipe.steps_of(len(training.lists))
         with _bar(steps) as tell:
             outcome = loop.Training(student, recipe, training, held_out, steps, files.checkpoint, tell).run()
