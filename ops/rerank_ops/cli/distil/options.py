@@ -100,7 +100,7 @@ Epochs = Annotated[
 ]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--lr", metavar="RATE", min=1e-8, rich_help_panel=_STUDENT, help="Unset: 1e-4 to 4 layers, 3e-5 above."),
+    typer.Option("--lr", metavar="RATE", min=1e-8, rich_help_panel=_STUDENT, help="Unset: 1e-4, above 4 layers 3e-5."),
 ]
 Precision = Annotated[
     StudentPrecision, typer.Option("--precision", rich_help_panel=_STUDENT, help="Precision of the graphs.")
