@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rerank_ops.distil.words import jaccard, word_set
+from rerank_ops.pseudo.words import jaccard, word_set
 
 #: Share of words from which two queries count as nearly the same.
 ALIKE = 0.5

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rerank_ops.distil.apart import Question, kept_apart
 from rerank_ops.distil.lists import BAND, Known, LearnedList, banded
 from rerank_ops.distil.material import Material
-from rerank_ops.distil.pseudo import PseudoQuery, drawn_order, pseudo_queries
 from rerank_ops.evaluate.first_stages import Hits
 from rerank_ops.evaluate.oddities import Oddities
+from rerank_ops.pseudo.queries import PseudoQuery, drawn_order, pseudo_queries
 from rerank_shared.errors import InputRefused
 
 #: Fewer lists to learn from teach a student nothing that its untrained head does not know.

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rerank_ops.distil.material import digest_of
-from rerank_ops.distil.pseudo import Kind, draw
 from rerank_ops.evaluate.first_stages import Hits
+from rerank_ops.pseudo.queries import Kind, draw
 
 #: Documents that are surely in a list, and how many more come from the band below.
 TOP, BELOW = 4, 4

@@ -12,24 +12,12 @@ from pathlib import Path
 
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_ops.judging.qrels import Qrels, read_qrels
+from rerank_ops.pseudo.titled import Titled
 from rerank_producer.bulk.formats.runs.trec import beir_files
 from rerank_producer.bulk.texts.records import joined, text_records, titled_records
 from rerank_producer.bulk.texts.text_store import identity_of
 from rerank_shared.contract.schemas import MAX_ID_CHARS
 from rerank_shared.errors import InputRefused
-
-
-@dataclass(frozen=True, slots=True)
-class Titled:
-    """A document: its title, empty where it has none, and its text."""
-
-    title: str
-    text: str
-
-    @property
-    def whole(self) -> str:
-        """Title and text as BEIR joins them."""
-        return joined(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)

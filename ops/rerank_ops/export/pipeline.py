@@ -16,38 +16,40 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from rerank_ops.export.depth.candidate_list import Divided
+from rerank_ops.export.depth.on_collections import on_collection
+from rerank_ops.export.depth.shortening import Depth, ShortModel, shorten
 from rerank_ops.export.made import Made, Maker
-from rerank_ops.export.plain import first_line
+from rerank_ops.export.published import OURS_DIFFERS, check_equal, published_logits
 from rerank_ops.export.sources.opened import Opened, open_source
 from rerank_ops.export.sources.source import Source, resolve
 from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts, remembered
-from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import Collection, load_collection
 from rerank_ops.quality.invariance import Scorer
 from rerank_ops.quality.quality_gate import measure
 from rerank_shared.contract.digest import file_digest
-from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
 from rerank_shared.models.cpu import host_features
-from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, KernelCalls, Manifest, Quality, write_manifest
+from rerank_shared.models.exported import broken_following
+from rerank_shared.models.manifest import (
+    MANIFEST_FILE,
+    Bounds,
+    KernelCalls,
+    Manifest,
+    Quality,
+    Shortened,
+    write_manifest,
+)
 from rerank_shared.models.precision import LAYOUTS, PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import KernelName
 from rerank_worker.engine.kernels import Kernel, KernelDiffers, kernels_here
 from rerank_worker.engine.whole import run_engine
 from rerank_worker.supervisor.cores import available_cores
-from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+from rerank_worker.tokenizing import PairTokenizer
 
 Tell = Callable[[str], None]
-#: Largest difference from the published model in fp32: absolute, and as a share of the logit.
-_TOLERANCE = 1e-4
-_OURS_DIFFERS = (
-    "its config.json is another model's, or it is a variant of its architecture that is not known here; --plain "
-    "exports the model's own graph"
-)
 _PLAIN_DIFFERS = "its graph may not heed its attention mask; --layouts unpadded leaves padded batches out"
 _TRACE_DIFFERS = (
     "what was traced at one length does not fit others; export it to ONNX by other means and give the ONNX file"
@@ -65,6 +67,7 @@ class Wanted:
     """Options of an export. `reduced_range`: 7 bits for int8 weights; None: as this machine's CPU needs.
 
     `kernel`: the kernels to measure int8 with, beside ONNX Runtime's operators; auto: those that this CPU runs.
+    `depth`: how to shorten the model, None to keep all its layers.
     """
 
     precision: PrecisionName = "int8"
@@ -77,6 +80,7 @@ class Wanted:
     kernel: KernelName = "auto"
     name: str | None = None
     force: bool = False
+    depth: Depth | None = None
 
 
 def export(model: str, directory: Path, wanted: Wanted | None = None, tell: Tell = lambda _: None) -> Manifest:
@@ -88,8 +92,9 @@ def export(model: str, directory: Path, wanted: Wanted | None = None, tell: Tell
     wanted = wanted or Wanted()
     with unfinished(directory, force=wanted.force) as new, tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
         collections = [_read_collection(path, wanted.eval_queries, tell) for path in wanted.eval_dirs]
+        text = wanted.depth.read(tell) if wanted.depth else None
         tell(f"looking for {model}")
-        manifest = _Export(resolve(model), wanted, collections, new, Path(scratch), tell).run()
+        manifest = _Export(resolve(model), wanted, collections, text, new, Path(scratch), tell).run()
         write_manifest(new, manifest)
     return manifest
 
@@ -99,6 +104,7 @@ class _Export:
     source: Source
     wanted: Wanted
     collections: Sequence[Collection]
+    text: Divided | None
     directory: Path
     scratch: Path
     tell: Tell
@@ -110,12 +116,14 @@ class _Export:
         if opened.body is None:
             self.tell(f"plain export: {opened.plain_because}")
         texts = Texts(tokenizer, _max_length(self.source, opened))
+        short = self._shortened(opened, texts)
+        opened = short.opened if short else opened
         fp32 = self._verified(opened, texts)
         made = self._in_precision(fp32, self._maker(opened, texts))
         config = _write_config(self.directory, opened.config, self.source)
         reference = self._reference(opened, texts, fp32)
         return Manifest(
-            model=self.wanted.name or self.source.model,
+            model=self.wanted.name or self._name,
             source=self.source.origin,
             family=str(config["model_type"]),
             surgery=made.tail is not None,
@@ -129,9 +137,34 @@ class _Export:
             tail=made.tail,
             files=_digests(self.directory),
             reduced_range=self._reduced_range,
-            quality=self._measured(made, self.wanted.precision, reference, texts),
+            quality=self._judged(self._measured(made, self.wanted.precision, reference, texts), short),
             kernels=self._measured_kernels(made, reference, texts),
+            shortened=self._report(short, reference, texts) if short else None,
         )
+
+    @property
+    def _name(self) -> str:
+        depth = self.wanted.depth
+        return f"{self.source.model}-depth{depth.kept}" if depth else self.source.model
+
+    def _shortened(self, opened: Opened, texts: Texts) -> ShortModel | None:
+        if self.wanted.depth is None or self.text is None:
+            return None
+        return shorten(opened, self.source.model, self.wanted.depth.kept, self.text, texts, self.scratch, self.tell)
+
+    def _report(self, short: ShortModel, reference: Scorer, texts: Texts) -> Shortened:
+        """Return how a shortened model follows the whole one, with both on the collections."""
+        whole, found = texts.by_reference(short.whole), []
+        for each in self.collections:
+            self.tell(f"the whole model ranks {len(each.tasks)} queries of {each.name}")
+            found.append(on_collection(each, reference, whole))
+        return short.report.model_copy(update={"collections": tuple(found)})
+
+    def _judged(self, quality: Quality | None, short: ShortModel | None) -> Quality | None:
+        """Return the report with the failures of a shortened model to follow the whole one."""
+        if quality is None or short is None:
+            return quality
+        return quality.model_copy(update={"failures": (*quality.failures, *broken_following(short.report))})
 
     @property
     def _reduced_range(self) -> bool:
@@ -148,37 +181,16 @@ class _Export:
         self.tell("building fp32")
         fp32 = self._maker(opened, texts).make("fp32", directory)
         pairs = texts.checked()
-        expected = self._expected(opened, pairs)
+        expected = published_logits(self.source.model, opened.reference, pairs)
+        model, compared = self.source.model, "the published model"
+        if self.wanted.depth is not None:
+            model = compared = f"the first layers of {model}"
         for layout in fp32.layouts:
-            self.tell(f"comparing fp32 in layout {layout} with the published model")
-            found = run_engine(fp32.engine(layout), pairs)
-            if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-                plain = _TRACE_DIFFERS if layout == "unpadded" else _PLAIN_DIFFERS
-                why = plain if fp32.tail is None else _OURS_DIFFERS
-                raise ConfigurationError(
-                    f"the fp32 graph of layout {layout} differs from {self.source.model} by up to "
-                    f"{np.abs(found - expected).max():.2g} in a logit: {why}"
-                )
+            self.tell(f"comparing fp32 in layout {layout} with {compared}")
+            plain = _TRACE_DIFFERS if layout == "unpadded" else _PLAIN_DIFFERS
+            why = plain if fp32.tail is None else OURS_DIFFERS
+            check_equal(run_engine(fp32.engine(layout), pairs), expected, f"of layout {layout}", model, why)
         return fp32
-
-    def _expected(self, opened: Opened, pairs: Sequence[EncodedPair]) -> Scores:
-        logits, longest = np.empty(len(pairs), dtype=np.float32), 0
-        for index, pair in sorted(enumerate(pairs), key=lambda item: item[1].tokens):
-            try:
-                logits[index] = opened.reference([pair])[0]
-            except Exception as error:
-                # Each runtime has its own errors, mostly for ids or positions beyond the end of a table.
-                why = "its tokenizer may be another model's"
-                if longest:
-                    why = f"it scored {longest}, so it may have fewer positions than its configs say, or {why}"
-                raise ConfigurationError(
-                    f"{self.source.model} can't score ordinary text of {pair.tokens} tokens ({first_line(error)}): "
-                    f"{why}"
-                ) from None
-            longest = pair.tokens
-        if not np.isfinite(logits).all():
-            raise ConfigurationError(f"{self.source.model} gives nan or inf for ordinary text: its weights are damaged")
-        return logits
 
     def _in_precision(self, fp32: Made, maker: Maker) -> Made:
         if self.wanted.precision == "fp32":

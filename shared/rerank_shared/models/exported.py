@@ -14,7 +14,16 @@ from pathlib import Path, PurePosixPath
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.cpu import CpuFeatures, refuse_reason
-from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest, Quality, check_files, read_manifest
+from rerank_shared.models.manifest import (
+    MANIFEST_FILE,
+    Bounds,
+    FollowingBounds,
+    Manifest,
+    Quality,
+    Shortened,
+    check_files,
+    read_manifest,
+)
 from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 from rerank_shared.settings import QualityGateSettings
 
@@ -64,6 +73,26 @@ def broken_bounds(
     return tuple(broken)
 
 
+def broken_following(shortened: Shortened, bounds: FollowingBounds | None = None) -> tuple[str, ...]:
+    """Return a sentence with numbers for each bound that a shortened model breaks, against the whole model."""
+    bounds = bounds or FollowingBounds()
+    kept = f"with {shortened.kept} of {shortened.layers} layers"
+    where = f"over {shortened.measured_lists} lists"
+    broken = []
+    # A figure that is no number breaks its bound, too.
+    if not shortened.correlation >= bounds.min_correlation:
+        broken.append(
+            f"{kept} the correlation with the whole model is {shortened.correlation:.4f} {where}, below "
+            f"{bounds.min_correlation:g}"
+        )
+    if not shortened.overlap_at_10 >= bounds.min_overlap_at_10:
+        broken.append(
+            f"{kept} it has {shortened.overlap_at_10:.4f} of the whole model's best ten {where}, below "
+            f"{bounds.min_overlap_at_10:g}"
+        )
+    return tuple(broken)
+
+
 def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool = False) -> Exported:
     """Return the artefact in a directory that holds a manifest.json.
 
@@ -95,10 +124,12 @@ def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
     if quality is None:
         return f"{manifest.model} ({manifest.precision}) was never put through the quality gate; export it again"
     broken = [*quality.failures, *broken_bounds(quality, manifest.precision, manifest.layouts, bounds)]
-    if not broken:
+    too_short = broken_following(manifest.shortened) if manifest.shortened is not None else ()
+    if not (broken or too_short):
         return None
-    why = "; ".join(dict.fromkeys(broken))
-    return f"{manifest.model} ({manifest.precision}) failed its quality gate: {why}. Export it in another precision"
+    why = "; ".join(dict.fromkeys((*broken, *too_short)))
+    how = "with more layers (--depth)" if too_short else "in another precision"
+    return f"{manifest.model} ({manifest.precision}) failed its quality gate: {why}. Export it {how}"
 
 
 def weights_digest(digests: Mapping[str, str]) -> str:

@@ -143,11 +143,70 @@ class Distilled(_Part):
     quality: tuple[StudentQuality, ...] = ()
 
 
+class ShortenedCollection(_Part):
+    """nDCG@10 of a shortened model and of the whole one over the same candidates, both in fp32.
+
+    `fused`: BM25's scores count as much as the model's.
+    """
+
+    name: str
+    queries: int
+    ndcg_10: float
+    ndcg_10_fused: float
+    ndcg_10_whole: float
+    ndcg_10_whole_fused: float
+
+
+class FollowingBounds(_Part):
+    """The bounds that a shortened model must keep to be served, each against the whole model.
+
+    Between what a model of twelve layers had with six of them and with five: see docs/depth.md.
+    """
+
+    min_correlation: float = 0.75
+    min_overlap_at_10: float = 0.6
+
+
+class Following(_Part):
+    """How well a model follows another in lists of candidates.
+
+    `correlation`: of the scores, less their list's mean. `overlap_at_10`: the share of the other's best ten of a list
+    that it has among its own.
+    """
+
+    correlation: float
+    overlap_at_10: float
+
+
+class Shortened(_Part):
+    """A model that keeps the first `kept` of `layers` layers, and how well it follows the whole model, both in fp32.
+
+    Its head was fitted on `pairs` of `queries`; `correlation` and `overlap_at_10`, see Following, are those of other
+    queries' lists. `by_depth`: the same of every depth, by the layers that it keeps. `made_queries`: of the queries of
+    both, those that are no user's. `text_digest`: SHA-256 of all texts.
+    """
+
+    layers: int
+    kept: int
+    pairs: int
+    queries: int
+    made_queries: int
+    text_digest: str
+    measured_lists: int
+    measured_pairs: int
+    correlation: float
+    overlap_at_10: float
+    by_depth: dict[int, Following] = Field(default_factory=dict)
+    bounds: FollowingBounds = FollowingBounds()
+    collections: tuple[ShortenedCollection, ...] = ()
+
+
 class Manifest(_Part):
     """The whole of manifest.json. `layouts` names the graph file of each layout; `files` the SHA-256 of every file.
 
     `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI. `kernels` is None
-    where the graphs call no kernel, `distilled` where the model is nobody's student.
+    where the graphs call no kernel, `distilled` where the model is nobody's student, `shortened` where it has all its
+    layers.
     """
 
     format: Literal[1] = 1
@@ -168,6 +227,7 @@ class Manifest(_Part):
     quality: Quality | None = None
     kernels: KernelCalls | None = None
     distilled: Distilled | None = None
+    shortened: Shortened | None = None
 
     @model_validator(mode="before")
     @classmethod

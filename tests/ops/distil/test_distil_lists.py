@@ -1,4 +1,4 @@
-"""What a student learns from: pseudo-queries, lists by bands, and that nothing leaks to what is measured."""
+"""What a student learns from: lists by bands, and that nothing leaks to what is measured."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ import pytest
 from rerank_ops.distil.apart import Question, kept_apart
 from rerank_ops.distil.learned import FEWEST_LISTS, Learned, Wanted, learned_lists
 from rerank_ops.distil.lists import BAND, BELOW, TOP, Known, banded
-from rerank_ops.distil.material import Files, Titled, read_material
-from rerank_ops.distil.pseudo import pseudo_queries
-from rerank_ops.distil.words import jaccard, sentences, word_set, words
+from rerank_ops.distil.material import Files, read_material
 from rerank_ops.evaluate.first_stages import bm25
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_shared.errors import ConfigurationError, InputRefused
 from support.distil import write_corpus
-
-LONG = "It has fifteen words or more that are left when the sentence before it is out of here."
-DOCUMENTS = {
-    f"d{n}": Titled(
-        f"A title of number {n} that is long enough here", f"A first sentence that holds item{n} alone. {LONG}"
-    )
-    for n in range(9)
-}
 
 
 def learned(files: Files, oddities: Oddities, wanted: Wanted | None = None) -> Learned:
@@ -40,46 +30,6 @@ def corpus(tmp_path: Path) -> Path:
 def written(path: Path, lines: list[str]) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def test_sentences_end_where_another_one_begins() -> None:
-    assert sentences("Dr. who? Yes, 3.5 of it. And more\n\nheading") == [
-        "Dr. who?",
-        "Yes, 3.5 of it.",
-        "And more",
-        "heading",
-    ]
-    assert sentences(" ") == []
-
-
-def test_likeness_is_the_share_of_common_words() -> None:
-    assert jaccard(word_set("Lack of it!"), word_set("lack OF that")) == 0.5
-    assert jaccard(frozenset(), frozenset()) == 0.0
-
-
-def test_a_pseudo_query_is_not_in_the_passage_that_answers_it() -> None:
-    made = pseudo_queries(DOCUMENTS, 100, seed=1)
-    assert sorted(each.source for each in made) == sorted(DOCUMENTS)
-    assert {each.kind for each in made} == {"sentence", "title", "terms"}
-    for each in made:
-        if each.kind != "terms":
-            assert each.text not in each.passage
-        else:
-            assert set(words(each.text)) <= set(words(DOCUMENTS[each.source].whole))
-        assert len(words(each.passage)) >= 15
-
-
-def test_pseudo_queries_are_the_same_for_a_seed_and_spare_some_documents() -> None:
-    assert pseudo_queries(DOCUMENTS, 5, seed=1) == pseudo_queries(dict(reversed(DOCUMENTS.items())), 5, seed=1)
-    assert pseudo_queries(DOCUMENTS, 5, seed=1) != pseudo_queries(DOCUMENTS, 5, seed=2)
-    spared = pseudo_queries(DOCUMENTS, 100, seed=1, without={"d0", "d1"})
-    assert {each.source for each in spared} == DOCUMENTS.keys() - {"d0", "d1"}
-
-
-def test_a_document_without_title_gives_its_first_sentence() -> None:
-    bare = {"d": Titled("", f"What is asked here is this? {LONG}")}
-    kinds = {each.kind: each for seed in range(20) for each in pseudo_queries(bare, 1, seed=seed)}
-    assert (kinds["title"].text, kinds["title"].passage) == ("What is asked here is this?", LONG)
 
 
 def test_queries_that_share_a_document_or_most_words_are_not_apart() -> None:

@@ -14,13 +14,35 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.catalogue import configured_files, load_files
 from rerank_shared.models.cpu import CpuFeatures
-from rerank_shared.models.exported import broken_bounds, check_here, weights_digest
-from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, CollectionQuality, Manifest, read_manifest
+from rerank_shared.models.exported import broken_bounds, broken_following, check_here, weights_digest
+from rerank_shared.models.manifest import (
+    MANIFEST_FILE,
+    Bounds,
+    CollectionQuality,
+    FollowingBounds,
+    Manifest,
+    Shortened,
+    read_manifest,
+)
 from rerank_shared.settings import load_settings
 from support.model.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
 
 VNNI = CpuFeatures("x86_64", frozenset({"avx2", "avx512_vnni"}))
 HINT = r"--unsafe \(RERANK_UNSAFE=true\)"
+
+
+SHORTENED = Shortened(
+    layers=12,
+    kept=3,
+    pairs=1_000,
+    queries=125,
+    made_queries=0,
+    text_digest="0" * 64,
+    measured_lists=20,
+    measured_pairs=1_000,
+    correlation=0.93,
+    overlap_at_10=0.8,
+)
 
 
 @pytest.fixture
@@ -79,6 +101,12 @@ class TestServing:
         (directory / "weights.bin").write_bytes(b"2")
         assert digest_with(*plain, "weights.bin") != with_weights
 
+    def test_a_shortened_model_that_follows_the_whole_one(self, directory: Path) -> None:
+        write_artefact(directory, shortened=SHORTENED)
+        found = load_files(f"file:{directory}").manifest
+        assert found is not None
+        assert found.shortened == SHORTENED
+
     def test_a_pinned_digest_is_of_the_same_files(self, directory: Path) -> None:
         write_artefact(directory)
         digest = load_files(f"file:{directory}").model_digest
@@ -130,6 +158,24 @@ class TestRefusing:
         write_artefact(directory, FAILED)
         with pytest.raises(ModelRefused, match=r"0\.9871"):
             load_files(f"file:{directory}", bounds=Bounds(min_ndcg_ratio=0.0, min_spearman=-1.0))
+
+    def test_a_shortened_model_that_does_not_follow_the_whole_one(self, directory: Path) -> None:
+        """It is judged again, whatever the report of its own precision says."""
+        write_artefact(directory, shortened=SHORTENED.model_copy(update={"correlation": 0.71, "overlap_at_10": 0.55}))
+        with pytest.raises(ModelRefused) as refused:
+            load_files(f"file:{directory}")
+        assert "with 3 of 12 layers the correlation with the whole model is 0.7100 over 20 lists" in str(refused.value)
+        assert "it has 0.5500 of the whole model's best ten over 20 lists" in str(refused.value)
+        assert "Export it with more layers (--depth), or serve it all the same with --unsafe" in str(refused.value)
+        assert load_files(f"file:{directory}", unsafe=True).name == MODEL
+
+    @pytest.mark.parametrize("figure", ["correlation", "overlap_at_10"])
+    def test_each_figure_of_a_shortened_model_has_its_bound(self, figure: str, directory: Path) -> None:
+        bound = getattr(FollowingBounds(), f"min_{figure}")
+        assert broken_following(SHORTENED.model_copy(update={figure: bound})) == ()
+        for bad in (bound - 0.001, float("nan")):
+            (told,) = broken_following(SHORTENED.model_copy(update={figure: bad}))
+            assert f"{bad:.4f}" in told
 
     @pytest.mark.parametrize(
         ("text", "told"),

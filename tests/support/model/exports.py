@@ -11,9 +11,11 @@ import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from rerank_ops.export.graph.architecture import AnyBody
 from rerank_ops.export.graph.bodies.body import Body, Dense, Embeddings, Floats, Layer, Norm, Step
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.draft import OPSET
@@ -98,21 +100,37 @@ def write_export(
     *,
     hidden: int = HIDDEN,
     kernels: Sequence[str] = (),
+    body: AnyBody | None = None,
+    **changes: Any,
 ) -> Path:
     """Write an exported model that passed its gate, for this kind of CPU, and return its directory.
 
     Kernels take the layers of one that is KERNEL_HIDDEN wide; `kernels` are the names of those that passed its gate.
+    `body` in place of random weights; `changes` are fields of its manifest.
     """
     directory.mkdir(parents=True)
     shutil.copy(load_files(Settings().model).tokenizer_path, directory / "tokenizer.json")
     config = {"model_type": "bert", "max_position_embeddings": MAX_LENGTH}
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     calibration = [(pair.ids, pair.type_ids) for pair in pairs_of(range(16, 200, 12))]
-    body = random_body(seed, hidden)
+    body = body or random_body(seed, hidden)
     reduced_range = host_features().saturates
     arithmetic = arithmetic_of(precision, body, calibration, weight_bits=7 if reduced_range else 8)
     save_graphs(directory, build_graphs(body, arithmetic, layouts))
-    manifest = Manifest(
+    manifest = _manifest(directory, precision, layouts, seed, reduced_range, kernels).model_copy(update=changes)
+    write_manifest(directory, manifest)
+    return directory
+
+
+def _manifest(
+    directory: Path,
+    precision: PrecisionName,
+    layouts: Sequence[LayoutName],
+    seed: int,
+    reduced_range: bool,
+    kernels: Sequence[str],
+) -> Manifest:
+    return Manifest(
         model=f"tests/random-{seed}",
         source=Origin(kind="directory", name="random", digest="0" * 64),
         family="bert",
@@ -130,8 +148,6 @@ def write_export(
         quality=_passed(precision, layouts),
         kernels=_calls(directory / graph_file(layouts[0]), layouts, kernels),
     )
-    write_manifest(directory, manifest)
-    return directory
 
 
 def _calls(graph: Path, layouts: Sequence[LayoutName], kernels: Sequence[str]) -> KernelCalls | None:

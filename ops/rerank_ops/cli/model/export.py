@@ -14,14 +14,16 @@ from rich.text import Text
 from rerank_ops.cli.admin.cache import memory_text
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import settings_from
+from rerank_ops.export.depth.candidate_list import FEWEST_PAIRS
 from rerank_ops.export.missing import require_export
 from rerank_shared.models.cpu import choose_precision, host_features, refuse_reason
-from rerank_shared.models.exported import bounds_of
-from rerank_shared.models.manifest import Manifest
+from rerank_shared.models.exported import bounds_of, broken_following
+from rerank_shared.models.manifest import Manifest, Shortened
 from rerank_shared.models.precision import LAYOUTS, LayoutName
 from rerank_shared.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from rerank_ops.export.depth.shortening import Depth
     from rerank_ops.export.pipeline import Wanted
 
 
@@ -67,6 +69,28 @@ Reduced = Annotated[
     bool | None,
     typer.Option("--reduced-range/--full-range", help="int8 weights of 7 bits or of 8. Unset: as this CPU needs."),
 ]
+DepthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--depth",
+        metavar="N",
+        min=1,
+        help="Keep the first N layers, with a head fitted on --text to follow the whole model; see docs/depth.md.",
+    ),
+]
+DepthText = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--text",
+        metavar="PATH",
+        exists=True,
+        help="Text for --depth, without labels: a file of requests (a JSON object with query and documents a line), or "
+        "a directory in BEIR's layout; repeatable.",
+    ),
+]
+DepthPairs = Annotated[
+    int, typer.Option("--depth-pairs", metavar="N", min=FEWEST_PAIRS, help="Pairs of --text to fit the head on.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an artefact in DIR.")]
 
 
@@ -80,14 +104,19 @@ def export(
     name: Name = None,
     plain: Plain = False,
     reduced_range: Reduced = None,
+    depth: DepthOption = None,
+    text: DepthText = None,
+    depth_pairs: DepthPairs = 1_000,
     force: Force = False,
 ) -> None:
     """Export a model: build optimised graphs that workers serve, and measure their quality against fp32.
 
-    Every graph must equal the published model in fp32 before it is quantised. An artefact that fails the quality gate
-    is still written, but workers refuse it, and the exit status is 1.
+    Every graph must equal the published model in fp32 before it is quantised. With --depth it is the first layers of
+    that model, which are measured against the whole one, too. An artefact that fails the quality gate is still
+    written, but workers refuse it, and the exit status is 1.
     """
-    require_export(evaluation=bool(eval_dirs))
+    require_export(evaluation=bool(eval_dirs) or depth is not None)
+    shortening = _depth(depth, text, depth_pairs, plain=plain)
     from rerank_ops.export.pipeline import Wanted
 
     settings = settings_from(None)
@@ -103,6 +132,7 @@ def export(
         kernel=settings.kernel,
         name=name,
         force=force,
+        depth=shortening,
     )
     if reason := refuse_reason(chosen, host_features()):
         err.print(f"note: workers on a machine like this one will not serve it: {reason}", style="yellow")
@@ -110,6 +140,23 @@ def export(
     _print(directory, manifest)
     if manifest.quality is not None and not manifest.quality.passed:
         raise typer.Exit(1)
+
+
+def _depth(kept: int | None, text: list[Path] | None, pairs: int, *, plain: bool) -> Depth | None:
+    """Return how the model is to be shortened, None where it is not. Raises BadParameter."""
+    from rerank_ops.export.depth.shortening import Depth
+
+    if kept is None:
+        if text:
+            raise typer.BadParameter("it is text for --depth N, which is not given", param_hint="--text")
+        return None
+    if not text:
+        raise typer.BadParameter(
+            "it needs text to fit a head on, without labels: --text FILE or DIR", param_hint="--depth"
+        )
+    if plain:
+        raise typer.BadParameter("a plain graph keeps all its layers: leave --plain out", param_hint="--depth")
+    return Depth(kept, tuple(text), pairs)
 
 
 def _layouts(text: str) -> tuple[LayoutName, ...]:
@@ -139,8 +186,11 @@ def _with_progress(model: str, directory: Path, wanted: Wanted) -> Manifest:
 
 def _print(directory: Path, manifest: Manifest) -> None:
     from rerank_ops.quality.report import quality_report
+    from rerank_ops.quality.shortened_report import shortened_report
 
     out.print(summary(directory, manifest))
+    if manifest.shortened is not None:
+        out.print(shortened_report(manifest.shortened))
     if manifest.quality is None:
         out.print("Not measured: this precision does not run here. Workers refuse it without --unsafe.", style="yellow")
     else:
@@ -161,6 +211,8 @@ def how_to_serve(directory: Path, manifest: Manifest) -> Text:
     if quality is None:
         return Text(f"\nServe it unmeasured, where it runs: RERANK_UNSAFE=true {command}")
     other = "" if manifest.precision == "fp32" else " Export it with --precision fp32, or"
+    if manifest.shortened is not None and broken_following(manifest.shortened):
+        other = " Keep more layers, or"
     told = f"\nWorkers refuse it, for it failed its quality gate.{other} try it out all the same: "
     return Text(f"{told}RERANK_UNSAFE=true {command}", style="yellow")
 
@@ -174,6 +226,7 @@ def summary(directory: Path, manifest: Manifest) -> Table:
         ("model", manifest.model),
         ("made from", f"{manifest.source.kind} {manifest.source.name}, SHA-256 {manifest.source.digest[:16]}…"),
         ("graphs", f"{manifest.family}, {own}"),
+        *_layers(manifest.shortened),
         ("layouts", ", ".join(manifest.layouts)),
         ("precision", manifest.precision + (", weights of 7 bits" if manifest.reduced_range else "")),
         ("longest pair", f"{manifest.max_length:,} tokens"),
@@ -182,3 +235,10 @@ def summary(directory: Path, manifest: Manifest) -> Table:
     ):
         grid.add_row(Text(label, style="dim"), Text(value))
     return grid
+
+
+def _layers(shortened: Shortened | None) -> list[tuple[str, str]]:
+    if shortened is None:
+        return []
+    kept = f"the first {shortened.kept} of {shortened.layers}, with a head fitted on {shortened.pairs:,} pairs"
+    return [("layers", kept)]

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 
 from rerank_ops.distil.lists import LearnedList
-from rerank_ops.distil.pseudo import drawn_order
 from rerank_ops.distil.recipe import Recipe
 from rerank_ops.distil.training.batches import EncodedList
 from rerank_ops.distil.training.checkpoints import Check, State, load_state, save_state
@@ -26,6 +25,7 @@ from rerank_ops.distil.training.losses import LOSSES, label_loss
 from rerank_ops.distil.training.student import Student
 from rerank_ops.export.depth.following import correlation
 from rerank_ops.judging.measures import ndcg_by_question
+from rerank_ops.pseudo.queries import drawn_order
 from rerank_shared.errors import ConfigurationError
 
 Floats = npt.NDArray[np.float32]

@@ -1,31 +1,20 @@
-"""How well one model follows another in the order of lists: figures of scores alone, without judgements. Pure."""
+"""How well one model follows another in the order of lists: figures of scores alone, without judgements. Pure.
+
+Correlation is that within lists, so that easy queries beside hard ones count for nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from rerank_shared.models.manifest import Following
+
 Floats = npt.NDArray[np.float32]
 #: Ranks that are compared.
 TOP = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """Agreement with a model in lists of candidates.
-
-    `correlation`: Pearson's, over all pairs, with each list's mean taken off both, so that easy queries beside hard
-    ones count for nothing. `overlap_at_10`: share of the model's best ten of a list that are among the other's, mean of the
-    lists; 1 for lists of ten or fewer.
-    """
-
-    correlation: float
-    overlap_at_10: float
-    lists: int
-    pairs: int
 
 
 def following(scores: Sequence[Floats], reference: Sequence[Floats]) -> Following:
@@ -33,18 +22,14 @@ def following(scores: Sequence[Floats], reference: Sequence[Floats]) -> Followin
 
     A list with a score that is not finite counts as overlap 0, and makes the correlation 0.
     """
+    shares = [overlap(one, other) for one, other in zip(scores, reference, strict=True)]
     return Following(
-        correlation=correlation(scores, reference),
-        overlap_at_10=float(np.mean([overlap(one, other) for one, other in zip(scores, reference, strict=True)]))
-        if scores
-        else 0.0,
-        lists=len(scores),
-        pairs=sum(len(each) for each in scores),
+        correlation=correlation(scores, reference), overlap_at_10=float(np.mean(shares)) if shares else 0.0
     )
 
 
 def correlation(scores: Sequence[Floats], reference: Sequence[Floats]) -> float:
-    """Return Pearson's correlation within lists; 0 where a side does not vary, or holds what is not finite."""
+    """Return Pearson's correlation of all pairs, less each list's mean; 0 where a side is constant or not finite."""
     if not all(np.isfinite(each).all() for each in (*scores, *reference)):
         return 0.0
     one, other = _centred(scores), _centred(reference)

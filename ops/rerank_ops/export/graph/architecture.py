@@ -42,13 +42,18 @@ def refuses(config: Mapping[str, Any]) -> str | None:
     return _REFUSES.get(str(config.get("model_type")), naming.refuses)(config)
 
 
-def body_graph(body: AnyBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of a layout, from token ids to one row a pair."""
+def body_graph(
+    body: AnyBody, layout_name: LayoutName, arithmetic: Arithmetic, *, states: bool = False
+) -> onnx.ModelProto:
+    """Return the graph of a layout, from token ids to one row a pair.
+
+    With `states`, what a head would read after each layer but the last is an output too, by `state_output`.
+    """
     if isinstance(body, ModernBody):
-        return build_modern_encoder(body, layout_name, arithmetic)
+        return build_modern_encoder(body, layout_name, arithmetic, states=states)
     if isinstance(body, DebertaBody):
-        return build_deberta_encoder(body, layout_name, arithmetic)
-    return build_encoder(body, layout_name, arithmetic)
+        return build_deberta_encoder(body, layout_name, arithmetic, states=states)
+    return build_encoder(body, layout_name, arithmetic, states=states)
 
 
 def tail_graph(body: AnyBody) -> onnx.ModelProto:

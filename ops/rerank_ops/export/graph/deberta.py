@@ -14,22 +14,29 @@ from rerank_ops.export.graph.arithmetic import Arithmetic, Full
 from rerank_ops.export.graph.bodies.body import Floats, Layer
 from rerank_ops.export.graph.bodies.deberta import DebertaBody, Distances
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.encoder import feed_forward, finish_encoder, layer_norm
+from rerank_ops.export.graph.encoder import feed_forward, finish_encoder, layer_norm, put_state
 from rerank_ops.export.graph.layout import Attention, Layout, by_head
 from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.models.precision import LayoutName
 
 
-def build_deberta_encoder(body: DebertaBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, 2 * hidden]."""
+def build_deberta_encoder(
+    body: DebertaBody, layout_name: LayoutName, arithmetic: Arithmetic, *, states: bool = False
+) -> onnx.ModelProto:
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, 2 * hidden].
+
+    With `states`, what a head would read after each layer but the last is an output too; see `state_output`.
+    """
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids()), body.norm)
     near = _Near.of(draft, body, layout)
-    for layer, distances in zip(body.layers[:-1], body.distances[:-1], strict=True):
+    for done, (layer, distances) in enumerate(zip(body.layers[:-1], body.distances[:-1], strict=True), start=1):
         attended = _attend(draft, body, layout, near, layer, distances, x, arithmetic)
         x = feed_forward(draft, body.activation, layer, attended, x, arithmetic)
+        if states:
+            put_state(draft, done, layout.first(x), body.hidden)
     attended = _attend(draft, body, layout, near, body.layers[-1], body.distances[-1], x, arithmetic)
     both = [draft.add("Reshape", layout.first(each), draft.integers(-1, body.hidden)) for each in (attended, x)]
     return finish_encoder(draft, draft.add("Concat", *both, axis=1), 2 * body.hidden)

@@ -22,15 +22,22 @@ from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_shared.models.precision import LayoutName
 
 
-def build_encoder(body: Body, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, (heads + 1) * hidden]."""
+def build_encoder(
+    body: Body, layout_name: LayoutName, arithmetic: Arithmetic, *, states: bool = False
+) -> onnx.ModelProto:
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, (heads + 1) * hidden].
+
+    With `states`, the first tokens' hidden states after each layer but the last are outputs too; see `state_output`.
+    """
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     x = layer_norm(draft, _embeddings(draft, body.embeddings, layout, arithmetic), body.embeddings.norm)
     if body.embeddings.projection is not None:
         x = arithmetic.linear(draft, x, body.embeddings.projection)
-    for layer in body.layers[:-1]:
+    for done, layer in enumerate(body.layers[:-1], start=1):
         x = _layer(draft, body, layout, layer, x, arithmetic)
+        if states:
+            put_state(draft, done, layout.first(x), body.hidden)
     rows = _first_rows(draft, body, layout, body.layers[-1], x, arithmetic)
     return finish_encoder(draft, rows, row_width(body))
 
@@ -46,6 +53,17 @@ def finish_encoder(draft: Draft, rows: str, width: int) -> onnx.ModelProto:
         rows = draft.add("Cast", rows, to=FLOAT)
     draft.output("rows", rows, ["pairs", width])
     return draft.finish()
+
+
+def state_output(layers: int) -> str:
+    """Return the name of the output that holds what a head would read after so many layers, [pairs, hidden]."""
+    return f"state_{layers}"
+
+
+def put_state(draft: Draft, layers: int, state: str, hidden: int) -> None:
+    """Declare `state`, [pairs, 1, hidden] or [pairs, hidden], as the output of so many layers."""
+    rows = draft.add("Reshape", state, draft.integers(-1, hidden))
+    draft.output(state_output(layers), rows, ["pairs", hidden])
 
 
 def layer_norm(draft: Draft, x: str, norm: Norm) -> str:

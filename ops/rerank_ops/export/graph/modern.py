@@ -15,22 +15,31 @@ from rerank_ops.export.graph.arithmetic import Arithmetic, Full
 from rerank_ops.export.graph.bodies.body import Dense, Step
 from rerank_ops.export.graph.bodies.modern import ModernBody, ModernLayer
 from rerank_ops.export.graph.draft import FLOAT, Draft
-from rerank_ops.export.graph.encoder import finish_encoder, layer_norm
+from rerank_ops.export.graph.encoder import finish_encoder, layer_norm, put_state
 from rerank_ops.export.graph.layout import Attention, Layout, by_head
 from rerank_ops.export.graph.layouts import LAYOUT_CLASSES
 from rerank_ops.export.graph.tail import finish_tail
 from rerank_shared.models.precision import LayoutName
 
 
-def build_modern_encoder(body: ModernBody, layout_name: LayoutName, arithmetic: Arithmetic) -> onnx.ModelProto:
-    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, row_width]."""
+def build_modern_encoder(
+    body: ModernBody, layout_name: LayoutName, arithmetic: Arithmetic, *, states: bool = False
+) -> onnx.ModelProto:
+    """Return the graph of `layout_name`, from token ids to one row a pair, [pairs, row_width].
+
+    With `states`, what a head would read after each layer but the last is an output too; see `state_output`.
+    """
     draft = Draft(layout_name, arithmetic.dtype)
     layout = LAYOUT_CLASSES[layout_name](draft)
     words = arithmetic.lookup(draft, "embeddings.words", body.words, layout.ids())
     x = layer_norm(draft, words, body.norm)
     whole = body.layers if body.pooling == "mean" else body.layers[:-1]
-    for layer in whole:
+    for done, layer in enumerate(whole, start=1):
         x = _layer(draft, body, layout, layer, x, arithmetic)
+        if states and done < len(body.layers):
+            normalised = layer_norm(draft, x, body.last_norm)
+            read = layout.mean(normalised) if body.pooling == "mean" else layout.first(normalised)
+            put_state(draft, done, read, body.hidden)
     if body.pooling == "mean":
         rows = layout.mean(layer_norm(draft, x, body.last_norm))
     else:
@@ -47,7 +56,9 @@ def build_modern_tail(body: ModernBody) -> onnx.ModelProto:
         x = _feed_forward(draft, body, body.layers[-1], context, first, full)
         rows = layer_norm(draft, x, body.last_norm)
     pooled = full.apply(draft, body.head.then, full.linear(draft, rows, body.head.dense))
-    return finish_tail(draft, layer_norm(draft, pooled, body.head_norm), [Step(body.classifier, "none")])
+    if body.head_norm is not None:
+        pooled = layer_norm(draft, pooled, body.head_norm)
+    return finish_tail(draft, pooled, [Step(body.classifier, "none")])
 
 
 def row_width(body: ModernBody) -> int:

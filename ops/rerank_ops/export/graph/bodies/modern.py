@@ -47,7 +47,10 @@ class ModernLayer:
 
 @dataclass(frozen=True, slots=True)
 class ModernBody:
-    """A cross-encoder of this family. Its head: a linear layer, its activation, a normalisation, and `classifier`."""
+    """A cross-encoder of this family. Its head: a linear layer, its activation, a normalisation, and `classifier`.
+
+    `head_norm` is None in a head that was fitted here.
+    """
 
     words: Floats
     norm: Norm
@@ -57,7 +60,7 @@ class ModernBody:
     activation: Function
     pooling: Literal["cls", "mean"]
     head: Step
-    head_norm: Norm
+    head_norm: Norm | None
     classifier: Dense
     positions: int
 

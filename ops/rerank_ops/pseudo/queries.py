@@ -16,8 +16,8 @@ from hashlib import sha256
 from itertools import islice
 from typing import Literal
 
-from rerank_ops.distil.material import Titled
-from rerank_ops.distil.words import document_frequencies, sentences, words
+from rerank_ops.pseudo.titled import Titled
+from rerank_ops.pseudo.words import document_frequencies, sentences, words
 
 Kind = Literal["real", "sentence", "title", "terms"]
 PSEUDO: tuple[Kind, ...] = ("sentence", "title", "terms")
