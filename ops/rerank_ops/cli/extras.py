@@ -16,6 +16,9 @@ GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
 EVALUATION = ("ir_measures", "numpy", "scipy")
 BM25 = ("bm25s",)
 EVALUATION_HINT = "pip install 'rerank-fleet[demo]'"
+#: Packages that a student is trained and exported with.
+DISTIL = ("torch", "transformers", "safetensors", "onnx", "ml_dtypes", "tokenizers")
+DISTIL_HINT = "pip install 'rerank-fleet[distil]' (a CPU build of torch before it, or pip brings gigabytes of CUDA)"
 
 
 def missing(modules: tuple[str, ...]) -> list[str]:
@@ -45,3 +48,9 @@ def require_evaluation(*, bm25: bool) -> None:
     """Raise ConfigurationError if rankings can't be judged here, or with `bm25` a collection's candidates be found."""
     if lacking := missing((*EVALUATION, *BM25) if bm25 else EVALUATION):
         raise ConfigurationError(f"judging rankings needs {', '.join(lacking)}: {EVALUATION_HINT}")
+
+
+def require_distil() -> None:
+    """Raise ConfigurationError if no student can be trained, exported or measured here."""
+    if lacking := missing((*DISTIL, *WORKER, *EVALUATION, *BM25)):
+        raise ConfigurationError(f"distil needs {', '.join(lacking)}: {DISTIL_HINT}")

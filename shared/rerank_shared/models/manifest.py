@@ -92,6 +92,57 @@ class KernelCalls(_Part):
     quality: dict[str, Quality] = Field(default_factory=dict)
 
 
+class SystemQuality(_Part):
+    """A system on one set of queries. `gain`: its nDCG@10 less that of the teacher with the first stage, and the bounds
+    of that difference's 95 % interval; None for the teacher with the first stage itself.
+    """
+
+    system: str
+    ndcg_10: float
+    mrr_10: float
+    gain: tuple[float, float, float] | None = None
+
+
+class StudentQuality(_Part):
+    """A student beside its teacher on one set of queries, each with up to `k` candidates of the first stage.
+
+    `judged_by` is judgements, or sources: the documents that pseudo-queries were made from. `correlation` is that of
+    the logits of both within queries, `overlap_at_10` the share of the teacher's best ten that are the student's, and
+    `fused_overlap_at_10` that with the first stage's scores in both. Pairs a second are those of the fleet.
+    """
+
+    name: str
+    kind: Literal["held out", "other"]
+    queries: int
+    k: int
+    judged_by: Literal["judgements", "sources"]
+    systems: tuple[SystemQuality, ...]
+    correlation: float
+    overlap_at_10: float
+    fused_overlap_at_10: float
+    teacher_pairs_per_s: float | None = None
+    student_pairs_per_s: float | None = None
+
+
+class Distilled(_Part):
+    """How a student was made: by which teacher, from which model's layers, by which recipe, on which data, how well.
+
+    `data` are digests of the files, `counts` lists, pairs and steps. `agreement` is the correlation with the target
+    within held-out lists, of the head alone and of the trained student.
+    """
+
+    teacher: str
+    teacher_digest: str | None
+    teacher_precision: str | None
+    student_of: Origin
+    recipe: dict[str, Any]
+    data: dict[str, str]
+    counts: dict[str, int]
+    beta: float
+    agreement: tuple[float, float]
+    quality: tuple[StudentQuality, ...] = ()
+
+
 class ShortenedCollection(_Part):
     """nDCG@10 of a shortened model and of the whole one over the same candidates, both in fp32.
 
@@ -154,7 +205,8 @@ class Manifest(_Part):
     """The whole of manifest.json. `layouts` names the graph file of each layout; `files` the SHA-256 of every file.
 
     `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI. `kernels` is None
-    where the graphs call no kernel, `shortened` where the model has all its layers.
+    where the graphs call no kernel, `distilled` where the model is nobody's student, `shortened` where it has all its
+    layers.
     """
 
     format: Literal[1] = 1
@@ -174,6 +226,7 @@ class Manifest(_Part):
     reduced_range: bool = False
     quality: Quality | None = None
     kernels: KernelCalls | None = None
+    distilled: Distilled | None = None
     shortened: Shortened | None = None
 
     @model_validator(mode="before")

@@ -1,0 +1,1 @@
+"""Training of a student, in torch: importing these modules needs the extra `distil`."""
