@@ -24,7 +24,7 @@ from rerank_producer.bulk.files.durable import whole_file
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
 
-_RELEASE = 1
+_RELEASE = 2
 
 
 def fingerprint_of(
@@ -106,7 +106,13 @@ def _scores(kept: Mapping[str, Any]) -> ModelScores:
         model=ModelInfo.model_validate(kept["model"]),
         queries=tuple(
             ScoredQuery(
-                each["id"], tuple(each["documents"]), tuple(each["logits"]), tuple(each["scores"]), each["order"]
+                each["id"],
+                tuple(each["documents"]),
+                tuple(each["logits"]),
+                tuple(each["scores"]),
+                each["order"],
+                tuple(each["tokens"]),
+                tuple(each["cut"]),
             )
             for each in kept["queries"]
         ),
