@@ -72,6 +72,7 @@ def chosen(
         picked=None if row is None else deciding.picked(row, shown.configuration, costs, allowed),
         confirmed=None if row is None else deciding.confirmed(row, top, options[top].configuration.name),
         nearest=min(options, key=lambda each: (each.latency.missed > TOLERATED, each.latency.p95_ms, each.work_ms)),
+        shown=shown.configuration,
         recall_curve=_by_k(asked, options, shown, judgements),
         length_curve=_by_length(asked, options, shown),
         queries=tuple(_judged(judgements, halves, _run(models, shown.configuration))),

@@ -124,7 +124,8 @@ class Judged:
 class Choice:
     """The whole result. `picked` and `confirmed` are None where nothing keeps the limit; `nearest` is then the fastest.
 
-    Curves are those of the picked configuration, over all queries; without one, of the best regardless of time.
+    Curves and orders of queries are those of `shown`, over all queries: the picked configuration, or without one the
+    best regardless of time.
     """
 
     asked: Asked
@@ -134,6 +135,7 @@ class Choice:
     picked: Picked | None
     confirmed: Confirmed | None
     nearest: Option
+    shown: Configuration
     recall_curve: Curve
     length_curve: Curve
     queries: tuple[Judged, ...]
@@ -154,12 +156,15 @@ class Choice:
         return sorted((each for each in self.options if each.on_front), key=lambda each: each.latency.p95_ms)
 
 
-def as_plain(choice: Choice, verdict: str) -> dict[str, Any]:
-    """Return it ready for JSON, with the values of each query; an infinite number is the text "inf"."""
+def as_plain(choice: Choice, verdict: Sequence[str]) -> dict[str, Any]:
+    """Return it ready for JSON, with the verdict's sentences and the values of each query.
+
+    An infinite number is the text "inf".
+    """
     measure = choice.asked.measure
     names = [query.id for query in choice.queries]
     plain = {
-        "verdict": verdict,
+        "verdict": list(verdict),
         "asked": asdict(choice.asked),
         "models": [_model(each) for each in choice.models],
         "first_stage": {
@@ -171,6 +176,7 @@ def as_plain(choice: Choice, verdict: str) -> dict[str, Any]:
         "picked": None if choice.picked is None else _picked(choice.picked),
         "confirmed": None if choice.confirmed is None else asdict(choice.confirmed),
         "nearest": choice.nearest.configuration.name,
+        "shown": choice.shown.name,
         "recall_curve": asdict(choice.recall_curve),
         "length_curve": asdict(choice.length_curve),
         "queries": [asdict(each) for each in choice.queries],

@@ -20,6 +20,7 @@ from rerank_ops.cli.capacity.autoscale import autoscale
 from rerank_ops.cli.capacity.plan import plan
 from rerank_ops.cli.capacity.redis_load import redis_load
 from rerank_ops.cli.capacity.simulate import simulate
+from rerank_ops.cli.choose.command import choose
 from rerank_ops.cli.evaluate.command import evaluate
 from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
@@ -58,6 +59,7 @@ app.command()(redis_load)
 app.command()(redis_acl)
 app.command()(export)
 app.command()(evaluate)
+app.command()(choose)
 app.add_typer(bulk)
 app.add_typer(fusion)
 app.add_typer(cache)

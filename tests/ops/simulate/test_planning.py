@@ -71,6 +71,7 @@ def test_requests_that_can_have_no_deadline_kept_need_no_number() -> None:
 def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
     mix = Mix(k=((20, 1.0),))
     one, other = (
-        Planner.of_mix(Target(0.5, 6.0), FleetSpec(1, COST), Policy(), mix, requests=200, seed=seed).plan() for _ in range(2)
+        Planner.of_mix(Target(0.5, 6.0), FleetSpec(1, COST), Policy(), mix, requests=200, seed=seed).plan()
+        for _ in range(2)
     )
     assert one == other
