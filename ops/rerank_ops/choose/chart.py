@@ -120,7 +120,7 @@ def _picked(each: Mapping[str, Any], measure: str, x: Scale, y: Scale) -> Iterat
     yield f'<circle class="mark" cx="{across:.1f}" cy="{down:.1f}" r="9"/>'
     anchor, aside = ("start", 14) if across < WIDTH / 2 else ("end", -14)
     label = f"picked: {each['max_length']} tokens, k {each['k']}, weight {each['weight']:g}"
-    yield _text(across + aside, down - 12, label, "", anchor)
+    yield _text(across + aside, down + 22, label, "", anchor)
 
 
 def _axes(x: Scale, y: Scale, along: str, title: str) -> Iterator[str]:

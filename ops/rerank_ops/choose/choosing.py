@@ -10,7 +10,7 @@ import numpy as np
 
 from rerank_ops.choose.configurations import Configuration
 from rerank_ops.choose.curves import Curve, curve_of, on_front
-from rerank_ops.choose.cutting import configurations, run_of, values_of
+from rerank_ops.choose.cutting import runs_of, values_of
 from rerank_ops.choose.load import Cut, Fleet
 from rerank_ops.choose.picking import FEW, Halves, best, bias_of, difference, halves_of, picked
 from rerank_ops.choose.result import Asked, Choice, Confirmed, Judged, Measured, Option, Picked
@@ -124,8 +124,8 @@ def _options(asked: Asked, models: Sequence[Scored], judgements: Judgements, fle
                 cut = model.cut(length, k)
                 latency, work_ms = cut.latency(fleet), cut.work_ms
                 keeps = latency.keeps(asked.p95_ms, TOLERATED)
-                for each in configurations(model.measured.name, length, (k,), asked.weights, asked.method):
-                    run = run_of(queries, k, each.weight, each.method)
+                for weight, run in zip(asked.weights, runs_of(queries, k, asked.weights, asked.method), strict=True):
+                    each = Configuration(model.measured.name, length, k, weight, asked.method)
                     values = values_of(queries, run, qrels, judgements.measures)
                     yield Option(each, values, latency, work_ms, keeps)
 
@@ -176,7 +176,7 @@ def _recall(judgements: Judgements, k: int) -> float:
 def _run(models: Sequence[Scored], configuration: Configuration) -> Run:
     model = next(each for each in models if each.measured.name == configuration.model)
     queries = model.scores[configuration.max_length]
-    return run_of(queries, configuration.k, configuration.weight, configuration.method)
+    return next(runs_of(queries, configuration.k, [configuration.weight], configuration.method))
 
 
 def _judged(judgements: Judgements, halves: Halves, now: Run) -> Iterator[Judged]:

@@ -6,14 +6,13 @@ caller does not send to the fleet follows in first-stage order, as it would on t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rerank_ops.choose.configurations import Configuration
 from rerank_ops.evaluate.comparison import measured
 from rerank_ops.evaluate.systems import Run, System
-from rerank_ops.fusion.sweep import ScoredQuery, Variant, deviations_of, ranking
+from rerank_ops.fusion.sweep import MODEL, ScoredQuery, Variant, deviations_of, ranking
 from rerank_ops.judging.bootstrap import Values
 from rerank_shared.keys import FusionMethod
 
@@ -30,19 +29,20 @@ def first(query: ScoredQuery, k: int) -> ScoredQuery:
     )
 
 
-def run_of(queries: Sequence[ScoredQuery], k: int, weight: float, method: FusionMethod) -> Run:
-    """Return the order of every query's documents, of which the first `k` are reranked.
+def runs_of(queries: Sequence[ScoredQuery], k: int, weights: Iterable[float], method: FusionMethod) -> Iterator[Run]:
+    """Yield for each weight the order of every query's documents, of which the first `k` are reranked.
 
     `weighted` gets the ratio that a fleet learns from requests of that k.
     """
     few = [first(query, k) for query in queries]
     known = deviations_of(few)
-    variant = Variant(method, weight) if weight and method != "none" else Variant("weighted", 0.0)
     ratio = None if known is None else known.ratio
-    return {
-        query.id: (*ranking(kept, variant, ratio), *query.documents[k:])
-        for query, kept in zip(queries, few, strict=True)
-    }
+    for weight in weights:
+        variant = Variant(method, weight) if weight and method != "none" else MODEL
+        yield {
+            query.id: (*ranking(kept, variant, ratio), *query.documents[k:])
+            for query, kept in zip(queries, few, strict=True)
+        }
 
 
 def values_of(
@@ -51,12 +51,3 @@ def values_of(
     """Return the values of a run by measure, one a query. Raises ConfigurationError."""
     system = System("cut", "fused", run, tuple(query.id for query in queries))
     return measured(system, qrels, measures).values
-
-
-def configurations(
-    model: str, max_length: int, ks: Sequence[int], weights: Sequence[float], method: FusionMethod
-) -> Iterator[Configuration]:
-    """Yield what one measurement is cut into."""
-    for k in ks:
-        for weight in weights:
-            yield Configuration(model, max_length, k, weight, method)

@@ -24,7 +24,7 @@ from rerank_shared.scheduling.cost import Work
 #: Time of a request besides waiting and running, in the client, the queue and the tokenizer, as `plan` has it.
 HAND_OFF_S = 0.005
 #: Requests of each simulation.
-REQUESTS = 2_000
+REQUESTS = 1_000
 #: No fleet of more processes is looked for while idle.
 _MOST = 256
 #: Tokens of a query's pairs, by the query's id.
@@ -33,13 +33,17 @@ Tokens = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The fleet that is asked about: processes, requests a second (None: one at a time), and the settings in force."""
+    """The fleet that is asked about: processes, requests a second (None: one at a time), and the settings in force.
+
+    `requests` is how many each simulation has.
+    """
 
     processes: int
     rate: float | None
     spec: FleetSpec
     deadline_s: float
     seed: int = 0
+    requests: int = REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Cut:
         slowness = self._slowness(self.times.nearest(self.max_length, self.k))
         requests = [
             Request(at_s, draws.choice(queries), fleet.deadline_s, slowness=draws.choice(slowness))
-            for at_s in poisson(rate, REQUESTS / rate, fleet.seed)
+            for at_s in poisson(rate, fleet.requests / rate, fleet.seed)
         ]
         spec = replace(fleet.spec, cost=self.times.cost, hand_off_s=HAND_OFF_S)
         return Planner(Target(p95_ms / 1000, rate), spec, Policy(), requests, work_s=self.work_ms / 1000)

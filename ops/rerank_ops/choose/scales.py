@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 #: Ticks of an axis, about.
-_TICKS = 5
+_TICKS = 6
 #: Share of the range that is left free at each end.
 _AIR = 0.06
 
