@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from models import write_poison_model
 from rerank_ops.cli.app import app
 from rerank_shared.settings import load_settings, profile_of
 from support.commands import CommandLine
@@ -86,7 +85,7 @@ def test_a_collection_is_measured_once_and_chosen_from_again(
     assert read(directory, saved)["configurations"] == found["configurations"]
     wide = read(directory, saved, "--processes", "64")
     assert {each["latency_is"] for each in wide["configurations"]} == {"planned"}
-    nothing = read(directory, saved, "--processes", "1", "--rate", "1e6", status=3)
+    nothing = read(directory, saved, "--processes", "1", "--rate", "1e4", status=3)
     assert nothing["picked"] is None
     assert "Nothing keeps p95 within 60,000 ms" in nothing["verdict"][0]
 
@@ -115,8 +114,7 @@ def test_a_model_that_does_not_start_ends_it_before_any_is_scored(
     directory: Path, fleet: CommandLine, tmp_path: Path
 ) -> None:
     broken, saved = tmp_path / "broken", tmp_path / "saved"
-    write_poison_model(broken)
-    (broken / "model.onnx").write_bytes(b"no model")
+    broken.mkdir()
     models = ("--model", f"cross-encoder/{MODEL}", "--model", str(broken))
     run = fleet.run("choose", str(directory), "--p95-ms", "300", *models, *GRID, "--save-runs", str(saved))
     assert (run.returncode, run.stdout) == (1, "")
