@@ -11,6 +11,7 @@ import numpy as np
 from rerank_ops.choose.configurations import Configuration
 from rerank_ops.choose.curves import Curve, curve_of, on_front
 from rerank_ops.choose.cutting import runs_of, values_of
+from rerank_ops.choose.latency import Times
 from rerank_ops.choose.load import Cut, Fleet
 from rerank_ops.choose.picking import FEW, Halves, best, bias_of, difference, halves_of, picked
 from rerank_ops.choose.result import Asked, Choice, Confirmed, Judged, Measured, Option, Picked
@@ -26,6 +27,8 @@ from rerank_ops.simulate.planning import TOLERATED
 _SHOWN = 10
 #: Share of timed requests that others may have disturbed before it is told.
 _DISTURBED = 0.1
+#: Ratio of two times beyond which noise is told.
+_NOISE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,8 @@ def _options(asked: Asked, models: Sequence[Scored], judgements: Judgements, fle
 def _on_front(asked: Asked, models: Sequence[Scored], fleet: Fleet, options: list[Option]) -> list[Option]:
     """Return the options with what is told of the front alone: the processes that would keep the limit."""
     by_name = {each.measured.name: each for each in models}
-    # A simulated fleet that refuses requests is fast for the others.
-    times = [each.latency.p95_ms if each.latency.missed <= TOLERATED else float("inf") for each in options]
+    # A simulated fleet that refuses requests is fast for the others: it is behind all that answer.
+    times = [each.latency.p95_ms + 1e9 * (each.latency.missed > TOLERATED) for each in options]
     front = on_front(times, [each.mean(asked.measure) for each in options])
     found = []
     for each, is_on_front in zip(options, front, strict=True):
@@ -192,11 +195,29 @@ def _judged(judgements: Judgements, halves: Halves, now: Run) -> Iterator[Judged
         )
 
 
+def _noise(times: Times) -> Iterator[str]:
+    """Yield the worst case where a greater length was faster, which only other work on the machine can make so."""
+    p95 = {cell: times.latency(*cell).p95_ms for cell in times.cells}
+    found = [
+        (p95[short] / p95[long], short, long)
+        for short in p95
+        for long in p95
+        if short[0] < long[0] and short[1] == long[1] and p95[short] > _NOISE * p95[long]
+    ]
+    if found:
+        _, short, long = max(found)
+        yield (
+            f"times are noisy: p95 of k {short[1]} is {p95[short]:,.0f} ms at {short[0]} tokens and {p95[long]:,.0f} "
+            f"ms at {long[0]}; time again on an idle machine, or more queries (--timed)"
+        )
+
+
 def _notes(models: Sequence[Scored], queries: int) -> Iterator[str]:
     if queries < FEW:
         yield f"{queries} queries tell little: each half has {queries // 2} or so; judge more before you rely on this"
     for model in models:
         times = model.measured.times
+        yield from (f"{model.measured.name}: {each}" for each in _noise(times))
         if times.busy > _DISTURBED * times.asked:
             yield (
                 f"{model.measured.name}: before {times.busy:,} of {times.asked:,} timed requests the fleet had other "

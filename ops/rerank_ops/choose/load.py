@@ -89,12 +89,18 @@ class Cut:
 
     def _under_load(self, fleet: Fleet) -> Latency:
         assert fleet.rate is not None
-        report = self._planner(1.0, fleet.rate, fleet).report(fleet.processes)
-        row = report.overall
-        # A backlog that grows for ever looks short in a simulation that ends.
-        beyond = 1.0 - fleet.processes / (fleet.rate * self.work_ms / 1000)
-        missed = max(row.shares["refused"] + row.shares["late"], beyond)
-        return Latency(row.p50_ms, row.p95_ms, row.p99_ms, "planned", missed)
+        beyond = 1.0 - fleet.processes / (fleet.rate * self._busy_s)
+        if beyond >= 0:
+            # The backlog grows for ever, so that in the end all wait for their deadline; no simulation is that long.
+            late_ms = 1000 * fleet.deadline_s
+            return Latency(late_ms, late_ms, late_ms, "planned", beyond or 1.0)
+        row = self._planner(1.0, fleet.rate, fleet).report(fleet.processes).overall
+        return Latency(row.p50_ms, row.p95_ms, row.p99_ms, "planned", row.shares["refused"] + row.shares["late"])
+
+    @property
+    def _busy_s(self) -> float:
+        """Mean seconds of one process for a request, as slow as the timed ones."""
+        return self.work_ms / 1000 * float(np.mean(self._slowness(self.times.nearest(self.max_length, self.k))))
 
     def _planner(self, p95_ms: float, rate: float, fleet: Fleet) -> Planner:
         draws = random.Random(f"{fleet.seed}:requests")
@@ -105,7 +111,7 @@ class Cut:
             for at_s in poisson(rate, fleet.requests / rate, fleet.seed)
         ]
         spec = replace(fleet.spec, cost=self.times.cost, hand_off_s=HAND_OFF_S)
-        return Planner(Target(p95_ms / 1000, rate), spec, Policy(), requests, work_s=self.work_ms / 1000)
+        return Planner(Target(p95_ms / 1000, rate), spec, Policy(), requests, work_s=self._busy_s)
 
     def _slowness(self, cell: Cell) -> list[float]:
         """Return what each timed request took, as a multiple of what the cost model predicts."""

@@ -19,7 +19,7 @@ def verdict(choice: Choice) -> Iterator[str]:
     yield (
         f"Use {picked.configuration.name}: p95 {option.latency.p95_ms:,.0f} ms ({option.latency.origin}). On the "
         f"{confirmed.queries:,} queries that did not pick it: {asked.measure} {confirmed.figure.mean:.4f}, "
-        f"{difference_text(confirmed.over_stage)}."
+        f"{difference_text(confirmed.over_stage)} to {asked.stage}."
     )
     if confirmed.over_stage.gain.low <= 0:
         yield (
@@ -29,12 +29,12 @@ def verdict(choice: Choice) -> Iterator[str]:
     if confirmed.over_best is None:
         yield "Nothing was better on the half that picked, whatever its time."
     else:
-        yield f"The best regardless of time was {confirmed.best}: {difference_text(confirmed.over_best)}."
+        yield f"To the best regardless of time, {confirmed.best}: {difference_text(confirmed.over_best)}."
     bias = picked.bias
     yield (
         f"Selection bias: {picked.figure.mean:.4f} on the half that picked, {confirmed.figure.mean:.4f} on the other; "
         f"of {asked.stage} {picked.stage.mean:.4f} and {confirmed.stage.mean:.4f}. Over {bias.halvings} random "
-        f"halvings what was picked looks {bias.mean:+.4f} better than it is."
+        f"halvings the means are {bias.picking:.4f} and {bias.confirming:.4f}: a bias of {bias.mean:+.4f}."
     )
     yield (f"k is the caller's: send the best {picked.configuration.k} candidates of {asked.stage}, with their scores.")
 
@@ -66,7 +66,7 @@ def _remedies(choice: Choice, nearest: Option) -> Iterator[str]:
 def difference_text(each: Difference) -> str:
     """Return a difference with its interval, p and counts."""
     return (
-        f"{each.gain.mean:+.4f} to {each.against} (95 %: {each.gain.low:+.4f} to {each.gain.high:+.4f}, "
+        f"{each.gain.mean:+.4f} (95 %: {each.gain.low:+.4f} to {each.gain.high:+.4f}, "
         f"p {each.p:.4f}; better {each.wins}, same {each.ties}, worse {each.losses})"
     )
 
