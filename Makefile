@@ -177,7 +177,7 @@ bench-evaluate: $(STAMP)  ## Write the table of docs/evaluate.md from DATA=DIR, 
 	$(DEV).bench.render docs/evaluate.md --output evaluate=build/bench/evaluate.txt
 
 .PHONY: bench-choose
-CHOOSE ?= --p95-ms 1000
+CHOOSE ?= --p95-ms 500 --processes 16
 bench-choose: $(STAMP)  ## Write the table and chart of docs/choose.md from DATA=DIR, a collection in BEIR's layout; CHOOSE has the target and more options. What build/bench/choose has is not measured again.
 	@test -n "$(DATA)" || { echo 'error: DATA=DIR names a collection in the layout of BEIR' >&2; exit 2; }
 	@mkdir -p build/bench
