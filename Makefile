@@ -176,6 +176,14 @@ bench-evaluate: $(STAMP)  ## Write the table of docs/evaluate.md from DATA=DIR, 
 	{ echo "$$ rerank-fleet evaluate $(notdir $(DATA)) --up $(EVALUATE)"; NO_COLOR=1 $(BIN)/rerank-fleet evaluate $(DATA) --up $(EVALUATE); } > build/bench/evaluate.txt
 	$(DEV).bench.render docs/evaluate.md --output evaluate=build/bench/evaluate.txt
 
+.PHONY: bench-choose
+CHOOSE ?= --p95-ms 500 --processes 16
+bench-choose: $(STAMP)  ## Write the table and chart of docs/choose.md from DATA=DIR, a collection in BEIR's layout; CHOOSE has the target and more options. What build/bench/choose has is not measured again.
+	@test -n "$(DATA)" || { echo 'error: DATA=DIR names a collection in the layout of BEIR' >&2; exit 2; }
+	@mkdir -p build/bench
+	{ echo "$$ rerank-fleet choose $(notdir $(DATA)) --up $(CHOOSE) --chart choose.svg"; NO_COLOR=1 $(BIN)/rerank-fleet choose $(DATA) --up $(CHOOSE) --chart docs/choose.svg --save-runs build/bench/choose --reuse; } > build/bench/choose.txt
+	$(DEV).bench.render docs/choose.md --output choose=build/bench/choose.txt
+
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
 	$(DEV).bench.gateway $(PARTS)
 	$(DEV).bench.gateway.render docs/gateway.md

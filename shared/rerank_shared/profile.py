@@ -1,4 +1,4 @@
-"""Profiles: settings that were measured best for one model on one host, in a TOML file that RERANK_PROFILE names.
+"""Profiles: settings that were measured best for a model, on a host or judged queries, in a file of RERANK_PROFILE.
 
 Top-level keys are names of settings; variables and arguments take precedence over them. The table [made_for] is no
 setting: it records the model and the CPU that were measured, so that a worker with another one can warn.
@@ -32,6 +32,11 @@ class Profile:
     values: Mapping[str, Any]
     made_for: Mapping[str, Any]
 
+    @property
+    def made_by(self) -> str:
+        """The command that wrote it."""
+        return str(self.made_for.get("made_by", "rerank-fleet tune"))
+
 
 def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
     """Return the profile in a file; `fields` are all settings.
@@ -43,7 +48,7 @@ def read_profile(path: Path, fields: Mapping[str, FieldInfo]) -> Profile:
         values = settings_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(
-            f"{where} can't be read ({error.strerror}): `rerank-fleet tune` writes profiles; unset it until then"
+            f"{where} can't be read ({error.strerror}): `rerank-fleet tune` or `choose` writes one; unset it until then"
         ) from None
     except ValueError as error:
         # Raised for wrong UTF-8 and for wrong TOML.

@@ -134,7 +134,7 @@ def load(settings: Settings) -> Model:
     if (profile := profile_of(settings)) is not None:
         precision = run_precision(files, kernel)
         for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name(), precision=precision):
-            log.warning("profile does not fit: %s; run `rerank-fleet tune` here", told)
+            log.warning("profile does not fit: %s; run `%s` here", told, profile.made_by)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
     identity = identity_of(files, tokenizer, settings.layout, settings.max_length, kernel)
     if identity.max_length > settings.budget_tokens:

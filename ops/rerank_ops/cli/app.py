@@ -20,6 +20,7 @@ from rerank_ops.cli.capacity.autoscale import autoscale
 from rerank_ops.cli.capacity.plan import plan
 from rerank_ops.cli.capacity.redis_load import redis_load
 from rerank_ops.cli.capacity.simulate import simulate
+from rerank_ops.cli.choose.command import choose
 from rerank_ops.cli.distil.command import distil
 from rerank_ops.cli.evaluate.command import evaluate
 from rerank_ops.cli.fusion.tune import fusion
@@ -60,6 +61,7 @@ app.command()(redis_acl)
 app.command()(export)
 app.command()(evaluate)
 app.command()(distil)
+app.command()(choose)
 app.add_typer(bulk)
 app.add_typer(fusion)
 app.add_typer(cache)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rerank_ops.evaluate.dataset import Labelled
 from rerank_ops.evaluate.first_stages import FirstStage
@@ -24,7 +24,8 @@ from rerank_producer.bulk.files.durable import whole_file
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
 
-_RELEASE = 1
+T = TypeVar("T")
+_RELEASE = 2
 
 
 def fingerprint_of(
@@ -58,7 +59,7 @@ def save_run(directory: Path, system: System) -> None:
                 raise InputRefused(f"--save-runs: the id {name!r} has white space, which parts the columns of a run")
         last = len(documents)
         lines += [f"{query} Q0 {name} {rank} {last - rank + 1} {tag}\n" for rank, name in enumerate(documents, start=1)]
-    _write(directory / f"{tag}.trec", "".join(lines))
+    write_saved(directory / f"{tag}.trec", "".join(lines))
 
 
 def save_scores(directory: Path, scores: ModelScores, fingerprint: Mapping[str, Any]) -> None:
@@ -73,7 +74,7 @@ def save_scores(directory: Path, scores: ModelScores, fingerprint: Mapping[str, 
         "again": None if scores.again is None else asdict(scores.again),
         "queries": [asdict(query) for query in scores.queries],
     }
-    _write(_scores_file(directory, scores.name), json.dumps(kept))
+    write_saved(_scores_file(directory, scores.name), json.dumps(kept))
 
 
 def saved_scores(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> ModelScores | None:
@@ -82,7 +83,11 @@ def saved_scores(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> 
     Raises RunDiffers, which names what differs, where they are of other data or settings; InputRefused for a damaged
     file.
     """
-    path = _scores_file(directory, name)
+    return read_saved(_scores_file(directory, name), fingerprint, _scores)
+
+
+def read_saved(path: Path, fingerprint: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """Return what `read` makes of a saved file; None where there is none. Raises as `saved_scores` does."""
     if not path.exists():
         return None
     try:
@@ -92,11 +97,19 @@ def saved_scores(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> 
                 f"--reuse: {path} was made with other values of: {', '.join(differing)}. Without --reuse, they are "
                 "made anew"
             )
-        return _scores(kept)
+        return read(kept)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputRefused(
-            f"--reuse: {path} can't be read ({error!r}); remove it, and its scores are made anew"
+            f"--reuse: {path} can't be read ({error!r}); remove it, and what it holds is made anew"
         ) from None
+
+
+def write_saved(path: Path, text: str) -> None:
+    """Write a whole file, or leave the one of before. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with whole_file(path, temporary):
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _scores(kept: Mapping[str, Any]) -> ModelScores:
@@ -106,7 +119,13 @@ def _scores(kept: Mapping[str, Any]) -> ModelScores:
         model=ModelInfo.model_validate(kept["model"]),
         queries=tuple(
             ScoredQuery(
-                each["id"], tuple(each["documents"]), tuple(each["logits"]), tuple(each["scores"]), each["order"]
+                each["id"],
+                tuple(each["documents"]),
+                tuple(each["logits"]),
+                tuple(each["scores"]),
+                each["order"],
+                tuple(each["tokens"]),
+                tuple(each["cut"]),
             )
             for each in kept["queries"]
         ),
@@ -126,13 +145,6 @@ def _scores(kept: Mapping[str, Any]) -> ModelScores:
 
 def _scores_file(directory: Path, name: str) -> Path:
     return directory / f"{slug(name)}.scores.json"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with whole_file(path, temporary):
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _digest(value: object) -> str:

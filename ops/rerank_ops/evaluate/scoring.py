@@ -153,14 +153,20 @@ async def _again(
         logits[query.id] = ()
         if query.candidates:
             started = time.perf_counter()
-            response = await _answer(client, query, fresh)
+            response = await answer(client, query, fresh)
             latencies_ms.append((time.perf_counter() - started) * 1000)
             logits[query.id] = logits_of(response)
         tell()
-    return Again(logits, tuple(latencies_ms), processes, host=f"{cpu_name()}, {len(affinity())} cores")
+    return Again(logits, tuple(latencies_ms), processes, host=caller_host())
 
 
-async def _answer(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> RerankResponse:
+def caller_host() -> str:
+    """Return what the machine is that asks."""
+    return f"{cpu_name()}, {len(affinity())} cores"
+
+
+async def answer(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> RerankResponse:
+    """Return the whole answer to an interactive request that has time enough. Raises as the client does."""
     return await client.rerank(
         query.query, query.candidates, fusion="none", partial=False, **{"deadline_ms": _DEADLINE_MS, **options}
     )

@@ -9,7 +9,7 @@ from typing import Any
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
-from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.contract.schemas import RerankResponse, Result
 from rerank_shared.errors import DeadlineExceeded
 
 
@@ -31,12 +31,15 @@ async def score(
         async with free:
             response = await _asked(client, query, options)
         on_answer(response)
+        results = () if response is None else _in_order(response)
         return ScoredQuery(
             id=query.id,
             documents=tuple(str(candidate.id) for candidate in query.candidates),
-            logits=() if response is None else logits_of(response),
+            logits=tuple(result.logit or 0.0 for result in results),
             scores=tuple(candidate.score for candidate in query.candidates),
             order=query.order,
+            tokens=tuple(result.tokens or 0 for result in results),
+            cut=tuple(result.truncated for result in results),
         )
 
     tasks = [asyncio.create_task(one(query)) for query in labelled.queries]
@@ -50,8 +53,11 @@ async def score(
 
 def logits_of(response: RerankResponse) -> tuple[float, ...]:
     """Return the logits of a complete response, in the order of the request's documents."""
-    logits = {result.index: result.logit or 0.0 for result in response.results}
-    return tuple(logits[index] for index in range(len(response.results)))
+    return tuple(result.logit or 0.0 for result in _in_order(response))
+
+
+def _in_order(response: RerankResponse) -> list[Result]:
+    return sorted(response.results, key=lambda result: result.index)
 
 
 async def _asked(client: AsyncRerankClient, query: LabelledQuery, options: Mapping[str, Any]) -> RerankResponse | None:

@@ -21,13 +21,18 @@ from rerank_shared.keys import FirstStageOrder, FusionMethod
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuery:
-    """A query's candidates in first-stage order: ids, logits and first-stage scores, one a document."""
+    """A query's candidates in first-stage order: ids, logits and first-stage scores, one a document.
+
+    `tokens` are those that the model read of each pair, and `cut` whether text of it was cut to fit.
+    """
 
     id: str
     documents: tuple[str, ...]
     logits: tuple[float, ...]
     scores: tuple[float | None, ...]
     order: FirstStageOrder = "descending"
+    tokens: tuple[int, ...] = ()
+    cut: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

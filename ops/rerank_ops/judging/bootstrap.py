@@ -31,11 +31,20 @@ class Interval:
 
 def paired_difference(one: Values, other: Values, seed: int, samples: int = SAMPLES) -> Interval:
     """Return the mean of `one` - `other`, which have one value a query, with its interval."""
-    differences = one - other
-    random = np.random.default_rng(seed)
-    means: list[float] = []
-    while len(means) < samples:
-        drawn = random.integers(len(differences), size=(min(_CHUNK, samples - len(means)), len(differences)))
-        means += differences[drawn].mean(axis=1).tolist()
-    low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Interval(float(differences.mean()), float(low), float(high))
+    return mean_intervals((one - other)[np.newaxis], seed, samples)[0]
+
+
+def mean_intervals(rows: Values, seed: int, samples: int = SAMPLES) -> list[Interval]:
+    """Return the mean of each row, a value a query, with its interval; all rows are drawn at the same queries."""
+    random, count = np.random.default_rng(seed), rows.shape[1]
+    means: list[Values] = []
+    for begin in range(0, samples, _CHUNK):
+        drawn = random.integers(count, size=(min(_CHUNK, samples - begin), count))
+        # How often each sample has each query: one product then gives the means of all rows.
+        places = drawn + np.arange(len(drawn))[:, np.newaxis] * count
+        times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        means.append(rows @ times.T / count)
+    low, high = np.quantile(np.hstack(means), [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], axis=1)
+    return [
+        Interval(float(row.mean()), float(least), float(most)) for row, least, most in zip(rows, low, high, strict=True)
+    ]

@@ -9,6 +9,7 @@ so that they are compared under the same random numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -53,17 +54,25 @@ class Plan:
 
 
 class Planner:
-    """Tries numbers of processes on the same requests."""
+    """Tries numbers of processes on the same requests, which arrive in the order given."""
 
-    def __init__(self, target: Target, spec: FleetSpec, policy: Policy, mix: Mix, *, requests: int, seed: int) -> None:
+    def __init__(
+        self, target: Target, spec: FleetSpec, policy: Policy, requests: Sequence[Request], *, work_s: float
+    ) -> None:
+        """`work_s` is the mean time of one process for a request."""
         self._target = target
         self._spec = spec
         self._policy = policy
-        self._work_s = request_s(mix, spec.cost)
-        seconds = requests / target.rps
-        self._warm_up_s = seconds * _WARM_UP
-        self._requests = draw(mix, poisson(target.rps, seconds, seed), seed)
+        self._work_s = work_s
+        self._warm_up_s = len(requests) / target.rps * _WARM_UP
+        self._requests = requests
         self._reports: dict[int, Report] = {}
+
+    @classmethod
+    def of_mix(cls, target: Target, spec: FleetSpec, policy: Policy, mix: Mix, *, requests: int, seed: int) -> Planner:
+        """Return one for about so many requests, drawn from a mix."""
+        drawn = draw(mix, poisson(target.rps, requests / target.rps, seed), seed)
+        return cls(target, spec, policy, drawn, work_s=request_s(mix, spec.cost))
 
     def plan(self) -> Plan:
         """Return the plan with the smallest number of processes that keeps the target."""
@@ -105,16 +114,20 @@ class Planner:
         return Plan(self._target, alone_s, processes, report, fewer, tried)
 
 
-def alone(requests: list[Request], spec: FleetSpec) -> float:
+def alone(requests: Sequence[Request], spec: FleetSpec) -> float:
     """Return the 95th percentile of latency, in seconds, if each request finds all processes idle."""
-    return percentile(sorted(_alone_s(request, spec.cost) + spec.hand_off_s for request in requests), 0.95)
+    times = (
+        request.slowness * alone_s(request.tokens, spec.cost, len(request.tokens)) + spec.hand_off_s
+        for request in requests
+    )
+    return percentile(sorted(times), 0.95)
 
 
-def _alone_s(request: Request, cost: CostParameters) -> float:
-    lengths = request.tokens
+def alone_s(lengths: Sequence[int], cost: CostParameters, processes: int) -> float:
+    """Return the seconds that pairs of these lengths, in tokens, run for on so many idle processes."""
     run_s = cost.predict_s(Work.of(lengths))
-    parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), processes=len(lengths)))
-    return request.slowness * max(cost.predict_s(Work.of(lengths[i] for i in part)) for part in parts)
+    parts = split(lengths, shard_count(run_s=run_s, pairs=len(lengths), processes=processes))
+    return max(cost.predict_s(Work.of(lengths[i] for i in part)) for part in parts)
 
 
 def request_s(mix: Mix, cost: CostParameters) -> float:

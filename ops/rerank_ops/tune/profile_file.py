@@ -13,29 +13,29 @@ from rerank_ops.tune.policy import Choice
 from rerank_shared.profile import MADE_FOR
 
 
-def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any]) -> None:
-    """Write a profile for `RERANK_PROFILE`, atomically.
+def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any], by: str = "rerank-fleet tune") -> None:
+    """Write a profile for `RERANK_PROFILE`, atomically; `by` is the command that chose.
 
     `made_for` may hold texts, numbers, dates and tables of them. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(profile_text(choice, made_for), encoding="utf-8")
+        draft.write_text(profile_text(choice, made_for, by), encoding="utf-8")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def profile_text(choice: Choice, made_for: Mapping[str, Any]) -> str:
+def profile_text(choice: Choice, made_for: Mapping[str, Any], by: str = "rerank-fleet tune") -> str:
     """Return the TOML of a profile."""
-    title = ["# Settings that `rerank-fleet tune` chose. Use them with RERANK_PROFILE=this file; variables come first."]
+    title = [f"# Settings that `{by}` chose. Use them with RERANK_PROFILE=this file; variables come first."]
     lines = title + [f"# Beware: {_comment(note)}." for note in choice.notes] + [""]
     for name, value in choice.values.items():
         if name in choice.reasons:
             lines.append(f"# {_comment(choice.reasons[name])}")
         lines.append(f"{name} = {_value(value)}")
-    return "\n".join([*lines, "", *_table(MADE_FOR, made_for)]) + "\n"
+    return "\n".join([*lines, "", *_table(MADE_FOR, {"made_by": by, **made_for})]) + "\n"
 
 
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ class FleetSettings(SettingsGroup):
     )
     profile: Path | None = Field(
         None,
-        description="TOML file of settings that `rerank-fleet tune` measured best for a model on a host. Variables "
+        description="TOML file of settings that `rerank-fleet tune` or `choose` found best. Variables "
         "and arguments take precedence over it; workers warn if it was made for another model or CPU.",
     )
 

@@ -16,7 +16,7 @@ COST = CostParameters(0.0005, 140e-6, 100e-9)
 def planned(p95_s: float, rps: float, **mix: float) -> Plan:
     spec = FleetSpec(1, COST)
     wanted = Mix(k=((20, 1.0),), **mix)  # type: ignore[arg-type]
-    return Planner(Target(p95_s, rps), spec, Policy(), wanted, requests=300, seed=1).plan()
+    return Planner.of_mix(Target(p95_s, rps), spec, Policy(), wanted, requests=300, seed=1).plan()
 
 
 def test_it_is_the_smallest_number_that_does() -> None:
@@ -71,6 +71,7 @@ def test_requests_that_can_have_no_deadline_kept_need_no_number() -> None:
 def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
     mix = Mix(k=((20, 1.0),))
     one, other = (
-        Planner(Target(0.5, 6.0), FleetSpec(1, COST), Policy(), mix, requests=200, seed=seed).plan() for _ in range(2)
+        Planner.of_mix(Target(0.5, 6.0), FleetSpec(1, COST), Policy(), mix, requests=200, seed=seed).plan()
+        for _ in range(2)
     )
     assert one == other

@@ -66,14 +66,15 @@ def test_what_is_written_is_what_is_read(profile: Path) -> None:
     for name, value in CHOICE.values.items():
         assert getattr(settings, name) == value
     read = profile_of(settings)
-    assert read == Profile(profile, CHOICE.values, MADE_FOR)
+    assert read == Profile(profile, CHOICE.values, {"made_by": "rerank-fleet tune"} | MADE_FOR)
+    assert read.made_by == "rerank-fleet tune"
 
 
 def test_a_profile_says_why_and_what_to_beware_of() -> None:
     text = profile_text(CHOICE, MADE_FOR)
     assert "# because it is\nlayout = " in text
     assert "# Beware: busy." in text
-    assert tomllib.loads(text)["made_for"] == MADE_FOR
+    assert tomllib.loads(text)["made_for"] == {"made_by": "rerank-fleet tune"} | MADE_FOR
 
 
 def test_variables_and_arguments_come_before_a_profile(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:

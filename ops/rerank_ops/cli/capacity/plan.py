@@ -79,7 +79,7 @@ def plan(
     )
     target = Target(p95_ms / 1000, rps)
     with err.status("simulating"):
-        found = Planner(target, spec, Policy().varied(policy), mix, requests=requests, seed=seed).plan()
+        found = Planner.of_mix(target, spec, Policy().varied(policy), mix, requests=requests, seed=seed).plan()
     if as_json:
         print(json.dumps(_plain(found) | {"seed": seed, "cost": cost_text(running)}, indent=1))
         return

@@ -57,7 +57,7 @@ def evaluate(
     Only what the first stage found is ranked; the perfect order of it is the ceiling. The cache makes a second run
     free, apart from the queries that are timed.
     """
-    _refuse_data(data, queries, corpus, qrels)
+    refuse_data(data, queries, corpus, qrels)
     _refuse_systems(models, weights, save_runs, no_model=no_model, reuse=reuse)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages)
@@ -70,7 +70,7 @@ def evaluate(
     from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
-    source, oddities = _source(data, queries, corpus, qrels), Oddities()
+    source, oddities = source_from(data, queries, corpus, qrels), Oddities()
     if any(map(is_dense, stages)):
         require_embedder()
     with progress_shown() as tell:
@@ -124,7 +124,8 @@ def _print(found: Evaluation, *, as_json: bool) -> None:
         raise typer.Exit(UNREPEATABLE)
 
 
-def _source(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> Source:
+def source_from(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> Source:
+    """Return the source of data that the options name, as `refuse_data` lets them pass. Raises as `source_of` does."""
     from rerank_ops.evaluate.sources import Files, source_of
 
     if data is None:
@@ -135,7 +136,7 @@ def _source(data: str | None, queries: Path | None, corpus: Path | None, qrels: 
     return source_of(data, qrels)
 
 
-def _refuse_data(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> None:
+def refuse_data(data: str | None, queries: Path | None, corpus: Path | None, qrels: Path | None) -> None:
     """Raise BadParameter unless one source of data is given."""
     if data is None and None in (queries, corpus, qrels):
         raise typer.BadParameter("give a directory, ir_datasets:ID, or all of --queries, --corpus and --qrels")

@@ -24,7 +24,7 @@ def check_profile(settings: Settings) -> Iterator[Finding]:
         digest = None
     told = differences(profile, model_digest=digest, cpu=cpu_name())
     for message in told:
-        yield Finding("profile", "warn", message, "run `rerank-fleet tune` here, or unset RERANK_PROFILE")
+        yield Finding("profile", "warn", message, f"run `{profile.made_by}` here, or unset RERANK_PROFILE")
     if not told:
         of = ", ".join(f"{name} {profile.made_for[name]}" for name in ("model", "cpu") if name in profile.made_for)
         yield Finding("profile", "ok", f"{', '.join(profile.values)} from {profile.path}, made for {of or 'nobody'}")
