@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table: a text, which `spoken` replaces for those who can't see it, or an interval that is drawn."""
+    """A cell of a table: a text, or an interval that is drawn."""
 
     text: str
     mark: Mark = ""
@@ -53,7 +53,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart with its title, and in words what it shows. `key` names its points or lines, in their order."""
+    """A chart with its title, and in words what it shows."""
 
     kind: ClassVar[str] = "chart"
     title: str
@@ -63,16 +63,15 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document in an order: its rank, the grade that it was judged with (None: not judged), and how far it moved.
-
-    `moved` is the number of places that it rose (negative: fell), None where it has no place in the other order.
+    """A document in an order: its rank, the grade that it was judged with (None: not judged), and its rank in the other
+    order, None where that lacks it.
     """
 
     rank: int
     name: str
     text: str
     grade: int | None
-    moved: int | None
+    other: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def _top(sides: Sides, query: str, order: Sequence[str], other: Sequence[str]) -
             name=name,
             text=first_words(sides.texts.get(name, ""), DOCUMENT_CHARS),
             grade=grades.get(name),
-            moved=ranks[name] - rank if name in ranks else None,
+            other=ranks.get(name),
         )
         for rank, name in enumerate(order[:TOP], start=1)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rerank_ops.evaluate.scoring import ModelScores
@@ -12,6 +13,9 @@ from rerank_ops.report.pictures import curve, front
 from rerank_ops.report.tables import differences, how_tested, worth
 from rerank_ops.report.text import counted, signed
 from rerank_ops.report.verdict import subject, verdict
+from rerank_shared.models.precision import kernel_variant
+
+_DIGEST = re.compile("[0-9a-f]{32,}")
 
 
 def evaluation_page(evidence: Evidence) -> Page:
@@ -95,9 +99,14 @@ def _data(evidence: Evidence) -> Facts:
         ("queries that count", f"{found.asked.queries:,}"),
         ("their judgements", f"{judgements:,}, {sum(1 for _ in ready.labelled.relevant()):,} documents relevant"),
         ("candidates", f"{pairs:,} of {ready.stage.name}"),
-        *((f"{part}, digest" if len(value) == 64 else part, value) for part, value in evidence.identity.items()),
+        *((_part(part, value), value) for part, value in evidence.identity.items()),
     ]
     return Facts(found.asked.data, tuple(items))
+
+
+def _part(name: str, value: str) -> str:
+    """Return what a part of the data is called; most are known by digests."""
+    return f"digest of the {name}" if _DIGEST.fullmatch(value) else name
 
 
 def _model(scores: ModelScores, max_length: int | None) -> Facts:
@@ -105,7 +114,8 @@ def _model(scores: ModelScores, max_length: int | None) -> Facts:
     items = [
         ("model", model.name),
         ("digest", str(model.digest)),
-        ("precision, with its kernel", str(model.precision)),
+        ("precision", str(model.precision)),
+        ("kernel", kernel_variant(str(model.precision)) or "none: ONNX Runtime’s operators"),
         ("tokens of a pair, at most", f"{max_length or model.max_length:,}" if max_length or model.max_length else ""),
         ("pairs", f"{scores.pairs:,}, {scores.cached:,} of them from the cache, {scores.truncated:,} cut"),
     ]

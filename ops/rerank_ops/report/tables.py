@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rerank_ops.evaluate.comparison import Comparison, Row
 from rerank_ops.evaluate.evaluation import Evaluation
@@ -13,6 +13,7 @@ from rerank_ops.report.evidence import Evidence
 from rerank_ops.report.text import listed, signed
 from rerank_ops.report.verdict import ALPHA, Judged, p_text
 
+_SHORT = {"t": "t-test", "randomisation": "randomisation", "wilcoxon": "Wilcoxon"}
 TESTS = {"t": "paired t-test", "randomisation": "paired randomisation test", "wilcoxon": "Wilcoxon’s signed-rank test"}
 CORRECTIONS = {"holm": "Holm’s method", "bh": "the method of Benjamini and Hochberg", "none": "no method"}
 
@@ -24,12 +25,10 @@ def worth(evidence: Evidence) -> Table:
     timed = any(each.again is not None and each.again.latencies_ms for each in found.models)
     speed = ("P50, ms", "P95, ms", "P99, ms", "pairs/s") if timed else ()
     rows = [row for row in found.rows if row.kind != "again"]
-    best = {
-        measure: max(row.mean(measure) for row in rows if row.kind != "ceiling") for measure in asked.measures
-    }
+    ranked = [row for row in rows if row.kind != "ceiling"]
     lines = []
     for row in rows:
-        means = [_mean(row, measure, best[measure]) for measure in asked.measures]
+        means = [_mean(row, measure, [each.mean(measure) for each in ranked]) for measure in asked.measures]
         name = f"{numbers[row.name]}. {row.name}" if row.name in numbers else row.name
         mark: Mark = "soft" if row.kind == "ceiling" else ""
         lines.append((Cell(name, mark), *means, *_times(found, row, timed=timed), *_cut(found, row)))
@@ -59,7 +58,7 @@ def differences(evidence: Evidence) -> Iterator[Table]:
             for row, span in zip(rows, spans, strict=True)
         ]
         cells = tuple((line[0], line[1], line[-1], *line[2:-1]) for line in lines)
-        head = ("System", "difference", "", "95 % interval", *(f"p, {test}" for test in asked.tests))
+        head = ("System", "difference", "", "95 % interval", *(f"p, {_SHORT[test]}" for test in asked.tests))
         yield Table(f"{measure} less {asked.baseline}", (*head, "better", "same", "worse"), cells)
 
 
@@ -72,9 +71,10 @@ def how_tested(evaluation: Evaluation) -> str:
     )
 
 
-def _mean(row: Row, measure: str, best: float) -> Cell:
+def _mean(row: Row, measure: str, ranked: Sequence[float]) -> Cell:
     value = row.mean(measure)
-    mark: Mark = "soft" if row.kind == "ceiling" else "best" if value == best else ""
+    best = value == max(ranked) > min(ranked)
+    mark: Mark = "soft" if row.kind == "ceiling" else "best" if best else ""
     return Cell(f"{value:.4f}", mark)
 
 

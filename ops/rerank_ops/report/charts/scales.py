@@ -47,8 +47,9 @@ def linear(values: Sequence[float], start: float, end: float, count: int = 5) ->
 
 
 def logarithmic(values: Sequence[float], start: float, end: float) -> Scale:
-    """Return a scale by logarithm that holds all values, each above 0, with air at both sides."""
-    low, high = min(values) / 1.4, max(values) * 1.4
+    """Return a scale by logarithm that holds all values, each above 0, with air at both sides and two ticks or more."""
+    air = 1.4 if max(values) > 4 * min(values) else 2.5
+    low, high = min(values) / air, max(values) * air
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = [mantissa * 10.0**power for power in range(first, last + 1) for mantissa in _DECADE]
     ticks = [tick for tick in every if low <= tick <= high]
