@@ -66,9 +66,13 @@ def how_tested(evaluation: Evaluation) -> str:
     """Return how intervals and p were made."""
     asked = evaluation.asked
     return (
-        f"Intervals come from {SAMPLES:,} bootstrap samples of the queries. p: {listed([TESTS[t] for t in asked.tests])}, "
+        f"Intervals come from {SAMPLES:,} bootstrap samples of the queries. p: {_tests(asked.tests)}, "
         f"corrected by {CORRECTIONS[asked.correction]} for the number of systems; those below {ALPHA} are bold."
     )
+
+
+def _tests(names: Sequence[str]) -> str:
+    return listed([TESTS[name] for name in names])
 
 
 def _mean(row: Row, measure: str, ranked: Sequence[float]) -> Cell:

@@ -1,7 +1,7 @@
 """The verdict of an evaluation in a sentence: what intervals and corrected p allow to be said, and no more. Pure.
 
-A system is better, or worse, if each corrected p is below 0.05 and its interval holds values of one sign alone. Where no
-system is better and the intervals leave room for a gain that would matter, the queries can't tell.
+A system is better, or worse, if each corrected p is below 0.05 and its interval holds values of one sign alone. Where
+no system is better and the intervals leave room for a gain that would matter, the queries can't tell.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _not_better(found: Sequence[Judged], measure: str, baseline: str, queries: i
     if all(each.worse for each in found):
         headline = f"Keep {baseline}: {best.name} is worse by {-best.gain.mean:.3f} in {measure}, {_loss(best.gain)}."
         if len(found) > 1:
-            headline = f"Keep {baseline}: all others are worse, the least of them by {-best.gain.mean:.3f} in {measure}."
+            headline = f"Keep {baseline}: all others are worse, by {-best.gain.mean:.3f} or more in {measure}."
         return Verdict(headline, "worse", (_counts(best),))
     if all(each.gain.high < NOTHING for each in found):
         return Verdict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rerank_ops.report.charts.labels import Box, Placed, placed
 from rerank_ops.report.charts.scales import Scale, linear, logarithmic, tick_text
@@ -112,7 +113,7 @@ def trade_off(points: Sequence[Point], levels: Sequence[Level], *, cost: str, va
     ]
     steps = [(x.place(point.cost), y.place(point.value)) for point in front]
     # A front is a stair: until the next point, none is better than the one before it.
-    corners = [corner for (_, above), (right, at) in _pairs(steps) for corner in ((right, above), (right, at))]
+    corners = [corner for (_, above), (right, at) in pairwise(steps) for corner in ((right, above), (right, at))]
     path = _path([*steps[:1], *corners, (AREA.right, steps[-1][1])])
     rules = [Rule(y.place(level.value), level.name, f"{level.value:.4f}") for level in levels]
     return Plot(cost, value, _ticks(x), _ticks(y), (Line(path),), tuple(dots), tuple(rules))
@@ -123,14 +124,8 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, x_name: str, y
     every = [point for line in lines.values() for point in line]
     x = linear([0.0, *(at for at, _ in every)], AREA.left, AREA.right)
     y = linear([0.0, *(value for _, value in every)], AREA.bottom, AREA.top)
-    drawn = [
-        Line(_path([(x.place(at), y.place(value)) for at, value in line]), name) for name, line in lines.items()
-    ]
+    drawn = [Line(_path([(x.place(at), y.place(value)) for at, value in line]), name) for name, line in lines.items()]
     return Plot(x_name, y_name, _ticks(x), _ticks(y), tuple(drawn))
-
-
-def _pairs(steps: Sequence[tuple[float, float]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    return list(zip(steps, steps[1:], strict=False))
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
