@@ -21,6 +21,8 @@ ALPHA = 0.05
 NOTHING = 0.01
 #: A gain that is worth having, for which the number of queries is told that it takes to see it.
 WORTH = 0.02
+#: Queries below which no interval is narrow enough to say that there is nothing to be had.
+FEW = 20
 #: Standard errors between 0 and a difference that is found four times of five at `ALPHA`, and in half an interval.
 _FOUND, _HALF = 2.80, 1.96
 
@@ -115,7 +117,7 @@ def _not_better(found: Sequence[Judged], measure: str, baseline: str, queries: i
         if len(found) > 1:
             headline = f"Keep {baseline}: all others are worse, by {-best.gain.mean:.3f} or more in {measure}."
         return Verdict(headline, "worse", (_counts(best),))
-    if all(each.gain.high < NOTHING for each in found):
+    if queries >= FEW and all(each.gain.high < NOTHING for each in found):
         return Verdict(
             f"Keep {baseline}: no system gains as much as {NOTHING} in {measure}.",
             "worse",

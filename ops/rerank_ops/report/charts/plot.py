@@ -57,7 +57,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A chart of `WIDTH` by `HEIGHT`."""
+    """A chart of `WIDTH` by `HEIGHT`. `others` are places of points that have no label."""
 
     x_name: str
     y_name: str
@@ -66,6 +66,7 @@ class Plot:
     lines: tuple[Line, ...] = ()
     dots: tuple[Dot, ...] = ()
     rules: tuple[Rule, ...] = ()
+    others: tuple[tuple[float, float], ...] = ()
     width: float = WIDTH
     height: float = HEIGHT
     area: Box = AREA
@@ -99,10 +100,17 @@ def front_of(points: Sequence[Point]) -> list[Point]:
     return best
 
 
-def trade_off(points: Sequence[Point], levels: Sequence[Level], *, cost: str, value: str) -> Plot:
-    """Return a chart of points, at least one, whose costs are above 0; `cost` and `value` name the axes."""
-    x = logarithmic([point.cost for point in points], AREA.left, AREA.right)
-    y = linear([*(point.value for point in points), *(level.value for level in levels)], AREA.bottom, AREA.top)
+def trade_off(
+    points: Sequence[Point], levels: Sequence[Level], *, cost: str, value: str, others: Sequence[Point] = ()
+) -> Plot:
+    """Return a chart of points, at least one, whose costs are above 0; `cost` and `value` name the axes.
+
+    `others` are drawn without labels, and are not on the front.
+    """
+    x = logarithmic([point.cost for point in (*points, *others)], AREA.left, AREA.right)
+    y = linear(
+        [*(point.value for point in (*points, *others)), *(level.value for level in levels)], AREA.bottom, AREA.top
+    )
     front = front_of(points)
     places = [(x.place(point.cost), y.place(point.value)) for point in points]
     shorts = [_short(point.name) for point in points]
@@ -115,8 +123,9 @@ def trade_off(points: Sequence[Point], levels: Sequence[Level], *, cost: str, va
     # A front is a stair: until the next point, none is better than the one before it.
     corners = [corner for (_, above), (right, at) in pairwise(steps) for corner in ((right, above), (right, at))]
     path = _path([*steps[:1], *corners, (AREA.right, steps[-1][1])])
+    faint = tuple((x.place(point.cost), y.place(point.value)) for point in others)
     rules = [Rule(y.place(level.value), level.name, f"{level.value:.4f}") for level in levels]
-    return Plot(cost, value, _ticks(x), _ticks(y), (Line(path),), tuple(dots), tuple(rules))
+    return Plot(cost, value, _ticks(x), _ticks(y), (Line(path),), tuple(dots), tuple(rules), faint)
 
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], *, x_name: str, y_name: str) -> Plot:
