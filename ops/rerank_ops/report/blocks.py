@@ -64,12 +64,12 @@ class Chart:
 @dataclass(frozen=True, slots=True)
 class Found:
     """A document in an order: its rank, the grade that it was judged with (None: not judged), and its rank in the other
-    order, None where that lacks it.
+    order, None where that lacks it. `text` is None where it is not known.
     """
 
     rank: int
     name: str
-    text: str
+    text: str | None
     grade: int | None
     other: int | None
 
@@ -104,7 +104,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Queries side by side, `before` and `after` being the names of the systems."""
+    """Queries side by side, `before` and `after` being the names of the systems.
+
+    Of longer orders only the first `known` documents are known; None: all are.
+    """
 
     kind: ClassVar[str] = "changes"
     title: str
@@ -113,6 +116,7 @@ class Changes:
     measure: str
     items: tuple[Change, ...]
     nothing: str
+    known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _top(sides: Sides, query: str, order: Sequence[str], other: Sequence[str]) -
         Found(
             rank=rank,
             name=name,
-            text=first_words(sides.texts.get(name, ""), DOCUMENT_CHARS),
+            text=first_words(sides.texts[name], DOCUMENT_CHARS) if name in sides.texts else None,
             grade=grades.get(name),
             other=ranks.get(name),
         )

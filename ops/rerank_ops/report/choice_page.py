@@ -72,7 +72,7 @@ def _figures(plain: Plain) -> Iterator[Figure]:
 def _sections(plain: Plain, texts: Mapping[str, str], made: Made) -> Iterator[Section]:
     asked = plain["asked"]
     timed = [_point(plain, each) for each in plain["configurations"] if each["p95_ms"]]
-    front = [point for point in front_of(timed)]
+    front = front_of(timed)
     yield Section(
         "configurations", "Configurations", "Those on the front, where nothing is both faster and better, and the "
         "one that was picked.", (_table(plain, front),)
@@ -160,11 +160,10 @@ def _changes(plain: Plain, texts: Mapping[str, str]) -> tuple[Changes, ...]:
     )
     best, worst = best_and_worst(sides)
     both = (("Gain most", best, f"No query gains in {measure}."), ("Lose most", worst, f"No query loses in {measure}."))
+    known = max(len(each[key]) for each in queries for key in ("was", "now"))
     return tuple(
-        Changes(
-            f"{title}: {counted(len(found), 'query', 'queries')}", stage["name"], plain["shown"], measure, found, no
-        )
-        for title, found, no in both
+        Changes(f"{title}: {len(found):,}", stage["name"], plain["shown"], measure, found, nothing, known)
+        for title, found, nothing in both
     )
 
 

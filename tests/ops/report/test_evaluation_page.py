@@ -90,7 +90,7 @@ def test_queries_stand_side_by_side_with_their_moves(tmp_path: Path) -> None:
     (relevant,) = change.relevant
     assert (relevant.was, relevant.now) == (before.index("d4") + 1, order.index("d4") + 1)
     assert all(each.other == before.index(each.name) + 1 for each in change.after)
-    assert all(len(each.text) <= 160 for each in (*change.before, *change.after))
+    assert all(len(each.text or "") <= 160 for each in (*change.before, *change.after))
     # One judged relevant document of two shares no word with the query, so that nobody finds it.
     assert [each.name for each in shown["q2"].relevant if each.was is None and each.now is None] == ["d5"]
     assert [change.gain for change in best.items] == sorted((c.gain for c in best.items), reverse=True)

@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 560.0, 340.0
 AREA = Box(52.0, 30.0, 546.0, 296.0)
 #: Longest label of a point, in characters.
 MOST_CHARACTERS = 34
+#: Points whose names stand beside them; more have numbers alone.
+MOST_NAMES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ def trade_off(
     )
     front = front_of(points)
     places = [(x.place(point.cost), y.place(point.value)) for point in points]
-    shorts = [_short(point.name) for point in points]
+    # Many names would hide the points; the key has them.
+    shorts = [_short(point.name) if len(points) <= MOST_NAMES else "" for point in points]
     labels = placed(places, [len(point.number) + 1 + len(s) for point, s in zip(points, shorts, strict=True)], AREA)
     dots = [
         Dot(*place, point.number, point.name, short, point.detail, point in front, label)
