@@ -32,10 +32,8 @@ QRELS = {"q1": {"d4": 2, "d1": 0}, "q2": {"d1": 1}, "q3": {"d3": 1}, "q4": {f"d5
 def report(tmp_path: Path) -> str:
     """The address of a report of texts that are hard to show."""
     logits: dict[str, Sequence[float]] = {query: range(10) for query in QUERIES}
-    models: dict[str, dict[str, Sequence[float]]] = {
-        "a-model": logits,
-        f"another-model-{_LONG[:60]}": {query: [0.0] * 10 for query in QUERIES},
-    }
+    alike: dict[str, Sequence[float]] = {query: [0.0] * 10 for query in QUERIES}
+    models = {"a-model": logits, f"another-model-{_LONG[:60]}": alike}
     write_page(tmp_path / "report.html", evaluation_page(evidence(tmp_path, DOCUMENTS, QUERIES, QRELS, models=models)))
     return (tmp_path / "report.html").as_uri()
 
