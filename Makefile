@@ -170,11 +170,10 @@ bench-fusion: $(STAMP)  ## Measure what first-stage scores add to the order; COL
 	$(DEV).bench.fusion.render docs/fusion.md
 
 .PHONY: bench-evaluate
-bench-evaluate: $(STAMP)  ## Write the table of docs/evaluate.md from DATA=DIR, a collection in BEIR's layout; EVALUATE has more options.
-	@test -n "$(DATA)" || { echo 'error: DATA=DIR names a collection in the layout of BEIR' >&2; exit 2; }
-	@mkdir -p build/bench
-	{ echo "$$ rerank-fleet evaluate $(notdir $(DATA)) --up $(EVALUATE)"; NO_COLOR=1 $(BIN)/rerank-fleet evaluate $(DATA) --up $(EVALUATE); } > build/bench/evaluate.txt
-	$(DEV).bench.render docs/evaluate.md --output evaluate=build/bench/evaluate.txt
+bench-evaluate: $(STAMP)  ## Write the tables of docs/evaluate.md from DATA="DIR..." in BEIR's layout and MODELS="NAME|DIR..."; EVALUATE has more options.
+	@test -n "$(DATA)" || { echo 'error: DATA="DIR..." names collections in the layout of BEIR' >&2; exit 2; }
+	$(DEV).bench.evaluate $(DATA) $(MODELS:%=--model %) -- $(EVALUATE)
+	$(DEV).bench.evaluate.render docs/evaluate.md
 
 .PHONY: bench-choose
 CHOOSE ?= --p95-ms 500 --processes 16

@@ -15,6 +15,7 @@ GATEWAY_HINT = "pip install 'rerank-fleet[gateway]'"
 #: Packages that judge rankings, and the one that finds candidates in a collection.
 EVALUATION = ("ir_measures", "numpy", "scipy")
 BM25 = ("bm25s",)
+REPORT = ("jinja2",)
 EVALUATION_HINT = "pip install 'rerank-fleet[demo]'"
 #: Packages that a student is trained and exported with.
 DISTIL = ("torch", "transformers", "safetensors", "onnx", "ml_dtypes", "tokenizers")
@@ -44,9 +45,11 @@ def require_gateway() -> None:
         raise ConfigurationError(f"the gateway needs {', '.join(lacking)}: {GATEWAY_HINT}")
 
 
-def require_evaluation(*, bm25: bool) -> None:
-    """Raise ConfigurationError if rankings can't be judged here, or with `bm25` a collection's candidates be found."""
-    if lacking := missing((*EVALUATION, *BM25) if bm25 else EVALUATION):
+def require_evaluation(*, bm25: bool, report: bool = False) -> None:
+    """Raise ConfigurationError if rankings can't be judged here, with `bm25` candidates be found, or with `report`
+    one be written.
+    """
+    if lacking := missing((*EVALUATION, *(BM25 if bm25 else ()), *(REPORT if report else ()))):
         raise ConfigurationError(f"judging rankings needs {', '.join(lacking)}: {EVALUATION_HINT}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def settings_from(redis_url: str | None, *, unsafe: bool = False) -> Settings:
     """Return the settings of the environment, overridden by these options. Raises ConfigurationError."""
     return load_settings(redis_url=redis_url, unsafe=unsafe or None)
+
+
+def directory_there(path: Path | None) -> Path | None:
+    """Return the path of a file that is written at the end. Raises BadParameter at the start if it has no place."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {path.absolute().parent}")
+    return path
 
 
 @contextmanager

@@ -165,6 +165,22 @@ def test_an_embedder_that_is_missing_is_told_in_a_line(directory: Path, monkeypa
     assert "a dense first stage needs onnxruntime_that_is_not_there" in str(run.exception)
 
 
+def test_a_report_is_written_beside_the_table(directory: Path, tmp_path: Path) -> None:
+    run, report = tmp_path / "dense.trec", tmp_path / "report.html"
+    run.write_text("q0 Q0 d1 1 9 t\nq1 Q0 d3 1 9 t\nq2 Q0 d2 1 9 t\nq3 Q0 d2 1 9 t\n")
+    how = ["--no-model", "--run", str(run), "--report", str(report)]
+    done = CliRunner().invoke(app, ["evaluate", str(directory), *how, "--redis-url", "redis://me:secret@nowhere"])
+    assert done.exit_code == 0, done.output
+    assert "queries of tiny" in done.stdout
+    assert f"the report is {report}" in done.stderr.replace("\n", "")
+    html = report.read_text(encoding="utf-8")
+    assert "These 4 queries can&#39;t tell whether dense is better than bm25." in html
+    assert "potato" in html
+    assert "secret" not in html
+    nowhere = CliRunner().invoke(app, ["evaluate", str(directory), "--report", str(tmp_path / "no" / "report.html")])
+    assert (nowhere.exit_code, nowhere.stdout) == (2, "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -48,6 +48,7 @@ def evaluate(
     seed: asked.Seed = 0,
     save_runs: asked.SaveRuns = None,
     reuse: asked.Reuse = False,
+    report: asked.Report = None,
     as_json: AsJson = False,
     up: Up = False,
     url: RedisUrl = None,
@@ -60,8 +61,9 @@ def evaluate(
     refuse_data(data, queries, corpus, qrels)
     _refuse_systems(models, weights, save_runs, no_model=no_model, reuse=reuse)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
-    require_evaluation(bm25="bm25" in stages)
+    require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.cli.evaluate.models import Scorer, row_names
+    from rerank_ops.cli.evaluate.reports import write_report
     from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
@@ -96,7 +98,10 @@ def evaluate(
         seed=seed,
         max_length=max_length,
     )
-    _print(evaluated(how, systems, ready.labelled.qrels, wanted, scores, oddities.listed()), as_json=as_json)
+    found = evaluated(how, systems, ready.labelled.qrels, wanted, scores, oddities.listed())
+    if report is not None:
+        write_report(report, found, source, ready, systems, load_settings(redis_url=url))
+    _print(found, as_json=as_json)
 
 
 def _refuse_baseline(baseline: str | None, names: Sequence[str]) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from rerank_ops.cli.options import directory_there
 from rerank_shared import keys
 
-_DATA, _SYSTEMS, _JUDGING, _RUNS = "Data", "Systems", "Measures and tests", "Saved runs"
+_DATA, _SYSTEMS, _JUDGING, _RUNS = "Data", "Systems", "Measures and tests", "Saved runs and reports"
 
 
 class Test(StrEnum):
@@ -144,3 +145,10 @@ Reuse = Annotated[
     bool,
     typer.Option("--reuse", rich_help_panel=_RUNS, help="Read scores that --save-runs left there; make what is not."),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE.html", dir_okay=False, callback=directory_there, rich_help_panel=_RUNS,
+        help="Write all of it as one HTML file, with charts and with the queries that change most.",
+    ),
+]  # fmt: skip
