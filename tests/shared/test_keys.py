@@ -46,6 +46,7 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "served interactive": lambda keys: keys.served("interactive"),
     "served bulk": lambda keys: keys.served("bulk"),
     "fair": lambda keys: keys.fair,
+    "feedback": lambda keys: keys.feedback,
     "lease_owners": lambda keys: keys.lease_owners,
     "dead": lambda keys: keys.dead,
     "dead_index": lambda keys: keys.dead_index,

@@ -21,6 +21,7 @@ from rerank_ops.cli.capacity.plan import plan
 from rerank_ops.cli.capacity.redis_load import redis_load
 from rerank_ops.cli.capacity.simulate import simulate
 from rerank_ops.cli.evaluate.command import evaluate
+from rerank_ops.cli.feedback.command import feedback
 from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
 from rerank_ops.cli.model.tune import tune
@@ -60,6 +61,7 @@ app.command()(export)
 app.command()(evaluate)
 app.add_typer(bulk)
 app.add_typer(fusion)
+app.add_typer(feedback)
 app.add_typer(cache)
 app.add_typer(dead)
 app.add_typer(keys)
