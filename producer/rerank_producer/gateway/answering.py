@@ -96,7 +96,8 @@ class Answering:
             response = await self._rerank(call, resolved.model, limits)
         except Overloaded as refusal:
             response = await self._ask_upstream(call, limits, refusal)
-            response = with_swap(response, self.client.settings.feedback_swap_share)
+            if call.job_class == "interactive":
+                response = with_swap(response, self.client.settings.feedback_swap_share)
             upstream = None if self.overflow is None else self.overflow.host
         if response.results and not any(result.scored for result in response.results):
             raise DeadlineExceeded(

@@ -147,7 +147,9 @@ def _is_text(value: Any) -> bool:
 
 def _explain(error: ValidationError) -> str:
     """Return the first mistake: the field and what was expected."""
-    item = error.errors(include_url=False, include_input=False)[-1]
+    items = error.errors(include_url=False, include_input=False)
+    # A document fails in each branch of its union; the last one knows most.
+    item = [each for each in items if each["loc"][:2] == items[0]["loc"][:2]][-1]
     path = list(map(str, item["loc"]))
     if item["type"] == "extra_forbidden":
         return f"{path[0][:64]}: no such field{did_you_mean(path[0], FeedbackRequest.model_fields)}"

@@ -37,7 +37,7 @@ def simulated(requests: int, share: float, seed: int = 1) -> Iterator[Feedback]:
 @pytest.fixture(scope="module")
 def answers() -> list[Answer]:
     """Answers of a log in which half are swapped: a short one, where a real one is long and swaps a hundredth."""
-    return list(join(simulated(40_000, share=0.5)).answers.values())
+    return list(join(simulated(60_000, share=0.5)).answers.values())
 
 
 @pytest.fixture(scope="module")
