@@ -16,6 +16,7 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer._io import feedback_outbox
 from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Feedback
 from rerank_shared.feedback import APPEND, append_call
 from rerank_shared.keys import Keys
 from rerank_shared.queue.scripts import QueueScripts
@@ -59,7 +60,7 @@ def requests(client: Any, settings: Settings) -> list[str]:
 
 def append(client: Any, settings: Settings, request_id: str, size: int = 0, **bounds: Any) -> None:
     """Append a record of about `size` bytes under other bounds than those of `settings`."""
-    record = wire.encode_feedback(wire.Feedback(request_id, ("x" * size,), ()))
+    record = wire.encode_feedback(Feedback(request_id, ("x" * size,), ()))
     keys, args = append_call(Keys(settings.namespace), settings.model_copy(update=bounds), record)
     APPEND(client, keys, *args)
 
@@ -182,7 +183,7 @@ class TestBounds:
     def test_their_age_to_the_record(self, settings: Settings, redis: Any) -> None:
         keys = Keys(settings.namespace)
         now_ms = int(time.time() * 1000)
-        old = wire.encode_feedback(wire.Feedback("old", ("a",), ()))
+        old = wire.encode_feedback(Feedback("old", ("a",), ()))
         for days in (40, 31, 29):
             redis.xadd(keys.feedback, {"r": old}, id=f"{now_ms - days * 86_400_000}-0")
         append(redis, settings, "new")

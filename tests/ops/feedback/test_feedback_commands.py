@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from rerank_ops.cli.app import app
 from rerank_ops.feedback.files import METADATA
