@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -107,6 +108,17 @@ def test_an_object_that_raises_when_it_is_read_does_not_reach_the_caller(setting
     with RerankClient(settings) as client:
         assert not client.feedback("r", shown=[Hostile()])  # type: ignore[list-item]
     assert counts.since == {"invalid": 1}
+
+
+def test_a_process_without_room_for_a_thread_drops_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    counts = Counts()
+    with RerankClient(settings) as client, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert not client.feedback("r", shown=["a"])
+    assert counts.since == {"dropped": 1}
 
 
 @pytest.mark.faults

@@ -61,11 +61,10 @@ class FeedbackOutbox:
             if self._closing.is_set() or len(self._waiting) >= MOST_WAITING:
                 metrics.FEEDBACK.labels("dropped").inc()
                 return False
+            if self._thread is None and not self._start():
+                metrics.FEEDBACK.labels("dropped").inc()
+                return False
             self._waiting.append((record, time.monotonic() + PATIENCE_S))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="rerank-feedback", daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
             self._changed.notify()
         return True
 
@@ -81,6 +80,18 @@ class FeedbackOutbox:
         if thread is not None:
             thread.join(CLOSING_S + 2 * TIMEOUT_S)
             atexit.unregister(self.close)
+
+    def _start(self) -> bool:
+        """Start the thread; return whether that was possible: not where a process has too many, or is ending."""
+        thread = threading.Thread(target=self._run, name="rerank-feedback", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("feedback left out error=%s", error)
+            return False
+        self._thread = thread
+        atexit.register(self.close)
+        return True
 
     def _run(self) -> None:
         with connect(self._settings, timeout_s=TIMEOUT_S) as redis:

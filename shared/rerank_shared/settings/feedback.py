@@ -37,7 +37,7 @@ class FeedbackSettings(SettingsGroup):
         le=100_000.0,
         allow_inf_nan=False,
         description="Memory of the server that feedback may take, about, MiB; beyond it the oldest records go. About "
-        "200 bytes a record of ten short ids, without texts.",
+        "220 bytes a record of ten short ids, without texts.",
     )
     feedback_swap_share: float = Field(
         0.0,
