@@ -78,7 +78,7 @@ NEEDS: dict[Role, Needs] = {
     "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "purge", "at_any_limit"),
+        ("queue", "put", "purge", "at_any_limit", "replace_feedback"),
         (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
         None,
     ),

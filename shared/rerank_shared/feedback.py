@@ -8,7 +8,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue.scripts import Script
 from rerank_shared.settings.feedback import FeedbackSettings
 
-APPEND = Script("feedback.lua")
+APPEND, REPLACE = Script("feedback.lua"), Script("replace_feedback.lua")
 #: The field of a stream's entry that holds the record.
 FIELD = b"r"
 

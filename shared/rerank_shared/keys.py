@@ -200,6 +200,11 @@ class Keys:
         return f"{self.prefix}feedback"
 
     @property
+    def feedback_copy(self) -> str:
+        """Stream; an operator that deletes feedback; until it takes the place of `feedback`, or by `lifetimes`."""
+        return f"{self.prefix}feedback_copy"
+
+    @property
     def control_bindings(self) -> str:
         """Set, one member for each worker that Celery's remote control reaches; kombu, which leaves those of killed
         workers in it; as long as a worker lives."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,17 @@ import redis
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Feedback
 from rerank_shared.contract.unreadable import read_or_none
-from rerank_shared.feedback import FIELD
+from rerank_shared.feedback import FIELD, REPLACE
 from rerank_shared.keys import Keys
+from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings.feedback import FeedbackSettings
 
+log = logging.getLogger(__name__)
+#: A copy that was left behind by then is deleted by a sweep of the queue.
+_COPYING_S = 600
+#: Others may delete at the same time.
+_TRIES = 3
 #: Records that are read at once, which bounds memory.
 _BATCH = 1_000
 
@@ -81,6 +88,35 @@ def delete(client: Any, keys: Keys, chosen: Callable[[Feedback], bool]) -> int:
             gone += client.xdel(keys.feedback, *waiting)
             waiting.clear()
     return gone + (client.xdel(keys.feedback, *waiting) if waiting else 0)
+
+
+def rewrite(client: Any, keys: Keys) -> bool:
+    """Copy the stream without what was deleted, and put the copy in its place; return whether that was done.
+
+    Redis only marks deleted records, and frees their bytes with the block that holds them. Records that come in
+    meanwhile are kept. A server at its memory limit refuses; then the stream stays as it is.
+    """
+    try:
+        return any(_copied_and_replaced(client, keys) for _ in range(_TRIES))
+    except redis.ResponseError as error:
+        log.warning("feedback not rewritten error=%s", outage_of(error).says)
+        client.unlink(keys.feedback_copy)
+        return False
+
+
+def _copied_and_replaced(client: Any, keys: Keys) -> bool:
+    last = "0-0"
+    client.unlink(keys.feedback_copy)
+    client.zadd(keys.lifetimes, {keys.feedback_copy: server_epoch(client) + _COPYING_S})
+    while batch := client.xrange(keys.feedback, min=f"({last}", count=_BATCH):
+        pipe = client.pipeline(transaction=False)
+        for entry, fields in batch:
+            pipe.xadd(keys.feedback_copy, fields, id=entry)
+        pipe.execute()
+        last = batch[-1][0].decode()
+        if len(batch) < _BATCH:
+            break
+    return bool(REPLACE(client, [keys.feedback, keys.feedback_copy, keys.lifetimes], last))
 
 
 def delete_all(client: Any, keys: Keys) -> int:

