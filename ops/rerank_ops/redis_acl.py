@@ -21,7 +21,9 @@ from rerank_shared.keys import JOB_CLASSES, Keys
 
 Role = Literal["client", "worker", "gateway", "metrics", "operator"]
 
-_CALL = re.compile(r"redis\.p?call\('([A-Z]+)'")
+_CALL = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, '([A-Z]+)')?")
+#: Commands of which a role may run a part alone.
+_OF_PARTS = {"memory"}
 _LUA = resources.files("rerank_shared").joinpath("lua")
 #: Redis lets everybody run AUTH and HELLO. SELECT is for databases other than 0, CLIENT SETNAME for `client_name`.
 _CONNECT = "select client|setname"
@@ -37,6 +39,8 @@ _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pub
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
 _WATCH = "time get hmget zcard info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
+#: Reading feedback and deleting it.
+_FEEDBACK = "xlen xrange xrevrange xdel xtrim"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
 _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 
@@ -54,7 +58,7 @@ class Needs:
 
 
 _CLIENT = Needs(
-    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit"),
+    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback"),
     (
         _CONNECT,
         _SCRIPTS,
@@ -74,8 +78,8 @@ NEEDS: dict[Role, Needs] = {
     "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "purge", "at_any_limit"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW),
+        ("queue", "put", "purge", "at_any_limit", "replace_feedback"),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
         None,
     ),
 }
@@ -150,6 +154,7 @@ def _of_jobs(keys: Keys) -> list[str]:
     prefix = keys.prefix
     lists = [name for c in JOB_CLASSES for name in (keys.queue_list(c), keys.waiting(c), keys.served(c))]
     tables = [keys.unacked, keys.leases, keys.lease_owners, keys.fair, keys.dead, keys.dead_index, keys.lifetimes]
+    tables.append(keys.feedback)
     of_job = [keys.deaths("*"), keys.text("*"), keys.request("*"), keys.result("*"), keys.trial("*")]
     more = [f"{prefix}{kind}" for kind in ("order:*", "flight:*", "deviations:*", "_kombu.binding*")]
     return [*_counted(keys), *lists, *tables, *of_job, *more, keys.cache_counters]
@@ -161,7 +166,8 @@ def script_commands(file: str) -> set[str]:
 
 
 def _called(text: str) -> set[str]:
-    return {name.lower() for name in _CALL.findall(text.replace('"', "'"))}
+    found = ((name.lower(), part.lower()) for name, part in _CALL.findall(text.replace('"', "'")))
+    return {f"{name}|{part}" if name in _OF_PARTS else name for name, part in found}
 
 
 def new_password() -> tuple[str, str]:

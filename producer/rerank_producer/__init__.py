@@ -1,11 +1,20 @@
 """Public names: a sync and an asyncio client for the fleet, what they take and return, and all their errors."""
 
 from rerank_producer.aio_client import AsyncRerankClient
-from rerank_producer.client import RerankClient
+from rerank_producer.client import RerankClient, Seen
 from rerank_producer.fusion import Candidate, Documents, fuse
 from rerank_producer.handles import JobState, JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
-from rerank_shared.contract.schemas import Document, FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import (
+    Document,
+    Experiment,
+    FusionInfo,
+    ModelInfo,
+    RerankResponse,
+    Result,
+    Timings,
+    Usage,
+)
 from rerank_shared.errors import (
     BulkRefused,
     ConfigurationError,
@@ -49,6 +58,7 @@ __all__ = [
     "DeadlineTooShort",
     "Document",
     "Documents",
+    "Experiment",
     "FirstStageOrder",
     "FleetGone",
     "FusionInfo",
@@ -79,6 +89,7 @@ __all__ = [
     "Result",
     "RunDiffers",
     "ScoringFailed",
+    "Seen",
     "ServerUnavailable",
     "Settings",
     "Timings",

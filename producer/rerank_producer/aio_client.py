@@ -12,9 +12,10 @@ from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
+from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import Ports
-from rerank_producer.client import effective_settings
+from rerank_producer.client import Seen, effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
@@ -33,12 +34,16 @@ class AsyncRerankClient:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
         self._pipeline = RequestPipeline(self.settings)
         self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
+        self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
 
     @classmethod
-    def _over(cls, pipeline: RequestPipeline, make_ports: Callable[[], Ports]) -> Self:
+    def _over(
+        cls, pipeline: RequestPipeline, make_ports: Callable[[], Ports], make_outbox: Callable[[], Outbox]
+    ) -> Self:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._loops = pipeline.settings, pipeline, PerProcess(make_ports)
+        client._outbox = PerProcess(make_outbox)
         return client
 
     async def rerank(
@@ -77,8 +82,8 @@ class AsyncRerankClient:
         """
         pipeline = self._pipeline
         keys, failover, learned = pipeline.keys, pipeline.failover, pipeline.learned
-        port = self._loops.get().port()
-        return await collect(port, keys, failover, learned, str(handle), timeout_ms, partial=partial)
+        port, share = self._loops.get().port(), self.settings.feedback_swap_share
+        return await collect(port, keys, failover, learned, str(handle), timeout_ms, partial=partial, swap_share=share)
 
     async def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request; see RerankClient.status."""
@@ -92,8 +97,25 @@ class AsyncRerankClient:
         """Tell all live workers to drop a job; see RerankClient.cancel."""
         await self._loops.get().port().revoke(str(handle))
 
+    async def feedback(
+        self,
+        request_id: str,
+        *,
+        shown: Sequence[Seen],
+        clicked: Sequence[Seen] = (),
+        query: str | None = None,
+        query_id: str | None = None,
+        tenant: str = "",
+    ) -> bool:
+        """Tell what was shown of an answer and what of it was clicked, without waiting; see RerankClient.feedback."""
+        fields: dict[str, Any] = {"request_id": request_id, "shown": shown, "clicked": clicked}
+        fields |= {"query": query, "query_id": query_id, "tenant": tenant}
+        return tell(self._outbox.get(), self.settings, fields)
+
     async def close(self) -> None:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
+        if (outbox := self._outbox.take()) is not None:
+            await asyncio.to_thread(outbox.close)
         if (loops := self._loops.take()) is not None:
             await self._pipeline.flush(loops.port())
             await loops.aclose()

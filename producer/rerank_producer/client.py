@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.blocking import BlockingPort
+from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
-from rerank_shared.contract.schemas import ModelInfo, RerankResponse
+from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, load_settings
+
+#: A document of feedback: its id, or what has an `id` or a `text`.
+Seen = str | Result | Document | Mapping[str, Any]
 
 
 class RerankClient:
@@ -29,12 +33,16 @@ class RerankClient:
         self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
         self._pipeline = RequestPipeline(self.settings)
         self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(self.settings))
+        self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
 
     @classmethod
-    def _over(cls, pipeline: RequestPipeline, make_port: Callable[[], ClosablePort]) -> Self:
+    def _over(
+        cls, pipeline: RequestPipeline, make_port: Callable[[], ClosablePort], make_outbox: Callable[[], Outbox]
+    ) -> Self:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
+        client._outbox = PerProcess(make_outbox)
         return client
 
     def rerank(
@@ -97,7 +105,11 @@ class RerankClient:
         InternalError; WireError where another release answered.
         """
         keys, failover, learned = self._pipeline.keys, self._pipeline.failover, self._pipeline.learned
-        return drive(collect(self._port.get(), keys, failover, learned, str(handle), timeout_ms, partial=partial))
+        share = self.settings.feedback_swap_share
+        collecting = collect(
+            self._port.get(), keys, failover, learned, str(handle), timeout_ms, partial=partial, swap_share=share
+        )
+        return drive(collecting)
 
     def status(self, handle: RerankHandle | str) -> JobStatus:
         """Return the state of a submitted request, without waiting.
@@ -121,8 +133,32 @@ class RerankClient:
         """
         drive(self._port.get().revoke(str(handle)))
 
+    def feedback(
+        self,
+        request_id: str,
+        *,
+        shown: Sequence[Seen],
+        clicked: Sequence[Seen] = (),
+        query: str | None = None,
+        query_id: str | None = None,
+        tenant: str = "",
+    ) -> bool:
+        """Tell what was shown of an answer and what of it was clicked; return at once whether that was taken.
+
+        Never raises, and never waits for the server: a thread writes it behind the caller. What is wrong, or can't be
+        kept, is counted in `rerank_feedback_total`. `request_id` is the `id` of the response. `shown` has the documents
+        in the order in which they were shown, 100 at most: ids, results, or documents; `clicked` those of them that
+        were clicked. `query` is the query's text, of which a digest is kept; `query_id` your own name of it. What is
+        told of one request in several calls is joined. docs/feedback.md says what is kept, and for how long.
+        """
+        fields: dict[str, Any] = {"request_id": request_id, "shown": shown, "clicked": clicked}
+        fields |= {"query": query, "query_id": query_id, "tenant": tenant}
+        return tell(self._outbox.get(), self.settings, fields)
+
     def close(self) -> None:
         """Close all connections of this process. A later call opens new ones."""
+        if (outbox := self._outbox.take()) is not None:
+            outbox.close()
         if (port := self._port.take()) is not None:
             drive(self._pipeline.flush(port))
             port.close()

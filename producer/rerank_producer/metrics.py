@@ -108,6 +108,15 @@ FUSION_RATIO = cast(
         buckets=_RATIO_BUCKETS,
     ),
 )
+FEEDBACK = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_feedback_total",
+        "Calls that told of feedback: stored, invalid, dropped (too many waited), or lost (Redis did not take it).",
+        ["outcome"],
+    ),
+)
 
 
 @dataclass(slots=True)

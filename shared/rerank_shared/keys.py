@@ -194,6 +194,17 @@ class Keys:
         return f"{self.prefix}deviations:{identity_digest}:{whose}:{first_stage}"
 
     @property
+    def feedback(self) -> str:
+        """Stream of feedback records, one field `r` each, ids by the server's clock; clients and gateways; bounded in
+        number, bytes and age by who appends, and ended as a whole by `lifetimes`, its keep time after the last one."""
+        return f"{self.prefix}feedback"
+
+    @property
+    def feedback_copy(self) -> str:
+        """Stream; an operator that deletes feedback; until it takes the place of `feedback`, or by `lifetimes`."""
+        return f"{self.prefix}feedback_copy"
+
+    @property
     def control_bindings(self) -> str:
         """Set, one member for each worker that Celery's remote control reaches; kombu, which leaves those of killed
         workers in it; as long as a worker lives."""

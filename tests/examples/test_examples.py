@@ -20,6 +20,7 @@ PLAIN = [
     "asyncio_client",
     "cache_and_top_n",
     "celery_sender",
+    "click_feedback",
     "client_metrics",
     "first_stage_scores",
     "fuse_first_stages",

@@ -46,6 +46,8 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "served interactive": lambda keys: keys.served("interactive"),
     "served bulk": lambda keys: keys.served("bulk"),
     "fair": lambda keys: keys.fair,
+    "feedback": lambda keys: keys.feedback,
+    "feedback_copy": lambda keys: keys.feedback_copy,
     "lease_owners": lambda keys: keys.lease_owners,
     "dead": lambda keys: keys.dead,
     "dead_index": lambda keys: keys.dead_index,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import (
+    Feedback,
     Fusion,
     Heartbeat,
     Job,
@@ -103,6 +104,15 @@ def encode_outcome(outcome: Outcome) -> bytes:
     return data
 
 
+told = st.lists(texts, max_size=3).flatmap(
+    lambda shown: st.builds(
+        Feedback,
+        request_id=texts, shown=st.just(tuple(shown)),
+        clicked=st.lists(st.integers(1, len(shown)), max_size=2).map(tuple) if shown else st.just(()),
+        tenant=texts, query_id=st.none() | texts, query_digest=texts, swapped_rank=st.integers(0, 9),
+        query=st.none() | texts, texts=st.just(()) | st.just((None,) * len(shown)),
+    )
+)  # fmt: skip
 KINDS = {
     "job": Kind(jobs, wire.encode_job, wire.decode_job),
     "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
@@ -111,6 +121,7 @@ KINDS = {
     "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
     "claim": Kind(st.builds(PairClaim, texts, times), wire.encode_pair_claim, wire.decode_pair_claim),
     "submitted": Kind(submitted, wire.encode_stored_request, wire.decode_stored_request),
+    "feedback": Kind(told, wire.encode_feedback, wire.decode_feedback),
 }
 ENVELOPED = [name for name in KINDS if name != "texts"]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)

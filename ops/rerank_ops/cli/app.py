@@ -23,6 +23,7 @@ from rerank_ops.cli.capacity.simulate import simulate
 from rerank_ops.cli.choose.command import choose
 from rerank_ops.cli.distil.command import distil
 from rerank_ops.cli.evaluate.command import evaluate
+from rerank_ops.cli.feedback.command import feedback
 from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
 from rerank_ops.cli.model.tune import tune
@@ -64,6 +65,7 @@ app.command()(distil)
 app.command()(choose)
 app.add_typer(bulk)
 app.add_typer(fusion)
+app.add_typer(feedback)
 app.add_typer(cache)
 app.add_typer(dead)
 app.add_typer(keys)

@@ -1,7 +1,8 @@
-"""Judgements of a labelled set: {query id: {document id: grade}}, from a file in the layout of BEIR or of TREC.
+"""Judgements of a labelled set: {query id: {document id: grade}}, from a file in one of the usual layouts.
 
 BEIR    query-id, corpus-id, score, with tabs between them, mostly behind a header line
 TREC    query id, iteration, document id, grade, with any white space between them
+tables  Parquet, or JSONL, with query_id, document_id and grade, as `rerank-fleet feedback export` writes them
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from rerank_ops.judging.qrel_tables import is_parquet, json_judgement, parquet_judgements
 from rerank_shared.errors import ConfigurationError
 
 Qrels = dict[str, dict[str, int]]
@@ -26,12 +28,18 @@ def read_qrels(path: Path) -> Qrels:
 
 def judgements(path: Path) -> Iterator[Judgement]:
     """Yield all judgements of a file, as they stand. Raises ConfigurationError, with file and line."""
+    if is_parquet(path):
+        yield from parquet_judgements(path)
+        return
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and _is_header(line)):
+            continue
+        if line.startswith("{"):
+            yield json_judgement(line, f"{path}, line {number}")
             continue
         try:
             query_id, document_id, grade = _fields(line)

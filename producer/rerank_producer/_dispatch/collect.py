@@ -38,6 +38,7 @@ async def collect(
     timeout_ms: float | None,
     *,
     partial: bool,
+    swap_share: float = 0.0,
 ) -> RerankResponse:
     """Return the response to a submitted request; see RerankClient.collect."""
     clock = failover.clock
@@ -61,7 +62,7 @@ async def collect(
         timings.total_ms = (clock.monotonic() - limit.started) * 1000
         ranking = ranking_of(stored, scored)
         learned.teach(ranking)
-        response = build_response(stored, scored, ranking, timings=timings)
+        response = build_response(stored, scored, ranking, timings=timings, swap_share=swap_share)
         if not (partial or response.complete):
             raise incomplete(stored, scored)
         metrics.observe_fusion(response)

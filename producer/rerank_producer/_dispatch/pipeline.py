@@ -263,7 +263,14 @@ class RequestPipeline:
         if ranking.fused is not None:
             timings.fuse_ms = (self.clock.monotonic() - started) * 1000
             self.learned.teach(ranking)
-        response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
+        response = build_response(
+            plan.stored,
+            scored,
+            ranking,
+            metadata=plan.metadata,
+            timings=timings,
+            swap_share=self.settings.feedback_swap_share,
+        )
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
 

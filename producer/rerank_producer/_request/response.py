@@ -1,4 +1,4 @@
-"""Builds the response from a ranking: cuts it to `top_n`, applies the activation, sums up. Pure."""
+"""Builds the response from a ranking: cuts it to `top_n`, swaps neighbours in a few, applies the activation. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rerank_producer._request.merge import Scored
 from rerank_producer._request.ranking import Ranking
 from rerank_shared.contract.activation import ACTIVATIONS
 from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
-from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.schemas import Experiment, ModelInfo, RerankResponse, Result, Timings, Usage
+from rerank_shared.contract.swaps import swap_rank, swapped
 from rerank_shared.errors import UnsupportedVersion
 
 #: Validating the whole list at once takes half the time of one validation a result.
@@ -25,14 +26,20 @@ def build_response(
     *,
     metadata: Sequence[dict[str, Any] | None] | None = None,
     timings: Timings,
+    swap_share: float = 0.0,
 ) -> RerankResponse:
     """Return the response to a ranked request. `metadata` has one item a document.
+
+    Of interactive requests a share of `swap_share` has two neighbours exchanged.
 
     Raises UnsupportedVersion where a worker names an activation that this release lacks.
     """
     scores, identity = ranking.scores, ranking.identity
     activate = _activation(identity)
     order = ranking.order[: stored.top_n]
+    experiment = _experiment(stored, len(order), swap_share)
+    if experiment is not None:
+        order = swapped(order, experiment.ranks[0])
     rows = [
         _row(
             index,
@@ -59,7 +66,24 @@ def build_response(
         batch_pairs=[] if scored is None else list(scored.batch_pairs),
         workers=[] if scored is None else list(scored.workers),
         fusion=ranking.fusion_info(),
+        experiment=experiment,
     )
+
+
+def _experiment(stored: StoredRequest, results: int, swap_share: float) -> Experiment | None:
+    """Return the swap of an answer, if it is one of the few and long enough."""
+    # A bulk run's output is nobody's page, and must be the same each time.
+    rank = swap_rank(stored.job_id, swap_share) if stored.job_class == "interactive" else None
+    return Experiment(ranks=(rank, rank + 1)) if rank is not None and rank < results else None
+
+
+def with_swap(response: RerankResponse, swap_share: float) -> RerankResponse:
+    """Return an answer that another server made, with two neighbours exchanged if it is one of the `swap_share`."""
+    rank = swap_rank(response.id, swap_share)
+    if rank is None or rank >= len(response.results):
+        return response
+    results = swapped(response.results, rank)
+    return response.model_copy(update={"results": results, "experiment": Experiment(ranks=(rank, rank + 1))})
 
 
 def stage_timings(scored: Scored | None) -> Timings:

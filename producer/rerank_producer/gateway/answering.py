@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from rerank_producer._request.response import with_swap
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.apis.common.problems import Refused
@@ -95,6 +96,8 @@ class Answering:
             response = await self._rerank(call, resolved.model, limits)
         except Overloaded as refusal:
             response = await self._ask_upstream(call, limits, refusal)
+            if call.job_class == "interactive":
+                response = with_swap(response, self.client.settings.feedback_swap_share)
             upstream = None if self.overflow is None else self.overflow.host
         if response.results and not any(result.scored for result in response.results):
             raise DeadlineExceeded(

@@ -15,11 +15,13 @@ from starlette.routing import Match
 
 from rerank_producer.apis.common.call import Problem
 from rerank_producer.apis.common.generic_error import GENERIC_ERRORS
+from rerank_producer.gateway import pages
 from rerank_producer.gateway.drain import drain_on_signals
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.normalized_paths import NormalizedPaths
 from rerank_producer.gateway.routes import (
     batches,
+    feedback,
     files,
     fleet,
     health,
@@ -27,7 +29,6 @@ from rerank_producer.gateway.routes import (
     models,
     monitoring,
     openapi,
-    pages,
     rerank,
     server_info,
 )
@@ -44,6 +45,8 @@ _EXPOSED = (
     "x-rerank-complete",
     "x-rerank-truncated",
     "x-rerank-fusion",
+    "x-rerank-id",
+    "x-rerank-experiment",
     "x-rerank-model",
     "deprecation",
     "link",
@@ -54,6 +57,7 @@ _DESCRIPTION = "Reranking by a fleet of cross-encoder workers, in the shapes of 
 OPERATIONS = (
     *rerank.OPERATIONS,
     *jobs.OPERATIONS,
+    *feedback.OPERATIONS,
     *files.OPERATIONS,
     *batches.OPERATIONS,
     *server_info.OPERATIONS,

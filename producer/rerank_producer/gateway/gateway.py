@@ -16,6 +16,7 @@ from rerank_producer.gateway.answering import Answering
 from rerank_producer.gateway.auth.keyring import Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
 from rerank_producer.gateway.batches.service import Batches
+from rerank_producer.gateway.feedback_writer import FeedbackWriter
 from rerank_producer.gateway.http.origins import OriginPolicy
 from rerank_producer.gateway.models.directory import ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver
@@ -51,12 +52,13 @@ class Gateway:
         self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
         resolver = ModelResolver(name_of(fleet.model), settings.stand_in_for)
         self.models = ModelDirectory(self.redis, self.keys, fleet, resolver)
-        token_buckets = TokenBuckets(self.redis, self.keys, fleet)
-        self.answering = Answering(self.client, token_buckets, self.latencies, self.overflow, self.models)
+        self.token_buckets = TokenBuckets(self.redis, self.keys, fleet)
+        self.feedback_writer = FeedbackWriter(self.redis, self.keys, fleet)
+        self.answering = Answering(self.client, self.token_buckets, self.latencies, self.overflow, self.models)
         self.batches = None
         if settings.batch_dir is not None:
             self.batches = Batches(
-                settings.batch_dir, fleet, settings, self.client, self.models, token_buckets, self.keyring
+                settings.batch_dir, fleet, settings, self.client, self.models, self.token_buckets, self.keyring
             )
         self.signal = SignalReader(self.redis, fleet)
         self.exposition = Exposition(fleet)

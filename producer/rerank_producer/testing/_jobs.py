@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Job, Outcome
+from rerank_shared.contract.messages import Feedback, Job, Outcome
 from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import JobRevoked, RerankError
 from rerank_shared.keys import CacheScope, JobClass
@@ -50,6 +50,36 @@ class SentJob:
             max_length=job.max_length,
             cache_scope=job.cache_scope,
             attempt=job.attempt,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFeedback:
+    """Feedback as the in-memory fleet keeps it: ids in the order in which they were shown, and the clicked ones.
+
+    `query` is None unless the settings say that texts are kept. `swapped_rank`: the result at this rank and the next
+    had changed places; 0: none.
+    """
+
+    request_id: str
+    shown: tuple[str, ...]
+    clicked: tuple[str, ...]
+    tenant: str
+    query_id: str | None
+    query: str | None
+    swapped_rank: int
+
+    @classmethod
+    def of(cls, record: Feedback) -> StoredFeedback:
+        """Return the public form of a record."""
+        return cls(
+            request_id=record.request_id,
+            shown=record.shown,
+            clicked=tuple(record.shown[rank - 1] for rank in record.clicked),
+            tenant=record.tenant,
+            query_id=record.query_id,
+            query=record.query,
+            swapped_rank=record.swapped_rank,
         )
 
 

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rerank_producer import metrics
 from rerank_producer._io.enqueue import Enqueue, StoredValue
 from rerank_producer._io.pending import Pending, Waiter
-from rerank_producer.testing._jobs import SentJob, decoded
+from rerank_producer.testing._jobs import SentJob, StoredFeedback, decoded
 from rerank_producer.testing._server import Server
 from rerank_producer.testing._workers import Workers
 from rerank_shared.contract import wire
@@ -122,6 +123,23 @@ class InMemoryPort:
             keep(pipe, self._server.keys, name, kept.value, self._server.timeline.epoch() + life_s)
         elif self._server.store.read(kept.key) is None:
             pipe.set(kept.key, kept.value, ex=life_s)
+
+
+class InMemoryOutbox:
+    """The outbox of a client: it writes at once, and loses what finds the server away."""
+
+    def __init__(self, server: Server, stored: Callable[[StoredFeedback], None]) -> None:
+        self._server, self._stored = server, stored
+
+    def put(self, record: bytes) -> bool:
+        with self._server.lock:
+            if self._server.away is None:
+                self._stored(StoredFeedback.of(wire.decode_feedback(record)))
+            metrics.FEEDBACK.labels("stored" if self._server.away is None else "lost").inc()
+        return True
+
+    def close(self) -> None:
+        pass
 
 
 class AsyncInMemoryPort(InMemoryPort):

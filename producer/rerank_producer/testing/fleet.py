@@ -12,8 +12,8 @@ from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._io.clock import Clock
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.client import RerankClient
-from rerank_producer.testing._jobs import SentJob
-from rerank_producer.testing._ports import AsyncInMemoryPort, AsyncInMemoryPorts, InMemoryPort
+from rerank_producer.testing._jobs import SentJob, StoredFeedback
+from rerank_producer.testing._ports import AsyncInMemoryPort, AsyncInMemoryPorts, InMemoryOutbox, InMemoryPort
 from rerank_producer.testing._scoring import TOKENIZER_DIGEST, Model, ScorePair, word_overlap
 from rerank_producer.testing._server import Server
 from rerank_producer.testing._workers import Workers
@@ -58,6 +58,7 @@ class InMemoryFleet:
         self._models: dict[str, Model] = {}
         self._versions = 0
         self._jobs: list[SentJob] = []
+        self._feedback: list[StoredFeedback] = []
         self._workers = Workers(self._server, self.settings, self._models, pair_s)
         self._server.before = self._workers.beat
         self.serve(self.settings.model, score)
@@ -66,7 +67,7 @@ class InMemoryFleet:
     def client(self) -> RerankClient:
         """Return a new sync client of this fleet."""
         return RerankClient._over(
-            self._pipeline(), lambda: InMemoryPort(self._server, self._workers, self._jobs.append)
+            self._pipeline(), lambda: InMemoryPort(self._server, self._workers, self._jobs.append), self._outbox
         )
 
     def async_client(self) -> AsyncRerankClient:
@@ -74,6 +75,7 @@ class InMemoryFleet:
         return AsyncRerankClient._over(
             self._pipeline(),
             lambda: AsyncInMemoryPorts(AsyncInMemoryPort(self._server, self._workers, self._jobs.append)),
+            self._outbox,
         )
 
     @property
@@ -81,6 +83,12 @@ class InMemoryFleet:
         """All jobs that were sent, in order. Pairs that the cache answered are in none of them."""
         with self._server.lock:
             return list(self._jobs)
+
+    @property
+    def feedback(self) -> list[StoredFeedback]:
+        """All feedback that was kept, in order."""
+        with self._server.lock:
+            return list(self._feedback)
 
     @property
     def tokenizer_digest(self) -> str:
@@ -163,6 +171,9 @@ class InMemoryFleet:
         """Lose all cached scores."""
         with self._server.lock:
             self._server.clear_cache()
+
+    def _outbox(self) -> InMemoryOutbox:
+        return InMemoryOutbox(self._server, self._feedback.append)
 
     def _pipeline(self) -> RequestPipeline:
         timeline = self._server.timeline

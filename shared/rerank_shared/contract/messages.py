@@ -216,3 +216,34 @@ class StoredRequest:
     tenant: str = ""
     entry: str = ""
     fusion: Fusion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What one searcher was shown, and what was clicked of it, as far as one call tells.
+
+    - `shown`: ids of documents in the order in which they were shown.
+    - `clicked`: ranks in it, from 1, ascending.
+    - `query_id`: the caller's name of the query; `query_digest`: that of its text, '' where none was told.
+    - `swapped_rank`: results at this rank and the next had changed places; 0: none.
+    - `query`, `texts`: as they were told, one text a shown document; only where the settings say so.
+    """
+
+    request_id: str
+    shown: tuple[str, ...]
+    clicked: tuple[int, ...]
+    tenant: str = ""
+    query_id: str | None = None
+    query_digest: str = ""
+    swapped_rank: int = 0
+    query: str | None = None
+    texts: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for parts that do not fit."""
+        if not all(1 <= rank <= len(self.shown) for rank in self.clicked):
+            raise ValueError("a click on a rank where nothing was shown")
+        if self.texts and len(self.texts) != len(self.shown):
+            raise ValueError("one text for each shown document expected")
+        if self.swapped_rank < 0:
+            raise ValueError("swapped_rank: a rank, or 0, expected")

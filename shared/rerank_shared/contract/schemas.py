@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from numbers import Real
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -244,10 +244,21 @@ class Usage(BaseModel):
     pairs_cached: int = 0
 
 
+class Experiment(BaseModel):
+    """A change of this answer's order that was made to learn from feedback; see docs/feedback.md.
+
+    "swap": the results at the two `ranks`, from 1, have changed places. Their scores went with them.
+    """
+
+    kind: Literal["swap"] = "swap"
+    ranks: tuple[int, int]
+
+
 class RerankResponse(BaseModel):
     """The answer, best first. Where `complete` is false, unscored documents stand last in first-stage order.
 
-    `fusion` is None where the model's scores alone gave the order.
+    `fusion` is None where the model's scores alone gave the order. `experiment` says that two results have changed
+    places, None that none have.
 
     `id` is the request's own. `workers` are the processes that scored a part of it, one a shard; `batch_pairs` are the
     sizes of their batches, in pairs.
@@ -262,6 +273,7 @@ class RerankResponse(BaseModel):
     batch_pairs: list[int] = Field(default_factory=list)
     workers: list[str] = Field(default_factory=list)
     fusion: FusionInfo | None = None
+    experiment: Experiment | None = None
 
 
 def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Document], **options: Any) -> RerankRequest:

@@ -38,6 +38,7 @@ from rerank_shared.contract.checked import (
 from rerank_shared.contract.messages import (
     DeadLetter,
     Deviations,
+    Feedback,
     Fusion,
     Heartbeat,
     Job,
@@ -239,6 +240,16 @@ def decode_dead(data: bytes) -> DeadLetter:
     return _unpack("dead", data, lambda fields: _read(DeadLetter, fields, died_at=lambda text: as_finite(float(text))))
 
 
+def encode_feedback(feedback: Feedback) -> bytes:
+    """Return a record of feedback as it lies in its stream."""
+    return _pack("feedback", _fields(feedback))
+
+
+def decode_feedback(data: bytes) -> Feedback:
+    """Read a record of feedback."""
+    return _unpack("feedback", data, lambda fields: _read(Feedback, fields))
+
+
 def _pack(kind: str, fields: Sequence[Any], version: int = VERSION) -> bytes:
     return cast(bytes, msgpack.packb([version, kind, fields], default=_plain))
 
@@ -361,6 +372,7 @@ _BY_TYPE: dict[Any, Check] = {
     ScoringIdentity | None: optional(_identity),
     Fusion | None: optional(_fusion),
     tuple[Content, ...] | None: optional(as_contents),
+    tuple[str, ...]: many(as_text),
     tuple[str | None, ...]: many(optional(as_text)),
     tuple[int, ...]: many(as_whole),
     tuple[float | None, ...]: many(optional(as_finite)),
@@ -369,5 +381,5 @@ _BY_TYPE: dict[Any, Check] = {
 #: The checks of each message's fields, in the order of the wire.
 _CHECKS: dict[type, dict[str, Check]] = {
     cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()}
-    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, Fusion, StoredRequest)
+    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, Fusion, StoredRequest, Feedback)
 }

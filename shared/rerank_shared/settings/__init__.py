@@ -1,8 +1,8 @@
 """All settings of the fleet, read from the environment with the prefix RERANK_, and below it a profile.
 
-Each reader has a module: `client`, `queue`, `batching`, `engine`, `supervisor`, `autoscaling`, `quality_gate`. `fleet`
-holds the settings that all of them read, and `tuned` those that `rerank-fleet tune` measures. Names are flat all the
-same: `settings.grace_s`, `load_settings(grace_s=…)`, `RERANK_GRACE_S`.
+Each reader has a module: `client`, `feedback`, `queue`, `batching`, `engine`, `supervisor`, `autoscaling`,
+`quality_gate`. `fleet` holds the settings that all of them read, and `tuned` those that `rerank-fleet tune` measures.
+Names are flat all the same: `settings.grace_s`, `load_settings(grace_s=…)`, `RERANK_GRACE_S`.
 
 A variable or keyword that no field reads is an error, because a setting that is silently ignored is the worst kind.
 """
@@ -11,6 +11,7 @@ from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import DeviceName, EngineSettings, KernelName
+from rerank_shared.settings.feedback import FeedbackSettings
 from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.loading import (
@@ -40,6 +41,7 @@ __all__ = [
     "ClientSettings",
     "DeviceName",
     "EngineSettings",
+    "FeedbackSettings",
     "FleetSettings",
     "KernelName",
     "QualityGateSettings",

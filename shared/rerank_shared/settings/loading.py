@@ -14,6 +14,7 @@ from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import EngineSettings
+from rerank_shared.settings.feedback import FeedbackSettings
 from rerank_shared.settings.fleet import FleetSettings
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
@@ -26,6 +27,7 @@ from rerank_shared.settings.tuned import TunedSettings
 GROUPS: dict[str, type[SettingsGroup]] = {
     "Fleet": FleetSettings,
     "Clients": ClientSettings,
+    "Feedback": FeedbackSettings,
     "Queue and cache": QueueSettings,
     "Batching": BatchingSettings,
     "Engine": EngineSettings,
@@ -46,6 +48,7 @@ class Settings(
     EngineSettings,
     BatchingSettings,
     QueueSettings,
+    FeedbackSettings,
     ClientSettings,
     FleetSettings,
     BaseSettings,

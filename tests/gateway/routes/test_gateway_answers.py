@@ -277,8 +277,9 @@ def test_the_document_describes_all_paths(fronted: FrontedFleet) -> None:
         "/v2/rerank", "/v1/v2/rerank", "/v1/rerank", "/v1/v1/rerank", "/rerank", "/api/rerank", "/reranking",
         "/v1/reranking", "/ranking", "/v1/ranking", "/api/v1/services/rerank/text-rerank/text-rerank", "/score",
         "/v1/score", "/similarity", "/v1/fleet/rerank", "/v1/fleet/state", "/v1/fleet/live", "/fleet/rerank",
-        "/fleet/state", "/fleet/live", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/models", "/v1/models/{model_id}",
-        "/v1/cluster/auth", "/info", "/meta", "/healthz", "/readyz", "/health", "/ping", "/.well-known/ready",
+        "/fleet/state", "/fleet/live", "/v1/feedback", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/models",
+        "/v1/models/{model_id}", "/v1/cluster/auth",
+        "/info", "/meta", "/healthz", "/readyz", "/health", "/ping", "/.well-known/ready",
         "/.well-known/live", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content", "/v1/batches",
         "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel", "/autoscale", "/metrics",
     }  # fmt: skip

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from producer.echo_worker import identity_of
 from rerank_producer._request.merge import Scored
 from rerank_producer._request.ranking import ranking_of
-from rerank_producer._request.response import build_response
+from rerank_producer._request.response import build_response, with_swap
 from rerank_shared.contract.activation import sigmoid
 from rerank_shared.contract.messages import Score, ScoringIdentity, Stages, StoredRequest
 from rerank_shared.contract.schemas import RerankResponse, Timings
+from rerank_shared.contract.swaps import swap_rank, swapped
 from rerank_shared.errors import UnsupportedVersion
 from rerank_shared.settings import Settings
 
@@ -113,3 +114,31 @@ def test_activation_of_a_newer_release_is_told() -> None:
     newer = replace(IDENTITY, activation="softplus")
     with pytest.raises(UnsupportedVersion, match="softplus"):
         respond(plan_of(1, {}), scored_of([Score(1, 1, False)], newer))
+
+
+@pytest.mark.parametrize("top_n", [None, 5])
+def test_a_swap_moves_two_neighbours_with_their_scores(top_n: int | None) -> None:
+    """The id decides; an answer that is too short stays as it is, and so does one of a bulk run."""
+    scored = scored_of([Score(float(-index), 10, False) for index in range(10)])
+    plain = respond(plan_of(10, {}, top_n), scored)
+    assert plain.experiment is None
+    for number in range(50):
+        plan = plan_of(10, {}, top_n, job_id=f"request-{number}")
+        rank, response = swap_rank(plan.job_id, 1.0) or 0, respond(plan, scored, swap_share=1.0)
+        assert respond(replace(plan, job_class="bulk"), scored, swap_share=1.0).experiment is None
+        if rank >= len(plain.results):
+            assert (response.results, response.experiment) == (plain.results, None)
+            continue
+        assert response.experiment is not None
+        assert response.experiment.ranks == (rank, rank + 1)
+        assert response.results == swapped(plain.results, rank)
+        assert sorted(response.results, key=lambda each: each.index) == sorted(plain.results, key=lambda e: e.index)
+
+
+def test_another_server_s_answer_is_swapped_by_the_same_rule() -> None:
+    scored = scored_of([Score(float(-index), 10, False) for index in range(10)])
+    for number in range(20):
+        plan = plan_of(10, {}, job_id=f"request-{number}")
+        plain = respond(plan, scored)
+        assert with_swap(plain, 1.0) == respond(plan, scored, swap_share=1.0)
+        assert with_swap(plain, 0.0) is plain

@@ -371,3 +371,21 @@ def test_a_closed_client_opens_again() -> None:
         assert client.rerank("q", [document]).timings.total_ms == 1_000.0
         client.close()
     assert fleet._server.listeners == []
+
+
+async def test_feedback_can_be_read_and_is_lost_with_the_server() -> None:
+    fleet = InMemoryFleet(feedback_swap_share=1.0)
+    with fleet.client() as client:
+        response = client.rerank("berlin", [{"id": f"d{number}", "text": "berlin"} for number in range(10)])
+        assert response.experiment is not None
+        assert client.feedback(response.id, shown=response.results, clicked=[response.results[1]], query="berlin")
+        assert not client.feedback(response.id, shown=[])
+    async with fleet.async_client() as asynchronous:
+        assert await asynchronous.feedback("r2", shown=["a"])
+        fleet.go_away()
+        assert await asynchronous.feedback("r3", shown=["a"])
+    first, second = fleet.feedback
+    assert first.shown == tuple(result.id for result in response.results)
+    assert first.clicked == (response.results[1].id,)
+    assert (first.swapped_rank, first.query) == (response.experiment.ranks[0], None)
+    assert second.request_id == "r2"

@@ -13,6 +13,7 @@ from typing import Any
 from celery.result import AsyncResult
 
 from rerank_ops.cli.admin.checks.server import check_server
+from rerank_ops.feedback import stream
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
@@ -46,6 +47,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
         client.collect(client.submit("rooms?", scored[:1]), timeout_ms=60_000)
         client.cancel(client.submit("rooms?", passages(200, words=5), job_class="bulk"))
         client.model_info()
+        assert client.feedback("r1", shown=["a", "b"], clicked=["b"], query="rooms?")
 
     async def ask() -> None:
         async with AsyncRerankClient(settings) as client:
@@ -88,6 +90,8 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
             assert sent.status_code == 202, sent.text
             wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
             http.delete(sent.headers["location"])
+            told = http.post("/v1/feedback", json={"request_id": "r2", "shown": ["a"], "clicked": ["a"]})
+            assert told.status_code == 202, told.text
             for path in ("/v1/fleet/state", "/v1/models", "/readyz", "/autoscale", "/metrics"):
                 assert http.get(path).status_code == 200, path
             with http.stream("GET", "/v1/fleet/live") as events:
@@ -121,6 +125,12 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
         drop(client, keys, [second])
         cache.stats(client, keys)
         cache.clear(client, keys)
+        assert stream.status(client, keys).records == 2
+        assert [stored.feedback is not None for stored in stream.records(client, keys)] == [True, True]
+        stream.sweep(client, keys, settings)
+        assert stream.delete(client, keys, lambda record: record.request_id == "r1") == 1
+        assert stream.rewrite(client, keys)
+        assert stream.delete_all(client, keys) == 1
     metrics_are_read(settings, directory)
     for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
         ran = celery(settings, *arguments, "--timeout", "30", "--destination", "rerank@test-0")

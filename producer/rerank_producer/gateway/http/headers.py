@@ -16,6 +16,8 @@ DEADLINE = "x-rerank-deadline-ms"
 PARTIAL = "x-rerank-partial"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")
+#: Ids of the calls of one request that are told; a header has its bounds.
+_MOST_IDS = 32
 _STAGES = ("cache", "enqueue", "queue", "tokenize", "batch", "run", "fuse")
 
 
@@ -61,6 +63,10 @@ def answer_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str,
     }
     if responses:
         headers["x-rerank-model"] = printable(responses[0].model.name)
+        # By these ids feedback names the answers: the request's own id is the caller's to choose.
+        headers["x-rerank-id"] = ",".join(response.id for response in responses[:_MOST_IDS])
+    if experiment := next((response.experiment for response in responses if response.experiment), None):
+        headers["x-rerank-experiment"] = f"{experiment.kind}; ranks={experiment.ranks[0]},{experiment.ranks[1]}"
     if upstream := next((reply.upstream for reply in replies if reply.upstream), None):
         headers["x-rerank-overflow"] = printable(upstream)
     if fusion := next((response.fusion for response in responses if response.fusion), None):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from rerank_producer.gateway.routes import pages
+from rerank_producer.gateway import pages
 
 TRICKS = [
     "/static/../app.py",
