@@ -48,7 +48,9 @@ def test_a_collection_is_measured_once_and_chosen_from_again(
     directory: Path, fleet: CommandLine, tmp_path: Path
 ) -> None:
     saved, profile, chart = tmp_path / "saved", tmp_path / "profile.toml", tmp_path / "front.svg"
+    report = tmp_path / "report.html"
     how = (*GRID, "--save-runs", str(saved), "--write-profile", str(profile), "--chart", str(chart), "--json")
+    how = (*how, "--report", str(report))
     run = fleet.run("choose", str(directory), "--p95-ms", "60000", *how)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
@@ -73,6 +75,7 @@ def test_a_collection_is_measured_once_and_chosen_from_again(
     assert "note: 21 queries tell little" not in run.stdout
     assert any("21 queries tell little" in each for each in found["notes"])
     assert chart.read_text().startswith("<svg")
+    assert found["verdict"][0].split("'")[0] in report.read_text(encoding="utf-8")
     written = load_settings(profile=profile)
     picked = found["picked"]["configuration"]
     assert written.model == f"cross-encoder/{MODEL}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from rerank_ops.choose.choosing import Scored
     from rerank_ops.choose.load import Fleet
     from rerank_ops.choose.result import Choice
+    from rerank_ops.evaluate.prepared import Prepared
     from rerank_shared.settings import Settings
 
 #: Exit status where nothing keeps the limit.
@@ -52,6 +55,7 @@ def choose(
     seed: asked.Seed = 0,
     chart: wanted.Chart = None,
     profile: wanted.WriteProfile = None,
+    report: asked.Report = None,
     save_runs: asked.SaveRuns = None,
     reuse: asked.Reuse = False,
     as_json: AsJson = False,
@@ -69,7 +73,7 @@ def choose(
     if reuse and save_runs is None:
         raise typer.BadParameter("reads what --save-runs DIR left there: name it", param_hint="--reuse")
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
-    require_evaluation(bm25="bm25" in stages)
+    require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.choose.choosing import Judgements, chosen
     from rerank_ops.choose.picking import halves_of
     from rerank_ops.choose.result import Asked
@@ -109,6 +113,8 @@ def choose(
     )
     with err.status("judging the configurations"):
         choice = chosen(question, found, Judgements(ready.labelled, measures, stage), fleet, oddities.listed())
+    if report is not None:
+        _write_report(report, choice, ready, settings)
     _tell(choice, settings, chart=chart, profile=profile, as_json=as_json)
 
 
@@ -140,6 +146,19 @@ def _fleet(settings: Settings, found: Sequence[Scored], processes: int | None, r
     times = found[0].measured.times
     spec = FleetSpec.of(settings, 1, times.cost)
     return Fleet(processes or times.processes, rate, spec, settings.default_deadline_ms / 1000, seed)
+
+
+def _write_report(path: Path, choice: Choice, ready: Prepared, settings: Settings) -> None:
+    from rerank_ops.choose.result import as_plain
+    from rerank_ops.choose.verdict import verdict
+    from rerank_ops.report.choice_page import choice_page
+    from rerank_ops.report.made import made
+    from rerank_ops.report.render import write_page
+
+    texts = {str(found.id): str(found.text) for query in ready.candidates.queries for found in query.candidates}
+    plain = as_plain(choice, list(verdict(choice)))
+    write_page(path, choice_page(plain, texts, made(sys.argv[1:], settings, os.environ)))
+    err.print(f"note: the report is {path}", style="yellow")
 
 
 def _tell(choice: Choice, settings: Settings, *, chart: Path | None, profile: Path | None, as_json: bool) -> None:
