@@ -49,8 +49,8 @@ def test_a_collection_is_measured_once_and_chosen_from_again(
 ) -> None:
     saved, profile, chart = tmp_path / "saved", tmp_path / "profile.toml", tmp_path / "front.svg"
     report = tmp_path / "report.html"
-    how = (*GRID, "--save-runs", str(saved), "--write-profile", str(profile), "--chart", str(chart), "--json")
-    how = (*how, "--report", str(report))
+    outputs = ("--write-profile", str(profile), "--chart", str(chart), "--report", str(report))
+    how = (*GRID, "--save-runs", str(saved), *outputs, "--json")
     run = fleet.run("choose", str(directory), "--p95-ms", "60000", *how)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
 from celery.result import AsyncResult
 
 from rerank_ops.cli.admin.checks.server import check_server
@@ -65,6 +66,22 @@ def clients_work(settings: Settings, directory: Path) -> None:
         job = make_job(settings, "who?", ["one", "two"])
         assert send(app, settings, job).get(timeout=60)["complete"]
         AsyncResult(job.job_id, app=app).forget()
+        _send_until_revoked(app, settings)
+
+
+def _send_until_revoked(app: Celery, settings: Settings) -> None:
+    """Send a revoked job until its worker knows: then Celery itself writes the record, before any task runs."""
+    job = make_job(settings, "who?", ["revoked"])
+    app.control.revoke(job.job_id)
+
+    def revoked() -> bool:
+        result = send(app, settings, job)
+        result.get(timeout=60, propagate=False)
+        state = result.state
+        result.forget()
+        return bool(state == "REVOKED")
+
+    wait_until(revoked, "the worker knows that the job is revoked")
 
 
 def a_fleet_of_one_command_works(settings: Settings, directory: Path) -> None:
