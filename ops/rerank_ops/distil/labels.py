@@ -9,7 +9,6 @@ A command that was killed asks for no label twice, and neither does one with oth
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from rerank_ops.distil.lists import LearnedList
 from rerank_ops.distil.material import digest_of
-from rerank_producer.bulk.files.durable import whole_file
+from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
 
@@ -88,14 +87,6 @@ def opened_labels(directory: Path) -> Labels:
 def lists_digest(lists: Sequence[LearnedList]) -> str:
     """Return the digest of all texts of lists, in their order."""
     return digest_of(json.dumps([each.key for each in lists]))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole or not there. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with whole_file(path, temporary):
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -7,7 +7,6 @@ NAME.scores.json    logits, speed and truncation, under a fingerprint of all tha
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from rerank_ops.evaluate.first_stages import FirstStage
 from rerank_ops.evaluate.scoring import Again, ModelScores
 from rerank_ops.evaluate.systems import System
 from rerank_ops.fusion.sweep import ScoredQuery
-from rerank_producer.bulk.files.durable import whole_file
+from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
 
@@ -59,7 +58,7 @@ def save_run(directory: Path, system: System) -> None:
                 raise InputRefused(f"--save-runs: the id {name!r} has white space, which parts the columns of a run")
         last = len(documents)
         lines += [f"{query} Q0 {name} {rank} {last - rank + 1} {tag}\n" for rank, name in enumerate(documents, start=1)]
-    write_saved(directory / f"{tag}.trec", "".join(lines))
+    write_whole(directory / f"{tag}.trec", "".join(lines))
 
 
 def save_scores(directory: Path, scores: ModelScores, fingerprint: Mapping[str, Any]) -> None:
@@ -74,7 +73,7 @@ def save_scores(directory: Path, scores: ModelScores, fingerprint: Mapping[str, 
         "again": None if scores.again is None else asdict(scores.again),
         "queries": [asdict(query) for query in scores.queries],
     }
-    write_saved(_scores_file(directory, scores.name), json.dumps(kept))
+    write_whole(_scores_file(directory, scores.name), json.dumps(kept))
 
 
 def saved_scores(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> ModelScores | None:
@@ -102,14 +101,6 @@ def read_saved(path: Path, fingerprint: Mapping[str, Any], read: Callable[[Mappi
         raise InputRefused(
             f"--reuse: {path} can't be read ({error!r}); remove it, and what it holds is made anew"
         ) from None
-
-
-def write_saved(path: Path, text: str) -> None:
-    """Write a whole file, or leave the one of before. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with whole_file(path, temporary):
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _scores(kept: Mapping[str, Any]) -> ModelScores:

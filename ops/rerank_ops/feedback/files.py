@@ -6,16 +6,15 @@ A file stands in its place only as a whole. `rerank-fleet evaluate --qrels` read
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rerank_ops.feedback.judged import Judged
+from rerank_producer.bulk.files.durable import whole_beside
 from rerank_producer.bulk.files.parquet import arrow
 from rerank_shared.errors import InputRefused
 
@@ -29,7 +28,7 @@ def write_table(path: Path, rows: Sequence[Judged], about: Mapping[str, Any]) ->
     """Write a Parquet file, or JSONL, by the file's suffix. Raises InputRefused, ConfigurationError, OSError."""
     if path.suffix not in (".parquet", ".jsonl"):
         raise InputRefused(f"{path}: a file that ends in .parquet or .jsonl expected; --beir DIR writes a directory")
-    with _whole(path) as part:
+    with whole_beside(path) as part:
         if path.suffix == ".jsonl":
             part.write_text("".join(f"{json.dumps(asdict(row), ensure_ascii=False)}\n" for row in rows), "utf-8")
         else:
@@ -58,7 +57,7 @@ def write_beir(directory: Path, rows: Sequence[Judged]) -> dict[str, int]:
     with (directory / "shown.trec").open("w", encoding="utf-8") as file:
         file.writelines(_run_lines(rows))
     # The last one: without it the directory is no labelled set.
-    with _whole(directory / "qrels" / "test.tsv") as part:
+    with whole_beside(directory / "qrels" / "test.tsv") as part:
         lines = (f"{row.query_id}\t{row.document_id}\t{row.grade}\n" for row in rows)
         part.write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), "utf-8")
     return {reason: count for reason, count in left_out.items() if count}
@@ -92,14 +91,3 @@ def _write_parquet(part: Path, rows: Sequence[Judged], about: Mapping[str, Any])
 
 def _plain(row: Judged) -> bool:
     return not (_WHITE.search(row.query_id) or _WHITE.search(row.document_id))
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path`, which takes its place at the end of the block, or goes."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rerank_ops.report.blocks import Page
 from rerank_ops.report.text import in_one_line, signed
-from rerank_producer.bulk.files.durable import whole_file
+from rerank_producer.bulk.files.durable import whole_beside
 
 
 def page_html(page: Page) -> str:
@@ -27,6 +26,5 @@ def page_html(page: Page) -> str:
 
 def write_page(path: Path, page: Page) -> None:
     """Write a page, whole or not at all. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with whole_file(path, temporary):
+    with whole_beside(path) as temporary:
         temporary.write_text(page_html(page), encoding="utf-8")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rerank_ops.tune.policy import Choice
+from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.profile import MADE_FOR
 
 
@@ -18,13 +18,7 @@ def write_profile(path: Path, choice: Choice, made_for: Mapping[str, Any], by: s
 
     `made_for` may hold texts, numbers, dates and tables of them. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(profile_text(choice, made_for, by), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, profile_text(choice, made_for, by))
 
 
 def profile_text(choice: Choice, made_for: Mapping[str, Any], by: str = "rerank-fleet tune") -> str:

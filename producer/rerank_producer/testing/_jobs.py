@@ -90,12 +90,10 @@ def plain_content(content: Content) -> str | tuple[int, ...]:
 
 def record_of(job_id: str, answer: Outcome | RerankError) -> bytes:
     """Return a job's record as the fleet's result backend writes it."""
-    status, result = "SUCCESS", None
     if isinstance(answer, Outcome):
-        result = wire.outcome_to_plain(answer)
-    elif isinstance(answer, JobRevoked):
-        status = "REVOKED"
-    else:
+        return wire.encode_record(answer)
+    status, result = "REVOKED", None
+    if not isinstance(answer, JobRevoked):
         status, result = "FAILURE", {"exc_type": type(answer).__name__, "exc_message": list(answer.args)}
     packed: bytes = msgpack.packb({"task_id": job_id, "status": status, "result": result})
     return packed

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rerank_ops.choose.latency import Times
-from rerank_ops.evaluate.saved import read_saved, slug, write_saved
+from rerank_ops.evaluate.saved import read_saved, slug
+from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.scheduling.cost import CostParameters
 
@@ -22,7 +23,7 @@ def save_times(directory: Path, name: str, info: ModelInfo, times: Times, finger
         "model": info.model_dump(),
         "times": plain | {"cells": [[*cell, dict(values)] for cell, values in times.cells.items()]},
     }
-    write_saved(_file(directory, name), json.dumps(kept))
+    write_whole(_file(directory, name), json.dumps(kept))
 
 
 def saved_times(directory: Path, name: str, fingerprint: Mapping[str, Any]) -> tuple[ModelInfo, Times] | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from rerank_ops.choose.choosing import Scored
     from rerank_ops.choose.load import Fleet
     from rerank_ops.choose.result import Choice
-    from rerank_ops.evaluate.prepared import Prepared
     from rerank_shared.settings import Settings
 
 #: Exit status where nothing keeps the limit.
@@ -76,17 +73,18 @@ def choose(
     require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.choose.choosing import Judgements, chosen
     from rerank_ops.choose.picking import halves_of
-    from rerank_ops.choose.result import Asked
+    from rerank_ops.choose.result import Asked, as_plain
+    from rerank_ops.choose.verdict import verdict
     from rerank_ops.cli.choose.measuring import Measuring
+    from rerank_ops.cli.evaluate.preparing import prepared_shown
+    from rerank_ops.cli.evaluate.reports import write_choice_report
     from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.oddities import Oddities
-    from rerank_ops.evaluate.prepared import prepared
 
     settings = load_settings(redis_url=url)
     measures = measures_of([measure, "nDCG@10", "nDCG@5", "RR@10"])
     source, oddities = source_from(data, queries, corpus, qrels), Oddities()
-    with err.status("reading the data, finding candidates"):
-        ready = prepared(source, stages, [], k=k, limit=limit, oddities=oddities)
+    ready = prepared_shown(source, stages, [], k=k, limit=limit, oddities=oddities)
     # Before any model runs: whatever is refused, is refused now.
     halves_of(len(ready.labelled.queries), seed)
     stage = next(each for each in ready.systems if each.name == ready.stage.name)
@@ -113,9 +111,10 @@ def choose(
     )
     with err.status("judging the configurations"):
         choice = chosen(question, found, Judgements(ready.labelled, measures, stage), fleet, oddities.listed())
+    plain = as_plain(choice, list(verdict(choice)))
     if report is not None:
-        _write_report(report, choice, ready, settings)
-    _tell(choice, settings, chart=chart, profile=profile, as_json=as_json)
+        write_choice_report(report, plain, ready, settings)
+    _tell(choice, plain, settings, chart=chart, profile=profile, as_json=as_json)
 
 
 def _weights(weights: Sequence[float] | None, method: str) -> tuple[float, ...]:
@@ -148,27 +147,19 @@ def _fleet(settings: Settings, found: Sequence[Scored], processes: int | None, r
     return Fleet(processes or times.processes, rate, spec, settings.default_deadline_ms / 1000, seed)
 
 
-def _write_report(path: Path, choice: Choice, ready: Prepared, settings: Settings) -> None:
-    from rerank_ops.choose.result import as_plain
-    from rerank_ops.choose.verdict import verdict
-    from rerank_ops.report.choice_page import choice_page
-    from rerank_ops.report.made import made
-    from rerank_ops.report.render import write_page
-
-    texts = {str(found.id): str(found.text) for query in ready.candidates.queries for found in query.candidates}
-    plain = as_plain(choice, list(verdict(choice)))
-    write_page(path, choice_page(plain, texts, made(sys.argv[1:], settings, os.environ)))
-    err.print(f"note: the report is {path}", style="yellow")
-
-
-def _tell(choice: Choice, settings: Settings, *, chart: Path | None, profile: Path | None, as_json: bool) -> None:
+def _tell(
+    choice: Choice,
+    plain: Mapping[str, Any],
+    settings: Settings,
+    *,
+    chart: Path | None,
+    profile: Path | None,
+    as_json: bool,
+) -> None:
     """Print and write the choice. Exits with a status of its own where nothing keeps the limit, or a score differs."""
     from rerank_ops.choose.chart import chart_of
-    from rerank_ops.choose.result import as_plain
     from rerank_ops.choose.table import choice_text
-    from rerank_ops.choose.verdict import verdict
 
-    plain = as_plain(choice, list(verdict(choice)))
     if as_json:
         print(json.dumps(plain, indent=1, ensure_ascii=False))
     else:

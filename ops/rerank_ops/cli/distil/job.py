@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rerank_ops.distil.labels import write_whole
 from rerank_ops.distil.learned import Wanted
 from rerank_ops.distil.material import Files
 from rerank_ops.distil.recipe import Recipe, as_plain, key_of
+from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.errors import InputRefused
 from rerank_shared.models.precision import PrecisionName
 

@@ -12,8 +12,7 @@ import typer
 
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.evaluate import options as asked
-from rerank_ops.cli.evaluate.preparing import progress_shown
-from rerank_ops.cli.extras import require_embedder, require_evaluation
+from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.rerank import MaxLength, Up
 from rerank_shared.settings import load_settings
@@ -63,20 +62,17 @@ def evaluate(
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.cli.evaluate.models import Scorer, row_names
+    from rerank_ops.cli.evaluate.preparing import prepared_shown
     from rerank_ops.cli.evaluate.reports import write_report
     from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
-    from rerank_ops.evaluate.prepared import is_dense, prepared
     from rerank_ops.evaluate.saved import save_run
     from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
     source, oddities = source_from(data, queries, corpus, qrels), Oddities()
-    if any(map(is_dense, stages)):
-        require_embedder()
-    with progress_shown() as tell:
-        ready = prepared(source, stages, runs or [], k=k, limit=limit, oddities=oddities, tell=tell)
+    ready = prepared_shown(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
     served = [] if no_model else models or [load_settings(redis_url=url).model]
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
     _refuse_baseline(baseline, names_of_rows(ready.systems, row_names(served), *how_fused))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rerank_producer.bulk.files.durable import whole_file
+from rerank_producer.bulk.files.durable import whole_beside
 from rerank_shared.errors import ConfigurationError
 
 _RELEASE = 1
@@ -53,11 +52,10 @@ def save_state(path: Path, state: State) -> None:
     plain = {name: getattr(state, name) for name in State.__dataclass_fields__}
     plain["checks"] = [asdict(each) for each in state.checks]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     # Of a file, torch would hide the error of a full disk behind one of its own.
     content = io.BytesIO()
     torch.save({"release": _RELEASE, **plain}, content)
-    with whole_file(path, temporary):
+    with whole_beside(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 

@@ -25,6 +25,21 @@ def whole_file(target: Path, temporary: Path) -> Iterator[None]:
     sync_directory(target.parent)
 
 
+@contextmanager
+def whole_beside(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; the file takes its name at the end of the block, as by `whole_file`."""
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    with whole_file(target, temporary):
+        yield temporary
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file that is whole or not there, in a directory that is made if there is none. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_beside(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def sync_directory(path: Path) -> None:
     """Return when the names in a directory lie on the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
