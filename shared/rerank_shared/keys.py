@@ -8,7 +8,9 @@ which is deleted when it is empty, or they stand in `lifetimes`, by which every 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 #: Interactive work goes before bulk, which has a share of its own (RERANK_BULK_SHARE).
@@ -25,11 +27,29 @@ FirstStageOrder = Literal["descending", "ascending"]
 FIRST_STAGE_ORDERS: tuple[FirstStageOrder, ...] = ("descending", "ascending")
 
 
+#: What the names of queues start with, in Redis behind the namespace's prefix.
+QUEUES = "jobs."
+_QUEUE = re.compile(rf"{re.escape(QUEUES)}(?P<job_class>{'|'.join(JOB_CLASSES)})(@(?P<pool>[0-9a-f]+))?")
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Spells the keys of one namespace."""
+    """Spells the keys of one namespace.
+
+    `pool` is the id of a pool of workers, '' the common queue, which all workers consume. Each pool has queues,
+    workers and a backlog of its own; all other keys are those of the namespace.
+    """
 
     namespace: str
+    pool: str = ""
+
+    def of(self, pool: str) -> Keys:
+        """Return the keys with the queues, workers and backlog of a pool; '' returns those of the common queue."""
+        return self if pool == self.pool else replace(self, pool=pool)
+
+    @property
+    def _at(self) -> str:
+        return f"@{self.pool}" if self.pool else ""
 
     @property
     def prefix(self) -> str:
@@ -38,7 +58,7 @@ class Keys:
 
     def queue(self, job_class: JobClass) -> str:
         """List; the broker; until consumed. Jobs of a class that no worker has taken, without the prefix."""
-        return f"jobs.{job_class}"
+        return f"{QUEUES}{job_class}{self._at}"
 
     def queue_list(self, job_class: JobClass) -> str:
         """List; the queue; until consumed. `queue()` as it stands in Redis: wake-ups, one a waiting job, on which
@@ -48,22 +68,28 @@ class Keys:
     def waiting(self, job_class: JobClass) -> str:
         """Hash, delivery tag -> `deliveries|message`; the queue; until consumed. Waiting jobs, and how often each was
         taken before."""
-        return f"{self.prefix}waiting:{job_class}"
+        return f"{self.prefix}waiting:{job_class}{self._at}"
 
     def order(self, job_class: JobClass, tenant: str) -> str:
         """Sorted set, member `tag|tokens`, score = due_at; the queue; until consumed. A tenant's jobs by urgency."""
-        return f"{self.prefix}order:{job_class}:{tenant}"
+        return f"{self.prefix}order:{job_class}{self._at}:{tenant}"
 
     def served(self, job_class: JobClass) -> str:
         """Sorted set, member = tenant, score = tokens served; the queue; `FAIR_TTL_S` after the last job was taken.
         Every tenant with waiting jobs is in it."""
-        return f"{self.prefix}served:{job_class}"
+        return f"{self.prefix}served:{job_class}{self._at}"
 
     @property
     def fair(self) -> str:
         """Hash `line:{class}`, `credit`; the queue; `FAIR_TTL_S` after the last job was taken. See
         scheduling/fairness.py."""
-        return f"{self.prefix}fair"
+        return f"{self.prefix}fair{self._at}"
+
+    @property
+    def queue_prefixes(self) -> list[str]:
+        """What the keys of all queues start with, for lua/queue.lua: `fair`, `queue_list` less the queue's name,
+        `waiting`, `served`, `order`."""
+        return [f"{self.prefix}{start}" for start in ("fair", "", "waiting:", "served:", "order:")]
 
     @property
     def unacked(self) -> str:
@@ -127,7 +153,7 @@ class Keys:
 
     def backlog(self, job_class: JobClass) -> str:
         """Sorted set, member by `backlog_member`, score = when it stops counting; clients add, workers remove."""
-        return f"{self.prefix}ledger:{job_class}"
+        return f"{self.prefix}ledger:{job_class}{self._at}"
 
     def score(self, digest: bytes) -> bytes:
         """String of 7 bytes; the worker; `cache_ttl_s`. One pair's logit, token count and truncation."""
@@ -163,8 +189,8 @@ class Keys:
         return f"{self.prefix}activity:{slot}"
 
     def identity(self, model: str) -> str:
-        """String; workers; `IDENTITY_TTL_S`. The scoring identity that is served under a model's name. Spelled
-        `artefact:` as in earlier releases."""
+        """String; workers; `IDENTITY_TTL_S`. The scoring identity that was announced last under a model's name, for
+        clients of earlier releases, which spelled it `artefact:`."""
         return f"{self.prefix}artefact:{model}"
 
     @property
@@ -178,12 +204,31 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Sorted set, member = worker id, score = when its heartbeat ends; workers."""
-        return f"{self.prefix}workers"
+        """Sorted set, member = worker id, score = when its heartbeat ends; workers. Those of the pool; without one, all
+        of the namespace."""
+        return f"{self.prefix}workers{self._at}"
+
+    @property
+    def pooled(self) -> str:
+        """As `workers`: those of all pools. Workers of earlier releases, which consume the common queue alone, are in
+        `workers` and not here."""
+        return f"{self.prefix}pooled"
+
+    @property
+    def pools(self) -> str:
+        """Sorted set, member = pool id, score = when its announcement ends; workers. All pools."""
+        return f"{self.prefix}pools"
+
+    def pools_of(self, model: str) -> str:
+        """Hash, pool id -> its scoring identity; workers; `IDENTITY_TTL_S`. The pools that serve a model's name; those
+        that `pools` lacks are over."""
+        return f"{self.prefix}pools:{model}"
 
     def cost(self, model: str) -> str:
         """Hash `precision|host` -> cost parameters and when they were shared; workers; `COST_TTL_S`, so that a fleet
-        scaled to 0 predicts too. A worker that starts drops the hosts that have shared nothing for `COST_KEPT_S`."""
+        scaled to 0 predicts too. A worker that starts drops the hosts that have shared nothing for `COST_KEPT_S`.
+
+        `model` is a model's name, or a pool's id."""
         return f"{self.prefix}cost:{model}"
 
     def deviations(self, identity_digest: str, tenant: str | None, first_stage: str) -> str:
@@ -218,6 +263,16 @@ class Keys:
     def trial(self, name: str) -> str:
         """String, and a channel; a check whether a server will do; seconds. Nothing reads it."""
         return f"{self.prefix}trial:{name}"
+
+
+@lru_cache(maxsize=256)
+def queue_parts(name: str) -> tuple[JobClass, str] | None:
+    """Return the class and the pool that the name of a queue spells; None where it is no queue of a fleet."""
+    found = _QUEUE.fullmatch(name)
+    if found is None:
+        return None
+    job_class: JobClass = "bulk" if found["job_class"] == "bulk" else "interactive"
+    return job_class, found["pool"] or ""
 
 
 #: A worker announces itself this often.

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rerank_shared.contract.messages import name_of
-from rerank_shared.fleet import FleetState, read_state
+from rerank_shared.fleet_state import FleetState, read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, to_environ

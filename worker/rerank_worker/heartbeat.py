@@ -13,6 +13,7 @@ from typing import Any
 
 from rerank_shared import fleet
 from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import COST_INTERVAL_S, HEARTBEAT_INTERVAL_S, JobClass, Keys
@@ -76,7 +77,7 @@ class Heartbeats:
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
-            record = self.client.hgetall(self.keys.cost(self.identity.model))
+            record = self.client.hgetall(self.keys.cost(pool_id(self.identity)))
         except OUTAGES_AND_REFUSALS as error:
             log.warning("server time and run cost not read: redis %s", outage_of(error).says)
             return
@@ -99,7 +100,7 @@ class Heartbeats:
 
     @property
     def _names(self) -> set[str]:
-        return {self.identity.model, self.alias or self.identity.model}
+        return {self.identity.model, self.alias or self.identity.model, *self.heartbeat.pools}
 
     def stop(self) -> None:
         """Stop the thread and deregister the worker, so that predictions no longer count it."""
@@ -108,7 +109,7 @@ class Heartbeats:
             self._thread.join()
         try:
             pipe = self.client.pipeline(transaction=False)
-            fleet.deregister(pipe, self.keys, self.heartbeat.worker_id)
+            fleet.deregister(pipe, self.keys, self.heartbeat.worker_id, self.heartbeat.pools)
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("worker not deregistered: redis %s", outage_of(error).says)
@@ -161,7 +162,7 @@ class Heartbeats:
             fleet.announce(words, self.keys, self.identity, now, self.alias)
             if self.scorer.draining:
                 # It takes no more jobs: to count it would halve a prediction, or hide that nobody is left.
-                fleet.deregister(words, self.keys, beat.worker_id)
+                fleet.deregister(words, self.keys, beat.worker_id, beat.pools)
             else:
                 fleet.beat(words, self.keys, beat, now)
             add_activity(words, self.keys, now, alive_s, ran_s)

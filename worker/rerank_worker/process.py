@@ -25,6 +25,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity, name_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
@@ -161,7 +162,7 @@ def build(
     scorer = _scorer(model, settings, keys)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.run_cost.cost.predict_s)
-    gate = Gate(backpressure, scorer, keys, clock.epoch)
+    gate = Gate(backpressure, scorer, clock.epoch)
     client, leases = connect(settings), Leases(gate.tags)
     # An exported model has the name of its original; clients with the same RERANK_MODEL ask by the name set there.
     alias = name_of(settings.model)
@@ -181,6 +182,7 @@ def build(
         tokens_per_s=model.run_cost.rate.tokens_per_s,
         held_jobs=0,
         held_tokens=0,
+        pools=(pool_id(identity),),
     )
     scorer.start()
     # The heartbeats have a connection of their own, which waits no longer than one interval: they notice an outage.
@@ -208,7 +210,7 @@ def _scorer(model: Model, settings: Settings, keys: Keys) -> Scorer:
         model.run_cost,
         revoked=revoked,
         aging_s=settings.aging_s,
-        queue_of=keys.queue_list,
+        queue_of=keys.of(pool_id(model.identity)).queue_list,
     )
 
 
@@ -233,7 +235,7 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
         pool="threads",
         concurrency=settings.concurrency,
         hostname=node_name(heartbeats.heartbeat.worker_id),
-        queues=[keys.queue(job_class) for job_class in JOB_CLASSES],
+        queues=[keys.of(pool).queue(each) for pool in ("", *heartbeats.heartbeat.pools) for each in JOB_CLASSES],
         loglevel=settings.log_level,
         quiet=True,
         without_gossip=True,

@@ -12,7 +12,7 @@ from rerank_ops.local.redis_server import ensure_server
 from rerank_shared.collectors import all_collectors
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.fleet import read_state
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings

@@ -99,7 +99,9 @@ def _state(stored: StoredRequest, record: bytes | None, now: float) -> JobState:
 
 
 def _member(keys: Keys, stored: StoredRequest) -> BacklogMember | None:
-    return BacklogMember(keys.backlog(stored.job_class), stored.entry, stored.deadline_at) if stored.entry else None
+    if not stored.entry:
+        return None
+    return BacklogMember(keys.of(stored.pool).backlog(stored.job_class), stored.entry, stored.deadline_at)
 
 
 async def _read(
@@ -142,7 +144,7 @@ async def _outcome(
         # The record may have come between reading it and being subscribed.
         policy.reconnected(clock.monotonic())
         inflight = InflightShard(waiters[0], policy, _member(keys, stored))
-        shortfall = await Wait(port, keys, clock, deadline, [inflight]).finish()
+        shortfall = await Wait(port, keys.of(stored.pool), clock, deadline, [inflight]).finish()
         return inflight.outcome, shortfall
     finally:
         port.forget(waiters)

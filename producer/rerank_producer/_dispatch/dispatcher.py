@@ -105,7 +105,8 @@ class Dispatcher:
             ]
             foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
             inflight = [*own, *foreign]
-            wait = Wait(port, self.keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port))
+            keys, pool = self.keys.of(plan.stored.pool), plan.stored.pool
+            wait = Wait(port, keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port, pool))
             shortfall = await wait.finish()
             return DispatchResult(shards, [each.outcome for each in own], shortfall, enqueue_ms)
         except asyncio.CancelledError:
@@ -129,12 +130,12 @@ class Dispatcher:
             raise DeadlineTooShort(
                 f"the deadline passed {late_s * 1000:.0f} ms before anything could be enqueued: allow a longer deadline"
             )
-        load = await self.failover.through(port, deadline, lambda: self._load(port, plan.stored.model, seen))
+        load = await self.failover.through(port, deadline, lambda: self._load(port, plan, seen))
         return make_shards(plan, self.settings, self.clock.epoch(), load, partial=partial, count=count)
 
-    async def _load(self, port: Port, model: str, seen: FleetLoad | None) -> FleetLoad:
+    async def _load(self, port: Port, plan: RequestPlan, seen: FleetLoad | None) -> FleetLoad:
         if seen is None:
-            return await self.fleet_load.get(port, model)
+            return await self.fleet_load.get(port, plan.stored.model, plan.stored.pool)
         return await self.fleet_load.with_backlog(port, seen)
 
     async def _send(

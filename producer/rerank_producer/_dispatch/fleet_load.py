@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import Port
@@ -21,11 +21,14 @@ from rerank_shared.scheduling.cost import CostParameters, Work, typical
 from rerank_shared.scheduling.sharding import idle_processes, open_processes
 
 _MODELS = 64
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class FleetLoad:
-    """The load that a request meets. Each of the `unanswered` jobs keeps one process busy, while there are processes.
+    """The load that a request meets in a pool, '' being the common queue.
+
+    Each of the `unanswered` jobs keeps one process busy, while there are processes.
 
     `bulk` of them are of that class. `cost` is None while no worker has measured it; `entries` is the backlog, empty
     where it was not read.
@@ -36,6 +39,7 @@ class FleetLoad:
     cost: CostParameters | None = None
     entries: tuple[BacklogEntry, ...] = ()
     bulk: int = 0
+    pool: str = ""
 
     def open_to(self, job_class: JobClass) -> int:
         """Return the processes that a request of a class may be spread over."""
@@ -69,70 +73,76 @@ class FleetLoadCache:
     keys: Keys
     clock: Clock
     _costs: dict[str, tuple[CostParameters | None, float]] = field(default_factory=dict)
-    _entries: tuple[tuple[BacklogEntry, ...], float] = ((), -math.inf)
+    _entries: dict[str, tuple[tuple[BacklogEntry, ...], float]] = field(default_factory=dict)
 
-    async def get(self, port: Port, model: str) -> FleetLoad:
-        """Return the load that a request for `model` meets. Raises QueueUnavailable."""
-        return await self.with_backlog(port, await self.without_backlog(port, model))
+    async def get(self, port: Port, model: str, pool: str = "") -> FleetLoad:
+        """Return the load that a request for `model` meets in a pool. Raises QueueUnavailable."""
+        return await self.with_backlog(port, await self.without_backlog(port, model, pool))
 
-    async def without_backlog(self, port: Port, model: str) -> FleetLoad:
-        """Return the load without its entries, however busy the fleet is. Raises QueueUnavailable."""
-        query = self.query(model)
+    async def without_backlog(self, port: Port, model: str, pool: str = "") -> FleetLoad:
+        """Return the load without its entries, however busy the pool is. Raises QueueUnavailable."""
+        query = self.query(model, pool)
         return query.read(iter(await port.pipeline(query.ask)))
 
-    def query(self, model: str) -> FleetLoadQuery:
-        """Return the query for a request for `model`."""
-        cost, until = self._costs.get(model, (None, -math.inf))
-        return FleetLoadQuery(self, model, cost, self.clock.monotonic() < until)
+    def query(self, model: str, pool: str = "") -> FleetLoadQuery:
+        """Return the query for a request for `model` that goes to a pool; '' is the common queue."""
+        cost, until = self._costs.get(pool or model, (None, -math.inf))
+        return FleetLoadQuery(self, pool, pool or model, cost, self.clock.monotonic() < until)
 
     async def with_backlog(self, port: Port, seen: FleetLoad) -> FleetLoad:
         """Return `seen` with the backlog, which is read only where no process is idle. Raises QueueUnavailable."""
         if seen.idle > 0 or seen.unanswered == 0:
             return seen
-        entries, until = self._entries
-        # The backlog of a fleet that was idle says nothing once it is busy.
+        entries, until = self._entries.get(seen.pool, ((), -math.inf))
+        # The backlog of a pool that was idle says nothing once it is busy.
         if self.clock.monotonic() >= until or seen.unanswered > 2 * len(entries):
-            now = self.clock.epoch()
-            entries = tuple(read_backlog(await port.pipeline(lambda pipe: ask_backlog(pipe, self.keys, now))))
-            self._entries = entries, self.clock.monotonic() + LOAD_REMEMBERED_S
+            now, keys = self.clock.epoch(), self.keys.of(seen.pool)
+            entries = tuple(read_backlog(await port.pipeline(lambda pipe: ask_backlog(pipe, keys, now))))
+            _remember(self._entries, seen.pool, (entries, self.clock.monotonic() + LOAD_REMEMBERED_S))
         return replace(seen, entries=entries)
 
-    def learn(self, model: str, costs: Any) -> CostParameters | None:
-        """Remember the cost of running `model` as the server answered it, and return it."""
+    def learn(self, name: str, costs: Any) -> CostParameters | None:
+        """Remember the cost of running a pool or a model as the server answered it, and return it."""
         cost = typical(read_costs(costs).values(), self.clock.epoch())
-        if len(self._costs) >= _MODELS:
-            # Callers choose these names until workers have announced theirs.
-            self._costs.clear()
-        self._costs[model] = cost, self.clock.monotonic() + LOAD_REMEMBERED_S
+        _remember(self._costs, name, (cost, self.clock.monotonic() + LOAD_REMEMBERED_S))
         return cost
 
-    async def free(self, port: Port) -> int:
-        """Return the processes alive less the unanswered jobs; it may be below 0. Raises QueueUnavailable."""
-        workers, *unanswered = await port.pipeline(lambda pipe: ask_load(pipe, self.keys, self.clock.epoch()))
+    async def free(self, port: Port, pool: str = "") -> int:
+        """Return a pool's processes alive less its unanswered jobs; it may be below 0. Raises QueueUnavailable."""
+        keys = self.keys.of(pool)
+        workers, *unanswered = await port.pipeline(lambda pipe: ask_load(pipe, keys, self.clock.epoch()))
         free: int = workers - sum(unanswered)
         return free
 
 
 @dataclass(frozen=True, slots=True)
 class FleetLoadQuery:
-    """The commands that read the load in a shared round trip, and the cost unless that is `fresh`."""
+    """The commands that read a pool's load in a shared round trip, and the cost under `name` unless that is `fresh`."""
 
     cache: FleetLoadCache
-    model: str
+    pool: str
+    name: str
     cost: CostParameters | None
     fresh: bool
 
     def ask(self, pipe: Any) -> None:
         """Queue the commands on a pipeline."""
-        ask_load(pipe, self.cache.keys, self.cache.clock.epoch())
+        ask_load(pipe, self.cache.keys.of(self.pool), self.cache.clock.epoch())
         if not self.fresh:
-            pipe.hgetall(self.cache.keys.cost(self.model))
+            pipe.hgetall(self.cache.keys.cost(self.name))
 
     def read(self, answers: Iterator[Any]) -> FleetLoad:
         """Return the load from the answers, without the backlog; see FleetLoadCache.with_backlog."""
         workers, unanswered = next(answers), {job_class: next(answers) for job_class in JOB_CLASSES}
-        cost = self.cost if self.fresh else self.cache.learn(self.model, next(answers))
-        return FleetLoad(workers, sum(unanswered.values()), cost, bulk=unanswered["bulk"])
+        cost = self.cost if self.fresh else self.cache.learn(self.name, next(answers))
+        return FleetLoad(workers, sum(unanswered.values()), cost, bulk=unanswered["bulk"], pool=self.pool)
+
+
+def _remember(known: dict[str, T], name: str, found: T) -> None:
+    if len(known) >= _MODELS:
+        # Callers choose these names until workers have announced theirs.
+        known.clear()
+    known[name] = found
 
 
 def describe_workers(workers: int) -> str:
@@ -141,7 +151,7 @@ def describe_workers(workers: int) -> str:
 
 
 def ask_load(pipe: Any, keys: Keys, now: float) -> None:
-    """Queue on a pipeline: the count of processes alive, and of unanswered jobs by class."""
+    """Queue on a pipeline: the count of a pool's processes alive, and of its unanswered jobs by class."""
     pipe.zcount(keys.workers, now, "+inf")
     for job_class in JOB_CLASSES:
         pipe.zcount(keys.backlog(job_class), now, "+inf")

@@ -23,6 +23,7 @@ from rerank_shared.contract.messages import Deviations, Fusion, Score, ScoringId
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
+from rerank_shared.pools import Pool, pool_for, pool_id_of
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,18 @@ class LookupResult:
     `deviations` are those that the request's fusion rests on, None where it needs none or none are known.
     """
 
-    identity: ScoringIdentity | None
+    pool: Pool | None
     max_length: int | None
     digests: list[bytes] | None = None
     scores: list[Score | None] | None = None
     load: FleetLoad | None = None
     claims: Sequence[bytes | None] = ()
     deviations: Deviations | None = None
+
+    @property
+    def identity(self) -> ScoringIdentity | None:
+        """The scoring identity of the pool."""
+        return None if self.pool is None else self.pool.identity
 
 
 @dataclass(slots=True)
@@ -63,14 +69,17 @@ class RequestLookup:
         if not request.documents:
             return LookupResult(None, request.max_length)
         try:
-            identity = self.served_models.query(model).known or await self.served_models.get(port, model)
-            found = await self._read(port, request, model, identity, fusion)
-            if found.identity != identity:
-                found = await self._read(port, request, model, found.identity, fusion)
+            known = self.served_models.query(model).known or await self.served_models.get(port, model)
+            pool = pool_for(known, request.query)
+            found = await self._read(port, request, model, pool, fusion)
+            if not _same(found.pool, pool):
+                pool = pool_for(await self.served_models.get(port, model), request.query)
+                found = await self._read(port, request, model, pool, fusion)
         except QueueUnavailable as error:
             log.debug("look-up failed error=%r", error)
-            identity = self.served_models.query(model).known
-            return LookupResult(identity, effective_max_length(request, self.settings, identity))
+            pool = pool_for(self.served_models.query(model).known, request.query)
+            identity = None if pool is None else pool.identity
+            return LookupResult(pool, effective_max_length(request, self.settings, identity))
         if found.scores is not None:
             misses = found.scores.count(None)
             metrics.observe_lookup(len(found.scores) - misses, misses)
@@ -81,9 +90,10 @@ class RequestLookup:
         port: Port,
         request: RerankRequest,
         model: str,
-        identity: ScoringIdentity | None,
+        pool: Pool | None,
         fusion: Fusion | None,
     ) -> LookupResult:
+        identity = None if pool is None else pool.identity
         check_tokenizer(request, identity)
         max_length = effective_max_length(request, self.settings, identity)
         digests = None
@@ -96,7 +106,7 @@ class RequestLookup:
                 cache_tenant=cache_tenant(request.cache_scope, request.tenant),
             )
         claims = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
-        served, load = self.served_models.query(model), self.fleet_load.query(model)
+        served, load = self.served_models.query(model), self.fleet_load.query(model, pool_id_of(pool))
         learned = self.learned.query(self.learned.key(request, fusion, identity))
 
         def fill(pipe: Any) -> None:
@@ -109,6 +119,14 @@ class RequestLookup:
         scores, answers = await port.lookup(digests or (), fill)
         rest = iter(answers)
         # In the order in which `fill` asked.
-        found_identity, found_load, deviations = served.read(rest), load.read(rest), learned.read(rest)
+        pools, found_load, deviations = served.read(rest), load.read(rest), learned.read(rest)
+        found_pool = pool_for(pools, request.query)
         found_scores = None if digests is None else scores
-        return LookupResult(found_identity, max_length, digests, found_scores, found_load, next(rest, ()), deviations)
+        return LookupResult(found_pool, max_length, digests, found_scores, found_load, next(rest, ()), deviations)
+
+
+def _same(found: Pool | None, expected: Pool | None) -> bool:
+    """Whether two answers lead to the same queue and the same cached scores."""
+    if found is None or expected is None:
+        return found is expected
+    return (found.id, found.identity) == (expected.id, expected.identity)

@@ -48,6 +48,7 @@ from rerank_shared.contract.messages import Outcome, StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.pools import largest, pool_for
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
@@ -174,7 +175,9 @@ class RequestPipeline:
         """Return what the fleet serves under a model's name; see RerankClient.model_info."""
         name = name_of(model or self.settings.model)
         patient = Deadline.after(math.inf, self.clock)
-        return model_info(name, await self.failover.through(port, patient, lambda: self.served_models.get(port, name)))
+        pools = await self.failover.through(port, patient, lambda: self.served_models.get(port, name))
+        pool = largest(pools)
+        return model_info(name, None if pool is None else pool.identity)
 
     def _deadline(self, request: RerankRequest) -> Deadline:
         return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)
@@ -193,7 +196,7 @@ class RequestPipeline:
         plan = prepare(
             request,
             model=model,
-            identity=found.identity,
+            pool=found.pool,
             max_length=found.max_length,
             scores=found.scores,
             submitted_at=self.clock.epoch(),
@@ -224,7 +227,7 @@ class RequestPipeline:
             self.served_models.forget(own.stored.model)
             metrics.REQUESTS_RESCORED.inc()
             current_span().event("scored again", {"rerank.reason": "model changed"})
-            own = without_hits(plan)
+            own = without_hits(plan, pool_for(await self.served_models.get(port, own.stored.model), plan.query))
             result = await self.dispatcher.dispatch(port, own, deadline, partial=partial, count=1)
         offsets = [shard.offsets for shard in result.shards]
         return own, combine(len(own.stored.misses), offsets, result.outcomes), result.shortfall

@@ -1,7 +1,7 @@
-"""The scoring identity that the fleet serves under each model's name. The cache key of every pair depends on it.
+"""The pools that serve each model's name. The cache keys of a request, and the queue that it goes to, depend on them.
 
-An identity is remembered for some seconds; then the next look-up reads it again, with the server's time. Should the
-fleet change in between, a worker's outcome names its own identity, and the pipeline notices (`merge.agree`).
+They are remembered for some seconds; then the next look-up reads them again, with the server's time. Should the fleet
+change in between, a worker's outcome names its own scoring identity, and the pipeline notices (`merge.agree`).
 """
 
 from __future__ import annotations
@@ -13,74 +13,85 @@ from typing import Any
 
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import Port
-from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.fleet import ask_identity, read_identity
 from rerank_shared.keys import Keys
+from rerank_shared.pools import Pool, PoolQuestions
 
 REMEMBERED_S = 5.0
 
 
 @dataclass(slots=True)
 class ServedModels:
-    """Remembers scoring identities by model name. Threads may share it."""
+    """Remembers pools by model name. Threads may share it."""
 
     keys: Keys
     clock: Clock
-    _known: dict[str, tuple[ScoringIdentity, float]] = field(default_factory=dict)
+    _known: dict[str, tuple[tuple[Pool, ...], float]] = field(default_factory=dict)
 
-    async def get(self, port: Port, model: str) -> ScoringIdentity | None:
-        """Return the identity of a model; None, which is not remembered, while the fleet has announced no model.
+    async def get(self, port: Port, model: str) -> tuple[Pool, ...]:
+        """Return the pools of a model; none, which is not remembered, while the fleet has announced no model.
 
         Raises UnknownModel if the fleet serves other models only, QueueUnavailable if the server is away.
         """
         query = self.query(model)
-        if query.fresh:
-            return query.known
-        return query.read(iter(await port.pipeline(query.ask)))
+        while not query.fresh:
+            found = query.read(iter(await port.pipeline(query.ask)))
+            if query.complete:
+                return found
+        return query.known
 
     def query(self, model: str) -> ServedModelQuery:
         """Return the query for a request for `model`."""
-        known, until = self._known.get(model, (None, -math.inf))
+        known, until = self._known.get(model, ((), -math.inf))
         return ServedModelQuery(self, model, known, self.clock.monotonic() < until)
 
-    def learn(self, model: str, identity: ScoringIdentity | None) -> None:
+    def learn(self, model: str, pools: tuple[Pool, ...]) -> None:
         """Remember what the server answered."""
-        if identity is None:
-            self.forget(model)
+        if pools:
+            self._known[model] = (pools, self.clock.monotonic() + REMEMBERED_S)
         else:
-            self._known[model] = (identity, self.clock.monotonic() + REMEMBERED_S)
+            self.forget(model)
 
     def forget(self, model: str) -> None:
-        """Read the identity again before the next request."""
+        """Read the pools again before the next request."""
         self._known.pop(model, None)
 
 
 @dataclass(slots=True)
 class ServedModelQuery:
-    """The commands that read an identity and the server's time in a shared round trip; none while it is `fresh`.
+    """The commands that read the pools and the server's time in a shared round trip; none while they are `fresh`.
 
-    `known` is the identity that was read last, None before the first.
+    `known` are the pools that were read last. After an answer that is not `complete`, it must be asked once more.
     """
 
     models: ServedModels
     model: str
-    known: ScoringIdentity | None
+    known: tuple[Pool, ...]
     fresh: bool
+    _questions: PoolQuestions = field(init=False)
     _asked_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = tuple(pool.id for pool in self.known if pool.id)
+        self._questions = PoolQuestions(self.models.keys, self.model, known)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last answer, or what is remembered, says all."""
+        return self.fresh or self._questions.complete
 
     def ask(self, pipe: Any) -> None:
         """Queue the commands on a pipeline."""
         if not self.fresh:
             self._asked_at = self.models.clock.monotonic()
-            ask_identity(pipe, self.models.keys, self.model, self.models.clock.epoch())
             pipe.time()
+            self._questions.ask(pipe, self.models.clock.epoch())
 
-    def read(self, answers: Iterator[Any]) -> ScoringIdentity | None:
-        """Return the identity from the answers. Raises UnknownModel."""
+    def read(self, answers: Iterator[Any]) -> tuple[Pool, ...]:
+        """Return the pools from the answers. Raises UnknownModel."""
         if self.fresh:
             return self.known
-        values, time = [next(answers), next(answers)], next(answers)
-        self.models.clock.synchronise(time, self._asked_at)
-        identity = read_identity(values, self.model)
-        self.models.learn(self.model, identity)
-        return identity
+        self.models.clock.synchronise(next(answers), self._asked_at)
+        pools = self._questions.read(answers)
+        if self.complete:
+            self.models.learn(self.model, pools)
+        return pools

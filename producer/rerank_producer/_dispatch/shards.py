@@ -19,7 +19,7 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_key, backlog_member
 from rerank_shared.queue.lifetimes import end
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
@@ -53,7 +53,7 @@ class Shard:
         """Queue on a Redis pipeline the removal of the job's text and backlog entry, for a job that was withdrawn."""
         if self.text is not None:
             end(pipe, keys, keys.text(self.job.job_id))
-        pipe.zrem(keys.backlog(self.job.job_class), backlog_member(self.job))
+        pipe.zrem(backlog_key(keys, self.job), backlog_member(self.job))
 
     def next_attempt(self) -> Shard:
         """Return the shard as its next attempt."""
@@ -134,6 +134,7 @@ class _ShardMaker:
             tokens_longest=sum(length * length for length in lengths),
             due_at=self.due_at,
             cache_scope=plan.cache_scope,
+            pool=stored.pool,
         )
         life_s = max(0.0, stored.deadline_at - self.now) + self.settings.redelivery_s + self.settings.result_ttl_s
         text = wire.encode_texts(documents) if apart else None

@@ -20,7 +20,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome
 from rerank_shared.errors import DeadlineExceeded, JobLost, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_key, backlog_member
 
 #: Why a job is sent again. Late: it is hedged, to an idle process. Lost: the server forgot it, or its text.
 SendReason = Literal["late", "lost", "text_lost"]
@@ -44,7 +44,7 @@ class BacklogMember:
     @classmethod
     def of(cls, keys: Keys, job: Job) -> BacklogMember:
         """Return the member of a job."""
-        return cls(keys.backlog(job.job_class), backlog_member(job), job.deadline_at)
+        return cls(backlog_key(keys, job), backlog_member(job), job.deadline_at)
 
     def missed(self, now: float) -> bool:
         """Whether its absence from the backlog at `now` (epoch seconds) means that the server lost the job."""
@@ -89,7 +89,8 @@ class InflightShard:
 class Wait:
     """The wait for all jobs of one request; their waiters share one signal.
 
-    `free` returns the processes alive less the unanswered jobs; it may be below 0.
+    `keys` are those of the request's pool. `free` returns its processes alive less its unanswered jobs; it may be below
+    0.
     """
 
     port: Port

@@ -45,7 +45,7 @@ def seal(keys: Keys, job: Job, tag: str, reply_to: str | None, carrier: Carrier 
         },
         "properties": {
             "correlation_id": job.job_id, "reply_to": reply_to, **_REPRS, "delivery_mode": _PERSISTENT,
-            "delivery_info": {"exchange": "", "routing_key": keys.queue(job.job_class)},
+            "delivery_info": {"exchange": "", "routing_key": keys.of(job.pool).queue(job.job_class)},
             "priority": 0, "body_encoding": "base64", "delivery_tag": tag,
         },
     }  # fmt: skip

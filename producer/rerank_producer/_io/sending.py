@@ -48,7 +48,7 @@ async def send(
 
 
 def _start(keys: Keys, job: Job, after: Sequence[Carrier]) -> Span:
-    queue = keys.queue_list(job.job_class)
+    queue = keys.of(job.pool).queue_list(job.job_class)
     span = start_span(span_name("send", queue), "PRODUCER", links=after)
     if span.recording:
         ids = {"message__id": job.job_id, "message__conversation_id": request_id_of(job.job_id)}

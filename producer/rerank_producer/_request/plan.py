@@ -16,6 +16,7 @@ from rerank_shared.contract.schemas import Document, RerankRequest, parse_reques
 from rerank_shared.contract.token_ids import Content, refuse_foreign
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, JobClass
+from rerank_shared.pools import Pool, pool_id_of
 from rerank_shared.settings import Settings
 
 #: Redis refuses life-times that overflow; no caller waits longer than this.
@@ -93,7 +94,7 @@ def prepare(
     request: RerankRequest,
     *,
     model: str,
-    identity: ScoringIdentity | None,
+    pool: Pool | None,
     max_length: int | None,
     scores: Sequence[Score | None] | None,
     submitted_at: float,
@@ -116,9 +117,10 @@ def prepare(
         top_n=None if request.top_n is None else min(request.top_n, max(1, count)),
         submitted_at=submitted_at,
         deadline_at=deadline_at,
-        identity=identity,
+        identity=None if pool is None else pool.identity,
         tenant=request.tenant,
         fusion=fusion,
+        pool=pool_id_of(pool),
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
     return RequestPlan(
@@ -134,10 +136,15 @@ def prepare(
     )
 
 
-def without_hits(plan: RequestPlan) -> RequestPlan:
-    """Return the plan with every document a miss, under a new id."""
+def without_hits(plan: RequestPlan, pool: Pool | None) -> RequestPlan:
+    """Return the plan with every document a miss, under a new id, for a pool."""
     stored = replace(
-        plan.stored, job_id=uuid.uuid4().hex, hits={}, misses=tuple(range(len(plan.contents))), identity=None
+        plan.stored,
+        job_id=uuid.uuid4().hex,
+        hits={},
+        misses=tuple(range(len(plan.contents))),
+        identity=None,
+        pool=pool_id_of(pool),
     )
     return replace(plan, stored=stored)
 

@@ -16,7 +16,7 @@ from rerank_producer.testing._server import Server
 from rerank_producer.testing._workers import Workers
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Score
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_key, backlog_member
 from rerank_shared.queue.lifetimes import keep
 
 
@@ -110,7 +110,7 @@ class InMemoryPort:
     def _write(self, pipe: Any, enqueue: Enqueue) -> None:
         keys = self._server.keys
         for job in enqueue.jobs:
-            pipe.zadd(keys.backlog(job.job_class), {backlog_member(job): job.deadline_at})
+            pipe.zadd(backlog_key(keys, job), {backlog_member(job): job.deadline_at})
         for each in enqueue.values:
             self._keep(pipe, each)
         if enqueue.forgotten:

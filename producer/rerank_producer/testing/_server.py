@@ -67,8 +67,9 @@ class Server:
 
     def forget_jobs(self) -> None:
         """Delete all keys of jobs, as a server does that restarts without its data."""
-        names: list[str | bytes] = [self.keys.backlog(job_class) for job_class in JOB_CLASSES]
-        for prefix in (self.keys.text(""), self.keys.request(""), self.keys.result("")):
+        names: list[str | bytes] = []
+        backlogs = [self.keys.of("").backlog(job_class) for job_class in JOB_CLASSES]
+        for prefix in (*backlogs, self.keys.text(""), self.keys.request(""), self.keys.result("")):
             names += self.store.names(prefix)
         self.store.end(*names)
 

@@ -13,9 +13,10 @@ from rerank_producer.testing._server import Server
 from rerank_producer.testing._timeline import STARTED_AT, Event
 from rerank_shared import fleet
 from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Stages
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, RerankError
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_key, backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.scheduling.urgency import answer_by
@@ -57,7 +58,8 @@ class Workers:
     def resize(self, count: int) -> None:
         """Start or stop processes; the jobs of those that stop go back to the queue."""
         for number in range(count, self._count):
-            fleet.deregister(pipe := self.server.store.pipeline(), self.server.keys, _name(number))
+            pipe = self.server.store.pipeline()
+            fleet.deregister(pipe, self.server.keys, _name(number), self._pools)
             pipe.execute()
             if (taken := self._taken.pop(number, None)) is not None:
                 taken.event.cancelled = True
@@ -152,7 +154,7 @@ class Workers:
         until = self.server.timeline.epoch() + settings.result_ttl_s
         pipe = self.server.store.pipeline()
         keep(pipe, keys, keys.result(job.job_id), record, until)
-        pipe.zrem(keys.backlog(job.job_class), backlog_member(job))
+        pipe.zrem(backlog_key(keys, job), backlog_member(job))
         end(pipe, keys, keys.text(job.job_id))
         if isinstance(found, Answer) and settings.cache:
             for digest, score in found.cached.items():
@@ -166,10 +168,21 @@ class Workers:
         for name, model in self.models.items():
             fleet.announce(pipe, keys, model.identity, now)
             if self.pair_s:
-                fleet.share_cost(pipe, keys, [name], fleet.cost_field(model.identity.precision, "memory"), cost)
+                fleet.share_cost(
+                    pipe,
+                    keys,
+                    [name, pool_id(model.identity)],
+                    fleet.cost_field(model.identity.precision, "memory"),
+                    cost,
+                )
         name = next(iter(self.models))
         for number in range(self._count):
-            fleet.beat(pipe, keys, Heartbeat(_name(number), name, "memory", 1, None, STARTED_AT, 0.0, 0, 0), now)
+            beat = Heartbeat(_name(number), name, "memory", 1, None, STARTED_AT, 0.0, 0, 0, pools=self._pools)
+            fleet.beat(pipe, keys, beat, now)
+
+    @property
+    def _pools(self) -> tuple[str, ...]:
+        return tuple(pool_id(model.identity) for model in self.models.values())
 
 
 def _name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The scoring identity that the fleet announces, as an info metric: all that a score depends on."""
+"""The scoring identities that live workers serve under one name, as an info metric: all that a score depends on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
 from rerank_shared.contract.messages import ScoringIdentity, name_of
 from rerank_shared.errors import RerankError
-from rerank_shared.fleet import ask_identity, read_identity
 from rerank_shared.keys import Keys
+from rerank_shared.pools import read_pools
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings
@@ -21,7 +21,10 @@ _DIGEST_CHARS = 12
 
 
 class ScoringCollector(Collector):
-    """Reads the announced identity at each scrape. Absent while no worker has announced one."""
+    """Reads the announced identity at each scrape. Absent while no worker has announced one.
+
+    Where no worker lives, it is that of the pool announced last.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._client = connect(settings, timeout_s=SCRAPE_TIMEOUT_S)
@@ -30,28 +33,27 @@ class ScoringCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metric without a value, so that registering needs no Redis server."""
-        yield _family(None)
+        yield _family()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric, if the server tells."""
-        pipe = self._client.pipeline(transaction=False)
         try:
-            ask_identity(pipe, self._keys, self._model, server_epoch(self._client))
-            identity = read_identity(pipe.execute(), self._model)
+            pools = read_pools(self._client, self._keys, self._model, server_epoch(self._client))
         except OUTAGES_AND_REFUSALS:
             return
         except RerankError:
             # The fleet serves other models, or another release announced this one.
             return
-        if identity is not None:
-            yield _family(identity)
+        served = [pool for pool in pools if pool.processes] or pools[:1]
+        if served:
+            yield _family(*(pool.identity for pool in served))
 
 
-def _family(identity: ScoringIdentity | None) -> Metric:
+def _family(*identities: ScoringIdentity) -> Metric:
     family = InfoMetricFamily(
-        "rerank_scoring", "The scoring identity that the fleet serves: all that a score depends on."
+        "rerank_scoring", "The scoring identities that the fleet serves: all that a score depends on."
     )
-    if identity is not None:
+    for identity in identities:
         family.add_metric([], {
             "model": identity.model,
             "model_digest": identity.model_digest[:_DIGEST_CHARS],

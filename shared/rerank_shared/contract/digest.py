@@ -52,6 +52,23 @@ def pair_digests(
     return digests
 
 
+#: Hexadecimal digits of a pool's id: among a thousand pools, two share one with a chance of about 2^-29.
+_POOL_DIGITS = 12
+
+
+@lru_cache(maxsize=64)
+def pool_id(identity: ScoringIdentity) -> str:
+    """Return the id of the pool of workers that serve an identity: 12 hexadecimal digits.
+
+    Workers of one pool answer alike. So it depends on all that a score depends on, and on activation and the largest
+    max_length, which an answer shows; not on the model's name.
+    """
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in (identity_digest(identity), identity.activation, str(identity.max_length)):
+        digest.update(_prefixed(part.encode()))
+    return digest.hexdigest()[:_POOL_DIGITS]
+
+
 @lru_cache(maxsize=64)
 def identity_digest(identity: ScoringIdentity) -> str:
     """Return 32 hexadecimal digits that name a scoring identity: equal for identities that score alike."""

@@ -37,6 +37,7 @@ class Job:
     - `partial`: whether the caller takes a partial answer.
     - `due_at`: urgency in epoch seconds (scheduling/urgency.py); 0 where the sender set none.
     - `cache_scope`: who may read its cached scores, the fleet or its tenant alone.
+    - `pool`: the pool whose queue it was sent to and in whose backlog it counts; '' is the common queue.
     """
 
     job_id: str
@@ -56,6 +57,7 @@ class Job:
     tokens_longest: int = 0
     due_at: float = 0.0
     cache_scope: CacheScope = "fleet"
+    pool: str = ""
 
     @property
     def cache_tenant(self) -> str | None:
@@ -142,7 +144,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker process's sign of life. `pairs_per_batch` is the mean of its recent batches, 0 before the first."""
+    """A worker process's sign of life. `pairs_per_batch` is the mean of its recent batches, 0 before the first.
+
+    `pools` are those whose jobs it takes, none from an earlier release.
+    """
 
     worker_id: str
     model: str
@@ -154,6 +159,7 @@ class Heartbeat:
     held_jobs: int
     held_tokens: int
     pairs_per_batch: float = 0.0
+    pools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +205,8 @@ class StoredRequest:
     """A request without its text: all that is needed to build its response. `submit` stores it in Redis.
 
     `misses[i]` is the index in the request of the job's i-th document; `hits` are the cached scores by index. `entry`
-    is the job's backlog entry, '' where there is no job or an older release wrote this. `fusion` is None where the
-    model's scores alone count.
+    is the job's backlog entry, '' where there is no job or an older release wrote this, and `pool` that of the job.
+    `fusion` is None where the model's scores alone count.
     """
 
     job_id: str
@@ -216,6 +222,7 @@ class StoredRequest:
     tenant: str = ""
     entry: str = ""
     fusion: Fusion | None = None
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,27 @@
 -- Puts the jobs of one request on the queue with their texts, records and backlog entries, in one step. A full server
 -- refuses the first write and so the whole script; if a later write is refused, the earlier ones are withdrawn.
 --
--- KEYS[18]     sorted set: Keys.backlog of the class
--- KEYS[19]...  the strings to store, then the results to delete
--- ARGV[3]  class
--- ARGV[4]  tenant
--- ARGV[5]  due_at, epoch seconds
--- ARGV[6]  deadline, epoch seconds
--- ARGV[7]  number of jobs
--- ARGV[8]  number of strings
--- ARGV[9]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the backlog
+-- KEYS[14]     sorted set: Keys.backlog of the queue
+-- KEYS[15]...  the strings to store, then the results to delete
+-- ARGV[2]  queue
+-- ARGV[3]  tenant
+-- ARGV[4]  due_at, epoch seconds
+-- ARGV[5]  deadline, epoch seconds
+-- ARGV[6]  number of jobs
+-- ARGV[7]  number of strings
+-- ARGV[8]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the backlog
 -- then of each string: value, life-time in milliseconds, and 'claim' or ''. A claim is ended by Redis, and does not
 -- replace one that exists.
-local BACKLOG, KEYS_BEFORE = KEYS[18], 18
-local class, tenant, due_at, deadline_at = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local jobs, strings = tonumber(ARGV[7]), tonumber(ARGV[8])
+local BACKLOG, KEYS_BEFORE = KEYS[14], 14
+local queue, tenant, due_at, deadline_at = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local keys = keys_of(queue)
+local jobs, strings = tonumber(ARGV[6]), tonumber(ARGV[7])
 -- The writes of this call. A job that is sent again has the text and the backlog entry of the one that waits or runs,
 -- which must stay.
 local made_keys, made_members, made_jobs = {}, {}, {}
 
 local function keep()
-  local at = 9 + 4 * jobs
+  local at = 8 + 4 * jobs
   for i = 1, strings do
     local key, value, life_ms, kind = KEYS[KEYS_BEFORE + i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
     if redis.call('EXISTS', key) == 0 then
@@ -37,7 +38,7 @@ local function keep()
 end
 
 local function job(i)
-  return ARGV[9 + 4 * i], ARGV[10 + 4 * i], ARGV[11 + 4 * i], ARGV[12 + 4 * i]
+  return unpack(ARGV, 8 + 4 * i, 11 + 4 * i)
 end
 
 local function enqueue()
@@ -47,9 +48,9 @@ local function enqueue()
       table.insert(made_members, member)
     end
     -- A client whose connection broke before the answer calls again; meanwhile a worker may have taken the job.
-    if redis.call('HEXISTS', UNACKED, tag) == 0 and redis.call('HEXISTS', WAITING[class], tag) == 0 then
+    if redis.call('HEXISTS', UNACKED, tag) == 0 and redis.call('HEXISTS', keys.waiting, tag) == 0 then
       table.insert(made_jobs, i)
-      place(class, tag, 0, raw, due_at, tokens, tenant)
+      place(queue, tag, 0, raw, due_at, tokens, tenant)
     end
   end
   -- Clients read the backlog, and so prune it, only while all processes are busy: where one is always idle, entries of
@@ -67,9 +68,9 @@ local function withdraw()
   end
   for _, i in ipairs(made_jobs) do
     local tag, _, tokens = job(i)
-    redis.pcall('HDEL', WAITING[class], tag)
-    redis.pcall('LREM', WAKEUPS[class], 1, tag)
-    redis.pcall('ZREM', ORDER[class] .. tenant, tag .. '|' .. tokens)
+    redis.pcall('HDEL', keys.waiting, tag)
+    redis.pcall('LREM', keys.wakeups, 1, tag)
+    redis.pcall('ZREM', keys.order .. tenant, tag .. '|' .. tokens)
   end
   for _, key in ipairs(made_keys) do
     redis.pcall('UNLINK', key)

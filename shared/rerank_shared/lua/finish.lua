@@ -1,24 +1,24 @@
 -- Ends a job in one step: writes its scores to the cache, stores and announces its outcome, ends its lease, and deletes
 -- its other keys. At the server's memory limit the scores are left out; the rest frees more memory than it takes.
 --
--- KEYS[18]     string: Keys.result
--- KEYS[19]     sorted set: Keys.backlog of its class
--- KEYS[20]...  string, one a score: Keys.score(digest)
--- ARGV[3]      job id
--- ARGV[4]      delivery tag to acknowledge; '' for none
--- ARGV[5]      entry in the backlog to remove; '' for none
--- ARGV[6]      'text' to delete the text under its own key
--- ARGV[7]      outcome as the result backend spells it; '' for none
--- ARGV[8]      seconds to keep it; '' for ever
--- ARGV[9]      'lasting' if no server may evict it before
--- ARGV[10]     channel on which it is announced besides the job's own; '' for none
--- ARGV[11]     life-time of a score, seconds
--- ARGV[i + 11] the 7 bytes of the score for KEYS[i + 19], as wire.encode_score makes them
-local RESULT, BACKLOG, KEYS_BEFORE, ARGV_BEFORE = KEYS[18], KEYS[19], 19, 11
-local job_id, tag, member, text, record, life_s, lasting, channel = unpack(ARGV, 3, 10)
+-- KEYS[14]     string: Keys.result
+-- KEYS[15]     sorted set: Keys.backlog of the queue that it was sent to
+-- KEYS[16]...  string, one a score: Keys.score(digest)
+-- ARGV[2]      job id
+-- ARGV[3]      delivery tag to acknowledge; '' for none
+-- ARGV[4]      entry in the backlog to remove; '' for none
+-- ARGV[5]      'text' to delete the text under its own key
+-- ARGV[6]      outcome as the result backend spells it; '' for none
+-- ARGV[7]      seconds to keep it; '' for ever
+-- ARGV[8]      'lasting' if no server may evict it before
+-- ARGV[9]      channel on which it is announced besides the job's own; '' for none
+-- ARGV[10]     life-time of a score, seconds
+-- ARGV[i + 10] the 7 bytes of the score for KEYS[i + 15], as wire.encode_score makes them
+local RESULT, BACKLOG, KEYS_BEFORE, ARGV_BEFORE = KEYS[14], KEYS[15], 15, 10
+local job_id, tag, member, text, record, life_s, lasting, channel = unpack(ARGV, 2, 9)
 
 for i = 1, #KEYS - KEYS_BEFORE do
-  if redis.pcall('SET', KEYS[KEYS_BEFORE + i], ARGV[ARGV_BEFORE + i], 'EX', ARGV[11]).err then
+  if redis.pcall('SET', KEYS[KEYS_BEFORE + i], ARGV[ARGV_BEFORE + i], 'EX', ARGV[10]).err then
     break
   end
 end

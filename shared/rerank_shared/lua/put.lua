@@ -1,10 +1,10 @@
 -- Puts a job on the queue.
 --
--- ARGV[3]  class
--- ARGV[4]  delivery tag
--- ARGV[5]  message, JSON
--- ARGV[6]  due_at, epoch seconds
--- ARGV[7]  tokens, a whole number
--- ARGV[8]  tenant
-place(ARGV[3], ARGV[4], 0, ARGV[5], ARGV[6], ARGV[7], ARGV[8])
+-- ARGV[2]  queue
+-- ARGV[3]  delivery tag
+-- ARGV[4]  message, JSON
+-- ARGV[5]  due_at, epoch seconds
+-- ARGV[6]  tokens, a whole number
+-- ARGV[7]  tenant
+place(ARGV[2], ARGV[3], 0, unpack(ARGV, 4, 7))
 return 1

@@ -50,7 +50,7 @@ class Completion:
     """The changes in Redis that end a job, with any result. A task sets it as `request.completion`.
 
     With the delivery `tag` the message is acknowledged too, and `on_settled` is called with the tag, before Celery
-    acknowledges it a second time. `entry` is the job's entry in the backlog of its class.
+    acknowledges it a second time. `entry` is the job's entry in the backlog of its class and pool.
     """
 
     keys: Keys
@@ -65,6 +65,7 @@ class Completion:
     @classmethod
     def of(cls, keys: Keys, job: Job, **fields: Any) -> Completion:
         """Return the completion of a job, which removes its backlog entry and its text."""
+        keys = keys.of(job.pool)
         return cls(keys, job.job_id, job.job_class, backlog_member(job), job.documents is None, **fields)
 
     def run(self, client: Any, record: Record | None = None) -> None:

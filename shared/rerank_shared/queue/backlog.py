@@ -53,6 +53,11 @@ def read_backlog_entry(job_class: JobClass, member: bytes) -> BacklogEntry:
     return BacklogEntry(job_class, Work(pairs, tokens, tokens_longest), due_at, float(since[1]) if since else 0.0)
 
 
+def backlog_key(keys: Keys, job: Job) -> str:
+    """Return the key of the backlog in which a job counts: that of the pool that it was sent to, wherever it waits."""
+    return keys.of(job.pool).backlog(job.job_class)
+
+
 def ask_backlog(pipe: Any, keys: Keys, now: float) -> None:
     """Queue on a pipeline the commands that read the backlog, two a class; entries past their deadline are dropped."""
     for job_class in JOB_CLASSES:

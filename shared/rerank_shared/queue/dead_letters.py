@@ -20,9 +20,10 @@ from rerank_shared.contract.token_ids import Content
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_key, backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.strays import address
 from rerank_shared.queue.urgency_headers import Urgency, write_urgency
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
@@ -88,7 +89,7 @@ def show(client: Any, keys: Keys, job_id: str) -> Opened:
 
 
 def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) -> Job:
-    """Put a job back on its queue as a new attempt with a fresh deadline of its class; `now` is epoch seconds.
+    """Put a job on the common queue as a new attempt with a fresh deadline of its class; `now` is epoch seconds.
 
     Its deaths and its old result are deleted. Raises JobLost when its text is gone, and the errors of `show`.
     """
@@ -99,17 +100,19 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     patience_ms = settings.bulk_deadline_ms if old.job_class == "bulk" else settings.default_deadline_ms
     deadline_at = now + patience_ms / 1000
     urgency = due_at(deadline_at=deadline_at, entered_at=now, aging_s=settings.aging_s)
-    job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency)
-    tag, message = _message_again(opened.letter, job)
+    # Its pool may be gone; whoever takes it from the common queue serves its model, or files it where it is served.
+    job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency, pool="")
+    tag, message = _message_again(opened.letter, job, keys.of("").queue(job.job_class))
     submitted = client.get(keys.request(job_id))
     pipe = client.pipeline()
-    put = QueueScripts(keys).put_command(job.job_class, tag, message, _urgency(job))
+    put = QueueScripts(keys).put_command(keys.of("").queue(job.job_class), tag, message, _urgency(job))
     pipe.eval(*put)
-    pipe.zrem(keys.backlog(old.job_class), backlog_member(old))
-    pipe.zadd(keys.backlog(job.job_class), {backlog_member(job): deadline_at})
+    pipe.zrem(backlog_key(keys, old), backlog_member(old))
+    pipe.zadd(backlog_key(keys, job), {backlog_member(job): deadline_at})
     if submitted is not None:
         # `collect` must find the job by its new entry, and wait for its new deadline.
-        plan = replace(wire.decode_stored_request(submitted), entry=backlog_member(job), deadline_at=deadline_at)
+        plan = wire.decode_stored_request(submitted)
+        plan = replace(plan, entry=backlog_member(job), pool=job.pool, deadline_at=deadline_at)
         until = deadline_at + settings.result_ttl_s
         keep(pipe, keys, keys.request(job_id), wire.encode_stored_request(plan), until)
     pipe.delete(keys.deaths(job_id), keys.result(job_id))
@@ -158,13 +161,14 @@ def _arguments(letter: DeadLetter) -> Any:
     raise MalformedMessage(f"the message of job {letter.job_id} holds no job")
 
 
-def _message_again(letter: DeadLetter, job: Job) -> tuple[str, str]:
-    """Return a new delivery tag, and the letter's message with `job` in it."""
+def _message_again(letter: DeadLetter, job: Job, queue: str) -> tuple[str, str]:
+    """Return a new delivery tag, and the letter's message for `queue` with `job` in it."""
     envelope = _envelope(letter)
     (_, *more), *rest = _arguments(letter)
     body = [[wire.encode_job(job), *more], *rest]
     _, _, data = dumps(body, "msgpack" if "msgpack" in envelope["content-type"] else "json")
     tag = envelope["properties"]["delivery_tag"] = str(uuid.uuid4())
+    address(envelope, queue)
     envelope["body"] = base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
     write_urgency(envelope, _urgency(job))
     return tag, json.dumps(envelope)

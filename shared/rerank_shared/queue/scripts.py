@@ -20,8 +20,7 @@ from rerank_shared.keys import (
     DEATHS_TTL_S,
     ENDED_PER_SWEEP,
     FAIR_TTL_S,
-    JOB_CLASSES,
-    JobClass,
+    QUEUES,
     Keys,
 )
 from rerank_shared.queue.urgency_headers import Urgency
@@ -62,9 +61,9 @@ class Script:
         return answer
 
 
-ENQUEUE, PUT, FILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
+ENQUEUE, PUT, FILE, REFILE, TAKE, GIVE_BACK, FINISH, SWEEP, PURGE = (
     Script("queue.lua", f"{name}.lua")
-    for name in ("enqueue", "put", "file", "take", "give_back", "finish", "sweep", "purge")
+    for name in ("enqueue", "put", "file", "refile", "take", "give_back", "finish", "sweep", "purge")
 )
 RENEW, EXPIRE = Script("renew.lua"), Script("expire.lua")
 #: Not a script of the queue: the token buckets of API keys at the gateway.
@@ -84,48 +83,48 @@ class Taken:
 
 
 class QueueScripts:
-    """The scripts on one fleet's keys. `client` is given with each call: it must not prefix keys by itself."""
+    """The scripts on the keys of one namespace. `client` is given with each call: it must not prefix keys by itself."""
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = [keys.unacked, keys.leases, keys.lease_owners, keys.fair]
-        self._keys += [keys.dead, keys.dead_index, keys.deaths(""), keys.text("")]
-        for name in JOB_CLASSES:
-            self._keys += [keys.queue_list(name), keys.waiting(name), keys.served(name), keys.order(name, "")]
-        self._keys.append(keys.lifetimes)
-        self._queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
+        self._keys = [keys.unacked, keys.leases, keys.lease_owners, keys.lifetimes, keys.dead, keys.dead_index]
+        self._keys += [keys.deaths(""), keys.text(""), *keys.queue_prefixes]
 
     def call(self, more_keys: Iterable[Any], args: Iterable[Any]) -> tuple[list[Any], list[Any]]:
         """Return the keys and the arguments of one of the queue's scripts, for a client of any kind."""
-        return [*self._keys, *more_keys], [*self._queues, *args]
+        return [*self._keys, *more_keys], [QUEUES, *args]
 
-    def put_command(self, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
-        """Return the arguments of EVAL that put a message on the queue, for a pipeline."""
-        args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
-        return (PUT.text, len(self._keys), *self._keys, *self._queues, *args)
+    def put_command(self, queue: str, tag: str, message: str, urgency: Urgency) -> tuple[Any, ...]:
+        """Return the arguments of EVAL that put a message on a queue, for a pipeline."""
+        return (PUT.text, len(self._keys), *self._keys, QUEUES, queue, tag, message, *_place(urgency))
 
-    def put(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
-        """Put a message on the queue. A second call with the same tag adds no second job while the first one waits."""
-        args = (job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
-        self._run(PUT, client, *args)
+    def put(self, client: Any, queue: str, tag: str, message: str, urgency: Urgency) -> None:
+        """Put a message on a queue. A second call with the same tag adds no second job while the first one waits."""
+        self._run(PUT, client, queue, tag, message, *_place(urgency))
 
-    def file(self, client: Any, job_class: JobClass, tag: str, message: str, urgency: Urgency) -> None:
-        """Put a plain Celery sender's message, which is on the server already, on the queue, even if the server is
-        full.
-        """
-        self._run(FILE, client, job_class, tag, message, repr(urgency.due_at), urgency.tokens, urgency.tenant)
+    def file(self, client: Any, queue: str, tag: str, message: str, urgency: Urgency) -> None:
+        """Put a plain Celery sender's message, which the server has already, on a queue, even if the server is full."""
+        self._run(FILE, client, queue, tag, message, *_place(urgency))
+
+    def refile(self, client: Any, source: str, target: str, tag: str, message: str, urgency: Urgency) -> bool:
+        """Move a job that waits on the queue `source`, or was taken from it, to the queue `target`, which the message
+        names; return whether it was found."""
+        return bool(self._run(REFILE, client, source, target, tag, message, *_place(urgency)))
 
     def take(
         self,
         client: Any,
-        classes: Iterable[JobClass],
+        queues: Iterable[str],
         *,
         owner: str,
         before: float | None,
         bulk_share: float,
     ) -> Taken | None:
-        """Take the next job of these classes for `owner`; None without one due before `before` (epoch seconds)."""
+        """Take the next job of these queues for `owner`; None without one due before `before` (epoch seconds).
+
+        The queues of a pool stand together; of several pools, the first with an interactive job gives it.
+        """
         limit = "" if before is None else repr(before)
-        found = self._run(TAKE, client, owner, limit, repr(bulk_share), FAIR_TTL_S, *classes)
+        found = self._run(TAKE, client, owner, limit, repr(bulk_share), FAIR_TTL_S, *queues)
         return None if found is None else Taken(found[0].decode(), found[1], int(found[2]), int(found[3]))
 
     def give_back(self, client: Any, tags: Iterable[str]) -> None:
@@ -134,7 +133,7 @@ class QueueScripts:
 
     def finish(self, client: Any, keys: Sequence[str | bytes], *args: Any) -> bool:
         """End a job; `keys` and `args` are those of lua/finish.lua. Return whether its lease was still held."""
-        return bool(FINISH(client, [*self._keys, *keys], *self._queues, *args))
+        return bool(FINISH(client, [*self._keys, *keys], QUEUES, *args))
 
     def sweep(self, client: Any, *, lease_s: float, limit: int, max_deaths: int) -> list[bytes]:
         """End the leases that have run out, and the keys whose time in `Keys.lifetimes` is over.
@@ -145,15 +144,19 @@ class QueueScripts:
         dead: list[bytes] = self._run(SWEEP, client, lease_s, limit, max_deaths, *life)
         return dead
 
-    def purge(self, client: Any, job_class: JobClass) -> int:
-        """Drop all waiting jobs of a class; return their number."""
-        return int(self._run(PURGE, client, job_class))
+    def purge(self, client: Any, queue: str) -> int:
+        """Drop all waiting jobs of a queue; return their number."""
+        return int(self._run(PURGE, client, queue))
 
     def _run(self, script: Script, client: Any, *args: Any) -> Any:
-        return script(client, self._keys, *self._queues, *args)
+        return script(client, self._keys, QUEUES, *args)
+
+
+def _place(urgency: Urgency) -> tuple[str, int, str]:
+    return repr(urgency.due_at), urgency.tokens, urgency.tenant
 
 
 @lru_cache(maxsize=64)
 def scripts_of(keys: Keys) -> QueueScripts:
-    """Return the scripts on a fleet's keys, for callers that need them for each job: spelling all keys takes long."""
+    """Return the scripts on a namespace's keys, for callers that need them for each job: spelling all takes long."""
     return QueueScripts(keys)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_shared import fleet
 from rerank_shared.contract.messages import name_of
-from rerank_shared.fleet import STATE_ANSWERS, FleetState, heartbeat_keys, state_of
+from rerank_shared.fleet_state import FleetState, StateQuestions
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.redis.server_clock import epoch_of, server_epoch
 from rerank_shared.scheduling.autoscaling import (
@@ -59,46 +58,42 @@ def demand_of(state: FleetState, activity: Sequence[Activity], now: float, coold
 
 def read_signal(client: Any, settings: Settings) -> AutoscaleSignal:
     """Read the signal: three round trips. Raises redis-py's errors."""
-    questions = Questions(settings, server_epoch(client))
-    pipe = client.pipeline(transaction=False)
-    questions.ask(pipe)
-    answers = pipe.execute()
-    names = questions.heartbeat_keys(answers)
-    return questions.signal(answers, client.mget(names) if names else [])
+    questions = _Questions.of(settings, server_epoch(client))
+    questions.ask_first(pipe := client.pipeline(transaction=False))
+    workers, pools, *activity = pipe.execute()
+    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools))
+    return questions.signal(questions.state.read((workers, pools), pipe.execute()), activity)
 
 
 async def aread_signal(client: Any, settings: Settings) -> AutoscaleSignal:
     """Read the signal as `read_signal` does, on an asyncio client."""
-    questions = Questions(settings, epoch_of(await client.time()))
-    pipe = client.pipeline(transaction=False)
-    questions.ask(pipe)
-    answers = await pipe.execute()
-    names = questions.heartbeat_keys(answers)
-    return questions.signal(answers, await client.mget(names) if names else [])
+    questions = _Questions.of(settings, epoch_of(await client.time()))
+    questions.ask_first(pipe := client.pipeline(transaction=False))
+    workers, pools, *activity = await pipe.execute()
+    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools))
+    return questions.signal(questions.state.read((workers, pools), await pipe.execute()), activity)
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """What is asked for one signal at `now`, whichever client asks it."""
+class _Questions:
+    """What is asked for one signal, whichever client asks it."""
 
     settings: Settings
-    now: float
+    state: StateQuestions
 
-    def ask(self, pipe: Any) -> None:
-        """Queue the first questions on a pipeline."""
-        keys = Keys(self.settings.namespace)
-        fleet.ask_state(pipe, keys, name_of(self.settings.model), self.now)
-        ask_activity(pipe, keys, self.now, self.settings.cooldown_s)
+    @classmethod
+    def of(cls, settings: Settings, now: float) -> _Questions:
+        return cls(settings, StateQuestions(Keys(settings.namespace), name_of(settings.model), now))
 
-    def heartbeat_keys(self, answers: Sequence[Any]) -> list[str]:
-        """Return the keys to read then, by their answers."""
-        return heartbeat_keys(Keys(self.settings.namespace), answers)
+    def ask_first(self, pipe: Any) -> None:
+        """Queue the state's first part, and the activity."""
+        self.state.ask_first(pipe)
+        ask_activity(pipe, self.state.keys, self.state.now, self.settings.cooldown_s)
 
-    def signal(self, answers: Sequence[Any], heartbeats: Sequence[bytes | None]) -> AutoscaleSignal:
-        """Return the signal of both answers."""
-        state = state_of(answers[:STATE_ANSWERS], heartbeats, self.now)
-        activity = read_activity(answers[STATE_ANSWERS:], self.now)
-        bounds = bounds_of(self.settings)
-        wanted = processes_wanted(demand_of(state, activity, self.now, bounds.cooldown_s), bounds)
-        model = next((worker.model for worker in state.workers), name_of(self.settings.model))
-        return AutoscaleSignal(self.now, model, state, busy_processes(activity, *JOB_CLASSES), wanted)
+    def signal(self, state: FleetState, slots: Sequence[Any]) -> AutoscaleSignal:
+        """Return the signal of a state and of the answers about the activity."""
+        now, bounds = self.state.now, bounds_of(self.settings)
+        activity = read_activity(slots, now)
+        wanted = processes_wanted(demand_of(state, activity, now, bounds.cooldown_s), bounds)
+        model = next((worker.model for worker in state.workers), self.state.model)
+        return AutoscaleSignal(now, model, state, busy_processes(activity, *JOB_CLASSES), wanted)

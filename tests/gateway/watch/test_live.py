@@ -22,7 +22,7 @@ from rerank_producer.gateway.watch.live import Live
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.fleet import Backlog, FleetState
+from rerank_shared.fleet_state import Backlog, FleetState
 from rerank_shared.keys import LATENCY_SLOT_S, JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect

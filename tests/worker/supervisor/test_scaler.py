@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rerank_shared.contract.messages import Heartbeat
-from rerank_shared.fleet import Backlog, FleetState
+from rerank_shared.fleet_state import Backlog, FleetState
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.scheduling.autoscaling import Reason, Wanted
 from rerank_shared.scheduling.cost import Work

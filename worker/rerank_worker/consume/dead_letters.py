@@ -34,4 +34,4 @@ def _completion(keys: Keys, letter: DeadLetter) -> Completion:
         # A job that can't be decoded has no backlog entry that could be named.
         return Completion(keys, letter.job_id)
     # The job's text stays in Redis, for `rerank-fleet dead retry`.
-    return Completion(keys, letter.job_id, job.job_class, backlog_member(job))
+    return Completion(keys.of(job.pool), letter.job_id, job.job_class, backlog_member(job))

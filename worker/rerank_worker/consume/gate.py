@@ -21,7 +21,7 @@ from celery import bootsteps
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
-from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.keys import JobClass, queue_parts
 from rerank_shared.queue.transport.qos import SettledTags
 from rerank_shared.queue.urgency_headers import Urgency, read_urgency
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
@@ -47,12 +47,9 @@ class _Delivered:
 class Gate:
     """Tracks the jobs this process holds, and wakes the consumer when there is room. Thread-safe."""
 
-    def __init__(
-        self, backpressure: Backpressure, scorer: Scorer, keys: Keys, wall_clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, backpressure: Backpressure, scorer: Scorer, wall_clock: Callable[[], float] = time.time) -> None:
         self._backpressure = backpressure
         self._scorer = scorer
-        self._classes: dict[str, JobClass] = {keys.queue(job_class): job_class for job_class in JOB_CLASSES}
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._delivered: dict[str, _Delivered] = {}
@@ -78,10 +75,11 @@ class Gate:
 
     def took(self, message: Any) -> None:
         """Record a delivered message, before any thread works on it."""
-        queue = (message.delivery_info or {}).get("routing_key")
-        if (job_class := self._classes.get(str(queue))) is None:
+        queue = queue_parts(str((message.delivery_info or {}).get("routing_key")))
+        if queue is None:
             # A task from another queue is not scored, so the gate does not count it.
             return
+        job_class, _ = queue
         urgency = read_urgency(message.headers or {}, self._wall_clock())
         job_id = (message.headers or {}).get("id")
         delivered = _Delivered(message, job_id, urgency, job_class)
@@ -187,13 +185,9 @@ def _fetch(gate: Gate, channel: Any, within_prefetch: Callable[[], bool]) -> Non
     if channel.closed or gate.is_open() or not within_prefetch() or (first := gate.ask()) is None:
         return
     try:
-        before = must_beat(first, interactive_queued=lambda: _interactive_queued(channel))
+        before = must_beat(first, interactive_queued=lambda: channel.interactive_queued)
         if before is not None:
             channel.take(before=before if math.isfinite(before) else None)
     except OUTAGES_AND_REFUSALS as error:
         # The event loop notices the lost connection next and connects again.
         log.warning("gate could not fetch a more urgent job: redis %s", outage_of(error).says)
-
-
-def _interactive_queued(channel: Any) -> bool:
-    return bool(channel.plain_client.hlen(channel.keys.waiting("interactive")))

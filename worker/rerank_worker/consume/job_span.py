@@ -23,7 +23,7 @@ def processing(keys: Keys, job: Job, request: Any) -> AbstractContextManager[Spa
     """
     if tracer() is None:
         return spanning("")
-    queue = keys.queue_list(job.job_class)
+    queue = keys.of(job.pool).queue_list(job.job_class)
     return spanning(
         span_name("process", queue),
         "CONSUMER",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from rerank_shared.fleet import deregister
+from rerank_shared.fleet import deregister_dead
 from rerank_shared.keys import Keys
 from rerank_shared.queue.leases import expire_leases
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
@@ -30,7 +30,7 @@ def _expire(settings: Settings, worker_id: str) -> None:
     try:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
             jobs = expire_leases(client, keys, worker_id)
-            deregister(client, keys, worker_id)
+            deregister_dead(client, keys, worker_id)
     except OUTAGES_AND_REFUSALS as error:
         log.info("leases not released, they run out by themselves name=%s: redis %s", worker_id, outage_of(error).says)
         return

@@ -10,7 +10,7 @@ import typer
 from rerank_ops.cli.console import out
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.fleet import read_state
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.scheduling.cost import CostParameters

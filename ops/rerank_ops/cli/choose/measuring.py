@@ -29,7 +29,7 @@ from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import ConfigurationError, RerankError
-from rerank_shared.fleet import FleetState, read_state
+from rerank_shared.fleet_state import FleetState, read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.settings import Settings

@@ -16,7 +16,7 @@ from rerank_ops.local.redis_server import check_server, is_given
 from rerank_producer import RerankClient
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import UnknownModel
-from rerank_shared.fleet import read_state
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.settings import Settings, load_settings

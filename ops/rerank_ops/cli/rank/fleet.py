@@ -13,7 +13,7 @@ from rerank_ops.local.redis_server import check_server, is_given
 from rerank_shared.collectors import all_collectors
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.fleet import read_state
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, masked_url, outages_told
 from rerank_shared.settings import Settings

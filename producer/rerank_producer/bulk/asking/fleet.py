@@ -14,6 +14,7 @@ from rerank_producer.bulk.asking.window import FleetSpeed
 from rerank_shared.contract.messages import ScoringIdentity, name_of
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import FleetGone, QueueUnavailable, RerankError, UnknownModel
+from rerank_shared.pools import largest, pool_id_of
 
 #: How often the speed of the fleet is read, and how often a missing worker is looked for.
 _LOOK_S = 1.0
@@ -98,14 +99,16 @@ class PatientFleet:
         """
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
         model = name_of(self.client.settings.model)
-        while (identity := await pipeline.served_models.get(port, model)) is None:
+        while (pool := largest(await pipeline.served_models.get(port, model))) is None:
             await self._pause(RerankError(f"no worker has announced the model {model!r} yet"), _LOOK_S)
-        return identity
+        return pool.identity
 
     async def speed(self) -> FleetSpeed:
         """Return the fleet's speed. Raises QueueUnavailable."""
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
-        load = await pipeline.dispatcher.fleet_load.without_backlog(port, name_of(self.client.settings.model))
+        model = name_of(self.client.settings.model)
+        pool = pool_id_of(largest(await pipeline.served_models.get(port, model)))
+        load = await pipeline.dispatcher.fleet_load.without_backlog(port, model, pool)
         return FleetSpeed(load.workers, load.cost)
 
     async def watch_speed(self, seen: Callable[[FleetSpeed], object]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from rerank_producer.gateway.watch.latency import WINDOW_S, Latency
 from rerank_shared.contract.messages import Heartbeat
-from rerank_shared.fleet import FleetState
+from rerank_shared.fleet_state import FleetState
 from rerank_shared.keys import JobClass
 
 CACHE_WINDOW_S = 60

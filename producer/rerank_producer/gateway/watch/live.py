@@ -23,10 +23,10 @@ from rerank_producer.gateway.watch.cache_watch import CacheWatch
 from rerank_producer.gateway.watch.fleet_view import FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_producer.gateway.watch.remembered import Remembered
-from rerank_shared import fleet
 from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
+from rerank_shared.fleet_state import StateQuestions
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async
 from rerank_shared.redis.outage import outage_of
@@ -197,16 +197,17 @@ class _Reader:
             self._clock.synchronise(await client.time(), asked_at)
             self._synchronised = True
         now, asked_at = self._clock.epoch(), self._clock.monotonic()
+        questions = StateQuestions(self._keys, self._model, now)
         pipe = client.pipeline(transaction=False)
         pipe.time()
         ask_counters(pipe, self._keys)
-        fleet.ask_state(pipe, self._keys, self._model, now)
+        questions.ask_first(pipe)
         ask_latency(pipe, self._keys, now)
-        server_time, counters, *answers = await pipe.execute()
+        server_time, counters, workers, pools, *of_latency = await pipe.execute()
         self._clock.synchronise(server_time, asked_at)
-        of_state, of_latency = answers[: fleet.STATE_ANSWERS], answers[fleet.STATE_ANSWERS :]
-        names = fleet.heartbeat_keys(self._keys, of_state)
-        state = fleet.state_of(of_state, await client.mget(names) if names else [], now)
+        first = (workers, pools)
+        questions.ask(pipe := client.pipeline(transaction=False), first)
+        state = questions.read(first, await pipe.execute())
         cache = self._cache.seen(*read_counters(counters))
         return view_of(state, self._model, cache, read_latency(of_latency, now), now)
 

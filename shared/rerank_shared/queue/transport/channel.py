@@ -29,7 +29,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import DeadLetter
-from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.keys import JobClass, Keys, queue_parts
 from rerank_shared.queue.leases import settle
 from rerank_shared.queue.scripts import QueueScripts, Taken
 from rerank_shared.queue.transport.poller import FleetPoller
@@ -81,9 +81,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         self.settled = SettledTags()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
-        self._classes: dict[str, JobClass] = {}
-        if namespace and self.global_keyprefix == self.keys.prefix:
-            self._classes = {self.keys.queue(job_class): job_class for job_class in JOB_CLASSES}
+        self._has_jobs = bool(namespace) and self.global_keyprefix == self.keys.prefix
 
     @property
     def plain_client(self) -> Redis:
@@ -93,17 +91,29 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return self._plain
 
     @property
-    def consumed_classes(self) -> list[JobClass]:
-        """The classes of jobs that this channel consumes."""
-        return [job_class for queue, job_class in self._classes.items() if queue in self._active_queues]
+    def job_queues(self) -> list[str]:
+        """The queues of jobs that this channel consumes, those of a pool together."""
+        return sorted(filter(self._is_jobs, self._active_queues), key=_pool_of)
 
-    def take(self, before: float | None = None) -> bool:
+    @property
+    def interactive_queued(self) -> bool:
+        """Whether an interactive job waits on a queue that this channel consumes."""
+        pipe = self.plain_client.pipeline(transaction=False)
+        for queue in self.job_queues:
+            job_class, keys = self._parts(queue)
+            if job_class == "interactive":
+                pipe.hlen(keys.waiting(job_class))
+        return any(pipe.execute())
+
+    def take(self, before: float | None = None, woken: str = "") -> bool:
         """Take one job without a wake-up and deliver it; return whether there was one.
 
-        With `before` (epoch seconds) only a job that is due earlier is taken. Only the consuming thread may
-        call this; the caller keeps the prefetch limit.
+        With `before` (epoch seconds) only a job that is due earlier is taken. The pool of the queue `woken` is asked
+        first, so that pools take turns as their wake-ups do. Only the consuming thread may call this; the caller keeps
+        the prefetch limit.
         """
-        if not (classes := self.consumed_classes) or (found := self._take(classes, before)) is None:
+        queues = sorted(self.job_queues, key=lambda queue: _pool_of(queue) != _pool_of(woken))
+        if not queues or (found := self._take(queues, before)) is None:
             return False
         self.connection._deliver(self._open(found, found.queue in self._unanswered), found.queue)
         return True
@@ -147,7 +157,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """Get as kombu does; with `no_ack` a job is acknowledged as it is taken."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
-        if message is not None and no_ack and queue in self._classes:
+        if message is not None and no_ack and self._is_jobs(queue):
             self.qos.settle(message.delivery_tag)
         return message
 
@@ -156,10 +166,18 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         super().close()
         self._disconnect_pools()
 
-    def _take(self, classes: list[JobClass], before: float | None) -> Taken | None:
-        return self.scripts.take(
-            self.plain_client, classes, owner=self.owner, before=before, bulk_share=self.bulk_share
-        )
+    def _is_jobs(self, queue: str) -> bool:
+        return self._has_jobs and queue_parts(queue) is not None
+
+    def _parts(self, queue: str) -> tuple[JobClass, Keys]:
+        """Return the class of a queue of jobs, and the keys of its pool."""
+        found = queue_parts(queue)
+        assert found is not None
+        job_class, pool = found
+        return job_class, self.keys.of(pool)
+
+    def _take(self, queues: list[str], before: float | None) -> Taken | None:
+        return self.scripts.take(self.plain_client, queues, owner=self.owner, before=before, bulk_share=self.bulk_share)
 
     def _open(self, taken: Taken, settled: bool) -> dict[str, Any]:
         payload: dict[str, Any] = loads(taken.message.decode())
@@ -172,12 +190,12 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return payload
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if (job_class := self._classes.get(queue)) is None:
+        if not self._is_jobs(queue):
             super()._put(queue, message, **kwargs)
             return
         urgency = read_urgency(message.get("headers") or {}, time.time())
         write_urgency(message, urgency)
-        args = (job_class, message["properties"]["delivery_tag"], dumps(message), urgency)
+        args = (queue, message["properties"]["delivery_tag"], dumps(message), urgency)
         if (batch := kwargs.get("_publish_batch")) is not None:
             batch.add("eval", *self.scripts.put_command(*args))
         else:
@@ -197,24 +215,25 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     def _hear(self, answer: Any) -> bool:
         """Act on the answer to a BRPOP; raise Empty, as kombu expects, where nothing is delivered."""
+        queue = ""
         if answer is not None:
             key, item = bytes_to_str(answer[0]), answer[1]
             queue = key.rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
-            if (job_class := self._classes.get(queue)) is None:
+            if not self._is_jobs(queue):
                 return self._deliver_other(key, queue, item)
             if item.startswith(b"{"):
                 self._file(queue, item)
             elif not self._may_take():
-                wakeups = self.keys.queue_list(job_class)
+                wakeups = f"{self.keys.prefix}{queue}"
                 at_any_limit.write(self.plain_client, self.keys, lambda words: words.rpush(wakeups, item))
         # Also without an answer: the wake-up may have been lost with the consumer that popped it.
-        if not self._may_take() or not self.take():
+        if not self._may_take() or not self.take(woken=queue):
             raise Empty
         return True
 
     def _deliver_other(self, key: str, queue: str, item: bytes) -> bool:
-        if self.consumed_classes and not self._may_take():
+        if self.job_queues and not self._may_take():
             # One BRPOP asks for this queue and for wake-ups, which must not be held back. At its old end of the list
             # the message is next again.
             with self.conn_or_acquire() as client:
@@ -235,14 +254,17 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             urgency = read_urgency(message.get("headers") or {}, time.time())
             write_urgency(message, urgency)
             tag = message["properties"]["delivery_tag"]
-            self.scripts.file(self.plain_client, self._classes[queue], tag, dumps(message), urgency)
+            self.scripts.file(self.plain_client, queue, tag, dumps(message), urgency)
         except (ValueError, KeyError, TypeError) as error:
             log.error("unreadable message dropped queue=%s bytes=%d error=%r", queue, len(item), error)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Bind as kombu does, on a full server too: a worker must be able to start there and drain it."""
-        if queue not in self._classes:
+        if not self._is_jobs(queue):
             super()._queue_bind(exchange, routing_key, pattern, queue)
+            return
+        if _pool_of(queue):
+            # Pools come and go, and nobody sends to their queues through an exchange.
             return
         member = self.sep.join([routing_key or "", pattern or "", queue])
         tables = [prefix % (exchange,) for prefix in (self.keyprefix_queue, self.keyprefix_binding_permanent)]
@@ -264,10 +286,10 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             super()._refresh_bindings(queues)
 
     def _get(self, queue: str) -> dict[str, Any]:
-        if (job_class := self._classes.get(queue)) is None:
+        if not self._is_jobs(queue):
             found: dict[str, Any] = super()._get(queue)
             return found
-        if (taken := self._take([job_class], None)) is None:
+        if (taken := self._take([queue], None)) is None:
             raise Empty
         return self._open(taken, settled=False)
 
@@ -278,19 +300,20 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             super()._restore(message, leftmost)
 
     def _size(self, queue: str) -> int:
-        job_class = self._classes.get(queue)
-        if job_class is None:
+        is_jobs = self._is_jobs(queue)
+        if not is_jobs:
             # kombu asks in a transaction, which a full server refuses whatever is in it.
             with suppress(OutOfMemoryError):
                 return int(super()._size(queue))
         pipe = self.plain_client.pipeline(transaction=False)
         for priority in self.priority_steps:
             pipe.llen(f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}")
-        if job_class is None:
+        if not is_jobs:
             return sum(pipe.execute())
         # The list of wake-ups also holds plain Celery senders' messages, and lacks those that a consumer has popped
         # without having taken the job yet.
-        pipe.hlen(self.keys.waiting(job_class))
+        job_class, keys = self._parts(queue)
+        pipe.hlen(keys.waiting(job_class))
         *wakeups, waiting = pipe.execute()
         return int(max(sum(wakeups), waiting))
 
@@ -308,18 +331,23 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return {**super()._connparams(asynchronous), **SILENT, **self.connection_options}
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
-        return self._size(queue) > 0 if queue in self._classes else bool(super()._has_queue(queue, **kwargs))
+        return self._size(queue) > 0 if self._is_jobs(queue) else bool(super()._has_queue(queue, **kwargs))
 
     def _purge(self, queue: str) -> int:
-        if (job_class := self._classes.get(queue)) is None:
+        if not self._is_jobs(queue):
             return int(super()._purge(queue))
         # Plain Celery senders' messages with a priority lie in lists of their own until they are popped.
-        return self.scripts.purge(self.plain_client, job_class) + int(super()._purge(queue))
+        return self.scripts.purge(self.plain_client, queue) + int(super()._purge(queue))
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        if queue in self._classes:
+        if self._is_jobs(queue):
             self._purge(queue)
         super()._delete(queue, *args, **kwargs)
+
+
+def _pool_of(queue: str) -> str:
+    found = queue_parts(queue)
+    return "" if found is None else found[1]
 
 
 class FleetTransport(redis.Transport):  # type: ignore[misc]

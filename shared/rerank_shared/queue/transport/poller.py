@@ -44,12 +44,12 @@ class FleetPoller(redis.MultiChannelPoller):  # type: ignore[misc]
 
     def _pause_brpop(self, channel: Any, fileno: int) -> None:
         """Keep listening where jobs are consumed; elsewhere pause as kombu does."""
-        if not channel.consumed_classes:
+        if not channel.job_queues:
             super()._pause_brpop(channel, fileno)
 
     def on_readable(self, fileno: int) -> Any:
         """Handle a readable connection."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
-        if kind == "BRPOP" and channel._in_poll and channel.consumed_classes:
+        if kind == "BRPOP" and channel._in_poll and channel.job_queues:
             return channel.handlers[kind]()
         return super().on_readable(fileno)

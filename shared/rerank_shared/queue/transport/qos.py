@@ -106,7 +106,7 @@ class FleetQoS(JobQoS, redis.QoS):  # type: ignore[misc]
 
         Called about once a second; kombu acts on each `interval`-th call.
         """
-        jobs = len(self.channel.consumed_classes)
+        jobs = len(self.channel.job_queues)
         if jobs:
             self.channel.sweep(num or 100)
         if not jobs or len(self.channel.active_queues) > jobs:

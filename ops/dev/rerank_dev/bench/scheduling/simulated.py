@@ -14,7 +14,7 @@ from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Request
 from rerank_ops.simulate.report import percentile
 from rerank_shared.contract.messages import name_of
-from rerank_shared.fleet import read_state
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.redis.connections import connect

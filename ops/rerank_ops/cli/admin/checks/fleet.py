@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rerank_ops.cli.admin.checks.finding import Finding
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError, UnknownModel
-from rerank_shared.fleet import FleetState, ask_identity, read_identity, read_state
+from rerank_shared.fleet_state import FleetState, read_state
 from rerank_shared.keys import Keys
+from rerank_shared.pools import read_pools
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings
@@ -20,9 +21,7 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
             state = read_state(client, keys, model)
-            pipe = client.pipeline(transaction=False)
-            ask_identity(pipe, keys, model, server_epoch(client))
-            read_identity(pipe.execute(), model)
+            read_pools(client, keys, model, server_epoch(client))
     except UnknownModel as error:
         yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
         return

@@ -1,0 +1,207 @@
+"""The state of a fleet: workers alive, the backlog, and the seconds until it is done, as a whole and by pool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rerank_shared.contract import wire
+from rerank_shared.contract.messages import Heartbeat
+from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.fleet import read_costs
+from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
+from rerank_shared.redis.server_clock import epoch_of, server_epoch
+from rerank_shared.scheduling.cost import CostParameters, Work, typical
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The backlog of one class. `queued_jobs` of its `jobs` wait on the queue; workers have the others.
+
+    `oldest_at` is when the oldest job was enqueued, in epoch seconds; None where no job says so.
+    """
+
+    jobs: int
+    work: Work
+    queued_jobs: int
+    oldest_at: float | None = None
+
+    def oldest_age_s(self, now: float) -> float | None:
+        """Return the age of the oldest job in seconds, None without any."""
+        return None if self.oldest_at is None else max(0.0, now - self.oldest_at)
+
+    @property
+    def tokens(self) -> int:
+        """Estimated tokens of all its jobs."""
+        return round(self.work.tokens)
+
+    @property
+    def held_jobs(self) -> int:
+        """Jobs that workers have taken and not answered."""
+        return max(0, self.jobs - self.queued_jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A pool at one moment. `id` is '' for the common queue, whose jobs any process takes.
+
+    `cost` is that of one process, None while no worker has measured it.
+    """
+
+    id: str
+    workers: tuple[Heartbeat, ...]
+    backlog: Mapping[JobClass, Backlog]
+    cost: CostParameters | None
+
+    @property
+    def model(self) -> str | None:
+        """The model that its workers serve, None without a live one."""
+        return next((worker.model for worker in self.workers), None)
+
+    def drain_s(self, *job_classes: JobClass) -> float:
+        """Return the seconds until the backlog of these classes is done; with no process alive, by one process.
+
+        inf while the cost is unknown.
+        """
+        return self.work_s(*job_classes) / max(1, len(self.workers))
+
+    def work_s(self, *job_classes: JobClass) -> float:
+        """Return the seconds that one process would need for the backlog of these classes; inf as above."""
+        work = sum((self.backlog[job_class].work for job_class in job_classes), Work())
+        if work == Work():
+            return 0.0
+        return math.inf if self.cost is None else self.cost.predict_s(work)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """A fleet at one moment: its live workers, its pools, and the common queue, which is the first of `queues`."""
+
+    workers: tuple[Heartbeat, ...]
+    queues: tuple[PoolState, ...]
+
+    @property
+    def pools(self) -> tuple[PoolState, ...]:
+        """The pools that have live processes or a backlog."""
+        return tuple(pool for pool in self.queues[1:] if pool.workers or any(b.jobs for b in pool.backlog.values()))
+
+    @property
+    def backlog(self) -> dict[JobClass, Backlog]:
+        """The backlog of all pools and of the common queue."""
+        return {each: _together([queue.backlog[each] for queue in self.queues]) for each in JOB_CLASSES}
+
+    @property
+    def cost(self) -> CostParameters | None:
+        """What running costs one process of the first pool that has measured it."""
+        return next((queue.cost for queue in self.queues if queue.cost is not None), None)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Measured tokens a second of all live processes together."""
+        return sum(worker.tokens_per_s for worker in self.workers)
+
+    @property
+    def predicted_drain_s(self) -> float:
+        """Seconds until the backlog is done; with no process alive, by one process. inf while the cost is unknown."""
+        return self.drain_s(*JOB_CLASSES)
+
+    def drain_s(self, *job_classes: JobClass) -> float:
+        """Return the same for these classes alone. Pools work side by side, and all share the common queue."""
+        common, *pools = self.queues
+        return common.drain_s(*job_classes) + max((pool.drain_s(*job_classes) for pool in pools), default=0.0)
+
+    def work_s(self, *job_classes: JobClass) -> float:
+        """Return the seconds that one process would need for the backlog of these classes; inf as above."""
+        return sum(queue.work_s(*job_classes) for queue in self.queues)
+
+
+@dataclass(frozen=True, slots=True)
+class StateQuestions:
+    """The commands that read a state, for a pipeline of either kind.
+
+    They are in two parts: what the second asks depends on the answers to the first.
+
+    `model` is the name whose measured cost stands in where no pool has one; `now` is epoch seconds of the server.
+    """
+
+    keys: Keys
+    model: str
+    now: float
+
+    def ask_first(self, pipe: Any) -> None:
+        """Queue the first part."""
+        pipe.zrangebyscore(self.keys.workers, self.now, "+inf")
+        pipe.zrangebyscore(self.keys.pools, self.now, "+inf")
+
+    def ask(self, pipe: Any, first: Sequence[Any]) -> None:
+        """Queue the second part."""
+        workers, pools = first
+        for worker in workers:
+            pipe.get(self.keys.worker(_text(worker)))
+        for pool in ["", *map(_text, pools)]:
+            self._ask_queues(pipe, self.keys.of(pool))
+
+    def _ask_queues(self, pipe: Any, keys: Keys) -> None:
+        pipe.hgetall(keys.cost(keys.pool or self.model))
+        for job_class in JOB_CLASSES:
+            pipe.llen(keys.queue_list(job_class))
+        ask_backlog(pipe, keys, self.now)
+
+    def read(self, first: Sequence[Any], answers: Sequence[Any]) -> FleetState:
+        """Return the state from the answers to both parts."""
+        workers, pools = first
+        rest = iter(answers)
+        records = [next(rest) for _ in workers]
+        beats = (read_or_none("heartbeat", wire.decode_heartbeat, record) for record in records if record is not None)
+        alive = tuple(beat for beat in beats if beat is not None)
+        common = self._queue("", alive, rest)
+        found = [self._queue(_text(pool), alive, rest, common.cost) for pool in pools]
+        return FleetState(alive, (common, *found))
+
+    def _queue(
+        self, pool: str, alive: tuple[Heartbeat, ...], rest: Iterator[Any], default: CostParameters | None = None
+    ) -> PoolState:
+        workers = tuple(beat for beat in alive if not pool or pool in beat.pools)
+        cost = typical(read_costs(next(rest)).values(), self.now) or default
+        queued = {job_class: next(rest) for job_class in JOB_CLASSES}
+        entries = read_backlog([next(rest) for _ in range(2 * len(JOB_CLASSES))])
+        backlog = {job_class: _backlog(job_class, queued[job_class], entries) for job_class in JOB_CLASSES}
+        return PoolState(pool, workers, backlog, cost)
+
+
+def read_state(client: Any, keys: Keys, model: str) -> FleetState:
+    """Read the state of the fleet: three round trips, linear in the size of the backlog."""
+    questions = StateQuestions(keys, model, server_epoch(client))
+    questions.ask_first(pipe := client.pipeline(transaction=False))
+    first = pipe.execute()
+    questions.ask(pipe := client.pipeline(transaction=False), first)
+    return questions.read(first, pipe.execute())
+
+
+async def aread_state(client: Any, keys: Keys, model: str) -> FleetState:
+    """Read the state of the fleet as `read_state` does, on an asyncio client."""
+    questions = StateQuestions(keys, model, epoch_of(await client.time()))
+    questions.ask_first(pipe := client.pipeline(transaction=False))
+    first = await pipe.execute()
+    questions.ask(pipe := client.pipeline(transaction=False), first)
+    return questions.read(first, await pipe.execute())
+
+
+def _backlog(job_class: JobClass, queued: int, entries: Sequence[BacklogEntry]) -> Backlog:
+    mine = [entry for entry in entries if entry.job_class == job_class]
+    oldest_at = min((entry.enqueued_at for entry in mine if entry.enqueued_at), default=None)
+    return Backlog(len(mine), total(mine), queued, oldest_at)
+
+
+def _together(parts: Sequence[Backlog]) -> Backlog:
+    oldest_at = min((part.oldest_at for part in parts if part.oldest_at is not None), default=None)
+    work = sum((part.work for part in parts), Work())
+    return Backlog(sum(part.jobs for part in parts), work, sum(part.queued_jobs for part in parts), oldest_at)
+
+
+def _text(name: bytes) -> str:
+    # Whatever stands in Redis: a name that is no text is the name of nobody.
+    return name.decode(errors="replace")

@@ -1,0 +1,51 @@
+"""Strays: jobs on a queue whose workers don't serve their model. They are filed where it is served.
+
+The common queue has jobs of any model: plain Celery senders, clients of earlier releases, and clients that know no live
+worker of their model send there. The queue of a pool that is over has jobs that its workers left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.queue.scripts import scripts_of
+from rerank_shared.queue.urgency_headers import read_urgency
+
+_JOBS_A_CALL = 100
+
+
+def address(envelope: dict[str, Any], queue: str) -> None:
+    """Write the name of the queue that it lies on into a message."""
+    envelope["properties"]["delivery_info"]["routing_key"] = queue
+
+
+def file_taken(client: Any, keys: Keys, source: str, target: str, tag: str) -> bool:
+    """Move a job that was taken from the queue `source` to the queue `target`; return whether its lease was held."""
+    entry = client.hget(keys.unacked, tag)
+    return entry is not None and _move(client, keys, source, target, tag, entry.split(b"|", 2)[2])
+
+
+def leave_to(client: Any, keys: Keys, pool: str, successor: str) -> int:
+    """Move all waiting jobs of a pool to its successor, '' for the common queue; return their number."""
+    source, target = keys.of(pool), keys.of(successor)
+    moved = 0
+    for job_class in JOB_CLASSES:
+        for tag, entry in _waiting(client, source.waiting(job_class)):
+            queues = source.queue(job_class), target.queue(job_class)
+            moved += _move(client, keys, *queues, tag.decode(), entry.split(b"|", 1)[1])
+    return moved
+
+
+def _waiting(client: Any, key: str) -> Iterator[tuple[bytes, bytes]]:
+    yield from client.hscan_iter(key, count=_JOBS_A_CALL)
+
+
+def _move(client: Any, keys: Keys, source: str, target: str, tag: str, message: bytes) -> bool:
+    envelope = json.loads(message)
+    urgency = read_urgency(envelope.get("headers") or {}, time.time())
+    address(envelope, target)
+    return scripts_of(keys).refile(client, source, target, tag, json.dumps(envelope), urgency)
