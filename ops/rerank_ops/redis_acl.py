@@ -71,7 +71,7 @@ NEEDS: dict[Role, Needs] = {
     "client": _CLIENT,
     # A client as well: `up` answers `rerank`, and `bulk --up` asks and scores under one URL.
     "worker": Needs(
-        (*_CLIENT.scripts, "take", "give_back", "finish", "sweep", "file", "renew", "expire", "store_scores"),
+        (*_CLIENT.scripts, "take", "give_back", "finish", "sweep", "file", "refile", "renew", "expire", "store_scores"),
         (*_CLIENT.commands, _CONSUME, _TRIAL, _WATCH, _ALONE),
         None,
     ),
@@ -145,19 +145,19 @@ class User:
 
 
 def _counted(keys: Keys) -> list[str]:
-    """Return the keys that reading a fleet's state prunes."""
-    return [keys.backlog(job_class) for job_class in JOB_CLASSES]
+    """Return the patterns of what reading a fleet's state prunes, in all pools."""
+    return [f"{keys.backlog(job_class)}*" for job_class in JOB_CLASSES]
 
 
 def _of_jobs(keys: Keys) -> list[str]:
     """Return the patterns of what a client writes: all that belongs to jobs, but no score and no worker's heartbeat."""
     prefix = keys.prefix
-    lists = [name for c in JOB_CLASSES for name in (keys.queue_list(c), keys.waiting(c), keys.served(c))]
-    tables = [keys.unacked, keys.leases, keys.lease_owners, keys.fair, keys.dead, keys.dead_index, keys.lifetimes]
+    queues = [f"{start}*" for start in keys.queue_prefixes]
+    tables = [keys.unacked, keys.leases, keys.lease_owners, keys.dead, keys.dead_index, keys.lifetimes]
     tables.append(keys.feedback)
     of_job = [keys.deaths("*"), keys.text("*"), keys.request("*"), keys.result("*"), keys.trial("*")]
-    more = [f"{prefix}{kind}" for kind in ("order:*", "flight:*", "deviations:*", "_kombu.binding*")]
-    return [*_counted(keys), *lists, *tables, *of_job, *more, keys.cache_counters]
+    more = [f"{prefix}{kind}" for kind in ("flight:*", "deviations:*", "_kombu.binding*")]
+    return [*_counted(keys), *queues, *tables, *of_job, *more, keys.cache_counters]
 
 
 def script_commands(file: str) -> set[str]:

@@ -87,9 +87,8 @@ class Keys:
 
     @property
     def queue_prefixes(self) -> list[str]:
-        """What the keys of all queues start with, for lua/queue.lua: `fair`, `queue_list` less the queue's name,
-        `waiting`, `served`, `order`."""
-        return [f"{self.prefix}{start}" for start in ("fair", "", "waiting:", "served:", "order:")]
+        """What the keys of all queues start with, for lua/queue.lua: `fair`, `queue_list`, `waiting`, `served`, `order`."""
+        return [f"{self.prefix}{start}" for start in ("fair", QUEUES, "waiting:", "served:", "order:")]
 
     @property
     def unacked(self) -> str:

@@ -1,53 +1,37 @@
-"""What the fleet says of itself, as far as no server is needed."""
+"""What workers tell of themselves, as far as no server is needed."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rerank_shared import fleet
 from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.errors import UnknownModel
-from rerank_shared.fleet import (
-    STATE_ANSWERS,
-    Backlog,
-    FleetState,
-    cost_field,
-    read_costs,
-    read_identity,
-    share_cost,
-    stale_costs,
-    state_of,
-)
+from rerank_shared.fleet import cost_field, read_costs, share_cost, stale_costs
 from rerank_shared.keys import (
     COST_KEPT_S,
     COST_TTL_S,
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_TTL_S,
     IDENTITY_TTL_S,
-    JobClass,
     Keys,
 )
-from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
+from rerank_shared.redis.connections import connect
+from rerank_shared.scheduling.cost import CostParameters, SharedCost
+from rerank_shared.settings import Settings
 
 KEYS = Keys("fleet")
 IDENTITY = ScoringIdentity("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
+POOL = pool_id(IDENTITY)
 
 
-def heartbeat(rate: float, worker_id: str = "w") -> Heartbeat:
-    return Heartbeat(worker_id, "org/name", "host", 1, None, 0.0, rate, 0, 0)
-
-
-def state(workers: int, tokens: dict[JobClass, int], token_s: float | None = None) -> FleetState:
-    backlog = {job_class: Backlog(1, Work(tokens=count), 0) for job_class, count in tokens.items()}
-    cost = None if token_s is None else CostParameters(0.0, token_s, 0.0)
-    return FleetState((heartbeat(1_000.0),) * workers, backlog, cost)
+def heartbeat(rate: float, worker_id: str = "w", pools: tuple[str, ...] = (POOL,)) -> Heartbeat:
+    return Heartbeat(worker_id, "org/name", "host", 1, None, 0.0, rate, 0, 0, pools=pools)
 
 
 def commands(pipe: redis.client.Pipeline) -> list[tuple[Any, ...]]:
@@ -60,22 +44,15 @@ def pipe() -> redis.client.Pipeline:
     return redis.Redis().pipeline(transaction=False)
 
 
-@pytest.mark.parametrize(
-    ("workers", "tokens", "token_s", "seconds"),
-    [
-        (0, {"interactive": 0, "bulk": 0}, None, 0.0),
-        (2, {"interactive": 2_000, "bulk": 6_000}, 0.001, 4.0),
-        # No process alive: what one would need, by the last measurement.
-        (0, {"interactive": 1_000, "bulk": 0}, 0.002, 2.0),
-        (0, {"interactive": 1, "bulk": 0}, None, math.inf),
-    ],
-)
-def test_predicted_drain(workers: int, tokens: dict[JobClass, int], token_s: float | None, seconds: float) -> None:
-    assert state(workers, tokens, token_s).predicted_drain_s == pytest.approx(seconds)
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as connected:
+        yield connected
 
 
-def test_drain_of_one_class() -> None:
-    assert state(1, {"interactive": 2_000, "bulk": 6_000}, 0.001).drain_s("interactive") == pytest.approx(2.0)
+@pytest.fixture
+def keys(namespace: str) -> Keys:
+    return Keys(namespace)
 
 
 class TestCosts:
@@ -111,101 +88,79 @@ class TestCosts:
         }
 
 
-@given(st.integers(0, 100), st.integers(0, 100))
-def test_jobs_are_queued_or_held(jobs: int, queued: int) -> None:
-    backlog = Backlog(jobs=jobs, work=Work(), queued_jobs=queued)
-    assert backlog.held_jobs >= 0
-    assert backlog.held_jobs + min(queued, jobs) == jobs
-
-
-class TestArtefacts:
-    def test_what_is_announced_is_read(self, pipe: redis.client.Pipeline) -> None:
+class TestAnnouncements:
+    def test_a_pool_is_announced_under_its_models_name(self, pipe: redis.client.Pipeline) -> None:
         fleet.announce(pipe, KEYS, IDENTITY, now=100.0)
-        (_, key, record, *life), (_, models, until, model), sweep = commands(pipe)
-        assert sweep == ("ZREMRANGEBYSCORE", KEYS.models, "-inf", 100.0)
-        assert (key, models) == (KEYS.identity("org/name"), KEYS.models)
-        assert life == ["EX", IDENTITY_TTL_S]
-        assert (until, model) == (100.0 + IDENTITY_TTL_S, "org/name")
-        assert read_identity([record, [b"org/name"]], "org/name") == IDENTITY
+        told, until = commands(pipe), 100.0 + IDENTITY_TTL_S
+        record = wire.encode_identity(IDENTITY)
+        assert ("SET", KEYS.identity("org/name"), record, "EX", IDENTITY_TTL_S) in told
+        assert ("HSET", KEYS.pools_of("org/name"), POOL, record) in told
+        assert ("EXPIRE", KEYS.pools_of("org/name"), IDENTITY_TTL_S) in told
+        assert [command for command in told if command[0] == "ZADD"] == [
+            ("ZADD", KEYS.models, until, "org/name"),
+            ("ZADD", KEYS.pools, until, POOL),
+        ]
+        assert [command for command in told if command[0] == "ZREMRANGEBYSCORE"] == [
+            ("ZREMRANGEBYSCORE", key, "-inf", 100.0) for key in (KEYS.models, KEYS.pools)
+        ]
 
     def test_a_model_with_two_names_is_found_under_both(self, pipe: redis.client.Pipeline) -> None:
         fleet.announce(pipe, KEYS, IDENTITY, 100.0, "file:/dir")
         records = {command[1]: command[2] for command in commands(pipe) if command[0] == "SET"}
         assert set(records) == {KEYS.identity("org/name"), KEYS.identity("file:/dir")}
         assert {wire.decode_identity(record) for record in records.values()} == {IDENTITY}
-        assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir"}
+        pools = {command[1] for command in commands(pipe) if command[0] == "HSET"}
+        assert pools == {KEYS.pools_of("org/name"), KEYS.pools_of("file:/dir")}
+        assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir", POOL}
 
     def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
         fleet.announce(pipe, KEYS, IDENTITY, 100.0, IDENTITY.model)
         assert sum(command[0] == "SET" for command in commands(pipe)) == 1
 
-    def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
-        with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
-            read_identity([None, [b"c/d", b"a/b"]], "org/name")
-        with pytest.raises(UnknownModel, match=r"serves org/main, org/other; did you mean org/main\?$"):
-            read_identity([None, [b"org/other", b"org/main"]], "org/mian")
-
-    def test_an_empty_fleet_is_no_mistake(self) -> None:
-        assert read_identity([None, []], "org/name") is None
-
-    def test_an_announcement_that_a_full_server_evicted_is_no_other_model(self) -> None:
-        assert read_identity([None, [b"c/d", b"org/name"]], "org/name") is None
-
-    def test_questions_come_in_the_order_of_their_answers(self, pipe: redis.client.Pipeline) -> None:
-        fleet.ask_identity(pipe, KEYS, "org/name", now=7.0)
-        (get, *_), (served, *_) = (command for command in commands(pipe))
-        assert (get, served) == ("GET", "ZRANGEBYSCORE")
-        assert 7.0 in commands(pipe)[1]
-
 
 class TestHeartbeats:
     def test_a_beat_outlives_several_of_its_intervals(self, pipe: redis.client.Pipeline) -> None:
         fleet.beat(pipe, KEYS, heartbeat(0.0), now=100.0)
-        (_, lifetimes, ends, ending), (_, key, record), (_, workers, until, worker_id), (sweep, *_) = commands(pipe)
-        assert (key, workers, lifetimes) == (KEYS.worker("w"), KEYS.workers, KEYS.lifetimes)
-        assert (until, worker_id) == (100.0 + HEARTBEAT_TTL_S, "w")
-        assert (ends, ending) == (until, key)
-        assert sweep == "ZREMRANGEBYSCORE"
+        (_, lifetimes, ends, ending), (_, key, record), *sets = commands(pipe)
+        until = 100.0 + HEARTBEAT_TTL_S
+        assert (key, lifetimes, ends, ending) == (KEYS.worker("w"), KEYS.lifetimes, until, key)
+        alive = {command[1]: command[2:] for command in sets if command[0] == "ZADD"}
+        assert alive == dict.fromkeys((KEYS.workers, KEYS.pooled, KEYS.of(POOL).workers), (until, "w"))
+        assert {command[1] for command in sets if command[0] == "ZREMRANGEBYSCORE"} == set(alive)
         assert wire.decode_heartbeat(record) == heartbeat(0.0)
         assert HEARTBEAT_TTL_S >= 3 * HEARTBEAT_INTERVAL_S
 
-    def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
-        fleet.deregister(pipe, KEYS, "w")
+    def test_the_members_of_a_pool_that_is_over_end_by_themselves(self, pipe: redis.client.Pipeline) -> None:
+        fleet.beat(pipe, KEYS, heartbeat(0.0), now=100.0)
+        ends = {command[1:] for command in commands(pipe) if command[0] == "EXPIRE"}
+        assert ends == {(key, IDENTITY_TTL_S) for key in (KEYS.pooled, KEYS.of(POOL).workers)}
+
+    def test_a_worker_without_pools_counts_in_none(self, pipe: redis.client.Pipeline) -> None:
+        fleet.beat(pipe, KEYS, heartbeat(0.0, pools=()), now=100.0)
         assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.workers, KEYS.lifetimes}
 
+    def test_a_farewell_leaves_nothing(self, pipe: redis.client.Pipeline) -> None:
+        fleet.deregister(pipe, KEYS, "w", (POOL,))
+        alive = {KEYS.workers, KEYS.pooled, KEYS.of(POOL).workers}
+        assert {command[1] for command in commands(pipe)} == {KEYS.worker("w"), KEYS.lifetimes, *alive}
 
-class TestState:
-    @staticmethod
-    def answers(*interactive: bytes, alive: tuple[bytes, ...] = ()) -> list[Any]:
-        return [list(alive), {}, 1, 0, 0, list(interactive), 0, []]
+    def test_a_dead_worker_leaves_its_pools_too(self, client: redis.Redis, keys: Keys) -> None:
+        fleet.beat(told := client.pipeline(), keys, heartbeat(0.0, "dead"), now=100.0)
+        fleet.beat(told, keys, heartbeat(0.0, "alive"), now=100.0)
+        told.execute()
+        fleet.deregister_dead(client, keys, "dead")
+        for alive in (keys.workers, keys.pooled, keys.of(POOL).workers):
+            assert client.zrange(alive, 0, -1) == [b"alive"]
+        assert client.get(keys.worker("dead")) is None
 
-    def test_every_question_has_its_answer(self, pipe: redis.client.Pipeline) -> None:
-        fleet.ask_state(pipe, KEYS, "org/name", now=7.0)
-        assert len(commands(pipe)) == STATE_ANSWERS == len(self.answers())
-
-    def test_the_oldest_job_is_the_one_enqueued_first(self) -> None:
-        found = state_of(self.answers(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9"), [], 0.0)
-        assert found.backlog["interactive"].oldest_at == 40.0
-        assert found.backlog["interactive"].oldest_age_s(now=100.0) == 60.0
-        # Another host's clock may be ahead.
-        assert found.backlog["interactive"].oldest_age_s(now=39.0) == 0.0
-        assert found.backlog["bulk"].oldest_age_s(now=100.0) is None
-
-    def test_jobs_that_do_not_say_since_when_have_no_age(self) -> None:
-        backlog = state_of(self.answers(b"older|70|1|1|9", b"oldest|70"), [], 0.0).backlog["interactive"]
-        assert (backlog.jobs, backlog.tokens, backlog.oldest_at) == (2, 140, None)
-
-    def test_a_worker_whose_record_has_run_out_is_not_alive(self) -> None:
-        answers = self.answers(alive=(b"w", b"gone"))
-        assert fleet.heartbeat_keys(KEYS, answers) == [KEYS.worker("w"), KEYS.worker("gone")]
-        assert state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), None], 0.0).workers == (heartbeat(5.0),)
-
-    def test_what_cannot_be_read_hides_nothing_else(self) -> None:
-        garbled = (b"rubbish", b"\xff\xfe", b"a|nan|1|1|9", b"a|@1.000|1|inf|1|9", b"a|-5|1|1|9", b"x|y|z|rubbish|")
-        answers = self.answers(b"good|70|1|1|9", *garbled, alive=(b"w", b"\xff"))
-        answers[1] = {b"int8|host": b"rubbish"}
-        found = state_of(answers, [wire.encode_heartbeat(heartbeat(5.0)), b"rubbish"], 0.0)
-        assert found.workers == (heartbeat(5.0),)
-        # They are jobs all the same, and nobody knows of how much work.
-        assert (found.backlog["interactive"].jobs, found.backlog["interactive"].tokens) == (1 + len(garbled), 70)
-        assert (found.cost, found.predicted_drain_s) == (None, math.inf)
+    @pytest.mark.parametrize("record", [None, b"rubbish"])
+    def test_a_dead_worker_whose_record_says_nothing_is_alive_no_more(
+        self, client: redis.Redis, keys: Keys, record: bytes | None
+    ) -> None:
+        fleet.beat(told := client.pipeline(), keys, heartbeat(0.0, "dead"), now=100.0)
+        told.execute()
+        client.delete(keys.worker("dead"))
+        if record is not None:
+            client.set(keys.worker("dead"), record)
+        fleet.deregister_dead(client, keys, "dead")
+        assert client.zrange(keys.workers, 0, -1) == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.keys import JOB_CLASSES, QUEUES, JobClass, Keys
 
 #: Each kind of key as a function of its argument; what takes none ignores it.
 WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
@@ -16,6 +16,7 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "text": Keys.text,
     "request": Keys.request,
     "identity": Keys.identity,
+    "pools_of": Keys.pools_of,
     "worker": Keys.worker,
     "cost": Keys.cost,
     "deaths": Keys.deaths,
@@ -39,6 +40,8 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "cache_counters": lambda keys: keys.cache_counters,
     "models": lambda keys: keys.models,
     "workers": lambda keys: keys.workers,
+    "pooled": lambda keys: keys.pooled,
+    "pools": lambda keys: keys.pools,
     "queue interactive": lambda keys: keys.queue_list("interactive"),
     "queue bulk": lambda keys: keys.queue_list("bulk"),
     "waiting interactive": lambda keys: keys.waiting("interactive"),
@@ -57,7 +60,10 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
 }
 #: Arguments made of what keys are made of, since only those could make one kind look like another.
 PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "cost", "a"]
-PIECES += ["deaths", "order:bulk", "lifetimes", "leases", "jobs"]
+PIECES += ["deaths", "order:bulk", "lifetimes", "leases", "jobs", "@", "0a", "pools"]
+#: Kinds that each pool has of its own, by what the name of the kind starts with.
+OF_POOLS = ("queue", "waiting", "order", "served", "fair", "backlog", "workers")
+pools = st.sampled_from(["", "0a", "0123456789ab"])
 arguments = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(max_size=8)
 places = st.tuples(st.sampled_from(sorted(WITH_TEXT)), arguments) | st.tuples(
     st.sampled_from(sorted(WITHOUT)), st.just("")
@@ -65,24 +71,40 @@ places = st.tuples(st.sampled_from(sorted(WITH_TEXT)), arguments) | st.tuples(
 namespaces = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True)
 
 
-def spell(namespace: str, place: tuple[str, str]) -> bytes:
+def spell(namespace: str, place: tuple[str, str], pool: str = "") -> bytes:
     kind, argument = place
-    keys = Keys(namespace)
+    keys = Keys(namespace).of(pool)
     key = WITHOUT[kind](keys) if kind in WITHOUT else WITH_TEXT[kind](keys, argument)
     return key.encode() if isinstance(key, str) else key
 
 
 def test_every_key_is_spelled_here() -> None:
-    spelled = {name for name in vars(Keys) if not name.startswith("_")} - {"namespace", "prefix", "score_prefix"}
+    spelled = {name for name in vars(Keys) if not name.startswith("_")} - {"namespace", "pool", "of", "prefix"}
+    spelled -= {"score_prefix", "queue_prefixes"}
     known = {*(name.partition(" ")[0] for name in (*WITH_TEXT, *WITHOUT)), "queue_list", "is_reply"}
     assert spelled == known
     assert {f"queue {name}" for name in JOB_CLASSES} <= set(WITHOUT)
 
 
-@given(places, places)
-@example(("worker", "s"), ("workers", ""))
-def test_different_things_have_different_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert (spell("fleet", one) == spell("fleet", other)) == (one == other)
+@given(places, places, pools, pools)
+@example(("worker", "s"), ("workers", ""), "", "")
+@example(("order bulk", ":0a:x"), ("order bulk", "x"), "", "0a")
+def test_different_things_have_different_keys(
+    one: tuple[str, str], other: tuple[str, str], of_one: str, of_other: str
+) -> None:
+    same = one == other and (of_one == of_other or not one[0].startswith(OF_POOLS))
+    assert (spell("fleet", one, of_one) == spell("fleet", other, of_other)) == same
+
+
+@given(pools, st.sampled_from(JOB_CLASSES), arguments)
+def test_the_keys_of_queues_start_as_their_scripts_read_them(pool: str, job_class: JobClass, tenant: str) -> None:
+    keys = Keys("fleet", pool)
+    fair, lists, waiting, served, order = keys.queue_prefixes
+    queue = keys.queue(job_class)
+    name = queue.removeprefix(QUEUES)
+    assert (lists + name, fair + queue.removeprefix(f"{QUEUES}{job_class}")) == (keys.queue_list(job_class), keys.fair)
+    assert (waiting + name, served + name) == (keys.waiting(job_class), keys.served(job_class))
+    assert f"{order}{name}:{tenant}" == keys.order(job_class, tenant)
 
 
 @given(namespaces, namespaces, places)

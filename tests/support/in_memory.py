@@ -12,8 +12,10 @@ from rerank_producer._io.enqueue import Enqueue
 from rerank_producer._request.plan import RequestPlan, parse, prepare
 from rerank_producer.testing import InMemoryFleet
 from rerank_producer.testing._ports import AsyncInMemoryPort, InMemoryPort
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Score, name_of
 from rerank_shared.contract.schemas import RerankRequest
+from rerank_shared.pools import Pool
 
 OPTIONS: dict[str, Any] = {"job_class": "interactive"}
 
@@ -55,6 +57,12 @@ class Parts:
         """The served model's name."""
         return name_of(self.fleet.settings.model)
 
+    @property
+    def pool(self) -> Pool:
+        """The pool of its workers."""
+        identity = self.fleet._workers.models[self.model].identity
+        return Pool(pool_id(identity), identity, self.fleet.workers)
+
     def request(self, query: str, documents: Sequence[Any], **options: Any) -> RerankRequest:
         """Return a valid request."""
         return parse(self.fleet.settings, query, documents, OPTIONS | options)
@@ -65,7 +73,7 @@ class Parts:
         return prepare(
             self.request(query, documents, **options),
             model=self.model,
-            identity=None,
+            pool=self.pool,
             max_length=None,
             scores=None,
             submitted_at=now,

@@ -139,5 +139,5 @@ IDENTITY = ScoringIdentity("m", "d", "t", "int8", "bert", 512, "longest_first", 
 ARTEFACT_FIELDS = ["m", "d", "t", "int8", "bert", 512, "longest_first", "sigmoid"]
 #: The fields of a job on the wire.
 JOB_FIELDS: list[Any] = [
-    "j", "bulk", "m", "q", ["text", b"\7\0\0\0"], 512, 1.0, 2.5, 2, 70, "t", "own", False, 2, 900, 3.0, "tenant",
+    "j", "bulk", "m", "q", ["text", b"\7\0\0\0"], 512, 1.0, 2.5, 2, 70, "t", "own", False, 2, 900, 3.0, "tenant", "ab",
 ]  # fmt: skip

@@ -14,7 +14,8 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.collectors.backlog_and_workers import FleetCollector
 from rerank_shared.contract import wire
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelUnavailable
-from rerank_shared.fleet import cost_field, read_costs, read_state, share_cost
+from rerank_shared.fleet import cost_field, read_costs, share_cost
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import COST_FRESH_S, COST_KEPT_S, Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work

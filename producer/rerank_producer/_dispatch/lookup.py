@@ -120,6 +120,8 @@ class RequestLookup:
         rest = iter(answers)
         # In the order in which `fill` asked.
         pools, found_load, deviations = served.read(rest), load.read(rest), learned.read(rest)
+        if not served.complete:
+            pools = await self.served_models.completed(port, served)
         found_pool = pool_for(pools, request.query)
         found_scores = None if digests is None else scores
         return LookupResult(found_pool, max_length, digests, found_scores, found_load, next(rest, ()), deviations)

@@ -32,12 +32,13 @@ class ServedModels:
 
         Raises UnknownModel if the fleet serves other models only, QueueUnavailable if the server is away.
         """
-        query = self.query(model)
-        while not query.fresh:
-            found = query.read(iter(await port.pipeline(query.ask)))
-            if query.complete:
-                return found
-        return query.known
+        return await self.completed(port, self.query(model))
+
+    async def completed(self, port: Port, query: ServedModelQuery) -> tuple[Pool, ...]:
+        """Return the pools of a query, asked until its answer is complete; see `get`."""
+        while not query.complete:
+            query.read(iter(await port.pipeline(query.ask)))
+        return query.found
 
     def query(self, model: str) -> ServedModelQuery:
         """Return the query for a request for `model`."""
@@ -60,7 +61,7 @@ class ServedModels:
 class ServedModelQuery:
     """The commands that read the pools and the server's time in a shared round trip; none while they are `fresh`.
 
-    `known` are the pools that were read last. After an answer that is not `complete`, it must be asked once more.
+    `known` are the pools that were read last, `found` those of this answer. It is asked until it is `complete`.
     """
 
     models: ServedModels
@@ -68,16 +69,19 @@ class ServedModelQuery:
     known: tuple[Pool, ...]
     fresh: bool
     _questions: PoolQuestions = field(init=False)
+    found: tuple[Pool, ...] = field(init=False)
     _asked_at: float = 0.0
+    _answered: bool = False
 
     def __post_init__(self) -> None:
+        self.found = self.known if self.fresh else ()
         known = tuple(pool.id for pool in self.known if pool.id)
         self._questions = PoolQuestions(self.models.keys, self.model, known)
 
     @property
     def complete(self) -> bool:
-        """Whether the last answer, or what is remembered, says all."""
-        return self.fresh or self._questions.complete
+        """Whether the last answer, or what is remembered, suffices to choose: one pool is chosen whatever its size."""
+        return self.fresh or (self._answered and (self._questions.complete or len(self.found) == 1))
 
     def ask(self, pipe: Any) -> None:
         """Queue the commands on a pipeline."""
@@ -91,7 +95,7 @@ class ServedModelQuery:
         if self.fresh:
             return self.known
         self.models.clock.synchronise(next(answers), self._asked_at)
-        pools = self._questions.read(answers)
+        self.found, self._answered = self._questions.read(answers), True
         if self.complete:
-            self.models.learn(self.model, pools)
-        return pools
+            self.models.learn(self.model, self.found)
+        return self.found

@@ -17,7 +17,7 @@ end
 local function keys_of(queue)
   local name, class, pool = parts(queue)
   return {
-    queue = queue, class = class, line = 'line:' .. class, fair = FAIR .. pool, wakeups = WAKEUPS .. queue,
+    queue = queue, class = class, line = 'line:' .. class, fair = FAIR .. pool, wakeups = WAKEUPS .. name,
     waiting = WAITING .. name, served = SERVED .. name, order = ORDER .. name .. ':',
   }
 end

@@ -124,7 +124,7 @@ def test_an_answer_is_kept_for_its_time_after_the_deadline(parts: Parts) -> None
 def evict_job(parts: Parts) -> None:
     """Lose the job and keep the request, which is written apart."""
     server = parts.fleet._server
-    server.store.end(parts.pipeline.keys.backlog("interactive"))
+    server.store.end(*server.store.names(parts.pipeline.keys.backlog("interactive")))
     parts.fleet._workers.forget()
 
 

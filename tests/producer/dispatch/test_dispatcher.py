@@ -33,7 +33,9 @@ def ask(
 
 def unanswered(fleet: InMemoryFleet) -> int:
     """Return how many jobs the server counts as not answered."""
-    return len(fleet._server.store.read(Keys(fleet.settings.namespace).backlog("interactive")) or {})
+    store = fleet._server.store
+    backlogs = store.names(Keys(fleet.settings.namespace).backlog("interactive"))
+    return sum(len(store.read(backlog)) for backlog in backlogs)
 
 
 def test_shards_go_out_in_one_trip_to_as_many_processes_as_are_idle() -> None:

@@ -16,7 +16,7 @@ TEN = BacklogEntry("interactive", Work(runs=10.0), due_at=100.0)
 
 
 def load(parts: Parts) -> FleetLoad:
-    return drive(parts.pipeline.dispatcher.fleet_load.get(parts.port, parts.model))
+    return drive(parts.pipeline.dispatcher.fleet_load.get(parts.port, parts.model, parts.pool.id))
 
 
 def submit(parts: Parts, count: int, documents: int = 1) -> None:
@@ -80,9 +80,9 @@ def test_what_was_remembered_is_worth_nothing_once_far_more_waits() -> None:
 def test_free_processes_may_be_below_none() -> None:
     parts = Parts(workers=2, pair_s=1.0)
     submit(parts, 3)
-    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port)) == -1
+    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port, parts.pool.id)) == -1
     parts.fleet.workers = 5
-    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port)) == 2
+    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port, parts.pool.id)) == 2
 
 
 @pytest.mark.parametrize(("workers", "told"), [(1, "one worker process is"), (0, "0 worker processes are")])

@@ -18,7 +18,8 @@ def parts() -> Parts:
 
 
 def get(parts: Parts) -> ScoringIdentity | None:
-    return drive(parts.pipeline.served_models.get(parts.port, parts.model))
+    pools = drive(parts.pipeline.served_models.get(parts.port, parts.model))
+    return pools[0].identity if pools else None
 
 
 def test_an_answer_is_remembered_for_some_seconds(parts: Parts) -> None:

@@ -166,7 +166,7 @@ def test_a_call_that_is_made_again_since_its_answer_was_lost_makes_no_second_job
     for _ in range(2):
         ENQUEUE(admin, names, *args)
     assert admin.hlen(keys.waiting("interactive")) == 1
-    assert scripts.take(admin, ["interactive"], owner="w", before=None, bulk_share=0.05) is not None
+    assert scripts.take(admin, [keys.queue("interactive")], owner="w", before=None, bulk_share=0.05) is not None
     ENQUEUE(admin, names, *args)
     assert admin.hlen(keys.waiting("interactive")) == 0
 

@@ -23,6 +23,7 @@ from rerank_producer._request.plan import (
 )
 from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.pools import Pool
 from rerank_shared.settings import Settings, load_settings
 
 # Made without the environment, which tests are cut off from only while they run.
@@ -44,7 +45,7 @@ def plan_of(
     return prepare(
         request,
         model="a model",
-        identity=identity,
+        pool=None if identity is None else Pool("ab", identity, 1),
         max_length=effective_max_length(request, settings, identity),
         scores=scores,
         submitted_at=1_000.0,
@@ -63,9 +64,10 @@ def test_every_document_is_a_hit_or_a_miss_once(scores: list[Score | None]) -> N
 @given(KNOWN)
 def test_a_request_without_its_hits_is_another_job_for_all_documents(scores: list[Score | None]) -> None:
     plan = plan_of(["text"] * len(scores), scores)
-    whole = without_hits(plan)
+    whole = without_hits(plan, Pool("cd", IDENTITY, 1))
     assert whole.stored.job_id != plan.stored.job_id
     assert (whole.stored.hits, whole.stored.misses) == ({}, tuple(range(len(scores))))
+    assert (plan.stored.pool, whole.stored.pool) == ("ab", "cd")
     assert whole.contents == plan.contents
 
 

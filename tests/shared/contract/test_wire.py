@@ -72,7 +72,7 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
             Job(
                 "j", "bulk", "m", "q", ("text", TokenIds.of([7])), 512, 1.0, 2.5, attempt=2, tokens=70,
                 tokenizer_digest="t", tenant="own", partial=False, pairs=2, tokens_longest=900, due_at=3.0,
-                cache_scope="tenant",
+                cache_scope="tenant", pool="ab",
             ),
             [3, "job", JOB_FIELDS],
         ),
@@ -81,8 +81,8 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
         (
             "heartbeat",
             Heartbeat("w", "m", "h", 7, None, started_at=1.0, tokens_per_s=2.0, held_jobs=3, held_tokens=4,
-                      pairs_per_batch=5.0),
-            [1, "heartbeat", ["w", "m", "h", 7, None, 1.0, 2.0, 3, 4, 5.0]],
+                      pairs_per_batch=5.0, pools=("ab", "cd")),
+            [1, "heartbeat", ["w", "m", "h", 7, None, 1.0, 2.0, 3, 4, 5.0, ["ab", "cd"]]],
         ),
         (
             "cost",
@@ -96,11 +96,11 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
             StoredRequest(
                 "j", "bulk", "m", ids=("a", None), hits={0: Score(0.5, 9, True)}, misses=(1,), top_n=None,
                 submitted_at=1.0, deadline_at=2.0, identity=IDENTITY, tenant="own", entry="e",
-                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25", "key"),
+                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25", "key"), pool="ab",
             ),
             [4, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
                               ARTEFACT_FIELDS, "own", "e",
-                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25", "key"]]],
+                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25", "key"], "ab"]],
         ),
     ],
 )  # fmt: skip

@@ -134,20 +134,22 @@ class Twin:
         return job[1]
 
 
-@given(steps, st.sampled_from([0.0, 0.05, 0.3, 0.5]))
+@given(steps, st.sampled_from([0.0, 0.05, 0.3, 0.5]), st.sampled_from(["", "0123456789ab"]))
 def test_the_script_chooses_as_the_rules_in_python_do(
-    server: EmbeddedServer, made: list[Send | float | None], bulk_share: float
+    server: EmbeddedServer, made: list[Send | float | None], bulk_share: float, pool: str
 ) -> None:
-    keys = Keys(f"twin-{uuid.uuid4().hex}")
+    keys = Keys(f"twin-{uuid.uuid4().hex}", pool)
     scripts, twin = QueueScripts(keys), Twin(bulk_share)
+    queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
     with connect(load_settings(redis_url=server.url)) as client:
         for number, step in enumerate([*made, *[None] * len(made)]):
             if not isinstance(step, Send):
-                taken = scripts.take(client, JOB_CLASSES, owner="w", before=step, bulk_share=bulk_share)
+                taken = scripts.take(client, queues, owner="w", before=step, bulk_share=bulk_share)
                 assert (None if taken is None else taken.message.decode()) == twin.take(step)
             else:
                 tag = f"{number:03}"
-                scripts.put(client, step.job_class, tag, tag, Urgency(step.due_at, step.tokens, step.tenant))
+                urgency = Urgency(step.due_at, step.tokens, step.tenant)
+                scripts.put(client, keys.queue(step.job_class), tag, tag, urgency)
                 twin.put(tag, step)
             for job_class in JOB_CLASSES:
                 assert client.llen(keys.queue_list(job_class)) == client.hlen(keys.waiting(job_class))

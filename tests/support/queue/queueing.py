@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,15 +19,15 @@ PATIENCE_S = 60.0
 
 
 class Receiver:
-    """A plain consumer of both classes; `channel` is the fleet's own."""
+    """A plain consumer; `channel` is the fleet's own."""
 
-    def __init__(self, connection: Connection, app: Celery, keys: Keys, classes: tuple[JobClass, ...], no_ack: bool):
+    def __init__(self, connection: Connection, app: Celery, queues: Sequence[str], no_ack: bool):
         self.connection = connection
         self.channel: Any = connection.channel()
         self.messages: list[Any] = []
         self.consumer = Consumer(
             self.channel,
-            queues=[app.amqp.queues[keys.queue(job_class)] for job_class in classes],
+            queues=[app.amqp.queues[queue] for queue in queues],
             on_message=self.messages.append,
             accept=["msgpack", "json"],
             no_ack=no_ack,
@@ -45,10 +45,10 @@ class Receiver:
             self.connection.drain_events(timeout=PATIENCE_S)
         return self.names
 
-    def take(self, count: int = 1, before: float | None = None) -> list[str]:
+    def take(self, count: int = 1, before: float | None = None, woken: str = "") -> list[str]:
         """Take at most `count` jobs without waiting for a wake-up; returns the ids of these."""
         start = len(self.messages)
-        while len(self.messages) < start + count and self.channel.take(before):
+        while len(self.messages) < start + count and self.channel.take(before, woken):
             pass
         return self.names[start:]
 
@@ -84,19 +84,31 @@ class Queueing:
                 "test", (name,), task_id=name, queue=self.keys.queue(job_class), headers=headers, connection=connection
             )
 
+    def send_to(
+        self, pool: str, name: str, job_class: JobClass = "interactive", due_at: float = 1e9, tokens: int = 1
+    ) -> None:
+        """Send a job to a pool."""
+        headers = {"id": name, "due_at": due_at, "tokens": tokens, "tenant": ""}
+        with self.app.connection_for_write() as connection:
+            producer = Producer(connection, serializer="json")
+            queue = self.keys.of(pool).queue(job_class)
+            producer.publish([[name], {}, {}], routing_key=queue, headers=headers)
+
     def receiver(
         self,
         *,
         classes: tuple[JobClass, ...] = JOB_CLASSES,
+        pools: tuple[str, ...] = ("",),
         no_ack: bool = False,
         on_dead_letter: Callable[[DeadLetter], None] | None = None,
         **options: Any,
     ) -> Receiver:
-        """Open a consumer; `options` are the transport's."""
+        """Open a consumer of these classes and pools; `options` are the transport's."""
         transport_options = self.app.conf.broker_transport_options | options
         connection = self.app.connection_for_read().clone(transport_options=transport_options)
         self._opened.append(connection)
-        receiver = Receiver(connection, self.app, self.keys, classes, no_ack)
+        queues = [self.keys.of(pool).queue(job_class) for pool in pools for job_class in classes]
+        receiver = Receiver(connection, self.app, queues, no_ack)
         receiver.channel.on_dead_letter = on_dead_letter
         return receiver
 

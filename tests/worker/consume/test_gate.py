@@ -54,7 +54,7 @@ class Hall:
             self.engine, batcher, run_cost, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
         backpressure = Backpressure(FAR_S, BUDGET, run_cost.cost.predict_s)
-        self.gate = Gate(backpressure, self.scorer, KEYS, wall_clock=lambda: EPOCH)
+        self.gate = Gate(backpressure, self.scorer, wall_clock=lambda: EPOCH)
         self.woken = threading.Semaphore(0)
         self.gate.attach(self.woken.release)
         self.scorer.start()

@@ -1,0 +1,90 @@
+"""Strays: jobs whose model this process does not serve, and jobs of pools that nobody serves any more.
+
+The queue moves them (rerank_shared/queue/strays.py); this decides which, and where to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rerank_shared.contract.messages import Job
+from rerank_shared.errors import UnknownModel
+from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.pools import Pool, pool_for, read_pools
+from rerank_shared.queue.strays import file_taken, leave_to
+from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
+from rerank_shared.redis.outage import outage_of
+
+log = logging.getLogger(__name__)
+#: Pools that are over are looked for this often.
+LOOK_S = 5.0
+
+
+@dataclass(slots=True)
+class Strays:
+    """The strays that one process meets.
+
+    `names` are those of the models that it serves, `pools` the ids of their pools. `epoch` is the server's clock.
+    """
+
+    client: Any
+    keys: Keys
+    names: Callable[[], Collection[str]]
+    pools: Callable[[], Collection[str]]
+    epoch: Callable[[], float]
+    _looked_at: float = field(default=0.0, init=False)
+
+    def filed(self, job: Job, queue: str, tag: str) -> bool:
+        """Move a taken job to a pool that serves its model; return whether there is one. Raises Redis's errors.
+
+        The pool may have no live process: there the job waits for one to start, and counts for autoscalers.
+        """
+        if job.model in self.names():
+            return False
+        try:
+            pool = pool_for(read_pools(self.client, self.keys, job.model, self.epoch()), job.query)
+        except UnknownModel:
+            return False
+        if pool is None or not pool.id or pool.id in self.pools():
+            return False
+        target = self.keys.of(pool.id).queue(job.job_class)
+        log.debug("stray filed job=%s model=%s from=%s to=%s", job.job_id, job.model, queue, target)
+        return file_taken(self.client, self.keys, queue, target, tag)
+
+    def adopt(self, client: Any) -> None:
+        """Take over the waiting jobs of pools that served a model of this process and have no live process any more.
+
+        That is a fleet which went over to another artefact under the same name. Raises Redis's errors.
+        """
+        now = self.epoch()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        for name in self.names():
+            pools = read_pools(client, self.keys, name, now)
+            heir = next((pool.id for pool in pools if pool.id in self.pools()), None)
+            if heir is not None:
+                self._take_over(client, heir, (pool for pool in pools if _is_over(pool)))
+
+    def _take_over(self, client: Any, heir: str, over: Iterable[Pool]) -> None:
+        for pool in over:
+            if pool.id not in self.pools() and (moved := leave_to(client, self.keys, pool.id, heir)):
+                log.warning("jobs of a pool without workers taken over pool=%s jobs=%d", pool.id, moved)
+
+    def leave(self, client: Any) -> None:
+        """Leave the waiting jobs of pools whose last process ends here to the common queue. An outage is logged."""
+        try:
+            for pool in self.pools():
+                keys, now = self.keys.of(pool), self.epoch()
+                waits = any(client.hlen(keys.waiting(job_class)) for job_class in JOB_CLASSES)
+                if waits and not client.zcount(keys.workers, now, "+inf"):
+                    leave_to(client, self.keys, pool, "")
+        except OUTAGES_AND_REFUSALS as error:
+            log.warning("waiting jobs not left to the common queue: redis %s", outage_of(error).says)
+
+
+def _is_over(pool: Pool) -> bool:
+    return bool(pool.id) and pool.processes == 0
