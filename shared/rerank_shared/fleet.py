@@ -6,7 +6,7 @@ Workers write it (announce, beat, share_cost); clients, gateways and commands re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,14 @@ from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work, typical
 
 
-def announce(pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, alias: str | None = None) -> None:
+def announce(
+    pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, names: Collection[str] | None = None
+) -> None:
     """Queue on a pipeline the announcement of the scoring identity that a worker serves; `now` is epoch seconds.
 
-    `alias` is a second name that requests may ask for it by: what the operator's settings call it.
+    `names` are those that requests may ask for it by, as the operator's settings call it too; None: its own alone.
     """
-    for name in {identity.model, alias or identity.model}:
+    for name in names or [identity.model]:
         pipe.set(keys.identity(name), wire.encode_identity(identity), ex=IDENTITY_TTL_S)
         pipe.zadd(keys.models, {name: now + IDENTITY_TTL_S})
     pipe.zremrangebyscore(keys.models, "-inf", now)

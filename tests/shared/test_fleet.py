@@ -129,15 +129,11 @@ class TestArtefacts:
         assert read_identity([record, [b"org/name"]], "org/name") == IDENTITY
 
     def test_a_model_with_two_names_is_found_under_both(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, IDENTITY, 100.0, "file:/dir")
+        fleet.announce(pipe, KEYS, IDENTITY, 100.0, {IDENTITY.model, "file:/dir"})
         records = {command[1]: command[2] for command in commands(pipe) if command[0] == "SET"}
         assert set(records) == {KEYS.identity("org/name"), KEYS.identity("file:/dir")}
         assert {wire.decode_identity(record) for record in records.values()} == {IDENTITY}
         assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir"}
-
-    def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, IDENTITY, 100.0, IDENTITY.model)
-        assert sum(command[0] == "SET" for command in commands(pipe)) == 1
 
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self) -> None:
         with pytest.raises(UnknownModel, match=r"'org/name'.*serves a/b, c/d"):
