@@ -20,7 +20,7 @@ from rerank_worker.engine import open_engine
 from rerank_worker.loading import load_all
 from support.commands import COMMAND
 from support.fleet import TestFleet, alive
-from support.jobs import BERLIN_DOCUMENTS, BERLIN_QUERY, passages
+from support.jobs import passages
 from support.model.exports import tokenizer, write_export
 from support.waiting import wait_until
 
@@ -42,7 +42,7 @@ def both(settings: Settings, small: str) -> Settings:
     return load_settings(**(settings.model_dump(exclude_none=True) | changes))
 
 
-def logits(client: RerankClient, documents: list[str], model: str | None = None) -> list[float]:
+def logits(client: RerankClient, documents: list[str], model: str | None = None) -> list[float | None]:
     response = client.rerank(QUERY, documents, model=model, partial=False, deadline_ms=60_000)
     return [result.logit for result in sorted(response.results, key=lambda result: result.index)]
 
@@ -60,7 +60,6 @@ def test_each_request_is_answered_by_the_model_that_it_names(
     documents = passages(6)
     with RerankClient(fleet.settings) as client:
         # No name means the first model; the export is known by its original's name and by where it lies.
-        assert client.rerank(BERLIN_QUERY, BERLIN_DOCUMENTS).results[0].logit == pytest.approx(9.4506, abs=1e-3)
         assert logits(client, documents) == direct(both.model, documents)
         for name in ("tests/random-0", small):
             assert logits(client, documents, name) == direct(small, documents)
@@ -69,9 +68,9 @@ def test_each_request_is_answered_by_the_model_that_it_names(
         with pytest.raises(UnknownModel, match="tests/random-0") as unknown:
             client.rerank(QUERY, documents, model="no/such-model")
         assert name_of(both.model) in unknown.value.message
-    served = fleet.client.zrange(fleet.keys.models, 0, -1)
-    assert set(served) == {both.model.encode(), b"tests/random-0", small.encode()}
-    assert all(fleet.client.hlen(fleet.keys.cost(name.decode())) == 1 for name in served)
+    names = (name_of(both.model), "tests/random-0", small)
+    assert fleet.client.zcard(fleet.keys.models) == len(names)
+    assert all(fleet.client.hlen(fleet.keys.cost(name)) == 1 for name in names)
 
 
 def test_interactive_requests_for_one_model_do_not_wait_for_the_bulk_of_the_other(
@@ -83,7 +82,7 @@ def test_interactive_requests_for_one_model_do_not_wait_for_the_bulk_of_the_othe
         wait_until(lambda: fleet.held_jobs() > 0, "the worker holds bulk")
         for _ in range(10):
             assert len(logits(client, passages(5), small)) == 5
-        assert "complete" not in {client.status(handle).state for handle in bulk}
+        assert "done" not in {client.status(handle).state for handle in bulk}
         for handle in bulk:
             client.cancel(handle)
 
@@ -124,14 +123,23 @@ def test_an_idle_model_costs_a_process_its_mapping_and_no_copy(settings: Setting
     def private_bytes(models: tuple[str, ...], logs: str) -> int:
         """Of one of two processes, once the first that started has written what both of them map."""
         (tmp_path / logs).mkdir()
-        changed = settings.model_dump(exclude_none=True) | {"model": small, "models": models, "namespace": logs}
+        # Short pairs, so that what a run needs for its attention does not count.
+        changes = {"model": small, "models": models, "namespace": f"{settings.namespace}-{logs}", "max_length": 64}
+        changed = settings.model_dump(exclude_none=True) | changes
         with TestFleet(load_settings(**changed), tmp_path / logs) as fleet:
             for _ in range(3):
                 fleet.start()
             return int(psutil.Process(fleet.processes[-1].pid).memory_full_info().uss)
 
     one = private_bytes((small,), "one")
-    assert private_bytes((small, f"file:{wide}"), "two") - one < size / 4
+    two = private_bytes((small, f"file:{wide}"), "two")
+    assert (two - one) / size < 0.2
+
+
+def test_models_with_the_same_tokenizer_share_it_and_its_cache(both: Settings) -> None:
+    first, second = load_all(both)
+    assert first.tokenizer is second.tokenizer
+    assert first.identity != second.identity
 
 
 def test_two_models_of_the_same_scores_are_refused(tmp_path: Path, small: str, settings: Settings) -> None:

@@ -30,7 +30,7 @@ def test_a_model_is_meant_by_its_name_and_by_its_alias() -> None:
     models = ServedModels([one := served("org/a", "file:/a"), two := served("org/b", "org/b")])
     assert [models.named(name) for name in ("org/a", "file:/a", "org/b")] == [one, one, two]
     assert models.default is one
-    assert (models.names_of(one), models.names_of(two)) == ({"org/a", "file:/a"}, {"org/b"})
+    assert [set(models.names_of(model)) for model in models] == [{"org/a", "file:/a"}, {"org/b"}]
 
 
 def test_a_name_of_two_exports_means_the_first_and_the_second_has_its_alias() -> None:
@@ -55,4 +55,4 @@ def test_a_name_that_is_not_served_is_told_with_all_that_are() -> None:
 
 def test_work_of_an_unknown_model_takes_as_long_as_with_the_slowest() -> None:
     models = ServedModels([served("a", "a", 0.5), served("b", "b", 3.0), served("c", "c", 1.0)])
-    assert models.slowest_s(Work(2.0)) == pytest.approx(6.0)
+    assert models.slowest_s(Work(2.0)) == pytest.approx(6.0, rel=0.01)
