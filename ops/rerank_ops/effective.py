@@ -17,7 +17,9 @@ Origin = Literal["argument", "environment", "profile", "default"]
 #: All groups of settings by their titles, in the order in which they are shown.
 SECTIONS: dict[str, type[BaseModel]] = {**GROUPS, "HTTP gateway": GatewaySettings, TUNED_TITLE: TunedSettings}
 #: Other variables that a setting is read from.
-_ALIASES = {"redis_url": "REDIS_URL"} | {field: variable for variable, field in FORMER.items()}
+_ALIASES = {"redis_url": "REDIS_URL", "model": "RERANK_MODELS"} | {
+    field: variable for variable, field in FORMER.items()
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rerank_shared.contract import wire
@@ -23,13 +23,15 @@ from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import SharedCost
 
 
-def announce(pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, alias: str | None = None) -> None:
+def announce(
+    pipe: Any, keys: Keys, identity: ScoringIdentity, now: float, names: Collection[str] | None = None
+) -> None:
     """Queue on a pipeline the announcement of the scoring identity that a worker serves; `now` is epoch seconds.
 
-    `alias` is a second name that requests may ask for it by: what the operator's settings call it.
+    `names` are those that requests may ask for it by, as the operator's settings call it too; None: its own alone.
     """
     record, pool, until = wire.encode_identity(identity), pool_id(identity), now + IDENTITY_TTL_S
-    for name in {identity.model, alias or identity.model}:
+    for name in names or [identity.model]:
         pipe.set(keys.identity(name), record, ex=IDENTITY_TTL_S)
         pipe.zadd(keys.models, {name: until})
         pipe.hset(keys.pools_of(name), pool, record)

@@ -87,7 +87,7 @@ class Keys:
 
     @property
     def queue_prefixes(self) -> list[str]:
-        """What the keys of all queues start with, for lua/queue.lua: `fair`, `queue_list`, `waiting`, `served`, `order`."""
+        """What keys of queues start with, for lua/queue.lua: `fair`, `queue_list`, `waiting`, `served`, `order`."""
         return [f"{self.prefix}{start}" for start in ("fair", QUEUES, "waiting:", "served:", "order:")]
 
     @property

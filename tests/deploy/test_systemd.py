@@ -89,7 +89,7 @@ def test_the_model_runs_where_no_memory_may_be_written_and_executed() -> None:
         "import ctypes, sys\n"
         "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"
         "from rerank_shared.settings import load_settings\n"
-        "from rerank_worker.process import load\n"
+        "from rerank_worker.loading import load\n"
         "load(load_settings())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ from rerank_producer.bulk.formats.rows import ReadOptions, WriteOptions
 from rerank_producer.bulk.formats.runs.trec import opened_texts, trec
 from rerank_producer.bulk.spec import BulkSpec
 from rerank_worker.engine.whole import run_engine
-from rerank_worker.process import load
+from rerank_worker.loading import load
 
 pytestmark = pytest.mark.integration
 QUESTIONS, K = 4, 12

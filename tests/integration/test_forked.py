@@ -13,7 +13,7 @@ import pytest
 from rerank_ops.local.fleet import LocalFleet, local_fleet
 from rerank_producer import RerankClient
 from rerank_shared.settings import Settings, load_settings
-from rerank_worker.process import load
+from rerank_worker.loading import load
 from rerank_worker.supervisor.forkserver_client import can_fork
 from support.jobs import celery_of, make_job, passages, send
 from support.model.exports import write_export

@@ -105,17 +105,13 @@ class TestAnnouncements:
         ]
 
     def test_a_model_with_two_names_is_found_under_both(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, IDENTITY, 100.0, "file:/dir")
+        fleet.announce(pipe, KEYS, IDENTITY, 100.0, {IDENTITY.model, "file:/dir"})
         records = {command[1]: command[2] for command in commands(pipe) if command[0] == "SET"}
         assert set(records) == {KEYS.identity("org/name"), KEYS.identity("file:/dir")}
         assert {wire.decode_identity(record) for record in records.values()} == {IDENTITY}
         pools = {command[1] for command in commands(pipe) if command[0] == "HSET"}
         assert pools == {KEYS.pools_of("org/name"), KEYS.pools_of("file:/dir")}
         assert {command[3] for command in commands(pipe) if command[0] == "ZADD"} == {"org/name", "file:/dir", POOL}
-
-    def test_an_alias_that_is_the_name_is_said_once(self, pipe: redis.client.Pipeline) -> None:
-        fleet.announce(pipe, KEYS, IDENTITY, 100.0, IDENTITY.model)
-        assert sum(command[0] == "SET" for command in commands(pipe)) == 1
 
 
 class TestHeartbeats:

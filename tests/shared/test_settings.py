@@ -31,6 +31,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "redis_url": ("redis://:pa55word@db:6380/2", SecretStr("redis://:pa55word@db:6380/2")),
     "namespace": ("search.eu-1", "search.eu-1"),
     "model": ("hf:org/name@main", "hf:org/name@main"),
+    "models": ("hf:org/name, file:/dir", ("hf:org/name", "file:/dir")),
     "model_digest": ("ab" * 32, "ab" * 32),
     "unsafe": ("true", True),
     "gate_min_ndcg_ratio": ("0.5", 0.5),
@@ -91,6 +92,7 @@ OTHER: dict[str, tuple[str, Any]] = {
 WRONG = {
     "namespace": ["a*", "a:b", "", "a\n", "x" * 65],
     "model": [""],
+    "models": ["a,b,a"],
     "model_digest": ["abc", "G" * 64, "AB" * 32],
     "unsafe": ["perhaps"],
     "device": ["gpu", "CUDA", ""],
@@ -266,6 +268,23 @@ def test_a_variable_like_no_other_gets_no_suggestion(variable: str) -> None:
         refuse_unknown([variable], PREFIX, Settings.model_fields)
     assert "did you mean" not in caught.value.message
     refuse_unknown(["OTHER_THING", "FLEET_WORKER_NAME"], PREFIX, Settings.model_fields)
+
+
+def test_the_first_of_several_models_is_the_one_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().served_models == (load_settings().model,)
+    monkeypatch.setenv("RERANK_MODELS", " ")
+    assert load_settings().models is None
+    monkeypatch.setenv("RERANK_MODELS", "hf:org/a,file:/b")
+    assert (load_settings().model, load_settings().served_models) == ("hf:org/a", ("hf:org/a", "file:/b"))
+    monkeypatch.setenv("RERANK_MODEL", "file:/b")
+    assert (load_settings().model, load_settings().served_models) == ("file:/b", ("hf:org/a", "file:/b"))
+    assert load_settings(model="c").served_models == ("c",)
+    monkeypatch.setenv("RERANK_MODEL", "c")
+    with pytest.raises(ConfigurationError, match=r"model \(c\) is none of models \(hf:org/a, file:/b\)"):
+        load_settings()
+    monkeypatch.delenv("RERANK_MODEL")
+    with pytest.raises(ConfigurationError, match="model_digest is of one model, and models names several"):
+        load_settings(model_digest="0" * 64)
 
 
 def test_a_pair_of_full_length_must_fit_in_a_batch() -> None:

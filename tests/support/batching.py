@@ -8,6 +8,7 @@ import pytest
 
 from rerank_shared.keys import JobClass
 from rerank_shared.models.precision import LayoutName
+from rerank_shared.scheduling.fairness import ClassShare
 from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair, WaitUntil
 
 BUDGET = 100
@@ -43,7 +44,7 @@ def batcher(
         max_wait_s=max_wait_s,
         layout=layout,
         predict_s=lambda work: work.tokens * s_per_token,
-        bulk_share=bulk_share,
+        share=ClassShare(bulk_share),
     )
 
 

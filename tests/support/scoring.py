@@ -15,6 +15,7 @@ from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
@@ -91,12 +92,18 @@ class Bench:
         self.scorer.release(pending)
         return pending
 
+    @property
+    def lane(self) -> Lane:
+        """The only lane."""
+        (lane,) = self.scorer._lanes
+        return lane
+
     def assert_empty(self) -> None:
         """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""
         self.engine.gate.set()
         self.finish(self.submit("last", [999_999], left_s=FAR_S * 1_000))
         with self.scorer._lock:
-            left = (self.scorer._wanting, self.scorer._pairs, self.scorer._open, self.scorer._batcher._waiting)
+            left = (self.lane._wanting, self.lane._pairs, self.scorer._open, self.lane.batcher._waiting)
             assert left == ({}, {}, {}, {})
         assert self.scorer.held() == (0, 0)
 
@@ -128,6 +135,6 @@ def bench(
         predict_s=predict_s,
         work_of=run_cost.shape.pair_work,
     )
-    scorer = Scorer(engine, batcher, run_cost, revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
+    scorer = Scorer([Lane(engine, batcher, run_cost)], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
     scorer.start()
     return Bench(engine, scorer, run_cost, clock, revoked, weighed)

@@ -43,11 +43,11 @@ class TestBuilding:
         """No server is needed until it consumes; the address is one where nobody listens."""
         settings = load_settings(max_length=max_length, budget_tokens=512, redis_url="redis://127.0.0.1:1/0")
         _, heartbeats = process.build(settings, "worker", 3)
-        assert heartbeats.identity.max_length == limit
+        assert heartbeats.models[0].identity.max_length == limit
         assert (heartbeats.heartbeat.worker_id, heartbeats.heartbeat.core) == ("worker", 3)
         assert heartbeats.heartbeat.tokens_per_s > 0
         assert heartbeats.heartbeat.pid == os.getpid()
-        assert heartbeats.run_cost.cost.parameters is not None
+        assert heartbeats.models[0].run_cost.cost.parameters is not None
 
     def test_its_channels_know_whose_they_are(self) -> None:
         app, _ = process.build(load_settings(budget_tokens=512, redis_url="redis://127.0.0.1:1/0"), "worker", None)
@@ -130,7 +130,7 @@ def test_a_draining_worker_is_deregistered_while_it_still_runs(settings: Setting
     _, heartbeats = process.build(
         load_settings(**(settings.model_dump(exclude_none=True) | {"budget_tokens": 512})), "w", None
     )
-    keys, model = heartbeats.keys, heartbeats.identity.model
+    keys, model = heartbeats.keys, heartbeats.models[0].identity.model
     with connect(settings) as client:
         heartbeats.beat()
         assert [worker.worker_id for worker in read_state(client, keys, model).workers] == ["w"]
@@ -153,25 +153,25 @@ class TestCosts:
 
     def test_are_shared_by_model_precision_and_host(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        known = heartbeats.run_cost.cost.parameters
+        (model,) = heartbeats.models
+        known = model.run_cost.cost.parameters
         heartbeats.beat()
         with connect(settings) as client:
-            found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.identity.model)))
-            field = cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
+            found = read_costs(client.hgetall(heartbeats.keys.cost(model.identity.model)))
+            field = cost_field(model.identity.precision, heartbeats.heartbeat.host)
             assert {field: cost.parameters for field, cost in found.items()} == {field: known}
-            client.delete(heartbeats.keys.cost(heartbeats.identity.model))
+            client.delete(heartbeats.keys.cost(model.identity.model))
             heartbeats.beat()
-            assert not client.exists(heartbeats.keys.cost(heartbeats.identity.model)), (
-                "written though nothing was learned"
-            )
-            heartbeats.run_cost.observe([100], 1.0)
+            assert not client.exists(heartbeats.keys.cost(model.identity.model)), "written though nothing was learned"
+            model.run_cost.observe([100], 1.0)
             heartbeats.beat()
-            assert client.exists(heartbeats.keys.cost(heartbeats.identity.model))
+            assert client.exists(heartbeats.keys.cost(model.identity.model))
         heartbeats.client.close()
 
     def test_are_shared_again_now_and_then_and_rid_of_hosts_that_are_gone(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        key, field = heartbeats.keys.cost(heartbeats.identity.model), heartbeats._cost_field.encode()
+        (model,) = heartbeats.models
+        key, field = heartbeats.keys.cost(model.pool), model.cost_field.encode()
         gone = SharedCost(CostParameters(1.0, 1.0, 0.0), heartbeats.clock.epoch() - COST_KEPT_S - 60)
         with connect(settings) as client:
             client.hset(key, mapping={"int8|pod-1": wire.encode_cost(gone), "int8|pod-2": b"garbled"})
@@ -179,7 +179,7 @@ class TestCosts:
             heartbeats.beat()
             assert client.hkeys(key) == [field]
             client.delete(key)
-            heartbeats._shared_until = 0.0
+            model._shared_until = 0.0
             heartbeats.beat()
             (found,) = read_costs(client.hgetall(key)).values()
             assert abs(found.shared_at - heartbeats.clock.epoch()) < COST_FRESH_S
@@ -187,17 +187,18 @@ class TestCosts:
 
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        keys, field = heartbeats.keys, cost_field(heartbeats.identity.precision, heartbeats.heartbeat.host)
-        before = heartbeats.run_cost.cost.predict_s(Work.pair(100))
+        (model,) = heartbeats.models
+        keys, field = heartbeats.keys, cost_field(model.identity.precision, heartbeats.heartbeat.host)
+        before = model.run_cost.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
-            share_cost(client, keys, [heartbeats.identity.model], cost_field("fp64", "elsewhere"), SharedCost(slow))
+            share_cost(client, keys, [model.pool], cost_field("fp64", "elsewhere"), SharedCost(slow))
             heartbeats._ask_server()
-            assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) == before
-            share_cost(client, keys, [heartbeats.identity.model], field, SharedCost(slow))
+            assert model.run_cost.cost.predict_s(Work.pair(100)) == before
+            share_cost(client, keys, [model.pool], field, SharedCost(slow))
             heartbeats._ask_server()
-            assert heartbeats.run_cost.cost.predict_s(Work.pair(100)) != before
-            client.hset(keys.cost(heartbeats.identity.model), field, b"garbled")
+            assert model.run_cost.cost.predict_s(Work.pair(100)) != before
+            client.hset(keys.cost(model.pool), field, b"garbled")
             heartbeats._ask_server()
         heartbeats.client.close()
 

@@ -29,9 +29,10 @@ def served_precision(settings: Settings, files: ModelFiles) -> str | None:
             seconds, _ = client.time()
             if not client.zcount(keys.workers, seconds, "+inf"):
                 return None
-            record = client.get(keys.identity(files.name)) or client.get(keys.identity(name_of(settings.model)))
+            # One that an export has the name of may be served beside it, so both names are looked up.
+            records = client.mget([keys.identity(files.name), keys.identity(name_of(settings.model))])
     except OUTAGES_AND_REFUSALS as error:
         log.warning("the fleet's precision is not known: redis %s", outage_of(error).says)
         return None
-    identity = None if record is None else read_or_none("scoring identity", wire.decode_identity, record)
-    return identity.precision if identity is not None and identity.model_digest == files.model_digest else None
+    found = (read_or_none("scoring identity", wire.decode_identity, record) for record in records if record)
+    return next((each.precision for each in found if each and each.model_digest == files.model_digest), None)

@@ -1,6 +1,6 @@
 """The heartbeat: tells Redis, once a second or more often, that this worker process lives and what it serves.
 
-One thread sends one pipeline: the scoring identity, the heartbeat, the cost of runs, the renewed leases. It also learns
+One thread sends one pipeline: the models and the cost of their runs, the heartbeat, the renewed leases. It also learns
 which callers are gone, and drops their jobs. An outage is logged once and waited out; scoring does not depend on it.
 """
 
@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerank_shared import fleet
-from rerank_shared.contract import wire
-from rerank_shared.contract.digest import pool_id
-from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.contract.unreadable import read_or_none
-from rerank_shared.keys import COST_INTERVAL_S, HEARTBEAT_INTERVAL_S, JobClass, Keys
+from rerank_shared.contract.messages import Heartbeat
+from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JobClass, Keys
 from rerank_shared.redis import at_any_limit
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import ServerClock
-from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.watch.activity import add_activity
-from rerank_worker.batching.run_cost import RunCost
+from rerank_worker.announced import AnnouncedModel
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.remote_control import dead_controls
+from rerank_worker.consume.strays import Strays
 
 log = logging.getLogger(__name__)
 #: A caller counts as gone after this long without a subscription: a client that reconnects lacks one for a moment.
@@ -41,25 +39,18 @@ class Heartbeats:
 
     client: Any
     keys: Keys
-    identity: ScoringIdentity
+    models: Sequence[AnnouncedModel]
     heartbeat: Heartbeat
     scorer: Scorer
-    run_cost: RunCost
     leases: Leases
+    strays: Strays
     redelivery_s: float
-    alias: str | None = None
     clock: ServerClock = field(default_factory=ServerClock)
     away: bool = False
-    _shared_cost: CostParameters | None = None
-    #: Until when that need not be said again, and the costs of hosts that are gone (monotonic clock).
-    _shared_until: float = 0.0
-    _stale_costs: list[bytes] = field(default_factory=list)
     #: Up to when, and up to which busy seconds, the last heartbeat told of the activity.
     _counted_at: float | None = None
     _counted_s: dict[JobClass, float] = field(default_factory=dict)
     _absent_since: dict[str, float] = field(default_factory=dict)
-    #: Other precisions of this model in the fleet, each told once.
-    _others: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -72,18 +63,17 @@ class Heartbeats:
         self._thread.start()
 
     def _ask_server(self) -> None:
-        """Read the server's time, and adopt the run cost that an earlier process of this model, precision and host
+        """Read the server's time, and adopt the costs that earlier processes of these models, precisions and this host
         shared."""
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
-            record = self.client.hgetall(self.keys.cost(pool_id(self.identity)))
+            records = [self.client.hgetall(self.keys.cost(model.pool)) for model in self.models]
         except OUTAGES_AND_REFUSALS as error:
             log.warning("server time and run cost not read: redis %s", outage_of(error).says)
             return
-        self._stale_costs = fleet.stale_costs(record, self.clock.epoch())
-        if (prior := fleet.read_costs(record).get(self._cost_field)) is not None:
-            self.run_cost.adopt(prior.parameters)
+        for model, record in zip(self.models, records, strict=True):
+            model.adopt(record, self.clock.epoch())
 
     def _forget_the_dead(self) -> None:
         """Remove the entries that kombu keeps of killed workers; otherwise each death would add one for ever."""
@@ -94,16 +84,8 @@ class Heartbeats:
         except OUTAGES_AND_REFUSALS as error:
             log.warning("remote-control entries of dead workers not removed: redis %s", outage_of(error).says)
 
-    @property
-    def _cost_field(self) -> str:
-        return fleet.cost_field(self.identity.precision, self.heartbeat.host)
-
-    @property
-    def _names(self) -> set[str]:
-        return {self.identity.model, self.alias or self.identity.model, *self.heartbeat.pools}
-
     def stop(self) -> None:
-        """Stop the thread and deregister the worker, so that predictions no longer count it."""
+        """Stop the thread and deregister the worker, so that predictions no longer count it, and its pools go on."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -113,11 +95,14 @@ class Heartbeats:
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("worker not deregistered: redis %s", outage_of(error).says)
+        else:
+            self.strays.leave(self.client)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
                 self.beat()
+                self.strays.adopt(self.client)
                 if self.away:
                     log.warning("redis is back")
                 self.away = False
@@ -127,20 +112,6 @@ class Heartbeats:
                 self.away = True
             self._stop.wait(min(HEARTBEAT_INTERVAL_S, self.redelivery_s / _RENEWALS))
 
-    def _watch_precision(self, record: bytes | None) -> None:
-        """Warn of a worker that scores this model in another precision; `record` is the last announcement."""
-        announced = None if record is None else read_or_none("scoring identity", wire.decode_identity, record)
-        if announced is None or announced.precision in {self.identity.precision, *self._others}:
-            return
-        self._others.add(announced.precision)
-        log.warning(
-            "two precisions in one fleet model=%s here=%s elsewhere=%s: requests that meet both are scored twice; set "
-            "RERANK_KERNEL and RERANK_LAYOUT alike on every worker",
-            self.identity.model,
-            self.identity.precision,
-            announced.precision,
-        )
-
     def beat(self) -> None:
         """Send one heartbeat, and drop the jobs whose callers are gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
@@ -149,39 +120,36 @@ class Heartbeats:
         jobs, tokens = self.scorer.held()
         beat = replace(
             self.heartbeat,
-            tokens_per_s=self.run_cost.rate.tokens_per_s,
+            tokens_per_s=self.models[0].run_cost.rate.tokens_per_s,
             held_jobs=jobs,
             held_tokens=tokens,
             pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
         )
         channels = sorted(self.scorer.reply_channels())
-        cost = self.run_cost.shared
-        tells_cost = cost is not None and (cost != self._shared_cost or asked_at >= self._shared_until)
+        costs = [model.cost_to_tell(asked_at) for model in self.models]
 
         def tell(words: Any) -> None:
-            fleet.announce(words, self.keys, self.identity, now, self.alias)
+            for model, cost in zip(self.models, costs, strict=True):
+                model.tell(words, self.keys, now, cost)
             if self.scorer.draining:
                 # It takes no more jobs: to count it would halve a prediction, or hide that nobody is left.
                 fleet.deregister(words, self.keys, beat.worker_id, beat.pools)
             else:
                 fleet.beat(words, self.keys, beat, now)
             add_activity(words, self.keys, now, alive_s, ran_s)
-            if cost is not None and tells_cost:
-                shared = SharedCost(cost, now)
-                fleet.share_cost(words, self.keys, self._names, self._cost_field, shared, self._stale_costs)
 
         pipe = self.client.pipeline(transaction=False)
         pipe.time()
-        pipe.get(self.keys.identity(self.identity.model))
+        pipe.mget([self.keys.identity(model.name) for model in self.models])
         at_any_limit.write(pipe, self.keys, tell)
         self.leases.renew(pipe, self.keys)
         if channels:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
         self.clock.synchronise(answers[0], asked_at)
-        self._watch_precision(answers[1])
-        if tells_cost:
-            self._shared_cost, self._shared_until, self._stale_costs = cost, asked_at + COST_INTERVAL_S, []
+        for model, cost, announced in zip(self.models, costs, answers[1], strict=True):
+            model.watch_precision(announced)
+            model.told(cost, asked_at)
         self._counted_at, self._counted_s = asked_at, busy_s
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}

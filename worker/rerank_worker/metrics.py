@@ -23,6 +23,11 @@ JOBS_AGAIN = Counter(
     "Jobs that came once more, since their worker died or their client sent them again: run, or answered before.",
     ["class", "result"],
 )
+JOBS_FILED = Counter(
+    "rerank_jobs_filed",
+    "Jobs of models that this worker does not serve, moved to the queue of a pool that does.",
+    ["class"],
+)
 JOBS_DROPPED = Counter("rerank_jobs_dropped", "Jobs that ended before all their pairs were scored.", ["reason"])
 BATCH_PAIRS = Histogram("rerank_batch_pairs", "Pairs of a batch.", buckets=SIZE_BUCKETS)
 BATCH_TOKENS = Histogram("rerank_batch_tokens", "Tokens of a batch, without padding.", buckets=SIZE_BUCKETS)

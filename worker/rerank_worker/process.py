@@ -1,6 +1,6 @@
-"""Worker process: loads a model, warms it up, and consumes jobs until SIGTERM.
+"""Worker process: loads its models, warms them up, and consumes jobs until SIGTERM.
 
-The supervisor starts it as `python -m rerank_worker.process`, or has the fork server fork it with a warm model. It
+The supervisor starts it as `python -m rerank_worker.process`, or has the fork server fork it with warm models. It
 opens connections and starts threads only after that. Its settings come from the environment. Exit status 78 means that
 a restart can't help: settings or model are wrong.
 """
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,22 +25,18 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state as worker_state
 
-from rerank_shared.contract.digest import pool_id
-from rerank_shared.contract.messages import Heartbeat, ScoringIdentity, name_of
+from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import HEARTBEAT_INTERVAL_S, JOB_CLASSES, Keys
-from rerank_shared.models.catalogue import configured_files
-from rerank_shared.models.cpu import cpu_name, host_features
-from rerank_shared.models.exported import check_here
-from rerank_shared.profile import differences
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.redis.server_clock import ServerClock
-from rerank_shared.scheduling.runs import RunShape
-from rerank_shared.settings import Settings, load_settings, profile_of
+from rerank_shared.scheduling.fairness import ClassShare
+from rerank_shared.settings import Settings, load_settings
 from rerank_shared.tracing.export import FLUSH_S, exporting
+from rerank_worker.announced import announced_models
 from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.run_cost import RunCost
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.consumer import consumer_of
@@ -50,24 +46,14 @@ from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.outage_log import tell_outages_in_words
 from rerank_worker.consume.remote_control import node_name
+from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.server_wait import ServerWait
+from rerank_worker.consume.strays import Strays
 from rerank_worker.consume.task import register
 from rerank_worker.counting.collectors import count_in
 from rerank_worker.counting.memory import own_counts
-from rerank_worker.engine import (
-    Engine,
-    PackedWeights,
-    identity_of,
-    kernel_for,
-    model_precision,
-    open_engine,
-    providers_for,
-    run_precision,
-)
-from rerank_worker.fleet_precision import served_precision
 from rerank_worker.heartbeat import Heartbeats
-from rerank_worker.tokenizing import PairTokenizer
-from rerank_worker.warmup import warm_up
+from rerank_worker.loading import Model, load_all
 
 log = logging.getLogger(__name__)
 EX_CONFIG = 78
@@ -77,16 +63,6 @@ _OF_GRACE = 0.7
 _FLUSH_OF_GRACE = 0.1
 #: Seconds between the events by which Celery's tools count workers.
 _EVENT_INTERVAL_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A loaded and warm model. It holds no thread and no connection, so a process with it may fork."""
-
-    tokenizer: PairTokenizer
-    engine: Engine
-    identity: ScoringIdentity
-    run_cost: RunCost
 
 
 def main() -> int:
@@ -100,16 +76,16 @@ def main() -> int:
     return work(settings, None, started)
 
 
-def work(settings: Settings, model: Model | None, started: float) -> int:
-    """Consume until SIGTERM and return the exit status. `model` None: load one."""
+def work(settings: Settings, models: Sequence[Model] | None, started: float) -> int:
+    """Consume until SIGTERM and return the exit status. `models` None: load them."""
     _count_for_supervisor()
     try:
         core = _pin(settings)
-        # A wrong server is refused before the model is loaded for nothing.
+        # A wrong server is refused before the models are loaded for nothing.
         server = ServerWait(settings)
         server.refuse()
         name = os.environ.get("FLEET_WORKER_NAME") or _default_name()
-        app, heartbeats = build(settings, name, core, model, server)
+        app, heartbeats = build(settings, name, core, models, server)
     except ConfigurationError as error:
         return refuse(error)
     if (fd := os.environ.get("FLEET_PARENT_FD")) is not None:
@@ -124,93 +100,82 @@ def refuse(error: ConfigurationError) -> int:
     return EX_CONFIG
 
 
-def load(settings: Settings) -> Model:
-    """Load and warm the model. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like)."""
-    files = configured_files(settings)
-    tokenizer = PairTokenizer.of(files, settings.token_cache_mb * 1_000_000)
-    providers = providers_for(settings, model_precision(files))
-    check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
-    packed = PackedWeights.of(settings, files.model_digest)
-    kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
-    if (profile := profile_of(settings)) is not None:
-        precision = run_precision(files, kernel)
-        for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name(), precision=precision):
-            log.warning("profile does not fit: %s; run `%s` here", told, profile.made_by)
-    engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
-    identity = identity_of(files, tokenizer, settings.layout, settings.max_length, kernel)
-    if identity.max_length > settings.budget_tokens:
-        raise ConfigurationError(
-            f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "
-            f"{identity.model} may have: raise it"
-        )
-    run_cost = RunCost(RunShape.of(settings))
-    together = settings.layout != "unpadded"
-    warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, identity, run_cost)
-
-
 def build(
-    settings: Settings, name: str, core: int | None, model: Model | None = None, server: ServerWait | None = None
+    settings: Settings,
+    name: str,
+    core: int | None,
+    models: Sequence[Model] | None = None,
+    server: ServerWait | None = None,
 ) -> tuple[Celery, Heartbeats]:
-    """Build a worker from its parts and start its scoring thread; no job is consumed yet. `model` None: load one.
+    """Build a worker from its parts and start its scoring thread; no job is consumed yet. `models` None: load them.
 
-    Raises ConfigurationError as `load` does.
+    Raises ConfigurationError as `load_all` does.
     """
     keys = Keys(settings.namespace)
-    model = model or load(settings)
-    identity = model.identity
-    scorer = _scorer(model, settings, keys)
+    served = _served(models or load_all(settings), settings)
+    scorer = _scorer(served, settings, keys)
     clock = ServerClock()
-    backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, model.run_cost.cost.predict_s)
+    backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, served.slowest_s)
     gate = Gate(backpressure, scorer, clock.epoch)
     client, leases = connect(settings), Leases(gate.tags)
-    # An exported model has the name of its original; clients with the same RERANK_MODEL ask by the name set there.
-    alias = name_of(settings.model)
-    handler = JobHandler(identity, model.tokenizer, scorer, client, keys, name, alias, settings.refuse, clock.epoch)
+    handler = JobHandler(served, scorer, client, keys, name, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(gate, server or ServerWait(settings), partial(answer_dead_letter, app, keys))
     app.conf.broker_transport_options |= {"owner": name}
     app.steps["consumer"].add(GateStep)
-    register(app, handler, leases, gate.inside, settings, gate.settled.add)
+    strays = Strays(client, keys, served, clock.epoch)
+    register(app, handler, leases, gate.inside, settings, strays, gate.settled.add)
     heartbeat = Heartbeat(
         worker_id=name,
-        model=identity.model,
+        model=served.default.identity.model,
         host=socket.gethostname(),
         pid=os.getpid(),
         core=core,
         started_at=time.time(),
-        tokens_per_s=model.run_cost.rate.tokens_per_s,
+        tokens_per_s=served.default.run_cost.rate.tokens_per_s,
         held_jobs=0,
         held_tokens=0,
-        pools=(pool_id(identity),),
+        pools=served.pools,
     )
     scorer.start()
     # The heartbeats have a connection of their own, which waits no longer than one interval: they notice an outage.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
+    announced = announced_models(served, heartbeat.host)
     heartbeats = Heartbeats(
-        announcing, keys, identity, heartbeat, scorer, model.run_cost, leases, settings.redelivery_s, alias, clock
+        announcing, keys, announced, heartbeat, scorer, leases, strays, settings.redelivery_s, clock
     )
     return app, heartbeats
 
 
-def _scorer(model: Model, settings: Settings, keys: Keys) -> Scorer:
-    batcher = Batcher(
-        budget_tokens=settings.budget_tokens,
-        max_wait_s=settings.max_wait_ms / 1000,
-        predict_s=model.run_cost.cost.predict_s,
-        layout=settings.layout,
-        work_of=model.run_cost.shape.pair_work,
-        bulk_share=settings.bulk_share,
-        most_pairs=model.run_cost.shape.batch_pairs,
-    )
-    revoked = worker_state.revoked.__contains__
+def _served(models: Sequence[Model], settings: Settings) -> ServedModels:
+    """Return the models, each with a lane of its own."""
+    share = ClassShare(settings.bulk_share)
+
+    def lane_of(model: Model) -> Lane:
+        shape = model.run_cost.shape
+        # Where several models are served, a batch whose pairs gain nothing by company is brief, or is one pair: an
+        # urgent pair of a fast model waits no longer for a slow one.
+        most_pairs = 1 if shape.joins and len(models) > 1 else shape.batch_pairs
+        batcher = Batcher(
+            budget_tokens=settings.budget_tokens,
+            max_wait_s=settings.max_wait_ms / 1000,
+            predict_s=model.run_cost.cost.predict_s,
+            layout=settings.layout,
+            work_of=shape.pair_work,
+            share=share,
+            most_pairs=most_pairs,
+        )
+        return Lane(model.engine, batcher, model.run_cost)
+
+    return ServedModels([ServedModel(each.identity, each.tokenizer, lane_of(each), each.alias) for each in models])
+
+
+def _scorer(served: ServedModels, settings: Settings, keys: Keys) -> Scorer:
     return Scorer(
-        model.engine,
-        batcher,
-        model.run_cost,
-        revoked=revoked,
+        [model.lane for model in served],
+        revoked=worker_state.revoked.__contains__,
         aging_s=settings.aging_s,
-        queue_of=keys.of(pool_id(model.identity)).queue_list,
+        queue_of=keys.of(served.default.pool).queue_list,
     )
 
 
@@ -221,8 +186,8 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
         # Celery turns these on at start-up, and at each lost connection repeats one about a setting of this app.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         heartbeats.start()
-        name, model = heartbeats.heartbeat.worker_id, heartbeats.identity.model
-        log.info("worker ready name=%s model=%s seconds=%.2f", name, model, time.perf_counter() - started)
+        name, models = heartbeats.heartbeat.worker_id, ",".join(each.identity.model for each in heartbeats.models)
+        log.info("worker ready name=%s model=%s seconds=%.2f", name, models, time.perf_counter() - started)
 
     def stopping(**_: Any) -> None:
         log.info("worker draining name=%s", heartbeats.heartbeat.worker_id)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,12 +31,26 @@ Unsafe = Annotated[
     bool,
     typer.Option("--unsafe", help="Serve an artefact that failed its quality gate or has changed files."),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Model to serve, as RERANK_MODEL; several: give it again. The first is asked for by requests that name "
+        "none. Unset: RERANK_MODELS or RERANK_MODEL.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings_from(redis_url: str | None, *, unsafe: bool = False) -> Settings:
+def settings_from(redis_url: str | None, *, unsafe: bool = False, models: Sequence[str] | None = None) -> Settings:
     """Return the settings of the environment, overridden by these options. Raises ConfigurationError."""
-    return load_settings(redis_url=redis_url, unsafe=unsafe or None)
+    return load_settings(redis_url=redis_url, unsafe=unsafe or None, **served(models))
+
+
+def served(models: Sequence[str] | None) -> dict[str, Any]:
+    """Return the settings that `--model` overrides; none where the option is not given."""
+    return {"model": models[0], "models": tuple(models)} if models else {}
 
 
 def directory_there(path: Path | None) -> Path | None:

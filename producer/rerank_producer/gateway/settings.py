@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rerank_shared.settings import GATEWAY_PREFIX, PREFIX, Settings, mistakes, refuse_unknown, variables
+from rerank_shared.settings import (
+    GATEWAY_PREFIX,
+    PREFIX,
+    Settings,
+    mistakes,
+    names_by_comma,
+    refuse_unknown,
+    variables,
+)
 
 _MIB = 1024 * 1024
 _HOST = re.compile(r"[A-Za-z0-9_.*?-]{1,253}")
@@ -143,7 +151,7 @@ class GatewaySettings(BaseSettings):
     @field_validator("cors_origins", "hosts", "stand_in_for", mode="before")
     @classmethod
     def _by_comma(cls, value: Any) -> Any:
-        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        return names_by_comma(value)
 
     @field_validator("cors_origins")
     @classmethod

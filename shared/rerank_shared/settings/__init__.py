@@ -12,7 +12,7 @@ from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import DeviceName, EngineSettings, KernelName
 from rerank_shared.settings.feedback import FeedbackSettings
-from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings
+from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings, names_by_comma
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.loading import (
     GROUPS,
@@ -53,6 +53,7 @@ __all__ = [
     "bare_environ",
     "load_settings",
     "mistakes",
+    "names_by_comma",
     "profile_of",
     "refuse_unknown",
     "to_environ",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.redis.url import RedisUrl
@@ -12,6 +14,11 @@ from rerank_shared.settings.redis.url import RedisUrl
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 #: Part of the names of keys and queues, so it must not need quoting anywhere.
 NAMESPACE_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+
+
+def names_by_comma(value: Any) -> Any:
+    """Return the names of a text, without empty ones; another value as it is."""
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
 class FleetSettings(SettingsGroup):
@@ -35,6 +42,11 @@ class FleetSettings(SettingsGroup):
         description="The model that workers serve and that a request without a model asks for: a name of the "
         "catalogue, or hf:org/name[@revision], file:/dir, package:dist/path.",
     )
+    models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="Models that workers serve, by comma, where each process serves several; sources as for "
+        "RERANK_MODEL, which is then one of them, and the first where it is unset. docs/models-on-one-fleet.md.",
+    )
     max_length: int | None = Field(
         None,
         ge=8,
@@ -47,6 +59,23 @@ class FleetSettings(SettingsGroup):
         description="TOML file of settings that `rerank-fleet tune` or `choose` found best. Variables "
         "and arguments take precedence over it; workers warn if it was made for another model or CPU.",
     )
+
+    @property
+    def served_models(self) -> tuple[str, ...]:
+        """The models that workers serve, in order."""
+        return self.models or (self.model,)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _by_comma(cls, value: Any) -> Any:
+        return names_by_comma(value) or None
+
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if twice := next((name for name in value or () if (value or ()).count(name) > 1), None):
+            raise ValueError(f"{twice} is named twice")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -15,7 +15,7 @@ from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import EngineSettings
 from rerank_shared.settings.feedback import FeedbackSettings
-from rerank_shared.settings.fleet import FleetSettings
+from rerank_shared.settings.fleet import FleetSettings, names_by_comma
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
 from rerank_shared.settings.quality_gate import QualityGateSettings
@@ -72,8 +72,19 @@ class Settings(
         former = InitSettingsSource(settings_cls, former_values(os.environ))
         return init_settings, env_settings, former, InitSettingsSource(settings_cls, values)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_is_asked_for(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Where only `models` is given, the first of them is the one that a request without a model asks for."""
+        models = names_by_comma(values.get("models"))
+        return {**values, "model": models[0]} if models and "model" not in values else values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.model not in self.served_models:
+            raise ValueError(f"model ({self.model}) is none of models ({', '.join(self.served_models)})")
+        if self.model_digest is not None and len(self.served_models) > 1:
+            raise ValueError("model_digest is of one model, and models names several: pin them as hf:org/name@revision")
         if self.max_length is not None and self.max_length > self.budget_tokens:
             raise ValueError(
                 f"budget_tokens ({self.budget_tokens}) is below max_length ({self.max_length}): "
@@ -92,6 +103,9 @@ def load_settings(**overrides: Any) -> Settings:
     """
     refuse_unknown((name for name in os.environ if not name.startswith(GATEWAY_PREFIX)), PREFIX, Settings.model_fields)
     given = {name: value for name, value in overrides.items() if value is not None}
+    if "model" in given:
+        # Whoever names one model means that one, whatever several the environment names.
+        given.setdefault("models", None)
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -114,5 +128,12 @@ def to_environ(settings: Settings) -> dict[str, str]:
     for name in Settings.model_fields:
         value = getattr(settings, name)
         if value is not None:
-            environ[PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            environ[PREFIX + name.upper()] = _text(value)
     return environ
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is written in the environment."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)

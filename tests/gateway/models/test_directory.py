@@ -42,7 +42,7 @@ class Fleet:
     def announce(self, model: str, *, alias: str | None = None, alive: bool = True) -> None:
         artefact = ScoringIdentity(model, "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
         pipe = self.client.pipeline()
-        fleet.announce(pipe, self.keys, artefact, time.time(), alias)
+        fleet.announce(pipe, self.keys, artefact, time.time(), {artefact.model, alias or artefact.model})
         if alive:
             beat = Heartbeat(model, model, "host", 1, None, time.time(), 0.0, 0, 0)
             fleet.beat(pipe, self.keys, beat, time.time())

@@ -13,6 +13,7 @@ from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.cost_model import CostModel
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import _admit
@@ -31,7 +32,7 @@ class Desk:
         self.now, self.engine = [100.0], SmallEngine()
         batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
         self.scorer = Scorer(
-            self.engine, batcher, run_cost, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
         self.scorer.start()
         self._names = iter(range(1, 1_000))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.tokenizing import EncodedPair
@@ -50,7 +51,7 @@ class TestScorer:
     def score(self, engine: Ahead, names: Sequence[int], now: list[float], left_s: float = FAR_S) -> Any:
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        scorer = Scorer(engine, batcher, run_cost, revoked=lambda _: False, clock=lambda: now[0])
+        scorer = Scorer([Lane(engine, batcher, run_cost)], revoked=lambda _: False, clock=lambda: now[0])
         pending = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
         scorer.start()
         assert pending.wait(PATIENCE_S)

@@ -115,7 +115,7 @@ def test_an_answered_pair_leaves_the_queue_too() -> None:
     assert work.finish(second).scores == [expected(5)]
     work.finish(first)
     with work.scorer._lock:
-        assert len(work.scorer._batcher) == 0
+        assert len(work.lane.batcher) == 0
 
 
 def test_a_job_knows_when_its_first_batch_began() -> None:

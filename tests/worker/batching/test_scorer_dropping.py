@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rerank_shared.scheduling.admission import AdmissionEstimate
-from rerank_shared.scheduling.cost import CostParameters, Work
+from rerank_shared.scheduling.cost import CostParameters
+from rerank_worker.batching.batcher import Waiting
 from support.scoring import FAR_S, PATIENCE_S, SmallEngine, bench, digest, expected, pair
 from support.waiting import wait_until
 
@@ -107,13 +108,13 @@ def test_a_batch_that_ended_early_is_not_waited_for(ends: str, monkeypatch: pyte
     if ends == "dropped":
         work.revoked.add("first")
     if ends == "broken":
-        monkeypatch.setattr(work.scorer, "_deliver", lambda found: 1 / 0)
+        monkeypatch.setattr(work.scorer, "_deliver", lambda *_: 1 / 0)
     work.engine.gate.set()
     work.finish(first)
     monkeypatch.undo()
     # An idle scoring thread has ended its batch.
     scorer: Any = work.scorer
-    wait_until(lambda: scorer.waiting == Work() and scorer._added._waiters, "an idle scorer")
+    wait_until(lambda: scorer.waiting == Waiting() and scorer._added._waiters, "an idle scorer")
     work.scorer.submit("next", [digest(9)], [pair(9)], 10_000.0, None, admit=told.append)
     assert told[0].wait_s == 0.0
 
@@ -134,7 +135,7 @@ class TestDraining:
             assert work.finish(pending).dropped == "drained"
         assert work.engine.ran == [[1], [2]]
         assert work.scorer.held() == (0, 0)
-        assert (work.scorer._wanting, work.scorer._pairs) == ({}, {})
+        assert (work.lane._wanting, work.lane._pairs) == ({}, {})
 
     def test_an_idle_scorer_drains_and_takes_nothing_more(self) -> None:
         work = bench()

@@ -12,6 +12,7 @@ import pytest
 
 from rerank_shared.keys import JobClass, Keys
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
@@ -51,7 +52,7 @@ class Hall:
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
         self.scorer = Scorer(
-            self.engine, batcher, run_cost, revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
+            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
         )
         backpressure = Backpressure(FAR_S, BUDGET, run_cost.cost.predict_s)
         self.gate = Gate(backpressure, self.scorer, wall_clock=lambda: EPOCH)

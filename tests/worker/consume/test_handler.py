@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -22,10 +23,13 @@ from rerank_shared.queue.celery_app import TASK_NAME, make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
+from rerank_worker.consume.served import ServedModel, ServedModels
+from rerank_worker.consume.strays import Strays
 from rerank_worker.consume.task import register
 from rerank_worker.engine import identity_of, open_engine
 from rerank_worker.tokenizing import PairTokenizer
@@ -40,12 +44,15 @@ def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
     files, run_cost = load_files(settings.model), RunCost()
     tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    scorer = Scorer(engine, batcher, run_cost, revoked=lambda _: False)
+    lane = Lane(engine, batcher, run_cost)
+    scorer = Scorer([lane], revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
         identity = identity_of(files, tokenizer, settings.layout)
-        handler = JobHandler(identity, tokenizer, scorer, client, keys, "test")
-        register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings)
+        served = ServedModels([ServedModel(identity, tokenizer, lane, "file:/alias")])
+        handler = JobHandler(served, scorer, client, keys, "test")
+        strays = Strays(client, keys, served, time.time)
+        register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings, strays)
         yield app, scorer
 
 
@@ -116,7 +123,8 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
     files, told = load_files(AWAY.model), list[str]()
     tokenizer, run_cost = PairTokenizer(files.tokenizer_path), RunCost()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    scorer = Scorer(open_engine(files), batcher, run_cost, revoked=lambda _: False)
+    lane = Lane(open_engine(files), batcher, run_cost)
+    scorer = Scorer([lane], revoked=lambda _: False)
     identity = identity_of(files, tokenizer, AWAY.layout)
 
     @contextmanager
@@ -128,8 +136,10 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
             told.append("ends")
 
     with connect(AWAY) as client, make_celery(AWAY) as app:
-        handler = JobHandler(identity, tokenizer, scorer, client, Keys(AWAY.namespace), "test")
-        register(app, handler, Leases(), inside, AWAY)
+        served = ServedModels([ServedModel(identity, tokenizer, lane, AWAY.model)])
+        keys = Keys(AWAY.namespace)
+        handler = JobHandler(served, scorer, client, keys, "test")
+        register(app, handler, Leases(), inside, AWAY, Strays(client, keys, served, time.time))
         with pytest.raises(UnknownModel):
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
         assert told == ["begins", "ends"]

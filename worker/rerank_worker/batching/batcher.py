@@ -4,11 +4,14 @@ Interactive pairs run before bulk pairs, which keep a minimum share. Within a cl
 and a job's pairs keep their first-stage order. A batch takes pairs up to its token budget; padding counts in layout
 padded. It closes when the budget is full, when its oldest pair has waited `max_wait_s`, or when its most urgent
 pair would miss its deadline by a longer wait. Equal pairs (same digest) are one entry.
+
+A process that serves several models has a batcher for each; lane_order.py chooses among them.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +27,8 @@ _WINDOW_BUDGETS = 4
 #: A batch that is predicted to end within this time may have more than `most_pairs`: each costs a process up to half a
 #: millisecond beside the engine, and a more urgent pair waits no longer for its end than this.
 BRIEF_S = 0.04
+#: Bulk's share of the tokens where none is given.
+_BULK_SHARE = 0.05
 #: Stale places are cleared when all places outnumber twice the waiting pairs by more than this.
 _STALE_PLACES = 64
 
@@ -71,6 +76,33 @@ class WaitUntil:
     until: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What waits for the other models of the process.
+
+    `interactive`: whether an interactive pair does. `bulk_tokens`: of the most urgent bulk pair, None without one.
+    """
+
+    interactive: bool = False
+    bulk_tokens: int | None = None
+
+
+#: A process with one model has nothing else waiting.
+NOTHING_ELSE = Elsewhere()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Work that waits: its tokens without padding, and the seconds that it is predicted to run."""
+
+    tokens: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Waiting) -> Waiting:
+        """Return the sum."""
+        return Waiting(self.tokens + other.tokens, self.seconds + other.seconds)
+
+
 class Batcher:
     """Holds the waiting pairs and chooses batches. Not thread-safe: its owner locks."""
 
@@ -82,12 +114,13 @@ class Batcher:
         predict_s: Callable[[Work], float],
         layout: LayoutName = "unpadded",
         work_of: Callable[[int], Work] = Work.pair,
-        bulk_share: float = 0.05,
+        share: ClassShare | None = None,
         most_pairs: int | None = None,
     ) -> None:
         """Create an empty batcher.
 
         `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
+        `share`: the share of bulk, one for all batchers of a process; None: its own, of the default share.
         `most_pairs` caps a batch where a larger one is hardly faster: a more urgent pair would wait longer for its end.
         It does not cap one that ends within BRIEF_S.
         """
@@ -98,7 +131,7 @@ class Batcher:
         self._predict_s = predict_s
         # Each pair's work is asked for when it comes, when it is chosen and when it leaves.
         self._work_of = lru_cache(maxsize=1_024)(work_of)
-        self._share = ClassShare(bulk_share)
+        self.share = share or ClassShare(_BULK_SHARE)
         self._waiting: dict[bytes, WaitingPair] = {}
         # A place that differs from the current place of its pair is stale and skipped.
         self._places: dict[JobClass, list[Place]] = {job_class: [] for job_class in JOB_CLASSES}
@@ -132,17 +165,36 @@ class Batcher:
             # Sums of floats drift, so an empty batcher starts from zero again.
             self.work = self.work - self._work_of(candidate.tokens) if self._waiting else Work()
 
-    def next(self, now: float) -> Batch | WaitUntil:
-        """Return the batch to run at `now`, or the time to wait for one."""
+    def closes_at(self) -> float | None:
+        """Return the time at which the next batch closes, minus infinity if it is full; None while no pair waits."""
         if not self._waiting:
+            return None
+        return self._close_at() if self._max_wait_s > 0 and self.tokens < self._budget else -math.inf
+
+    def next(self, now: float, elsewhere: Elsewhere = NOTHING_ELSE) -> Batch | WaitUntil:
+        """Return the batch to run at `now`, or the time to wait for one.
+
+        The batch ends where the share of bulk says that the next pair is one of `elsewhere`.
+        """
+        if (closes_at := self.closes_at()) is None:
             self._clear_away()
             return WaitUntil(None)
-        if self._max_wait_s > 0 and self.tokens < self._budget and (close_at := self._close_at()) > now:
-            return WaitUntil(close_at)
-        chosen = self._fill_padded() if self._layout == "padded" else self._fill()
+        if closes_at > now:
+            return WaitUntil(closes_at)
+        chosen = self._fill_padded(elsewhere) if self._layout == "padded" else self._fill(elsewhere)
         if self._layout != "unpadded":
             chosen.sort(key=lambda c: (c.tokens, c.sequence))
         return Batch(tuple(chosen))
+
+    def first(self, job_class: JobClass) -> WaitingPair | None:
+        """Return the most urgent pair of a class, and drop the stale places before it."""
+        places = self._places[job_class]
+        while places:
+            candidate = self._waiting.get(places[0][2])
+            if candidate is not None and candidate.job_class == job_class and candidate.place == places[0]:
+                return candidate
+            heapq.heappop(places)
+        return None
 
     def ahead(self, job_class: JobClass, due_at: float) -> Work:
         """Return the waiting work that runs before a pair of that class and due time."""
@@ -153,15 +205,26 @@ class Batcher:
                 ahead += self._work_of(candidate.tokens)
         return ahead
 
+    def ahead_s(self, job_class: JobClass, due_at: float) -> float:
+        """Return the predicted seconds of that work."""
+        return self._predict_s(self.ahead(job_class, due_at))
+
+    @property
+    def waiting(self) -> Waiting:
+        """What waits. Any thread may read it: the work is one reference, replaced as a whole."""
+        work = self.work
+        return Waiting(work.tokens, self._predict_s(work))
+
     def estimate(
         self, lengths: Iterable[int], job_class: JobClass, due_at: float, *, running_s: float, left_s: float
     ) -> AdmissionEstimate:
         """Return the estimate for a job that arrives now with pairs of these lengths in tokens.
 
-        `running_s`: seconds until the current batch ends. `left_s`: seconds to the job's deadline. A pair of the job
-        that equals a waiting pair counts twice, so the estimate errs high.
+        `running_s`: seconds until the current batch ends, and of what other batchers run before the job. `left_s`:
+        seconds to the job's deadline. A pair of the job that equals a waiting pair counts twice, so the estimate errs
+        high.
         """
-        wait_s = running_s + self._predict_s(self.ahead(job_class, due_at))
+        wait_s = running_s + self.ahead_s(job_class, due_at)
         return AdmissionEstimate(wait_s, sum(self._predict_s(self._work_of(tokens)) for tokens in lengths), left_s)
 
     def _close_at(self) -> float:
@@ -169,16 +232,20 @@ class Batcher:
         tightest = min(candidate.deadline for candidate in self._waiting.values())
         return min(oldest + self._max_wait_s, tightest - self._predict_s(self.work))
 
-    def _fill_padded(self) -> list[WaitingPair]:
-        """Take the first pair and pairs of similar length from its class, then fill the rest from the other class."""
-        first = {job_class: self._first(job_class) for job_class in JOB_CLASSES}
-        bulk = first["bulk"]
-        chosen_class = self._share.choose(first["interactive"] is not None, None if bulk is None else bulk.tokens)
+    def _fill_padded(self, elsewhere: Elsewhere) -> list[WaitingPair]:
+        """Take the first pair and pairs of similar length from its class, then fill the rest from the other class.
+
+        Bulk fills no rest while an interactive pair waits elsewhere.
+        """
+        first = {job_class: self.first(job_class) for job_class in JOB_CLASSES}
+        chosen_class, both_wait = self._chosen(first["interactive"], first["bulk"], elsewhere)
         seed = first[chosen_class]
         assert seed is not None
         chosen: list[WaitingPair] = []
         longest = 0
         for job_class in sorted(JOB_CLASSES, key=lambda name: name != chosen_class):
+            if job_class != chosen_class and job_class == "bulk" and elsewhere.interactive:
+                break
             window = self._pop_class(job_class, self._budget * _WINDOW_BUDGETS)
             window.sort(key=lambda c: (abs(c.tokens - seed.tokens), c.place))
             for index, candidate in enumerate(window):
@@ -189,14 +256,14 @@ class Batcher:
                     break
                 chosen.append(candidate)
                 longest = max(longest, candidate.tokens)
-                self._share.served(job_class, candidate.tokens, other_waits=None not in first.values())
+                self.share.served(job_class, candidate.tokens, other_waits=both_wait)
         return chosen
 
     def _pop_class(self, job_class: JobClass, tokens: int) -> list[WaitingPair]:
         """Take the most urgent pairs of a class that fit in `tokens`, but at least one if any waits."""
         taken: list[WaitingPair] = []
         total = 0
-        while (candidate := self._first(job_class)) is not None:
+        while (candidate := self.first(job_class)) is not None:
             total += candidate.tokens
             if taken and total > tokens:
                 break
@@ -209,38 +276,38 @@ class Batcher:
         heapq.heappop(self._places[candidate.job_class])
         self.discard(candidate.digest)
 
-    def _fill(self) -> list[WaitingPair]:
+    def _fill(self, elsewhere: Elsewhere) -> list[WaitingPair]:
         """Take the first pairs that fit the budget, but at least one: the settings guarantee that one pair fits."""
         taken: list[WaitingPair] = []
         total, seconds = 0, 0.0
         while True:
-            interactive, bulk = self._first("interactive"), self._first("bulk")
+            interactive, bulk = self.first("interactive"), self.first("bulk")
             if interactive is None and bulk is None:
                 return taken
-            chosen = self._share.choose(interactive is not None, None if bulk is None else bulk.tokens)
+            chosen, both_wait = self._chosen(interactive, bulk, elsewhere)
             candidate = interactive if chosen == "interactive" else bulk
-            assert candidate is not None
+            if candidate is None:
+                assert taken
+                return taken
             seconds += self._predict_s(self._work_of(candidate.tokens))
             if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), seconds)):
                 return taken
             self._take(candidate)
-            self._share.served(chosen, candidate.tokens, other_waits=interactive is not None and bulk is not None)
+            self.share.served(chosen, candidate.tokens, other_waits=both_wait)
             taken.append(candidate)
             total += candidate.tokens
+
+    def _chosen(
+        self, interactive: WaitingPair | None, bulk: WaitingPair | None, elsewhere: Elsewhere
+    ) -> tuple[JobClass, bool]:
+        """Return the class of the next pair of the process, and whether both classes wait in it."""
+        bulk_tokens = elsewhere.bulk_tokens if bulk is None else bulk.tokens
+        any_interactive = interactive is not None or elsewhere.interactive
+        return self.share.choose(any_interactive, bulk_tokens), any_interactive and bulk_tokens is not None
 
     def _is_full(self, taken: int, seconds: float) -> bool:
         """Return whether a batch of `taken` pairs takes no further one, with which it is predicted to run `seconds`."""
         return self._most_pairs is not None and taken >= self._most_pairs and not 0.0 < seconds <= BRIEF_S
-
-    def _first(self, job_class: JobClass) -> WaitingPair | None:
-        """Return the most urgent pair of a class, and drop the stale places before it."""
-        places = self._places[job_class]
-        while places:
-            candidate = self._waiting.get(places[0][2])
-            if candidate is not None and candidate.job_class == job_class and candidate.place == places[0]:
-                return candidate
-            heapq.heappop(places)
-        return None
 
     def _clear_away(self) -> None:
         for job_class, places in self._places.items():

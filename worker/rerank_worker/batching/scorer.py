@@ -1,9 +1,9 @@
-"""Scorer: the thread that owns the engine. It takes batches from the batcher, runs them, and gives each pair's score to
+"""Scorer: the thread that owns the engines. It takes batches from the lanes, runs them, and gives each pair's score to
 all jobs that want the pair.
 
-A pair that several jobs want runs once. A pair that no job wants any more (deadline passed, revoked, caller gone,
-process draining) is dropped just before its run. A failing pair fails only its own jobs. The cost model learns from
-every run.
+There is a lane for each model of the process, and one batch runs at a time. A pair that several jobs want runs once. A
+pair that no job wants any more (deadline passed, revoked, caller gone, process draining) is dropped just before its
+run. A failing pair fails only its own jobs. The cost model of a lane learns from every run.
 """
 
 from __future__ import annotations
@@ -14,57 +14,38 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import reduce
 
-import numpy as np
-import numpy.typing as npt
-
-from rerank_shared.contract.messages import Score
-from rerank_shared.errors import InternalError, ScoringFailed
 from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
-from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.tracing.spans import NO_SPAN, Span
 from rerank_worker import metrics
-from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batch_span import batch_span
-from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
-from rerank_worker.batching.bisect import score_bisected
+from rerank_worker.batching.batcher import Batch, Waiting, WaitingPair
 from rerank_worker.batching.busy import BusySeconds
+from rerank_worker.batching.lane import Lane, Run
+from rerank_worker.batching.lane_order import LaneBatch, next_batch
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
-from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, joins_runs, runs_at_once, starter
 from rerank_worker.tokenizing import EncodedPair
 
 log = logging.getLogger(__name__)
-Wanting = list[tuple[PendingJob, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run that has begun; `logits` blocks until it ends."""
-
-    candidates: Sequence[WaitingPair]
-    begun: float
-    logits: Callable[[], npt.NDArray[np.float32]]
 
 
 class Scorer:
-    """Owns the engine, the batcher and the pending jobs of one worker process."""
+    """Owns the lanes and the pending jobs of one worker process."""
 
     def __init__(
         self,
-        engine: Engine,
-        batcher: Batcher,
-        run_cost: RunCost,
+        lanes: Sequence[Lane],
         *,
         revoked: Callable[[str], bool],
         aging_s: float = 10.0,
         queue_of: Callable[[JobClass], str] = str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`lanes`: at least one; a job goes to the first unless its submitter says otherwise."""
         self.clock = clock
         #: Called by the scoring thread when less work waits than before. The lock is held: it must not block or raise.
         self.on_less: Callable[[], None] = _nothing
@@ -74,19 +55,13 @@ class Scorer:
         self.batch_size = BatchSize()
         #: The seconds of all runs, by class. Any thread may read them.
         self.busy = BusySeconds()
-        self._engine = engine
-        self._start_run = starter(engine)
-        self._runs_at_once = runs_at_once(engine)
-        self._joins_runs = joins_runs(engine)
-        self._batcher = batcher
-        self._run_cost = run_cost
+        self._lanes = tuple(lanes)
+        self._batchers = [lane.batcher for lane in lanes]
         self._aging_s = aging_s
         self._queue_of = queue_of
         self._revoked = revoked
         self._lock = threading.Lock()
         self._added = threading.Condition(self._lock)
-        self._pairs: dict[bytes, EncodedPair] = {}
-        self._wanting: dict[bytes, Wanting] = {}
         self._open: dict[int, PendingJob] = {}
         self._sequence = 0
         self._draining = False
@@ -107,16 +82,18 @@ class Scorer:
         deadline: float,
         reply_to: str | None,
         *,
+        lane: Lane | None = None,
         job_class: JobClass = "interactive",
         admit: Callable[[AdmissionEstimate], None] | None = None,
         span: Span = NO_SPAN,
     ) -> PendingJob:
-        """Add a job's pairs to the batcher and return the pending job.
+        """Add a job's pairs to its lane (None: the first one) and return the pending job.
 
         `deadline`: seconds on this scorer's clock. `admit` gets the job's estimate first; if it raises, the error is
         raised here and no pair is added. While the scorer drains, the job returns as dropped.
         """
         now = self.clock()
+        lane = self._lanes[0] if lane is None else lane
         # Its age counts from now: the queue has ordered jobs by age and tenant already, and an older age would undo it.
         due = due_at(deadline_at=deadline, entered_at=now, aging_s=self._aging_s)
         pending = PendingJob(
@@ -134,10 +111,13 @@ class Scorer:
                 pending.drop("drained")
                 return pending
             if admit is not None and pairs:
-                admit(self._estimate(pairs, job_class, due, deadline - now))
+                admit(self._estimate(lane, pairs, job_class, due, deadline - now))
             self._open[id(pending)] = pending
             for index, digest in enumerate(digests):
-                self._add(pending, index, digest, pairs[index], due, job_class)
+                pair = pairs[index]
+                self._sequence += 1
+                candidate = WaitingPair(digest, pair.tokens, due, deadline, now, self._sequence, job_class)
+                lane.add(pending, index, candidate, pair)
             self._added.notify()
         return pending
 
@@ -166,9 +146,9 @@ class Scorer:
             return len(self._open), sum(pending.tokens for pending in self._open.values())
 
     @property
-    def waiting(self) -> Work:
-        """The waiting work, without the current batch. Needs no lock: it is one reference, replaced as a whole."""
-        return self._batcher.work
+    def waiting(self) -> Waiting:
+        """The waiting work of all lanes, without the current batch. Any thread may read it without a lock."""
+        return reduce(Waiting.__add__, (batcher.waiting for batcher in self._batchers))
 
     def waiting_jobs(self) -> set[str]:
         """Return the ids of the jobs with at least one pair that has not begun to run."""
@@ -188,120 +168,74 @@ class Scorer:
             return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
     def _estimate(
-        self, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
+        self, lane: Lane, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
     ) -> AdmissionEstimate:
-        running_s = max(0.0, self._busy_until - self.clock())
+        others_s = sum(other.ahead_s(job_class, due) for other in self._batchers if other is not lane.batcher)
+        running_s = max(0.0, self._busy_until - self.clock()) + others_s
         lengths = [pair.tokens for pair in pairs]
-        return self._batcher.estimate(lengths, job_class, due, running_s=running_s, left_s=left_s)
-
-    def _add(
-        self, pending: PendingJob, index: int, digest: bytes, pair: EncodedPair, due_at: float, job_class: JobClass
-    ) -> None:
-        wanting = self._wanting.setdefault(digest, [])
-        if wanting:
-            metrics.PAIRS_JOINED.inc()
-        wanting.append((pending, index))
-        self._pairs.setdefault(digest, pair)
-        self._sequence += 1
-        candidate = WaitingPair(
-            digest, pair.tokens, due_at, pending.deadline, pending.entered, self._sequence, job_class
-        )
-        self._batcher.add(candidate)
+        return lane.batcher.estimate(lengths, job_class, due, running_s=running_s, left_s=left_s)
 
     def _loop(self) -> None:
         while True:
-            batch = self._next_batch()
+            lane, batch = self._next_batch()
             try:
-                self._run(batch)
+                self._run(lane, batch)
             except Exception as error:
                 # Without this thread every job of the process would hang until its deadline, which may be an hour away.
                 log.exception("batch failed, this is a bug pairs=%d", len(batch.candidates))
-                self._give_up(batch, error)
+                with self._lock:
+                    lane.give_up(batch.candidates, error)
             finally:
                 # A batch may end early: runs are quicker than predicted, or nobody wants their pairs any more.
                 self._busy_until = -math.inf
 
-    def _next_batch(self) -> Batch:
+    def _next_batch(self) -> tuple[Lane, Batch]:
         with self._lock:
             while True:
                 if self._draining:
                     for pending in self._open.values():
                         pending.drop("drained")
-                decision = self._batcher.next(self.clock())
+                decision = next_batch(self._batchers, self.clock())
                 self.on_less()
-                if isinstance(decision, Batch):
-                    return decision
+                if isinstance(decision, LaneBatch):
+                    return self._lanes[decision.lane], decision.batch
                 until = decision.until
                 wait_s = None if until is None else min(max(0.0, until - self.clock()), threading.TIMEOUT_MAX)
                 self._added.wait(wait_s)
 
-    def _run(self, batch: Batch) -> None:
-        if not (wanted := self._wanted(batch.candidates)):
+    def _run(self, lane: Lane, batch: Batch) -> None:
+        if not (wanted := self._wanted(lane, batch.candidates)):
             return
-        with batch_span(self._begin(wanted), wanted, self._queue_of):
-            self._run_wanted(wanted)
+        with batch_span(self._begin(lane, wanted), wanted, self._queue_of):
+            self._run_wanted(lane, wanted)
 
-    def _run_wanted(self, wanted: Sequence[WaitingPair]) -> None:
-        under_way: deque[_Run] = deque()
-        for run in batch_runs(wanted, self._split, self._run_s, joins=self._joins_runs):
+    def _run_wanted(self, lane: Lane, wanted: Sequence[WaitingPair]) -> None:
+        under_way: deque[Run] = deque()
+        for run in lane.runs(wanted):
             self._busy_until = self.clock() + run.left_s
             if run.is_last:
                 self.on_ending()
             # Checked again before each run: in a batch of many runs the last one starts much later than the first.
-            if candidates := self._wanted(run.pairs):
-                under_way.append(self._start(candidates))
-            if len(under_way) == self._runs_at_once:
-                self._finish(under_way.popleft())
+            if candidates := self._wanted(lane, run.pairs):
+                under_way.append(lane.start(candidates, self.clock()))
+            if len(under_way) == lane.runs_at_once:
+                self._finish(lane, under_way.popleft())
         while under_way:
-            self._finish(under_way.popleft())
+            self._finish(lane, under_way.popleft())
 
-    def _split(self, candidates: Sequence[WaitingPair]) -> list[range]:
-        return self._engine.runs([self._pairs[candidate.digest] for candidate in candidates])
-
-    def _run_s(self, candidates: Sequence[WaitingPair]) -> float:
-        return self._run_cost.predict_s([candidate.tokens for candidate in candidates])
-
-    def _wanted(self, candidates: Sequence[WaitingPair]) -> list[WaitingPair]:
-        """Return the pairs that an open job wants; forget those that none does."""
+    def _wanted(self, lane: Lane, candidates: Sequence[WaitingPair]) -> list[WaitingPair]:
         now = self.clock()
         with self._lock:
-            return [candidate for candidate in candidates if self._is_wanted(candidate, now)]
+            return lane.wanted(candidates, now, self._revoked)
 
-    def _is_wanted(self, candidate: WaitingPair, now: float) -> bool:
-        wanted = False
-        for pending, _ in self._wanting.get(candidate.digest, []):
-            if now >= pending.deadline:
-                pending.drop("expired")
-            elif self._revoked(pending.job_id):
-                pending.drop("revoked")
-            wanted = wanted or pending.open
-        if not wanted:
-            self._forget(candidate.digest)
-        return wanted
-
-    def _give_up(self, batch: Batch, error: Exception) -> None:
-        """Fail the jobs of a batch that raised outside its runs."""
-        message = f"a batch broke in the worker, which is a bug: {error!r}"
-        with self._lock:
-            for candidate in batch.candidates:
-                for pending, _ in self._wanting.get(candidate.digest, []):
-                    pending.fail(InternalError(message))
-                self._forget(candidate.digest)
-
-    def _forget(self, digest: bytes) -> None:
-        self._wanting.pop(digest, None)
-        self._pairs.pop(digest, None)
-        # An equal pair may have been added while this one ran. This run has answered both.
-        self._batcher.discard(digest)
-
-    def _begin(self, candidates: Sequence[WaitingPair]) -> Sequence[PendingJob]:
+    def _begin(self, lane: Lane, candidates: Sequence[WaitingPair]) -> Sequence[PendingJob]:
         """Record in the jobs of a batch that the batch runs, and return them."""
         self.batch_size.add(len(candidates))
         metrics.BATCH_PAIRS.observe(len(candidates))
         metrics.BATCH_TOKENS.observe(sum(candidate.tokens for candidate in candidates))
         now = self.clock()
         with self._lock:
-            wanting = [pending for c in candidates for pending, _ in self._wanting[c.digest]]
+            wanting = [pending for candidate in candidates for pending in lane.jobs(candidate.digest)]
             for pending in wanting:
                 pending.begun += 1
             jobs = list({id(pending): pending for pending in wanting}.values())
@@ -311,50 +245,27 @@ class Scorer:
                     pending.first_run_at = now
         return jobs
 
-    def _start(self, candidates: Sequence[WaitingPair]) -> _Run:
-        begun = self.clock()
-        return _Run(candidates, begun, self._start_run([self._pairs[c.digest] for c in candidates]))
-
-    def _finish(self, run: _Run) -> None:
-        def score(part: Sequence[WaitingPair]) -> Sequence[float]:
-            whole = part is run.candidates
-            found = run.logits() if whole else self._engine.score([self._pairs[c.digest] for c in part])
-            logits: Sequence[float] = found.tolist()
-            return logits
-
-        failed = self._deliver(score_bisected(score, run.candidates))
+    def _finish(self, lane: Lane, run: Run) -> None:
+        failed = self._deliver(lane, lane.scores(run))
         # Two runs may be under way at once: the time of the second begins when the first ends.
         since, self._last_finished = max(run.begun, self._last_finished), self.clock()
-        self.busy.add(run.candidates, self._last_finished - since)
-        lengths = [candidate.tokens for candidate in run.candidates]
-        metrics.TOKENS_RUN.inc(sum(lengths))
-        if self._run_cost.shape.layout == "padded":
-            metrics.PADDING_RUN.inc(max(lengths) * len(lengths) - sum(lengths))
-        if failed:
-            # The run was bisected, so some pairs ran more than once and its time says nothing.
-            return
-        if (error := self._run_cost.observe(lengths, self._last_finished - since)) is not None:
-            metrics.COST_ERROR.observe(error)
+        seconds = self._last_finished - since
+        self.busy.add(run.candidates, seconds)
+        lane.learn(run, seconds, failed=failed)
 
-    def _deliver(self, found: Iterable[tuple[WaitingPair, float | Exception]]) -> bool:
+    def _deliver(self, lane: Lane, found: Iterable[tuple[WaitingPair, float | Exception]]) -> bool:
         """Give each logit to the jobs that want its pair. Return whether a run failed."""
         scored = truncated = 0
         failed = False
         for candidate, logit in found:
             with self._lock:
-                wanting, pair = self._wanting[candidate.digest], self._pairs[candidate.digest]
-                self._forget(candidate.digest)
-                if isinstance(logit, float) and math.isfinite(logit):
-                    score = Score(logit, pair.tokens, pair.truncated)
-                    for pending, index in wanting:
-                        pending.resolve(index, score)
-                    scored, truncated = scored + 1, truncated + pair.truncated
-                    continue
-                for pending, index in wanting:
-                    pending.fail(_failure(index, logit))
+                score = lane.settle(candidate, logit)
+            if score is not None:
+                scored, truncated = scored + 1, truncated + score.truncated
+                continue
             failed = failed or isinstance(logit, Exception)
             metrics.PAIRS_FAILED.inc()
-            log.error("pair failed tokens=%d error=%r", pair.tokens, logit)
+            log.error("pair failed tokens=%d error=%r", candidate.tokens, logit)
         metrics.PAIRS_RUN.inc(scored)
         metrics.PAIRS_TRUNCATED.inc(truncated)
         return failed
@@ -362,9 +273,3 @@ class Scorer:
 
 def _nothing() -> None:
     pass
-
-
-def _failure(index: int, logit: float | Exception) -> ScoringFailed:
-    if isinstance(logit, float):
-        return ScoringFailed(f"the model gave {logit} for document {index} of the job's documents")
-    return ScoringFailed(f"the model failed on document {index} of the job's documents: {logit}")

@@ -25,7 +25,6 @@ from rerank_shared.errors import (
     JobLost,
     JobRevoked,
     Overloaded,
-    UnknownModel,
 )
 from rerank_shared.keys import Keys
 from rerank_shared.scheduling.admission import AdmissionEstimate
@@ -35,7 +34,7 @@ from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.job_span import tell_stages
-from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.consume.served import ServedModels
 
 
 class Drained(Exception):
@@ -56,26 +55,24 @@ class ScoredJob:
 
 @dataclass(frozen=True, slots=True)
 class JobHandler:
-    """Answers the jobs of one worker process.
+    """Answers the jobs of one worker process. `refuse`: refuse jobs that would miss their deadline."""
 
-    `alias`: a second name under which jobs may ask for the model. `refuse`: refuse jobs that would miss their deadline.
-    """
-
-    identity: ScoringIdentity
-    tokenizer: PairTokenizer
+    models: ServedModels
     scorer: Scorer
     client: redis.Redis
     keys: Keys
     worker: str
-    alias: str | None = None
     refuse: bool = True
     wall_clock: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
-    def answer(self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None) -> ScoredJob:
+    def answer(
+        self, job: Job, reply_to: str | None, on_waiting: Callable[[], None] = lambda: None, *, pool: str = ""
+    ) -> ScoredJob:
         """Return the job's outcome; a score is None where the deadline passed first.
 
-        `on_waiting` is called when the job's pairs are in the batcher.
+        `on_waiting` is called when the job's pairs are in the batcher. `pool` is that whose queue the job was taken
+        from, '' for the common queue.
         Raises Drained or Abandoned, or a RerankError: UnknownModel, InvalidRequest, Overloaded, DeadlineTooShort,
         DeadlineExceeded (nothing was scored in time), JobRevoked, JobLost, ScoringFailed.
         """
@@ -84,12 +81,13 @@ class JobHandler:
         if left_s <= 0:
             metrics.JOBS_DROPPED.labels("expired").inc()
             raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
-        max_length = self._check(job)
+        model = self.models.named(job.model, pool)
+        max_length = _checked_length(job, model.identity)
         documents = self._documents(job)
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
-        digests = pair_digests(self.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
-        pairs = self.tokenizer.encode(job.query, documents, max_length)
+        digests = pair_digests(model.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
+        pairs = model.tokenizer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = answer_by(arrived + left_s, len(pairs))
         pending = self.scorer.submit(
@@ -98,6 +96,7 @@ class JobHandler:
             pairs,
             deadline,
             reply_to,
+            lane=model.lane,
             job_class=job.job_class,
             admit=partial(_admit, job) if self.refuse else None,
             span=current_span(),
@@ -106,9 +105,11 @@ class JobHandler:
         pending.wait(deadline - self.clock())
         self.scorer.release(pending)
         self._raise_if_unanswered(pending)
-        return self._answer(job, pending, arrived, tokenized)
+        return self._answer(job, model.identity, pending, arrived, tokenized)
 
-    def _answer(self, job: Job, pending: PendingJob, arrived: float, tokenized: float) -> ScoredJob:
+    def _answer(
+        self, job: Job, identity: ScoringIdentity, pending: PendingJob, arrived: float, tokenized: float
+    ) -> ScoredJob:
         now = self.clock()
         first_run_at = pending.first_run_at or now
         stages = Stages(
@@ -120,7 +121,7 @@ class JobHandler:
         outcome = Outcome(
             job_id=job.job_id,
             scores=tuple(pending.scores),
-            identity=self.identity,
+            identity=identity,
             worker=self.worker,
             stages=stages,
             batch_pairs=tuple(pending.batch_pairs),
@@ -128,19 +129,6 @@ class JobHandler:
         tell_stages(current_span(), outcome, {"tokenize": tokenized, "wait": first_run_at, "run": now}, arrived)
         scored = zip(pending.digests, pending.scores, strict=True)
         return ScoredJob(outcome, {digest: score for digest, score in scored if score is not None})
-
-    def _check(self, job: Job) -> int:
-        if job.model not in (self.identity.model, self.alias):
-            raise UnknownModel(f"model: {job.model!r} is not served here; this worker serves {self.identity.model!r}")
-        if job.tokenizer_digest is not None:
-            refuse_foreign(job.tokenizer_digest, self.identity.tokenizer_digest, job.model)
-        if job.max_length is None:
-            return self.identity.max_length
-        if job.max_length > self.identity.max_length:
-            raise InvalidRequest(
-                f"max_length: {job.max_length} is beyond the {self.identity.max_length} tokens of {job.model!r}"
-            )
-        return job.max_length
 
     def _documents(self, job: Job) -> tuple[Content, ...]:
         if job.documents is not None:
@@ -161,6 +149,19 @@ class JobHandler:
             raise JobRevoked(f"job {pending.job_id} was cancelled before it was scored")
         if pending.dropped == "expired" and pending.unscored == len(pending.scores):
             raise DeadlineExceeded(f"no document of job {pending.job_id} was scored before its deadline")
+
+
+def _checked_length(job: Job, identity: ScoringIdentity) -> int:
+    """Return what the job's pairs are cut to. Raises InvalidRequest where the model can't take them."""
+    if job.tokenizer_digest is not None:
+        refuse_foreign(job.tokenizer_digest, identity.tokenizer_digest, job.model)
+    if job.max_length is None:
+        return identity.max_length
+    if job.max_length > identity.max_length:
+        raise InvalidRequest(
+            f"max_length: {job.max_length} is beyond the {identity.max_length} tokens of {job.model!r}"
+        )
+    return job.max_length
 
 
 def _admit(job: Job, estimate: AdmissionEstimate) -> None:

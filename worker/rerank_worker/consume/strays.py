@@ -6,17 +6,18 @@ The queue moves them (rerank_shared/queue/strays.py); this decides which, and wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_shared.contract.messages import Job
 from rerank_shared.errors import UnknownModel
-from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.keys import JOB_CLASSES, Keys, queue_parts
 from rerank_shared.pools import Pool, pool_for, read_pools
 from rerank_shared.queue.strays import file_taken, leave_to
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
+from rerank_worker.consume.served import ServedModels
 
 log = logging.getLogger(__name__)
 #: Pools that are over are looked for this often.
@@ -27,13 +28,12 @@ LOOK_S = 5.0
 class Strays:
     """The strays that one process meets.
 
-    `names` are those of the models that it serves, `pools` the ids of their pools. `epoch` is the server's clock.
+    `epoch` is the server's clock.
     """
 
     client: Any
     keys: Keys
-    names: Callable[[], Collection[str]]
-    pools: Callable[[], Collection[str]]
+    models: ServedModels
     epoch: Callable[[], float]
     _looked_at: float = field(default=0.0, init=False)
 
@@ -42,13 +42,13 @@ class Strays:
 
         The pool may have no live process: there the job waits for one to start, and counts for autoscalers.
         """
-        if job.model in self.names():
+        if queue_parts(queue) != (job.job_class, "") or job.model in self.models.names:
             return False
         try:
             pool = pool_for(read_pools(self.client, self.keys, job.model, self.epoch()), job.query)
         except UnknownModel:
             return False
-        if pool is None or not pool.id or pool.id in self.pools():
+        if pool is None or not pool.id or pool.id in self.models.pools:
             return False
         target = self.keys.of(pool.id).queue(job.job_class)
         log.debug("stray filed job=%s model=%s from=%s to=%s", job.job_id, job.model, queue, target)
@@ -63,21 +63,21 @@ class Strays:
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
-        for name in self.names():
+        for name in self.models.names:
             pools = read_pools(client, self.keys, name, now)
-            heir = next((pool.id for pool in pools if pool.id in self.pools()), None)
+            heir = next((pool.id for pool in pools if pool.id in self.models.pools), None)
             if heir is not None:
                 self._take_over(client, heir, (pool for pool in pools if _is_over(pool)))
 
     def _take_over(self, client: Any, heir: str, over: Iterable[Pool]) -> None:
         for pool in over:
-            if pool.id not in self.pools() and (moved := leave_to(client, self.keys, pool.id, heir)):
+            if pool.id not in self.models.pools and (moved := leave_to(client, self.keys, pool.id, heir)):
                 log.warning("jobs of a pool without workers taken over pool=%s jobs=%d", pool.id, moved)
 
     def leave(self, client: Any) -> None:
         """Leave the waiting jobs of pools whose last process ends here to the common queue. An outage is logged."""
         try:
-            for pool in self.pools():
+            for pool in self.models.pools:
                 keys, now = self.keys.of(pool), self.epoch()
                 waits = any(client.hlen(keys.waiting(job_class)) for job_class in JOB_CLASSES)
                 if waits and not client.zcount(keys.workers, now, "+inf"):

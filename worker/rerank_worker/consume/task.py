@@ -18,6 +18,7 @@ from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome, Score
 from rerank_shared.errors import JobRevoked, RerankError
+from rerank_shared.keys import queue_parts
 from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
@@ -28,6 +29,7 @@ from rerank_worker import metrics
 from rerank_worker.consume.handler import Abandoned, Drained, JobHandler
 from rerank_worker.consume.job_span import processing
 from rerank_worker.consume.leases import Leases
+from rerank_worker.consume.strays import Strays
 
 #: Holds the message with this delivery tag; yields a function to call once its pairs are in the batcher.
 Inside = Callable[[str | None], AbstractContextManager[Callable[[], None]]]
@@ -43,9 +45,10 @@ def register(
     leases: Leases,
     inside: Inside,
     settings: Settings,
+    strays: Strays,
     on_settled: Callable[[str], None] = lambda tag: None,
 ) -> None:
-    """Add the task `rerank.score` to `app`, answering with `handler`.
+    """Add the task `rerank.score` to `app`, answering with `handler` what `strays` does not move elsewhere.
 
     `on_settled` gets the delivery tag of each message that was acknowledged together with its job's outcome.
     """
@@ -62,6 +65,9 @@ def register(
     def settled(request: Any, job: Job, on_waiting: Callable[[], None]) -> dict[str, Any]:
         """Return the job's outcome. Raises what tells Celery to settle the job in another way."""
         try:
+            if filed(request, job):
+                current_span().set({"rerank.outcome": "filed elsewhere"})
+                raise Ignore
             return _answer(request, job, on_waiting)
         except Drained:
             current_span().set({"rerank.outcome": "given back"})
@@ -74,6 +80,14 @@ def register(
         except RerankError as error:
             metrics.JOBS.labels(job.job_class, error.code).inc()
             raise
+
+    def filed(request: Any, job: Job) -> bool:
+        tag = request.properties.get("delivery_tag")
+        if tag is None or not strays.filed(job, _queue_of(request), tag):
+            return False
+        metrics.JOBS_FILED.labels(job.job_class).inc()
+        on_settled(tag)
+        return True
 
     def completion_of(job: Job, tag: str | None, scores: dict[bytes, Score] | None = None) -> Completion:
         writes = ScoreWrites(scores, settings.cache_ttl_s) if scores and settings.cache else None
@@ -100,7 +114,7 @@ def register(
                 current_span().set({"rerank.outcome": "answered before"})
                 raise Ignore
         try:
-            answer = handler.answer(job, reply_to, on_waiting)
+            answer = handler.answer(job, reply_to, on_waiting, pool=_pool_of(request))
         except Abandoned:
             request.completion.run(handler.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
@@ -109,6 +123,16 @@ def register(
         request.completion = completion_of(job, tag, answer.scores)
         _count(job, answer.outcome)
         return wire.outcome_to_plain(answer.outcome)
+
+
+def _queue_of(request: Any) -> str:
+    return str((request.delivery_info or {}).get("routing_key"))
+
+
+def _pool_of(request: Any) -> str:
+    """Return the pool whose queue had the job, '' for the common queue."""
+    found = queue_parts(_queue_of(request))
+    return "" if found is None else found[1]
 
 
 def _is_again(request: Any, job: Job) -> bool:

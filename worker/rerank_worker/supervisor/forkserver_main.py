@@ -1,4 +1,4 @@
-"""Fork server program: loads and warms the model once, then forks workers that share its memory.
+"""Fork server program: loads and warms the models once, then forks workers that share its memory.
 
 The fork server is the workers' parent and reaps them; forkserver.py describes its messages to the supervisor.
 Connections, threads and the Celery app are made after the fork. If the fork server is killed, its workers go on. When
@@ -19,7 +19,8 @@ import onnxruntime
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import load_settings
 from rerank_worker.engine.providers import CUDA_PROVIDER
-from rerank_worker.process import load, refuse, set_up_logging, work
+from rerank_worker.loading import load_all
+from rerank_worker.process import refuse, set_up_logging, work
 from rerank_worker.supervisor.forkserver import EX_CANT_FORK, call_process, serve
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def main() -> int:
                 log.warning("fork server can't fork with CUDA: if the model runs on the CPU, set RERANK_DEVICE=cpu")
                 return EX_CANT_FORK
             gc.disable()
-            model = load(settings)
+            models = load_all(settings)
         except ConfigurationError as error:
             return refuse(error)
         # A garbage collection in a worker would write to every object, and so copy every shared page.
@@ -51,7 +52,7 @@ def main() -> int:
     started = time.perf_counter()
     gc.enable()
     call_process("rerank-worker")
-    return work(settings, model, started)
+    return work(settings, models, started)
 
 
 if __name__ == "__main__":

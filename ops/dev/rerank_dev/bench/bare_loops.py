@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from rerank_shared.settings import Settings
-from rerank_worker.process import load, set_up_logging
+from rerank_worker.loading import load
+from rerank_worker.process import set_up_logging
 from rerank_worker.tokenizing import EncodedPair
 
 #: A question and its documents.

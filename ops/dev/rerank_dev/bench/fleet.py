@@ -31,7 +31,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.models.catalogue import configured_files
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
-from rerank_worker.process import load
+from rerank_worker.loading import load
 from rerank_worker.supervisor.cores import available_cores
 
 OUTPUT = Path("build/bench/fleet.json")

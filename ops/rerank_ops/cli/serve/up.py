@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_ops.cli.options import Processes, RedisUrl, Unsafe, refused_for_good
+from rerank_ops.cli.options import Models, Processes, RedisUrl, Unsafe, refused_for_good, served
 from rerank_ops.cli.rank.fleet import run_workers
 from rerank_ops.effective import effective_line
 from rerank_ops.local.redis_server import ensure_server, is_given
@@ -29,6 +29,7 @@ Max = Annotated[
 
 
 def up(
+    models: Models = None,
     processes: Processes = None,
     least: Min = None,
     most: Max = None,
@@ -41,7 +42,9 @@ def up(
     everything in memory and ends with this command.
     """
     with refused_for_good():
-        settings = load_settings(redis_url=url, unsafe=unsafe or None, min_processes=least, max_processes=most)
+        settings = load_settings(
+            redis_url=url, unsafe=unsafe or None, min_processes=least, max_processes=most, **served(models)
+        )
         autoscaled = processes is None and settings.max_processes is not None
         if not autoscaled and (least or most):
             raise typer.BadParameter("goes with --max, and not with --processes", param_hint="--min")

@@ -13,6 +13,7 @@ from rerank_ops.simulate.model.call import Job
 from rerank_ops.simulate.model.fleet import Fleet
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
+from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.batch_runs import batch_runs
@@ -52,7 +53,7 @@ class Process:
             predict_s=spec.cost.predict_s,
             layout=spec.shape.layout,
             work_of=fleet.pair_work,
-            bulk_share=fleet.bulk_share,
+            share=ClassShare(fleet.bulk_share),
             most_pairs=spec.shape.batch_pairs,
         )
         self._jobs: dict[bytes, Job] = {}
@@ -135,7 +136,7 @@ class Process:
         fleet = self._fleet
         if self._is_full():
             return False
-        return not fleet.policy.gate or fleet.backpressure.open(self._batcher.work, 0)
+        return not fleet.policy.gate or fleet.backpressure.open(self._batcher.waiting, 0)
 
     def _is_full(self) -> bool:
         return len(self._held) >= self._fleet.spec.concurrency

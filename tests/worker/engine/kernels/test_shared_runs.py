@@ -20,6 +20,7 @@ from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.engine import ArtefactEngine, PackedWeights, PreparedKernel, identity_of, kernel_for, open_engine
@@ -176,7 +177,7 @@ class TestScorer:
             most_pairs=run_cost.shape.batch_pairs,
         )
         # While the clock stands, nothing is learned.
-        scorer = Scorer(Watched(), batcher, run_cost, revoked=revoked.__contains__, clock=lambda: 100.0)
+        scorer = Scorer([Lane(Watched(), batcher, run_cost)], revoked=revoked.__contains__, clock=lambda: 100.0)
         yield scorer, ran, revoked
         scorer.drain()
 

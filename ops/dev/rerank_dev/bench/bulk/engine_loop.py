@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rerank_shared.settings import load_settings
 from rerank_worker.engine.whole import run_engine
-from rerank_worker.process import load
+from rerank_worker.loading import load
 
 
 def main() -> None:
