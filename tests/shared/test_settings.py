@@ -278,8 +278,11 @@ def test_the_first_of_several_models_is_the_one_that_is_asked_for(monkeypatch: p
     assert (load_settings().model, load_settings().served_models) == ("hf:org/a", ("hf:org/a", "file:/b"))
     monkeypatch.setenv("RERANK_MODEL", "file:/b")
     assert (load_settings().model, load_settings().served_models) == ("file:/b", ("hf:org/a", "file:/b"))
+    assert load_settings(model="c").served_models == ("c",)
+    monkeypatch.setenv("RERANK_MODEL", "c")
     with pytest.raises(ConfigurationError, match=r"model \(c\) is none of models \(hf:org/a, file:/b\)"):
-        load_settings(model="c")
+        load_settings()
+    monkeypatch.delenv("RERANK_MODEL")
     with pytest.raises(ConfigurationError, match="model_digest is of one model, and models names several"):
         load_settings(model_digest="0" * 64)
 

@@ -152,25 +152,25 @@ class TestCosts:
 
     def test_are_shared_by_model_precision_and_host(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        known = heartbeats.models[0].run_cost.cost.parameters
+        (model,) = heartbeats.models
+        known = model.run_cost.cost.parameters
         heartbeats.beat()
         with connect(settings) as client:
-            found = read_costs(client.hgetall(heartbeats.keys.cost(heartbeats.models[0].identity.model)))
-            field = cost_field(heartbeats.models[0].identity.precision, heartbeats.heartbeat.host)
+            found = read_costs(client.hgetall(heartbeats.keys.cost(model.identity.model)))
+            field = cost_field(model.identity.precision, heartbeats.heartbeat.host)
             assert {field: cost.parameters for field, cost in found.items()} == {field: known}
-            client.delete(heartbeats.keys.cost(heartbeats.models[0].identity.model))
+            client.delete(heartbeats.keys.cost(model.identity.model))
             heartbeats.beat()
-            assert not client.exists(heartbeats.keys.cost(heartbeats.models[0].identity.model)), (
-                "written though nothing was learned"
-            )
-            heartbeats.models[0].run_cost.observe([100], 1.0)
+            assert not client.exists(heartbeats.keys.cost(model.identity.model)), "written though nothing was learned"
+            model.run_cost.observe([100], 1.0)
             heartbeats.beat()
-            assert client.exists(heartbeats.keys.cost(heartbeats.models[0].identity.model))
+            assert client.exists(heartbeats.keys.cost(model.identity.model))
         heartbeats.client.close()
 
     def test_are_shared_again_now_and_then_and_rid_of_hosts_that_are_gone(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        key, field = heartbeats.keys.cost(heartbeats.models[0].identity.model), heartbeats.models[0].cost_field.encode()
+        (model,) = heartbeats.models
+        key, field = heartbeats.keys.cost(model.identity.model), model.cost_field.encode()
         gone = SharedCost(CostParameters(1.0, 1.0, 0.0), heartbeats.clock.epoch() - COST_KEPT_S - 60)
         with connect(settings) as client:
             client.hset(key, mapping={"int8|pod-1": wire.encode_cost(gone), "int8|pod-2": b"garbled"})
@@ -178,7 +178,7 @@ class TestCosts:
             heartbeats.beat()
             assert client.hkeys(key) == [field]
             client.delete(key)
-            heartbeats.models[0]._shared_until = 0.0
+            model._shared_until = 0.0
             heartbeats.beat()
             (found,) = read_costs(client.hgetall(key)).values()
             assert abs(found.shared_at - heartbeats.clock.epoch()) < COST_FRESH_S
@@ -186,19 +186,18 @@ class TestCosts:
 
     def test_of_another_process_of_this_host_are_adopted(self, settings: Settings) -> None:
         _, heartbeats = process.build(settings, "worker", None)
-        keys, field = heartbeats.keys, cost_field(heartbeats.models[0].identity.precision, heartbeats.heartbeat.host)
-        before = heartbeats.models[0].run_cost.cost.predict_s(Work.pair(100))
+        (model,) = heartbeats.models
+        keys, field = heartbeats.keys, cost_field(model.identity.precision, heartbeats.heartbeat.host)
+        before = model.run_cost.cost.predict_s(Work.pair(100))
         slow = CostParameters(1.0, 1.0, 0.0, observations=500)
         with connect(settings) as client:
-            share_cost(
-                client, keys, [heartbeats.models[0].identity.model], cost_field("fp64", "elsewhere"), SharedCost(slow)
-            )
+            share_cost(client, keys, [model.identity.model], cost_field("fp64", "elsewhere"), SharedCost(slow))
             heartbeats._ask_server()
-            assert heartbeats.models[0].run_cost.cost.predict_s(Work.pair(100)) == before
-            share_cost(client, keys, [heartbeats.models[0].identity.model], field, SharedCost(slow))
+            assert model.run_cost.cost.predict_s(Work.pair(100)) == before
+            share_cost(client, keys, [model.identity.model], field, SharedCost(slow))
             heartbeats._ask_server()
-            assert heartbeats.models[0].run_cost.cost.predict_s(Work.pair(100)) != before
-            client.hset(keys.cost(heartbeats.models[0].identity.model), field, b"garbled")
+            assert model.run_cost.cost.predict_s(Work.pair(100)) != before
+            client.hset(keys.cost(model.identity.model), field, b"garbled")
             heartbeats._ask_server()
         heartbeats.client.close()
 

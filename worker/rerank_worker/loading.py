@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rerank_shared.contract.digest import identity_digest
 from rerank_shared.contract.messages import ScoringIdentity, name_of
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.models.catalogue import configured_files
+from rerank_shared.models.catalogue import ModelFiles, configured_files
 from rerank_shared.models.cpu import cpu_name, host_features
 from rerank_shared.models.exported import check_here
 from rerank_shared.profile import differences
@@ -32,6 +32,10 @@ from rerank_worker.warmup import warm_up
 log = logging.getLogger(__name__)
 
 
+#: Tokenizers by the digest of their file and the prompt that they put before a query.
+Tokenizers = dict[tuple[str, str], PairTokenizer]
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A loaded and warm model. It holds no thread and no connection, so a process with it may fork.
@@ -52,7 +56,8 @@ def load_all(settings: Settings) -> tuple[Model, ...]:
 
     It is raised too where two of them would give the same scores under the same digests: such a pair has one lane.
     """
-    models = tuple(load(settings.model_copy(update={"model": model})) for model in settings.served_models)
+    tokenizers: Tokenizers = {}
+    models = tuple(load(settings.model_copy(update={"model": name}), tokenizers) for name in settings.served_models)
     first: dict[str, Model] = {}
     for model in models:
         twin = first.setdefault(identity_digest(model.identity), model)
@@ -61,10 +66,13 @@ def load_all(settings: Settings) -> tuple[Model, ...]:
     return models
 
 
-def load(settings: Settings) -> Model:
-    """Load and warm `settings.model`. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like)."""
+def load(settings: Settings, tokenizers: Tokenizers | None = None) -> Model:
+    """Load and warm `settings.model`. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like).
+
+    `tokenizers` are those of the models before it: one that is the same is shared, with its cache of tokens.
+    """
     files = configured_files(settings)
-    tokenizer = PairTokenizer.of(files, settings.token_cache_mb * 1_000_000)
+    tokenizer = _tokenizer_of(files, settings, {} if tokenizers is None else tokenizers)
     providers = providers_for(settings, model_precision(files))
     check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
     packed = PackedWeights.of(settings, files.model_digest)
@@ -84,3 +92,10 @@ def load(settings: Settings) -> Model:
     together = settings.layout != "unpadded"
     warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
     return Model(tokenizer, engine, identity, run_cost, name_of(settings.model))
+
+
+def _tokenizer_of(files: ModelFiles, settings: Settings, known: Tokenizers) -> PairTokenizer:
+    key = (files.tokenizer_digest, files.prompt)
+    if key not in known:
+        known[key] = PairTokenizer.of(files, settings.token_cache_mb * 1_000_000)
+    return known[key]

@@ -28,6 +28,6 @@ class BatchingSettings(SettingsGroup):
     token_cache_mb: int = Field(
         64,
         ge=0,
-        description="Memory of each worker process for the tokens of documents, which other queries ask for again; a "
-        "thousand documents of 100 words take half a megabyte. 0: off.",
+        description="Memory of each worker process, for each tokenizer of its models, for the tokens of documents, "
+        "which other queries ask for again; a thousand documents of 100 words take half a megabyte. 0: off.",
     )

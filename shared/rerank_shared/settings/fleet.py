@@ -45,7 +45,7 @@ class FleetSettings(SettingsGroup):
     models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
         description="Models that workers serve, by comma, where each process serves several; sources as for "
-        "RERANK_MODEL, which is then one of them, and the first where it is unset. docs/several-models.md.",
+        "RERANK_MODEL, which is then one of them, and the first where it is unset. docs/models-on-one-fleet.md.",
     )
     max_length: int | None = Field(
         None,

@@ -103,6 +103,9 @@ def load_settings(**overrides: Any) -> Settings:
     """
     refuse_unknown((name for name in os.environ if not name.startswith(GATEWAY_PREFIX)), PREFIX, Settings.model_fields)
     given = {name: value for name, value in overrides.items() if value is not None}
+    if "model" in given:
+        # Whoever names one model means that one, whatever several the environment names.
+        given.setdefault("models", None)
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -100,6 +100,16 @@ def test_an_exported_model_is_told_with_its_quality(tmp_path: Path) -> None:
     assert report["engine"]["status"] == "ok"
 
 
+def test_each_of_several_models_is_checked(tmp_path: Path) -> None:
+    directory = tmp_path / "exported"
+    write_artefact(directory)
+    models = f"{load_settings().model},file:{directory},file:{tmp_path}/nowhere"
+    run = CliRunner().invoke(app, ["doctor", "--json"], env={"RERANK_MODELS": models, "RERANK_REDIS_URL": NOWHERE})
+    checks = [(check["name"], check["status"]) for check in json.loads(run.stdout)["checks"]]
+    assert [status for name, status in checks if name == "model"] == ["ok", "ok", "fail"]
+    assert [status for name, status in checks if name == "engine"] == ["ok", "ok"]
+
+
 def test_a_variable_that_nothing_reads_fails_and_the_rest_is_still_looked_at() -> None:
     code, report = doctor("--redis-url", "redis://127.0.0.1:1/0", RERANK_MODLE="x")
     assert code == 1

@@ -14,7 +14,7 @@ from rich.text import Text
 from rerank_ops.cli.admin.checks.finding import Finding
 from rerank_ops.cli.admin.checks.fleet import check_fleet
 from rerank_ops.cli.admin.checks.host import check_cores, check_cpu, check_versions
-from rerank_ops.cli.admin.checks.model import check_model
+from rerank_ops.cli.admin.checks.model import check_models
 from rerank_ops.cli.admin.checks.profile import check_profile
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.cli.console import out
@@ -86,7 +86,7 @@ def _check_all(settings: Settings) -> Iterator[Finding]:
     for finding in check_server(settings):
         reachable = reachable and (finding.name != "server" or finding.status != "fail")
         yield finding
-    yield from check_model(settings)
+    yield from check_models(settings)
     yield from check_profile(settings)
     if reachable:
         yield from check_fleet(settings)

@@ -19,7 +19,13 @@ _QUERY = "what does a reranker do?"
 _DOCUMENT = "It reads a query and a document together and tells how well the one answers the other."
 
 
-def check_model(settings: Settings) -> Iterator[Finding]:
+def check_models(settings: Settings) -> Iterator[Finding]:
+    """Yield the findings on each model that workers with these settings serve."""
+    for model in settings.served_models:
+        yield from _check_model(settings.model_copy(update={"model": model}))
+
+
+def _check_model(settings: Settings) -> Iterator[Finding]:
     """Yield the findings on the model's files, its quality gate, its device and a trial run."""
     files: ModelFiles | None = None
     try:
@@ -45,7 +51,9 @@ def _described(files: ModelFiles, settings: Settings) -> Finding:
         return Finding("model", "ok", f"{message}, as expected")
     if files.manifest is not None and not settings.unsafe:
         return Finding("model", "ok", f"{message}, as its manifest says")
-    return Finding("model", "warn", f"{message}, not pinned", f"set RERANK_MODEL_DIGEST={files.model_digest}")
+    one = len(settings.served_models) == 1
+    pin = f"set RERANK_MODEL_DIGEST={files.model_digest}" if one else "name a commit: hf:org/name@COMMIT, or export it"
+    return Finding("model", "warn", f"{message}, not pinned", pin)
 
 
 def _gate(manifest: Manifest, settings: Settings) -> Finding:
