@@ -22,7 +22,7 @@ from rerank_producer.gateway.watch.live import Live
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
-from rerank_shared.fleet_state import Backlog, FleetState
+from rerank_shared.fleet_state import Backlog, FleetState, PoolState
 from rerank_shared.keys import LATENCY_SLOT_S, JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
@@ -110,7 +110,8 @@ class TestView:
             "interactive": Backlog(3, Work(30, 900, 30_000), 1, oldest_at=98.5),
             "bulk": Backlog(0, Work(), 0),
         }
-        state = FleetState((BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0)), backlog, None)
+        workers = (BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0))
+        state = FleetState(workers, (PoolState("", workers, backlog, None),))
         latency = Latency({"1-10": Quantiles(4, 10.0, 20.0, 30.0)}, 0.25)
         cache = CacheView(lookups=0, hit_rate=None)
         return view_of(replace(state, **changes), "alias", cache, latency, now=100.0).model_dump(by_alias=True)
