@@ -48,6 +48,12 @@ class FleetSettings(SettingsGroup):
         "and arguments take precedence over it; workers warn if it was made for another model or CPU.",
     )
 
+    fleet_file: Path | None = Field(
+        None,
+        description="TOML file of the fleet's routes (docs/routes.md), from which gateways and supervisors seed them. "
+        "Unset: fleet.toml in the working directory, if there is one.",
+    )
+
     @field_validator("redis_url")
     @classmethod
     def _usable(cls, url: SecretStr) -> SecretStr:
