@@ -14,6 +14,7 @@ from rerank_producer.testing import InMemoryFleet
 from rerank_producer.testing._ports import AsyncInMemoryPort, InMemoryPort
 from rerank_shared.contract.messages import Score, name_of
 from rerank_shared.contract.schemas import RerankRequest
+from rerank_shared.routing.route import Target
 
 OPTIONS: dict[str, Any] = {"job_class": "interactive"}
 
@@ -64,7 +65,7 @@ class Parts:
         now = self.fleet.now
         return prepare(
             self.request(query, documents, **options),
-            model=self.model,
+            target=Target(self.model),
             identity=None,
             max_length=None,
             scores=None,

@@ -2,27 +2,31 @@
 
 It reads the cached scores of a request, the fleet's load, the claims of other requests on its pairs, and what fusion
 has learned. The keys of cached scores depend on the scoring identity; where that was never read, or has changed, a
-second round trip follows.
+second round trip follows. So it does where a route has changed, so that the query meets another model.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations
+from rerank_producer._dispatch.routes.errors import naming, naming_routes
+from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._io.port import Port
 from rerank_producer._request.plan import check_tokenizer, effective_max_length
+from rerank_producer._request.response import model_info
 from rerank_shared.contract.digest import pair_digests
 from rerank_shared.contract.messages import Deviations, Fusion, Score, ScoringIdentity, cache_tenant
-from rerank_shared.contract.schemas import RerankRequest
-from rerank_shared.errors import QueueUnavailable
+from rerank_shared.contract.schemas import ModelInfo, RerankRequest
+from rerank_shared.errors import QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys
+from rerank_shared.routing.route import Target
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,12 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The answers of a look-up. `digests` and `scores`, one a document, are None where the cache was not asked.
+    """The answers of a look-up. `target` is the model that the request goes to, and the route that led there.
+
+    `digests` and `scores`, one a document, are None where the cache was not asked.
 
     `load` is None where the server did not answer. `claims`, one a document, is empty where single flight is off.
     `deviations` are those that the request's fusion rests on, None where it needs none or none are known.
     """
 
+    target: Target
     identity: ScoringIdentity | None
     max_length: int | None
     digests: list[bytes] | None = None
@@ -51,41 +58,111 @@ class RequestLookup:
 
     settings: Settings
     keys: Keys
+    routes: KnownRoutes
     served_models: ServedModels
     fleet_load: FleetLoadCache
     learned: LearnedDeviations
 
-    async def run(self, port: Port, request: RerankRequest, model: str, fusion: Fusion | None = None) -> LookupResult:
-        """Return what the server knows of a request. Raises UnknownModel, InvalidRequest.
+    async def run(self, port: Port, request: RerankRequest, name: str, fusion: Fusion | None = None) -> LookupResult:
+        """Return what the server knows of a request for `name`. Raises UnknownModel, InvalidRequest.
 
         A cache that can't be read counts as empty. If the server is away, sending raises that.
         """
+        target = self.routes.target(name, request.query)
         if not request.documents:
-            return LookupResult(None, request.max_length)
+            return LookupResult(target, None, request.max_length)
         try:
-            identity = self.served_models.query(model).known or await self.served_models.get(port, model)
-            found = await self._read(port, request, model, identity, fusion)
-            if found.identity != identity:
-                found = await self._read(port, request, model, found.identity, fusion)
+            target, identity = await self._start(port, request, name)
+            with naming(target):
+                found = await self._read(port, request, target, identity, fusion)
+                target = self.routes.target(name, request.query)
+            if found.identity != identity or target.model != found.target.model:
+                with naming(target):
+                    identity = await self._identity(port, target, found)
+                    found = await self._read(port, request, target, identity, fusion)
         except QueueUnavailable as error:
             log.debug("look-up failed error=%r", error)
-            identity = self.served_models.query(model).known
-            return LookupResult(identity, effective_max_length(request, self.settings, identity))
+            identity = self.served_models.query(target.model).known
+            return LookupResult(target, identity, self._max_length(request, target, identity))
         if found.scores is not None:
             misses = found.scores.count(None)
             metrics.observe_lookup(len(found.scores) - misses, misses)
         return found
 
+    async def model_info(self, port: Port, name: str) -> ModelInfo:
+        """Return what is served under a name. Raises UnknownModel, QueueUnavailable.
+
+        Of a route it is the model with the largest share; the `max_length` is the least of its models'.
+        """
+        routes, served = self.routes.query(), self.served_models.query(name)
+
+        def fill(pipe: Any) -> None:
+            routes.ask(pipe)
+            served.ask(pipe)
+
+        if routes.fresh and (served.fresh or self.routes.find(name) is not None):
+            answers: Iterator[Any] = iter(())
+        else:
+            answers = iter(await port.pipeline(fill))
+        routes.read(answers)
+        route = self.routes.find(name)
+        if route is None:
+            with naming_routes(self.routes.names):
+                return model_info(name, served.read(answers))
+        main = route.main
+        with naming(Target(main, route)):
+            info = model_info(main, await self.served_models.get(port, main))
+        limits = [info.max_length, *[await self._limit(port, share.model) for share in route.shares]]
+        return info.model_copy(update={"max_length": min((each for each in limits if each), default=None)})
+
+    async def _limit(self, port: Port, model: str) -> int | None:
+        """Return the tokens of a pair that a model of a route reads; None where no worker serves it."""
+        try:
+            identity = await self.served_models.get(port, model)
+        except UnknownModel:
+            return None
+        return None if identity is None else identity.max_length
+
+    async def _start(self, port: Port, request: RerankRequest, name: str) -> tuple[Target, ScoringIdentity | None]:
+        """Return where a request goes, and the identity there; one round trip where either was never read."""
+        target = self.routes.target(name, request.query)
+        served = self.served_models.query(target.model)
+        if self.routes.were_read and served.known is not None:
+            return target, served.known
+        # The routes too: a name that no model has may be a route of late.
+        routes = self.routes.query(anew=True)
+
+        def fill(pipe: Any) -> None:
+            routes.ask(pipe)
+            served.ask(pipe)
+
+        answers = iter(await port.pipeline(fill))
+        routes.read(answers)
+        now = self.routes.target(name, request.query)
+        with naming(now) if now.route is not None else naming_routes(self.routes.names):
+            if now.model == target.model:
+                return now, served.read(answers)
+            return now, self.served_models.query(now.model).known or await self.served_models.get(port, now.model)
+
+    async def _identity(self, port: Port, target: Target, found: LookupResult) -> ScoringIdentity | None:
+        """Return the identity for a second look; its model is another one where a route has changed."""
+        if target.model == found.target.model:
+            return found.identity
+        return self.served_models.query(target.model).known or await self.served_models.get(port, target.model)
+
+    def _max_length(self, request: RerankRequest, target: Target, identity: ScoringIdentity | None) -> int | None:
+        return effective_max_length(request, self.settings, identity, target.limits.max_length)
+
     async def _read(
         self,
         port: Port,
         request: RerankRequest,
-        model: str,
+        target: Target,
         identity: ScoringIdentity | None,
         fusion: Fusion | None,
     ) -> LookupResult:
         check_tokenizer(request, identity)
-        max_length = effective_max_length(request, self.settings, identity)
+        max_length = self._max_length(request, target, identity)
         digests = None
         if identity is not None and max_length is not None and self.settings.cache:
             digests = pair_digests(
@@ -95,20 +172,24 @@ class RequestLookup:
                 request.contents(),
                 cache_tenant=cache_tenant(request.cache_scope, request.tenant),
             )
-        claims = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
-        served, load = self.served_models.query(model), self.fleet_load.query(model)
+        flights = [self.keys.flight(digest) for digest in digests or ()] if self.settings.single_flight else []
+        routes, served = self.routes.query(), self.served_models.query(target.model)
+        load = self.fleet_load.query(target.model)
         learned = self.learned.query(self.learned.key(request, fusion, identity))
 
         def fill(pipe: Any) -> None:
+            routes.ask(pipe)
             served.ask(pipe)
             load.ask(pipe)
             learned.ask(pipe)
-            if claims:
-                pipe.mget(claims)
+            if flights:
+                pipe.mget(flights)
 
         scores, answers = await port.lookup(digests or (), fill)
         rest = iter(answers)
         # In the order in which `fill` asked.
+        routes.read(rest)
         found_identity, found_load, deviations = served.read(rest), load.read(rest), learned.read(rest)
         found_scores = None if digests is None else scores
-        return LookupResult(found_identity, max_length, digests, found_scores, found_load, next(rest, ()), deviations)
+        claims = next(rest, ())
+        return LookupResult(target, found_identity, max_length, digests, found_scores, found_load, claims, deviations)

@@ -91,3 +91,13 @@ class Target:
     def limits(self) -> Limits:
         """The route's defaults."""
         return Limits() if self.route is None else self.route.limits
+
+    @property
+    def route_name(self) -> str | None:
+        """The route's name."""
+        return None if self.route is None else self.route.name
+
+    @property
+    def route_version(self) -> int | None:
+        """The route's version."""
+        return None if self.route is None else self.route.version

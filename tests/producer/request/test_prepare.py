@@ -23,6 +23,7 @@ from rerank_producer._request.plan import (
 )
 from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.routing.route import Target
 from rerank_shared.settings import Settings, load_settings
 
 # Made without the environment, which tests are cut off from only while they run.
@@ -43,7 +44,7 @@ def plan_of(
     request = parse(settings, "a query", documents, options)
     return prepare(
         request,
-        model="a model",
+        target=Target("a model"),
         identity=identity,
         max_length=effective_max_length(request, settings, identity),
         scores=scores,
