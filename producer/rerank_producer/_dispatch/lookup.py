@@ -8,7 +8,7 @@ second round trip follows. So it does where a route has changed, so that the que
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,9 @@ from rerank_producer._request.response import model_info
 from rerank_shared.contract.digest import pair_digests
 from rerank_shared.contract.messages import Deviations, Fusion, Score, ScoringIdentity, cache_tenant
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest
-from rerank_shared.errors import QueueUnavailable, UnknownModel
+from rerank_shared.errors import InvalidRequest, QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys
-from rerank_shared.routing.route import Target
+from rerank_shared.routing.route import Route, Target
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -92,36 +92,53 @@ class RequestLookup:
     async def model_info(self, port: Port, name: str) -> ModelInfo:
         """Return what is served under a name. Raises UnknownModel, QueueUnavailable.
 
-        Of a route it is the model with the largest share; the `max_length` is the least of its models'.
+        Of a route it is the served model with the largest share; the `max_length` is the least of its models'.
         """
+        route, read_model = await self._routes_or_model(port, name)
+        if route is None:
+            with naming_routes(self.routes.names):
+                return model_info(name, read_model())
+        shares = sorted(route.shares, key=lambda share: -share.weight)
+        found = [await self._served(port, share.model) for share in shares]
+        served = [identity for identity in found if identity is not None]
+        if not served:
+            with naming(Target(route.main, route)):
+                return model_info(route.main, await self.served_models.get(port, route.main))
+        limit = min(identity.max_length for identity in served)
+        return model_info(route.main, served[0]).model_copy(update={"max_length": limit})
+
+    async def sole_model(self, port: Port, name: str) -> str:
+        """Return the one model that all requests for a name go to. Raises InvalidRequest for a route to several."""
+        route, _ = await self._routes_or_model(port, name)
+        if route is None:
+            return name
+        if len(route.shares) > 1:
+            several = ", ".join(share.model for share in route.shares)
+            raise InvalidRequest(f"model: {name!r} is a route to {several}, and one model is needed: name one of them")
+        return route.main
+
+    async def _routes_or_model(
+        self, port: Port, name: str
+    ) -> tuple[Route | None, Callable[[], ScoringIdentity | None]]:
+        """Return the route of a name, and how to read the model of that name; one round trip where one is due."""
         routes, served = self.routes.query(), self.served_models.query(name)
 
         def fill(pipe: Any) -> None:
             routes.ask(pipe)
             served.ask(pipe)
 
-        if routes.fresh and (served.fresh or self.routes.find(name) is not None):
-            answers: Iterator[Any] = iter(())
-        else:
+        answers: Iterator[Any] = iter(())
+        if not routes.fresh or not (served.fresh or self.routes.find(name) is not None):
             answers = iter(await port.pipeline(fill))
         routes.read(answers)
-        route = self.routes.find(name)
-        if route is None:
-            with naming_routes(self.routes.names):
-                return model_info(name, served.read(answers))
-        main = route.main
-        with naming(Target(main, route)):
-            info = model_info(main, await self.served_models.get(port, main))
-        limits = [info.max_length, *[await self._limit(port, share.model) for share in route.shares]]
-        return info.model_copy(update={"max_length": min((each for each in limits if each), default=None)})
+        return self.routes.find(name), lambda: served.read(answers)
 
-    async def _limit(self, port: Port, model: str) -> int | None:
-        """Return the tokens of a pair that a model of a route reads; None where no worker serves it."""
+    async def _served(self, port: Port, model: str) -> ScoringIdentity | None:
+        """Return the identity of a model; None where the fleet serves other models only."""
         try:
-            identity = await self.served_models.get(port, model)
+            return await self.served_models.get(port, model)
         except UnknownModel:
             return None
-        return None if identity is None else identity.max_length
 
     async def _start(self, port: Port, request: RerankRequest, name: str) -> tuple[Target, ScoringIdentity | None]:
         """Return where a request goes, and the identity there; one round trip where either was never read."""

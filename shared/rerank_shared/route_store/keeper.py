@@ -85,8 +85,8 @@ class RouteKeeper:
                         self.look(store)
                     away = False
                 except QueueUnavailable as error:
-                    if not away:
-                        log.warning("routes not kept error=%s", error)
+                    if self._routes and not away:
+                        log.warning("routes not seeded error=%s", error)
                     away = True
                 if self._stopped.wait(self._look_s):
                     return

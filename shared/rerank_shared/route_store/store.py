@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,6 +43,10 @@ class RouteStore:
         records = (read_or_none("route", wire.decode_route, data) for data in found)
         return sorted((each for each in records if each is not None), key=lambda each: -each.version)
 
+    def version(self, name: str, version: int) -> Route:
+        """Return a kept version of a route. Raises ConfigurationError where there is none."""
+        return route_of(self._kept(name, version))
+
     def set(self, route: Route, *, if_version: int | None = None) -> Route:
         """Make a route its next version and return it. `if_version` is the version that it must have until then.
 
@@ -74,14 +79,9 @@ class RouteStore:
 
         Raises ConfigurationError where there is no such version, RouteChanged for another version than `if_version`.
         """
-        if_version = self.table().version(name) if if_version is None else if_version
-        kept = [each for each in self.versions(name) if not each.deleted]
-        wanted = [each for each in kept if (each.version < if_version if version is None else each.version == version)]
-        if not wanted:
-            there = ", ".join(str(each.version) for each in kept) or "none"
-            which = "earlier version" if version is None else f"version {version}"
-            raise ConfigurationError(f"route {name!r} has no {which} to roll back to; kept are: {there}")
-        return self.set(route_of(wanted[0]), if_version=if_version)
+        found = self.table().version(name)
+        wanted = self._kept(name, version, before=found)
+        return self.set(route_of(wanted), if_version=found if if_version is None else if_version)
 
     def write(self, record: RouteRecord, table: RouteTable) -> bool:
         """Write a version of a route. Return False, and change nothing, if the route is no more as in `table`."""
@@ -102,6 +102,16 @@ class RouteStore:
         record = self._record(table, route.name, to_text(route))
         record = replace(record, set_by="file", file_digest=digest_of(route))
         return replace(route, version=record.version) if self.write(record, table) else None
+
+    def _kept(self, name: str, version: int | None, before: float = math.inf) -> RouteRecord:
+        """Return a version, or with None the last one that is older than `before`. Raises ConfigurationError."""
+        kept = [each for each in self.versions(name) if not each.deleted]
+        wanted = [each for each in kept if (each.version < before if version is None else each.version == version)]
+        if not wanted:
+            there = ", ".join(str(each.version) for each in kept) or "none"
+            which = "version before its last" if version is None else f"version {version}"
+            raise ConfigurationError(f"route {name!r} has no {which}; kept are: {there}")
+        return wanted[0]
 
     def _record(self, table: RouteTable, name: str, spec: str) -> RouteRecord:
         before = table.records.get(name)
