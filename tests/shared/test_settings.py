@@ -31,6 +31,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "redis_url": ("redis://:pa55word@db:6380/2", SecretStr("redis://:pa55word@db:6380/2")),
     "namespace": ("search.eu-1", "search.eu-1"),
     "model": ("hf:org/name@main", "hf:org/name@main"),
+    "fleet_file": ("/srv/fleet.toml", Path("/srv/fleet.toml")),
     "model_digest": ("ab" * 32, "ab" * 32),
     "unsafe": ("true", True),
     "gate_min_ndcg_ratio": ("0.5", 0.5),
@@ -149,8 +150,8 @@ WRONG = {
 
 def test_the_tables_above_know_every_setting() -> None:
     assert set(OTHER) == set(Settings.model_fields)
-    # An address that a name server must judge; any text is a URL or a directory until it is used.
-    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host", "packed_dir"}
+    # An address that a name server must judge; any text is a URL, a file or a directory until it is used.
+    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host", "packed_dir", "fleet_file"}
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -94,7 +94,8 @@ class PatientFleet:
     async def identity(self) -> ScoringIdentity:
         """Return what the fleet serves under the model of the settings; wait until a worker has announced it.
 
-        Raises InvalidRequest for a route to several models, UnknownModel where it serves other models only, QueueUnavailable where no server answers, FleetGone.
+        Raises InvalidRequest for a route to several models, UnknownModel where it serves other models only,
+        QueueUnavailable where no server answers, FleetGone.
         """
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
         model = await pipeline.lookup.sole_model(port, name_of(self.client.settings.model))
