@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +74,15 @@ class RequestLookup:
             return LookupResult(target, None, request.max_length)
         try:
             target, identity = await self._start(port, request, name)
-            with naming(target):
-                found = await self._read(port, request, target, identity, fusion)
-                target = self.routes.target(name, request.query)
-            if found.identity != identity or target.model != found.target.model:
-                with naming(target):
-                    identity = await self._identity(port, target, found)
+            found = await self._first_read(port, request, target, identity, fusion, name)
+            now = self.routes.target(name, request.query)
+            if found is None or found.identity != identity or now != target:
+                old, target = target, now
+                with self._telling(target):
+                    if target.model != old.model:
+                        identity = await self._known_or_read(port, target.model)
+                    elif found is not None:
+                        identity = found.identity
                     found = await self._read(port, request, target, identity, fusion)
         except QueueUnavailable as error:
             log.debug("look-up failed error=%r", error)
@@ -156,16 +160,35 @@ class RequestLookup:
         answers = iter(await port.pipeline(fill))
         routes.read(answers)
         now = self.routes.target(name, request.query)
-        with naming(now) if now.route is not None else naming_routes(self.routes.names):
+        with self._telling(now):
             if now.model == target.model:
                 return now, served.read(answers)
-            return now, self.served_models.query(now.model).known or await self.served_models.get(port, now.model)
+            return now, await self._known_or_read(port, now.model)
 
-    async def _identity(self, port: Port, target: Target, found: LookupResult) -> ScoringIdentity | None:
-        """Return the identity for a second look; its model is another one where a route has changed."""
-        if target.model == found.target.model:
-            return found.identity
-        return self.served_models.query(target.model).known or await self.served_models.get(port, target.model)
+    async def _first_read(
+        self,
+        port: Port,
+        request: RerankRequest,
+        target: Target,
+        identity: ScoringIdentity | None,
+        fusion: Fusion | None,
+        name: str,
+    ) -> LookupResult | None:
+        """Return what was read; None where its model has gone and the route leads to another one by now."""
+        try:
+            with self._telling(target):
+                return await self._read(port, request, target, identity, fusion)
+        except UnknownModel:
+            if self.routes.target(name, request.query).model == target.model:
+                raise
+            return None
+
+    async def _known_or_read(self, port: Port, model: str) -> ScoringIdentity | None:
+        return self.served_models.query(model).known or await self.served_models.get(port, model)
+
+    def _telling(self, target: Target) -> AbstractContextManager[None]:
+        """Let an error that leaves the block name the route to `target`, or the routes that may have been meant."""
+        return naming(target) if target.route is not None else naming_routes(self.routes.names)
 
     def _max_length(self, request: RerankRequest, target: Target, identity: ScoringIdentity | None) -> int | None:
         return effective_max_length(request, self.settings, identity, target.limits.max_length)
