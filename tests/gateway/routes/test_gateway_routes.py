@@ -103,6 +103,7 @@ def test_a_redis_that_lost_the_routes_has_them_back_and_no_request_fails(http: h
 def test_a_job_keeps_its_route(http: httpx.Client, store: RouteStore) -> None:
     sent = http.post("/v1/jobs", json={**ASKED, "model": "search"})
     store.delete("search")
-    wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
-    found = http.get(sent.headers["location"]).json()
-    assert "search" in str(found)
+    location = sent.headers["location"]
+    wait_until(lambda: http.get(location).json()["status"] == "done", "the job is done")
+    response = http.get(location).json()["response"]
+    assert (response["route"], response["route_version"], response["model"]["name"]) == ("search", 1, MODEL)
