@@ -195,6 +195,16 @@ def test_model_info_of_a_route_is_that_of_its_largest_share(parts: Parts) -> Non
             parts.fleet.client().model_info("dead")
 
 
+def test_who_needs_one_model_takes_a_route_to_one_and_no_other(parts: Parts) -> None:
+    def sole(name: str) -> str:
+        return drive(parts.pipeline.lookup.sole_model(parts.port, name))
+
+    parts.fleet.route("one", {"large": 1.0})
+    assert (sole("one"), sole("small")) == ("large", "small")
+    with pytest.raises(InvalidRequest, match="'search' is a route to small, large, and one model is needed"):
+        sole("search")
+
+
 async def test_so_it_is_on_an_event_loop(parts: Parts) -> None:
     async with parts.fleet.async_client() as client:
         responses = await asyncio.gather(*(client.rerank(query, ["a"], model="search") for query in QUERIES))
