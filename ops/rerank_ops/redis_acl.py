@@ -49,7 +49,7 @@ _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 class Needs:
     """What a role needs: scripts by their files, and commands beside them.
 
-    `writes`: kinds of keys beside those of jobs. None is every key and every channel of the namespace.
+    `writes`: patterns of keys beside those of jobs. None is every key and every channel of the namespace.
     """
 
     scripts: Sequence[str]
@@ -71,14 +71,30 @@ NEEDS: dict[Role, Needs] = {
     "client": _CLIENT,
     # A client as well: `up` answers `rerank`, and `bulk --up` asks and scores under one URL.
     "worker": Needs(
-        (*_CLIENT.scripts, "take", "give_back", "finish", "sweep", "file", "refile", "renew", "expire", "store_scores"),
+        (
+            *_CLIENT.scripts,
+            "take",
+            "give_back",
+            "finish",
+            "sweep",
+            "file",
+            "refile",
+            "renew",
+            "expire",
+            "store_scores",
+            "set_route",
+        ),
         (*_CLIENT.commands, _CONSUME, _TRIAL, _WATCH, _ALONE),
         None,
     ),
-    "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),
+    "gateway": Needs(
+        (*_CLIENT.scripts, "bucket", "set_route"),
+        (*_CLIENT.commands, _WATCH, "expire"),
+        ("bucket:*", "latency:*", "routes", "route:*"),
+    ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "purge", "at_any_limit", "replace_feedback"),
+        ("queue", "put", "purge", "at_any_limit", "replace_feedback", "set_route"),
         (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
         None,
     ),
@@ -131,7 +147,7 @@ class User:
         if writes is None:
             return [f"~{prefix}*"]
         jobs = _counted(self.keys) if self.role == "metrics" else _of_jobs(self.keys)
-        return [f"%R~{prefix}*", *(f"~{name}" for name in jobs), *(f"~{prefix}{kind}:*" for kind in writes)]
+        return [f"%R~{prefix}*", *(f"~{name}" for name in jobs), *(f"~{prefix}{pattern}" for pattern in writes)]
 
     def _channels(self) -> list[str]:
         control = self.keys.control_channel(self.db)
