@@ -90,7 +90,7 @@ NEEDS: dict[Role, Needs] = {
     "gateway": Needs(
         (*_CLIENT.scripts, "bucket", "set_route"),
         (*_CLIENT.commands, _WATCH, "expire"),
-        ("bucket:*", "latency:*", "routes", "route:*"),
+        ("bucket:*", "latency:*", "routed:*", "routes", "route:*"),
     ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(

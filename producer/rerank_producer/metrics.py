@@ -24,6 +24,7 @@ from rerank_shared.errors import (
     RerankError,
 )
 from rerank_shared.keys import JOB_CLASSES
+from rerank_shared.routing.route import Target
 
 #: From 1 ms to a minute, each 1.5 times the one before.
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
@@ -130,10 +131,14 @@ FEEDBACK = cast(
 
 @dataclass(slots=True)
 class Watch:
-    """A watched call, which sets its `response` if it has one. None: it ends without a response or an error."""
+    """A watched call, which sets its `response` if it has one. None: it ends without a response or an error.
+
+    `target` is where it went, as soon as that is known.
+    """
 
     job_class: str
     response: RerankResponse | None = None
+    target: Target | None = None
 
 
 @contextmanager

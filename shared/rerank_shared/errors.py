@@ -28,7 +28,8 @@ RerankError
 │   ├── ModelDamaged          a model's file differs from the one that its digest names
 │   ├── ModelRefused          an artefact that has not passed its quality gate
 │   ├── ServerUnavailable     no Redis-compatible server could be found or started
-│   └── RouteChanged          a route has another version than its change expects
+│   ├── RouteChanged          a route has another version than its change expects
+│   └── RolloutTaken          another command leads the rollout of this route
 └── InternalError             an invariant broke: this is a bug
 
 `retryable` says whether the same request, unchanged, may succeed later.
@@ -40,10 +41,17 @@ from typing import ClassVar
 
 
 class RerankError(Exception):
-    """Base of all errors of Rerank Fleet."""
+    """Base of all errors of Rerank Fleet.
+
+    `route`, `route_version` and `routed_to` are the route that the request came by, its version, and the model that it
+    led to; None where the request named the model itself.
+    """
 
     code: ClassVar[str] = "rerank_error"
     retryable: ClassVar[bool] = False
+    route: str | None = None
+    route_version: int | None = None
+    routed_to: str | None = None
 
     @property
     def message(self) -> str:
@@ -232,6 +240,12 @@ class RouteChanged(ConfigurationError):
     """A route has another version than its change expects: somebody else changed it; nothing was written."""
 
     code = "route_changed"
+
+
+class RolloutTaken(ConfigurationError):
+    """Another command leads the rollout of this route: it was there before, or has taken it over."""
+
+    code = "rollout_taken"
 
 
 class InternalError(RerankError):

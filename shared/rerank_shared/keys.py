@@ -183,6 +183,19 @@ class Keys:
         answered in one slot of `LATENCY_SLOT_S` seconds; the slot is the server's epoch seconds divided by that."""
         return f"{self.prefix}latency:{slot}"
 
+    def routed(self, route: str, version: int) -> str:
+        """Hash `what|model` -> requests; gateways; `ROUTED_TTL_S` after the last. How the requests ended that came by
+        one version of a route; producer/rerank_producer/gateway/watch/routed.py spells the fields."""
+        return f"{self.prefix}routed:{version}:{route}"
+
+    def rollout(self, route: str) -> str:
+        """String, JSON; the operator's command; `ROLLOUT_TTL_S` after its last change. The last rollout of a route."""
+        return f"{self.prefix}rollout:{route}"
+
+    def rollout_holder(self, route: str) -> str:
+        """String; the command that leads the rollout of a route; seconds, unless it writes it again."""
+        return f"{self.prefix}rollout_holder:{route}"
+
     def activity(self, slot: int) -> str:
         """Hash alive, interactive, bulk -> seconds; workers; `ACTIVITY_TTL_S`. Seconds that processes were alive, and
         that they ran work of each class, in one slot of `ACTIVITY_SLOT_S` seconds, numbered as those of `latency`."""
@@ -304,6 +317,9 @@ DEATHS_TTL_S = 3_600
 LATENCY_SLOT_S = 10
 #: Longer than any window that is shown.
 LATENCY_TTL_S = 600
+#: Longer than the longest hold of a rollout.
+ROUTED_TTL_S = 2 * 86_400
+ROLLOUT_TTL_S = 7 * 86_400
 ACTIVITY_SLOT_S = 10
 #: The longest cool-down of autoscaling, and some more.
 ACTIVITY_TTL_S = 2_000

@@ -29,6 +29,7 @@ from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
 from rerank_ops.cli.model.tune import tune
 from rerank_ops.cli.rank.rerank import rerank
+from rerank_ops.cli.rollout.command import rollout
 from rerank_ops.cli.serve.demo import demo
 from rerank_ops.cli.serve.gateway import gateway
 from rerank_ops.cli.serve.server import server
@@ -60,6 +61,7 @@ app.command()(simulate)
 app.command()(plan)
 app.command()(redis_load)
 app.command()(redis_acl)
+app.command()(rollout)
 app.command()(export)
 app.command()(evaluate)
 app.command()(distil)

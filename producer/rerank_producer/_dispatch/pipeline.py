@@ -19,6 +19,7 @@ from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.request_span import request_span, tell_answered, tell_asked, tell_planned
+from rerank_producer._dispatch.routes.ended import OnEnded, telling_end
 from rerank_producer._dispatch.routes.errors import naming
 from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._dispatch.served_models import ServedModels
@@ -72,6 +73,8 @@ class RequestPipeline:
 
     settings: Settings
     clock: Clock = field(default_factory=Clock.of_server)
+    #: Told of each call of `rerank` that came by a route, when it ends.
+    on_routed_end: OnEnded | None = None
     keys: Keys = field(init=False)
     served_models: ServedModels = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -99,10 +102,15 @@ class RequestPipeline:
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
         job_class = options.get("job_class", "interactive")
-        with request_span("rerank") as span, metrics.watched(job_class) as watch:
+        with (
+            request_span("rerank") as span,
+            metrics.watched(job_class) as watch,
+            telling_end(self.on_routed_end, self.clock, watch),
+        ):
             request = parse(self.settings, query, given.candidates(), options)
             started, spent = self.clock.monotonic(), _Spent()
             found, plan, deadline = await self._plan(port, request, started, spent, span)
+            watch.target = found.target
             with naming(found.target):
                 watch.response = await self._answer(port, request, found, plan, deadline, spent, partial)
             tell_answered(span, request, watch.response, self.settings)

@@ -27,6 +27,7 @@ from rerank_producer.gateway.watch.exposition import Exposition
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.gateway.watch.live import Live
 from rerank_producer.gateway.watch.readiness import Readiness
+from rerank_producer.gateway.watch.routed import RoutedCounts
 from rerank_shared.contract.messages import name_of
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async
@@ -51,7 +52,9 @@ class Gateway:
         self.redis = connect_async(fleet, timeout_s=TIMEOUT_S)
         self.route_keeper = RouteKeeper(fleet)
         self.latencies = Latencies(self.keys)
-        self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
+        self.routed_counts = RoutedCounts(self.keys)
+        self.client._pipeline.on_routed_end = self.routed_counts.observe
+        self.live = Live(fleet, self.latencies, self.routed_counts, max_listeners=settings.max_live)
         resolver = ModelResolver(name_of(fleet.model), settings.stand_in_for)
         self.models = ModelDirectory(self.redis, self.keys, fleet, resolver, self.client._pipeline.routes)
         self.token_buckets = TokenBuckets(self.redis, self.keys, fleet)

@@ -19,6 +19,7 @@ from rerank_producer.gateway.watch import live as live_module
 from rerank_producer.gateway.watch.fleet_view import CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, Latency, Quantiles
 from rerank_producer.gateway.watch.live import Live
+from rerank_producer.gateway.watch.routed import RoutedCounts
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
@@ -42,6 +43,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "_INTERVAL_S", INTERVAL_S)
 
 
+def live_of(settings: Settings, latencies: Latencies, **options: Any) -> Live:
+    return Live(settings, latencies, RoutedCounts(Keys(settings.namespace)), **options)
+
+
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
     with connect(settings) as opened:
@@ -53,7 +58,7 @@ async def open_live(settings: Settings) -> AsyncIterator[Callable[..., Live]]:
     opened: list[Live] = []
 
     def open_one(fleet_settings: Settings = settings, **options: Any) -> Live:
-        opened.append(Live(fleet_settings, Latencies(Keys(fleet_settings.namespace)), **options))
+        opened.append(live_of(fleet_settings, Latencies(Keys(fleet_settings.namespace)), **options))
         return opened[-1]
 
     yield open_one
@@ -192,7 +197,7 @@ async def test_durations_are_handed_over_though_nobody_listens(
     client: redis.Redis, settings: Settings, open_live: Callable[..., Live]
 ) -> None:
     latencies = Latencies(Keys(settings.namespace))
-    live = Live(settings, latencies)
+    live = live_of(settings, latencies)
     try:
         latencies.observe(5, 0.1)
         await asyncio.to_thread(wait_until, lambda: not latencies.pending, "the count is taken")
@@ -276,7 +281,7 @@ async def test_close_ends_all_streams_and_takes_no_more(open_live: Callable[...,
 
 
 async def test_one_that_was_never_used_closes_too(settings: Settings) -> None:
-    live = Live(settings, Latencies(Keys(settings.namespace)))
+    live = live_of(settings, Latencies(Keys(settings.namespace)))
     live.close()
     await live.aclose()
 

@@ -18,6 +18,7 @@ def naming_route(route: str | None, version: int | None, model: str) -> Iterator
         if route is not None:
             told = f"{error.message} (route {route!r}, version {version}, sends this query to {model!r})"
             error.args = (told, *error.args[1:])
+            error.route, error.route_version, error.routed_to = route, version, model
         raise
 
 

@@ -22,8 +22,9 @@ from rerank_shared.redis.server_clock import ServerClock
 WINDOW_S = 300
 #: The window of a rate, seconds.
 _RATE_WINDOW_S = 60
-_LOWEST_S, _GROWTH, _LAST = 1e-4, 1.1, 240
-_HIGHEST_S = _LOWEST_S * _GROWTH**_LAST
+_LOWEST_S, _GROWTH = 1e-4, 1.1
+LAST_BUCKET = 240
+_HIGHEST_S = _LOWEST_S * _GROWTH**LAST_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def bucket_of(seconds: float) -> int:
     """Return the bucket that a duration is counted in; bucket n ends at 0.1 ms * 1.1 ** n."""
     if not seconds > _LOWEST_S:
         return 0
-    return _LAST if seconds >= _HIGHEST_S else math.ceil(math.log(seconds / _LOWEST_S) / math.log(_GROWTH))
+    return LAST_BUCKET if seconds >= _HIGHEST_S else math.ceil(math.log(seconds / _LOWEST_S) / math.log(_GROWTH))
 
 
 def middle_s(bucket: int) -> float:
@@ -138,7 +139,7 @@ def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int
 
 def _read_field(field: bytes, count: bytes) -> tuple[str, int, int]:
     k, _, bucket = field.decode().partition("|")
-    if k not in K_LABELS or not 0 <= int(bucket) <= _LAST or int(count) < 0:
+    if k not in K_LABELS or not 0 <= int(bucket) <= LAST_BUCKET or int(count) < 0:
         raise ValueError(f"not a count of a k class and bucket: {field!r}")
     return k, int(bucket), int(count)
 

@@ -1,6 +1,6 @@
 """The live view of the fleet: one task reads Redis once a second while there are listeners, however many.
 
-The same task flushes the counts of request durations, with listeners or without. All listeners share the latest frame:
+The same task flushes the counts of requests, with listeners or without. All listeners share the latest frame:
 a slow listener misses frames and makes no other wait. An outage of Redis is a frame like any other. No frame names the
 server's address.
 """
@@ -23,6 +23,7 @@ from rerank_producer.gateway.watch.cache_watch import CacheWatch
 from rerank_producer.gateway.watch.fleet_view import FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_producer.gateway.watch.remembered import Remembered
+from rerank_producer.gateway.watch.routed import RoutedCounts
 from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
@@ -48,10 +49,12 @@ _ENDING = "this gateway process is ending"
 class Live:
     """One gateway process's view of the fleet. Made anywhere, used in one event loop, closed from anywhere in it."""
 
-    def __init__(self, settings: Settings, latencies: Latencies, *, max_listeners: int = 50) -> None:
-        self._reader = _Reader(settings, latencies)
-        self._latencies = latencies
-        latencies.on_pending = self._ensure_running
+    def __init__(
+        self, settings: Settings, latencies: Latencies, routed: RoutedCounts, *, max_listeners: int = 50
+    ) -> None:
+        self._counts = (latencies, routed)
+        self._reader = _Reader(settings, self._counts)
+        latencies.on_pending = routed.on_pending = self._ensure_running
         self._max_listeners = max_listeners
         self._listeners: set[asyncio.Event] = set()
         self._frame = b""
@@ -140,7 +143,7 @@ class Live:
 
     async def _turn(self) -> None:
         watched = bool(self._listeners)
-        if not watched and not self._latencies.pending:
+        if not watched and not any(counts.pending for counts in self._counts):
             return
         try:
             await self._reader.flush()
@@ -164,19 +167,20 @@ class Live:
 class _Reader:
     """Reads the view, at most once an interval; its connection is made when it is first used."""
 
-    def __init__(self, settings: Settings, latencies: Latencies) -> None:
+    def __init__(self, settings: Settings, counts: tuple[Latencies, RoutedCounts]) -> None:
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._model = name_of(settings.model)
-        self._latencies = latencies
-        self._clock = latencies.clock
+        self._counts = counts
+        self._clock = counts[0].clock
         self._client: Any = None
         self._synchronised = False
         self._cache = CacheWatch()
         self._view = Remembered(self._read, 0.9 * _INTERVAL_S)
 
     async def flush(self) -> None:
-        await self._latencies.flush(self._connected())
+        for counts in self._counts:
+            await counts.flush(self._connected())
 
     async def read(self) -> FleetView:
         return await self._view.get()
