@@ -37,9 +37,7 @@ def _begun(store: RouteStore, name: str, new: str, plan: Plan) -> Record:
         raise ConfigurationError(f"there is no route {name!r}{did_you_mean(name, table.live)}")
     if len(route.shares) > 1:
         several = ", ".join(share.model for share in route.shares)
-        raise ConfigurationError(
-            f"route {name!r} leads to {several}: a rollout begins where a route leads to one model"
-        )
+        raise ConfigurationError(f"route {name!r} leads to {several}, and a rollout begins where it leads to one model")
     if route.main == new:
         raise ConfigurationError(f"route {name!r} leads to {new} already")
     record = Record(name, route.main, new, plan, (route.version,))

@@ -41,10 +41,9 @@ class Leading:
         with _released(records):
             record = begin_or_resume(self.store, records, new, plan)
             steps = ", ".join(f"{step:g}" for step in plan.steps)
-            goes = "begins" if record.state == "waiting" else f"goes on from {record.percent:g} %"
-            err.print(
-                f"{route}: from {record.old} to {record.new} by {steps} %, each held for {plan.hold_s:g} s: {goes}"
-            )
+            err.print(f"{route}: from {record.old} to {record.new} by {steps} %, each held for {plan.hold_s:g} s")
+            if record.state != "waiting":
+                err.print(f"goes on from {record.percent:g} %, where a command has left it")
             if sample is None and record.drift is None:
                 err.print("drift of scores is not judged: that needs --drift-sample")
             self._lead(records, record, sample, wait_s)
@@ -92,9 +91,8 @@ class Leading:
     def _lead(self, records: Records, record: Record, sample: list[Sampled] | None = None, wait_s: float = 0.0) -> None:
         with RerankClient(self.settings) as client, stop_asked() as stopped:
             drift = sample and partial(measure, client, sample, record.old, record.new, records.renew)
-            ended = Course(self.settings, self.store, records, record, err.print, drift or None, wait_s).run(
-                stopped.wait
-            )
+            course = Course(self.settings, self.store, records, record, err.print, drift or None, wait_s)
+            ended = course.run(stopped.wait)
         if ended.state == "done":
             err.print(f"{ended.route}: leads to {ended.new} alone, version {ended.version}")
             for line in draining(self.store, ended):
