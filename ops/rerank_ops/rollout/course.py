@@ -65,6 +65,7 @@ class Course:
             # Nobody has looked meanwhile, so the step is held anew; its requests were counted and count.
             now = server_epoch(self.store.client)
             self.record = replace(self.record, held_since=now)
+        self.records.write(self.record)
         self._try_to_look()
 
     def _try_to_look(self) -> None:

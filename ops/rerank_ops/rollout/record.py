@@ -39,6 +39,7 @@ class Record:
     - `versions`: of the route, as they were made; the first is that before the rollout.
     - `held_since`: when the step began, or was taken up again, in epoch seconds of the server.
     - `reason`: why it ended other than done.
+    - `led_by`: host and process of the command that wrote the record.
     """
 
     route: str
@@ -51,6 +52,7 @@ class Record:
     held_since: float = 0.0
     reason: str = ""
     drift: Drift | None = None
+    led_by: str = ""
 
     @property
     def ended(self) -> bool:
@@ -115,8 +117,9 @@ class Records:
         return None if data is None else read_or_none("rollout", _FORM.validate_json, data)
 
     def write(self, record: Record) -> None:
-        """Keep a record."""
-        self.client.set(self.keys.rollout(self.route), _FORM.dump_json(record), ex=ROLLOUT_TTL_S)
+        """Keep a record, as one of this command."""
+        data = _FORM.dump_json(replace(record, led_by=self._me))
+        self.client.set(self.keys.rollout(self.route), data, ex=ROLLOUT_TTL_S)
 
     def claim(self, wait: Callable[[float], bool]) -> None:
         """Become the command that leads the rollout. Raises RolloutTaken while another one lives.
@@ -136,10 +139,15 @@ class Records:
         self._write_claim()
 
     def renew(self) -> None:
-        """Tell that this command lives. Raises RolloutTaken where another one has taken the rollout over."""
-        found = self._claim()
-        if found is not None and not found.startswith(f"{self._me} "):
-            raise RolloutTaken(f"the rollout of {self.route!r} was taken over by {_who(found)}")
+        """Tell that this command lives. Raises RolloutTaken where another one has taken the rollout over.
+
+        The other one may have ended already, so the record tells of it too.
+        """
+        record = self.read()
+        others = [self._claim(), None if record is None else f"{record.led_by} "]
+        for found in others:
+            if found is not None and not found.startswith(f"{self._me} "):
+                raise RolloutTaken(f"the rollout of {self.route!r} was taken over by {_who(found)}")
         self._write_claim()
 
     def release(self) -> None:

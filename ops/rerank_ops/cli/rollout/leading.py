@@ -100,7 +100,8 @@ class Leading:
         elif ended.state == "aborted":
             err.print(f"{ended.route}: leads to {ended.old} alone, version {ended.version}")
         elif ended.ended:
-            raise ConfigurationError(f"the rollout of {ended.route} {ended.state}: {ended.reason}")
+            how = "went back" if ended.state == "returned" else "has stopped"
+            raise ConfigurationError(f"the rollout of {ended.route} {how}: {ended.reason}")
         else:
             raise ConfigurationError(
                 f"the rollout of {ended.route} is left at {ended.percent:g} %: run the command again to go on, or "
