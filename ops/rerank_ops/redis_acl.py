@@ -41,6 +41,8 @@ _WATCH = "time get hmget zcard info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
 _FEEDBACK = "xlen xrange xrevrange xdel xtrim"
+#: Leading a rollout: the pools of a model, and both models' scores of a sample.
+_ROLL_OUT = "zcount hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
 _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 
@@ -94,8 +96,8 @@ NEEDS: dict[Role, Needs] = {
     ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "purge", "at_any_limit", "replace_feedback", "set_route"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
+        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route"),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
         None,
     ),
 }

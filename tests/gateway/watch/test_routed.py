@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -42,7 +43,7 @@ async def test_all_processes_add_up_by_version_and_model(client: redis.asyncio.R
         counts.observe(ended(version=4))
         await counts.flush(client)
         assert not counts.pending
-    answer = await client.hgetall(keys.routed("search", 3))
+    answer: Any = await client.hgetall(keys.routed("search", 3))
     found = read_figures(answer, "a|b")
     assert found.outcomes == {"complete": 2, "deadline": 2}
     assert found.seconds == {"11-25": {bucket_of(0.1): 2}}
@@ -66,7 +67,8 @@ async def test_only_the_duration_of_scored_interactive_answers_counts(
     counts = RoutedCounts(keys)
     counts.observe(request_)
     await counts.flush(client)
-    found = read_figures(await client.hgetall(keys.routed("search", 3)), "a|b")
+    answer: Any = await client.hgetall(keys.routed("search", 3))
+    found = read_figures(answer, "a|b")
     assert (found.requests, found.seconds) == (1, {})
 
 

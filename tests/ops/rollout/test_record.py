@@ -70,10 +70,10 @@ class TestChange:
         assert last.shares(last.wanted) == (Share("v2", 100.0),)
 
     def test_back_is_the_old_model_alone(self) -> None:
-        for state, after in (("returning", "returned"), ("aborting", "aborted")):
-            back = replace(RECORD, state=state, step=1)
-            assert back.shares(back.wanted) == (Share("v1", 100.0),)
-            assert back.changed(4, 0.0).state == after
+        returning = replace(RECORD, state="returning", step=1)
+        aborting = replace(RECORD, state="aborting", step=1)
+        assert returning.shares(returning.wanted) == aborting.shares(aborting.wanted) == (Share("v1", 100.0),)
+        assert (returning.changed(4, 0.0).state, aborting.changed(4, 0.0).state) == ("returned", "aborted")
 
 
 class TestBegin:

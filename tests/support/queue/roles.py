@@ -15,6 +15,12 @@ from celery.result import AsyncResult
 
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.feedback import stream
+from rerank_ops.rollout.beginning import begin_or_resume
+from rerank_ops.rollout.course import read_step
+from rerank_ops.rollout.draining import draining
+from rerank_ops.rollout.drift import Sampled, measure
+from rerank_ops.rollout.plan import Plan
+from rerank_ops.rollout.record import Records
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
@@ -148,7 +154,7 @@ def a_supervisor_keeps_routes(settings: Settings) -> None:
 
 
 def an_operator_works(settings: Settings, directory: Path) -> None:
-    """Doctor, routes, the cache, dead letters, and Celery's remote control."""
+    """Doctor, routes, rollouts, the cache, dead letters, and Celery's remote control."""
     keys = Keys(settings.namespace)
     assert not [each for each in check_server(settings) if each.status == "fail"]
     with connect(settings) as client:
@@ -161,6 +167,7 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
             routes.set(read_route("operated", {"shares": {settings.model: weight}}))
         routes.rollback("operated")
         assert unserved(client, keys, [settings.model, "nobody's"]) == ["nobody's"]
+        _roll_out(settings, routes)
         routes.delete("operated")
         cache.stats(client, keys)
         cache.clear(client, keys)
@@ -174,6 +181,21 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
     for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
         ran = celery(settings, *arguments, "--timeout", "30", "--destination", "rerank@test-0")
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def _roll_out(settings: Settings, routes: RouteStore) -> None:
+    """The trips of a rollout, without its holds."""
+    records = Records(routes.client, routes.keys, "operated")
+    records.claim(lambda _: True)
+    record = begin_or_resume(routes, records, "nobody's", Plan())
+    records.write(record)
+    records.renew()
+    sample = [Sampled(query="halls?", documents=passages(3))]
+    with RerankClient(settings) as client:
+        assert measure(client, sample, settings.model, settings.model, records.renew).mean == 0
+    read_step(routes, record)
+    draining(routes, record)
+    records.release()
 
 
 def leave_dead_letters(settings: Settings) -> None:
