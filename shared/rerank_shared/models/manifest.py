@@ -165,7 +165,7 @@ class ShortenedCollection(_Part):
 class FollowingBounds(_Part):
     """The bounds that a shortened model must keep to be served, each against the whole model.
 
-    Between what a model of twelve layers had with six of them and with five: see docs/depth.md.
+    Between what a model of twelve layers had with six of them and with five, on three collections: see docs/depth.md.
     """
 
     min_correlation: float = 0.75
