@@ -105,5 +105,5 @@ def test_what_the_last_process_leaves_is_everybody_s(start_fleet: StartFleet, sm
         fleet.processes[0].wait()
         waits = fleet.client.hlen(keys.waiting("interactive"))
         assert (waits, fleet.client.zcount(keys.workers, 0, "+inf")) == (0, 0)
-        fleet.start()
+        start_fleet(model=small)
         assert all(client.collect(handle, timeout_ms=120_000).complete for handle in long)
