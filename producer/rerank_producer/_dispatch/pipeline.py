@@ -81,8 +81,8 @@ class RequestPipeline:
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
-        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
+        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock, self.served_models)
         self.learned = LearnedDeviations(self.keys, self.clock)
         self.routes = KnownRoutes(self.keys, self.clock)
         self.lookup = RequestLookup(
