@@ -105,16 +105,17 @@ def reads(client: redis.Redis) -> int:
 
 
 class TestView:
-    def view(self, **changes: Any) -> dict[str, Any]:
+    def view(self, cost: CostParameters | None = None, workers: tuple[Heartbeat, ...] | None = None) -> dict[str, Any]:
         backlog: dict[JobClass, Backlog] = {
             "interactive": Backlog(3, Work(30, 900, 30_000), 1, oldest_at=98.5),
             "bulk": Backlog(0, Work(), 0),
         }
-        workers = (BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0))
-        state = FleetState(workers, (PoolState("", workers, backlog, None),))
+        if workers is None:
+            workers = (BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0))
+        state = FleetState(workers, (PoolState("", workers, backlog, cost),))
         latency = Latency({"1-10": Quantiles(4, 10.0, 20.0, 30.0)}, 0.25)
         cache = CacheView(lookups=0, hit_rate=None)
-        return view_of(replace(state, **changes), "alias", cache, latency, now=100.0).model_dump(by_alias=True)
+        return view_of(state, "alias", cache, latency, now=100.0).model_dump(by_alias=True)
 
     def test_says_all_of_a_fleet(self) -> None:
         found = self.view(cost=CostParameters(0.0, 0.001, 0.0))
