@@ -17,6 +17,7 @@ from rerank_producer import metrics
 from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.served_models import count_processes
 from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
@@ -26,7 +27,7 @@ from rerank_producer._io.pending import Waiter
 from rerank_producer._io.port import Port
 from rerank_producer._io.sending import send
 from rerank_producer._request.plan import RequestPlan
-from rerank_shared.contract.messages import Outcome
+from rerank_shared.contract.messages import Outcome, StoredRequest
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
@@ -105,15 +106,26 @@ class Dispatcher:
             ]
             foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
             inflight = [*own, *foreign]
-            keys, pool = self.keys.of(plan.stored.pool), plan.stored.pool
-            wait = Wait(port, keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port, pool))
-            shortfall = await wait.finish()
+            shortfall = await self._wait(port, plan.stored, deadline, inflight).finish()
             return DispatchResult(shards, [each.outcome for each in own], shortfall, enqueue_ms)
         except asyncio.CancelledError:
             port.withdraw_soon(ids, lambda pipe: self._withdraw(shards, pipe))
             raise
         finally:
             port.forget(waiters)
+
+    def _wait(self, port: Port, stored: StoredRequest, deadline: Deadline, inflight: Sequence[InflightShard]) -> Wait:
+        keys, model = self.keys.of(stored.pool), stored.model
+        return Wait(
+            port,
+            keys,
+            self.clock,
+            deadline,
+            inflight,
+            model,
+            alive=lambda: count_processes(port, keys, model, self.clock.epoch()),
+            free=lambda: self.fleet_load.free(port, stored.pool),
+        )
 
     async def make_shards(
         self,
