@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rerank_shared.contract.messages import Heartbeat
-from rerank_shared.fleet_state import Backlog, FleetState
+from rerank_shared.fleet_state import Backlog, FleetState, PoolState
 from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.scheduling.autoscaling import Reason, Wanted
 from rerank_shared.scheduling.cost import Work
@@ -41,7 +41,8 @@ class Clock:
 def signal(wanted: int, *workers: str, reason: Reason = "load") -> AutoscaleSignal:
     beats = [Heartbeat(name, "m", "h", 1, None, 0.0, 1.0, 1, held) for held, name in enumerate(workers)]
     backlog = {job_class: Backlog(0, Work(), 0) for job_class in JOB_CLASSES}
-    return AutoscaleSignal(0.0, "m", FleetState(tuple(beats), backlog, None), 0.0, Wanted(wanted, reason))
+    state = FleetState(tuple(beats), (PoolState("", tuple(beats), backlog, None),))
+    return AutoscaleSignal(0.0, "m", state, 0.0, Wanted(wanted, reason))
 
 
 @pytest.fixture
