@@ -29,7 +29,7 @@ _LUA = resources.files("rerank_shared").joinpath("lua")
 _CONNECT = "select client|setname"
 _SCRIPTS = "ping eval evalsha"
 #: The state of a fleet: backlog, heartbeats, costs.
-_STATE = "llen zremrangebyscore zrange zrangebyscore hgetall mget"
+_STATE = "llen zremrangebyscore zrange zrangebyscore zcount hgetall get"
 #: Sending by plain Celery, and Celery's broadcasts.
 _SEND = "hlen lpush sadd publish"
 #: Consuming by kombu: its queues of remote control, and its books of what it delivered.
@@ -37,7 +37,7 @@ _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
-_WATCH = "time get hmget zcard info dbsize randomkey memory|usage"
+_WATCH = "time hmget zcard info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
 _FEEDBACK = "xlen xrange xrevrange xdel xtrim"
@@ -49,7 +49,7 @@ _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 class Needs:
     """What a role needs: scripts by their files, and commands beside them.
 
-    `writes`: kinds of keys beside those of jobs. None is every key and every channel of the namespace.
+    `writes`: patterns of keys beside those of jobs. None is every key and every channel of the namespace.
     """
 
     scripts: Sequence[str]
@@ -64,22 +64,38 @@ _CLIENT = Needs(
         _SCRIPTS,
         _STATE,
         _SEND,
-        "get set del unlink subscribe unsubscribe time zadd zrem zscore zcount hincrby info",
+        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby info",
     ),
 )
 NEEDS: dict[Role, Needs] = {
     "client": _CLIENT,
     # A client as well: `up` answers `rerank`, and `bulk --up` asks and scores under one URL.
     "worker": Needs(
-        (*_CLIENT.scripts, "take", "give_back", "finish", "sweep", "file", "refile", "renew", "expire", "store_scores"),
+        (
+            *_CLIENT.scripts,
+            "take",
+            "give_back",
+            "finish",
+            "sweep",
+            "file",
+            "refile",
+            "renew",
+            "expire",
+            "store_scores",
+            "set_route",
+        ),
         (*_CLIENT.commands, _CONSUME, _TRIAL, _WATCH, _ALONE),
         None,
     ),
-    "gateway": Needs((*_CLIENT.scripts, "bucket"), (*_CLIENT.commands, _WATCH, "expire"), ("bucket", "latency")),
+    "gateway": Needs(
+        (*_CLIENT.scripts, "bucket", "set_route"),
+        (*_CLIENT.commands, _WATCH, "expire"),
+        ("bucket:*", "latency:*", "routes", "route:*"),
+    ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "purge", "at_any_limit", "replace_feedback"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
+        ("queue", "put", "purge", "at_any_limit", "replace_feedback", "set_route"),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, "mget"),
         None,
     ),
 }
@@ -131,7 +147,7 @@ class User:
         if writes is None:
             return [f"~{prefix}*"]
         jobs = _counted(self.keys) if self.role == "metrics" else _of_jobs(self.keys)
-        return [f"%R~{prefix}*", *(f"~{name}" for name in jobs), *(f"~{prefix}{kind}:*" for kind in writes)]
+        return [f"%R~{prefix}*", *(f"~{name}" for name in jobs), *(f"~{prefix}{pattern}" for pattern in writes)]
 
     def _channels(self) -> list[str]:
         control = self.keys.control_channel(self.db)

@@ -89,6 +89,15 @@ REQUESTS_RESCORED = cast(
         "Requests that were scored again as a whole, since the fleet's model changed meanwhile.",
     ),
 )
+ROUTED_REQUESTS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_routed_requests_total",
+        "Requests that came by a route, by its name and the model that it led to; none of names that are no route.",
+        ["route", "target"],
+    ),
+)
 FUSED_REQUESTS = cast(
     Counter,
     _once(

@@ -28,7 +28,8 @@ RerankError
 │   ├── ModelUnavailable      a model's package or file is missing
 │   ├── ModelDamaged          a model's file differs from the one that its digest names
 │   ├── ModelRefused          an artefact that has not passed its quality gate
-│   └── ServerUnavailable     no Redis-compatible server could be found or started
+│   ├── ServerUnavailable     no Redis-compatible server could be found or started
+│   └── RouteChanged          a route has another version than its change expects
 └── InternalError             an invariant broke: this is a bug
 
 `retryable` says whether the same request, unchanged, may succeed later.
@@ -235,6 +236,12 @@ class ServerUnavailable(ConfigurationError):
     """No Redis-compatible server could be found, reached or started."""
 
     code = "server_unavailable"
+
+
+class RouteChanged(ConfigurationError):
+    """A route has another version than its change expects: somebody else changed it; nothing was written."""
+
+    code = "route_changed"
 
 
 class InternalError(RerankError):

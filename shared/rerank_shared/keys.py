@@ -1,9 +1,10 @@
 """The only place that spells a Redis key. Each method names the key's type, its owner and its life-time.
 
-Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever. A
-full server may evict the keys that have a life-time in Redis; nothing is lost with them, since scores are computed
-again and the others are written again. The keys that a job needs have no life-time in Redis: they belong to a queue,
-which is deleted when it is empty, or they stand in `lifetimes`, by which every sweep of the queue ends them.
+Every key starts with the namespace, so two fleets (or two tests) on one server never meet. No key lives for ever but
+those of routes, which are an operator's to delete. A full server may evict the keys that have a life-time in Redis;
+nothing is lost with them, since scores are computed again and the others are written again. The keys that a job needs
+have no life-time in Redis: they belong to a queue, which is deleted when it is empty, or they stand in `lifetimes`, by
+which every sweep of the queue ends them.
 """
 
 from __future__ import annotations
@@ -196,6 +197,16 @@ class Keys:
     def models(self) -> str:
         """Sorted set, member = model, score = when its announcement ends; workers."""
         return f"{self.prefix}models"
+
+    @property
+    def routes(self) -> str:
+        """Hash, name of a route -> its last version; operators, and who seeds from fleet.toml; until it is deleted, and
+        some days longer as a version that says so."""
+        return f"{self.prefix}routes"
+
+    def route_versions(self, name: str) -> str:
+        """Hash, version -> the record of a route as it was then; as `routes`; the last `KEPT_VERSIONS`."""
+        return f"{self.prefix}route:{name}"
 
     def worker(self, worker_id: str) -> str:
         """String; that worker process; until another one finds it over by `workers`. Its heartbeat."""

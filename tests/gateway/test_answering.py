@@ -22,6 +22,7 @@ from rerank_producer.gateway.watch.latency import Latencies
 from rerank_shared.contract.schemas import FusionInfo, ModelInfo, RerankResponse, Result, Timings, Usage
 from rerank_shared.errors import DeadlineExceeded, QueueUnavailable, UnknownModel
 from rerank_shared.keys import FusionMethod, Keys
+from rerank_shared.routing.route import Limits
 from rerank_shared.settings import Settings, load_settings
 
 CALL = RerankCall("q", ["d"])
@@ -48,6 +49,9 @@ class OneReservation:
 
 class Models:
     """A fleet of one model."""
+
+    def limits(self, name: str | None) -> Limits:
+        return Limits()
 
     async def resolve(self, name: str | None) -> ResolvedModel:
         return ResolvedModel("m", in_place_of=name)

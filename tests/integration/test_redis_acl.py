@@ -23,6 +23,7 @@ from support.queue.roles import (
     a_fleet_of_one_command_works,
     a_gateway_works,
     a_supervisor_is_scraped,
+    a_supervisor_keeps_routes,
     an_operator_works,
     as_user,
     clients_work,
@@ -64,6 +65,7 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             fleet.start()
             clients_work(as_user(settings, "client"), directory)
             a_supervisor_is_scraped(as_user(settings, "worker"))
+            a_supervisor_keeps_routes(as_user(settings, "worker"))
             a_fleet_of_one_command_works(as_user(settings, "worker"), directory)
             a_gateway_works(as_user(settings, "gateway"), directory)
             metrics_are_read(as_user(settings, "metrics"), directory)

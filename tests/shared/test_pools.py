@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -44,7 +45,8 @@ def keys(namespace: str) -> Keys:
 class TestIds:
     @pytest.mark.parametrize("field", ["model_digest", "tokenizer_digest", "precision", "template", "truncation"])
     def test_what_changes_a_score_makes_another_pool(self, field: str) -> None:
-        assert pool_id(replace(OLD, **{field: "other"})) != pool_id(OLD)
+        changed: dict[str, Any] = {field: "other"}
+        assert pool_id(replace(OLD, **changed)) != pool_id(OLD)
 
     def test_what_an_answer_shows_makes_another_pool(self) -> None:
         assert (

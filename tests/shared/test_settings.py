@@ -32,6 +32,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "namespace": ("search.eu-1", "search.eu-1"),
     "model": ("hf:org/name@main", "hf:org/name@main"),
     "models": ("hf:org/name, file:/dir", ("hf:org/name", "file:/dir")),
+    "fleet_file": ("/srv/fleet.toml", Path("/srv/fleet.toml")),
     "model_digest": ("ab" * 32, "ab" * 32),
     "unsafe": ("true", True),
     "gate_min_ndcg_ratio": ("0.5", 0.5),
@@ -151,8 +152,8 @@ WRONG = {
 
 def test_the_tables_above_know_every_setting() -> None:
     assert set(OTHER) == set(Settings.model_fields)
-    # An address that a name server must judge; any text is a URL or a directory until it is used.
-    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host", "packed_dir"}
+    # An address that a name server must judge; any text is a URL, a file or a directory until it is used.
+    assert set(Settings.model_fields) - set(WRONG) == {"redis_url", "metrics_host", "packed_dir", "fleet_file"}
 
 
 @pytest.mark.parametrize("name", OTHER)

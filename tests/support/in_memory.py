@@ -16,6 +16,7 @@ from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Score, name_of
 from rerank_shared.contract.schemas import RerankRequest
 from rerank_shared.pools import Pool
+from rerank_shared.routing.route import Target
 
 OPTIONS: dict[str, Any] = {"job_class": "interactive"}
 
@@ -72,7 +73,7 @@ class Parts:
         now = self.fleet.now
         return prepare(
             self.request(query, documents, **options),
-            model=self.model,
+            target=Target(self.model),
             pool=self.pool,
             max_length=None,
             scores=None,

@@ -19,6 +19,7 @@ from rerank_shared.contract.messages import (
     Job,
     Outcome,
     PairClaim,
+    RouteRecord,
     Score,
     ScoringIdentity,
     Stages,
@@ -87,6 +88,7 @@ submitted = st.builds(
     misses=st.lists(counts, max_size=3).map(tuple),
     top_n=st.none() | counts, submitted_at=times, deadline_at=times, identity=st.none() | identities,
     tenant=texts, entry=texts, fusion=st.none() | fusions,
+    route=st.none() | texts, route_version=st.none() | counts,
 )  # fmt: skip
 
 
@@ -113,6 +115,8 @@ told = st.lists(texts, max_size=3).flatmap(
         query=st.none() | texts, texts=st.just(()) | st.just((None,) * len(shown)),
     )
 )  # fmt: skip
+route_records = st.builds(RouteRecord, texts, counts, texts, texts, texts, times, texts)
+
 KINDS = {
     "job": Kind(jobs, wire.encode_job, wire.decode_job),
     "texts": Kind(st.lists(contents).map(tuple), wire.encode_texts, wire.decode_texts),
@@ -121,6 +125,7 @@ KINDS = {
     "cost": Kind(costs, wire.encode_cost, wire.decode_cost),
     "claim": Kind(st.builds(PairClaim, texts, times), wire.encode_pair_claim, wire.decode_pair_claim),
     "submitted": Kind(submitted, wire.encode_stored_request, wire.decode_stored_request),
+    "route": Kind(route_records, wire.encode_route, wire.decode_route),
     "feedback": Kind(told, wire.encode_feedback, wire.decode_feedback),
 }
 ENVELOPED = [name for name in KINDS if name != "texts"]

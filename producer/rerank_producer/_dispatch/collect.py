@@ -14,6 +14,7 @@ from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.hedging import HedgePolicy
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.pipeline import incomplete
+from rerank_producer._dispatch.routes.errors import naming_route
 from rerank_producer._dispatch.served_models import count_processes
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait, locate, lost_job
 from rerank_producer._io.clock import Clock, Deadline
@@ -49,10 +50,11 @@ async def collect(
     about = asked | {"messaging.message.conversation_id": job_id}
     with spanning("collect", attributes=about) as span, metrics.watched(stored.job_class) as watch:
         outcome, shortfall = None, None
-        if stored.misses:
-            outcome, shortfall = await _outcome(port, keys, clock, stored, record, limit)
-        if shortfall is not None and not partial:
-            raise shortfall
+        with naming_route(stored.route, stored.route_version, stored.model):
+            if stored.misses:
+                outcome, shortfall = await _outcome(port, keys, clock, stored, record, limit)
+            if shortfall is not None and not partial:
+                raise shortfall
         if not agree([outcome], stored.identity if stored.hits else None):
             raise JobLost(
                 f"job {job_id}: the fleet's model changed while it waited, so what was cached does not belong with "

@@ -19,6 +19,8 @@ from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations, teach_all
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._dispatch.request_span import request_span, tell_answered, tell_asked, tell_planned
+from rerank_producer._dispatch.routes.errors import naming
+from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
 from rerank_producer._dispatch.single_flight import PairClaims
@@ -35,12 +37,13 @@ from rerank_producer._request.plan import (
     ttl_s,
     wait_ms,
     with_hits,
+    with_limits,
     with_misses,
     without_hits,
     without_misses,
 )
 from rerank_producer._request.ranking import ranking_of
-from rerank_producer._request.response import build_response, model_info, stage_timings
+from rerank_producer._request.response import build_response, stage_timings
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
 from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
@@ -48,7 +51,7 @@ from rerank_shared.contract.messages import Outcome, StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
 from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.pools import largest, pool_for
+from rerank_shared.pools import pool_for
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
@@ -73,6 +76,7 @@ class RequestPipeline:
     served_models: ServedModels = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     learned: LearnedDeviations = field(init=False)
+    routes: KnownRoutes = field(init=False)
     lookup: RequestLookup = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,8 +84,9 @@ class RequestPipeline:
         self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
         self.learned = LearnedDeviations(self.keys, self.clock)
+        self.routes = KnownRoutes(self.keys, self.clock)
         self.lookup = RequestLookup(
-            self.settings, self.keys, self.served_models, self.dispatcher.fleet_load, self.learned
+            self.settings, self.keys, self.routes, self.served_models, self.dispatcher.fleet_load, self.learned
         )
 
     @property
@@ -102,40 +107,55 @@ class RequestPipeline:
         job_class = options.get("job_class", "interactive")
         with request_span("rerank") as span, metrics.watched(job_class) as watch:
             request = parse(self.settings, query, given.candidates(), options)
-            deadline, spent = self._deadline(request), _Spent()
-            found, plan = await self._plan(port, request, deadline, spent, span)
-            scored, shortfall = None, None
-            if plan.stored.misses:
-                try:
-                    plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, bool(partial))
-                except (DeadlineExceeded, Overloaded) as error:
-                    shortfall = error
-            watch.response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
+            started, spent = self.clock.monotonic(), _Spent()
+            found, plan, deadline = await self._plan(port, request, started, spent, span)
+            with naming(found.target):
+                watch.response = await self._answer(port, request, found, plan, deadline, spent, partial)
             tell_answered(span, request, watch.response, self.settings)
-            if shortfall is not None and not _worth_having(shortfall, watch.response, partial):
-                raise shortfall
-            if not (partial or watch.response.complete):
-                raise incomplete(plan.stored, scored)
             metrics.observe_fusion(watch.response)
-            hits, seconds = len(plan.stored.hits), self.clock.monotonic() - deadline.started
+            hits, seconds = len(plan.stored.hits), self.clock.monotonic() - started
             metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
             return watch.response
+
+    async def _answer(
+        self,
+        port: Port,
+        request: RerankRequest,
+        found: LookupResult,
+        plan: RequestPlan,
+        deadline: Deadline,
+        spent: _Spent,
+        partial: bool | Literal["scored"],
+    ) -> RerankResponse:
+        """Return the answer to a planned request. Raises what `rerank` raises, where the answer is not worth having."""
+        scored, shortfall = None, None
+        if plan.stored.misses:
+            try:
+                plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, bool(partial))
+            except (DeadlineExceeded, Overloaded) as error:
+                shortfall = error
+        response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
+        if shortfall is not None and not _worth_having(shortfall, response, partial):
+            raise shortfall
+        if not (partial or response.complete):
+            raise incomplete(plan.stored, scored)
+        return response
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
         job_class = options.get("job_class", "interactive")
         with request_span("submit") as span, metrics.watched(job_class):
             request = parse(self.settings, query, given.candidates(), options)
-            deadline = self._deadline(request)
-            found, plan = await self._plan(port, request, deadline, _Spent(), span)
-            if plan.stored.misses:
-                # One job: the process that collects it knows the id of the request alone.
-                (shard,) = await self.dispatcher.make_shards(
-                    port, plan, deadline, partial=True, count=1, seen=found.load
-                )
-                await self._send(port, plan.stored, shard, deadline)
-            else:
-                await self._keep_answered(port, plan.stored, deadline)
+            found, plan, deadline = await self._plan(port, request, self.clock.monotonic(), _Spent(), span)
+            with naming(found.target):
+                if plan.stored.misses:
+                    # One job: the process that collects it knows the id of the request alone.
+                    (shard,) = await self.dispatcher.make_shards(
+                        port, plan, deadline, partial=True, count=1, seen=found.load
+                    )
+                    await self._send(port, plan.stored, shard, deadline)
+                else:
+                    await self._keep_answered(port, plan.stored, deadline)
             return plan.stored.job_id
 
     async def _keep_answered(self, port: Port, stored: StoredRequest, deadline: Deadline) -> None:
@@ -178,30 +198,28 @@ class RequestPipeline:
         return StoredValue(self.keys.request(stored.job_id), wire.encode_stored_request(stored), life_s * 1000)
 
     async def model_info(self, port: Port, model: str | None) -> ModelInfo:
-        """Return what the fleet serves under a model's name; see RerankClient.model_info."""
+        """Return what the fleet serves under a name; see RerankClient.model_info."""
         name = name_of(model or self.settings.model)
         patient = Deadline.after(math.inf, self.clock)
-        pools = await self.failover.through(port, patient, lambda: self.served_models.get(port, name))
-        pool = largest(pools)
-        return model_info(name, None if pool is None else pool.identity)
-
-    def _deadline(self, request: RerankRequest) -> Deadline:
-        return Deadline.after(wait_ms(request, self.settings) / 1000, self.clock)
+        return await self.failover.through(port, patient, lambda: self.lookup.model_info(port, name))
 
     async def _plan(
-        self, port: Port, request: RerankRequest, deadline: Deadline, spent: _Spent, span: Span
-    ) -> tuple[LookupResult, RequestPlan]:
+        self, port: Port, request: RerankRequest, started: float, spent: _Spent, span: Span
+    ) -> tuple[LookupResult, RequestPlan, Deadline]:
         tell_asked(span, request, self.settings)
-        model = name_of(request.model or self.settings.model)
-        started = self.clock.monotonic()
+        name = name_of(request.model or self.settings.model)
         fusion = fusion_of(request, self.settings)
-        found = await self.lookup.run(port, request, model, fusion)
+        found = await self.lookup.run(port, request, name, fusion)
+        if found.target.route is not None:
+            metrics.ROUTED_REQUESTS.labels(found.target.route.name, found.target.model).inc()
         if fusion is not None and learns_ratio(fusion):
             fusion = with_learned(fusion, found.deviations, self.learned.key(request, fusion, found.identity))
+        request = with_limits(request, found.target.limits)
+        deadline = Deadline(started, started + wait_ms(request, self.settings) / 1000)
         spent.cache_ms = (self.clock.monotonic() - started) * 1000
         plan = prepare(
             request,
-            model=model,
+            target=found.target,
             pool=found.pool,
             max_length=found.max_length,
             scores=found.scores,
@@ -211,7 +229,7 @@ class RequestPipeline:
             fusion=fusion,
         )
         tell_planned(span, plan)
-        return found, plan
+        return found, plan, deadline
 
     async def _score(
         self, port: Port, plan: RequestPlan, found: LookupResult, deadline: Deadline, spent: _Spent, partial: bool

@@ -40,8 +40,13 @@ def tell_asked(span: Span, request: RerankRequest, settings: Settings) -> None:
 
 def tell_planned(span: Span, plan: RequestPlan) -> None:
     """Put what the cache knew of a request into its span."""
-    if span.recording:
-        span.set({"rerank.cache.hits": len(plan.stored.hits), "rerank.cache.misses": len(plan.stored.misses)})
+    if not span.recording:
+        return
+    stored = plan.stored
+    told: dict[str, Value] = {"rerank.cache.hits": len(stored.hits), "rerank.cache.misses": len(stored.misses)}
+    if stored.route is not None:
+        told |= {"rerank.route": stored.route, "reranker.model_name": stored.model}
+    span.set(told)
 
 
 def tell_answered(span: Span, request: RerankRequest, response: RerankResponse, settings: Settings) -> None:

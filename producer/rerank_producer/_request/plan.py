@@ -17,6 +17,7 @@ from rerank_shared.contract.token_ids import Content, refuse_foreign
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, JobClass
 from rerank_shared.pools import Pool, pool_id_of
+from rerank_shared.routing.route import Limits, Target
 from rerank_shared.settings import Settings
 
 #: Redis refuses life-times that overflow; no caller waits longer than this.
@@ -66,19 +67,29 @@ def default_deadline_ms(job_class: JobClass, settings: Settings) -> float:
     return settings.default_deadline_ms if job_class == "interactive" else settings.bulk_deadline_ms
 
 
-def effective_max_length(request: RerankRequest, settings: Settings, identity: ScoringIdentity | None) -> int | None:
+def effective_max_length(
+    request: RerankRequest, settings: Settings, identity: ScoringIdentity | None, by_route: int | None = None
+) -> int | None:
     """Return the tokens that pairs are cut to; None while no worker has announced the model's limit.
 
-    Raises InvalidRequest if the request asks for more than the limit. A default of `settings` beyond it is lowered.
+    Raises InvalidRequest if the request asks for more than the limit. A default beyond it, the one `by_route` or else
+    that of `settings`, is lowered.
     """
     if identity is None:
         return request.max_length
     limit = identity.max_length
     if request.max_length is None:
-        return min(settings.max_length or limit, limit)
+        return min(by_route or settings.max_length or limit, limit)
     if request.max_length > limit:
         raise InvalidRequest(f"max_length: {request.max_length} is beyond the {limit} tokens of {identity.model!r}")
     return request.max_length
+
+
+def with_limits(request: RerankRequest, limits: Limits) -> RerankRequest:
+    """Return a request with a route's defaults where it has no `top_n` or `deadline_ms` of its own."""
+    defaults = {"top_n": limits.top_n, "deadline_ms": limits.deadline_of(request.job_class)}
+    used = {name: value for name, value in defaults.items() if value is not None and getattr(request, name) is None}
+    return request.model_copy(update=used) if used else request
 
 
 def check_tokenizer(request: RerankRequest, identity: ScoringIdentity | None) -> None:
@@ -93,7 +104,7 @@ def check_tokenizer(request: RerankRequest, identity: ScoringIdentity | None) ->
 def prepare(
     request: RerankRequest,
     *,
-    model: str,
+    target: Target,
     pool: Pool | None,
     max_length: int | None,
     scores: Sequence[Score | None] | None,
@@ -109,7 +120,7 @@ def prepare(
     stored = StoredRequest(
         job_id=uuid.uuid4().hex,
         job_class=request.job_class,
-        model=model,
+        model=target.model,
         ids=tuple(None if isinstance(d, str) else d.id for d in request.documents) if apart else (None,) * count,
         hits=hits,
         misses=tuple(index for index in range(count) if index not in hits),
@@ -121,6 +132,8 @@ def prepare(
         tenant=request.tenant,
         fusion=fusion,
         pool=pool_id_of(pool),
+        route=target.route_name,
+        route_version=target.route_version,
     )
     metadata = [None if isinstance(d, str) else d.metadata for d in request.documents] if apart else None
     return RequestPlan(

@@ -67,6 +67,8 @@ def build_response(
         workers=[] if scored is None else list(scored.workers),
         fusion=ranking.fusion_info(),
         experiment=experiment,
+        route=stored.route,
+        route_version=stored.route_version,
     )
 
 

@@ -27,6 +27,7 @@ from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse
 from rerank_shared.deviations import TRUSTED_REQUESTS
 from rerank_shared.errors import Overloaded, QueueUnavailable
+from rerank_shared.routing.route import Limits
 from rerank_shared.tracing.spans import current_span
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ class Models(Protocol):
 
     async def resolve(self, name: str | None) -> ResolvedModel:
         """Return it. Raises UnknownModel."""
+
+    def limits(self, name: str | None) -> Limits:
+        """Return the defaults of requests for a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,8 @@ class Answering:
         return (limits.fusion(call) or self.client.settings.fusion) != "none"
 
     def _left_ms(self, call: RerankCall, limits: RequestLimits, *, waits: bool = True) -> float:
-        return limits.left_ms(call, self.client.settings, time.monotonic(), waits=waits)
+        by_route = self.models.limits(call.model).deadline_of(call.job_class)
+        return limits.left_ms(call, self.client.settings, time.monotonic(), waits=waits, by_route=by_route)
 
     async def _ask_upstream(self, call: RerankCall, limits: RequestLimits, refusal: Overloaded) -> RerankResponse:
         if self.overflow is None:

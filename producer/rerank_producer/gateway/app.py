@@ -48,6 +48,7 @@ _EXPOSED = (
     "x-rerank-id",
     "x-rerank-experiment",
     "x-rerank-model",
+    "x-rerank-route",
     "deprecation",
     "link",
 )

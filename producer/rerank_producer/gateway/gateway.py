@@ -30,6 +30,7 @@ from rerank_producer.gateway.watch.readiness import Readiness
 from rerank_shared.contract.messages import name_of
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async
+from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Gateway:
     """One gateway process. Made before its event loop runs, opened in it."""
 
     def __init__(self, fleet: Settings, settings: GatewaySettings) -> None:
-        """Raises ConfigurationError, before anything listens, for keys or an upstream that can't be used."""
+        """Raises ConfigurationError, before anything listens, for keys, upstream or fleet file that can't be used."""
         self.fleet = fleet
         self.settings = settings
         self.keyring = None if settings.keys is None else Keyring.open(settings.keys)
@@ -48,10 +49,11 @@ class Gateway:
         self.client = AsyncRerankClient(fleet)
         self.keys = Keys(fleet.namespace)
         self.redis = connect_async(fleet, timeout_s=TIMEOUT_S)
+        self.route_keeper = RouteKeeper(fleet)
         self.latencies = Latencies(self.keys)
         self.live = Live(fleet, self.latencies, max_listeners=settings.max_live)
         resolver = ModelResolver(name_of(fleet.model), settings.stand_in_for)
-        self.models = ModelDirectory(self.redis, self.keys, fleet, resolver)
+        self.models = ModelDirectory(self.redis, self.keys, fleet, resolver, self.client._pipeline.routes)
         self.token_buckets = TokenBuckets(self.redis, self.keys, fleet)
         self.feedback_writer = FeedbackWriter(self.redis, self.keys, fleet)
         self.answering = Answering(self.client, self.token_buckets, self.latencies, self.overflow, self.models)
@@ -86,6 +88,7 @@ class Gateway:
             self.batches.stop()
 
     async def __aenter__(self) -> Self:
+        self.route_keeper.start()
         if self.batches is not None:
             self.batches.start()
         return self
@@ -93,6 +96,7 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         self.drain()
         await self.live.aclose()
+        await asyncio.to_thread(self.route_keeper.stop)
         if self.batches is not None:
             await self.batches.aclose()
         await self.client.close()

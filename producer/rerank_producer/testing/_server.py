@@ -10,9 +10,12 @@ from rerank_producer._io.pending import Pending
 from rerank_producer.testing._store import Store
 from rerank_producer.testing._timeline import Timeline
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Job
+from rerank_shared.contract.messages import Job, RouteRecord
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.route_store.table import read_table
+from rerank_shared.routing.route import Route
+from rerank_shared.routing.spec import to_text
 
 
 class Server:
@@ -64,6 +67,20 @@ class Server:
         self.away = None
         for pending in list(self.listeners):
             pending.reconnected()
+
+    def set_route(self, route: Route) -> None:
+        """Make a route its next version."""
+        self._write_route(route.name, to_text(route))
+
+    def delete_route(self, name: str) -> None:
+        """Make a version that deletes a route."""
+        self._write_route(name, "")
+
+    def _write_route(self, name: str, spec: str) -> None:
+        routes = self.store.table(self.keys.routes)
+        version = read_table(routes).version(name) + 1
+        record = RouteRecord(name, version, spec, "operator", "in-memory", self.timeline.epoch())
+        routes[name.encode()] = wire.encode_route(record)
 
     def forget_jobs(self) -> None:
         """Delete all keys of jobs, as a server does that restarts without its data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import ConfigurationError, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.outage import OutageKind
+from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import PREFIX, Settings, mistakes
 
 #: No server listens there, so that code which connects to the server of the settings fails.
@@ -132,6 +133,24 @@ class InMemoryFleet:
             self._versions += 1
             name = name_of(model)
             self._models[name] = Model.of(name, score, self.settings, self._versions)
+
+    def route(self, name: str, shares: Mapping[str, float], **fields: Any) -> None:
+        """Make a route, or its next version: requests for `name` go to these models by their weights.
+
+        `fields` are the others of a route: `limits`, `about` and so on. Raises ConfigurationError for a wrong route.
+        """
+        with self._server.lock:
+            self._server.set_route(read_route(name, {"shares": dict(shares), **fields}))
+
+    def delete_route(self, name: str) -> None:
+        """Delete a route, as an operator does."""
+        with self._server.lock:
+            self._server.delete_route(name)
+
+    def lose_routes(self) -> None:
+        """Lose all routes, as a Redis that restarts empty does."""
+        with self._server.lock:
+            self._server.store.end(self._server.keys.routes)
 
     def be_late(self, seconds: float) -> None:
         """Let each job taken from now on run so many seconds longer than predicted; 0 ends that.

@@ -13,11 +13,7 @@ from dataclasses import dataclass, field
 
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
-
-
-def name_of(model: str) -> str:
-    """Return what requests call a model: its catalogue name, a hub source without its hf:, else the source itself."""
-    return model.removeprefix("hf:")
+from rerank_shared.model_names import name_of as name_of
 
 
 def cache_tenant(scope: CacheScope, tenant: str) -> str | None:
@@ -206,7 +202,8 @@ class StoredRequest:
 
     `misses[i]` is the index in the request of the job's i-th document; `hits` are the cached scores by index. `entry`
     is the job's backlog entry, '' where there is no job or an older release wrote this, and `pool` that of the job.
-    `fusion` is None where the model's scores alone count.
+    `fusion` is None where the model's scores alone count. `route` is the name of the route that led to `model`, None
+    where the request named it.
     """
 
     job_id: str
@@ -222,7 +219,32 @@ class StoredRequest:
     tenant: str = ""
     entry: str = ""
     fusion: Fusion | None = None
+    route: str | None = None
+    route_version: int | None = None
     pool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRecord:
+    """A version of a route as it lies in Redis.
+
+    - `spec`: its fields as JSON (routing/spec.py); '' where this version deletes the route.
+    - `set_by`, `set_on`, `set_at`: who wrote it ("operator" or "file"), on which host, when (epoch seconds).
+    - `file_digest`: that of the route in fleet.toml that was last taken over; '' where none was.
+    """
+
+    name: str
+    version: int
+    spec: str
+    set_by: str
+    set_on: str
+    set_at: float
+    file_digest: str = ""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this version deletes the route."""
+        return not self.spec
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,8 @@ class RerankResponse(BaseModel):
     places, None that none have.
 
     `id` is the request's own. `workers` are the processes that scored a part of it, one a shard; `batch_pairs` are the
-    sizes of their batches, in pairs.
+    sizes of their batches, in pairs. `route` and `route_version` say which route led to the model; None where the
+    request named the model itself.
     """
 
     id: str
@@ -274,6 +275,8 @@ class RerankResponse(BaseModel):
     workers: list[str] = Field(default_factory=list)
     fusion: FusionInfo | None = None
     experiment: Experiment | None = None
+    route: str | None = None
+    route_version: int | None = None
 
 
 def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Document], **options: Any) -> RerankRequest:

@@ -44,6 +44,7 @@ from rerank_shared.contract.messages import (
     Job,
     Outcome,
     PairClaim,
+    RouteRecord,
     Score,
     ScoringIdentity,
     Stages,
@@ -240,6 +241,16 @@ def decode_dead(data: bytes) -> DeadLetter:
     return _unpack("dead", data, lambda fields: _read(DeadLetter, fields, died_at=lambda text: as_finite(float(text))))
 
 
+def encode_route(record: RouteRecord) -> bytes:
+    """Return a version of a route as it lies in Redis."""
+    return _pack("route", _fields(record))
+
+
+def decode_route(data: bytes) -> RouteRecord:
+    """Read a version of a route."""
+    return _unpack("route", data, lambda fields: _read(RouteRecord, fields))
+
+
 def encode_feedback(feedback: Feedback) -> bytes:
     """Return a record of feedback as it lies in its stream."""
     return _pack("feedback", _fields(feedback))
@@ -378,8 +389,9 @@ _BY_TYPE: dict[Any, Check] = {
     tuple[float | None, ...]: many(optional(as_finite)),
     dict[int, Score]: _hits,
 }
+_OF_JOBS = (Job, Score, Stages, Fusion, StoredRequest, PairClaim, DeadLetter)
+_OF_FLEETS = (ScoringIdentity, Heartbeat, RouteRecord, Feedback)
 #: The checks of each message's fields, in the order of the wire.
 _CHECKS: dict[type, dict[str, Check]] = {
-    cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()}
-    for cls in (ScoringIdentity, PairClaim, DeadLetter, Heartbeat, Job, Score, Stages, Fusion, StoredRequest, Feedback)
+    cls: {name: _BY_TYPE[hint] for name, hint in get_type_hints(cls).items()} for cls in (*_OF_JOBS, *_OF_FLEETS)
 }

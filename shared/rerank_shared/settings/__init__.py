@@ -11,10 +11,7 @@ from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import DeviceName, EngineSettings, KernelName
-from rerank_shared.settings.feedback import FeedbackSettings
-from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings, names_by_comma
-from rerank_shared.settings.group import SettingsGroup
-from rerank_shared.settings.loading import (
+from rerank_shared.settings.environ.loading import (
     GROUPS,
     TUNED_TITLE,
     Settings,
@@ -23,7 +20,10 @@ from rerank_shared.settings.loading import (
     profile_of,
     to_environ,
 )
-from rerank_shared.settings.names import FORMER, GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
+from rerank_shared.settings.environ.names import FORMER, GATEWAY_PREFIX, PREFIX, mistakes, refuse_unknown, variables
+from rerank_shared.settings.feedback import FeedbackSettings
+from rerank_shared.settings.fleet import DEFAULT_REDIS_URL, FleetSettings, names_by_comma
+from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings

@@ -60,6 +60,12 @@ class FleetSettings(SettingsGroup):
         "and arguments take precedence over it; workers warn if it was made for another model or CPU.",
     )
 
+    fleet_file: Path | None = Field(
+        None,
+        description="TOML file of the fleet's routes (docs/routes.md), from which gateways and supervisors seed them. "
+        "Unset: fleet.toml in the working directory, if there is one.",
+    )
+
     @property
     def served_models(self) -> tuple[str, ...]:
         """The models that workers serve, in order."""

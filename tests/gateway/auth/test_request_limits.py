@@ -50,6 +50,15 @@ def test_a_key_s_patience_is_not_for_jobs_that_are_collected_later(settings: Set
     assert limits.left_ms(RerankCall("q", [], job_class="bulk"), settings, 0.0, waits=False) == 9_000
 
 
+@pytest.mark.parametrize(("in_body", "expected"), [(None, 700.0), (60.0, 60.0)])
+def test_a_route_s_patience_counts_before_the_fleet_s(
+    settings: Settings, in_body: float | None, expected: float
+) -> None:
+    limits = limits_of(None, {}, started=0.0)
+    call = RerankCall("q", [], deadline_ms=in_body)
+    assert limits.left_ms(call, settings, 0.0, waits=True, by_route=700.0) == expected
+
+
 @pytest.mark.parametrize("of_key", ["fleet", "tenant"])
 @pytest.mark.parametrize("asked", ["fleet", "tenant"])
 def test_scores_are_a_tenant_s_own_where_key_or_request_says_so(of_key: CacheScope, asked: CacheScope) -> None:

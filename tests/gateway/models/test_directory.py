@@ -13,6 +13,8 @@ import pytest
 import redis
 
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_producer._dispatch.routes.known import KnownRoutes
+from rerank_producer._io.clock import Clock
 from rerank_producer.gateway.models.directory import REMEMBERED_S, ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_shared import fleet
@@ -59,7 +61,9 @@ class Fleet:
 async def read(server: EmbeddedServer) -> AsyncIterator[Fleet]:
     settings = load_settings(redis_url=server.url, namespace=f"served-{uuid.uuid4().hex[:12]}")
     connection, keys, now = connect_async(settings, timeout_s=10.0), Keys(settings.namespace), [0.0]
-    served = ModelDirectory(connection, keys, settings, ModelResolver(A, ("*",)), clock=lambda: now[0])
+    served = ModelDirectory(
+        connection, keys, settings, ModelResolver(A, ("*",)), KnownRoutes(keys, Clock()), clock=lambda: now[0]
+    )
     read = Fleet(settings, served, keys, now)
     yield read
     read.client.close()

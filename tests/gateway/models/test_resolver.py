@@ -112,3 +112,18 @@ def test_a_name_that_is_a_text_is_not_repeated_whole() -> None:
     with pytest.raises(UnknownModel) as caught:
         STRICT.resolve("x" * 100_000, ONE)
     assert len(caught.value.message) < 1_000
+
+
+@pytest.mark.parametrize("resolver", [DEFAULT, STRICT], ids=["default", "strict"])
+def test_a_route_keeps_its_name_and_counts_as_no_model(resolver: ModelResolver) -> None:
+    for served in (ONE, TWO, {}):
+        assert resolver.resolve("search", served, {"search"}) == ResolvedModel("search")
+    assert resolver.resolve(None, ONE, {"search"}) == ResolvedModel(OWN)
+    assert ModelResolver("search", ()).resolve(None, TWO, {"search"}) == ResolvedModel("search")
+
+
+def test_hosted_names_go_to_the_gateway_s_own_route_and_others_are_told_of_routes() -> None:
+    own = ModelResolver("search", load_gateway_settings().stand_in_for)
+    assert own.resolve(HOSTED[0], TWO, {"search"}) == ResolvedModel("search", in_place_of=HOSTED[0])
+    with pytest.raises(UnknownModel, match=r"serch.*did you mean search\?"):
+        STRICT.resolve("serch", TWO, {"search"})

@@ -11,6 +11,7 @@ from rerank_producer._dispatch.served_models import REMEMBERED_S
 from rerank_producer._io.port import drive
 from rerank_shared.contract.digest import pair_digests
 from rerank_shared.errors import InvalidRequest, UnknownModel
+from rerank_shared.routing.route import Target
 from support.in_memory import Parts
 
 DOCUMENTS = ["a", "b"]
@@ -55,7 +56,7 @@ def test_the_fleet_is_seen_with_them() -> None:
 
 def test_without_documents_nothing_is_asked() -> None:
     parts = Parts()
-    assert look(parts, []) == LookupResult(None, None)
+    assert look(parts, []) == LookupResult(Target(parts.model), None, None)
     assert parts.port.trips == []
 
 
@@ -85,13 +86,13 @@ def test_a_server_that_is_away_is_a_miss_and_what_was_known_still_is() -> None:
     parts = Parts()
     known = look(parts).pool
     parts.fleet.go_away()
-    assert look(parts) == LookupResult(known, 512)
+    assert look(parts) == LookupResult(Target(parts.model), known, 512)
 
 
 def test_a_server_that_was_never_there_leaves_all_to_the_worker() -> None:
     parts = Parts()
     parts.fleet.go_away()
-    assert look(parts) == LookupResult(None, None)
+    assert look(parts) == LookupResult(Target(parts.model), None, None)
 
 
 def test_a_model_that_is_not_served_is_no_miss() -> None:

@@ -24,6 +24,7 @@ from rerank_producer._request.plan import (
 from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.pools import Pool
+from rerank_shared.routing.route import Target
 from rerank_shared.settings import Settings, load_settings
 
 # Made without the environment, which tests are cut off from only while they run.
@@ -44,7 +45,7 @@ def plan_of(
     request = parse(settings, "a query", documents, options)
     return prepare(
         request,
-        model="a model",
+        target=Target("a model"),
         pool=None if identity is None else Pool("ab", identity, 1),
         max_length=effective_max_length(request, settings, identity),
         scores=scores,

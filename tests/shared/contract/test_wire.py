@@ -19,6 +19,7 @@ from rerank_shared.contract.messages import (
     Job,
     Outcome,
     PairClaim,
+    RouteRecord,
     Score,
     StoredRequest,
 )
@@ -55,6 +56,12 @@ from support.messages import (
 def test_messages_survive_the_round_trip(kind: str, data: st.DataObject) -> None:
     value = data.draw(KINDS[kind].values)
     assert KINDS[kind].decode(KINDS[kind].encode(value)) == value
+
+
+def test_a_request_that_an_earlier_release_submitted_came_by_no_route() -> None:
+    fields = ["j", "bulk", "m", ["a"], [], [0], None, 1.0, 2.0, ARTEFACT_FIELDS, "own", "e", None]
+    found = wire.decode_stored_request(msgpack.packb([1, "submitted", fields]))
+    assert (found.route, found.route_version) == (None, None)
 
 
 @given(outcomes)
@@ -96,11 +103,17 @@ def test_an_outcome_survives_the_result_backend(outcome: Outcome) -> None:
             StoredRequest(
                 "j", "bulk", "m", ids=("a", None), hits={0: Score(0.5, 9, True)}, misses=(1,), top_n=None,
                 submitted_at=1.0, deadline_at=2.0, identity=IDENTITY, tenant="own", entry="e",
-                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25", "key"), pool="ab",
+                fusion=Fusion("weighted", 0.5, (7.5, None), "ascending", 0.25, 31, "bm25", "key"),
+                route="search", route_version=3, pool="ab",
             ),
             [4, "submitted", ["j", "bulk", "m", ["a", None], [[0, 0.5, 9, True]], [1], None, 1.0, 2.0,
                               ARTEFACT_FIELDS, "own", "e",
-                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25", "key"], "ab"]],
+                              ["weighted", 0.5, [7.5, None], "ascending", 0.25, 31, "bm25", "key"], "search", 3, "ab"]],
+        ),
+        (
+            "route",
+            RouteRecord("search", 3, '{"shares": {"m": 1.0}}', "file", "host", 1.5, "digest"),
+            [1, "route", ["search", 3, '{"shares": {"m": 1.0}}', "file", "host", 1.5, "digest"]],
         ),
     ],
 )  # fmt: skip

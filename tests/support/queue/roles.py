@@ -23,6 +23,10 @@ from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
 from rerank_shared.redis.connections import connect
+from rerank_shared.route_store.keeper import RouteKeeper
+from rerank_shared.route_store.serving import unserved
+from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
 from support.http.gateway import TestGateway
@@ -98,11 +102,17 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
     file = directory / "keys.toml"
     file.write_text(text)
     file.chmod(0o600)
-    with TestGateway(settings, directory / "gateway.log", keys=file) as gateway:
+    routes = directory / "fleet.toml"
+    routes.write_text(f'[routes.search]\nshares = {{ "{settings.model}" = 1 }}\n')
+    with TestGateway(
+        settings.model_copy(update={"fleet_file": routes}), directory / "gateway.log", keys=file
+    ) as gateway:
         gateway.wait_ready()
         with gateway.client(headers={"authorization": f"Bearer {key}"}) as http:
             body = {"query": "rooms?", "documents": passages(3)}
             assert http.post("/v2/rerank", json=body).status_code == 200
+            wait_until(lambda: http.get("/v1/models/search").status_code == 200, "the route is seeded")
+            assert http.post("/v2/rerank", json={**body, "model": "search"}).status_code == 200
             sent = http.post("/v1/jobs", json=body)
             assert sent.status_code == 202, sent.text
             wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
@@ -131,8 +141,14 @@ def metrics_are_read(settings: Settings, directory: Path) -> None:
         list_dead(client, Keys(settings.namespace))
 
 
+def a_supervisor_keeps_routes(settings: Settings) -> None:
+    """What the supervisor of each host does once in a while."""
+    with connect(settings) as client:
+        RouteKeeper(settings).look(RouteStore(client, Keys(settings.namespace)))
+
+
 def an_operator_works(settings: Settings, directory: Path) -> None:
-    """Doctor, the cache, dead letters, and Celery's remote control."""
+    """Doctor, routes, the cache, dead letters, and Celery's remote control."""
     keys = Keys(settings.namespace)
     assert not [each for each in check_server(settings) if each.status == "fail"]
     with connect(settings) as client:
@@ -140,6 +156,12 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
         show(client, keys, first)
         retry(client, keys, settings, first, time.time())
         drop(client, keys, [second])
+        routes = RouteStore(client, keys)
+        for weight in (1, 2):
+            routes.set(read_route("operated", {"shares": {settings.model: weight}}))
+        routes.rollback("operated")
+        assert unserved(client, keys, [settings.model, "nobody's"]) == ["nobody's"]
+        routes.delete("operated")
         cache.stats(client, keys)
         cache.clear(client, keys)
         assert stream.status(client, keys).records == 2

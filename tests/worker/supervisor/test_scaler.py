@@ -41,8 +41,8 @@ class Clock:
 def signal(wanted: int, *workers: str, reason: Reason = "load") -> AutoscaleSignal:
     beats = [Heartbeat(name, "m", "h", 1, None, 0.0, 1.0, 1, held) for held, name in enumerate(workers)]
     backlog = {job_class: Backlog(0, Work(), 0) for job_class in JOB_CLASSES}
-    state = FleetState(tuple(beats), (PoolState("", tuple(beats), backlog, None),))
-    return AutoscaleSignal(0.0, "m", state, 0.0, Wanted(wanted, reason))
+    common = PoolState("", tuple(beats), backlog, None)
+    return AutoscaleSignal(0.0, "m", FleetState(common.workers, (common,)), 0.0, Wanted(wanted, reason))
 
 
 @pytest.fixture

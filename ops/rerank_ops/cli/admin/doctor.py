@@ -16,6 +16,7 @@ from rerank_ops.cli.admin.checks.fleet import check_fleet
 from rerank_ops.cli.admin.checks.host import check_cores, check_cpu, check_versions
 from rerank_ops.cli.admin.checks.model import check_models
 from rerank_ops.cli.admin.checks.profile import check_profile
+from rerank_ops.cli.admin.checks.routes import check_fleet_file, check_routes
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.cli.console import out
 from rerank_ops.cli.extras import GATEWAY, missing
@@ -88,8 +89,10 @@ def _check_all(settings: Settings) -> Iterator[Finding]:
         yield finding
     yield from check_models(settings)
     yield from check_profile(settings)
+    yield from check_fleet_file(settings)
     if reachable:
         yield from check_fleet(settings)
+        yield from check_routes(settings)
 
 
 def _in_force(settings: Settings | None, gateway: GatewaySettings | None) -> Groups:

@@ -16,6 +16,7 @@ from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, masked_url, outages_told
+from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.settings import Settings
 from rerank_shared.tracing.export import exporting
 from rerank_worker.supervisor.scaler import Scaler
@@ -32,7 +33,8 @@ def run_workers(settings: Settings, processes: int | None, *, autoscaled: bool =
     collectors = all_collectors(settings) if settings.metrics_port else []
     most = settings.max_processes if autoscaled else None
     supervisor = Supervisor(settings, processes, most=most, collectors=collectors)
-    with Scaler(settings, supervisor).following() if autoscaled else nullcontext():
+    following = Scaler(settings, supervisor).following() if autoscaled else nullcontext()
+    with RouteKeeper(settings), following:
         return supervisor.run()
 
 

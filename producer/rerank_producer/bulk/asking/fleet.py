@@ -95,10 +95,11 @@ class PatientFleet:
     async def identity(self) -> ScoringIdentity:
         """Return what the fleet serves under the model of the settings; wait until a worker has announced it.
 
-        Raises UnknownModel where it serves other models only, QueueUnavailable where no server answers, FleetGone.
+        Raises InvalidRequest for a route to several models, UnknownModel where it serves other models only,
+        QueueUnavailable where no server answers, FleetGone.
         """
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
-        model = name_of(self.client.settings.model)
+        model = await pipeline.lookup.sole_model(port, name_of(self.client.settings.model))
         while (pool := largest(await pipeline.served_models.get(port, model))) is None:
             await self._pause(RerankError(f"no worker has announced the model {model!r} yet"), _LOOK_S)
         return pool.identity
@@ -106,7 +107,7 @@ class PatientFleet:
     async def speed(self) -> FleetSpeed:
         """Return the fleet's speed. Raises QueueUnavailable."""
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
-        model = name_of(self.client.settings.model)
+        model = pipeline.routes.target(name_of(self.client.settings.model), "").model
         pool = pool_id_of(largest(await pipeline.served_models.get(port, model)))
         load = await pipeline.dispatcher.fleet_load.without_backlog(port, model, pool)
         return FleetSpeed(load.workers, load.cost)

@@ -53,14 +53,17 @@ class RequestLimits:
             return call.fusion.weight
         return self.key.fusion_weight
 
-    def left_ms(self, call: RerankCall, settings: Settings, now: float, *, waits: bool) -> float:
-        """Return the milliseconds left of the deadline: the header's, else the body's, the key's, or the fleet's.
+    def left_ms(
+        self, call: RerankCall, settings: Settings, now: float, *, waits: bool, by_route: float | None = None
+    ) -> float:
+        """Return the milliseconds left of the deadline: the header's, else the body's, key's, route's, or fleet's.
 
         The key's default is for a caller that `waits`, not for a job that is collected later. The fleet's longest
         default is the maximum: Redis may have to keep the request's records that long.
         """
         of_key = self.key.default_deadline_ms if waits and self.key is not None else None
-        given = (self.deadline_ms, call.deadline_ms, of_key, default_deadline_ms(call.job_class, settings))
+        of_fleet = default_deadline_ms(call.job_class, settings)
+        given = (self.deadline_ms, call.deadline_ms, of_key, by_route, of_fleet)
         whole_ms = next(each for each in given if each is not None)
         most_ms = max(settings.default_deadline_ms, settings.bulk_deadline_ms)
         return min(whole_ms, most_ms) - (now - self.started) * 1000

@@ -65,6 +65,8 @@ def answer_headers(replies: Sequence[RerankReply], total_ms: float) -> dict[str,
         headers["x-rerank-model"] = printable(responses[0].model.name)
         # By these ids feedback names the answers: the request's own id is the caller's to choose.
         headers["x-rerank-id"] = ",".join(response.id for response in responses[:_MOST_IDS])
+    if routed := next((response for response in responses if response.route), None):
+        headers["x-rerank-route"] = f"{printable(routed.route or '')}; version={routed.route_version}"
     if experiment := next((response.experiment for response in responses if response.experiment), None):
         headers["x-rerank-experiment"] = f"{experiment.kind}; ranks={experiment.ranks[0]},{experiment.ranks[1]}"
     if upstream := next((reply.upstream for reply in replies if reply.upstream), None):

@@ -1,4 +1,5 @@
-"""The directory of models that the fleet serves. Every request looks a name up; Redis is asked every two seconds.
+"""The directory of models and routes that the fleet serves. Every request looks a name up; Redis is asked every two
+seconds.
 
 Announcements outlive their workers by a day, so that cached scores are found while a fleet is scaled to 0. While any
 worker is alive, only models of live workers count: a fleet that went over to another model has one model, not two.
@@ -13,13 +14,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
 from rerank_shared.contract import wire
+from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import QueueUnavailable, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.redis.server_clock import epoch_of
+from rerank_shared.route_store.table import ask_table, read_table
+from rerank_shared.routing.route import Limits
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,12 +35,16 @@ _SOON_S = 0.25
 
 @dataclass(slots=True)
 class ModelDirectory:
-    """Names that are served, as of a moment ago. `redis` is an asyncio client."""
+    """Names that are served, as of a moment ago. `redis` is an asyncio client.
+
+    `routes` are those of the gateway's own client, which so learns of a change as soon as this does.
+    """
 
     redis: Any
     keys: Keys
     settings: Settings
     resolver: ModelResolver
+    routes: KnownRoutes
     clock: Callable[[], float] = time.monotonic
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _known: Names = field(default_factory=dict)
@@ -52,7 +61,7 @@ class ModelDirectory:
         except QueueUnavailable as error:
             log.debug("looking for models failed error=%r", error)
             served = self._known
-        return self.resolver.resolve(name, served)
+        return self.resolver.resolve(name, served, self.routes.names)
 
     async def names(self) -> Names:
         """Return the names that are served, and which model each is. Raises QueueUnavailable."""
@@ -64,6 +73,11 @@ class ModelDirectory:
         if self._failed is not None:
             raise QueueUnavailable(self._failed)
         return self._known
+
+    def limits(self, name: str | None) -> Limits:
+        """Return the defaults of requests for a name, as far as it is known to be a route."""
+        route = self.routes.find(name_of(name) if name else self.resolver.own)
+        return Limits() if route is None else route.limits
 
     async def _settle(self) -> None:
         try:
@@ -80,7 +94,9 @@ class ModelDirectory:
         pipe.time()
         pipe.zrange(self.keys.models, 0, -1, withscores=True)
         pipe.zrange(self.keys.workers, 0, -1, withscores=True)
-        told, models, workers = await pipe.execute()
+        ask_table(pipe, self.keys)
+        told, models, workers, routes = await pipe.execute()
+        self.routes.learn(read_table(routes))
         now = epoch_of(told)
         announced, alive = _current(models, now), _current(workers, now)
         if not announced:

@@ -7,7 +7,7 @@ applications take no slash. For any other name the gateway's own model may answe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -37,36 +37,40 @@ class ModelResolver:
     own: str
     stand_in_for: tuple[str, ...]
 
-    def resolve(self, name: str | None, served: Names) -> ResolvedModel:
+    def resolve(self, name: str | None, served: Names, routes: Collection[str] = ()) -> ResolvedModel:
         """Return the model for the name in a request; no name is the gateway's own, or the only one that is served.
 
-        While no worker has announced a model, the request itself finds out. Raises UnknownModel.
+        The name of a route stays, since the client chooses among its models by the query. While no worker has announced
+        a model, the request itself finds out. Raises UnknownModel.
         """
         wanted = name_of(name) if name else self.own
+        if wanted in routes:
+            return ResolvedModel(wanted)
         if not served:
             return ResolvedModel(self.own if self._matches(wanted) or ANY in self.stand_in_for else wanted)
         meant = wanted if wanted in served else _by_last_part(wanted, served)
         if meant is not None:
             return ResolvedModel(meant)
-        substitute = self._substitute(served)
+        substitute = self._substitute(served, routes)
         if not name and substitute is not None:
             return ResolvedModel(substitute)
         if substitute is None or not (self._matches(wanted) or (ANY in self.stand_in_for and _only(served))):
-            raise UnknownModel(self._refusal(wanted, served))
+            raise UnknownModel(self._refusal(wanted, served, routes))
         return ResolvedModel(substitute, in_place_of=wanted)
 
-    def _substitute(self, served: Names) -> str | None:
-        return self.own if self.own in served else _only(served)
+    def _substitute(self, served: Names, routes: Collection[str]) -> str | None:
+        return self.own if self.own in served or self.own in routes else _only(served)
 
     def _matches(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.stand_in_for if pattern != ANY)
 
-    def _refusal(self, wanted: str, served: Names) -> str:
+    def _refusal(self, wanted: str, served: Names, routes: Collection[str]) -> str:
         several = _only(served) is None
-        none = "" if self._substitute(served) is None else " or none"
-        hint = did_you_mean(wanted, served) or "."
+        none = "" if self._substitute(served, routes) is None else " or none"
+        names = sorted({*served, *routes})
+        hint = did_you_mean(wanted, names) or "."
         return (
-            f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(sorted(served))}{hint} "
+            f"model: {shown(wanted)} is not served by this fleet, which serves {', '.join(names)}{hint} "
             f"Send one of these names{none}; or have RERANK_GATEWAY_STAND_IN_FOR set where the gateway runs, to names "
             f"that its own model answers for{'' if several else ', * for all'}"
         )

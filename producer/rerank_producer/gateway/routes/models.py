@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: the served models, as OpenAI's, vLLM's and Xinference's clients read them."""
+"""GET /v1/models and /v1/models/{id}: models and routes, as clients of OpenAI, vLLM and Xinference read them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,24 @@ from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.headers import printable
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.operation import Operation, Success
+from rerank_shared.contract.schemas import ModelInfo
+from rerank_shared.errors import UnknownModel
+from rerank_shared.routing.route import Route
+
+
+class TargetView(BaseModel):
+    """A model that a route leads to."""
+
+    model: str
+    percent: float = Field(description="Of the route's requests.")
+
+
+class RouteView(BaseModel):
+    """What a route points to."""
+
+    version: int
+    about: str
+    targets: list[TargetView]
 
 
 class ModelView(BaseModel):
@@ -24,12 +42,13 @@ class ModelView(BaseModel):
     object: Literal["model"]
     created: int = Field(description="Epoch seconds of this answer; OpenAI's clients expect some time here.")
     owned_by: Literal["rerank-fleet"]
-    root: str = Field(description="Its own name, where `id` is another that it answers for.")
+    root: str = Field(description="Its own name, where `id` is another that it answers for, or a route.")
     model_type: Literal["rerank"]
     max_model_len: int | None = Field(description="Tokens of a pair, at most. The same as `max_length`.")
     digest: str | None = Field(description="SHA-256 of its weights.")
     precision: str | None
     max_length: int | None = Field(description="Tokens of a pair, at most.")
+    route: RouteView | None = Field(description="Where `id` is a route; the model is that with the largest share.")
 
 
 class ModelList(BaseModel):
@@ -42,7 +61,7 @@ class ModelList(BaseModel):
 async def _models(exchange: Exchange) -> Response:
     exchange.key()
     gateway = exchange.gateway
-    names = sorted(await gateway.models.names())
+    names = sorted({*await gateway.models.names(), *gateway.models.routes.names})
     data = await asyncio.gather(*(_view(gateway, name, name) for name in names))
     return exchange.respond({"object": "list", "data": data})
 
@@ -57,7 +76,14 @@ async def _model(exchange: Exchange) -> Response:
 
 
 async def _view(gateway: Gateway, name: str, model: str) -> dict[str, Any]:
-    info = await gateway.client.model_info(model)
+    route = gateway.models.routes.find(name)
+    try:
+        info = await gateway.client.model_info(model)
+    except UnknownModel:
+        # Nothing serves a route's models yet: the route is listed all the same.
+        if route is None:
+            raise
+        info = ModelInfo(name=route.main)
     return {
         "id": name,
         "object": "model",
@@ -69,7 +95,13 @@ async def _view(gateway: Gateway, name: str, model: str) -> dict[str, Any]:
         "digest": info.digest,
         "precision": info.precision,
         "max_length": info.max_length,
+        "route": None if route is None else _route(route),
     }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    targets = [{"model": share.model, "percent": route.percent(share.model)} for share in route.shares]
+    return {"version": route.version, "about": route.about, "targets": targets}
 
 
 OPERATIONS = (
@@ -77,7 +109,7 @@ OPERATIONS = (
         "/v1/models",
         served(FLEET, _models),
         operation_id="models",
-        summary="Models that the fleet serves",
+        summary="Models and routes that the fleet serves",
         success=Success((ModelList,)),
         errors=(FLEET.error,),
         refusals=(401, 403, 500, 503),

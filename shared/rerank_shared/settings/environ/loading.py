@@ -14,10 +14,10 @@ from rerank_shared.settings.autoscaling import AutoscalingSettings
 from rerank_shared.settings.batching import BatchingSettings
 from rerank_shared.settings.client import ClientSettings
 from rerank_shared.settings.engine import EngineSettings
+from rerank_shared.settings.environ.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
 from rerank_shared.settings.feedback import FeedbackSettings
 from rerank_shared.settings.fleet import FleetSettings, names_by_comma
 from rerank_shared.settings.group import SettingsGroup
-from rerank_shared.settings.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
 from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
 from rerank_shared.settings.supervisor import SupervisorSettings
