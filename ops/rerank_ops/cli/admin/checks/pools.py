@@ -59,7 +59,7 @@ def _model(pools: Sequence[PoolState]) -> Finding:
             "pools",
             "warn",
             f"{told}. Queries are divided among them, and they differ in {differ}: {where}",
-            "a rollout ends this by itself; without one, start all workers of this name with one model and one precision",
+            "a rollout ends this by itself; without one, start all workers of this name with one model and precision",
         )
     return Finding("pools", "ok", told)
 
