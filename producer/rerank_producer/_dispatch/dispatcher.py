@@ -17,7 +17,7 @@ from rerank_producer import metrics
 from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.hedging import HedgePolicy
-from rerank_producer._dispatch.served_models import ServedModels
+from rerank_producer._dispatch.served_models import ServedModels, count_processes
 from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
@@ -116,15 +116,28 @@ class Dispatcher:
             ]
             foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
             inflight = [*own, *foreign]
-            keys = self.keys.of(plan.stored.pool)
-            wait = Wait(port, keys, self.clock, deadline, inflight, lambda: self._free(port, plan, place))
-            shortfall = await wait.finish()
+            shortfall = await self._wait(port, plan, deadline, inflight, place).finish()
             return DispatchResult(shards, [each.outcome for each in own], shortfall, enqueue_ms)
         except asyncio.CancelledError:
             port.withdraw_soon(ids, lambda pipe: self._withdraw(shards, pipe))
             raise
         finally:
             port.forget(waiters)
+
+    def _wait(
+        self, port: Port, plan: RequestPlan, deadline: Deadline, inflight: Sequence[InflightShard], place: _Place
+    ) -> Wait:
+        keys, model = self.keys.of(plan.stored.pool), plan.stored.model
+        return Wait(
+            port,
+            keys,
+            self.clock,
+            deadline,
+            inflight,
+            model,
+            alive=lambda: count_processes(port, keys, model, self.clock.epoch()),
+            free=lambda: self._free(port, plan, place),
+        )
 
     async def _free(self, port: Port, plan: RequestPlan, place: _Place) -> int:
         """Return the processes alive less the unanswered jobs of the pool; it may be below 0.
