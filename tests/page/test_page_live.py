@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.http.gateway import TestGateway
 from support.jobs import passages
+from support.pools import IDENTITY, announce
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 
@@ -66,6 +68,27 @@ def test_work_that_waits_shows_with_its_age(start_gateway: StartGateway, open_pa
     board.until("document.querySelectorAll('.queues tbody tr')[1].children[1].textContent === '1'")
     assert row.locator("td").nth(3).inner_text().endswith(" s")
     assert board.figure("Waiting") != "0"
+
+
+def test_pools_show_with_what_waits_for_each(
+    settings: Settings, start_gateway: StartGateway, open_page: OpenPage
+) -> None:
+    keys, soon = Keys(settings.namespace), time.time() + 3600
+    with connect(settings) as client:
+        big = announce(client, keys, IDENTITY, "w1", "w2", now=soon)
+        small = announce(client, keys, replace(IDENTITY, model="org/small", model_digest="dd"), now=soon)
+    gateway = start_gateway()
+    board = open_page(gateway.url)
+    with gateway.client() as http:
+        body = {"query": "which rooms?", "documents": passages(30), "model": "org/small", "deadline_ms": 60_000}
+        assert http.post("/v1/jobs", json=body).is_success
+    board.until("document.querySelectorAll('.pools tbody tr').length === 2")
+    rows = [row.split() for row in board.page.locator("table.pools tbody tr").all_inner_texts()]
+    # Nobody has measured what work costs.
+    assert rows == [
+        ["org/name", big, "int8", "2", "0", "0", "0", "s"],
+        ["org/small", small, "int8", "0", "1", "0", "–"],
+    ]
 
 
 def test_a_gateway_that_falls_silent_is_asked_anew(start_gateway: StartGateway, open_page: OpenPage) -> None:

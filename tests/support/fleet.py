@@ -25,8 +25,10 @@ class TestFleet:
 
     __test__ = False
 
-    def __init__(self, settings: Settings, log_directory: Path) -> None:
+    def __init__(self, settings: Settings, log_directory: Path, first: int = 0) -> None:
+        """`first` is the number of the first process; fleets that share a namespace need different ones."""
         self.settings = settings
+        self._first = first
         self.keys = Keys(settings.namespace)
         self.client = connect(settings)
         self._logs = log_directory
@@ -34,7 +36,8 @@ class TestFleet:
 
     def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
         """Start worker processes and wait for their heartbeats; `mortal` says when they die (support.mortal)."""
-        numbers = range(len(self.processes), len(self.processes) + count)
+        begin = self._first + len(self.processes)
+        numbers = range(begin, begin + count)
         self.processes += [self._spawn(number, mortal) for number in numbers]
         if wait:
             # By name: a worker that was killed a moment ago still has its last heartbeat.
@@ -57,7 +60,7 @@ class TestFleet:
 
     def log(self, index: int = 0) -> str:
         """What a worker has logged so far."""
-        return (self._logs / f"worker-{index}.log").read_text()
+        return (self._logs / f"worker-{self._first + index}.log").read_text()
 
     def stop(self) -> None:
         """End every process; those that do not drain in time are killed."""

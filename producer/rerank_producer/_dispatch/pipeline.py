@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
@@ -84,8 +84,8 @@ class RequestPipeline:
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
-        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
+        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock, self.served_models)
         self.learned = LearnedDeviations(self.keys, self.clock)
         self.routes = KnownRoutes(self.keys, self.clock)
         self.lookup = RequestLookup(
@@ -98,7 +98,13 @@ class RequestPipeline:
         return self.dispatcher.failover
 
     async def rerank(
-        self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
+        self,
+        port: Port,
+        query: str,
+        given: FirstStage,
+        options: Mapping[str, Any],
+        *,
+        partial: bool | Literal["scored"],
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
         job_class = options.get("job_class", "interactive")
@@ -127,17 +133,17 @@ class RequestPipeline:
         plan: RequestPlan,
         deadline: Deadline,
         spent: _Spent,
-        partial: bool,
+        partial: bool | Literal["scored"],
     ) -> RerankResponse:
         """Return the answer to a planned request. Raises what `rerank` raises, where the answer is not worth having."""
         scored, shortfall = None, None
         if plan.stored.misses:
             try:
-                plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, partial)
+                plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, bool(partial))
             except (DeadlineExceeded, Overloaded) as error:
                 shortfall = error
         response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
-        if shortfall is not None and not (partial and _worth_having(shortfall, response)):
+        if shortfall is not None and not _worth_having(shortfall, response, partial):
             raise shortfall
         if not (partial or response.complete):
             raise incomplete(plan.stored, scored)
@@ -310,12 +316,15 @@ class RequestPipeline:
                 await port.pipeline(lambda pipe: teach_all(pipe, lessons))
 
 
-def _worth_having(shortfall: RerankError, response: RerankResponse) -> bool:
-    """Whether a caller that takes partial answers gets this one in spite of `shortfall`.
+def _worth_having(shortfall: RerankError, response: RerankResponse, partial: bool | Literal["scored"]) -> bool:
+    """Whether a caller gets this answer in spite of `shortfall`.
 
-    After the deadline, first-stage order is an answer. A refusal leaves the caller time to ask elsewhere.
+    After the deadline, first-stage order is an answer, unless the caller wants scores. A refusal leaves the caller time
+    to ask elsewhere.
     """
-    return not isinstance(shortfall, Overloaded) or any(result.scored for result in response.results)
+    if isinstance(shortfall, Overloaded) or partial == "scored":
+        return bool(partial) and any(result.scored for result in response.results)
+    return partial
 
 
 def incomplete(stored: StoredRequest, scored: Scored | None) -> DeadlineExceeded:
