@@ -37,8 +37,8 @@ NAMESPACE, DB = "acl", 1
 KEYS = Keys(NAMESPACE)
 #: Doctor asks for the points at which snapshots are made; an operator who may read the configuration reads passwords.
 REFUSED_AND_TOLD = {("operator", "config|get")}
-#: What no test can have happen at will: a worker that is full puts a wake-up back; a rollout's sample waits for long, or
-#: meets pairs that others have claimed.
+#: What no test can have happen at will: a worker that is full puts a wake-up back; a rollout's sample waits for long,
+#: or meets pairs that others have claimed.
 RARE: dict[str, set[str]] = {"worker": {"rpush"}, "operator": {"zscore", "unsubscribe"}}
 SAMPLE = Path(__file__).parents[2] / "ops" / "redis" / "fleet-users.acl"
 
