@@ -49,7 +49,8 @@ class PoolState:
     """A pool at one moment. `id` is '' for the common queue, whose jobs any process takes.
 
     `cost` is that of one process, None while no worker has measured it. `identity` is what its workers announced, None
-    of the common queue and where nobody can say.
+    of the common queue and where nobody can say. `alias` is what requests call its model, where its own name means
+    another pool: two exports of one model.
     """
 
     id: str
@@ -57,11 +58,12 @@ class PoolState:
     backlog: Mapping[JobClass, Backlog]
     cost: CostParameters | None
     identity: ScoringIdentity | None = None
+    alias: str | None = None
 
     @property
     def model(self) -> str | None:
-        """The name of its model, None where nobody can say."""
-        return None if self.identity is None else self.identity.model
+        """The name that requests call its model by, None where nobody can say."""
+        return self.alias or (None if self.identity is None else self.identity.model)
 
     def drain_s(self, *job_classes: JobClass) -> float:
         """Return the seconds until the backlog of these classes is done; with no process alive, by one process.
@@ -162,14 +164,9 @@ class StateQuestions:
         records = [next(rest) for _ in workers]
         beats = (read_or_none("heartbeat", wire.decode_heartbeat, record) for record in records if record is not None)
         alive = tuple(beat for beat in beats if beat is not None)
-        announced: dict[bytes, bytes] = {}
-        for _ in models:
-            announced |= next(rest)
+        announced = {_text(model): next(rest) for model in models}
         common = self._queue("", alive, rest)
-        found = [
-            replace(self._queue(_text(pool), alive, rest, common.cost), identity=_identity(announced.get(pool)))
-            for pool in pools
-        ]
+        found = [_named(self._queue(_text(pool), alive, rest, common.cost), pool, announced) for pool in pools]
         return FleetState(alive, (common, *found))
 
     def _queue(
@@ -201,8 +198,14 @@ async def aread_state(client: Any, keys: Keys, model: str) -> FleetState:
     return questions.read(first, await pipe.execute())
 
 
-def _identity(record: bytes | None) -> ScoringIdentity | None:
-    return None if record is None else read_or_none("scoring identity", wire.decode_identity, record)
+def _named(state: PoolState, pool: bytes, announced: Mapping[str, Mapping[bytes, bytes]]) -> PoolState:
+    """Return the state with what is announced of its pool; `announced` are identities by name and pool."""
+    names = [name for name, records in announced.items() if pool in records]
+    if not names:
+        return state
+    identity = read_or_none("scoring identity", wire.decode_identity, announced[names[0]][pool])
+    alias = None if identity is None or identity.model in names else min(names)
+    return replace(state, identity=identity, alias=alias)
 
 
 def _backlog(job_class: JobClass, queued: int, entries: Sequence[BacklogEntry]) -> Backlog:

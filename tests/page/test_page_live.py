@@ -13,6 +13,7 @@ import pytest
 from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
+from rerank_producer import RerankClient
 from rerank_shared.contract.messages import Heartbeat, name_of
 from rerank_shared.contract.wire import encode_heartbeat
 from rerank_shared.keys import Keys
@@ -74,14 +75,11 @@ def test_pools_show_with_what_waits_for_each(
     settings: Settings, start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
     keys, soon = Keys(settings.namespace), time.time() + 3600
-    with connect(settings) as client:
-        big = announce(client, keys, IDENTITY, "w1", "w2", now=soon)
-        small = announce(client, keys, replace(IDENTITY, model="org/small", model_digest="dd"), now=soon)
-    gateway = start_gateway()
-    board = open_page(gateway.url)
-    with gateway.client() as http:
-        body = {"query": "which rooms?", "documents": passages(30), "model": "org/small", "deadline_ms": 60_000}
-        assert http.post("/v1/jobs", json=body).is_success
+    with connect(settings) as redis, RerankClient(settings) as client:
+        big = announce(redis, keys, IDENTITY, "w1", "w2", now=soon)
+        small = announce(redis, keys, replace(IDENTITY, model="org/small", model_digest="dd"), now=soon)
+        client.submit("which rooms?", passages(30), model="org/small", deadline_ms=600_000)
+    board = open_page(start_gateway().url)
     board.until("document.querySelectorAll('.pools tbody tr').length === 2")
     rows = [row.split() for row in board.page.locator("table.pools tbody tr").all_inner_texts()]
     # Nobody has measured what work costs.

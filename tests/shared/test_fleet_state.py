@@ -109,12 +109,13 @@ class TestReading:
         *interactive: bytes,
         alive: tuple[bytes | None, ...] = (),
         costs: Any = None,
-        announced: tuple[dict[bytes, bytes], ...] = (),
+        announced: dict[str, dict[bytes, bytes]] | None = None,
     ) -> FleetState:
         """The state of a fleet whose common queue and pool `ab` have these entries of class interactive."""
         queue = [1, 0, 0, list(interactive), 0, []]
-        answers = [*alive, *announced, costs or {}, *queue, {}, *queue]
-        first = ([b"w"] * len(alive), [b"ab"], [b"org/name"] * len(announced))
+        told = announced or {}
+        answers = [*alive, *told.values(), costs or {}, *queue, {}, *queue]
+        first = ([b"w"] * len(alive), [b"ab"], [name.encode() for name in told])
         return StateQuestions(KEYS, "org/name", 0.0).read(first, answers)
 
     def test_every_question_has_its_answer(self) -> None:
@@ -151,12 +152,20 @@ class TestReading:
         """A process of several models tells one name, that of the first."""
         beat = replace(heartbeat(5.0, "w", "ab"), model="org/first")
         small = replace(IDENTITY, model="org/small")
-        announced = ({b"cd": wire.encode_identity(IDENTITY)}, {b"ab": wire.encode_identity(small)})
+        announced = {
+            "org/name": {b"cd": wire.encode_identity(IDENTITY)},
+            "org/small": {b"ab": wire.encode_identity(small)},
+        }
         found = self.read(alive=(wire.encode_heartbeat(beat),), announced=announced)
         assert [(each.model, each.identity) for each in found.queues] == [(None, None), ("org/small", small)]
 
-    @pytest.mark.parametrize("announced", [(), ({},), ({b"ab": b"rubbish"},)])
-    def test_a_pool_that_is_not_announced_has_no_name(self, announced: tuple[dict[bytes, bytes], ...]) -> None:
+    def test_of_two_exports_of_one_model_each_has_a_name_of_its_own(self) -> None:
+        mine, other = (wire.encode_identity(replace(IDENTITY, precision=each)) for each in ("fp32", "int8"))
+        announced = {"org/name": {b"cd": other}, "file:int8": {b"cd": other}, "file:fp32": {b"ab": mine}}
+        assert self.read(announced=announced).queues[1].model == "file:fp32"
+
+    @pytest.mark.parametrize("announced", [{}, {"m": {}}, {"m": {b"ab": b"rubbish"}}])
+    def test_a_pool_that_is_not_announced_has_no_name(self, announced: dict[str, dict[bytes, bytes]]) -> None:
         assert [each.model for each in self.read(announced=announced).queues] == [None, None]
 
     def test_a_pool_that_has_measured_nothing_costs_what_its_name_costs(self) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet_state import FleetState, read_state
@@ -29,10 +29,16 @@ class TestFleet:
         """`first` is the number of the first process; fleets that share a namespace need different ones."""
         self.settings = settings
         self._first = first
-        self.keys = Keys(settings.namespace)
         self.client = connect(settings)
         self._logs = log_directory
         self.processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of its pool, where its model has one; else those of the common queue."""
+        common = Keys(self.settings.namespace)
+        pools: Any = self.client.hkeys(common.pools_of(name_of(self.settings.model)))
+        return common.of(pools[0].decode()) if len(pools) == 1 else common
 
     def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
         """Start worker processes and wait for their heartbeats; `mortal` says when they die (support.mortal)."""

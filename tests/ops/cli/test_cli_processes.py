@@ -14,6 +14,7 @@ import pytest
 from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient, RerankHandle
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
@@ -138,7 +139,7 @@ def test_up_grows_with_the_backlog_and_shrinks_after_the_cool_down(spawn: Spawn,
 
         def grown() -> bool:
             # However fast the machine is, some jobs wait.
-            if redis.llen(Keys(fleet.namespace).queue_list("interactive")) < 10:
+            if read_state(redis, Keys(fleet.namespace), fleet.model).backlog["interactive"].queued_jobs < 10:
                 handles.append(client.submit(f"query {len(handles)}", documents, deadline_ms=600_000))
             return running.log.read_text().count("worker ready") == 2
 
