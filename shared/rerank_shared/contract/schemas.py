@@ -198,8 +198,8 @@ class Result(BaseModel):
 
 
 class Timings(BaseModel):
-    """Milliseconds of each step, summed where several stages answered. Those of `total_ms`, `cache_ms`, `enqueue_ms` and
-    `fuse_ms` are spent by the client, the others by the worker.
+    """Milliseconds of each step, summed where several stages answered. Those of `total_ms`, `cache_ms`, `enqueue_ms`
+    and `fuse_ms` are spent by the client, the others by the worker.
     """
 
     total_ms: float = 0.0
