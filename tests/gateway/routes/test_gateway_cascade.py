@@ -1,4 +1,4 @@
-"""Cascades over real HTTP, with the workers of two models: by a request's stages, by a route, with a dead second pool."""
+"""Cascades over real HTTP and two models: by stages of a request or a route, and with a dead second pool."""
 
 from __future__ import annotations
 

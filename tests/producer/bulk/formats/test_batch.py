@@ -138,6 +138,11 @@ def test_a_model_may_be_named_by_its_last_part_and_no_other_model(tmp_path: Path
         (line(None), "a JSON object expected", "a"),
         (line({"query": "q", "documents": []}), "documents: list of documents must not be empty", "a"),
         (line({"query": " ", "documents": ["a"]}), "query: is empty", "a"),
+        (
+            line({"query": "q", "documents": ["a"], "stages": [{"model": "m"}]}, "/v1/fleet/rerank"),
+            "stages: a row is scored by the one model of its run",
+            "a",
+        ),
     ],
 )
 def test_a_line_that_fails_has_its_api_s_error(tmp_path: Path, bad: Any, message: str, custom_id: str | None) -> None:
