@@ -88,14 +88,14 @@ def test_two_pools_answer_one_after_another_and_the_second_may_die(staged: Stage
     assert "'no/such-model' is not served" in refused.json()["error"]["message"]
     wrong = staged.rerank(stages=[{"model": SMALL}, {"model": LARGE, "keep": "most"}])
     assert (wrong.status_code, wrong.json()["error"]["message"][:14]) == (400, "stages.1.keep:")
-    for job in ({"stages": STAGES}, {"model": "search"}):
+    jobs: list[dict[str, Any]] = [{"stages": STAGES}, {"model": "search"}]
+    for job in jobs:
         sent = staged.rerank("/v1/jobs", **job)
         assert (sent.status_code, "has one model" in sent.json()["error"]["message"]) == (400, True)
 
     staged.fleet.processes[0].terminate()
     staged.fleet.processes[0].wait(timeout=30)
-    other = {"documents": passages(8, 30), "model": "search"}
-    left = staged.rerank(**other)
+    left = staged.rerank(documents=passages(8, 30), model="search")
     assert (left.status_code, left.json()["complete"]) == (200, False)
     assert {result["scored_by"] for result in left.json()["results"]} == {SMALL}
     assert [stage["reason"] for stage in left.json()["stages"]] == [None, "no_workers"]

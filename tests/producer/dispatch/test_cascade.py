@@ -317,7 +317,7 @@ def test_a_submitted_request_has_one_model(parts: Parts) -> None:
     with parts.fleet.client() as client:
         for options in ({"stages": STAGES}, {"model": "search"}):
             with pytest.raises(InvalidRequest, match="stages: a submitted request has one model"):
-                client.submit("q", DOCUMENTS, **options)  # type: ignore[arg-type]
+                client.submit("q", DOCUMENTS, **options)
     assert parts.fleet.jobs == []
 
 

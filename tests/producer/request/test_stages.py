@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result, Ti
 from rerank_shared.routing.route import Stage
 from rerank_shared.scheduling.cost import CostParameters
 
-KEEP = st.none() | st.integers(1, 12) | st.just("auto")
+KEEP: st.SearchStrategy[int | Literal["auto"] | None] = st.none() | st.integers(1, 12) | st.just("auto")
 
 
 def result(index: int, scored: bool = True, **fields: Any) -> Result:

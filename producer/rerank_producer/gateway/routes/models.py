@@ -56,7 +56,9 @@ class ModelView(BaseModel):
     digest: str | None = Field(description="SHA-256 of its weights.")
     precision: str | None
     max_length: int | None = Field(description="Tokens of a pair, at most.")
-    route: RouteView | None = Field(description="Where `id` is a route; the model is the first stage's, or has the largest share.")
+    route: RouteView | None = Field(
+        description="Where `id` is a route; the model is the first stage's, or has the largest share."
+    )
 
 
 class ModelList(BaseModel):
