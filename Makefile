@@ -183,6 +183,11 @@ bench-choose: $(STAMP)  ## Write the table and chart of docs/choose.md from DATA
 	{ echo "$$ rerank-fleet choose $(notdir $(DATA)) --up $(CHOOSE) --chart choose.svg"; NO_COLOR=1 $(BIN)/rerank-fleet choose $(DATA) --up $(CHOOSE) --chart docs/choose.svg --save-runs build/bench/choose --reuse; } > build/bench/choose.txt
 	$(DEV).bench.render docs/choose.md --output choose=build/bench/choose.txt
 
+.PHONY: bench-exports
+bench-exports: $(STAMP)  ## Measure pairs a second of MODELS="DIR..." on one core, in turn, over candidates of DATA=DIR in BEIR's layout. Minutes.
+	@test -n "$(MODELS)" && test -n "$(DATA)" || { echo 'error: MODELS="DIR..." names exports, DATA=DIR a collection' >&2; exit 2; }
+	$(DEV).bench.exports $(MODELS) --data $(DATA) $(EXPORTS)
+
 bench-gateway: $(STAMP)  ## Measure the HTTP gateway and race it against a service that runs the model itself. Half an hour.
 	$(DEV).bench.gateway $(PARTS)
 	$(DEV).bench.gateway.render docs/gateway.md

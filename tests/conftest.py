@@ -109,7 +109,7 @@ def start_fleet(settings: Settings, tmp_path: Path) -> Iterator[StartFleet]:
         changed = load_settings(**(settings.model_dump(exclude_none=True) | changes))
         logs = tmp_path / f"fleet-{len(fleets)}"
         logs.mkdir()
-        fleet = TestFleet(changed, logs)
+        fleet = TestFleet(changed, logs, first=10 * len(fleets))
         fleets.append(fleet)
         return fleet.start(count, wait=wait, mortal=mortal)
 

@@ -29,7 +29,7 @@ _LUA = resources.files("rerank_shared").joinpath("lua")
 _CONNECT = "select client|setname"
 _SCRIPTS = "ping eval evalsha"
 #: The state of a fleet: backlog, heartbeats, costs.
-_STATE = "llen zremrangebyscore zrange zrangebyscore hgetall mget"
+_STATE = "llen zremrangebyscore zrange zrangebyscore zcount hgetall get"
 #: Sending by plain Celery, and Celery's broadcasts.
 _SEND = "hlen lpush sadd publish"
 #: Consuming by kombu: its queues of remote control, and its books of what it delivered.
@@ -37,7 +37,7 @@ _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
-_WATCH = "time get hmget zcard info dbsize randomkey memory|usage"
+_WATCH = "time hmget zcard info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
 _FEEDBACK = "xlen xrange xrevrange xdel xtrim"
@@ -64,7 +64,7 @@ _CLIENT = Needs(
         _SCRIPTS,
         _STATE,
         _SEND,
-        "get set del unlink subscribe unsubscribe time zadd zrem zscore zcount hincrby info",
+        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby info",
     ),
 )
 NEEDS: dict[Role, Needs] = {
@@ -95,7 +95,7 @@ NEEDS: dict[Role, Needs] = {
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
         ("queue", "put", "purge", "at_any_limit", "replace_feedback", "set_route"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, "mget"),
         None,
     ),
 }

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
@@ -53,7 +53,7 @@ class AsyncRerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        partial: bool = True,
+        partial: bool | Literal["scored"] = True,
         **options: Unpack[RequestOptions],
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query; see RerankClient.rerank."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
@@ -52,21 +52,23 @@ class RerankClient:
         *,
         lists: Sequence[Documents] | None = None,
         max_candidates: int | None = None,
-        partial: bool = True,
+        partial: bool | Literal["scored"] = True,
         **options: Unpack[RequestOptions],
     ) -> RerankResponse:
         """Return the documents ordered by relevance to the query, best first.
 
         Documents are texts, `Document`s or mappings with the fields of a Document, in first-stage order. At the
         deadline the answer holds the documents scored so far, then the others in first-stage order, with `complete`
-        false; with `partial=False` the call raises DeadlineExceeded instead. RequestOptions describes the options.
+        false; with `partial=False` the call raises DeadlineExceeded instead, and with `partial="scored"` where it could
+        not score any document. RequestOptions describes the options.
 
         In place of `documents`, `lists` takes the lists of several first stages, each best first. They are fused by
         reciprocal rank, and the best `max_candidates` (default: all) are reranked. The index of a result is then that
         in `fuse(lists, limit=max_candidates)`, and its `ranks` are the document's rank in each list.
 
-        Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort), QueueUnavailable;
-        JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers; InternalError.
+        Raises InvalidRequest, UnknownModel, Overloaded, DeadlineExceeded (DeadlineTooShort, NoWorkers),
+        QueueUnavailable; JobRevoked, JobLost, JobPoisoned, ScoringFailed; WireError where another release answers;
+        InternalError.
         """
         given = FirstStage(documents, lists, max_candidates, options.get("first_stage_order", "descending"))
         return drive(self._pipeline.rerank(self._port.get(), query, given, options, partial=partial))
@@ -100,8 +102,8 @@ class RerankClient:
         time-out too. Unlike `rerank` it can't send a lost job again, since it has no text; the broker still delivers a
         job again when its worker dies.
 
-        Raises DeadlineExceeded unless `partial`, JobLost if the request is unknown, QueueUnavailable; the errors that a
-        worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
+        Raises DeadlineExceeded (NoWorkers) unless `partial`, JobLost if the request is unknown, QueueUnavailable; the
+        errors that a worker answered: InvalidRequest, UnknownModel, Overloaded, JobRevoked, JobPoisoned, ScoringFailed,
         InternalError; WireError where another release answered.
         """
         keys, failover, learned = self._pipeline.keys, self._pipeline.failover, self._pipeline.learned

@@ -7,7 +7,8 @@ RerankError
 │   └── UnknownModel          no worker serves the model that was asked for
 ├── Overloaded                refused by admission: the fleet could not have answered before the deadline
 ├── DeadlineExceeded          the answer did not come in time
-│   └── DeadlineTooShort      refused by admission: an idle fleet could not have kept it either
+│   ├── DeadlineTooShort      refused by admission: an idle fleet could not have kept it either
+│   └── NoWorkers             no process that serves the model was alive at the deadline
 ├── JobRevoked                the job was cancelled before it was scored
 ├── JobLost                   the job's text or record is gone, so it can't be answered any more
 ├── ScoringFailed             the model could not score a pair of this request
@@ -93,6 +94,15 @@ class DeadlineTooShort(DeadlineExceeded):
     """The request was refused because even an idle fleet could not have answered it in time: nothing was computed."""
 
     code = "deadline_too_short"
+
+
+class NoWorkers(DeadlineExceeded):
+    """The fleet knows the model, and no process that serves it was alive at the deadline: nothing was computed.
+
+    Until then the request waited, and counted for autoscalers.
+    """
+
+    code = "no_workers"
 
 
 class JobRevoked(RerankError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Heartbeat
+from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.fleet import read_costs
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
@@ -48,18 +48,22 @@ class Backlog:
 class PoolState:
     """A pool at one moment. `id` is '' for the common queue, whose jobs any process takes.
 
-    `cost` is that of one process, None while no worker has measured it.
+    `cost` is that of one process, None while no worker has measured it. `identity` is what its workers announced, None
+    of the common queue and where nobody can say. `alias` is what requests call its model, where its own name means
+    another pool: two exports of one model.
     """
 
     id: str
     workers: tuple[Heartbeat, ...]
     backlog: Mapping[JobClass, Backlog]
     cost: CostParameters | None
+    identity: ScoringIdentity | None = None
+    alias: str | None = None
 
     @property
     def model(self) -> str | None:
-        """The model that its workers serve, None without a live one."""
-        return next((worker.model for worker in self.workers), None)
+        """The name that requests call its model by, None where nobody can say."""
+        return self.alias or (None if self.identity is None else self.identity.model)
 
     def drain_s(self, *job_classes: JobClass) -> float:
         """Return the seconds until the backlog of these classes is done; with no process alive, by one process.
@@ -135,12 +139,15 @@ class StateQuestions:
         """Queue the first part."""
         pipe.zrangebyscore(self.keys.workers, self.now, "+inf")
         pipe.zrangebyscore(self.keys.pools, self.now, "+inf")
+        pipe.zrangebyscore(self.keys.models, self.now, "+inf")
 
     def ask(self, pipe: Any, first: Sequence[Any]) -> None:
         """Queue the second part."""
-        workers, pools = first
+        workers, pools, models = first
         for worker in workers:
             pipe.get(self.keys.worker(_text(worker)))
+        for model in models:
+            pipe.hgetall(self.keys.pools_of(_text(model)))
         for pool in ["", *map(_text, pools)]:
             self._ask_queues(pipe, self.keys.of(pool))
 
@@ -152,13 +159,14 @@ class StateQuestions:
 
     def read(self, first: Sequence[Any], answers: Sequence[Any]) -> FleetState:
         """Return the state from the answers to both parts."""
-        workers, pools = first
+        workers, pools, models = first
         rest = iter(answers)
         records = [next(rest) for _ in workers]
         beats = (read_or_none("heartbeat", wire.decode_heartbeat, record) for record in records if record is not None)
         alive = tuple(beat for beat in beats if beat is not None)
+        announced = {_text(model): next(rest) for model in models}
         common = self._queue("", alive, rest)
-        found = [self._queue(_text(pool), alive, rest, common.cost) for pool in pools]
+        found = [_named(self._queue(_text(pool), alive, rest, common.cost), pool, announced) for pool in pools]
         return FleetState(alive, (common, *found))
 
     def _queue(
@@ -188,6 +196,16 @@ async def aread_state(client: Any, keys: Keys, model: str) -> FleetState:
     first = await pipe.execute()
     questions.ask(pipe := client.pipeline(transaction=False), first)
     return questions.read(first, await pipe.execute())
+
+
+def _named(state: PoolState, pool: bytes, announced: Mapping[str, Mapping[bytes, bytes]]) -> PoolState:
+    """Return the state with what is announced of its pool; `announced` are identities by name and pool."""
+    names = [name for name, records in announced.items() if pool in records]
+    if not names:
+        return state
+    identity = read_or_none("scoring identity", wire.decode_identity, announced[names[0]][pool])
+    alias = None if identity is None or identity.model in names else min(names)
+    return replace(state, identity=identity, alias=alias)
 
 
 def _backlog(job_class: JobClass, queued: int, entries: Sequence[BacklogEntry]) -> Backlog:

@@ -96,11 +96,12 @@ async def test_what_was_run_is_used_of_all_calls_together() -> None:
 
 
 async def test_what_nothing_came_of_is_not_called_unused() -> None:
-    async def nothing(*_: Any, **__: Any) -> RerankResponse:
-        return response(None, None)
+    async def nothing(*_: Any, **options: Any) -> RerankResponse:
+        assert options["partial"] == "scored"
+        raise DeadlineExceeded("job a was not answered")
 
     buckets = OneReservation()
-    with pytest.raises(DeadlineExceeded, match="none of the"):
+    with pytest.raises(DeadlineExceeded, match="not answered"):
         await answering_with(nothing, buckets).answer_all([CALL], limits_of(None, {}, time.monotonic()))
     assert buckets.reservation.used_tokens is None
 

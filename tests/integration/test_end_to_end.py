@@ -298,6 +298,26 @@ def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> No
     # Read last: the submitted job may end at any moment.
     timed: Any = fleet.client.zrange(fleet.keys.lifetimes, 0, -1)
     swept = {key.removeprefix(fleet.keys.prefix.encode()).decode() for key in timed}
-    bounded = {"models", "workers", "cache", "unacked:jobs", "leases", "holders", "ledger:interactive", "lifetimes"}
-    queue = {"jobs.interactive", "waiting:interactive", "order:interactive:", "served:interactive", "fair"}
-    assert {key for key in lasting - bounded - swept if not key.startswith("_kombu.binding")} <= queue
+    bounded = {
+        "models",
+        "pools",
+        "workers",
+        "cache",
+        "unacked:jobs",
+        "leases",
+        "holders",
+        "ledger:interactive",
+        "lifetimes",
+    }
+    queue = {
+        "jobs.interactive",
+        "waiting:interactive",
+        "order:interactive:",
+        "served:interactive",
+        "fair",
+        "ledger:interactive",
+    }
+    pools: Any = fleet.client.zrange(fleet.keys.pools, 0, -1)
+    (pool,) = pools
+    without_pool = {key.replace(f"@{pool.decode()}", "") for key in lasting - swept}
+    assert {key for key in without_pool - bounded if not key.startswith("_kombu.binding")} <= queue

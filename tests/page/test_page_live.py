@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from conftest import StartFleet, StartGateway
 from page.board import Board
 from page.conftest import OpenPage
+from rerank_producer import RerankClient
 from rerank_shared.contract.messages import Heartbeat, name_of
 from rerank_shared.contract.wire import encode_heartbeat
 from rerank_shared.keys import Keys
@@ -19,6 +21,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 from support.http.gateway import TestGateway
 from support.jobs import passages
+from support.pools import IDENTITY, announce
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 
@@ -66,6 +69,24 @@ def test_work_that_waits_shows_with_its_age(start_gateway: StartGateway, open_pa
     board.until("document.querySelectorAll('.queues tbody tr')[1].children[1].textContent === '1'")
     assert row.locator("td").nth(3).inner_text().endswith(" s")
     assert board.figure("Waiting") != "0"
+
+
+def test_pools_show_with_what_waits_for_each(
+    settings: Settings, start_gateway: StartGateway, open_page: OpenPage
+) -> None:
+    keys, soon = Keys(settings.namespace), time.time() + 3600
+    with connect(settings) as redis, RerankClient(settings) as client:
+        big = announce(redis, keys, IDENTITY, "w1", "w2", now=soon)
+        small = announce(redis, keys, replace(IDENTITY, model="org/small", model_digest="dd"), now=soon)
+        client.submit("which rooms?", passages(30), model="org/small", deadline_ms=600_000)
+    board = open_page(start_gateway().url)
+    board.until("document.querySelectorAll('.pools tbody tr').length === 2")
+    rows = [row.split() for row in board.page.locator("table.pools tbody tr").all_inner_texts()]
+    # Nobody has measured what work costs.
+    assert rows == [
+        ["org/name", big, "int8", "2", "0", "0", "0", "s"],
+        ["org/small", small, "int8", "0", "1", "0", "–"],
+    ]
 
 
 def test_a_gateway_that_falls_silent_is_asked_anew(start_gateway: StartGateway, open_page: OpenPage) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import StartGateway
 from page.board import Board
 from page.conftest import OpenPage
+from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
+from rerank_shared.settings import Settings
 from support.http.gateway import TestGateway
 from support.jobs import passages
+from support.pools import IDENTITY, announce
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("page")]
 LONG_WORD = "Donaudampfschifffahrtsgesellschaft" * 12
@@ -57,6 +64,25 @@ def test_no_word_of_a_head_is_broken(shown: TestGateway, open_page: OpenPage, pi
           return range.getClientRects().length > 1;
         }).map(({ 0: word }) => word)))"""
     assert board.page.eval_on_selector_all("th, .heading b, .name, h2, h3", script) == []
+
+
+@pytest.mark.parametrize("pixels", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pools_fit_and_can_be_read(
+    settings: Settings, start_gateway: StartGateway, open_page: OpenPage, scheme: Any, pixels: int
+) -> None:
+    keys, soon = Keys(settings.namespace), time.time() + 3600
+    with connect(settings) as client:
+        for digest in ("dd", "ee"):
+            identity = replace(IDENTITY, model="cross-encoder/ms-marco-MiniLM-L-12-v2", model_digest=digest)
+            announce(client, keys, identity, f"w-{digest}", now=soon)
+    board = open_page(start_gateway().url, color_scheme=scheme, viewport={"width": pixels, "height": 800})
+    board.page.wait_for_selector("table.pools tbody tr")
+    assert width(board) == (pixels, pixels)
+    spare = "(table) => table.parentElement.clientWidth - table.scrollWidth"
+    assert board.page.eval_on_selector("table.pools", spare) >= 0
+    lowest, where = board.page.evaluate(_CONTRAST)
+    assert lowest >= 4.5, where
 
 
 def test_the_form_is_as_high_as_what_stands_beside_it(shown: TestGateway, open_page: OpenPage) -> None:

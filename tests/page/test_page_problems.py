@@ -159,13 +159,15 @@ def test_a_redis_that_is_gone_and_comes_back(start_gateway: StartGateway, open_p
 
 
 def test_no_workers_alive(start_gateway: StartGateway, open_page: OpenPage) -> None:
-    board = open_page(start_gateway().url, expected=("status of 504",))
+    board = open_page(start_gateway().url, expected=("status of 503",))
     board.page.wait_for_selector("#pulse[data-state=none]")
     assert "No workers alive" in board.page.locator(".notice").inner_text()
     assert board.figure("Workers") == "0"
     board.option("deadline", "300")
     board.page.click("#run")
-    assert "504" in board.problem()
+    told = board.problem()
+    assert "503" in told
+    assert "No worker serves this model" in told
 
 
 class TestKeys:

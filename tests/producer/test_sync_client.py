@@ -22,6 +22,7 @@ from rerank_shared.errors import (
     InvalidRequest,
     JobRevoked,
     MalformedMessage,
+    NoWorkers,
     RerankError,
     ScoringFailed,
     UnknownModel,
@@ -197,7 +198,7 @@ def test_silence_until_the_deadline_gives_what_was_cached(client: RerankClient, 
 def test_nobody_serves_is_said_at_the_deadline(settings: Settings) -> None:
     with RerankClient(settings) as client:
         assert not client.rerank("q", ["a"], deadline_ms=100).complete
-        with pytest.raises(DeadlineExceeded, match="no worker is alive"):
+        with pytest.raises(NoWorkers, match=f"no worker that serves {settings.model} is alive"):
             client.rerank("q", ["a"], deadline_ms=100, partial=False)
 
 

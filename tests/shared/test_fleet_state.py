@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
 from rerank_shared.settings import Settings
+from support.pools import IDENTITY
 
 KEYS = Keys("fleet")
 
@@ -103,20 +105,27 @@ def test_jobs_are_queued_or_held(jobs: int, queued: int) -> None:
 
 class TestReading:
     @staticmethod
-    def read(*interactive: bytes, alive: tuple[bytes | None, ...] = (), costs: Any = None) -> FleetState:
+    def read(
+        *interactive: bytes,
+        alive: tuple[bytes | None, ...] = (),
+        costs: Any = None,
+        announced: dict[str, dict[bytes, bytes]] | None = None,
+    ) -> FleetState:
         """The state of a fleet whose common queue and pool `ab` have these entries of class interactive."""
         queue = [1, 0, 0, list(interactive), 0, []]
-        answers = [*alive, costs or {}, *queue, {}, *queue]
-        return StateQuestions(KEYS, "org/name", 0.0).read(([b"w"] * len(alive), [b"ab"]), answers)
+        told = announced or {}
+        answers = [*alive, *told.values(), costs or {}, *queue, {}, *queue]
+        first = ([b"w"] * len(alive), [b"ab"], [name.encode() for name in told])
+        return StateQuestions(KEYS, "org/name", 0.0).read(first, answers)
 
     def test_every_question_has_its_answer(self) -> None:
         pipe = redis.Redis().pipeline(transaction=False)
-        StateQuestions(KEYS, "org/name", 7.0).ask(pipe, ([b"w"], [b"ab"]))
+        StateQuestions(KEYS, "org/name", 7.0).ask(pipe, ([b"w"], [b"ab"], [b"org/name"]))
         names = [str(args[1]) for args, _ in pipe.command_stack]
-        assert names[:2] == [KEYS.worker("w"), KEYS.cost("org/name")]
-        assert len(names) == 1 + 2 * 7
-        assert all(KEYS.of("ab").queue("interactive")[5:] in name for name in names[9:] if "interactive" in name)
-        assert names[8] == KEYS.cost("ab")
+        assert names[:3] == [KEYS.worker("w"), KEYS.pools_of("org/name"), KEYS.cost("org/name")]
+        assert len(names) == 2 + 2 * 7
+        assert all(KEYS.of("ab").queue("interactive")[5:] in name for name in names[10:] if "interactive" in name)
+        assert names[9] == KEYS.cost("ab")
 
     def test_the_oldest_job_is_the_one_enqueued_first(self) -> None:
         found = self.read(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9")
@@ -138,6 +147,26 @@ class TestReading:
         mine, other = heartbeat(5.0, "w", "ab"), heartbeat(5.0, "v", "cd")
         found = self.read(alive=(wire.encode_heartbeat(mine), wire.encode_heartbeat(other)))
         assert [(each.id, each.workers) for each in found.queues] == [("", (mine, other)), ("ab", (mine,))]
+
+    def test_a_pool_has_the_name_of_its_model_and_not_of_its_process(self) -> None:
+        """A process of several models tells one name, that of the first."""
+        beat = replace(heartbeat(5.0, "w", "ab"), model="org/first")
+        small = replace(IDENTITY, model="org/small")
+        announced = {
+            "org/name": {b"cd": wire.encode_identity(IDENTITY)},
+            "org/small": {b"ab": wire.encode_identity(small)},
+        }
+        found = self.read(alive=(wire.encode_heartbeat(beat),), announced=announced)
+        assert [(each.model, each.identity) for each in found.queues] == [(None, None), ("org/small", small)]
+
+    def test_of_two_exports_of_one_model_each_has_a_name_of_its_own(self) -> None:
+        mine, other = (wire.encode_identity(replace(IDENTITY, precision=each)) for each in ("fp32", "int8"))
+        announced = {"org/name": {b"cd": other}, "file:int8": {b"cd": other}, "file:fp32": {b"ab": mine}}
+        assert self.read(announced=announced).queues[1].model == "file:fp32"
+
+    @pytest.mark.parametrize("announced", [{}, {"m": {}}, {"m": {b"ab": b"rubbish"}}])
+    def test_a_pool_that_is_not_announced_has_no_name(self, announced: dict[str, dict[bytes, bytes]]) -> None:
+        assert [each.model for each in self.read(announced=announced).queues] == [None, None]
 
     def test_a_pool_that_has_measured_nothing_costs_what_its_name_costs(self) -> None:
         cost = SharedCost(CostParameters(0.5, 0.25, 0.125), 12.5)

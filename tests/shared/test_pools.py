@@ -14,30 +14,21 @@ from hypothesis import strategies as st
 
 from rerank_shared import fleet
 from rerank_shared.contract.digest import pool_id
-from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
+from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import UnknownModel, UnsupportedVersion
 from rerank_shared.keys import Keys, queue_parts
 from rerank_shared.pools import Pool, largest, pool_for, read_pools
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
+from support.pools import IDENTITY, announce
 
-OLD = ScoringIdentity("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
+OLD = IDENTITY
 NEW = replace(OLD, model_digest="cc")
 NOW = 100.0
 
 
 def pools(**processes: int) -> list[Pool]:
     return [Pool(name, OLD, count) for name, count in processes.items()]
-
-
-def announce(client: redis.Redis, keys: Keys, identity: ScoringIdentity, *workers: str, now: float = NOW) -> str:
-    pipe, pool = client.pipeline(), pool_id(identity)
-    fleet.announce(pipe, keys, identity, now)
-    for worker in workers:
-        beat = Heartbeat(worker, identity.model, "host", 1, None, 0.0, 0.0, 0, 0, pools=(pool,))
-        fleet.beat(pipe, keys, beat, now)
-    pipe.execute()
-    return pool
 
 
 @pytest.fixture
@@ -112,28 +103,28 @@ class TestChoice:
 
 class TestReading:
     def test_each_pool_with_its_live_processes(self, client: redis.Redis, keys: Keys) -> None:
-        old = announce(client, keys, OLD, "w-1", "w-2")
+        old = announce(client, keys, OLD, "w-1", "w-2", now=NOW)
         new = announce(client, keys, NEW, "w-3", now=NOW + 1.0)
         assert read_pools(client, keys, "org/name", NOW + 1.0) == (Pool(new, NEW, 1), Pool(old, OLD, 2))
 
     def test_processes_that_fell_silent_count_no_more(self, client: redis.Redis, keys: Keys) -> None:
-        pool = announce(client, keys, OLD, "w-1")
+        pool = announce(client, keys, OLD, "w-1", now=NOW)
         assert read_pools(client, keys, "org/name", NOW + 60.0) == (Pool(pool, OLD, 0),)
 
     def test_an_announcement_that_is_over_counts_no_more(self, client: redis.Redis, keys: Keys) -> None:
-        announce(client, keys, OLD, "w-1")
+        announce(client, keys, OLD, "w-1", now=NOW)
         new = announce(client, keys, NEW, now=NOW + 80_000.0)
         assert read_pools(client, keys, "org/name", NOW + 90_000.0) == (Pool(new, NEW, 0),)
 
     def test_workers_of_earlier_releases_have_the_common_queue(self, client: redis.Redis, keys: Keys) -> None:
-        pool = announce(client, keys, OLD, "w-1")
+        pool = announce(client, keys, OLD, "w-1", now=NOW)
         pipe = client.pipeline()
         fleet.beat(pipe, keys, Heartbeat("older", "org/name", "host", 1, None, 0.0, 0.0, 0, 0), NOW)
         pipe.execute()
         assert read_pools(client, keys, "org/name", NOW) == (Pool(pool, OLD, 1), Pool("", OLD, 1))
 
     def test_a_fleet_of_an_earlier_release_has_no_other(self, client: redis.Redis, keys: Keys) -> None:
-        announce(client, keys, OLD)
+        announce(client, keys, OLD, now=NOW)
         client.delete(keys.pools, keys.pools_of("org/name"))
         assert read_pools(client, keys, "org/name", NOW) == (Pool("", OLD, 0),)
 
@@ -143,26 +134,26 @@ class TestReading:
     def test_an_announcement_that_a_full_server_evicted_is_no_other_model(
         self, client: redis.Redis, keys: Keys
     ) -> None:
-        announce(client, keys, OLD)
+        announce(client, keys, OLD, now=NOW)
         client.delete(keys.identity("org/name"), keys.pools_of("org/name"))
         assert read_pools(client, keys, "org/name", NOW) == ()
 
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self, client: redis.Redis, keys: Keys) -> None:
-        announce(client, keys, replace(OLD, model="org/other"))
-        announce(client, keys, replace(OLD, model="org/main"))
+        announce(client, keys, replace(OLD, model="org/other"), now=NOW)
+        announce(client, keys, replace(OLD, model="org/main"), now=NOW)
         with pytest.raises(UnknownModel, match=r"'x/y'.*serves org/main, org/other; ask"):
             read_pools(client, keys, "x/y", NOW)
         with pytest.raises(UnknownModel, match=r"serves org/main, org/other; did you mean org/main\?$"):
             read_pools(client, keys, "org/mian", NOW)
 
     def test_what_cannot_be_read_hides_no_other_pool(self, client: redis.Redis, keys: Keys) -> None:
-        old = announce(client, keys, OLD, "w-1")
-        broken = announce(client, keys, NEW)
+        old = announce(client, keys, OLD, "w-1", now=NOW)
+        broken = announce(client, keys, NEW, now=NOW)
         client.hset(keys.pools_of("org/name"), broken, b"rubbish")
         assert read_pools(client, keys, "org/name", NOW) == (Pool(old, OLD, 1),)
 
     def test_a_newer_release_alone_is_refused_by_its_version(self, client: redis.Redis, keys: Keys) -> None:
-        announce(client, keys, OLD)
+        announce(client, keys, OLD, now=NOW)
         client.delete(keys.pools_of("org/name"))
         client.set(keys.identity("org/name"), b"\x93\x63\xa8artefact\x90")
         with pytest.raises(UnsupportedVersion, match="version 99"):

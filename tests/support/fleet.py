@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rerank_shared.contract.messages import name_of
 from rerank_shared.fleet_state import FleetState, read_state
@@ -25,16 +25,25 @@ class TestFleet:
 
     __test__ = False
 
-    def __init__(self, settings: Settings, log_directory: Path) -> None:
+    def __init__(self, settings: Settings, log_directory: Path, first: int = 0) -> None:
+        """`first` is the number of the first process; fleets that share a namespace need different ones."""
         self.settings = settings
-        self.keys = Keys(settings.namespace)
+        self._first = first
         self.client = connect(settings)
         self._logs = log_directory
         self.processes: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def keys(self) -> Keys:
+        """The keys of its pool, where its model has one; else those of the common queue."""
+        common = Keys(self.settings.namespace)
+        pools: Any = self.client.hkeys(common.pools_of(name_of(self.settings.model)))
+        return common.of(pools[0].decode()) if len(pools) == 1 else common
+
     def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
         """Start worker processes and wait for their heartbeats; `mortal` says when they die (support.mortal)."""
-        numbers = range(len(self.processes), len(self.processes) + count)
+        begin = self._first + len(self.processes)
+        numbers = range(begin, begin + count)
         self.processes += [self._spawn(number, mortal) for number in numbers]
         if wait:
             # By name: a worker that was killed a moment ago still has its last heartbeat.
@@ -57,7 +66,7 @@ class TestFleet:
 
     def log(self, index: int = 0) -> str:
         """What a worker has logged so far."""
-        return (self._logs / f"worker-{index}.log").read_text()
+        return (self._logs / f"worker-{self._first + index}.log").read_text()
 
     def stop(self) -> None:
         """End every process; those that do not drain in time are killed."""

@@ -27,6 +27,8 @@ class CountingPort(InMemoryPort):
     def __init__(self, fleet: InMemoryFleet) -> None:
         super().__init__(fleet._server, fleet._workers, fleet._jobs.append)
         self.trips: list[str] = []
+        #: The pool of each call that enqueued jobs.
+        self.pools: list[str] = []
 
     async def lookup(
         self, digests: Sequence[bytes], fill: Callable[[Any], None]
@@ -40,6 +42,7 @@ class CountingPort(InMemoryPort):
 
     async def enqueue(self, enqueue: Enqueue) -> None:
         self.trips.append("enqueue")
+        self.pools.append(enqueue.jobs[0].pool)
         await super().enqueue(enqueue)
 
 

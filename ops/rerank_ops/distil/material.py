@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rerank_ops.evaluate.oddities import Oddities
 from rerank_ops.judging.qrels import Qrels, read_qrels
+from rerank_ops.judging.query_texts import query_texts
 from rerank_ops.pseudo.titled import Titled
 from rerank_producer.bulk.formats.runs.trec import beir_files
-from rerank_producer.bulk.texts.records import joined, text_records, titled_records
+from rerank_producer.bulk.texts.records import joined, titled_records
 from rerank_producer.bulk.texts.text_store import identity_of
 from rerank_shared.contract.schemas import MAX_ID_CHARS
 from rerank_shared.errors import InputRefused
@@ -104,7 +105,7 @@ def _queries(
     if path is None:
         return NO_QUERIES
     texts: dict[str, str] = {}
-    for _, name, text in text_records(path):
+    for name, text in query_texts(path):
         if name in texts:
             oddities.note(f"{kind} query ids given twice, of which the first counts", [name])
         elif text.strip():

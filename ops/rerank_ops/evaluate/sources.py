@@ -10,6 +10,7 @@ from typing import Any
 
 from rerank_ops.evaluate.dataset import Source
 from rerank_ops.judging.qrels import Judgement, judgements
+from rerank_ops.judging.query_texts import query_texts
 from rerank_producer.bulk.formats.runs.trec import beir_files
 from rerank_producer.bulk.texts.records import text_records
 from rerank_producer.bulk.texts.text_store import identity_of
@@ -22,7 +23,10 @@ _QRELS = ("qrels/test.tsv", "qrels.tsv")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files of queries and documents, as TSV, JSONL or Parquet, and of judgements, as BEIR or TREC write them."""
+    """Files of queries and documents, as TSV, JSONL or Parquet, and of judgements, as BEIR or TREC write them.
+
+    A table of judgements that has the queries' texts can be both.
+    """
 
     name: str
     queries_file: Path
@@ -31,7 +35,7 @@ class Files:
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield ids and texts."""
-        return ((name, text) for _, name, text in text_records(self.queries_file))
+        return query_texts(self.queries_file)
 
     def documents(self) -> Iterator[tuple[str, str]]:
         """Yield ids and texts."""

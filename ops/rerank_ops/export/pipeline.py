@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rerank_ops.export.depth.candidate_list import Divided
+from rerank_ops.export.depth.head import Floats
 from rerank_ops.export.depth.on_collections import on_collection
 from rerank_ops.export.depth.shortening import Depth, ShortModel, shorten
 from rerank_ops.export.made import Made, Maker
@@ -27,7 +28,7 @@ from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts, remembered
 from rerank_ops.quality.collection import Collection, load_collection
-from rerank_ops.quality.invariance import Scorer
+from rerank_ops.quality.invariance import Scorer, TextPair
 from rerank_ops.quality.quality_gate import measure
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
@@ -140,7 +141,7 @@ class _Export:
             reduced_range=self._reduced_range,
             quality=self._judged(self._measured(made, self.wanted.precision, reference, texts), short),
             kernels=self._measured_kernels(made, reference, texts),
-            shortened=self._report(short, reference, texts) if short else None,
+            shortened=self._report(short, texts) if short else None,
         )
 
     @property
@@ -153,12 +154,16 @@ class _Export:
             return None
         return shorten(opened, self.source.model, self.wanted.depth.kept, self.text, texts, self.scratch, self.tell)
 
-    def _report(self, short: ShortModel, reference: Scorer, texts: Texts) -> Shortened:
-        """Return how a shortened model follows the whole one, with both on the collections."""
-        whole, found = texts.by_reference(short.whole), []
+    def _report(self, short: ShortModel, texts: Texts) -> Shortened:
+        """Return how a shortened model follows the whole one, with every depth on the collections."""
+
+        def scorer(pairs: Sequence[TextPair]) -> Mapping[int, Floats]:
+            return short.every_depth(texts.encode(pairs))
+
+        found = []
         for each in self.collections:
-            self.tell(f"the whole model ranks {len(each.tasks)} queries of {each.name}")
-            found.append(on_collection(each, reference, whole))
+            self.tell(f"every depth ranks {len(each.tasks)} queries of {each.name}")
+            found.append(on_collection(each, short.report.layers, scorer))
         return short.report.model_copy(update={"collections": tuple(found)})
 
     def _judged(self, quality: Quality | None, short: ShortModel | None) -> Quality | None:

@@ -1,16 +1,21 @@
-"""Judgements as tables, Parquet or JSONL: a row has `query_id`, `document_id` and `grade`, and whatever else."""
+"""Judgements as tables, Parquet or JSONL: a row has `query_id`, `document_id` and `grade`, and whatever else.
+
+`query` is the query's text, where a table has it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rerank_producer.bulk.files.parquet import MAGIC, opened
+from rerank_producer.bulk.files.sources import open_source
 from rerank_shared.errors import ConfigurationError
 
 _NAMES = ("query_id", "document_id", "grade")
+_TEXT = "query"
 _BATCH_ROWS = 4_096
 Row = tuple[str, str, int]
 
@@ -21,25 +26,78 @@ def is_parquet(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of judgements, by its columns or its first line.
+
+    Raises ConfigurationError or InputRefused for a file that can't be read, OSError.
+    """
+    if is_parquet(path):
+        return set(_NAMES) <= set(_columns(path))
+    with open_source(path) as lines:
+        first = lines.readline()
+    try:
+        record = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and set(_NAMES) <= record.keys()
+
+
 def parquet_judgements(path: Path) -> Iterator[Row]:
     """Yield query id, document id and grade of each row. Raises ConfigurationError, with file and row."""
+    if lacking := [name for name in _NAMES if name not in _columns(path)]:
+        raise ConfigurationError(f"{path}: a Parquet file of judgements has the columns {', '.join(lacking)} too")
+    return (_row(record, where) for where, record in _parquet_records(path, _NAMES))
+
+
+def json_judgement(line: str | bytes, where: str) -> Row:
+    """Return query id, document id and grade of a line of JSON. Raises ConfigurationError, with `where`."""
+    return _row(_object(line, where), where)
+
+
+def query_rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield query id and query text of each row of a table, '' where it has no text.
+
+    Raises ConfigurationError, with file and row or line, InputRefused, OSError.
+    """
+    for where, record in _records(path):
+        query_id, _, _ = _row(record, where)
+        text = record.get(_TEXT) or ""
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{where}: {_TEXT}: a text expected")
+        yield query_id, text
+
+
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield where each record stands, and the record."""
+    if is_parquet(path):
+        yield from _parquet_records(path, [name for name in (*_NAMES, _TEXT) if name in _columns(path)])
+        return
+    with open_source(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield where, _object(line, where)
+
+
+def _columns(path: Path) -> list[str]:
     with opened(path) as file:
-        if lacking := [name for name in _NAMES if name not in file.schema_arrow.names]:
-            raise ConfigurationError(f"{path}: a Parquet file of judgements has the columns {', '.join(lacking)} too")
+        return list(file.schema_arrow.names)
+
+
+def _parquet_records(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    with opened(path) as file:
         row = 0
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(_NAMES)):
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns)):
             for record in batch.to_pylist():
                 row += 1
-                yield _row(record, f"{path}, row {row}")
+                yield f"{path}, row {row}", record
 
 
-def json_judgement(line: str, where: str) -> Row:
-    """Return query id, document id and grade of a line of JSON. Raises ConfigurationError, with `where`."""
+def _object(line: str | bytes, where: str) -> Any:
     try:
-        record = json.loads(line)
+        return json.loads(line)
     except ValueError as error:
         raise ConfigurationError(f"{where}: not JSON: {error}") from None
-    return _row(record, where)
 
 
 def _row(record: Any, where: str) -> Row:

@@ -51,14 +51,14 @@ class Operation:
         return exchange + SCRIPTED * self.calls
 
 
-#: An idle worker process for 10 s: 1 BRPOP, 2 EVALSHA and one pipeline a second, 1.9 kB in and 0.5 kB out.
+#: An idle worker process a second: 1 BRPOP, 2 EVALSHA and one pipeline, 3.2 kB in and 0.5 kB out.
 OPERATIONS = (
-    Operation("heartbeat", "process second", 1, 8, 1_060, 40, "worker/rerank_worker/heartbeat.py"),
+    Operation("heartbeat", "process second", 1, 18, 2_400, 40, "worker/rerank_worker/heartbeat.py"),
     Operation("leases renewed", "process second", 2, 4, 300, 60, "worker/rerank_worker/heartbeat.py"),
     Operation("cost shared", "process second", 1, 2, 220, 10, "shared/rerank_shared/fleet.py"),
     Operation("announcement read", "process second", 1, 0, 60, 250, "worker/rerank_worker/heartbeat.py"),
     Operation("wake-up polled", "process second", 1, 0, 90, 5, "shared/rerank_shared/queue/transport/channel.py"),
-    Operation("take, nothing there", "process second", 1, 12, 620, 5, "shared/rerank_shared/lua/take.lua"),
+    Operation("take, nothing there", "process second", 1, 23, 510, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
     Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/_dispatch/lookup.py"),
     Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),

@@ -15,6 +15,7 @@ from rerank_producer._dispatch.hedging import HedgePolicy
 from rerank_producer._dispatch.learned_deviations import LearnedDeviations
 from rerank_producer._dispatch.pipeline import incomplete
 from rerank_producer._dispatch.routes.errors import naming_route
+from rerank_producer._dispatch.served_models import count_processes
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, Wait, locate, lost_job
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.port import Port
@@ -146,7 +147,17 @@ async def _outcome(
         # The record may have come between reading it and being subscribed.
         policy.reconnected(clock.monotonic())
         inflight = InflightShard(waiters[0], policy, _member(keys, stored))
-        shortfall = await Wait(port, keys.of(stored.pool), clock, deadline, [inflight]).finish()
+        model, own = stored.model, keys.of(stored.pool)
+        wait = Wait(
+            port,
+            own,
+            clock,
+            deadline,
+            [inflight],
+            model,
+            alive=lambda: count_processes(port, own, model, clock.epoch()),
+        )
+        shortfall = await wait.finish()
         return inflight.outcome, shortfall
     finally:
         port.forget(waiters)

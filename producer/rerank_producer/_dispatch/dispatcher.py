@@ -17,6 +17,7 @@ from rerank_producer import metrics
 from rerank_producer._dispatch.failover import Failover
 from rerank_producer._dispatch.fleet_load import FleetLoad, FleetLoadCache
 from rerank_producer._dispatch.hedging import HedgePolicy
+from rerank_producer._dispatch.served_models import ServedModels, count_processes
 from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
@@ -29,6 +30,7 @@ from rerank_producer._request.plan import RequestPlan
 from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
+from rerank_shared.pools import pool_for, pool_id_of
 from rerank_shared.settings import Settings
 from rerank_shared.tracing.spans import Carrier, current_span
 
@@ -54,12 +56,20 @@ class DispatchResult:
 
 
 @dataclass(slots=True)
+class _Place:
+    """The pool that a request's jobs are sent to; another one, once all processes of the first are gone."""
+
+    pool: str
+
+
+@dataclass(slots=True)
 class Dispatcher:
     """The dispatcher of one client. Threads and event loops may share it."""
 
     settings: Settings
     keys: Keys
     clock: Clock
+    served_models: ServedModels
     fleet_load: FleetLoadCache = field(init=False)
     failover: Failover = field(init=False)
 
@@ -99,21 +109,51 @@ class Dispatcher:
                 claims = self._claims(shards, plan)
                 sent = await self.failover.through(port, deadline, lambda: self._send(port, shards, claims))
             enqueue_ms = (self.clock.monotonic() - started) * 1000
+            place = _Place(plan.stored.pool)
             own = [
-                self._own(port, shard, waiter, deadline, sent[number : number + 1])
+                self._own(port, shard, waiter, deadline, sent[number : number + 1], place)
                 for number, (shard, waiter) in enumerate(zip(shards, waiters, strict=False))
             ]
             foreign = [self._foreign(waiter, others[waiter.job_id], deadline) for waiter in waiters[len(ids) :]]
             inflight = [*own, *foreign]
-            keys, pool = self.keys.of(plan.stored.pool), plan.stored.pool
-            wait = Wait(port, keys, self.clock, deadline, inflight, lambda: self.fleet_load.free(port, pool))
-            shortfall = await wait.finish()
+            shortfall = await self._wait(port, plan, deadline, inflight, place).finish()
             return DispatchResult(shards, [each.outcome for each in own], shortfall, enqueue_ms)
         except asyncio.CancelledError:
             port.withdraw_soon(ids, lambda pipe: self._withdraw(shards, pipe))
             raise
         finally:
             port.forget(waiters)
+
+    def _wait(
+        self, port: Port, plan: RequestPlan, deadline: Deadline, inflight: Sequence[InflightShard], place: _Place
+    ) -> Wait:
+        keys, model = self.keys.of(plan.stored.pool), plan.stored.model
+        return Wait(
+            port,
+            keys,
+            self.clock,
+            deadline,
+            inflight,
+            model,
+            alive=lambda: count_processes(port, keys, model, self.clock.epoch()),
+            free=lambda: self._free(port, plan, place),
+        )
+
+    async def _free(self, port: Port, plan: RequestPlan, place: _Place) -> int:
+        """Return the processes alive less the unanswered jobs of the pool; it may be below 0.
+
+        A pool that has lost all its processes is left for another one of its model: workers of an earlier release, say,
+        do not take its jobs over.
+        """
+        workers, unanswered = await self.fleet_load.counts(port, place.pool)
+        if workers == 0:
+            self.served_models.forget(plan.stored.model)
+            pools = await self.served_models.get(port, plan.stored.model)
+            left, place.pool = place.pool, pool_id_of(pool_for(pools, plan.query))
+            if place.pool != left:
+                # However busy the other pool is: where the job lies, nobody takes it.
+                return 1
+        return workers - unanswered
 
     async def make_shards(
         self,
@@ -163,24 +203,29 @@ class Dispatcher:
             shard.remove_from(pipe, self.keys)
 
     def _own(
-        self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline, sent: Sequence[Carrier]
+        self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline, sent: Sequence[Carrier], place: _Place
     ) -> InflightShard:
         async def send_again(reason: SendReason) -> None:
             nonlocal shard
-            shard = shard.next_attempt()
+            left = shard
+            shard = shard.next_attempt(place.pool)
             text_lost = reason == "text_lost"
             if text_lost:
                 shard = shard.inline()
             # The record that its text was lost would be taken for the answer.
             forgotten = [self.keys.result(waiter.job_id)] if text_lost else []
             await self._send(port, [shard], forgotten=forgotten, after=sent)
+            if shard.job.pool != left.job.pool:
+                inflight.member = BacklogMember.of(self.keys, shard.job)
+                await port.pipeline(lambda pipe: left.uncount(pipe, self.keys))
             metrics.JOBS_SENT_AGAIN.labels(shard.job.job_class, reason).inc()
             current_span().event("sent again", {"rerank.reason": reason, "messaging.message.id": waiter.job_id})
 
         sent_at = self.clock.monotonic()
         late_at = math.inf if shard.late_after_s is None else sent_at + shard.late_after_s
         member = BacklogMember.of(self.keys, shard.job)
-        return InflightShard(waiter, HedgePolicy(sent_at, deadline.at, late_at), member, send_again)
+        inflight = InflightShard(waiter, HedgePolicy(sent_at, deadline.at, late_at), member, send_again)
+        return inflight
 
     def _foreign(self, waiter: Waiter, until: float, deadline: Deadline) -> InflightShard:
         now = self.clock.monotonic()

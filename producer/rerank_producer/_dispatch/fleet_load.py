@@ -107,12 +107,11 @@ class FleetLoadCache:
         _remember(self._costs, name, (cost, self.clock.monotonic() + LOAD_REMEMBERED_S))
         return cost
 
-    async def free(self, port: Port, pool: str = "") -> int:
-        """Return a pool's processes alive less its unanswered jobs; it may be below 0. Raises QueueUnavailable."""
+    async def counts(self, port: Port, pool: str = "") -> tuple[int, int]:
+        """Return a pool's processes alive, and its unanswered jobs. Raises QueueUnavailable."""
         keys = self.keys.of(pool)
         workers, *unanswered = await port.pipeline(lambda pipe: ask_load(pipe, keys, self.clock.epoch()))
-        free: int = workers - sum(unanswered)
-        return free
+        return workers, sum(unanswered)
 
 
 @dataclass(frozen=True, slots=True)

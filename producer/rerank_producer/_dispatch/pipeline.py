@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.dispatcher import Dispatcher, DispatchResult
@@ -76,8 +76,8 @@ class RequestPipeline:
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.settings.namespace)
-        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock)
         self.served_models = ServedModels(self.keys, self.clock)
+        self.dispatcher = Dispatcher(self.settings, self.keys, self.clock, self.served_models)
         self.learned = LearnedDeviations(self.keys, self.clock)
         self.routes = KnownRoutes(self.keys, self.clock)
         self.lookup = RequestLookup(
@@ -90,7 +90,13 @@ class RequestPipeline:
         return self.dispatcher.failover
 
     async def rerank(
-        self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any], *, partial: bool
+        self,
+        port: Port,
+        query: str,
+        given: FirstStage,
+        options: Mapping[str, Any],
+        *,
+        partial: bool | Literal["scored"],
     ) -> RerankResponse:
         """Return the response to one request; see RerankClient.rerank."""
         job_class = options.get("job_class", "interactive")
@@ -111,12 +117,12 @@ class RequestPipeline:
             metrics.observe_request(request.job_class, count, hits, self.clock.monotonic() - started)
             return response
 
-    async def _in_stages(self, port: Port, planned: Planned, partial: bool) -> RerankResponse:
+    async def _in_stages(self, port: Port, planned: Planned, partial: bool | Literal["scored"]) -> RerankResponse:
         """Return the answer of all stages of a request; most requests have one, and no others to be told of."""
         if stages := stages_of(planned.request, planned.found.target):
             return await Cascade(self, self.settings, port, stages, partial).answer(planned)
         with naming(planned.found.target):
-            return (await self.answer(port, planned, partial=partial)).taken(partial=partial)
+            return (await self.answer(port, planned, partial=bool(partial))).taken(partial=partial)
 
     async def answer(self, port: Port, planned: Planned, *, partial: bool) -> Answered:
         """Score what is missing of a planned request, and return its response.

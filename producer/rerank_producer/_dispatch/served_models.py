@@ -99,3 +99,12 @@ class ServedModelQuery:
         if self.complete:
             self.models.learn(self.model, self.found)
         return self.found
+
+
+async def count_processes(port: Port, keys: Keys, model: str, now: float) -> int:
+    """Return the live processes of all pools of a model at `now` (epoch seconds). Raises as `ServedModels.get`."""
+    questions = PoolQuestions(keys, model, (keys.pool,) if keys.pool else ())
+    while True:
+        pools = questions.read(iter(await port.pipeline(lambda pipe: questions.ask(pipe, now))))
+        if questions.complete:
+            return sum(pool.processes for pool in pools)

@@ -53,11 +53,15 @@ class Shard:
         """Queue on a Redis pipeline the removal of the job's text and backlog entry, for a job that was withdrawn."""
         if self.text is not None:
             end(pipe, keys, keys.text(self.job.job_id))
+        self.uncount(pipe, keys)
+
+    def uncount(self, pipe: Any, keys: Keys) -> None:
+        """Queue on a Redis pipeline the removal of the job's backlog entry."""
         pipe.zrem(backlog_key(keys, self.job), backlog_member(self.job))
 
-    def next_attempt(self) -> Shard:
-        """Return the shard as its next attempt."""
-        return replace(self, job=replace(self.job, attempt=self.job.attempt + 1))
+    def next_attempt(self, pool: str) -> Shard:
+        """Return the shard as its next attempt, for a pool."""
+        return replace(self, job=replace(self.job, attempt=self.job.attempt + 1, pool=pool))
 
     def inline(self) -> Shard:
         """Return the shard with its text inside the job, however large: the text that lay apart was lost."""

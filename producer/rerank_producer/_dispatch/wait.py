@@ -6,6 +6,7 @@ outage while waiting is waited out: it becomes an error only if the server is st
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ from rerank_producer._io.pending import Waiter
 from rerank_producer._io.port import Port
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome
-from rerank_shared.errors import DeadlineExceeded, JobLost, Overloaded, QueueUnavailable, RerankError
+from rerank_shared.errors import DeadlineExceeded, JobLost, NoWorkers, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_key, backlog_member
 
@@ -89,8 +90,8 @@ class InflightShard:
 class Wait:
     """The wait for all jobs of one request; their waiters share one signal.
 
-    `keys` are those of the request's pool. `free` returns its processes alive less its unanswered jobs; it may be below
-    0.
+    `keys` are those of the request's pool. `alive` returns the live processes of all pools of `model`. `free` returns
+    those of its own pool less its unanswered jobs; it may be below 0.
     """
 
     port: Port
@@ -98,14 +99,16 @@ class Wait:
     clock: Clock
     deadline: Deadline
     inflight: Sequence[InflightShard]
+    model: str
+    alive: Callable[[], Awaitable[int]]
     free: Callable[[], Awaitable[int]] | None = None
     _outage: QueueUnavailable | None = field(default=None)
 
     async def finish(self) -> RerankError | None:
         """Wait until every job is answered or the deadline passes; return why an outcome is missing, None if none is.
 
-        That is DeadlineExceeded, Overloaded, or QueueUnavailable if the server is away at the end: a caller that takes
-        a partial answer still gets one then. Any other error that a worker answered is raised at once.
+        That is DeadlineExceeded (NoWorkers), Overloaded, or QueueUnavailable if the server is away at the end: a caller
+        that takes a partial answer still gets one then. Any other error that a worker answered is raised at once.
         """
         while True:
             for each in self.inflight:
@@ -189,10 +192,9 @@ class Wait:
 
     async def _give_up(self, open_: Sequence[InflightShard]) -> RerankError | None:
         """Check all open jobs once more; return why an outcome is still missing."""
-        waiters, now = [each.waiter for each in open_], self.clock.epoch()
+        waiters = [each.waiter for each in open_]
 
         def fill(pipe: Any) -> None:
-            pipe.zcount(self.keys.workers, now, "+inf")
             for waiter in waiters:
                 pipe.get(self.keys.result(waiter.job_id))
 
@@ -200,7 +202,7 @@ class Wait:
         try:
             if self._outage is not None:
                 raise self._outage
-            workers, *records = await self.port.pipeline(fill)
+            records, workers = await self.port.pipeline(fill), await self.alive()
         except QueueUnavailable as error:
             lost = QueueUnavailable(f"the answer of job {job_id} could not be received: {error.message}", error.reason)
             lost.__cause__ = error
@@ -209,10 +211,16 @@ class Wait:
             if record is not None:
                 waiter.resolve(wire.decode_record(record)[1])
         self._raise_errors()
-        if all(waiter.answer is not None for waiter in waiters):
-            return None
+        return None if all(waiter.answer is not None for waiter in waiters) else self._late(job_id, workers)
+
+    def _late(self, job_id: str, workers: int) -> DeadlineExceeded:
         waited_s = self.clock.monotonic() - self.deadline.started
-        return DeadlineExceeded(f"job {job_id} was not answered within {waited_s:.1f} s: {_advice(workers)}")
+        late = f"job {job_id} was not answered within {waited_s:.1f} s: "
+        if workers == 0:
+            start = f"rerank-fleet worker --model {shlex.quote(self.model)}"
+            return NoWorkers(f"{late}no worker that serves {self.model} is alive. Start some with `{start}`.")
+        advice = "Start more, send fewer documents, or allow a longer deadline."
+        return DeadlineExceeded(f"{late}{describe_workers(workers)}, and all may be busy. {advice}")
 
 
 async def locate(port: Port, keys: Keys, job_id: str, member: BacklogMember | None) -> tuple[bool, bytes | None]:
@@ -234,10 +242,3 @@ def lost_job(job_id: str) -> JobLost:
         f"job {job_id} is gone: the server was emptied, lost it in a restart or evicted it, or its answer was kept "
         "RERANK_RESULT_TTL_S and has expired; submit the request again"
     )
-
-
-def _advice(workers: int) -> str:
-    if workers == 0:
-        return "no worker is alive. Start some with `rerank-fleet worker`."
-    advice = "Start more, send fewer documents, or allow a longer deadline."
-    return f"{describe_workers(workers)}, and all may be busy. {advice}"

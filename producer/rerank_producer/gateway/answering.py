@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rerank_producer._request.response import with_swap
 from rerank_producer.aio_client import AsyncRerankClient
@@ -26,7 +26,7 @@ from rerank_producer.handles import RerankHandle
 from rerank_producer.request_options import RequestOptions
 from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse, StageInfo
 from rerank_shared.deviations import TRUSTED_REQUESTS
-from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable
+from rerank_shared.errors import Overloaded, QueueUnavailable
 from rerank_shared.routing.route import Limits
 from rerank_shared.tracing.spans import current_span
 
@@ -61,7 +61,7 @@ class Answering:
         """Return the replies in order. The first call that fails fails the request, and the others are cancelled.
 
         Tokens of all calls are reserved together, so that none takes what another needs. Raises Refused, and what
-        AsyncRerankClient.rerank raises; DeadlineExceeded also where nothing was scored.
+        AsyncRerankClient.rerank raises with `partial="scored"`.
         """
         self._check_documents(sum(len(call.documents) for call in calls), limits)
         left_s = max((self._left_ms(call, limits) for call in calls), default=0.0) / 1000
@@ -103,11 +103,6 @@ class Answering:
             if call.job_class == "interactive":
                 response = with_swap(response, self.client.settings.feedback_swap_share)
             upstream = None if self.overflow is None else self.overflow.host
-        if response.results and not any(result.scored for result in response.results):
-            raise DeadlineExceeded(
-                f"none of the {len(call.documents)} documents was scored before the deadline. Allow a longer one "
-                "(header X-Rerank-Deadline-Ms) or send fewer documents"
-            )
         # Not sooner: pairs of a failed call may have been run all the same.
         reservation.add_used(response.usage.tokens)
         self.latencies.observe(len(call.documents), time.monotonic() - started)
@@ -122,7 +117,8 @@ class Answering:
 
     async def _rerank(self, call: RerankCall, resolved: ResolvedModel | None, limits: RequestLimits) -> RerankResponse:
         options = self._options(call, resolved, limits)
-        return await self.client.rerank(call.query, call.documents, partial=limits.partial, **options)
+        partial: Literal["scored", False] = "scored" if limits.partial else False
+        return await self.client.rerank(call.query, call.documents, partial=partial, **options)
 
     async def submit(self, call: RerankCall, limits: RequestLimits) -> tuple[RerankHandle, Mapping[str, str]]:
         """Enqueue a call for later; return its handle, and the key's level as headers. Raises as `answer_all`."""

@@ -13,6 +13,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerank_shared.collectors.patience import SCRAPE_TIMEOUT_S
+from rerank_shared.fleet_state import FleetState
+from rerank_shared.keys import JOB_CLASSES
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.settings import Settings
 from rerank_shared.watch.autoscale import AutoscaleSignal, read_signal
@@ -47,6 +49,7 @@ def _up(answered: bool | None) -> Metric:
 def _families(signal: AutoscaleSignal | None) -> Iterator[Metric]:
     state = signal.state if signal else None
     yield from _queues(signal)
+    yield from _pools(state)
     yield _gauge("rerank_workers", "Live worker processes.", len(state.workers) if state else None)
     yield _gauge(
         "rerank_fleet_tokens_per_second",
@@ -92,6 +95,24 @@ def _queues(signal: AutoscaleSignal | None) -> Iterator[Metric]:
             if oldest_s is not None or not backlog.jobs:
                 age.add_metric([job_class], oldest_s or 0.0)
     yield from (jobs, tokens, age, drain)
+
+
+def _pools(state: FleetState | None) -> Iterator[Metric]:
+    workers = GaugeMetricFamily("rerank_pool_workers", "Live worker processes of a pool.", labels=["pool", "model"])
+    jobs = GaugeMetricFamily("rerank_pool_queue_jobs", "Unanswered jobs of a pool.", labels=["pool", "model", "class"])
+    drain = GaugeMetricFamily(
+        "rerank_pool_drain_seconds",
+        "Predicted seconds until the backlog of a pool is done, without the jobs of other pools; as "
+        "rerank_predicted_drain_seconds.",
+        labels=["pool", "model"],
+    )
+    for pool in () if state is None else state.pools:
+        labels = [pool.id, pool.model or ""]
+        workers.add_metric(labels, len(pool.workers))
+        drain.add_metric(labels, pool.drain_s(*JOB_CLASSES))
+        for job_class, backlog in pool.backlog.items():
+            jobs.add_metric([*labels, job_class], backlog.jobs)
+    yield from (workers, jobs, drain)
 
 
 def _gauge(name: str, text: str, value: float | None) -> Metric:

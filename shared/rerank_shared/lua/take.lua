@@ -132,18 +132,21 @@ local function next_of(pool)
 end
 
 write_at_any_limit()
-local pools, job = consumed_pools(), nil
-for _, pool in ipairs(pools) do
+local job, asked = nil, {}
+for _, pool in ipairs(consumed_pools()) do
+  -- A job of a pool that was asked before is bulk.
   local found = next_of(pool)
-  if found and (not job or job.keys.class == 'bulk' and found.keys.class == 'interactive') then
-    job = found
+  job = (not job or found and found.keys.class == 'interactive') and found or job
+  table.insert(asked, pool)
+  if job and job.keys.class == 'interactive' then
+    break
   end
 end
 local taken = job and take(job) or false
 if job then
   count_served(job)
 end
-for _, pool in ipairs(pools) do
+for _, pool in ipairs(asked) do
   for _, class in ipairs(CLASSES) do
     wake(pool[class])
   end

@@ -143,24 +143,29 @@ class Distilled(_Part):
     quality: tuple[StudentQuality, ...] = ()
 
 
-class ShortenedCollection(_Part):
-    """nDCG@10 of a shortened model and of the whole one over the same candidates, both in fp32.
+class DepthQuality(_Part):
+    """Mean nDCG@10 of a model of some layers. `fused`: BM25's scores count as much as the model's."""
 
-    `fused`: BM25's scores count as much as the model's.
+    ndcg_10: float
+    ndcg_10_fused: float
+
+
+class ShortenedCollection(_Part):
+    """What each depth is worth on a labelled collection, in fp32 and over the same candidates.
+
+    `by_depth`: by the layers that are kept, to all of them. `ndcg_10_first`: of the candidates in BM25's order.
     """
 
     name: str
     queries: int
-    ndcg_10: float
-    ndcg_10_fused: float
-    ndcg_10_whole: float
-    ndcg_10_whole_fused: float
+    ndcg_10_first: float
+    by_depth: dict[int, DepthQuality]
 
 
 class FollowingBounds(_Part):
     """The bounds that a shortened model must keep to be served, each against the whole model.
 
-    Between what a model of twelve layers had with six of them and with five: see docs/depth.md.
+    Between what a model of twelve layers had with six of them and with five, on three collections: see docs/depth.md.
     """
 
     min_correlation: float = 0.75

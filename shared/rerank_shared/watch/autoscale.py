@@ -60,18 +60,18 @@ def read_signal(client: Any, settings: Settings) -> AutoscaleSignal:
     """Read the signal: three round trips. Raises redis-py's errors."""
     questions = _Questions.of(settings, server_epoch(client))
     questions.ask_first(pipe := client.pipeline(transaction=False))
-    workers, pools, *activity = pipe.execute()
-    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools))
-    return questions.signal(questions.state.read((workers, pools), pipe.execute()), activity)
+    workers, pools, models, *activity = pipe.execute()
+    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools, models))
+    return questions.signal(questions.state.read((workers, pools, models), pipe.execute()), activity)
 
 
 async def aread_signal(client: Any, settings: Settings) -> AutoscaleSignal:
     """Read the signal as `read_signal` does, on an asyncio client."""
     questions = _Questions.of(settings, epoch_of(await client.time()))
     questions.ask_first(pipe := client.pipeline(transaction=False))
-    workers, pools, *activity = await pipe.execute()
-    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools))
-    return questions.signal(questions.state.read((workers, pools), await pipe.execute()), activity)
+    workers, pools, models, *activity = await pipe.execute()
+    questions.state.ask(pipe := client.pipeline(transaction=False), (workers, pools, models))
+    return questions.signal(questions.state.read((workers, pools, models), await pipe.execute()), activity)
 
 
 @dataclass(frozen=True, slots=True)

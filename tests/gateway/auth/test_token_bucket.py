@@ -24,7 +24,14 @@ from rerank_producer.apis.common.problems import Refused
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets, estimated_tokens
 from rerank_shared.contract.estimate import SPECIAL_TOKENS
-from rerank_shared.errors import DeadlineExceeded, DeadlineTooShort, InvalidRequest, Overloaded, QueueUnavailable
+from rerank_shared.errors import (
+    DeadlineExceeded,
+    DeadlineTooShort,
+    InvalidRequest,
+    NoWorkers,
+    Overloaded,
+    QueueUnavailable,
+)
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, connect_async
 from rerank_shared.settings import Settings, load_settings
@@ -252,7 +259,7 @@ async def test_calls_of_one_request_reserve_together(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [InvalidRequest("no"), Overloaded("no"), DeadlineTooShort("no"), QueueUnavailable("no")]
+    "error", [InvalidRequest("no"), Overloaded("no"), DeadlineTooShort("no"), NoWorkers("no"), QueueUnavailable("no")]
 )
 async def test_what_was_never_computed_costs_nothing(opened: Opened, error: Exception) -> None:
     with pytest.raises(type(error)):

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from rerank_producer._io.clock import Clock
 from rerank_producer.gateway.models.directory import REMEMBERED_S, ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver
 from rerank_shared import fleet
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
@@ -26,6 +27,7 @@ from rerank_shared.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration
 A, B = "org/a", "org/b"
+IDENTITY = ScoringIdentity("org/any", "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Fleet:
         self.client = connect(self.settings)
 
     def announce(self, model: str, *, alias: str | None = None, alive: bool = True) -> None:
-        artefact = ScoringIdentity(model, "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
+        artefact = replace(IDENTITY, model=model)
         pipe = self.client.pipeline()
         fleet.announce(pipe, self.keys, artefact, time.time(), {artefact.model, alias or artefact.model})
         if alive:
@@ -83,6 +85,16 @@ async def test_a_fleet_that_went_over_to_another_model_has_one(read: Fleet) -> N
     read.later()
     assert await read.served.names() == {B: B}
     assert (await read.served.resolve("default")).model == B
+
+
+async def test_each_model_of_a_process_is_served(read: Fleet) -> None:
+    read.announce(A, alive=False)
+    read.announce(B, alive=False)
+    pools = (pool_id(replace(IDENTITY, model=B)),)
+    beat = Heartbeat("several", A, "host", 1, None, time.time(), 0.0, 0, 0, pools=pools)
+    fleet.beat(pipe := read.client.pipeline(), read.keys, beat, time.time())
+    pipe.execute()
+    assert await read.served.names() == {A: A, B: B}
 
 
 async def test_what_was_announced_counts_while_no_worker_is_alive(read: Fleet) -> None:

@@ -54,7 +54,12 @@ def test_the_signal_of_a_fleet(fronted: FrontedFleet) -> None:
     assert told["queues"]["bulk"] == {
         "drain_s": 0.0, "tokens": 0, "queued_jobs": 0, "held_jobs": 0, "oldest_age_s": None
     }  # fmt: skip
-    assert told["model"] == fronted.client.model_info().name
+    served = fronted.client.model_info()
+    assert told["model"] == served.name
+    (pool,) = told["pools"]
+    assert (pool["model"], pool["precision"], pool["processes"]) == (served.name, served.precision, 1)
+    assert pool["queues"]["bulk"] == {"queued_jobs": 0, "held_jobs": 0, "tokens": 0}
+    assert pool["drain_s"] == 0.0
     wait_until(lambda: fronted.http.get("/autoscale").json()["processes"]["busy"] < 1, "it is not busy")
 
 

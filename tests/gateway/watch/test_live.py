@@ -23,12 +23,13 @@ from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.fleet_state import Backlog, FleetState, PoolState
-from rerank_shared.keys import LATENCY_SLOT_S, JobClass, Keys
+from rerank_shared.keys import JOB_CLASSES, LATENCY_SLOT_S, JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings
 from support.jobs import make_job, passages
+from support.pools import IDENTITY
 from support.waiting import wait_until
 
 BEAT = Heartbeat("w-1", "org/name", "host-a", 7, 3, 90.0, 1_500.0, 2, 640, pairs_per_batch=7.5)
@@ -105,16 +106,16 @@ def reads(client: redis.Redis) -> int:
 
 
 class TestView:
-    def view(self, **changes: Any) -> dict[str, Any]:
+    def view(self, *pools: PoolState, alive: int = 2, cost: CostParameters | None = None) -> dict[str, Any]:
         backlog: dict[JobClass, Backlog] = {
             "interactive": Backlog(3, Work(30, 900, 30_000), 1, oldest_at=98.5),
             "bulk": Backlog(0, Work(), 0),
         }
-        workers = (BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0))
-        state = FleetState(workers, (PoolState("", workers, backlog, None),))
+        workers = (BEAT, replace(BEAT, worker_id="w-0", core=None, pairs_per_batch=0.0))[:alive]
+        state = FleetState(workers, (PoolState("", workers, backlog, cost), *pools))
         latency = Latency({"1-10": Quantiles(4, 10.0, 20.0, 30.0)}, 0.25)
         cache = CacheView(lookups=0, hit_rate=None)
-        return view_of(replace(state, **changes), "alias", cache, latency, now=100.0).model_dump(by_alias=True)
+        return view_of(state, "alias", cache, latency, now=100.0).model_dump(by_alias=True)
 
     def test_says_all_of_a_fleet(self) -> None:
         found = self.view(cost=CostParameters(0.0, 0.001, 0.0))
@@ -130,8 +131,31 @@ class TestView:
         assert found["predicted_drain_s"] == pytest.approx(0.45)
         assert found["latency"] == [{"k": "1-10", "count": 4, "p50_ms": 10.0, "p95_ms": 20.0, "p99_ms": 30.0}]
 
+    def test_pools_by_name_the_largest_first(self) -> None:
+        none: dict[JobClass, Backlog] = {each: Backlog(0, Work(), 0) for each in JOB_CLASSES}
+        waits = none | {"interactive": Backlog(3, Work(30, 900, 30_000), 1)}
+        small, named = replace(IDENTITY, model="org/a"), replace(IDENTITY, model="org/b", precision="fp32")
+        found = self.view(
+            PoolState("01", (BEAT,), none, None, named),
+            PoolState("02", (), waits, None, small),
+            PoolState("03", (BEAT, BEAT), waits, CostParameters(0.0, 0.002, 0.0), small),
+            PoolState("04", (), none, None, small),
+            PoolState("05", (BEAT,), none, None),
+        )["pools"]
+        assert [(each["model"], each["pool"], each["processes"], each["drain_s"]) for each in found] == [
+            (None, "05", 1, 0.0),
+            ("org/a", "03", 2, pytest.approx(0.9)),
+            ("org/a", "02", 0, None),
+            ("org/b", "01", 1, 0.0),
+        ]
+        assert [each["precision"] for each in found] == [None, "int8", "int8", "fp32"]
+        assert found[1]["queues"] == {
+            "interactive": {"queued_jobs": 1, "held_jobs": 2, "tokens": 900},
+            "bulk": {"queued_jobs": 0, "held_jobs": 0, "tokens": 0},
+        }
+
     def test_what_nobody_knows_is_null(self) -> None:
-        found = self.view(workers=())
+        found = self.view(alive=0)
         assert (found["predicted_drain_s"], found["cache"]["hit_rate"], found["model"]) == (None, None, "alias")
         assert self.view()["workers"][0]["pairs_per_batch"] is None
         json.dumps(found, allow_nan=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ import pytest
 from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient, RerankHandle
+from rerank_shared.fleet_state import read_state
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
 from support.commands import CommandLine, Spawn, assert_gone
 from support.model.artefacts import FAILED, write_artefact
+from support.pools import IDENTITY, announce
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli")]
@@ -135,7 +139,7 @@ def test_up_grows_with_the_backlog_and_shrinks_after_the_cool_down(spawn: Spawn,
 
         def grown() -> bool:
             # However fast the machine is, some jobs wait.
-            if redis.llen(Keys(fleet.namespace).queue_list("interactive")) < 10:
+            if read_state(redis, Keys(fleet.namespace), fleet.model).backlog["interactive"].queued_jobs < 10:
                 handles.append(client.submit(f"query {len(handles)}", documents, deadline_ms=600_000))
             return running.log.read_text().count("worker ready") == 2
 
@@ -163,3 +167,18 @@ def test_the_signal_is_told_to_people_and_programs(fleet: CommandLine) -> None:
     away = fleet.run("autoscale", "--json", "--redis-url", "unix:///nowhere/redis.sock")
     assert (away.returncode, away.stdout) == (1, "")
     assert "Traceback" not in away.stderr
+
+
+def test_the_signal_is_told_by_pool(fleet: CommandLine) -> None:
+    environ = {"RERANK_REDIS_URL": fleet.environ["RERANK_REDIS_URL"], "RERANK_NAMESPACE": "by-pool"}
+    soon = time.time() + 60
+    with connect(load_settings(redis_url=environ["RERANK_REDIS_URL"])) as redis:
+        for model in ("org/big", "org/small"):
+            announce(redis, Keys("by-pool"), replace(IDENTITY, model=model, model_digest=model), model, now=soon)
+    told = fleet.run("autoscale", "--json", **environ)
+    assert [(pool["model"], pool["processes"]) for pool in json.loads(told.stdout)["pools"]] == [
+        ("org/big", 1),
+        ("org/small", 1),
+    ]
+    rows = fleet.run("autoscale", **environ).stdout.splitlines()
+    assert [row.split()[0] for row in rows[-3:]] == ["model", "org/big", "org/small"]

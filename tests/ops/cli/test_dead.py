@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 
 from rerank_shared.settings import Settings, to_environ
@@ -35,6 +36,15 @@ def test_list_says_what_there_is_or_that_there_is_nothing(queue: Queueing, comma
     assert line.split()[0] == job.job_id
     (found,) = json.loads(command.run("dead", "list", "--json").stdout)
     assert (found["job_id"], found["deaths"], found["queue"]) == (job.job_id, 1, "jobs.interactive")
+    assert found["model"] == job.model
+
+
+def test_a_letter_that_holds_no_job_is_listed_without_a_model(queue: Queueing, command: CommandLine) -> None:
+    record = msgpack.packb([1, "dead", ["foreign", "jobs.bulk@ab12", '{"headers": {}}', 3, "w", 1e9]])
+    queue.client.hset(queue.keys.dead, "foreign", record)
+    queue.client.zadd(queue.keys.dead_index, {"foreign": 1e9})
+    (found,) = json.loads(command.run("dead", "list", "--json").stdout)
+    assert (found["model"], found["queue"]) == (None, "jobs.bulk@ab12")
 
 
 def test_text_is_shown_only_on_request(queue: Queueing, command: CommandLine) -> None:

@@ -22,7 +22,7 @@ FULL_SERVER = {"maxmemory": 1_000_000, "used_memory": 999_000, "maxmemory_policy
 def signal(*, ready: int = 2, wanted: int = 2, **queues: dict[str, Any]) -> AutoscaleView:
     found = {name: IDLE.model_copy(update=queues.get(name, {})) for name in ("interactive", "bulk")}
     processes = ProcessSignal(ready=ready, busy=0.0, wanted=wanted, min=1, max=None)
-    return AutoscaleView(at=1e9, model="m", queues=found, drain_s=0.0, processes=processes, reason="load")
+    return AutoscaleView(at=1e9, model="m", queues=found, drain_s=0.0, processes=processes, pools=[], reason="load")
 
 
 def fleet(workers: int = 2, latency: dict[str, tuple[int, float]] | None = None) -> FleetView:
@@ -36,6 +36,7 @@ def fleet(workers: int = 2, latency: dict[str, tuple[int, float]] | None = None)
         cache=CacheView(lookups=0, hit_rate=None),
         latency=[LatencyView(k=k, count=n, p50_ms=1.0, p95_ms=ms, p99_ms=ms) for k, (n, ms) in (latency or {}).items()],
         predicted_drain_s=0.0,
+        pools=[],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from support.model.toy_models import write_toy
+from support.model.toy_models import toy_pairs, write_toy
 
 #: What the extra `export` installs.
 _EXTRA = ("torch", "transformers", "optimum", "safetensors")
@@ -51,3 +52,18 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return directories[family]
 
     return find
+
+
+@pytest.fixture
+def labelled_words(tmp_path: Path) -> Path:
+    """A collection of the toys' words, called `words`: of each document's first word, that document is the answer."""
+    directory = tmp_path / "words"
+    (directory / "qrels").mkdir(parents=True)
+    texts = [document for _, document in toy_pairs(12)]
+    lines = [json.dumps({"_id": str(n), "title": "", "text": text}) for n, text in enumerate(texts)]
+    (directory / "corpus.jsonl").write_text("\n".join(lines))
+    queries = [json.dumps({"_id": f"q{n}", "text": text.split()[0]}) for n, text in enumerate(texts)]
+    (directory / "queries.jsonl").write_text("\n".join(queries))
+    grades = "".join(f"q{n}\t{n}\t1\n" for n in range(12))
+    (directory / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{grades}")
+    return directory

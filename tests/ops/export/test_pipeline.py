@@ -170,17 +170,8 @@ def test_a_model_below_its_bounds_is_written_and_refused_by_workers(toy: Toy, tm
 
 
 @pytest.mark.export
-def test_collections_are_ranked(toy: Toy, tmp_path: Path) -> None:
-    collection = tmp_path / "words"
-    (collection / "qrels").mkdir(parents=True)
-    texts = [document for _, document in toy_pairs(12)]
-    lines = [json.dumps({"_id": str(n), "title": "", "text": text}) for n, text in enumerate(texts)]
-    (collection / "corpus.jsonl").write_text("\n".join(lines))
-    queries = [json.dumps({"_id": f"q{n}", "text": text.split()[0]}) for n, text in enumerate(texts)]
-    (collection / "queries.jsonl").write_text("\n".join(queries))
-    grades = "".join(f"q{n}\t{n}\t1\n" for n in range(12))
-    (collection / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{grades}")
-    wanted = Wanted("fp32", layouts=("unpadded",), eval_dirs=(collection,), eval_queries=5)
+def test_collections_are_ranked(toy: Toy, labelled_words: Path, tmp_path: Path) -> None:
+    wanted = Wanted("fp32", layouts=("unpadded",), eval_dirs=(labelled_words,), eval_queries=5)
     quality = export(str(toy("bert")), tmp_path / "out", wanted).quality
     assert quality is not None
     (ranked,) = quality.collections

@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rerank_ops.cli.app import app
+from rerank_ops.distil.material import Files, read_material
+from rerank_ops.evaluate.oddities import Oddities
 from rerank_ops.feedback.files import METADATA
 from rerank_ops.judging.qrels import judgements, read_qrels
 from rerank_shared.contract.feedback import parse_feedback, query_digest, record_of
@@ -89,6 +91,45 @@ def test_clicks_without_texts_are_judgements_of_one_s_own_files(
     assert read_qrels(file) == {"q1": {"d1": 100, "d2": 0, "d3": 0}, "q2": {"d1": 0, "d2": 100, "d3": 0}}
     assert QUERIES["q1"].encode() not in file.read_bytes()
     assert measured("--queries", str(queries), "--corpus", str(corpus), "--qrels", str(file)) == 1.0
+
+
+@pytest.mark.parametrize("name", ["clicks.parquet", "clicks.jsonl"])
+def test_clicks_with_texts_are_queries_and_judgements_to_measure_and_to_learn_from(
+    redis: Any, settings: Settings, own_files: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    tell_both(redis, settings, texts=True)
+    tell(redis, settings, request_id="r3", shown=["d3"], clicked=["d3"], query_id="untold", texts=True)
+    file, (queries, corpus) = tmp_path / name, own_files
+    assert run("export", str(file), "--queries", str(queries)).exit_code == 0
+    assert measured("--queries", str(file), "--corpus", str(corpus), "--qrels", str(file)) == 1.0
+    oddities = Oddities()
+    found = read_material(Files(corpus, file, file), oddities).queries
+    assert found.texts == QUERIES
+    assert {name: found.relevant(name) for name in QUERIES} == {"q1": {"d1"}, "q2": {"d2"}}
+    assert {each.what: each.examples for each in oddities.listed()} == {
+        "training queries without text, left out": ("untold",),
+        "judged training queries without text": ("untold",),
+    }
+
+
+def test_clicks_without_texts_judge_queries_whose_texts_are_one_s_own(
+    redis: Any, settings: Settings, own_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    tell_both(redis, settings)
+    file, (queries, corpus) = tmp_path / "clicks.parquet", own_files
+    assert run("export", str(file), "--queries", str(queries)).exit_code == 0
+    assert read_material(Files(corpus, queries, file), Oddities()).queries.relevant("q1") == {"d1"}
+    with pytest.raises(InputRefused, match=r"clicks.parquet has judgements, but no query's text.*FEEDBACK_TEXTS"):
+        read_material(Files(corpus, file, file), Oddities())
+
+
+@pytest.mark.parametrize("name", ["clicks.parquet", "clicks.jsonl"])
+def test_clicks_are_no_documents(redis: Any, settings: Settings, tmp_path: Path, name: str) -> None:
+    """A row's text is that of its document, and its first id that of its query."""
+    tell_both(redis, settings, texts=True)
+    assert run("export", str(tmp_path / name)).exit_code == 0
+    with pytest.raises(InputRefused, match=f"{name}.* these are judgements, and texts by id are expected"):
+        read_material(Files(tmp_path / name), Oddities())
 
 
 def test_a_parquet_file_tells_how_it_was_made(redis: Any, settings: Settings, tmp_path: Path) -> None:

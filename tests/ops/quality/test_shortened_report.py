@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from rerank_ops.quality.shortened_report import shortened_report
-from rerank_shared.models.manifest import Following, FollowingBounds, Shortened, ShortenedCollection
+from rerank_shared.models.manifest import DepthQuality, Following, FollowingBounds, Shortened, ShortenedCollection
 
 REPORT = Shortened(
     layers=3,
@@ -38,10 +38,16 @@ def test_every_depth_stands_beside_the_bounds() -> None:
     assert "40 of 145 queries were made of the corpus." in lines
 
 
-def test_collections_show_both_models_alone_and_fused() -> None:
+def test_a_collection_shows_every_depth_alone_and_fused_beside_bm25() -> None:
+    figures = {1: (0.21, 0.45), 2: (0.46, 0.52), 3: (0.47, 0.53)}
     found = ShortenedCollection(
-        name="cacm", queries=52, ndcg_10=0.45, ndcg_10_fused=0.52, ndcg_10_whole=0.46, ndcg_10_whole_fused=0.53
+        name="cacm",
+        queries=52,
+        ndcg_10_first=0.43,
+        by_depth={depth: DepthQuality(ndcg_10=a, ndcg_10_fused=b) for depth, (a, b) in figures.items()},
     )
     lines = told(REPORT.model_copy(update={"collections": (found,), "made_queries": 0}))
-    assert "cacm 52 0.4600 0.4500 0.5300 0.5200" in lines
+    assert "nDCG@10 on cacm, 52 queries" in lines
+    assert lines.index("1 0.2100 0.4500") < lines.index("2 0.4600 0.5200 kept") < lines.index("3 0.4700 0.5300")
+    assert "BM25 0.4300" in lines
     assert not any("were made" in line for line in lines)

@@ -17,8 +17,9 @@ from rerank_producer._dispatch.fleet_load import ask_load
 from rerank_producer._io.enqueue import Enqueue
 from rerank_shared import fleet
 from rerank_shared.cache import Lookup, LookupCounter
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.keys import Keys
+from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.queue.backend import Completion, Record
 from rerank_shared.queue.leases import renew_leases
 from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
@@ -65,19 +66,21 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
     settings = load_settings(namespace="counted")
     keys = Keys(settings.namespace)
     scripts = QueueScripts(keys)
+    pool = "0123456789ab"
+    queues = [keys.of(each).queue(job_class) for each in (pool, "") for job_class in JOB_CLASSES]
     now = time.time()
 
     def enqueue(jobs: int = 1) -> None:
-        made = [make_job(settings, "q", ["d"], due_at=now + 1, tokens=10) for _ in range(jobs)]
+        made = [make_job(settings, "q", ["d"], due_at=now + 1, tokens=10, pool=pool) for _ in range(jobs)]
         names, args = Enqueue(made, "somebody").call(keys)
         ENQUEUE(client, names, *args)
 
     def take() -> None:
-        taken = scripts.take(client, ["interactive", "bulk"], owner="w", before=None, bulk_share=0.05)
+        taken = scripts.take(client, queues, owner="w", before=None, bulk_share=0.05)
         assert taken is not None
 
     def take_nothing() -> None:
-        taken = scripts.take(client, ["interactive", "bulk"], owner="w", before=None, bulk_share=0.05)
+        taken = scripts.take(client, queues, owner="w", before=None, bulk_share=0.05)
         assert taken is None
 
     def sweep() -> None:
@@ -109,7 +112,7 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
 def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis, count: Count) -> None:
     keys = Keys("counted")
     artefact = ScoringIdentity("m", "0" * 64, "1" * 64, "int8", "t", 512, "longest", "sigmoid")
-    heartbeat = Heartbeat("w", "m", "host", 1, None, 0.0, 1.0, 0, 0)
+    heartbeat = Heartbeat("w", "m", "host", 1, None, 0.0, 1.0, 0, 0, pools=(pool_id(artefact),))
     now = time.time()
 
     def beat() -> None:

@@ -11,6 +11,7 @@ from rerank_shared.errors import (
     InvalidRequest,
     JobLost,
     JobPoisoned,
+    NoWorkers,
     Overloaded,
     QueueUnavailable,
     RerankError,
@@ -22,7 +23,13 @@ from rerank_shared.errors import (
 
 @pytest.mark.parametrize(
     "error",
-    [DeadlineExceeded("late"), JobLost("gone"), QueueUnavailable("away"), Overloaded("full", retry_after_s=2.0)],
+    [
+        DeadlineExceeded("late"),
+        NoWorkers("none"),
+        JobLost("gone"),
+        QueueUnavailable("away"),
+        Overloaded("full", retry_after_s=2.0),
+    ],
 )
 def test_a_fleet_that_is_away_or_full_is_waited_for_however_long(error: RerankError) -> None:
     verdicts = [verdict(error, failures) for failures in (1, 2, 3, 1_000)]

@@ -184,3 +184,22 @@ def test_two_asks_are_one_with_the_places_of_the_second_behind() -> None:
     both = ask(parts, ["a", "b"]).then(ask(parts, ["c"]), 2)
     assert [each.offsets for each in both.shards] == [(0, 1), (2,)]
     assert [outcome and len(outcome.scores) for outcome in both.outcomes] == [2, 1]
+
+
+def test_a_late_job_of_a_pool_that_is_gone_is_sent_to_the_one_that_serves_its_model_now() -> None:
+    """As where the last workers of this release stop and those of an earlier one go on: nobody takes the job over."""
+    parts = Parts(workers=2, pair_s=1.0)
+    old = parts.pool
+    parts.fleet.be_late(math.inf)
+
+    def go_over() -> None:
+        parts.fleet.be_late(0.0)
+        parts.fleet.serve(parts.model, lambda query, document: 0.0)
+
+    parts.fleet.after(0.5, go_over)
+    asked = ask(parts, deadline_s=120.0, count=1)
+    assert asked.shortfall is None
+    assert [outcome and outcome.identity for outcome in asked.outcomes] == [parts.pool.identity]
+    assert parts.port.pools == [old.id, parts.pool.id]
+    assert old.id != parts.pool.id
+    assert unanswered(parts.fleet) == 0

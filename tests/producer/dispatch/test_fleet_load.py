@@ -77,12 +77,12 @@ def test_what_was_remembered_is_worth_nothing_once_far_more_waits() -> None:
     assert len(load(parts).entries) == 3
 
 
-def test_free_processes_may_be_below_none() -> None:
+def test_processes_and_unanswered_jobs_are_counted_by_pool() -> None:
     parts = Parts(workers=2, pair_s=1.0)
     submit(parts, 3)
-    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port, parts.pool.id)) == -1
+    assert drive(parts.pipeline.dispatcher.fleet_load.counts(parts.port, parts.pool.id)) == (2, 3)
     parts.fleet.workers = 5
-    assert drive(parts.pipeline.dispatcher.fleet_load.free(parts.port, parts.pool.id)) == 2
+    assert drive(parts.pipeline.dispatcher.fleet_load.counts(parts.port, parts.pool.id)) == (5, 3)
 
 
 @pytest.mark.parametrize(("workers", "told"), [(1, "one worker process is"), (0, "0 worker processes are")])

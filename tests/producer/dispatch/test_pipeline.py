@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 
@@ -14,7 +15,9 @@ from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable,
 from support.in_memory import OPTIONS, Parts
 
 
-def rerank(parts: Parts, documents: list[str], *, partial: bool = True, **options: object) -> RerankResponse:
+def rerank(
+    parts: Parts, documents: list[str], *, partial: bool | Literal["scored"] = True, **options: object
+) -> RerankResponse:
     given = FirstStage(documents)
     return drive(parts.pipeline.rerank(parts.port, "q", given, OPTIONS | options, partial=partial))
 
@@ -106,6 +109,15 @@ def test_a_deadline_that_passes_with_nothing_scored_is_an_answer_all_the_same() 
     assert logits(rerank(parts, ["a", "b"], deadline_ms=500)) == [(0, None), (1, None)]
     with pytest.raises(DeadlineExceeded):
         rerank(parts, ["a", "b"], deadline_ms=500, partial=False)
+
+
+def test_who_wants_scores_gets_a_partial_answer_only_with_some() -> None:
+    parts = Parts(lambda query, document: 1.0)
+    rerank(parts, ["known"])
+    parts.fleet.be_late(math.inf)
+    assert logits(rerank(parts, ["a", "known"], deadline_ms=500, partial="scored")) == [(1, 1.0), (0, None)]
+    with pytest.raises(DeadlineExceeded):
+        rerank(parts, ["a", "b"], deadline_ms=500, partial="scored")
 
 
 def test_a_server_that_is_away_from_the_start_is_told_at_once() -> None:

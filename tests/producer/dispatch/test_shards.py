@@ -64,7 +64,7 @@ class TestOneJob:
 
     def test_next_attempt_is_the_same_job(self) -> None:
         first = one(plan_of(["a"]))
-        second = first.next_attempt()
+        second = first.next_attempt(first.job.pool)
         assert (second.job.attempt, second.job.job_id, second.text) == (2, first.job.job_id, first.text)
         assert backlog_member(second.job) == backlog_member(first.job)
 

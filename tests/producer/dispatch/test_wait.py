@@ -21,6 +21,7 @@ from rerank_shared.errors import (
     DeadlineExceeded,
     InternalError,
     JobLost,
+    NoWorkers,
     Overloaded,
     QueueUnavailable,
     RerankError,
@@ -57,6 +58,9 @@ class Memory:
         fill(_Commands(commands))
         answers = {"get": self.record, "zcount": self.workers, "zscore": 1.0 if self.remembers else None}
         return [answers[name] for name in commands]
+
+    async def count_alive(self) -> int:
+        return self.workers
 
     async def count_free(self) -> int:
         return self.free
@@ -100,7 +104,8 @@ def wait_for(memory: Memory, waiter: Waiter, deadline_s: float = 5.0, *, has_tex
     port: Any = memory
     entry = replace(ENTRY, until=998.0 + deadline_s)
     inflight = InflightShard(waiter, policy, entry, memory.send_again if has_text else None)
-    shortfall = drive(Wait(port, Keys("test"), clock, deadline, [inflight]).finish())
+    wait = Wait(port, Keys("test"), clock, deadline, [inflight], "big one", memory.count_alive)
+    shortfall = drive(wait.finish())
     if shortfall is not None:
         raise shortfall
     assert inflight.outcome is not None
@@ -203,10 +208,18 @@ def test_server_that_stays_away_is_told_at_the_deadline(waiter: Waiter) -> None:
     assert (memory.now, told.value.code) == (5.0, "queue_unavailable")
 
 
-@pytest.mark.parametrize(("workers", "advice"), [(0, "no worker is alive"), (1, "one worker"), (3, "3 worker")])
+@pytest.mark.parametrize(("workers", "advice"), [(1, "one worker"), (3, "3 worker")])
 def test_time_out_says_what_to_do(waiter: Waiter, workers: int, advice: str) -> None:
-    with pytest.raises(DeadlineExceeded, match=rf"job a was not answered within 5\.0 s: {advice}"):
+    with pytest.raises(DeadlineExceeded, match=rf"job a was not answered within 5\.0 s: {advice}") as told:
         wait_for(Memory(workers), waiter)
+    assert told.value.code == "deadline_exceeded"
+
+
+def test_a_model_without_workers_is_told_at_the_deadline(waiter: Waiter) -> None:
+    memory = Memory(workers=0)
+    with pytest.raises(NoWorkers, match=r"within 5\.0 s: no worker that serves big one is alive.*--model 'big one'`"):
+        wait_for(memory, waiter)
+    assert memory.now == 5.0
 
 
 class TestSeveralJobs:
@@ -223,7 +236,7 @@ class TestSeveralJobs:
             pending.add(waiter)
             inflight.append(InflightShard(waiter, HedgePolicy(0.0, deadline.at, late_s), ENTRY, memory.send_again))
         port: Any = memory
-        wait = Wait(port, Keys("test"), clock, deadline, inflight, memory.count_free)
+        wait = Wait(port, Keys("test"), clock, deadline, inflight, "m", memory.count_alive, memory.count_free)
         return inflight, drive(wait.finish())
 
     def test_all_answers_are_waited_for(self) -> None:
@@ -329,7 +342,7 @@ class TestForgottenJobs:
         deadline = Deadline.after(3_600.0, clock)
         inflight = InflightShard(waiter, HedgePolicy(0.0, deadline.at), BacklogMember("backlog", "member", until))
         port: Any = memory
-        return drive(Wait(port, Keys("test"), clock, deadline, [inflight]).finish())
+        return drive(Wait(port, Keys("test"), clock, deadline, [inflight], "m", memory.count_alive).finish())
 
     def test_are_told_at_the_next_look(self, waiter: Waiter) -> None:
         memory = Memory(workers=1)

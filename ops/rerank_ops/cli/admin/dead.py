@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.contract.token_ids import Content
-from rerank_shared.errors import RerankError
+from rerank_shared.errors import RerankError, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.queue import dead_letters as letters
 from rerank_shared.queue.dead_letters import Opened
@@ -117,9 +118,17 @@ def _table(found: Sequence[DeadLetter]) -> Table:
     return table
 
 
+def _model(letter: DeadLetter) -> str | None:
+    """Return the model that the letter's job asks for, None where its message can't be read."""
+    with suppress(WireError):
+        return letters.job_of(letter).model
+    return None
+
+
 def _fields(letter: DeadLetter) -> dict[str, Any]:
     return {
         "job_id": letter.job_id,
+        "model": _model(letter),
         "queue": letter.queue,
         "deaths": letter.deaths,
         "last_worker": letter.owner,
@@ -132,7 +141,6 @@ def _opened_fields(opened: Opened, *, text: bool) -> dict[str, Any]:
     fields = _fields(opened.letter) | {
         "class": job.job_class,
         "tenant": job.tenant,
-        "model": job.model,
         "attempt": job.attempt,
         "tokens": job.tokens,
         "enqueued_at": _moment(job.enqueued_at),

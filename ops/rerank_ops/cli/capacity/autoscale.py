@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.table import Table
 
 from rerank_ops.cli.console import out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_producer.gateway.watch.autoscale import AutoscaleView, autoscale_view
+from rerank_producer.gateway.watch.pool_view import PoolView
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.watch.autoscale import read_signal
 
@@ -51,6 +54,18 @@ def _tell(view: AutoscaleView) -> None:
             _seconds(queue.drain_s),
         )
     out.print(table)
+    if len(view.pools) > 1:
+        out.print(_pools(view.pools))
+
+
+def _pools(pools: Iterable[PoolView]) -> Table:
+    table = Table("model", "pool", "precision", "processes", "jobs", "tokens", "done in, s", box=None)
+    for pool in pools:
+        jobs = sum(queue.queued_jobs + queue.held_jobs for queue in pool.queues.values())
+        tokens = sum(queue.tokens for queue in pool.queues.values())
+        names = pool.model or "-", pool.pool, pool.precision or "-"
+        table.add_row(*names, f"{pool.processes:,}", f"{jobs:,}", f"{tokens:,}", _seconds(pool.drain_s))
+    return table
 
 
 def _seconds(value: float | None) -> str:

@@ -46,9 +46,15 @@ Corpus = Annotated[
     ),
 ]  # fmt: skip
 Queries = Annotated[
-    Path | None, _file("--queries", "Real queries by id. What they lack to --lists is made up from documents.")
+    Path | None,
+    _file(
+        "--queries",
+        "Real queries by id, or a file of `feedback export`. What they lack to --lists is made up from documents.",
+    ),
 ]
-Qrels = Annotated[Path | None, _file("--qrels", "Judgements of --queries, as TREC or BEIR write them.")]
+Qrels = Annotated[
+    Path | None, _file("--qrels", "Judgements of --queries, as TREC, BEIR or `feedback export` write them.")
+]
 TestQueries = Annotated[
     Path | None, _file("--test-queries", "Queries that you will measure on: training is kept apart from them.")
 ]

@@ -38,7 +38,7 @@ Queries = Annotated[
     Path | None,
     typer.Option(
         "--queries", metavar="FILE", exists=True, dir_okay=False, rich_help_panel=_DATA,
-        help="Queries by id: TSV, JSONL or Parquet.",
+        help="Queries by id: TSV, JSONL or Parquet, or a file of `feedback export`.",
     ),
 ]  # fmt: skip
 Corpus = Annotated[
@@ -52,7 +52,7 @@ Qrels = Annotated[
     Path | None,
     typer.Option(
         "--qrels", metavar="FILE", exists=True, dir_okay=False, rich_help_panel=_DATA,
-        help="Judgements, as TREC or BEIR write them; also in place of those of a directory.",
+        help="Judgements, as TREC, BEIR or `feedback export` write them; also in place of those of a directory.",
     ),
 ]  # fmt: skip
 Limit = Annotated[

@@ -1,37 +1,49 @@
-"""A shortened model beside the whole one on a labelled collection, each alone and fused with the first stage."""
+"""A model at every depth on a labelled collection, each alone and fused with the first stage."""
 
 from __future__ import annotations
 
-from rerank_ops.fusion.sweep import MODEL, ScoredQuery, Variant, sweep
-from rerank_ops.quality.collection import Collection
-from rerank_ops.quality.invariance import Scorer
-from rerank_shared.models.manifest import ShortenedCollection
+from collections.abc import Callable, Mapping, Sequence
 
+from rerank_ops.export.depth.head import Floats
+from rerank_ops.fusion.sweep import FIRST_STAGE, MODEL, ScoredQuery, Variant, sweep
+from rerank_ops.quality.collection import Collection, Task
+from rerank_ops.quality.invariance import TextPair
+from rerank_shared.models.manifest import DepthQuality, ShortenedCollection
+
+#: Returns the logits of texts by the layers that are kept, each [pairs]; all layers are the whole model.
+DepthScorer = Callable[[Sequence[TextPair]], Mapping[int, Floats]]
 #: First-stage scores count as much as the model's.
 FUSED = Variant("weighted", 1.0)
 
 
-def on_collection(collection: Collection, short: Scorer, whole: Scorer) -> ShortenedCollection:
-    """Return the mean nDCG@10 of both models over the queries of a collection, in the same candidates."""
-    of_short, of_whole = (_ndcg(collection, scorer) for scorer in (short, whole))
+def on_collection(collection: Collection, layers: int, scorer: DepthScorer) -> ShortenedCollection:
+    """Return the mean nDCG@10 of each depth, to all `layers`, over the queries of a collection, in the same candidates.
+
+    A query without candidates counts as 0.
+    """
+    scored: dict[int, list[ScoredQuery]] = {depth: [] for depth in range(1, layers + 1)}
+    for task in collection.tasks:
+        texts = [(task.query, candidate.text) for candidate in task.candidates]
+        logits = scorer(texts) if texts else {}
+        for depth, queries in scored.items():
+            queries.append(_scored(task, logits[depth].tolist() if texts else ()))
+    variants = (MODEL, FUSED, FIRST_STAGE)
+    swept = {depth: sweep(queries, collection.qrels, variants) for depth, queries in scored.items()}
     return ShortenedCollection(
         name=collection.name,
         queries=len(collection.tasks),
-        ndcg_10=of_short[0],
-        ndcg_10_fused=of_short[1],
-        ndcg_10_whole=of_whole[0],
-        ndcg_10_whole_fused=of_whole[1],
+        ndcg_10_first=swept[layers].quality(FIRST_STAGE).ndcg_at_10,
+        by_depth={
+            depth: DepthQuality(ndcg_10=found.quality(MODEL).ndcg_at_10, ndcg_10_fused=found.quality(FUSED).ndcg_at_10)
+            for depth, found in swept.items()
+        },
     )
 
 
-def _ndcg(collection: Collection, scorer: Scorer) -> tuple[float, float]:
-    """Return nDCG@10 by a model's logits, and by those fused with BM25's scores."""
-    queries = []
-    for task in collection.tasks:
-        texts = [(task.query, candidate.text) for candidate in task.candidates]
-        logits = tuple(float(logit) for logit in scorer(texts)) if texts else ()
-        ids = tuple(candidate.id for candidate in task.candidates)
-        scores = tuple(candidate.bm25 for candidate in task.candidates)
-        queries.append(ScoredQuery(task.query_id, ids, logits, scores))
-    swept = sweep(queries, collection.qrels, (MODEL, FUSED))
-    return swept.quality(MODEL).ndcg_at_10, swept.quality(FUSED).ndcg_at_10
+def _scored(task: Task, logits: Sequence[float]) -> ScoredQuery:
+    return ScoredQuery(
+        task.query_id,
+        tuple(candidate.id for candidate in task.candidates),
+        tuple(logits),
+        tuple(candidate.bm25 for candidate in task.candidates),
+    )

@@ -20,7 +20,6 @@ from rerank_ops.export.depth.shortened_body import check_depth, shortened_body
 from rerank_ops.export.depth.text_sources import read_lists
 from rerank_ops.export.graph.architecture import SURGERY, AnyBody
 from rerank_ops.export.published import OURS_DIFFERS, check_equal, published_logits
-from rerank_ops.export.reference import Score
 from rerank_ops.export.sources.opened import Opened
 from rerank_ops.export.texts import Texts
 from rerank_shared.errors import ConfigurationError
@@ -29,6 +28,8 @@ from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair
 
 Tell = Callable[[str], None]
+#: Returns the logits of pairs by the layers that are kept, each [pairs]; all layers are the whole model.
+EveryDepth = Callable[[Sequence[EncodedPair]], Mapping[int, Floats]]
 PAIRS = 1_000
 _LAYER_KEYS = ("num_hidden_layers", "n_layers")
 _TOLD_EVERY = 250
@@ -51,10 +52,10 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class ShortModel:
-    """A shortened model, the logits of the whole one, and how well the one follows the other."""
+    """A shortened model, the logits of every depth by one run of the whole one, and how well it follows that."""
 
     opened: Opened
-    whole: Score
+    every_depth: EveryDepth
     report: Shortened
 
 
@@ -83,7 +84,7 @@ def shorten(
             body=shortened_body(body, kept, heads[kept]),
             reference=lambda given: heads[kept].logits(probe.run(given).states[kept]),
         ),
-        whole=lambda given: probe.run(given).logits,
+        every_depth=lambda given: _by_depth(probe.run(given), heads),
         report=_report(kept, text, by_depth),
     )
 
@@ -109,9 +110,14 @@ def _measured(probe: Probe, heads: Mapping[int, Head], text: Divided, texts: Tex
     pairs: list[TextPair] = [(each.query, document) for each in text.measured for document in each.documents]
     probed = _run(probe, texts.encode(pairs), "to measure on", tell)
     ends = np.cumsum([len(each.documents) for each in text.measured])[:-1]
-    whole: Sequence[Floats] = np.split(probed.logits, ends)
-    short = {kept: np.split(head.logits(probed.states[kept]), ends) for kept, head in heads.items()}
-    return {kept: following(scores, whole) for kept, scores in short.items()}
+    lists = {kept: np.split(logits, ends) for kept, logits in _by_depth(probed, heads).items()}
+    whole = lists.pop(probe.layers)
+    return {kept: following(scores, whole) for kept, scores in lists.items()}
+
+
+def _by_depth(probed: Probed, heads: Mapping[int, Head]) -> dict[int, Floats]:
+    shortened = {kept: head.logits(probed.states[kept]) for kept, head in heads.items()}
+    return shortened | {len(heads) + 1: probed.logits}
 
 
 def _run(probe: Probe, pairs: Sequence[EncodedPair], why: str, tell: Tell) -> Probed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from rerank_producer._dispatch.lookup import LookupResult
 from rerank_producer._dispatch.routes.errors import naming
@@ -64,7 +65,7 @@ class Cascade:
     settings: Settings
     port: Port
     stages: Sequence[Stage]
-    partial: bool
+    partial: bool | Literal["scored"]
 
     async def answer(self, first: Planned) -> RerankResponse:
         """Return the answer to a request that was planned for the first stage.
@@ -75,7 +76,7 @@ class Cascade:
         top_n = first.plan.stored.top_n
         whole = replace(first.plan, stored=replace(first.plan.stored, top_n=None))
         with naming(first.found.target):
-            answered = await self.requests.answer(self.port, replace(first, plan=whole), partial=self.partial)
+            answered = await self.requests.answer(self.port, replace(first, plan=whole), partial=bool(self.partial))
             response = answered.taken(partial=self.partial)
         stage, count = self.stages[0], len(first.request.documents)
         marked = tuple(
@@ -125,7 +126,7 @@ class Cascade:
         request = _part(first, asked)
         fusion = fusion_of(request, self.settings)
         planned = self.requests.prepare(request, found, fusion, first.deadline, teaches=False)
-        answered = await self.requests.answer(self.port, planned, partial=self.partial)
+        answered = await self.requests.answer(self.port, planned, partial=bool(self.partial))
         if not self.partial:
             answered.taken(partial=False)
         results = placed(answered.response.results, asked, stage.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rerank_producer._dispatch.dispatcher import Dispatcher
 from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
@@ -41,16 +41,16 @@ class Answered:
     response: RerankResponse
     shortfall: RerankError | None
 
-    def taken(self, *, partial: bool) -> RerankResponse:
+    def taken(self, *, partial: bool | Literal["scored"]) -> RerankResponse:
         """Return the response. Raises the shortfall to a caller to whom the response is not worth having.
 
-        After the deadline, first-stage order is an answer to a caller that takes partial ones. A refusal leaves the
-        caller time to ask elsewhere.
+        After the deadline, first-stage order is an answer to a caller that takes partial ones, unless it wants scores.
+        A refusal leaves the caller time to ask elsewhere.
         """
         if self.shortfall is None:
             return self.response
-        refused = isinstance(self.shortfall, Overloaded) and not any(each.scored for each in self.response.results)
-        if refused or not partial:
+        needs_scores = isinstance(self.shortfall, Overloaded) or partial == "scored"
+        if not partial or (needs_scores and not any(each.scored for each in self.response.results)):
             raise self.shortfall
         return self.response
 

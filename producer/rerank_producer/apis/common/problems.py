@@ -14,6 +14,7 @@ from rerank_shared.errors import (
     JobLost,
     JobPoisoned,
     JobRevoked,
+    NoWorkers,
     Overloaded,
     QueueUnavailable,
     RerankError,
@@ -29,6 +30,7 @@ _STATUS: dict[type[RerankError], int] = {
     UnknownModel: 404,
     Overloaded: 429,
     DeadlineExceeded: 504,
+    NoWorkers: 503,
     JobRevoked: 499,
     JobLost: 503,
     ScoringFailed: 500,
@@ -47,6 +49,8 @@ _HIDDEN: dict[type[RerankError], tuple[int, str]] = {
 _INTERNAL = "something went wrong here; tell whoever runs this fleet, with the request id"
 #: Retry-After where the wait is not known.
 _RETRY_AFTER_S = 1.0
+#: The same where a process must start first, and load a model.
+_START_S = 5.0
 
 
 class Refused(Exception):
@@ -81,4 +85,6 @@ def problem_of(error: Exception) -> Problem:
 def _retry_after_s(error: RerankError) -> float | None:
     if isinstance(error, Overloaded):
         return error.retry_after_s if error.retry_after_s > 0 else _RETRY_AFTER_S
+    if isinstance(error, NoWorkers):
+        return _START_S
     return _RETRY_AFTER_S if isinstance(error, QueueUnavailable | JobLost) else None

@@ -86,7 +86,7 @@ def _of_json(line: bytes) -> tuple[str, str, str]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise ValueError("an object with `_id` and `text` expected")
-    return _parts(record, _name_in(record, ID_NAMES), _name_in(record, TEXT_NAMES))
+    return _parts(record, _id_name(record), _name_in(record, TEXT_NAMES))
 
 
 def _parts(record: Mapping[str, Any], id_name: str, text_name: str) -> tuple[str, str, str]:
@@ -101,6 +101,14 @@ def _parts(record: Mapping[str, Any], id_name: str, text_name: str) -> tuple[str
     return str(name), title or "", text
 
 
+def _id_name(names: Mapping[str, Any] | Sequence[str]) -> str:
+    """Return the name of the id. Raises ValueError, also for judgements, whose texts are not those of their ids."""
+    name = _name_in(names, ID_NAMES)
+    if name == "query_id" and "document_id" in names:
+        raise ValueError("query_id and document_id are there: these are judgements, and texts by id are expected")
+    return name
+
+
 def _name_in(names: Mapping[str, Any] | Sequence[str], wanted: Sequence[str]) -> str:
     """Return the first of the wanted names that is there. Raises ValueError."""
     for name in wanted:
@@ -113,7 +121,7 @@ def _of_parquet(path: Path) -> Iterator[TitledRecord]:
     with opened(path) as file:
         names = file.schema_arrow.names
         try:
-            id_name, text_name = _name_in(names, ID_NAMES), _name_in(names, TEXT_NAMES)
+            id_name, text_name = _id_name(names), _name_in(names, TEXT_NAMES)
         except ValueError as error:
             raise InputRefused(f"{path}: {error}; its columns are {', '.join(names)}") from None
         columns = [id_name, text_name, *([TITLE_NAME] if TITLE_NAME in names else [])]

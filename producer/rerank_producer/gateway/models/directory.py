@@ -17,6 +17,7 @@ from typing import Any
 from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
 from rerank_shared.contract import wire
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import QueueUnavailable, WireError
@@ -104,25 +105,31 @@ class ModelDirectory:
         records = await self.redis.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
         names = dict(_models(zip(announced, records, strict=False)))
         live = set(_live(records[len(announced) :]))
-        return {name: model for name, model in names.items() if model in live} or names
+        return {name: model for name, (model, pool) in names.items() if live & {model, pool}} or {
+            name: model for name, (model, _) in names.items()
+        }
 
 
 def _current(members: Iterable[tuple[bytes, float]], now: float) -> list[str]:
     return [name.decode() for name, ends_at in members if ends_at >= now]
 
 
-def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:
+def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, tuple[str, str]]]:
+    """Yield each name with its model and the id of the pool that was announced last under it."""
     for name, record in announced:
         if record is not None:
             try:
-                yield name, wire.decode_identity(record).model
+                identity = wire.decode_identity(record)
+                yield name, (identity.model, pool_id(identity))
             except WireError:
                 # A record of a newer release; its model is served all the same.
-                yield name, name
+                yield name, (name, "")
 
 
 def _live(heartbeats: Iterable[bytes | None]) -> Iterable[str]:
+    """Yield the pools of live workers, and the first model of each: workers of earlier releases tell no pools."""
     for record in heartbeats:
         beat = None if record is None else read_or_none("heartbeat", wire.decode_heartbeat, record)
         if beat is not None:
             yield beat.model
+            yield from beat.pools

@@ -29,6 +29,7 @@ const ADVICE = {
 const BY_CODE = {
   rate_limited: ["This API key has spent its tokens", "They come back with time."],
   deadline_too_short: ["The deadline is too short", "Nothing was computed. Allow a longer one under Options, or send fewer candidates."],
+  no_workers: ["No worker serves this model at the moment", "Nothing was computed. Start one, or wait for the autoscaler."],
   queue_unavailable: ["The fleet can’t be reached", "The gateway runs, but not what is behind it. It keeps trying."],
   unreadable: ["The answer can’t be read", "Something between this page and the gateway may have answered in its place, such as a proxy or a login page."],
 };

@@ -35,7 +35,7 @@ _ERRORS = {
     499: "The job was revoked.",
     500: "The model could not score a pair of this request, or a bug.",
     502: "What a worker wrote could not be read.",
-    503: "The queue can't be reached, it lost the request's texts, or too many requests are open.",
+    503: "The queue is away or lost the texts, no worker of the model is alive, or too many requests are open.",
     504: "The deadline came first.",
     507: "The disk that files are stored on is full.",
 }

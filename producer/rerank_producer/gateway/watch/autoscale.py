@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from rerank_producer.gateway.watch.pool_view import PoolView, pool_views
 from rerank_producer.gateway.watch.remembered import Remembered
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.redis.connections import outages_told
@@ -50,6 +51,7 @@ class AutoscaleView(BaseModel):
     queues: dict[JobClass, QueueSignal]
     drain_s: float | None = Field(description="Seconds until all of it is done; null as above.")
     processes: ProcessSignal
+    pools: list[PoolView] = Field(description="Pools that have live processes or a backlog.")
     reason: Reason = Field(
         description="Why so many are wanted: load and backlog grow a fleet, cooldown keeps it, minimum and maximum "
         "bound it."
@@ -80,6 +82,7 @@ def autoscale_view(signal: AutoscaleSignal, settings: Settings) -> AutoscaleView
             min=settings.min_processes,
             max=settings.max_processes,
         ),
+        pools=pool_views(state),
         reason=signal.wanted.reason,
     )
 

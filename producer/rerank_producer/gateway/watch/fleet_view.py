@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from rerank_producer.gateway.watch.latency import WINDOW_S, Latency
+from rerank_producer.gateway.watch.pool_view import PoolView, pool_views
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet_state import FleetState
 from rerank_shared.keys import JobClass
@@ -68,6 +69,7 @@ class FleetView(BaseModel):
     at: float = Field(description="Epoch seconds, by the clock of the Redis server.")
     model: str
     queues: list[QueueView]
+    pools: list[PoolView] = Field(description="Pools that have live processes or a backlog.")
     workers: list[WorkerView]
     tokens_per_s: float = Field(description="Measured rate of all live processes together, while they run.")
     requests_per_s: float = Field(description="Requests that gateways answered, over the last minute.")
@@ -96,6 +98,7 @@ def view_of(state: FleetState, model: str, cache: CacheView, latency: Latency, n
             )
             for job_class, backlog in state.backlog.items()
         ],
+        pools=pool_views(state),
         workers=[_worker(each, now) for each in sorted(state.workers, key=lambda each: (each.host, each.worker_id))],
         tokens_per_s=state.tokens_per_s,
         requests_per_s=latency.requests_per_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,22 @@ def test_a_head_that_reads_the_mean_is_fitted_on_the_mean(requests: Path, tmp_pa
     assert manifest.model == "my/short"
     assert manifest.shortened is not None
     assert manifest.shortened.by_depth.keys() == {1, 2}
+
+
+def test_every_depth_ranks_the_collections(toy: Toy, requests: Path, labelled_words: Path, tmp_path: Path) -> None:
+    """The depth that is kept and the whole model rank as their own exports do."""
+    wanted = Wanted("fp32", layouts=("unpadded",), eval_dirs=(labelled_words,), eval_queries=9)
+    whole = export(str(toy("bert")), tmp_path / "whole", wanted)
+    short = export(str(toy("bert")), tmp_path / "short", replace(wanted, depth=Depth(1, (requests,), 150)))
+    assert short == read_manifest(tmp_path / "short")
+    assert short.shortened is not None
+    (found,) = short.shortened.collections
+    assert (found.name, found.queries) == ("words", 9)
+    assert 0 < found.ndcg_10_first < 1
+    assert found.by_depth.keys() == {1, 2}
+    for depth, manifest in ((1, short), (2, whole)):
+        assert manifest.quality is not None
+        (ranked,) = manifest.quality.collections
+        assert found.by_depth[depth].ndcg_10 == pytest.approx(ranked.ndcg_10)
+        assert found.ndcg_10_first == ranked.ndcg_10_first
+    assert found.by_depth[1] != found.by_depth[2]

@@ -83,7 +83,10 @@ def test_every_layout_scores_as_the_first_layers_and_the_head_do(kept: int, open
     assert np.ptp(expected) > 0.01
     for layout in LAYOUTS:
         assert run_engine(made.engine(layout), pairs()) == pytest.approx(expected, abs=1e-3), layout
-    assert short.whole(pairs()) == pytest.approx(opened.reference(pairs()), abs=1e-5)
+    by_depth = short.every_depth(pairs())
+    assert by_depth.keys() == {1, 2, LAYERS}
+    assert by_depth[kept] == pytest.approx(expected, abs=1e-5)
+    assert by_depth[LAYERS] == pytest.approx(opened.reference(pairs()), abs=1e-5)
 
 
 def test_the_report_tells_what_was_fitted_and_measured_and_every_depth(opened: Opened, tmp_path: Path) -> None:

@@ -161,6 +161,33 @@ _QUEUE = Row(
         ),
     ),
 )
+_POOLS = Row(
+    "Pools",
+    (
+        Panel(
+            "Jobs by pool",
+            "Unanswered jobs. A pool is the processes of one model in one precision.",
+            "short",
+            [Query("max by (model, pool) (sum without (class) (rerank_pool_queue_jobs{_}))", "{{model}} {{pool}}")],
+            width=8,
+            stacked=True,
+        ),
+        Panel(
+            "Done in, by pool",
+            "Predicted seconds until the backlog of a pool is done, without the jobs of other pools.",
+            "s",
+            [Query("max by (model, pool) (rerank_pool_drain_seconds{_})", "{{model}} {{pool}}")],
+            width=8,
+        ),
+        Panel(
+            "Processes by pool",
+            "Live worker processes. A process with several models counts in each of its pools.",
+            "short",
+            [Query("max by (model, pool) (rerank_pool_workers{_})", "{{model}} {{pool}}")],
+            width=8,
+        ),
+    ),
+)
 _PROCESSES = Row(
     "Processes",
     (
@@ -262,5 +289,5 @@ FLEET = Dashboard(
     "Rerank Fleet / Overview",
     "What callers see, what waits, and whether there are processes enough.",
     "rerank_redis_up",
-    (_NOW, _CALLS, _QUEUE, _PROCESSES, _STORE),
+    (_NOW, _CALLS, _QUEUE, _POOLS, _PROCESSES, _STORE),
 )

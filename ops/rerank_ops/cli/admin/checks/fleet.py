@@ -1,10 +1,11 @@
-"""Check of the running fleet as Redis records it: live workers, their model, and the backlog."""
+"""Check of the running fleet as Redis records it: live workers, their pools, and the backlog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_ops.cli.admin.checks.pools import check_pools
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError, UnknownModel
 from rerank_shared.fleet_state import FleetState, read_state
@@ -16,7 +17,7 @@ from rerank_shared.settings import Settings
 
 
 def check_fleet(settings: Settings) -> Iterator[Finding]:
-    """Yield the findings on workers, model and backlog; needs a server that answers."""
+    """Yield the findings on workers, pools and backlog; needs a server that answers."""
     keys, model = Keys(settings.namespace), name_of(settings.model)
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
@@ -29,6 +30,7 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", "fail", error.message)
         return
     yield _workers(state, settings)
+    yield from check_pools(state)
     yield _backlog(state, settings)
 
 
