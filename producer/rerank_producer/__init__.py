@@ -12,6 +12,7 @@ from rerank_shared.contract.schemas import (
     ModelInfo,
     RerankResponse,
     Result,
+    StageInfo,
     Timings,
     Usage,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "Seen",
     "ServerUnavailable",
     "Settings",
+    "StageInfo",
     "Timings",
     "UnknownModel",
     "UnknownSetting",

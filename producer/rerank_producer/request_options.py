@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 
@@ -16,6 +16,9 @@ class RequestOptions(TypedDict, total=False):
     - `deadline_ms`: milliseconds from now (default: by settings, for each class).
     - `job_class`: work of the class "interactive" (default) goes before "bulk".
     - `model`: a name that the fleet serves (default: by settings).
+    - `stages`: several models in the place of `model`, each a mapping of `model` and `keep`. The first scores all
+      documents, each later one the best `keep` of the order so far: a number, "auto" (as many as it can score in
+      time), or all. docs/cascade.md.
     - `tenant`: tenants share the fleet by tokens.
     - `tokenizer_digest`: SHA-256 of the tokenizer.json that made the documents' `token_ids`; needed where one has some.
       The ids of another tokenizer than the served model's raise InvalidRequest.
@@ -36,6 +39,7 @@ class RequestOptions(TypedDict, total=False):
     deadline_ms: float | None
     job_class: JobClass
     model: str | None
+    stages: Sequence[Mapping[str, Any]] | None
     tenant: str
     tokenizer_digest: str | None
     cache_scope: CacheScope

@@ -64,7 +64,11 @@ class Parts:
     @property
     def pool(self) -> Pool:
         """The pool of its workers."""
-        identity = self.fleet._workers.models[self.model].identity
+        return self.pool_of(self.model)
+
+    def pool_of(self, model: str) -> Pool:
+        """Return the pool of a model's workers."""
+        identity = self.fleet._workers.models[model].identity
         return Pool(pool_id(identity), identity, self.fleet.workers)
 
     def request(self, query: str, documents: Sequence[Any], **options: Any) -> RerankRequest:

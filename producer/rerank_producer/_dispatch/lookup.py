@@ -8,9 +8,9 @@ second round trip follows. So it does where a route has changed, so that the que
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rerank_producer import metrics
@@ -59,6 +59,15 @@ class LookupResult:
         """The scoring identity of the pool."""
         return _identity_of(self.pool)
 
+    def of_first(self, count: int) -> LookupResult:
+        """Return the answers for the first `count` documents."""
+        return replace(
+            self,
+            digests=None if self.digests is None else self.digests[:count],
+            scores=None if self.scores is None else self.scores[:count],
+            claims=self.claims[:count],
+        )
+
 
 @dataclass(slots=True)
 class RequestLookup:
@@ -71,18 +80,31 @@ class RequestLookup:
     fleet_load: FleetLoadCache
     learned: LearnedDeviations
 
-    async def run(self, port: Port, request: RerankRequest, name: str, fusion: Fusion | None = None) -> LookupResult:
-        """Return what the server knows of a request for `name`. Raises UnknownModel, InvalidRequest.
+    async def run(
+        self,
+        port: Port,
+        request: RerankRequest,
+        name: str,
+        fusion: Fusion | None = None,
+        *,
+        pinned: Target | None = None,
+    ) -> LookupResult:
+        """Return what the server knows of a request for `name`, or for the model of a stage, which is `pinned`.
 
-        A cache that can't be read counts as empty. If the server is away, sending raises that.
+        A cache that can't be read counts as empty. If the server is away, sending raises that. Raises UnknownModel,
+        InvalidRequest.
         """
-        target = self.routes.target(name, request.query)
+
+        def aim() -> Target:
+            return pinned or self.routes.target(name, request.query)
+
+        target = aim()
         if not request.documents:
             return LookupResult(target, None, request.max_length)
         try:
-            target, pool = await self._start(port, request, name)
-            found = await self._first_read(port, request, target, pool, fusion, name)
-            now = self.routes.target(name, request.query)
+            target, pool = await self._start(port, request, aim)
+            found = await self._first_read(port, request, target, pool, fusion, aim)
+            now = aim()
             if found is None or not _same(found.pool, pool) or now != target:
                 old, target = target, now
                 with self._telling(target):
@@ -103,14 +125,14 @@ class RequestLookup:
     async def model_info(self, port: Port, name: str) -> ModelInfo:
         """Return what is served under a name. Raises UnknownModel, QueueUnavailable.
 
-        Of a route it is the served model with the largest share; the `max_length` is the least of its models'.
+        Of a route it is the served model with the largest share, or of the first stage; the `max_length` is the least
+        of its models'.
         """
         route = await self._route(port, name)
         if route is None:
             with naming_routes(self.routes.names):
                 return model_info(name, _identity_of(largest(await self.served_models.get(port, name))))
-        shares = sorted(route.shares, key=lambda share: -share.weight)
-        found = [await self._served(port, share.model) for share in shares]
+        found = [await self._served(port, model) for model in route.answering]
         served = [identity for identity in found if identity is not None]
         if not served:
             with naming(Target(route.main, route)):
@@ -123,8 +145,8 @@ class RequestLookup:
         route = await self._route(port, name)
         if route is None:
             return name
-        if len(route.shares) > 1:
-            several = ", ".join(share.model for share in route.shares)
+        if len(route.answering) > 1:
+            several = ", ".join(route.answering)
             raise InvalidRequest(f"model: {name!r} is a route to {several}, and one model is needed: name one of them")
         return route.main
 
@@ -142,9 +164,9 @@ class RequestLookup:
         except UnknownModel:
             return None
 
-    async def _start(self, port: Port, request: RerankRequest, name: str) -> tuple[Target, Pool | None]:
+    async def _start(self, port: Port, request: RerankRequest, aim: Callable[[], Target]) -> tuple[Target, Pool | None]:
         """Return where a request goes, and the pool there; one round trip where either was never read."""
-        target = self.routes.target(name, request.query)
+        target = aim()
         served = self.served_models.query(target.model)
         if self.routes.were_read and served.known:
             return target, pool_for(served.known, request.query)
@@ -157,7 +179,7 @@ class RequestLookup:
 
         answers = iter(await port.pipeline(fill))
         routes.read(answers)
-        now = self.routes.target(name, request.query)
+        now = aim()
         with self._telling(now):
             if now.model == target.model:
                 served.read(answers)
@@ -171,14 +193,14 @@ class RequestLookup:
         target: Target,
         pool: Pool | None,
         fusion: Fusion | None,
-        name: str,
+        aim: Callable[[], Target],
     ) -> LookupResult | None:
         """Return what was read; None where its model has gone and the route leads to another one by now."""
         try:
             with self._telling(target):
                 return await self._read(port, request, target, pool, fusion)
         except UnknownModel:
-            if self.routes.target(name, request.query).model == target.model:
+            if aim().model == target.model:
                 raise
             return None
 

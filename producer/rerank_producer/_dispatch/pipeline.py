@@ -25,6 +25,8 @@ from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
 from rerank_producer._dispatch.single_flight import PairClaims
+from rerank_producer._dispatch.stages.cascade import Cascade, refuse_unknown, stages_of
+from rerank_producer._dispatch.stages.planned import Answered, Planned, Spent
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.port import Port
@@ -44,27 +46,20 @@ from rerank_producer._request.plan import (
     without_misses,
 )
 from rerank_producer._request.ranking import ranking_of
-from rerank_producer._request.response import build_response, stage_timings
+from rerank_producer._request.response import build_response, stage_timings, with_swap
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
 from rerank_producer.fusion.lists import FirstStage, with_ranks
 from rerank_shared.contract import wire
-from rerank_shared.contract.messages import Outcome, StoredRequest, name_of
+from rerank_shared.contract.messages import Fusion, Outcome, StoredRequest, name_of
 from rerank_shared.contract.schemas import ModelInfo, RerankRequest, RerankResponse
-from rerank_shared.errors import DeadlineExceeded, Overloaded, QueueUnavailable, RerankError
+from rerank_shared.errors import DeadlineExceeded, InvalidRequest, Overloaded, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.pools import pool_for
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.lifetimes import end, keep
+from rerank_shared.routing.route import Target
 from rerank_shared.settings import Settings
 from rerank_shared.tracing.spans import Span, current_span
-
-
-@dataclass(slots=True)
-class _Spent:
-    """Milliseconds that a call has spent on the caller's side."""
-
-    cache_ms: float = 0.0
-    enqueue_ms: float = 0.0
 
 
 @dataclass(slots=True)
@@ -114,48 +109,55 @@ class RequestPipeline:
             telling_end(self.on_routed_end, self.clock, watch),
         ):
             request = parse(self.settings, query, given.candidates(), options)
-            started, spent = self.clock.monotonic(), _Spent()
-            found, plan, deadline = await self._plan(port, request, started, spent, span)
-            watch.target = found.target
-            with naming(found.target):
-                watch.response = await self._answer(port, request, found, plan, deadline, spent, partial)
-            tell_answered(span, request, watch.response, self.settings)
-            metrics.observe_fusion(watch.response)
-            hits, seconds = len(plan.stored.hits), self.clock.monotonic() - started
-            metrics.observe_request(request.job_class, len(request.documents), hits, seconds)
-            return watch.response
+            started = self.clock.monotonic()
+            await refuse_unknown(port, self.served_models, request)
+            planned = await self._plan(port, request, started, span)
+            watch.target = planned.found.target
+            response = await self._in_stages(port, planned, partial)
+            if request.job_class == "interactive":
+                response = with_swap(response, self.settings.feedback_swap_share)
+            watch.response = response
+            tell_answered(span, request, response, self.settings)
+            metrics.observe_fusion(response)
+            # A later stage may have run pairs where the first found all of its own in the cache.
+            count, hits = len(request.documents), len(planned.plan.stored.hits)
+            hits = min(hits, max(0, count - response.usage.pairs_run))
+            metrics.observe_request(request.job_class, count, hits, self.clock.monotonic() - started)
+            return response
 
-    async def _answer(
-        self,
-        port: Port,
-        request: RerankRequest,
-        found: LookupResult,
-        plan: RequestPlan,
-        deadline: Deadline,
-        spent: _Spent,
-        partial: bool | Literal["scored"],
-    ) -> RerankResponse:
-        """Return the answer to a planned request. Raises what `rerank` raises, where the answer is not worth having."""
-        scored, shortfall = None, None
+    async def _in_stages(self, port: Port, planned: Planned, partial: bool | Literal["scored"]) -> RerankResponse:
+        """Return the answer of all stages of a request; most requests have one, and no others to be told of."""
+        if stages := stages_of(planned.request, planned.found.target):
+            return await Cascade(self, self.settings, port, stages, partial).answer(planned)
+        with naming(planned.found.target):
+            return (await self.answer(port, planned, partial=bool(partial))).taken(partial=partial)
+
+    async def answer(self, port: Port, planned: Planned, *, partial: bool) -> Answered:
+        """Score what is missing of a planned request, and return its response.
+
+        Raises what `rerank` raises, but for what leaves an incomplete response, which stands beside it.
+        """
+        plan, scored, shortfall = planned.plan, None, None
         if plan.stored.misses:
             try:
-                plan, scored, shortfall = await self._score(port, plan, found, deadline, spent, bool(partial))
+                plan, scored, shortfall = await self._score(port, planned, partial)
             except (DeadlineExceeded, Overloaded) as error:
                 shortfall = error
-        response = with_ranks(self._respond(plan, scored, deadline, spent), request.documents)
-        if shortfall is not None and not _worth_having(shortfall, response, partial):
-            raise shortfall
-        if not (partial or response.complete):
-            raise incomplete(plan.stored, scored)
-        return response
+        response = self._respond(plan, scored, planned.deadline, planned.spent)
+        if shortfall is None and not response.complete:
+            shortfall = incomplete(plan.stored, scored)
+        return Answered(with_ranks(response, planned.request.documents), shortfall)
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
         job_class = options.get("job_class", "interactive")
         with request_span("submit") as span, metrics.watched(job_class):
             request = parse(self.settings, query, given.candidates(), options)
-            found, plan, deadline = await self._plan(port, request, self.clock.monotonic(), _Spent(), span)
+            planned = await self._plan(port, request, self.clock.monotonic(), span)
+            found, plan, deadline = planned.found, planned.plan, planned.deadline
             with naming(found.target):
+                if stages_of(request, found.target):
+                    raise InvalidRequest("stages: a submitted request has one model; wait for the answer, by rerank")
                 if plan.stored.misses:
                     # One job: the process that collects it knows the id of the request alone.
                     (shard,) = await self.dispatcher.make_shards(
@@ -211,20 +213,33 @@ class RequestPipeline:
         patient = Deadline.after(math.inf, self.clock)
         return await self.failover.through(port, patient, lambda: self.lookup.model_info(port, name))
 
-    async def _plan(
-        self, port: Port, request: RerankRequest, started: float, spent: _Spent, span: Span
-    ) -> tuple[LookupResult, RequestPlan, Deadline]:
+    async def _plan(self, port: Port, request: RerankRequest, started: float, span: Span) -> Planned:
         tell_asked(span, request, self.settings)
         name = name_of(request.model or self.settings.model)
-        fusion = fusion_of(request, self.settings)
-        found = await self.lookup.run(port, request, name, fusion)
+        fusion, pinned = fusion_of(request, self.settings), Target(request.stages[0].model) if request.stages else None
+        found = await self.lookup.run(port, request, name, fusion, pinned=pinned)
+        request = with_limits(request, found.target.limits)
+        deadline = Deadline(started, started + wait_ms(request, self.settings) / 1000)
+        planned = self.prepare(request, found, fusion, deadline)
+        planned.spent.cache_ms = (self.clock.monotonic() - started) * 1000
+        tell_planned(span, planned.plan)
+        return planned
+
+    def prepare(
+        self,
+        request: RerankRequest,
+        found: LookupResult,
+        fusion: Fusion | None,
+        deadline: Deadline,
+        *,
+        teaches: bool = True,
+    ) -> Planned:
+        """Return what is to be done for a request that was looked up; `teaches`: fusion learns from its answer."""
         if found.target.route is not None:
             metrics.ROUTED_REQUESTS.labels(found.target.route.name, found.target.model).inc()
         if fusion is not None and learns_ratio(fusion):
-            fusion = with_learned(fusion, found.deviations, self.learned.key(request, fusion, found.identity))
-        request = with_limits(request, found.target.limits)
-        deadline = Deadline(started, started + wait_ms(request, self.settings) / 1000)
-        spent.cache_ms = (self.clock.monotonic() - started) * 1000
+            key = self.learned.key(request, fusion, found.identity) if teaches else ""
+            fusion = with_learned(fusion, found.deviations, key)
         plan = prepare(
             request,
             target=found.target,
@@ -236,17 +251,17 @@ class RequestPipeline:
             digests=found.digests,
             fusion=fusion,
         )
-        tell_planned(span, plan)
-        return found, plan, deadline
+        return Planned(request, found, plan, deadline)
 
     async def _score(
-        self, port: Port, plan: RequestPlan, found: LookupResult, deadline: Deadline, spent: _Spent, partial: bool
+        self, port: Port, planned: Planned, partial: bool
     ) -> tuple[RequestPlan, Scored | None, RerankError | None]:
-        """Score the misses of `plan`; return the plan that was carried out, its scores, and why some are missing.
+        """Score the misses of a plan; return the plan that was carried out, its scores, and why some are missing.
 
         The plan changes where the fleet's model changed after the look-up, or between two shards: cached and new scores
         would not compare, so one job scores the whole request again.
         """
+        plan, found, deadline = planned.plan, planned.found, planned.deadline
         claims = self._claims(found, plan.stored)
         own = without_misses(plan, claims.by_index)
         result = await self.dispatcher.dispatch(
@@ -254,7 +269,7 @@ class RequestPipeline:
         )
         if claims.by_index and result.shortfall is None:
             own, result = await self._score_claimed(port, own, result, list(claims.by_index), deadline, partial)
-        spent.enqueue_ms += result.enqueue_ms
+        planned.spent.enqueue_ms += result.enqueue_ms
         if not agree(result.outcomes, own.stored.identity if own.stored.hits else None):
             self.served_models.forget(own.stored.model)
             metrics.REQUESTS_RESCORED.inc()
@@ -290,7 +305,7 @@ class RequestPipeline:
         claims = {index: value for index, value in values.items() if value is not None}
         return PairClaims.of(claims, now=self.clock.epoch(), deadline_at=stored.deadline_at)
 
-    def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: _Spent) -> RerankResponse:
+    def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: Spent) -> RerankResponse:
         timings = stage_timings(scored)
         timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
         started = self.clock.monotonic()
@@ -298,14 +313,7 @@ class RequestPipeline:
         if ranking.fused is not None:
             timings.fuse_ms = (self.clock.monotonic() - started) * 1000
             self.learned.teach(ranking)
-        response = build_response(
-            plan.stored,
-            scored,
-            ranking,
-            metadata=plan.metadata,
-            timings=timings,
-            swap_share=self.settings.feedback_swap_share,
-        )
+        response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
         return response
 
@@ -314,17 +322,6 @@ class RequestPipeline:
         if lessons := self.learned.taken_lessons():
             with suppress(QueueUnavailable):
                 await port.pipeline(lambda pipe: teach_all(pipe, lessons))
-
-
-def _worth_having(shortfall: RerankError, response: RerankResponse, partial: bool | Literal["scored"]) -> bool:
-    """Whether a caller gets this answer in spite of `shortfall`.
-
-    After the deadline, first-stage order is an answer, unless the caller wants scores. A refusal leaves the caller time
-    to ask elsewhere.
-    """
-    if isinstance(shortfall, Overloaded) or partial == "scored":
-        return bool(partial) and any(result.scored for result in response.results)
-    return partial
 
 
 def incomplete(stored: StoredRequest, scored: Scored | None) -> DeadlineExceeded:

@@ -97,6 +97,7 @@ class Fleet:
             tokenizer_digest=request.tokenizer_digest,
             cache_scope=request.cache_scope,
             fusion=_asked_fusion(request),
+            stages=tuple(stage.model_dump() for stage in request.stages or ()),
         )
         return FleetParsed((call,))
 

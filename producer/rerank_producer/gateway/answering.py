@@ -24,7 +24,7 @@ from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.handles import RerankHandle
 from rerank_producer.request_options import RequestOptions
-from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse
+from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse, StageInfo
 from rerank_shared.deviations import TRUSTED_REQUESTS
 from rerank_shared.errors import Overloaded, QueueUnavailable
 from rerank_shared.routing.route import Limits
@@ -95,9 +95,9 @@ class Answering:
     async def _answer(self, call: RerankCall, limits: RequestLimits, reservation: Reservation) -> RerankReply:
         started = time.monotonic()
         upstream: str | None = None
-        resolved = await self.models.resolve(call.model)
+        resolved = await self._resolved(call)
         try:
-            response = await self._rerank(call, resolved.model, limits)
+            response = await self._rerank(call, resolved, limits)
         except Overloaded as refusal:
             response = await self._ask_upstream(call, limits, refusal)
             if call.job_class == "interactive":
@@ -111,8 +111,12 @@ class Answering:
             warnings.append("first-stage scores did not count: an upstream's answer has no logits to fuse with them")
         return RerankReply(call, response, tuple(warnings), upstream, reservation.headers)
 
-    async def _rerank(self, call: RerankCall, model: str, limits: RequestLimits) -> RerankResponse:
-        options = self._options(call, model, limits)
+    async def _resolved(self, call: RerankCall) -> ResolvedModel | None:
+        """Return the model or route that a call goes to; None where its stages name the models."""
+        return None if call.stages else await self.models.resolve(call.model)
+
+    async def _rerank(self, call: RerankCall, resolved: ResolvedModel | None, limits: RequestLimits) -> RerankResponse:
+        options = self._options(call, resolved, limits)
         partial: Literal["scored", False] = "scored" if limits.partial else False
         return await self.client.rerank(call.query, call.documents, partial=partial, **options)
 
@@ -123,18 +127,20 @@ class Answering:
         # It costs its estimate, whatever is cached: this process does not wait for its usage.
         left_s = self._left_ms(call, limits, waits=False) / 1000
         async with self.buckets.reserve(limits.key, [call], left_s) as reservation:
-            resolved = await self.models.resolve(call.model)
-            options = self._options(call, resolved.model, limits, waits=False)
+            options = self._options(call, await self._resolved(call), limits, waits=False)
             handle = await self.client.submit(call.query, call.documents, **options)
         return handle, reservation.headers
 
-    def _options(self, call: RerankCall, model: str, limits: RequestLimits, *, waits: bool = True) -> RequestOptions:
+    def _options(
+        self, call: RerankCall, resolved: ResolvedModel | None, limits: RequestLimits, *, waits: bool = True
+    ) -> RequestOptions:
         return {
             "top_n": call.top_n,
             "max_length": call.max_length,
             "deadline_ms": self._left_ms(call, limits, waits=waits),
             "job_class": call.job_class,
-            "model": model,
+            "model": None if resolved is None else resolved.model,
+            "stages": call.stages or None,
             "tenant": limits.tenant(call),
             "tokenizer_digest": call.tokenizer_digest,
             "cache_scope": limits.cache_scope(call),
@@ -170,9 +176,11 @@ class Answering:
         """Return the call with a `max_length` that its model has; without one while the model's is unknown."""
         if call.max_length is None:
             return call
-        resolved = await self.models.resolve(call.model)
-        limit = (await self.client.model_info(resolved.model)).max_length
-        return replace(call, max_length=None if limit is None else max(MIN_LENGTH, min(limit, call.max_length)))
+        resolved = await self._resolved(call)
+        names = [stage["model"] for stage in call.stages] if resolved is None else [resolved.model]
+        limits = [(await self.client.model_info(name)).max_length for name in names]
+        known = [limit for limit in limits if limit is not None]
+        return replace(call, max_length=max(MIN_LENGTH, min(*known, call.max_length)) if known else None)
 
     def refuse_flood(self, body: Any) -> None:
         """Raise Refused for a decoded body with a longer list than a request may have, before the list is validated."""
@@ -192,22 +200,28 @@ class Answering:
 
 
 def _warnings(
-    call: RerankCall, resolved: ResolvedModel, response: RerankResponse, upstream: str | None
+    call: RerankCall, resolved: ResolvedModel | None, response: RerankResponse, upstream: str | None
 ) -> Iterator[str]:
     if upstream:
         yield f"the fleet was too busy for this deadline: {upstream} answered"
-    elif resolved.in_place_of is not None:
+    elif resolved is not None and resolved.in_place_of is not None:
         yield f"{shown(resolved.in_place_of)} is not served here: {response.model.name} answered in its place"
     if response.fusion is not None:
         yield _fused(response.fusion)
     if truncated := sum(result.truncated for result in response.results):
         whose = _whose_limit(call.max_length, response.model.max_length)
         yield f"documents cut to what {whose}: {truncated} of {len(call.documents)}"
-    if not response.complete:
-        unscored = sum(not result.scored for result in response.results)
+    yield from map(_staged, response.stages or ())
+    if unscored := sum(not result.scored for result in response.results):
         share = f"{unscored} of {len(call.documents)}"
         order = "as they were sent" if response.fusion is None else "by their first-stage scores"
         yield f"documents not scored before the deadline, which stand last {order}: {share}"
+
+
+def _staged(stage: StageInfo) -> str:
+    """Return what a stage did; scores of two stages do not compare."""
+    reason = "" if stage.reason is None else f" ({stage.reason})"
+    return f"stage {stage.model}: {stage.scored} of {stage.documents} documents scored{reason}"
 
 
 def _fused(fusion: FusionInfo) -> str:

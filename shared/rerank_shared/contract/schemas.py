@@ -24,6 +24,7 @@ from rerank_shared.contract.token_ids import ID_MAX, Content, TokenIds, refuse_u
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 from rerank_shared.nearest import did_you_mean
+from rerank_shared.routing.spec import StageSpec, StageSpecs
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
@@ -113,6 +114,9 @@ class RerankRequest(BaseModel):
     documents. None means the method of the settings, and so for `fusion_weight`, which is at least 0. `fusion_ratio`
     fixes what `weighted` otherwise learns under the name of the `first_stage`. The `first_stage_order` is "ascending"
     where smaller scores are better.
+
+    `stages` are several models in the place of `model`: the first scores all documents, each later one the best `keep`
+    of the order so far.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="forbid")
@@ -133,6 +137,7 @@ class RerankRequest(BaseModel):
     first_stage: Name = ""
     first_stage_order: FirstStageOrder = "descending"
     scores: list[FirstStageScore | None] | None = None
+    stages: StageSpecs | None = None
 
     # Runs before pydantic's own check, whose releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)
@@ -172,6 +177,9 @@ class Result(BaseModel):
 
     Where first-stage scores count, `first_stage_score` is the document's own, as it was sent, and `fused_score` is the
     one that results are ordered by; `relevance_score` and `logit` remain the model's.
+
+    `scored_by` is set where stages answered: the model of the stage that all scores of this result come from. Scores of
+    two models do not compare.
     """
 
     index: int
@@ -186,11 +194,12 @@ class Result(BaseModel):
     ranks: list[int | None] | None = None
     first_stage_score: float | None = None
     fused_score: float | None = None
+    scored_by: str | None = None
 
 
 class Timings(BaseModel):
-    """Milliseconds of each stage. Those of `total_ms`, `cache_ms`, `enqueue_ms` and `fuse_ms` are spent by the client,
-    the others by the worker.
+    """Milliseconds of each step, summed where several stages answered. Those of `total_ms`, `cache_ms`, `enqueue_ms`
+    and `fuse_ms` are spent by the client, the others by the worker.
     """
 
     total_ms: float = 0.0
@@ -244,6 +253,22 @@ class Usage(BaseModel):
     pairs_cached: int = 0
 
 
+class StageInfo(BaseModel):
+    """What one stage did. `model` is its name as it was asked for, `digest` the SHA-256 of its file.
+
+    It was to score `documents` and scored `scored` of them. Where it is not `complete`, `reason` is the code of the
+    error that kept it from that, or "no_workers", and its other documents stand by the order of the stage before.
+    """
+
+    model: str
+    digest: str | None = None
+    documents: int
+    scored: int
+    complete: bool
+    reason: str | None = None
+    usage: Usage
+
+
 class Experiment(BaseModel):
     """A change of this answer's order that was made to learn from feedback; see docs/feedback.md.
 
@@ -259,6 +284,10 @@ class RerankResponse(BaseModel):
 
     `fusion` is None where the model's scores alone gave the order. `experiment` says that two results have changed
     places, None that none have.
+
+    `stages` is set where several models answered, one after another: results of the last stand first, then those of the
+    one before. `complete` is then true where every stage was; `model` and `fusion` are those of the results that stand
+    first, `usage` is the sum.
 
     `id` is the request's own. `workers` are the processes that scored a part of it, one a shard; `batch_pairs` are the
     sizes of their batches, in pairs. `route` and `route_version` say which route led to the model; None where the
@@ -277,6 +306,7 @@ class RerankResponse(BaseModel):
     experiment: Experiment | None = None
     route: str | None = None
     route_version: int | None = None
+    stages: list[StageInfo] | None = None
 
 
 def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Document], **options: Any) -> RerankRequest:
@@ -292,6 +322,8 @@ def parse_request(query: str, documents: Sequence[str | Mapping[str, Any] | Docu
         raise InvalidRequest(_explain(error)) from None
     if not request.query.strip():
         raise InvalidRequest("query: is empty; a cross-encoder has nothing to compare documents with")
+    if request.stages and request.model is not None:
+        raise InvalidRequest("stages: give either `stages` or `model`; each stage names its own model")
     if request.tokenizer_digest is None:
         refuse_undeclared(request.contents())
     if request.scores is not None:
@@ -316,11 +348,12 @@ def _explain(error: ValidationError) -> str:
             # The third part is the branch of the union.
             path = path[:2] + path[3:]
         is_document = path[:1] == ("documents",) and len(path) == 2
-        said = item["msg"]
+        said = item["msg"].removeprefix("Value error, ")
         if score := _score_path(path):
             path, said = score, SCORE_EXPECTED
-        if item["type"] == "extra_forbidden" and len(path) == 1:
-            said = f"no such field{did_you_mean(path[0], RerankRequest.model_fields)}"
+        if item["type"] == "extra_forbidden":
+            fields = RerankRequest.model_fields if len(path) == 1 else StageSpec.model_fields
+            said = f"no such field{did_you_mean(path[-1], fields)}"
         lines.setdefault(path, _DOCUMENT_EXPECTED if is_document else said)
     for path in list(lines):
         # A wrong object fails as text too; only the mistake inside the object is worth showing.

@@ -28,7 +28,9 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A model that scores the best `keep` documents of the stage before; None: all of them."""
+    """A model that scores the best `keep` documents of the stage before; None: all of them, "auto": those that it can
+    score before the deadline. The first stage scores all.
+    """
 
     model: str
     keep: int | Literal["auto"] | None = None
@@ -52,7 +54,8 @@ class Limits:
 class Route:
     """A route. `version` counts its changes from 1; 0: it is not in Redis yet.
 
-    A live model answers its share of requests. `shadow` and `stages` are kept for later releases: nothing acts on them.
+    A live model answers its share of requests. Where there are `stages`, they answer in the place of the shares.
+    `shadow` is kept for later releases: nothing acts on it.
     """
 
     name: str
@@ -70,9 +73,15 @@ class Route:
         return tuple(dict.fromkeys(named))
 
     @property
+    def answering(self) -> tuple[str, ...]:
+        """The models that answer its requests: those of the stages, or else of the shares, largest first."""
+        shares = sorted(self.shares, key=lambda share: -share.weight)
+        return tuple(each.model for each in self.stages or shares)
+
+    @property
     def main(self) -> str:
-        """The model with the largest share."""
-        return max(self.shares, key=lambda share: share.weight).model
+        """The model of the first stage, or else the one with the largest share."""
+        return self.answering[0]
 
     def percent(self, model: str) -> float:
         """Return the percentage of requests that a live model answers."""

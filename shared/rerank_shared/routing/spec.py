@@ -8,7 +8,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.model_names import name_of
@@ -39,13 +40,34 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
 
-class StageSpec(BaseModel):
-    """A stage: its model, and how many of the best documents of the stage before it scores."""
+def _keep(value: Any) -> Any:
+    if value is None or value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise PydanticCustomError("keep", "a whole number of at least 1, or 'auto', expected")
 
-    model_config = ConfigDict(extra="forbid")
+
+class StageSpec(BaseModel):
+    """A stage: its model, and how many of the best documents of the stage before it scores. None: all of them; "auto":
+    as many as it can score before the deadline.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelName
-    keep: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    keep: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"] | None, BeforeValidator(_keep)] = None
+
+    def stage(self) -> Stage:
+        """Return the stage of these fields."""
+        return Stage(self.model, self.keep)
+
+
+def _first_scores_all(stages: list[StageSpec]) -> list[StageSpec]:
+    if stages and stages[0].keep is not None:
+        raise PydanticCustomError("stages", "the first stage scores all documents; give `keep` to a later one")
+    return stages
+
+
+StageSpecs = Annotated[list[StageSpec], Field(max_length=MAX_TARGETS), AfterValidator(_first_scores_all)]
 
 
 class LimitsSpec(BaseModel):
@@ -66,7 +88,7 @@ class RouteSpec(BaseModel):
 
     shares: Annotated[dict[ModelName, Weight], Field(min_length=1, max_length=MAX_TARGETS)]
     shadow: Annotated[dict[ModelName, Rate], Field(max_length=MAX_TARGETS)] = Field(default_factory=dict)
-    stages: Annotated[list[StageSpec], Field(max_length=MAX_TARGETS)] = Field(default_factory=list)
+    stages: StageSpecs = Field(default_factory=list)
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     about: Annotated[str, Strict(), Field(max_length=MAX_ABOUT_CHARS)] = ""
 
@@ -87,7 +109,7 @@ class RouteSpec(BaseModel):
             name=name,
             shares=tuple(Share(model, weight) for model, weight in self.shares.items()),
             shadow=tuple(Share(model, rate) for model, rate in self.shadow.items()),
-            stages=tuple(Stage(stage.model, stage.keep) for stage in self.stages),
+            stages=tuple(stage.stage() for stage in self.stages),
             limits=Limits(**self.limits.model_dump()),
             about=self.about,
             version=version,

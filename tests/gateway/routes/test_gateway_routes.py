@@ -58,7 +58,7 @@ def test_a_route_answers_with_its_model_and_its_defaults(http: httpx.Client, sto
     listed = {each["id"]: each for each in http.get("/v1/models").json()["data"]}
     assert listed[MODEL]["route"] is None
     targets = [{"model": MODEL, "percent": 100.0}]
-    assert listed["search"]["route"] == {"version": 1, "about": "pages", "targets": targets}
+    assert listed["search"]["route"] == {"version": 1, "about": "pages", "targets": targets, "stages": []}
     assert (listed["search"]["root"], listed["search"]["digest"]) == (MODEL, listed[MODEL]["digest"])
     metrics = http.get("/metrics").text
     assert f'rerank_routed_requests_total{{route="search",target="{MODEL}"}} 1.0' in metrics

@@ -95,6 +95,19 @@ def test_shares_leave_the_rest_of_a_route_as_it_is_and_a_file_says_all(tmp_path:
     assert "can't be read" in refused("set", "third", "--file", str(tmp_path / "gone.toml"))
 
 
+def test_stages_are_told_as_they_run(tmp_path: Path) -> None:
+    path = tmp_path / "route.toml"
+    path.write_text(
+        "shares = { a = 1 }\n[[stages]]\nmodel = 'a'\n[[stages]]\nmodel = 'b'\nkeep = 20\n"
+        "[[stages]]\nmodel = 'c'\nkeep = 'auto'\n[[stages]]\nmodel = 'd'\n"
+    )
+    stages = "a, then b for the best 20, then c for as many as fit, then d for all"
+    assert f"search: version 1, a 100 %, stages {stages}" in " ".join(
+        told("set", "search", "--file", str(path)).split()
+    )
+    assert stages in " ".join(told("show", "search").split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -22,7 +22,7 @@ from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.route_store.table import RouteTable
-from rerank_shared.routing.route import Route
+from rerank_shared.routing.route import Route, Stage
 from rerank_shared.routing.spec import plain, read_route, read_shares
 from rerank_shared.settings.fleet_file import read_toml
 
@@ -161,12 +161,24 @@ def _with_shares(before: Route | None, shares: list[str]) -> dict[str, Any]:
 
 def _tell(store: RouteStore, made: Route) -> None:
     """Say what a route is now, and what of it does not work yet."""
-    err.print(f"{made.name}: version {made.version}, {_shares(made)}")
+    stages = f", stages {_stages(made)}" if made.stages else ""
+    err.print(f"{made.name}: version {made.version}, {_shares(made)}{stages}")
     for model in unserved(store.client, store.keys, made.models):
         err.print(f"warning: no live worker serves {model}; requests that meet it wait or fail")
-    for field, value in (("shadow", made.shadow), ("stages", made.stages)):
-        if value:
-            err.print(f"warning: `{field}` is kept, and this release does not act upon it")
+    if made.shadow:
+        err.print("warning: `shadow` is kept, and this release does not act upon it")
+
+
+def _stages(found: Route) -> str:
+    """Return the stages of a route, as `minilm, then bge for the best 20`."""
+    first, *later = found.stages
+    return ", ".join([first.model, *(f"then {stage.model} for {_kept(stage)}" for stage in later)])
+
+
+def _kept(stage: Stage) -> str:
+    if stage.keep is None:
+        return "all"
+    return "as many as fit" if stage.keep == "auto" else f"the best {stage.keep}"
 
 
 def _shares(found: Route) -> str:
@@ -176,6 +188,8 @@ def _shares(found: Route) -> str:
 def _told(found: Route, field: str, value: Any) -> str:
     if field == "shares":
         return _shares(found)
+    if field == "stages":
+        return _stages(found)
     if field == "without_workers" or field == "kept_versions":
         return ", ".join(map(str, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

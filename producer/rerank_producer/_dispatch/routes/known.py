@@ -40,9 +40,14 @@ class KnownRoutes:
         return self._routes.get(name)
 
     def target(self, name: str, query: str) -> Target:
-        """Return where a request goes that asks for a name: to a model of that route, or to the model of that name."""
+        """Return where a request goes that asks for a name: to a model of that route, or to the model of that name.
+
+        Where a route has stages, it is the model of the first one.
+        """
         route = self._routes.get(name)
-        return Target(name) if route is None else Target(choose(route.shares, query), route)
+        if route is None:
+            return Target(name)
+        return Target(route.main if route.stages else choose(route.shares, query), route)
 
     def query(self, *, anew: bool = False) -> RoutesQuery:
         """Return the query that reads the routes; with `anew` it reads them, however fresh they are."""

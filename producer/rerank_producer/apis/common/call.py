@@ -51,6 +51,8 @@ class RerankCall:
     tokenizer_digest: str | None = None
     cache_scope: CacheScope = "fleet"
     fusion: AskedFusion = AskedFusion()
+    #: Several models in the place of `model`, each with its `model` and `keep`.
+    stages: Sequence[Mapping[str, Any]] = ()
 
     @property
     def has_first_stage_scores(self) -> bool:

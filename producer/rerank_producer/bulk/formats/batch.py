@@ -106,6 +106,8 @@ class BatchFormat(LineFormat):
 
     def _request(self, call: RerankCall) -> RerankRequest:
         """Return what is asked for a call. Raises InvalidRequest."""
+        if call.stages:
+            raise InvalidRequest("stages: a row is scored by the one model of its run; leave the field out")
         asked = {
             "max_length": self._bounded(call.max_length),
             "model": call.model,

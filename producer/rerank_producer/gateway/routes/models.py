@@ -27,12 +27,20 @@ class TargetView(BaseModel):
     percent: float = Field(description="Of the route's requests.")
 
 
+class StageView(BaseModel):
+    """A stage of a route."""
+
+    model: str
+    keep: int | Literal["auto"] | None = Field(description="Documents of the stage before that it scores; null: all.")
+
+
 class RouteView(BaseModel):
-    """What a route points to."""
+    """What a route points to. Where it has stages, they answer in the place of the targets."""
 
     version: int
     about: str
     targets: list[TargetView]
+    stages: list[StageView]
 
 
 class ModelView(BaseModel):
@@ -48,7 +56,9 @@ class ModelView(BaseModel):
     digest: str | None = Field(description="SHA-256 of its weights.")
     precision: str | None
     max_length: int | None = Field(description="Tokens of a pair, at most.")
-    route: RouteView | None = Field(description="Where `id` is a route; the model is that with the largest share.")
+    route: RouteView | None = Field(
+        description="Where `id` is a route; the model is the first stage's, or has the largest share."
+    )
 
 
 class ModelList(BaseModel):
@@ -101,7 +111,8 @@ async def _view(gateway: Gateway, name: str, model: str) -> dict[str, Any]:
 
 def _route(route: Route) -> dict[str, Any]:
     targets = [{"model": share.model, "percent": route.percent(share.model)} for share in route.shares]
-    return {"version": route.version, "about": route.about, "targets": targets}
+    stages = [{"model": stage.model, "keep": stage.keep} for stage in route.stages]
+    return {"version": route.version, "about": route.about, "targets": targets, "stages": stages}
 
 
 OPERATIONS = (

@@ -127,6 +127,12 @@ def test_a_model_may_be_named_by_its_last_part_and_no_other_model(tmp_path: Path
     assert "'org/other', and this run scores with 'org/mine'" in str(other.error)
 
 
+def test_a_row_in_stages_is_refused_since_a_run_has_one_model(tmp_path: Path) -> None:
+    body = {"query": "q", "documents": ["a"], "stages": [{"model": "m"}]}
+    _, (failed,) = both(form(tmp_path, line(body, "/v1/fleet/rerank")))
+    assert "stages: a row is scored by the one model of its run" in failed["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("bad", "message", "custom_id"),
     [

@@ -1,0 +1,1 @@
+"""A request in stages: several models, one after another, under one deadline."""
