@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import StartFleet
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job, passages, send
 from support.waiting import wait_until
@@ -24,7 +25,7 @@ def test_no_job_is_lost_and_none_waits_for_redelivery(start_fleet: StartFleet, s
         assert fleet.processes[0].wait(timeout=settings.grace_s) == 0
         answered = sum(result.ready() for result in results)
         assert fleet.client.hlen(fleet.keys.unacked) == 0
-        assert fleet.client.llen(fleet.keys.queue_list("interactive")) == len(results) - answered
+        assert fleet.client.llen(Keys(settings.namespace).queue_list("interactive")) == len(results) - answered
         assert answered < len(results)
         assert fleet.state().workers == ()
         fleet.start(1, wait=False)

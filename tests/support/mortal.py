@@ -44,10 +44,10 @@ def dying(method: Callable[..., Any], *, before: bool = True, times: int = 1) ->
 
 
 def dying_of(word: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(self: Any, job: Any, *args: Any) -> Any:
+    def wrapped(self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
         if word in job.query:
             die()
-        return method(self, job, *args)
+        return method(self, job, *args, **kwargs)
 
     return wrapped
 
