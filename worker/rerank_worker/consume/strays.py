@@ -26,10 +26,7 @@ LOOK_S = 5.0
 
 @dataclass(slots=True)
 class Strays:
-    """The strays that one process meets.
-
-    `epoch` is the server's clock.
-    """
+    """The strays that one process meets; `epoch` is the server's clock."""
 
     client: Any
     keys: Keys
@@ -40,7 +37,9 @@ class Strays:
     def filed(self, job: Job, queue: str, tag: str) -> bool:
         """Move a taken job to a pool that serves its model; return whether there is one. Raises Redis's errors.
 
-        The pool may have no live process: there the job waits for one to start, and counts for autoscalers.
+        The pool may have no live process: there the job waits for one to start, and counts for autoscalers. It may be a
+        pool of this process, where another host gave the model another name. A job whose lease has run out meanwhile
+        waits or runs elsewhere, and is left alone.
         """
         if queue_parts(queue) != (job.job_class, "") or job.model in self.models.names:
             return False
@@ -48,11 +47,12 @@ class Strays:
             pool = pool_for(read_pools(self.client, self.keys, job.model, self.epoch()), job.query)
         except UnknownModel:
             return False
-        if pool is None or not pool.id or pool.id in self.models.pools:
+        if pool is None or not pool.id:
             return False
         target = self.keys.of(pool.id).queue(job.job_class)
-        log.debug("stray filed job=%s model=%s from=%s to=%s", job.job_id, job.model, queue, target)
-        return file_taken(self.client, self.keys, queue, target, tag)
+        moved = file_taken(self.client, self.keys, queue, target, tag)
+        log.debug("stray filed job=%s model=%s from=%s to=%s moved=%s", job.job_id, job.model, queue, target, moved)
+        return True
 
     def adopt(self, client: Any) -> None:
         """Take over the waiting jobs of pools that served a model of this process and have no live process any more.

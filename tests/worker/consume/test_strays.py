@@ -1,0 +1,132 @@
+"""Strays: which jobs a process does not answer itself, and where they go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rerank_shared import fleet
+from rerank_shared.contract.digest import pool_id
+from rerank_shared.contract.messages import ScoringIdentity
+from rerank_shared.queue.leases import expire_leases
+from rerank_shared.settings import Settings
+from rerank_worker.consume.served import ServedModel, ServedModels
+from rerank_worker.consume.strays import LOOK_S, Strays
+from support.jobs import make_job
+from support.queue.queueing import Queueing, queueing
+
+pytestmark = pytest.mark.integration
+OWN = ScoringIdentity("org/own", "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
+OTHER = replace(OWN, model="org/other", model_digest="3" * 64)
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queueing]:
+    with queueing(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [time.time()]
+
+
+@pytest.fixture
+def strays(queue: Queueing, now: list[float]) -> Strays:
+    """Those of a process that serves one model; nothing of it runs."""
+    unused: Any = None
+    models = ServedModels([ServedModel(OWN, unused, unused, "file:/own")])
+    announce(queue, OWN, {"org/own", "file:/own"})
+    return Strays(queue.client, queue.keys, models, lambda: now[0])
+
+
+def announce(queue: Queueing, identity: ScoringIdentity, names: set[str]) -> None:
+    fleet.announce(pipe := queue.client.pipeline(), queue.keys, identity, time.time(), names)
+    pipe.execute()
+
+
+def filed(queue: Queueing, strays: Strays, model: str) -> bool:
+    """Take the one job on the common queue, which asks for a model; return whether it is filed elsewhere."""
+    queue.send("job")
+    receiver = queue.receiver(owner="worker")
+    receiver.take()
+    (message,) = receiver.messages
+    job = make_job(queue.settings, "q", ["d"], model=model)
+    return strays.filed(job, message.delivery_info["routing_key"], message.delivery_tag)
+
+
+def waiting(queue: Queueing, identity: ScoringIdentity) -> int:
+    return int(queue.client.hlen(queue.keys.of(pool_id(identity)).waiting("interactive")))
+
+
+@pytest.mark.parametrize("model", ["org/own", "file:/own"])
+def test_a_job_for_an_own_model_is_none(queue: Queueing, strays: Strays, model: str) -> None:
+    assert not filed(queue, strays, model)
+
+
+def test_a_job_for_another_model_goes_to_its_pool_alive_or_not(queue: Queueing, strays: Strays) -> None:
+    announce(queue, OTHER, {"org/other"})
+    assert filed(queue, strays, "org/other")
+    assert (waiting(queue, OTHER), queue.client.hlen(queue.keys.unacked)) == (1, 0)
+
+
+def test_a_name_that_another_host_gave_the_model_leads_to_the_own_pool(queue: Queueing, strays: Strays) -> None:
+    announce(queue, OWN, {"file:/elsewhere"})
+    assert filed(queue, strays, "file:/elsewhere")
+    assert waiting(queue, OWN) == 1
+
+
+def test_a_job_for_a_model_that_nobody_serves_is_answered_here(queue: Queueing, strays: Strays) -> None:
+    assert not filed(queue, strays, "no/such-model")
+
+
+def test_a_job_whose_lease_ran_out_is_neither_moved_nor_answered(queue: Queueing, strays: Strays) -> None:
+    announce(queue, OTHER, {"org/other"})
+    queue.send("job")
+    receiver = queue.receiver(owner="slow")
+    receiver.take()
+    (message,) = receiver.messages
+    expire_leases(queue.client, queue.keys, "slow")
+    receiver.channel.qos.restore_visible()
+    job = make_job(queue.settings, "q", ["d"], model="org/other")
+    assert strays.filed(job, message.delivery_info["routing_key"], message.delivery_tag)
+    assert (waiting(queue, OTHER), queue.client.hlen(queue.keys.waiting("interactive"))) == (0, 1)
+
+
+def test_jobs_of_a_pool_that_is_over_are_taken_over_once_in_a_while(
+    queue: Queueing, strays: Strays, now: list[float]
+) -> None:
+    old = replace(OWN, model_digest="4" * 64)
+    announce(queue, old, {"org/own"})
+    for number in range(2):
+        queue.send_to(pool_id(old), f"job-{number}")
+        strays.adopt(queue.client)
+        # The second one comes before the next look.
+        assert waiting(queue, OWN) == 1
+    now[0] += LOOK_S
+    strays.adopt(queue.client)
+    assert (waiting(queue, OWN), waiting(queue, old)) == (2, 0)
+
+
+def test_a_pool_with_a_live_process_keeps_its_jobs(queue: Queueing, strays: Strays) -> None:
+    old = replace(OWN, model_digest="4" * 64)
+    announce(queue, old, {"org/own"})
+    queue.client.zadd(queue.keys.of(pool_id(old)).workers, {"alive": time.time() + 60})
+    queue.send_to(pool_id(old), "job")
+    strays.adopt(queue.client)
+    strays.leave(queue.client)
+    assert (waiting(queue, OWN), waiting(queue, old)) == (0, 1)
+
+
+def test_the_last_process_leaves_its_jobs_to_all_and_any_other_leaves_none(queue: Queueing, strays: Strays) -> None:
+    queue.send_to(pool_id(OWN), "job")
+    queue.client.zadd(queue.keys.of(pool_id(OWN)).workers, {"another": time.time() + 60})
+    strays.leave(queue.client)
+    assert waiting(queue, OWN) == 1
+    queue.client.delete(queue.keys.of(pool_id(OWN)).workers)
+    strays.leave(queue.client)
+    assert (waiting(queue, OWN), queue.client.hlen(queue.keys.waiting("interactive"))) == (0, 1)
