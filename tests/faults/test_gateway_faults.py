@@ -14,7 +14,6 @@ import pytest
 
 from conftest import StartFleet, StartGateway
 from rerank_ops.local.redis_server import EmbeddedServer
-from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.fleet import TestFleet
@@ -27,7 +26,7 @@ CROWD = 1_000
 
 
 def unanswered(fleet: TestFleet) -> int:
-    return int(fleet.client.zcard(Keys(fleet.settings.namespace).backlog("interactive")))
+    return int(fleet.client.zcard(fleet.keys.backlog("interactive")))
 
 
 def request(path: str, body: dict[str, Any]) -> bytes:
