@@ -49,7 +49,8 @@ def beat(pipe: Any, keys: Keys, heartbeat: Heartbeat, now: float) -> None:
         pipe.zadd(alive, {heartbeat.worker_id: until})
         pipe.zremrangebyscore(alive, "-inf", now)
         if alive != keys.workers:
-            pipe.expire(alive, IDENTITY_TTL_S)
+            # A full server may evict what Redis ends; without its members a live pool would look dead.
+            pipe.zadd(keys.lifetimes, {alive: now + IDENTITY_TTL_S})
 
 
 def share_cost(

@@ -227,8 +227,8 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Sorted set, member = worker id, score = when its heartbeat ends; workers. Those of the pool; without one, all
-        of the namespace."""
+        """Sorted set, member = worker id, score = when its heartbeat ends; workers. Those of the pool, for
+        `IDENTITY_TTL_S` by `lifetimes`; without one, all of the namespace."""
         return f"{self.prefix}workers{self._at}"
 
     @property

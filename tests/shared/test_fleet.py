@@ -120,16 +120,17 @@ class TestHeartbeats:
         (_, lifetimes, ends, ending), (_, key, record), *sets = commands(pipe)
         until = 100.0 + HEARTBEAT_TTL_S
         assert (key, lifetimes, ends, ending) == (KEYS.worker("w"), KEYS.lifetimes, until, key)
-        alive = {command[1]: command[2:] for command in sets if command[0] == "ZADD"}
+        alive = {command[1]: command[2:] for command in sets if command[0] == "ZADD" and command[1] != KEYS.lifetimes}
         assert alive == dict.fromkeys((KEYS.workers, KEYS.pooled, KEYS.of(POOL).workers), (until, "w"))
         assert {command[1] for command in sets if command[0] == "ZREMRANGEBYSCORE"} == set(alive)
         assert wire.decode_heartbeat(record) == heartbeat(0.0)
         assert HEARTBEAT_TTL_S >= 3 * HEARTBEAT_INTERVAL_S
 
-    def test_the_members_of_a_pool_that_is_over_end_by_themselves(self, pipe: redis.client.Pipeline) -> None:
+    def test_the_members_of_a_pool_that_is_over_end_and_can_not_be_evicted(self, pipe: redis.client.Pipeline) -> None:
         fleet.beat(pipe, KEYS, heartbeat(0.0), now=100.0)
-        ends = {command[1:] for command in commands(pipe) if command[0] == "EXPIRE"}
-        assert ends == {(key, IDENTITY_TTL_S) for key in (KEYS.pooled, KEYS.of(POOL).workers)}
+        ends = {command[3]: command[2] for command in commands(pipe)[2:] if command[1] == KEYS.lifetimes}
+        assert ends == dict.fromkeys((KEYS.pooled, KEYS.of(POOL).workers), 100.0 + IDENTITY_TTL_S)
+        assert "EXPIRE" not in {command[0] for command in commands(pipe)}
 
     def test_a_worker_without_pools_counts_in_none(self, pipe: redis.client.Pipeline) -> None:
         fleet.beat(pipe, KEYS, heartbeat(0.0, pools=()), now=100.0)
