@@ -12,6 +12,7 @@ from conftest import StartFleet
 from rerank_producer import RerankClient
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
+from rerank_shared.keys import Keys
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job, passages, send_payload
 from support.waiting import wait_until
@@ -50,7 +51,7 @@ def test_a_full_process_leaves_the_rest_on_the_queue(start_fleet: StartFleet, se
         ]
         wait_until(lambda: fleet.held_jobs() > 0, "the process has begun")
         assert fleet.held_jobs() <= 4
-        assert fleet.client.hlen(fleet.keys.waiting("interactive")) >= 8
+        assert fleet.client.hlen(Keys(settings.namespace).waiting("interactive")) >= 8
         assert all(result.get(timeout=120)["complete"] for result in results)
 
 
