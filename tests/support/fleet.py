@@ -53,7 +53,7 @@ class TestFleet:
 
     def state(self) -> FleetState:
         """What the fleet says of itself now."""
-        return read_state(self.client, self.keys, name_of(self.settings.model))
+        return read_state(self.client, Keys(self.settings.namespace), name_of(self.settings.model))
 
     def held_jobs(self) -> int:
         """How many jobs the workers hold, by their heartbeats."""
