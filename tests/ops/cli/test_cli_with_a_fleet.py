@@ -140,7 +140,7 @@ def test_a_healthy_fleet_passes_the_doctor(fleet: CommandLine) -> None:
     assert status == {
         "version": "ok", "packages": "ok", "cores": "ok", "cpu": "ok", "device": "ok", "server": "ok", "access": "ok",
         "eviction": "ok", "persistence": "warn", "model": "ok", "kernel": "ok", "engine": "ok", "workers": "ok",
-        "backlog": "ok",
+        "backlog": "ok", "pools": "ok",
     }  # fmt: skip
     settings = {setting["variable"]: (setting["value"], setting["origin"]) for setting in report["settings"]}
     assert settings["RERANK_CONCURRENCY"] == ("3", "environment")
