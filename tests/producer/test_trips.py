@@ -75,7 +75,7 @@ def test_parts_of_a_request_are_sent_together(trips: Trips, settings: Settings) 
         server.zadd(keys.workers, {f"worker-{number}": time.time() + 60 for number in range(3)})
         with RerankClient(through(trips, settings, refuse=False)) as client:
             client.rerank("q", texts(4), deadline_ms=0)
-            # Look, send, and look once more at the deadline; then the processes of the model's pools are counted, in two.
+            # Look, send, and look once more at the deadline; then two that count the processes of its pools.
             assert trips.during(lambda: client.rerank("q", texts(4), deadline_ms=400)) == 3 + 2 + _LISTENING
             assert server.hlen(keys.waiting("interactive")) == 4
 
