@@ -91,8 +91,10 @@ def rmse(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> f
 class TestScores:
     def test_they_are_as_near_to_fp32_as_those_of_the_operators(self, files: ModelFiles, tmp_path: Path) -> None:
         fp32 = load_files(f"file:{write_export(tmp_path / 'fp32', hidden=KERNEL_HIDDEN)}")
-        expected, operators = (open_engine(each).score(pairs_of(LENGTHS)) for each in (fp32, files))
-        found = scores(files, "unpadded", LENGTHS)
+        # So many that chance hardly counts: of eight, one CPU's were a quarter farther away.
+        lengths = range(6, 130, 3)
+        expected, operators = (open_engine(each).score(pairs_of(lengths)) for each in (fp32, files))
+        found = scores(files, "unpadded", lengths)
         assert rmse(found, expected) < 1.2 * rmse(operators, expected)
         assert not np.array_equal(found, operators)
 
