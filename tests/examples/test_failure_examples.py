@@ -27,6 +27,7 @@ PLAIN = [
     "caller_gone",
     "deadline_passes",
     "model_missing",
+    "no_workers",
     "odd_text",
     "overloaded",
     "redis_unreachable",
