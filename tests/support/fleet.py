@@ -37,7 +37,7 @@ class TestFleet:
     def keys(self) -> Keys:
         """The keys of its pool, where its model has one; else those of the common queue."""
         common = Keys(self.settings.namespace)
-        pools = list(self.client.hgetall(common.pools_of(name_of(self.settings.model))))
+        pools: list[Any] = list(self.client.hgetall(common.pools_of(name_of(self.settings.model))))
         return common.of(pools[0].decode()) if len(pools) == 1 else common
 
     def start(self, count: int = 1, *, wait: bool = True, mortal: str | None = None) -> Self:
