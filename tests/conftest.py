@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import settings as hypothesis_settings
 
 from rerank_ops.local.redis_server import EmbeddedServer, find_server
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.keys import Keys
+from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings
 from rerank_worker.engine.kernels.library import installed
 from support.fleet import TestFleet
@@ -98,6 +101,19 @@ def namespace() -> str:
 def settings(server: EmbeddedServer, namespace: str) -> Settings:
     """Settings of this test's own fleet."""
     return load_settings(redis_url=server.url, namespace=namespace)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    """A connection to the server of this test's fleet."""
+    with connect(settings) as connected:
+        yield connected
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keys:
+    """The keys of this test's fleet."""
+    return Keys(namespace)
 
 
 @pytest.fixture

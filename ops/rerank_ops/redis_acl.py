@@ -42,7 +42,7 @@ _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
 _FEEDBACK = "xlen xrange xrevrange xdel xtrim"
 #: Leading a rollout: both models score a sample.
-_ROLL_OUT = "hincrby unsubscribe zscore"
+_ROLL_OUT = "mget hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
 _ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
 
@@ -97,7 +97,7 @@ NEEDS: dict[Role, Needs] = {
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
         ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route"),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT, "mget"),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
         None,
     ),
 }

@@ -11,7 +11,7 @@ from typing import Any
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.contract.unreadable import name_of_bytes, read_or_none
 from rerank_shared.keys import (
     COST_KEPT_S,
     COST_TTL_S,
@@ -75,7 +75,7 @@ def cost_field(precision: str, host: str) -> str:
 def read_costs(record: Mapping[bytes, bytes]) -> dict[str, SharedCost]:
     """Return the costs by `cost_field`, as `HGETALL` of `keys.cost(model)` answered, without those of other releases
     that can't be read."""
-    found = {_text(field): read_or_none("cost", wire.decode_cost, value) for field, value in record.items()}
+    found = {name_of_bytes(field): read_or_none("cost", wire.decode_cost, value) for field, value in record.items()}
     return {field: cost for field, cost in found.items() if cost is not None}
 
 
@@ -84,7 +84,7 @@ def stale_costs(record: Mapping[bytes, bytes], now: float) -> list[bytes]:
     than one command of a script takes."""
     known = read_costs(record)
     fresh = {field for field, cost in known.items() if abs(now - cost.shared_at) <= COST_KEPT_S}
-    return [field for field in record if _text(field) not in fresh][:_DROPPED_AT_ONCE]
+    return [field for field in record if name_of_bytes(field) not in fresh][:_DROPPED_AT_ONCE]
 
 
 def deregister(pipe: Any, keys: Keys, worker_id: str, pools: Iterable[str] = ()) -> None:
@@ -110,8 +110,3 @@ def _alive_in(keys: Keys, pools: Iterable[str]) -> list[str]:
 
 
 _DROPPED_AT_ONCE = 1_000
-
-
-def _text(name: bytes) -> str:
-    # Whatever stands in Redis: a name that is no text is the name of nobody.
-    return name.decode(errors="replace")

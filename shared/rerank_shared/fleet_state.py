@@ -9,7 +9,7 @@ from typing import Any
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.contract.unreadable import name_of_bytes, read_or_none
 from rerank_shared.fleet import read_costs
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
 from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
@@ -145,10 +145,10 @@ class StateQuestions:
         """Queue the second part."""
         workers, pools, models = first
         for worker in workers:
-            pipe.get(self.keys.worker(_text(worker)))
+            pipe.get(self.keys.worker(name_of_bytes(worker)))
         for model in models:
-            pipe.hgetall(self.keys.pools_of(_text(model)))
-        for pool in ["", *map(_text, pools)]:
+            pipe.hgetall(self.keys.pools_of(name_of_bytes(model)))
+        for pool in ["", *map(name_of_bytes, pools)]:
             self._ask_queues(pipe, self.keys.of(pool))
 
     def _ask_queues(self, pipe: Any, keys: Keys) -> None:
@@ -164,9 +164,9 @@ class StateQuestions:
         records = [next(rest) for _ in workers]
         beats = (read_or_none("heartbeat", wire.decode_heartbeat, record) for record in records if record is not None)
         alive = tuple(beat for beat in beats if beat is not None)
-        announced = {_text(model): next(rest) for model in models}
+        announced = {name_of_bytes(model): next(rest) for model in models}
         common = self._queue("", alive, rest)
-        found = [_named(self._queue(_text(pool), alive, rest, common.cost), pool, announced) for pool in pools]
+        found = [_named(self._queue(name_of_bytes(pool), alive, rest, common.cost), pool, announced) for pool in pools]
         return FleetState(alive, (common, *found))
 
     def _queue(
@@ -218,8 +218,3 @@ def _together(parts: Sequence[Backlog]) -> Backlog:
     oldest_at = min((part.oldest_at for part in parts if part.oldest_at is not None), default=None)
     work = sum((part.work for part in parts), Work())
     return Backlog(sum(part.jobs for part in parts), work, sum(part.queued_jobs for part in parts), oldest_at)
-
-
-def _text(name: bytes) -> str:
-    # Whatever stands in Redis: a name that is no text is the name of nobody.
-    return name.decode(errors="replace")

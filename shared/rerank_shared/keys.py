@@ -298,6 +298,12 @@ def queue_parts(name: str) -> tuple[JobClass, str] | None:
     return job_class, found["pool"] or ""
 
 
+def pool_of_queue(name: str) -> str:
+    """Return the pool that the name of a queue spells, '' where it spells none."""
+    found = queue_parts(name)
+    return "" if found is None else found[1]
+
+
 #: A worker announces itself this often.
 HEARTBEAT_INTERVAL_S = 1.0
 #: Five missed heartbeats: the process is dead, frozen or cut off.

@@ -15,8 +15,8 @@ from typing import Any
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.contract.unreadable import read_or_none
-from rerank_shared.errors import UnknownModel
+from rerank_shared.contract.unreadable import name_of_bytes, read_or_none
+from rerank_shared.errors import UnknownModel, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.nearest import did_you_mean
 
@@ -119,19 +119,27 @@ def _refuse_unknown(model: str, models: Sequence[bytes]) -> None:
     """Raise UnknownModel if the fleet announces other models. A full server may have evicted this one's announcement,
     which its workers soon repeat."""
     if models and model.encode() not in models:
-        names = sorted(name.decode(errors="replace") for name in models)
+        names = sorted(map(name_of_bytes, models))
         hint = did_you_mean(model, names) or "; ask for one of these"
         raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {', '.join(names)}{hint}")
 
 
 def read_pools(client: Any, keys: Keys, model: str, now: float) -> tuple[Pool, ...]:
-    """Return the pools of a model's name: two round trips. Raises UnknownModel."""
+    """Return the pools of a model's name: two round trips. Raises as `PoolQuestions.read`."""
     questions = PoolQuestions(keys, model)
     while True:
         questions.ask(pipe := client.pipeline(transaction=False), now)
         found = questions.read(iter(pipe.execute()))
         if questions.complete:
             return found
+
+
+def processes_of(client: Any, keys: Keys, model: str, now: float) -> int:
+    """Return the live processes that serve a model's name, 0 where nobody announces it in a way that can be read."""
+    try:
+        return sum(pool.processes for pool in read_pools(client, keys, model, now))
+    except (UnknownModel, WireError):
+        return 0
 
 
 def largest(pools: Sequence[Pool]) -> Pool | None:

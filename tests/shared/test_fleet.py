@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,9 +20,7 @@ from rerank_shared.keys import (
     IDENTITY_TTL_S,
     Keys,
 )
-from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, SharedCost
-from rerank_shared.settings import Settings
 
 KEYS = Keys("fleet")
 IDENTITY = ScoringIdentity("org/name", "aa", "bb", "int8", "t", 512, "longest_first", "sigmoid")
@@ -42,17 +39,6 @@ def commands(pipe: redis.client.Pipeline) -> list[tuple[Any, ...]]:
 def pipe() -> redis.client.Pipeline:
     """A real pipeline; it connects when it is executed, which no test here does."""
     return redis.Redis().pipeline(transaction=False)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as connected:
-        yield connected
-
-
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
 
 
 class TestCosts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +15,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet_state import Backlog, FleetState, PoolState, StateQuestions, read_state
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
-from rerank_shared.settings import Settings
 from support.pools import IDENTITY
 
 KEYS = Keys("fleet")
@@ -37,17 +34,6 @@ def queue(pool: str, workers: int, tokens: dict[JobClass, int], token_s: float |
 def state(workers: int, tokens: dict[JobClass, int], token_s: float | None = None) -> FleetState:
     common = queue("", workers, tokens, token_s)
     return FleetState(common.workers, (common,))
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as connected:
-        yield connected
-
-
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +17,6 @@ from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import UnknownModel, UnsupportedVersion
 from rerank_shared.keys import Keys, queue_parts
 from rerank_shared.pools import Pool, largest, pool_for, read_pools
-from rerank_shared.redis.connections import connect
-from rerank_shared.settings import Settings
 from support.pools import IDENTITY, announce
 
 OLD = IDENTITY
@@ -29,17 +26,6 @@ NOW = 100.0
 
 def pools(**processes: int) -> list[Pool]:
     return [Pool(name, OLD, count) for name, count in processes.items()]
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as connected:
-        yield connected
-
-
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
 
 
 class TestIds:

@@ -14,8 +14,8 @@ from rerank_ops.rollout.plan import Drift
 from rerank_ops.rollout.policy import Verdict, baseline, judge
 from rerank_ops.rollout.record import CHANGING, Record, Records
 from rerank_producer.gateway.watch.routed import Figures, read_figures
-from rerank_shared.errors import QueueUnavailable, RouteChanged, UnknownModel
-from rerank_shared.pools import read_pools
+from rerank_shared.errors import QueueUnavailable, RouteChanged
+from rerank_shared.pools import processes_of
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.store import RouteStore
@@ -178,10 +178,7 @@ class Course:
 
     def _processes(self, model: str) -> int:
         client = self.store.client
-        try:
-            return sum(pool.processes for pool in read_pools(client, self.store.keys, model, server_epoch(client)))
-        except UnknownModel:
-            return 0
+        return processes_of(client, self.store.keys, model, server_epoch(client))
 
     def _keep(self, record: Record) -> None:
         self.records.write(record)

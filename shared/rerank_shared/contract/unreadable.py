@@ -28,6 +28,11 @@ def read_or_none(kind: str, read: Callable[[bytes], T], data: bytes) -> T | None
         return None
 
 
+def name_of_bytes(name: bytes) -> str:
+    """Return a name as Redis has it. One that is no text is the name of nobody."""
+    return name.decode(errors="replace")
+
+
 def read_amount(kind: str, data: bytes | None) -> float:
     """Return a number of at least 0 that Redis adds up; 0 where there is none, or none that can be read."""
     return 0.0 if data is None else read_or_none(kind, amount, data) or 0.0

@@ -112,6 +112,13 @@ def test_jobs_of_a_pool_that_is_over_are_taken_over_once_in_a_while(
     assert (waiting(queue, OWN), waiting(queue, old)) == (2, 0)
 
 
+def test_what_a_newer_release_announced_ends_no_heartbeat(queue: Queueing, strays: Strays) -> None:
+    """Raised, the refusal of its version would end the thread that takes over."""
+    queue.client.set(queue.keys.identity("org/own"), b"\x93\x63\xa8artefact\x90")
+    queue.client.zadd(queue.keys.workers, {"of another release": time.time() + 60})
+    strays.adopt(queue.client)
+
+
 def test_a_pool_with_a_live_process_keeps_its_jobs(queue: Queueing, strays: Strays) -> None:
     old = replace(OWN, model_digest="4" * 64)
     announce(queue, old, {"org/own"})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_shared.contract.messages import Job
-from rerank_shared.errors import UnknownModel
+from rerank_shared.errors import UnknownModel, WireError
 from rerank_shared.keys import JOB_CLASSES, Keys, queue_parts
 from rerank_shared.pools import Pool, pool_for, read_pools
 from rerank_shared.queue.strays import file_taken, leave_to
@@ -64,7 +64,11 @@ class Strays:
             return
         self._looked_at = now
         for name in self.models.names:
-            pools = read_pools(client, self.keys, name, now)
+            try:
+                pools = read_pools(client, self.keys, name, now)
+            except (UnknownModel, WireError):
+                # A newer release announced the name too: its own workers know what to take over.
+                continue
             heir = next((pool.id for pool in pools if pool.id in self.models.pools), None)
             if heir is not None:
                 self._take_over(client, heir, (pool for pool in pools if _is_over(pool)))

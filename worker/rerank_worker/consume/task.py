@@ -18,7 +18,7 @@ from rerank_shared.cache import ScoreWrites
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Outcome, Score
 from rerank_shared.errors import JobRevoked, RerankError
-from rerank_shared.keys import queue_parts
+from rerank_shared.keys import pool_of_queue
 from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.celery_app import TASK_NAME
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
@@ -114,7 +114,7 @@ def register(
                 current_span().set({"rerank.outcome": "answered before"})
                 raise Ignore
         try:
-            answer = handler.answer(job, reply_to, on_waiting, pool=_pool_of(request))
+            answer = handler.answer(job, reply_to, on_waiting, pool=pool_of_queue(_queue_of(request)))
         except Abandoned:
             request.completion.run(handler.client)
             metrics.JOBS.labels(job.job_class, "abandoned").inc()
@@ -127,12 +127,6 @@ def register(
 
 def _queue_of(request: Any) -> str:
     return str((request.delivery_info or {}).get("routing_key"))
-
-
-def _pool_of(request: Any) -> str:
-    """Return the pool whose queue had the job, '' for the common queue."""
-    found = queue_parts(_queue_of(request))
-    return "" if found is None else found[1]
 
 
 def _is_again(request: Any, job: Job) -> bool:

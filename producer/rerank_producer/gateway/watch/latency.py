@@ -1,22 +1,21 @@
 """Durations of requests by number of documents, over all gateway processes: counts in Redis, one hash a slot of time.
 
-A process counts in memory and flushes its counts once a second, so a request costs no round trip. Buckets grow by a
-tenth, so a quantile is within 5 % of the true one. An outage loses counts and never doubles them.
+Buckets grow by a tenth, so a quantile is within 5 % of the true one.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from rerank_producer.gateway.watch.pending_counts import PendingCounts
 from rerank_producer.metrics import K_LABELS, k_bucket
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
-from rerank_shared.redis.at_any_limit import write_if_room
 from rerank_shared.redis.server_clock import ServerClock
 
 WINDOW_S = 300
@@ -45,42 +44,16 @@ class Latency:
     requests_per_s: float
 
 
-class Latencies:
-    """Counts the requests of one process. For one event loop; `clock` is the server's once that was asked."""
+class Latencies(PendingCounts):
+    """Counts the requests of one process by duration; `clock` is the server's once that was asked."""
 
     def __init__(self, keys: Keys, clock: ServerClock | None = None) -> None:
+        super().__init__(keys, LATENCY_TTL_S)
         self.clock = clock or ServerClock()
-        #: Called when there is something to flush and was nothing before.
-        self.on_pending: Callable[[], None] = _nothing
-        self._keys = keys
-        self._counts: Counter[tuple[int, str]] = Counter()
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is something to flush."""
-        return bool(self._counts)
 
     def observe(self, k: int, seconds: float) -> None:
         """Count an answered request of `k` documents."""
-        idle = not self._counts
-        self._counts[_slot(self.clock.epoch()), f"{k_bucket(k)}|{bucket_of(seconds)}"] += 1
-        if idle:
-            self.on_pending()
-
-    async def flush(self, client: Any) -> None:
-        """Write the counts to Redis and forget them, also where that fails. Raises redis-py's errors."""
-        if not self._counts:
-            return
-        counts, self._counts = self._counts, Counter()
-
-        def fill(words: Any) -> None:
-            for (slot, field), count in counts.items():
-                words.hincrby(self._keys.latency(slot), field, count)
-            for slot in {slot for slot, _ in counts}:
-                words.expire(self._keys.latency(slot), LATENCY_TTL_S)
-
-        # A full server has no memory for the page's figures, and a line in the log a second would help no operator.
-        await write_if_room(client, self._keys, fill)
+        self.add(self._keys.latency(_slot(self.clock.epoch())), f"{k_bucket(k)}|{bucket_of(seconds)}")
 
 
 def ask_latency(pipe: Any, keys: Keys, now: float, window_s: float = WINDOW_S) -> None:
@@ -150,7 +123,3 @@ def _first_k(label: str) -> int:
 
 def _slot(at: float) -> int:
     return int(at // LATENCY_SLOT_S)
-
-
-def _nothing() -> None:
-    pass

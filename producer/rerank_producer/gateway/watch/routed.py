@@ -1,23 +1,22 @@
 """How requests ended, by version of a route and model, over all gateway processes: counts in Redis, one hash a version.
 
-A rollout makes a version of its route for each step, so a hash holds what one step did, whatever the clocks say. A
-process counts in memory and flushes once a second. Labels come from routes and closed sets, so callers can't make any.
+A rollout makes a version of its route for each step, so a hash holds what one step did, whatever the clocks say. Labels
+come from routes and closed sets, so callers can't make any.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer.gateway.watch.latency import LAST_BUCKET, bucket_of
+from rerank_producer.gateway.watch.pending_counts import PendingCounts
 from rerank_producer.metrics import K_LABELS, k_bucket
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import ROUTED_TTL_S, Keys
-from rerank_shared.redis.at_any_limit import write_if_room
 
 #: Ends that say nothing of the model: the request was wrong, its caller gave it up, or Redis was away.
 NOT_THE_MODELS = frozenset({"invalid", "revoked", "unavailable"})
@@ -51,45 +50,20 @@ class Figures:
         return self.failed / self.requests if self.requests else 0.0
 
 
-class RoutedCounts:
-    """Counts the routed requests of one process. For one event loop."""
+class RoutedCounts(PendingCounts):
+    """Counts the routed requests of one process."""
 
     def __init__(self, keys: Keys) -> None:
-        #: Called when there is something to flush and was nothing before.
-        self.on_pending: Callable[[], None] = _nothing
-        self._keys = keys
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is something to flush."""
-        return bool(self._counts)
+        super().__init__(keys, ROUTED_TTL_S)
 
     def observe(self, ended: RoutedRequest) -> None:
         """Count a request that has ended."""
         if ended.outcome in NOT_THE_MODELS:
             return
-        idle = not self._counts
         key = self._keys.routed(ended.route, ended.version)
-        self._counts[key, f"{ended.outcome}|{ended.model}"] += 1
+        self.add(key, f"{ended.outcome}|{ended.model}")
         if ended.outcome == "complete" and ended.job_class == "interactive" and ended.run_pairs:
-            self._counts[key, f"{k_bucket(ended.run_pairs)}/{bucket_of(ended.seconds)}|{ended.model}"] += 1
-        if idle:
-            self.on_pending()
-
-    async def flush(self, client: Any) -> None:
-        """Write the counts to Redis and forget them, also where that fails. Raises redis-py's errors."""
-        if not self._counts:
-            return
-        counts, self._counts = self._counts, Counter()
-
-        def fill(words: Any) -> None:
-            for (key, name), count in counts.items():
-                words.hincrby(key, name, count)
-            for key in {key for key, _ in counts}:
-                words.expire(key, ROUTED_TTL_S)
-
-        await write_if_room(client, self._keys, fill)
+            self.add(key, f"{k_bucket(ended.run_pairs)}/{bucket_of(ended.seconds)}|{ended.model}")
 
 
 def read_figures(answer: Mapping[bytes, bytes], model: str) -> Figures:
@@ -118,7 +92,3 @@ def _bucket(k: str, data: bytes) -> int:
     if k not in K_LABELS or not 0 <= (bucket := int(data)) <= LAST_BUCKET:
         raise ValueError(f"not a k class and bucket: {k!r}, {data!r}")
     return bucket
-
-
-def _nothing() -> None:
-    pass

@@ -29,7 +29,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import DeadLetter
-from rerank_shared.keys import JobClass, Keys, queue_parts
+from rerank_shared.keys import JobClass, Keys, pool_of_queue, queue_parts
 from rerank_shared.queue.leases import settle
 from rerank_shared.queue.scripts import QueueScripts, Taken
 from rerank_shared.queue.transport.poller import FleetPoller
@@ -93,7 +93,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     @property
     def job_queues(self) -> list[str]:
         """The queues of jobs that this channel consumes, those of a pool together."""
-        return sorted(filter(self._is_jobs, self._active_queues), key=_pool_of)
+        return sorted(filter(self._is_jobs, self._active_queues), key=pool_of_queue)
 
     @property
     def interactive_queued(self) -> bool:
@@ -112,7 +112,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         first, so that pools take turns as their wake-ups do. Only the consuming thread may call this; the caller keeps
         the prefetch limit.
         """
-        queues = sorted(self.job_queues, key=lambda queue: _pool_of(queue) != _pool_of(woken))
+        queues = sorted(self.job_queues, key=lambda queue: pool_of_queue(queue) != pool_of_queue(woken))
         if not queues or (found := self._take(queues, before)) is None:
             return False
         self.connection._deliver(self._open(found, found.queue in self._unanswered), found.queue)
@@ -263,7 +263,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         if not self._is_jobs(queue):
             super()._queue_bind(exchange, routing_key, pattern, queue)
             return
-        if _pool_of(queue):
+        if pool_of_queue(queue):
             # Pools come and go, and nobody sends to their queues through an exchange.
             return
         member = self.sep.join([routing_key or "", pattern or "", queue])
@@ -343,11 +343,6 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         if self._is_jobs(queue):
             self._purge(queue)
         super()._delete(queue, *args, **kwargs)
-
-
-def _pool_of(queue: str) -> str:
-    found = queue_parts(queue)
-    return "" if found is None else found[1]
 
 
 class FleetTransport(redis.Transport):  # type: ignore[misc]
