@@ -6,7 +6,10 @@ import contextlib
 import io
 import os
 import random
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +245,38 @@ def test_a_journal_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
     assert any("CREATE TABLE" in statement for statement in seen)
     assert seen[-1] == "COMMIT"
     Journal.look_into(path).close()
+
+
+@pytest.mark.parametrize("reader", [Journal.look_into, Journal.claim])
+def test_a_commit_that_a_kill_cut_is_undone_by_whoever_opens_the_journal(
+    reader: Callable[[Path], Journal], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    journal = Journal.claim(path)
+    journal.commit(Entry(0, 10, 1, b"digest", 10, 0, 1))
+    journal.close()
+    # A cache of one page: the rows are in the file before the commit is.
+    killed = f"""
+import os, signal, sqlite3
+database = sqlite3.connect({str(path)!r}, isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+database.executemany("INSERT INTO notes VALUES (?, ?)", ((str(n), "x" * 500) for n in range(200)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    assert path.with_name("journal-journal").stat().st_size
+    journal = reader(path)
+    assert (journal.notes, journal.totals().queries) == ({}, 1)
+    journal.close()
+
+
+def test_a_journal_that_is_only_looked_into_takes_no_entry(tmp_path: Path) -> None:
+    Journal.claim(tmp_path / "journal").close()
+    journal = Journal.look_into(tmp_path / "journal")
+    with pytest.raises(OSError, match="it can't be written"):
+        journal.note(name="value")
+    journal.close()
 
 
 def test_a_long_journal_is_read_at_once(tmp_path: Path) -> None:

@@ -133,8 +133,10 @@ class Journal:
         """Open a journal to read it only. Raises FileNotFoundError; OutputInUse for a file that is none."""
         if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "no journal of a bulk run", str(path))
-        read_only = f"{path.absolute().as_uri()}?mode=ro"
-        with _readable(path), _closed_on_error(sqlite3.connect(read_only, uri=True, **_CONNECTION)) as database:
+        # Not mode=ro: what a killed command left of a commit is undone by whoever opens the file next.
+        existing = f"{path.absolute().as_uri()}?mode=rw"
+        with _readable(path), _closed_on_error(sqlite3.connect(existing, uri=True, **_CONNECTION)) as database:
+            database.execute("PRAGMA query_only = ON")
             if not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
                 raise FileNotFoundError(errno.ENOENT, "the journal of a bulk run that has not begun yet", str(path))
             return cls._checked(database, 0, path)
@@ -148,7 +150,9 @@ class Journal:
     @property
     def notes(self) -> dict[str, Any]:
         """What was noted, by name."""
-        return {name: json.loads(value) for name, value in _notes(self._database).items() if name not in _OWN_NOTES}
+        with _readable(_path(self._database)):
+            notes = _notes(self._database)
+        return {name: json.loads(value) for name, value in notes.items() if name not in _OWN_NOTES}
 
     def note(self, **values: Any) -> None:
         """Keep values of JSON under their names. Raises OutputInUse where another command has claimed the journal."""
@@ -168,28 +172,32 @@ class Journal:
 
     def last(self) -> Entry | None:
         """Return the last chunk that is done, None if none is."""
-        row = self._database.execute("SELECT * FROM chunks ORDER BY number DESC LIMIT 1").fetchone()
-        return None if row is None else Entry(*row)
+        rows = self._read("SELECT * FROM chunks ORDER BY number DESC LIMIT 1")
+        return Entry(*rows[0]) if rows else None
 
     def entry(self, number: int) -> Entry | None:
         """Return a chunk by its number, None if it is not done."""
-        row = self._database.execute("SELECT * FROM chunks WHERE number = ?", (number,)).fetchone()
-        return None if row is None else Entry(*row)
+        rows = self._read("SELECT * FROM chunks WHERE number = ?", number)
+        return Entry(*rows[0]) if rows else None
 
     def entries(self, *, since: float = 0.0) -> Iterator[Entry]:
         """Yield the chunks that were done since a time (epoch seconds), in order."""
-        rows = self._database.execute("SELECT * FROM chunks WHERE committed_at >= ? ORDER BY number", (since,))
+        rows = self._read("SELECT * FROM chunks WHERE committed_at >= ? ORDER BY number", since)
         yield from (Entry(*row) for row in rows)
 
     def totals(self) -> Totals:
         """Return the counts so far."""
         counted = [field.name for field in fields(Totals)][2:]
         sums = "COUNT(*), COALESCE(MAX(end_row), 0), " + ", ".join(f"COALESCE(SUM({name}), 0)" for name in counted)
-        return Totals(*self._database.execute(f"SELECT {sums} FROM chunks").fetchone())
+        return Totals(*self._read(f"SELECT {sums} FROM chunks")[0])
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def _read(self, query: str, *values: float) -> list[tuple[Any, ...]]:
+        with _readable(_path(self._database)):
+            return self._database.execute(query, values).fetchall()
 
     @contextmanager
     def _owned(self) -> Iterator[None]:
@@ -209,12 +217,12 @@ def _closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connectio
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Raise OutputInUse for a file that is no journal."""
+def _readable(path: Path | str) -> Iterator[None]:
+    """Raise OSError for a file that can't be read, OutputInUse for one that is no journal."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise OSError(errno.EIO, f"it can't be opened: {error}", str(path)) from error
+        raise OSError(errno.EIO, f"it can't be read: {error}", str(path)) from error
     except sqlite3.DatabaseError as error:
         raise OutputInUse(f"{path} is no journal of a bulk run, or is damaged ({error})") from error
 

@@ -7,7 +7,6 @@ none. All of it blocks, and belongs in a thread.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -147,7 +146,7 @@ class BatchStore:
             return Totals(), None
         try:
             return journal.totals(), journal.last()
-        except sqlite3.Error:
+        except (OSError, RerankError):
             return Totals(), None
         finally:
             journal.close()
