@@ -22,4 +22,4 @@ def served_model(model: Model, settings: Settings, share: ClassShare) -> ServedM
         share=share,
     )
     lane = Lane(model.engine, batcher, model.run_cost)
-    return ServedModel(model.identity, model.tokenizer, lane, model.alias, model.weights_bytes)
+    return ServedModel(model.identity, model.tokenizer, lane, model.alias, model.weights_bytes, model.aliases)
