@@ -12,7 +12,7 @@ from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.loading import load_all
-from support.changing import change, told
+from support.changing import change, models_of, told
 from support.jobs import passages
 from support.model.exports import write_export
 
@@ -37,6 +37,7 @@ def written(path: Path, exports: Path, second: str = "") -> Path:
         digest = "{digest}"
         max_length = 32
         aliases = ["cheap"]
+        share = 3
         [[models]]
         name = "good"
         source = "file:{exports}/m1"
@@ -67,6 +68,11 @@ def test_each_is_served_by_its_names_and_with_its_length(
             answer = client.rerank(QUERY, passages(2, 90), model=name, partial=False, deadline_ms=60_000)
             assert answer.model.name == model
             assert (max(result.tokens or 0 for result in answer.results) == 32) == (length == 32)
+        (process,) = models_of(fleet).values()
+        assert [(model.names[0], model.share) for model in process.models] == [
+            ("tests/random-0", 3.0),
+            ("tests/random-1", None),
+        ]
         # The processes read the file anew: what was added to it meanwhile can be loaded by its name.
         path.write_text(
             path.read_text() + f'\n[[models]]\nname = "new"\nsource = "file:{exports}/m2"\naliases = ["n"]\n'

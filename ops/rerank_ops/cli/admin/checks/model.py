@@ -64,10 +64,10 @@ def _described(files: ModelFiles, settings: Settings) -> Finding:
 
 def _named(entry: ModelEntry, files: ModelFiles) -> str:
     """Return the model's name, and behind it what fleet.toml says of it."""
-    if entry.name in (name_of(entry.source), files.name) and not entry.aliases:
-        return files.name
-    also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
-    return f"{entry.name}{also}: {files.name}"
+    also = [f"also {', '.join(entry.aliases)}"] if entry.aliases else []
+    also += [] if entry.share is None else [f"share {entry.share:g}"]
+    told = f"{entry.name} ({', '.join(also)})" if also else entry.name
+    return files.name if told in (name_of(entry.source), files.name) else f"{told}: {files.name}"
 
 
 def _gate(manifest: Manifest, settings: Settings) -> Finding:
