@@ -16,10 +16,9 @@ from celery.result import AsyncResult
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.feedback import stream
 from rerank_ops.rollout.beginning import begin_or_resume
-from rerank_ops.rollout.course import read_step
+from rerank_ops.rollout.course import step_figures
 from rerank_ops.rollout.draining import draining
 from rerank_ops.rollout.drift import Sampled, measure
-from rerank_ops.rollout.plan import Plan
 from rerank_ops.rollout.record import Records
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
@@ -32,6 +31,7 @@ from rerank_shared.redis.connections import connect
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
@@ -193,7 +193,7 @@ def _roll_out(settings: Settings, routes: RouteStore) -> None:
     sample = [Sampled(query="halls?", documents=passages(3))]
     with RerankClient(settings) as client:
         assert measure(client, sample, settings.model, settings.model, records.renew).mean == 0
-    read_step(routes, record)
+    step_figures(routes, record)
     draining(routes, record)
     records.release()
 
