@@ -19,6 +19,7 @@ from rerank_producer.client import Seen, effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 
@@ -35,6 +36,8 @@ class AsyncRerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._routed = counting(self.settings)
+        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
     @classmethod
     def _over(
@@ -43,7 +46,7 @@ class AsyncRerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._loops = pipeline.settings, pipeline, PerProcess(make_ports)
-        client._outbox = PerProcess(make_outbox)
+        client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
         return client
 
     async def rerank(
@@ -116,6 +119,8 @@ class AsyncRerankClient:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             await asyncio.to_thread(outbox.close)
+        if (routed := self._routed.take()) is not None:
+            await asyncio.to_thread(routed.close)
         if (loops := self._loops.take()) is not None:
             await self._pipeline.flush(loops.port())
             await loops.aclose()

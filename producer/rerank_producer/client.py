@@ -14,6 +14,7 @@ from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, load_settings
@@ -34,6 +35,8 @@ class RerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._routed = counting(self.settings)
+        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
     @classmethod
     def _over(
@@ -42,7 +45,7 @@ class RerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
-        client._outbox = PerProcess(make_outbox)
+        client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
         return client
 
     def rerank(
@@ -161,6 +164,8 @@ class RerankClient:
         """Close all connections of this process. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             outbox.close()
+        if (routed := self._routed.take()) is not None:
+            routed.close()
         if (port := self._port.take()) is not None:
             drive(self._pipeline.flush(port))
             port.close()

@@ -58,6 +58,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
         client.collect(client.submit("rooms?", scored[:1]), timeout_ms=60_000)
         client.cancel(client.submit("rooms?", passages(200, words=5), job_class="bulk"))
         client.model_info()
+        assert client.rerank("rooms?", passages(2), model="asked", **PATIENT).route == "asked"
         assert client.feedback("r1", shown=["a", "b"], clicked=["b"], query="rooms?")
 
     async def ask() -> None:
@@ -203,6 +204,12 @@ def leave_dead_letters(settings: Settings) -> None:
     with queueing(settings) as queue:
         for _ in range(2):
             set_aside(queue)
+
+
+def set_a_route(settings: Settings) -> None:
+    """Set the route that clients ask by."""
+    with connect(settings) as client:
+        RouteStore(client, Keys(settings.namespace)).set(read_route("asked", {"shares": {settings.model: 1}}))
 
 
 def as_user(settings: Settings, role: str) -> Settings:
