@@ -15,6 +15,7 @@ from celery.result import AsyncResult
 
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.feedback import stream
+from rerank_ops.models.asking import Asker
 from rerank_ops.rollout.beginning import begin_or_resume
 from rerank_ops.rollout.course import step_figures
 from rerank_ops.rollout.draining import draining
@@ -179,6 +180,8 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
         assert stream.rewrite(client, keys)
         assert stream.delete_all(client, keys) == 1
     metrics_are_read(settings, directory)
+    with make_celery(settings) as app:
+        assert Asker(app, 30.0).models(["test-0"]).keys() == {"test-0"}
     for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
         ran = celery(settings, *arguments, "--timeout", "30", "--destination", "rerank@test-0")
         assert ran.returncode == 0, ran.stdout + ran.stderr
