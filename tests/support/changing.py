@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from rerank_ops.models.asking import Asker
 from rerank_ops.models.changing import Changing, Outcome
@@ -18,7 +19,8 @@ def change(fleet: TestFleet, verb: Verb, model: str, on: Collection[str] = ()) -
 
     def alive() -> set[str]:
         key = Keys(fleet.settings.namespace).workers
-        return {name.decode() for name in fleet.client.zrangebyscore(key, server_epoch(fleet.client), "+inf")}
+        found: Any = fleet.client.zrangebyscore(key, server_epoch(fleet.client), "+inf")
+        return {name.decode() for name in found}
 
     workers = [worker for worker in fleet.state().workers if not on or worker.worker_id in on]
     with make_celery(fleet.settings) as app:

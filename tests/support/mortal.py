@@ -57,8 +57,8 @@ def dying_of(word: str, method: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> int:
     """Arrange for the end, then work."""
     moment = sys.argv[1]
-    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler
-    channel, scorer, backend, handler = targets
+    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler, keeper, process
+    channel, scorer, backend, handler, keeping, program = targets
     if moment == "taken":
         channel._open = dying(channel._open)
     elif moment == "before-run":
@@ -70,9 +70,9 @@ def main() -> int:
     elif moment == "answered":
         backend._store_result = dying(backend._store_result, before=False)
     elif moment == "loading":
-        keeper.load = dying(keeper.load, before=False)
+        keeping.load = dying(keeping.load, before=False)
     elif moment == "older":
-        process.answer_commands = lambda keeper: None
+        program.answer_commands = lambda keeper: None
     elif moment == "word":
         handler.answer = dying_of(os.environ["MORTAL_WORD"], handler.answer)
     elif moment.startswith("clock"):

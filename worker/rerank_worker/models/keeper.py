@@ -31,11 +31,11 @@ from rerank_worker.announced import AnnouncedModel, announced_models
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
-from rerank_worker.consume.subscriptions import change_queues
 from rerank_worker.heartbeat import Heartbeats
 from rerank_worker.loading import Model, Tokenizers, load, refuse_beyond_memory
 from rerank_worker.model_memory import room_for_models
 from rerank_worker.models.serving import served_model
+from rerank_worker.models.subscriptions import change_queues
 
 log = logging.getLogger(__name__)
 _STATM = Path("/proc/self/statm")
