@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from rerank_ops.evaluate.cascade_text import EXAMPLE, stages_of, text_of
 from rerank_ops.evaluate.scoring import ModelScores
 from rerank_ops.evaluate.speed import Speed
 from rerank_ops.fusion.sweep import ScoredQuery, Variant, deviations_of, order_of
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.nearest import did_you_mean
-from rerank_shared.routing.route import MAX_TARGETS, Stage
-
-_LOOKS = "'small>big@20', in quotes: the shell takes > for a redirection"
+from rerank_shared.routing.route import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Cascade:
     @property
     def name(self) -> str:
         """What its row is called."""
-        return " > ".join(stage.model if stage.keep is None else f"{stage.model}@{stage.keep}" for stage in self.stages)
+        return text_of(self.stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +55,11 @@ def cascade_of(text: str, models: Sequence[str], k: int) -> Cascade:
 
     Raises ConfigurationError, which names what is wrong.
     """
-    parts = [part.strip() for part in text.split(">")]
-    if not 2 <= len(parts) <= MAX_TARGETS:
-        raise ConfigurationError(
-            f"--cascade {text!r}: from 2 to {MAX_TARGETS} models expected, as in {_LOOKS}; here are {len(parts)}"
-        )
-    stages = tuple(_stage(part, text, models, k) for part in parts)
-    if stages[0].keep is not None:
-        raise ConfigurationError(f"--cascade {text!r}: the first model scores all candidates, and takes no number")
+    stages = stages_of(text, models, option="--cascade")
+    if len(stages) < 2:
+        raise ConfigurationError(f"--cascade {text!r}: two models or more expected, as in {EXAMPLE}")
+    if most := next((stage for stage in stages if isinstance(stage.keep, int) and stage.keep > k), None):
+        raise ConfigurationError(f"--cascade {text!r}: {most.keep} is more than the {k} candidates of --k")
     return Cascade(stages)
 
 
@@ -80,23 +75,6 @@ def cascaded(
         run[stages[0].id] = tuple(stages[0].documents[place] for place in answer.order)
         answers[stages[0].id] = answer
     return run, Cascaded(cascade.stages, _speed(scores, answers), _cut(scores, answers))
-
-
-def _stage(part: str, text: str, models: Sequence[str], k: int) -> Stage:
-    model, at, number = (word.strip() for word in part.partition("@"))
-    if model not in models:
-        raise ConfigurationError(
-            f"--cascade {text!r}: no model {model!r} is evaluated, but {', '.join(models)}{did_you_mean(model, models)}"
-        )
-    if not at:
-        return Stage(model)
-    if not (number.isascii() and number.isdigit() and int(number) > 0):
-        raise ConfigurationError(
-            f"--cascade {text!r}: {number!r} is no number of candidates, as in {_LOOKS}. Without @ a model scores all"
-        )
-    if int(number) > k:
-        raise ConfigurationError(f"--cascade {text!r}: {number} is more than the {k} candidates of --k")
-    return Stage(model, int(number))
 
 
 def _answered(

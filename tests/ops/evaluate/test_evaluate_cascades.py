@@ -139,11 +139,11 @@ def test_a_query_without_candidates_has_an_empty_order() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "from 2 to 16 models expected"),
-        ("small", "in quotes: the shell takes > for a redirection; here are 1"),
-        (">".join(["small"] * 17), "here are 17"),
-        ("small>bgi@5", "no model 'bgi' is evaluated, but small, big, huge; did you mean big?"),
-        ("small>", "no model '' is evaluated"),
+        ("", "no model '' is known here"),
+        ("small", "two models or more expected, as in 'small>big@20', in quotes: the shell takes > for a redirection"),
+        (">".join(["small"] * 17), "16 models at most; here are 17"),
+        ("small>bgi@5", "no model 'bgi' is known here, but small, big, huge; did you mean big?"),
+        ("small>", "no model '' is known here"),
         ("small>big@", "'' is no number of candidates"),
         ("small>big@auto", "'auto' is no number of candidates"),
         ("small>big@0", "'0' is no number of candidates"),
