@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from rerank_ops.evaluate.cascade_text import EXAMPLE, stages_of, text_of
 from rerank_ops.evaluate.scoring import ModelScores
 from rerank_ops.evaluate.speed import Speed
 from rerank_ops.fusion.sweep import ScoredQuery, Variant, deviations_of, order_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.routing.route import Stage
+from rerank_shared.routing.stages_text import EXAMPLE, stages_of, text_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rerank_ops.cli.capacity.workload_options import cost_of_text, cost_text, learned_cost
-from rerank_ops.evaluate.cascade_text import stages_of
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 from rerank_shared.keys import Keys
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.route import Route, Stage
+from rerank_shared.routing.stages_text import stages_of
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import read_fleet_file

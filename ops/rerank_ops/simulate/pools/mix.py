@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat
 
-from rerank_ops.evaluate.cascade_text import text_of
 from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Mix, Request, draw
 from rerank_shared.routing.route import Stage
+from rerank_shared.routing.stages_text import text_of
 from rerank_shared.scheduling.cost import Work
 
 #: Requests drawn to compute means; their seed is fixed, so that a rate does not depend on the run's seed.

@@ -1,4 +1,4 @@
-"""Cascades as people write them on the command line: `small>big@20`. Pure."""
+"""Stages as people write them on the command line: `small>big@20`. Pure."""
 
 from __future__ import annotations
 
