@@ -8,7 +8,9 @@ The big model is the fleet's own; the small one is made of its first layers.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rerank_dev.bench.pools.beside import beside
@@ -20,7 +22,7 @@ from rerank_dev.bench.pools.releases.upgrade import upgrade
 from rerank_dev.bench.pools.scale import QUICK, Scale
 from rerank_dev.bench.pools.shares import shares
 from rerank_dev.bench.pools.small import small_model
-from rerank_dev.bench.record import Figure, merged, report
+from rerank_dev.bench.record import Figure, report
 from rerank_dev.bench.scheduling.load import Questions
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.settings import load_settings
@@ -57,7 +59,21 @@ def main() -> None:
     if chosen.quick:
         report(figures, chosen.output.with_suffix(".quick.json"))
     else:
-        report(merged(figures, chosen.output), chosen.output)
+        report(replaced(figures, chosen.output), chosen.output)
+
+
+def replaced(figures: Sequence[Figure], path: Path) -> list[Figure]:
+    """Return what `path` holds of the parts that have no new figures, and the new ones.
+
+    Names of figures say the models and the base, so those of an earlier run may have others.
+    """
+    known = [Figure(**each) for each in json.loads(path.read_text())] if path.exists() else []
+    again = {_part(figure) for figure in figures}
+    return [figure for figure in known if _part(figure) not in again] + list(figures)
+
+
+def _part(figure: Figure) -> str:
+    return next(name for name in PARTS if figure.name.startswith(name))
 
 
 def _measured(chosen: argparse.Namespace) -> list[Figure]:
