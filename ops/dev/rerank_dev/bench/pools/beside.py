@@ -18,10 +18,10 @@ from rerank_producer import RerankClient
 from rerank_shared.settings import Settings
 
 LIMIT = 1.3
-#: Candidates of a request of either model, and what share of its throughput the small model is asked for.
+#: Candidates of the small model's requests, and what share of its throughput they take.
 K, LOAD = 20, 0.3
-#: Bulk requests in flight: the process never waits for one.
-_IN_FLIGHT = 4
+#: Bulk requests in flight, so many that the process never waits for one. They are small, to be counted finely.
+_IN_FLIGHT, _BULK_K = 8, 5
 _PATIENT_MS, _CALIBRATION_PAIRS = 60_000.0, 100
 
 
@@ -45,7 +45,7 @@ def _measured(place: Place, settings: Settings, how: str) -> list[Figure]:
     for number in range(place.scale.rounds):
         ended, _ = play(settings, _arrivals(place, number, rate, f"alone {number}"))
         alone.append(latency_ms(ended, 0.95))
-        with Saturating(settings, place.big, place.queries("bulk", 20, K), _IN_FLIGHT, "bulk") as load:
+        with Saturating(settings, place.big, place.queries("bulk", 50, _BULK_K), _IN_FLIGHT, "bulk") as load:
             before = load.ran()
             ended, _ = play(settings, _arrivals(place, number, rate, f"beside {number}"))
             bulk.append(before.pairs_per_s(load.ran()))
