@@ -32,7 +32,7 @@ K, PER_S = 3, 6.0
 _DEADLINE_MS = 2_000
 #: Requests of a step that `rollout` needs; far fewer than a hold brings.
 _REQUESTS = 10
-_POLL_S = 0.02
+_POLL_S = 0.2
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ class Place:
         """Return settings of a fleet of its own on the server."""
         # Several supervisors share these cores, and each would pin its processes to the first of them.
         # A model of few layers is refused by the quality gate, and has a speed all the same.
-        fixed = {"pin": False, "unsafe": True, "log_level": "WARNING"}
+        fixed = {"pin": False, "unsafe": True}
         return load_settings(redis_url=self.server.url, namespace=f"bench-{namespace}", **(fixed | changes))
 
     def queries(self, mark: str, count: int, k: int) -> list[Query]:

@@ -25,7 +25,7 @@ from rerank_shared.watch.autoscale import read_signal
 _FOLDERS = ("shared", "producer", "worker", "ops")
 #: Far above what a start or a drain takes, on a machine that has no processor to spare.
 _READY_S, _STOP_S = 120.0, 60.0
-_POLL_S = 0.02
+_POLL_S = 0.2
 
 
 class Worker:

@@ -63,7 +63,7 @@ class Outcomes:
         try:
             found = await self.client.rerank(query, documents, deadline_ms=DEADLINE_MS, partial=False)
         except RerankError as error:
-            self.failures.append(f"{type(error).__name__}: {error}")
+            self.failures.append(f"sent after {begun - self.begun:.1f} s: {type(error).__name__}: {error}")
             return
         self.latencies_ms.append(1000 * (time.perf_counter() - begun))
         self.added_ms.append(found.timings.total_ms - found.timings.run_ms)

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,7 @@ from rerank_shared.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a plan. `failures` are errors, as their name and message; `added_ms` is without the model's run."""
+    """What came of a plan. `failures` are errors, with the client and the time; `added_ms` is without the model's run."""
 
     latencies_ms: list[float]
     added_ms: list[float]
@@ -67,6 +67,7 @@ class Client:
     """The process of a client of the checkout at `root`; a context manager. Raises InternalError if it ends early."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
+        self._root = root
         self._process = subprocess.Popen(
             [sys.executable, client.__file__],
             env=environ_of(settings, root),
@@ -82,7 +83,7 @@ class Client:
     def send(self, queries: Sequence[Query], in_flight: int) -> Told:
         """Send all queries once, so many at a time."""
         self._plan(queries, in_flight=in_flight)
-        return Told(**self._read())
+        return self._told()
 
     def begin(self, queries: Sequence[Query], per_s: float) -> None:
         """Begin to send so many a second, until `end()`."""
@@ -91,7 +92,11 @@ class Client:
     def end(self) -> Told:
         """Send no more, and wait for what is open."""
         self._write("")
-        return Told(**self._read())
+        return self._told()
+
+    def _told(self) -> Told:
+        told = Told(**self._read())
+        return replace(told, failures=[f"client of {self._root.name}, {failure}" for failure in told.failures])
 
     def _plan(self, queries: Sequence[Query], **how: float | None) -> None:
         requests = [{"query": each.text, "documents": each.documents} for each in queries]

@@ -1,7 +1,7 @@
 """A rolling upgrade under steady load: of the model under a name, and of the code. What callers see of it.
 
 Each old worker drains when a new one is ready for its place, so there is one process more than cores for a moment. The
-model that comes reads other lengths, which makes it another scoring identity: another pool under the same name.
+model that comes has another activation, which makes it another scoring identity: another pool under the same name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ K, PER_S = 5, 8.0
 #: The load begins so long before the upgrade and goes on so long after it.
 _AROUND_S = 2.0
 _QUERIES = 50
-_OLD_LENGTH, _NEW_LENGTH = 512, 384
+_ACTIVATIONS = ("sigmoid", "identity")
 
 
 def upgrade(place: Place) -> list[Figure]:
@@ -71,12 +71,12 @@ class _Seen:
 def _of_model(place: Place) -> list[Figure]:
     seen, settings = _Seen(), place.settings("upgrade-model", model=place.small)
     with Workers(settings, place.work) as workers:
-        lengths = [_OLD_LENGTH, _NEW_LENGTH]
-        workers.start(PROCESSES, max_length=lengths[0])
+        here, next_one = _ACTIVATIONS
+        workers.start(PROCESSES, activation=here)
         with Client(settings, HERE) as client:
             for number in range(place.scale.upgrades):
-                _round(place, seen, [client], f"model {number}", partial(_replace, workers, max_length=lengths[1]))
-                lengths.reverse()
+                _round(place, seen, [client], f"model {number}", partial(_replace, workers, activation=next_one))
+                here, next_one = next_one, here
     return seen.figures(f"upgrade of the model, {told(place.small)}, k={K}")
 
 
