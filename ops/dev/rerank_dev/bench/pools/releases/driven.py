@@ -22,7 +22,7 @@ from rerank_shared.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a plan. `failures` are errors, with the client and the time; `added_ms` is without the model's run."""
+    """What came of a plan. `failures` are errors, with client and time; `added_ms` is without the model's run."""
 
     latencies_ms: list[float]
     added_ms: list[float]

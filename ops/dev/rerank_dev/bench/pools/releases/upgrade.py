@@ -24,8 +24,12 @@ from rerank_shared.errors import ConfigurationError
 
 PROCESSES = 2
 P99_RATIO = 2.0
-#: Candidates, and requests a second of all clients together: far below what one process serves.
-K, PER_S = 5, 8.0
+#: Candidates of a request, and what share of the fleet's throughput all clients take: one process must do while others
+#: start beside it.
+K, LOAD = 5, 0.15
+_CALIBRATION, _IN_FLIGHT = 40, 4
+#: Failures that are printed of each round.
+_SHOWN = 3
 #: The load begins so long before the upgrade and goes on so long after it.
 _AROUND_S = 2.0
 _QUERIES = 50
@@ -48,8 +52,8 @@ class _Seen:
     def figures(self, at: str) -> list[Figure]:
         """Return the figures of all rounds."""
         for each in (*self.steady, *self.rolled):
-            for failure in each.failures:
-                print(f"{at}: a request failed: {failure}", file=sys.stderr)
+            for failure in each.failures[:_SHOWN]:
+                print(f"{at}: one of {len(each.failures)} that failed: {failure}", file=sys.stderr)
         steady, rolled = ([each.p99_ms() for each in those] for those in (self.steady, self.rolled))
         ratios = [more / less for more, less in zip(rolled, steady, strict=True)]
         return [
@@ -77,7 +81,7 @@ def _of_model(place: Place) -> list[Figure]:
             for number in range(place.scale.upgrades):
                 _round(place, seen, [client], f"model {number}", partial(_replace, workers, activation=next_one))
                 here, next_one = next_one, here
-    return seen.figures(f"upgrade of the model, {told(place.small)}, k={K}")
+    return seen.figures(f"upgrade of the model, {told(place.small)}, k={K}, load {LOAD:.0%}")
 
 
 def _of_code(place: Place) -> list[Figure]:
@@ -90,7 +94,9 @@ def _of_code(place: Place) -> list[Figure]:
         print(f"upgrade of the code: not measured, since the base does not run: {error.message}", file=sys.stderr)
         return []
     name = base.name.removeprefix("base-")
-    return seen.figures(f"upgrade of the code from {name}, {told(place.small)}, k={K}, clients of both")
+    return seen.figures(
+        f"upgrade of the code from {name}, {told(place.small)}, k={K}, load {LOAD:.0%}, clients of both"
+    )
 
 
 def _from_base(place: Place, seen: _Seen, base: Path, number: int) -> None:
@@ -104,21 +110,22 @@ def _from_base(place: Place, seen: _Seen, base: Path, number: int) -> None:
 
 def _round(place: Place, seen: _Seen, clients: list[Client], mark: str, act: Callable[[], None]) -> None:
     """Load the fleet while nothing happens, and again while `act` does."""
-    _loaded(place, clients, f"warm {mark}", lambda: None)
-    seen.steady.append(_loaded(place, clients, f"steady {mark}", partial(time.sleep, place.scale.steady_s)))
+    saturated = clients[-1].send(place.queries(f"calibrate {mark}", _CALIBRATION, K), _IN_FLIGHT)
+    per_s = LOAD * saturated.flawless().pairs_per_s / K
+    seen.steady.append(_loaded(place, clients, per_s, f"steady {mark}", partial(time.sleep, place.scale.steady_s)))
 
     def timed() -> None:
         begun = time.monotonic()
         act()
         seen.took_s.append(time.monotonic() - begun)
 
-    seen.rolled.append(_loaded(place, clients, f"rolled {mark}", timed))
+    seen.rolled.append(_loaded(place, clients, per_s, f"rolled {mark}", timed))
 
 
-def _loaded(place: Place, clients: list[Client], mark: str, act: Callable[[], None]) -> Told:
+def _loaded(place: Place, clients: list[Client], per_s: float, mark: str, act: Callable[[], None]) -> Told:
     """Return what callers see while `act` runs, and a little before and after it."""
     for number, client in enumerate(clients):
-        client.begin(place.queries(f"{mark} {number}", _QUERIES, K), PER_S / len(clients))
+        client.begin(place.queries(f"{mark} {number}", _QUERIES, K), per_s / len(clients))
     time.sleep(_AROUND_S)
     act()
     time.sleep(_AROUND_S)
