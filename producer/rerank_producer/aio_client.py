@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
@@ -35,6 +36,8 @@ class AsyncRerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._shadows = shadows_behind(self._pipeline)
+        self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
 
     @classmethod
     def _over(
@@ -43,7 +46,7 @@ class AsyncRerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._loops = pipeline.settings, pipeline, PerProcess(make_ports)
-        client._outbox = PerProcess(make_outbox)
+        client._outbox, client._shadows = PerProcess(make_outbox), shadows_behind(pipeline)
         return client
 
     async def rerank(
@@ -116,6 +119,8 @@ class AsyncRerankClient:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             await asyncio.to_thread(outbox.close)
+        if (shadows := self._shadows.take()) is not None:
+            await asyncio.to_thread(shadows.close)
         if (loops := self._loops.take()) is not None:
             await self._pipeline.flush(loops.port())
             await loops.aclose()

@@ -172,7 +172,7 @@ def target_mistakes(route: Route, others: Collection[str]) -> list[str]:
     return found + [f"{_shown(name)} is a route too; name a model" for name in route.models if name in others]
 
 
-def read_shares(words: Iterable[str]) -> dict[str, Any]:
+def read_shares(words: Iterable[str], field: str = "shares") -> dict[str, Any]:
     """Return the shares of words such as `minilm=95`. Raises ConfigurationError that names every mistake."""
     shares: dict[str, Any] = {}
     mistakes = []
@@ -182,7 +182,7 @@ def read_shares(words: Iterable[str]) -> dict[str, Any]:
         if not (equals and model):
             mistakes.append(f"{_shown(word)}: MODEL=WEIGHT expected, such as minilm=95")
         elif name in shares:
-            mistakes.append(f"shares.{name}: named twice")
+            mistakes.append(f"{field}.{name}: named twice")
         else:
             shares[name] = weight
     if mistakes:

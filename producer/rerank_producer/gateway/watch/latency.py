@@ -5,25 +5,25 @@ Buckets grow by a tenth, so a quantile is within 5 % of the true one.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rerank_producer.gateway.watch.pending_counts import PendingCounts
 from rerank_producer.metrics import K_LABELS, k_bucket
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
+from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.redis.server_clock import ServerClock
+from rerank_shared.watch.log_buckets import LogBuckets
 
 WINDOW_S = 300
 #: The window of a rate, seconds.
 _RATE_WINDOW_S = 60
-_LOWEST_S, _GROWTH = 1e-4, 1.1
-LAST_BUCKET = 240
-_HIGHEST_S = _LOWEST_S * _GROWTH**LAST_BUCKET
+#: Of durations in seconds.
+_BUCKETS = LogBuckets(lowest=1e-4, growth=1.1, last=240)
+LAST_BUCKET = _BUCKETS.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +82,17 @@ def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
 
 def quantile_ms(counts: Mapping[int, int], percent: int) -> float:
     """Return the duration that `percent` of the requests did not exceed."""
-    rank = max(1, -(-percent * sum(counts.values()) // 100))
-    for bucket in sorted(counts):
-        rank -= counts[bucket]
-        if rank <= 0:
-            break
-    return middle_s(bucket) * 1000
+    return _BUCKETS.quantile(counts, percent) * 1000
 
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket that a duration is counted in; bucket n ends at 0.1 ms * 1.1 ** n."""
-    if not seconds > _LOWEST_S:
-        return 0
-    return LAST_BUCKET if seconds >= _HIGHEST_S else math.ceil(math.log(seconds / _LOWEST_S) / math.log(_GROWTH))
+    return _BUCKETS.of(seconds)
 
 
 def middle_s(bucket: int) -> float:
     """Return the duration that stands for a bucket: its geometric middle."""
-    return _LOWEST_S * _GROWTH ** (max(0, bucket) - 0.5) if bucket else _LOWEST_S
+    return _BUCKETS.middle(bucket)
 
 
 def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int, int]]:

@@ -13,10 +13,10 @@ from functools import partial
 
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer.gateway.watch.latency import LAST_BUCKET, bucket_of
-from rerank_producer.gateway.watch.pending_counts import PendingCounts
 from rerank_producer.metrics import K_LABELS, k_bucket
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import ROUTED_TTL_S, Keys
+from rerank_shared.redis.pending_counts import PendingCounts
 
 #: Ends that say nothing of the model: the request was wrong, its caller gave it up, or Redis was away.
 NOT_THE_MODELS = frozenset({"invalid", "revoked", "unavailable"})
