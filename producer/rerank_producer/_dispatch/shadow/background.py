@@ -12,12 +12,13 @@ import contextvars
 import logging
 import os
 import threading
+from functools import partial
 
 from rerank_producer import metrics
 from rerank_producer._dispatch.lookup import RequestLookup
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._dispatch.shadow.asking import ShadowRequests
-from rerank_producer._dispatch.shadow.dropping import drop_of
+from rerank_producer._dispatch.shadow.dropping import Dropped, drop_of
 from rerank_producer._dispatch.shadow.tally import Tally
 from rerank_producer._dispatch.stages.shadowed import Sampled
 from rerank_producer._io.aio import AsyncPort, set_within
@@ -33,6 +34,9 @@ MOST_OPEN = 64
 #: How long a client that closes, or a process that ends, waits for the last figures to be written.
 CLOSING_S = 1.0
 _FLUSH_EVERY_S = 1.0
+_CANCEL_AGAIN_S = 0.05
+#: The other drops are what is meant to happen where a fleet has other work, or none at all.
+_UNEXPECTED: frozenset[Drop] = frozenset({"unfit", "failed"})
 
 
 class Shadows:
@@ -112,9 +116,7 @@ class Shadows:
         finally:
             with self._lock:
                 self._closing = True
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._cancel_all()
             await self._flush()
             if self._port is not None:
                 await self._port.aclose()
@@ -125,32 +127,41 @@ class Shadows:
     def _begin(self, sampled: Sampled) -> None:
         task = asyncio.get_running_loop().create_task(self._score(sampled))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, sampled))
+
+    def _ended(self, sampled: Sampled, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        with self._lock:
+            self._open -= 1
+        if task.cancelled():
+            self._tally.dropped(sampled, "closed")
+
+    async def _cancel_all(self) -> None:
+        # Again and again: Python 3.11 loses a cancellation that comes just when `wait_for`, with which redis-py sends,
+        # is done.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
     async def _score(self, sampled: Sampled) -> None:
         try:
             answer = await self._requests.ask(self._connected(), sampled)
             self._tally.compared(sampled, answer, self._clock.epoch())
-        except asyncio.CancelledError:
-            self._tally.dropped(sampled, "closed")
-            raise
         except Exception as error:
             # Of any kind: nobody waits for this task, so nobody else would count its failure.
             self._drop(sampled, error)
-        finally:
-            with self._lock:
-                self._open -= 1
 
     def _drop(self, sampled: Sampled, error: Exception) -> None:
         reason = drop_of(error)
         self._tally.dropped(sampled, reason)
-        if reason not in self._told:
-            self._told.add(reason)
-            log.warning(
-                "shadow left out reason=%s route=%s shadow=%s error=%s: further ones are only counted",
-                reason, sampled.route.name, sampled.shadow, error,
-                exc_info=None if isinstance(error, RerankError) else error,
-            )  # fmt: skip
+        if reason in self._told:
+            return
+        self._told.add(reason)
+        level = logging.WARNING if reason in _UNEXPECTED else logging.INFO
+        known = isinstance(error, Dropped | RerankError)
+        place = f"route={sampled.route.name} shadow={sampled.shadow} reason={reason}"
+        log.log(level, "shadow left out, told once %s error=%s", place, error, exc_info=None if known else error)
 
     def _connected(self) -> AsyncPort:
         if self._port is None or self._port.closed:
