@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
@@ -24,6 +22,8 @@ shadow = typer.Typer(
 )
 #: Queries that the table shows of one shadow; --json has all that are kept.
 _SHOWN = 5
+#: A digest has as many; the text of a query, where it is kept, is cut to them.
+_NAME_CHARS = 32
 
 
 @shadow.callback()
@@ -70,19 +70,16 @@ def _print(row: Row) -> None:
     for name, text in told:
         out.print(f"  {name:<12}{text}")
     if row.worst:
-        out.print(_worst(row.worst[:_SHOWN]))
+        out.print(f"  {'worst queries':<34}{'documents':>9}{'overlap':>9}{'Spearman':>10}{'difference':>12}")
+    for each in row.worst[:_SHOWN]:
+        out.print(_line(each))
 
 
-def _worst(queries: list[WorstQuery]) -> Table:
-    grid = Table(box=None, header_style="bold", padding=(0, 2, 0, 2))
-    for column in ("worst queries", "documents", "overlap", "Spearman", "difference", "at"):
-        grid.add_column(column, overflow="fold")
-    for each in queries:
-        at = datetime.fromtimestamp(each.at, UTC).isoformat(timespec="seconds")
-        name = each.query_digest if each.query is None else each.query
-        measures = (_share(each.overlap), _number(each.spearman), _number(each.mean_difference))
-        grid.add_row(name, str(each.documents), *measures, at)
-    return grid
+def _line(worst: WorstQuery) -> str:
+    name = worst.query_digest if worst.query is None else " ".join(worst.query.split())
+    shown = name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1]}…"
+    measures = f"{_share(worst.overlap):>9}{_number(worst.spearman):>10}{_number(worst.mean_difference):>12}"
+    return f"  {shown:<34}{worst.documents:>9}{measures}"
 
 
 def _number(value: float | None, form: str = ".4f") -> str:
