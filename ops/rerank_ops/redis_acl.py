@@ -44,7 +44,7 @@ _FEEDBACK = "xlen xrange xrevrange xdel xtrim"
 #: Leading a rollout: both models score a sample.
 _ROLL_OUT = "mget hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
-_ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
+_ALONE = "punsubscribe smembers setex zscore rpush hincrbyfloat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ _CLIENT = Needs(
         _SCRIPTS,
         _STATE,
         _SEND,
-        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby info",
+        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby expire info",
     ),
 )
 NEEDS: dict[Role, Needs] = {
@@ -91,8 +91,8 @@ NEEDS: dict[Role, Needs] = {
     ),
     "gateway": Needs(
         (*_CLIENT.scripts, "bucket", "set_route"),
-        (*_CLIENT.commands, _WATCH, "expire"),
-        ("bucket:*", "latency:*", "routed:*", "routes", "route:*"),
+        (*_CLIENT.commands, _WATCH),
+        ("bucket:*", "latency:*", "routes", "route:*"),
     ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
@@ -174,7 +174,7 @@ def _of_jobs(keys: Keys) -> list[str]:
     tables = [keys.unacked, keys.leases, keys.lease_owners, keys.dead, keys.dead_index, keys.lifetimes]
     tables.append(keys.feedback)
     of_job = [keys.deaths("*"), keys.text("*"), keys.request("*"), keys.result("*"), keys.trial("*")]
-    kinds = ("flight:*", "deviations:*", "shadowed:*", "shadow_worst:*", "_kombu.binding*")
+    kinds = ("flight:*", "deviations:*", "routed:*", "shadowed:*", "shadow_worst:*", "_kombu.binding*")
     more = [f"{prefix}{kind}" for kind in kinds]
     return [*_counted(keys), *queues, *tables, *of_job, *more, keys.cache_counters]
 

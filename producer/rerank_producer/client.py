@@ -15,6 +15,7 @@ from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, load_settings
@@ -37,6 +38,8 @@ class RerankClient:
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
         self._shadows = shadows_behind(self._pipeline)
         self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
+        self._routed = counting(self.settings)
+        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
     @classmethod
     def _over(
@@ -45,7 +48,8 @@ class RerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
-        client._outbox, client._shadows = PerProcess(make_outbox), shadows_behind(pipeline)
+        client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
+        client._shadows = shadows_behind(pipeline)
         return client
 
     def rerank(
@@ -166,6 +170,8 @@ class RerankClient:
             outbox.close()
         if (shadows := self._shadows.take()) is not None:
             shadows.close()
+        if (routed := self._routed.take()) is not None:
+            routed.close()
         if (port := self._port.take()) is not None:
             drive(self._pipeline.flush(port))
             port.close()

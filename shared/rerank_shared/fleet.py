@@ -94,6 +94,12 @@ def deregister(pipe: Any, keys: Keys, worker_id: str, pools: Iterable[str] = ())
         pipe.zrem(alive, worker_id)
 
 
+def leave_pools(pipe: Any, keys: Keys, worker_id: str, pools: Iterable[str]) -> None:
+    """Queue on a pipeline that a live worker serves these pools no longer."""
+    for pool in pools:
+        pipe.zrem(keys.of(pool).workers, worker_id)
+
+
 def deregister_dead(client: Any, keys: Keys, worker_id: str) -> None:
     """End the heartbeat of a worker that can't do it; its last one says which pools it served."""
     record = client.get(keys.worker(worker_id))

@@ -185,7 +185,7 @@ class Keys:
 
     def routed(self, route: str, version: int) -> str:
         """Hash `what|model` -> requests; gateways; `ROUTED_TTL_S` after the last. How the requests ended that came by
-        one version of a route; producer/rerank_producer/gateway/watch/routed.py spells the fields."""
+        one version of a route; producer/rerank_producer/routed/figures.py spells the fields."""
         return f"{self.prefix}routed:{version}:{route}"
 
     def shadowed(self, route: str, version: int) -> str:

@@ -1,7 +1,8 @@
 """A worker process that dies, by SIGKILL, at one named moment of a job, or whose clock is wrong; else like any other.
 
-python -m support.mortal MOMENT, with tests/ on the path. MOMENT: taken, before-run, mid-batch, scored, answered, or
-clock+SECONDS. With a word in the environment variable MORTAL_WORD it dies of jobs only whose query holds the word.
+python -m support.mortal MOMENT, with tests/ on the path. MOMENT: taken, before-run, mid-batch, scored, answered,
+loading (a further model), or clock+SECONDS; `older` is of a release that loads none. With a word in the environment
+variable MORTAL_WORD it dies of jobs only whose query holds the word.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rerank_shared.queue.transport.channel import FleetChannel
 from rerank_worker import process
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.handler import JobHandler
+from rerank_worker.models import keeper
 
 MOMENTS = ("taken", "before-run", "mid-batch", "scored", "answered")
 
@@ -55,8 +57,8 @@ def dying_of(word: str, method: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> int:
     """Arrange for the end, then work."""
     moment = sys.argv[1]
-    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler
-    channel, scorer, backend, handler = targets
+    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler, keeper, process
+    channel, scorer, backend, handler, keeping, program = targets
     if moment == "taken":
         channel._open = dying(channel._open)
     elif moment == "before-run":
@@ -67,6 +69,10 @@ def main() -> int:
         backend._store_result = dying(backend._store_result)
     elif moment == "answered":
         backend._store_result = dying(backend._store_result, before=False)
+    elif moment == "loading":
+        keeping.load = dying(keeping.load, before=False)
+    elif moment == "older":
+        program.answer_commands = lambda keeper: None
     elif moment == "word":
         handler.answer = dying_of(os.environ["MORTAL_WORD"], handler.answer)
     elif moment.startswith("clock"):

@@ -7,6 +7,7 @@ other workers score this model in another precision.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import COST_INTERVAL_S, Keys
 from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.consume.served import ServedModels
+from rerank_worker.consume.served import ServedModel, ServedModels
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +87,21 @@ class AnnouncedModel:
         )
 
 
-def announced_models(served: ServedModels, host: str) -> tuple[AnnouncedModel, ...]:
-    """Return what a process on `host` announces, the default model first."""
-    return tuple(
-        AnnouncedModel(
-            model.identity,
-            served.names_of(model),
-            model.run_cost,
-            fleet.cost_field(model.identity.precision, host),
-        )
-        for model in served
-    )
+def announced_models(
+    served: ServedModels, host: str, known: Iterable[AnnouncedModel] = ()
+) -> tuple[AnnouncedModel, ...]:
+    """Return what a process on `host` announces, the default model first.
+
+    `known` are those that it announces already. The names of one may change when another model comes or goes.
+    """
+    by_pool = {model.pool: model for model in known}
+
+    def announced(model: ServedModel) -> AnnouncedModel:
+        names = served.names_of(model)
+        if (found := by_pool.get(model.pool)) is not None:
+            found.names = names
+            return found
+        field = fleet.cost_field(model.identity.precision, host)
+        return AnnouncedModel(model.identity, names, model.run_cost, field)
+
+    return tuple(announced(model) for model in served)

@@ -47,6 +47,12 @@ class Heartbeats:
     redelivery_s: float
     clock: ServerClock = field(default_factory=ServerClock)
     away: bool = False
+    #: Pools that this process serves no longer, and has not said so yet.
+    _left: set[str] = field(default_factory=set)
+    #: How often what it announces has changed, and which of these changes the last heartbeat told.
+    _changes: int = 0
+    _told: int = 0
+    _beaten: threading.Condition = field(default_factory=threading.Condition)
     #: Up to when, and up to which busy seconds, the last heartbeat told of the activity.
     _counted_at: float | None = None
     _counted_s: dict[JobClass, float] = field(default_factory=dict)
@@ -68,12 +74,28 @@ class Heartbeats:
         asked_at = self.clock.monotonic()
         try:
             self.clock.synchronise(self.client.time(), asked_at)
-            records = [self.client.hgetall(self.keys.cost(model.pool)) for model in self.models]
+            self.adopt(self.models)
         except OUTAGES_AND_REFUSALS as error:
             log.warning("server time and run cost not read: redis %s", outage_of(error).says)
-            return
-        for model, record in zip(self.models, records, strict=True):
-            model.adopt(record, self.clock.epoch())
+
+    def adopt(self, models: Sequence[AnnouncedModel]) -> None:
+        """Let these models start from the costs that are shared. Raises Redis's errors."""
+        for model in models:
+            model.adopt(self.client.hgetall(self.keys.cost(model.pool)), self.clock.epoch())
+
+    def change(self, models: Sequence[AnnouncedModel]) -> None:
+        """Announce these models, and no others, from the next heartbeat on. Any thread may call it."""
+        pools = tuple(dict.fromkeys(model.pool for model in models))
+        with self._beaten:
+            self._left = {*self._left, *self.heartbeat.pools} - {*pools}
+            self.models = tuple(models)
+            self.heartbeat = replace(self.heartbeat, model=models[0].identity.model, pools=pools)
+            self._changes += 1
+
+    def wait_told(self, timeout_s: float) -> bool:
+        """Wait until a heartbeat has told the last change; return False if `timeout_s` passes first."""
+        with self._beaten:
+            return self._beaten.wait_for(lambda: self._told >= self._changes, timeout_s)
 
     def _forget_the_dead(self) -> None:
         """Remove the entries that kombu keeps of killed workers; otherwise each death would add one for ever."""
@@ -91,7 +113,7 @@ class Heartbeats:
             self._thread.join()
         try:
             pipe = self.client.pipeline(transaction=False)
-            fleet.deregister(pipe, self.keys, self.heartbeat.worker_id, self.heartbeat.pools)
+            fleet.deregister(pipe, self.keys, self.heartbeat.worker_id, {*self.heartbeat.pools, *self._left})
             pipe.execute()
         except OUTAGES_AND_REFUSALS as error:
             log.warning("worker not deregistered: redis %s", outage_of(error).says)
@@ -118,19 +140,22 @@ class Heartbeats:
         alive_s, busy_s = asked_at - (self._counted_at or asked_at), self.scorer.busy.by_class()
         ran_s = {each: seconds - self._counted_s.get(each, 0.0) for each, seconds in busy_s.items()}
         jobs, tokens = self.scorer.held()
+        with self._beaten:
+            models, heartbeat, left, change = self.models, self.heartbeat, self._left, self._changes
         beat = replace(
-            self.heartbeat,
-            tokens_per_s=self.models[0].run_cost.rate.tokens_per_s,
+            heartbeat,
+            tokens_per_s=models[0].run_cost.rate.tokens_per_s,
             held_jobs=jobs,
             held_tokens=tokens,
             pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
         )
         channels = sorted(self.scorer.reply_channels())
-        costs = [model.cost_to_tell(asked_at) for model in self.models]
+        costs = [model.cost_to_tell(asked_at) for model in models]
 
         def tell(words: Any) -> None:
-            for model, cost in zip(self.models, costs, strict=True):
+            for model, cost in zip(models, costs, strict=True):
                 model.tell(words, self.keys, now, cost)
+            fleet.leave_pools(words, self.keys, beat.worker_id, left)
             if self.scorer.draining:
                 # It takes no more jobs: to count it would halve a prediction, or hide that nobody is left.
                 fleet.deregister(words, self.keys, beat.worker_id, beat.pools)
@@ -140,16 +165,19 @@ class Heartbeats:
 
         pipe = self.client.pipeline(transaction=False)
         pipe.time()
-        pipe.mget([self.keys.identity(model.name) for model in self.models])
+        pipe.mget([self.keys.identity(model.name) for model in models])
         at_any_limit.write(pipe, self.keys, tell)
         self.leases.renew(pipe, self.keys)
         if channels:
             pipe.pubsub_numsub(*channels)
         answers = pipe.execute()
         self.clock.synchronise(answers[0], asked_at)
-        for model, cost, announced in zip(self.models, costs, answers[1], strict=True):
+        for model, cost, announced in zip(models, costs, answers[1], strict=True):
             model.watch_precision(announced)
             model.told(cost, asked_at)
+        with self._beaten:
+            self._left, self._told = self._left - left, change
+            self._beaten.notify_all()
         self._counted_at, self._counted_s = asked_at, busy_s
         listening = {name.decode(): count for name, count in answers[-1]} if channels else {}
         absent = {name for name, count in listening.items() if count == 0}

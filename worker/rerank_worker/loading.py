@@ -1,8 +1,9 @@
-"""Loading: finds, checks, opens and warms the models of a process. No thread and no connection stays open after it."""
+"""Loading: finds, checks, opens and warms a model of a process. No thread and no connection stays open after it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rerank_shared.contract.digest import identity_digest
@@ -26,6 +27,7 @@ from rerank_worker.engine import (
     run_precision,
 )
 from rerank_worker.fleet_precision import served_precision
+from rerank_worker.model_memory import room_for_models
 from rerank_worker.tokenizing import PairTokenizer
 from rerank_worker.warmup import warm_up
 
@@ -41,7 +43,7 @@ class Model:
     """A loaded and warm model. It holds no thread and no connection, so a process with it may fork.
 
     `alias`: what the settings call it. An exported model has the name of its original; clients with the same settings
-    ask by the name that stands there.
+    ask by the name that stands there. `weights_bytes`: the size of its files of weights.
     """
 
     tokenizer: PairTokenizer
@@ -49,15 +51,24 @@ class Model:
     identity: ScoringIdentity
     run_cost: RunCost
     alias: str
+    weights_bytes: int = 0
 
 
-def load_all(settings: Settings) -> tuple[Model, ...]:
+def load_all(settings: Settings) -> list[Model]:
     """Load and warm all models that the settings name, in their order. Raises ConfigurationError as `load` does.
 
-    It is raised too where two of them would give the same scores under the same digests: such a pair has one lane.
+    It is raised too where they exceed the memory that the settings allow, and where two of them would give the same
+    scores under the same digests: such a pair has one lane.
     """
     tokenizers: Tokenizers = {}
-    models = tuple(load(settings.model_copy(update={"model": name}), tokenizers) for name in settings.served_models)
+    models: list[Model] = []
+
+    def fits(files: ModelFiles) -> None:
+        if settings.model_memory_mb is not None:
+            refuse_beyond_memory(files, settings, sum(model.weights_bytes for model in models))
+
+    for name in settings.served_models:
+        models.append(load(settings.model_copy(update={"model": name}), tokenizers, fits))
     first: dict[str, Model] = {}
     for model in models:
         twin = first.setdefault(identity_digest(model.identity), model)
@@ -66,12 +77,29 @@ def load_all(settings: Settings) -> tuple[Model, ...]:
     return models
 
 
-def load(settings: Settings, tokenizers: Tokenizers | None = None) -> Model:
+def refuse_beyond_memory(files: ModelFiles, settings: Settings, used_bytes: int) -> None:
+    """Raise ConfigurationError if a model has no room beside others, whose weights have `used_bytes`."""
+    if (room := room_for_models(settings.model_memory_mb, used_bytes)) is not None:
+        room.refuse(name_of(settings.model), weights_bytes(files))
+
+
+def weights_bytes(files: ModelFiles) -> int:
+    """Return the size of a model's graphs and weights."""
+    return sum(path.stat().st_size for path in files.weights)
+
+
+def load(
+    settings: Settings,
+    tokenizers: Tokenizers | None = None,
+    found: Callable[[ModelFiles], None] = lambda files: None,
+) -> Model:
     """Load and warm `settings.model`. Raises ConfigurationError (ModelUnavailable, ModelDamaged and the like).
 
-    `tokenizers` are those of the models before it: one that is the same is shared, with its cache of tokens.
+    `tokenizers` are those of the models before it: one that is the same is shared, with its cache of tokens. `found`
+    gets the checked files before they are opened, and may raise too.
     """
     files = configured_files(settings)
+    found(files)
     tokenizer = _tokenizer_of(files, settings, {} if tokenizers is None else tokenizers)
     providers = providers_for(settings, model_precision(files))
     check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
@@ -91,7 +119,7 @@ def load(settings: Settings, tokenizers: Tokenizers | None = None) -> Model:
     run_cost = RunCost(RunShape.of(settings))
     together = settings.layout != "unpadded"
     warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, identity, run_cost, name_of(settings.model))
+    return Model(tokenizer, engine, identity, run_cost, name_of(settings.model), weights_bytes(files))
 
 
 def _tokenizer_of(files: ModelFiles, settings: Settings, known: Tokenizers) -> PairTokenizer:

@@ -35,8 +35,7 @@ from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.tracing.export import FLUSH_S, exporting
 from rerank_worker.announced import announced_models
-from rerank_worker.batching.batcher import Batcher
-from rerank_worker.batching.lane import Lane
+from rerank_worker.batching.lane import most_pairs
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.consumer import consumer_of
@@ -46,7 +45,7 @@ from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.outage_log import tell_outages_in_words
 from rerank_worker.consume.remote_control import node_name
-from rerank_worker.consume.served import ServedModel, ServedModels
+from rerank_worker.consume.served import ServedModels
 from rerank_worker.consume.server_wait import ServerWait
 from rerank_worker.consume.strays import Strays
 from rerank_worker.consume.task import register
@@ -54,6 +53,9 @@ from rerank_worker.counting.collectors import count_in
 from rerank_worker.counting.memory import own_counts
 from rerank_worker.heartbeat import Heartbeats
 from rerank_worker.loading import Model, load_all
+from rerank_worker.models.commands import answer_commands
+from rerank_worker.models.keeper import ModelKeeper
+from rerank_worker.models.serving import served_model
 
 log = logging.getLogger(__name__)
 EX_CONFIG = 78
@@ -76,7 +78,7 @@ def main() -> int:
     return work(settings, None, started)
 
 
-def work(settings: Settings, models: Sequence[Model] | None, started: float) -> int:
+def work(settings: Settings, models: list[Model] | None, started: float) -> int:
     """Consume until SIGTERM and return the exit status. `models` None: load them."""
     _count_for_supervisor()
     try:
@@ -104,15 +106,20 @@ def build(
     settings: Settings,
     name: str,
     core: int | None,
-    models: Sequence[Model] | None = None,
+    models: list[Model] | None = None,
     server: ServerWait | None = None,
 ) -> tuple[Celery, Heartbeats]:
-    """Build a worker from its parts and start its scoring thread; no job is consumed yet. `models` None: load them.
+    """Build a worker from its parts and start its scoring thread; no job is consumed yet.
 
+    `models` are loaded ones, and the list is emptied; None: load them.
     Raises ConfigurationError as `load_all` does.
     """
     keys = Keys(settings.namespace)
-    served = _served(models or load_all(settings), settings)
+    share = ClassShare(settings.bulk_share)
+    models = load_all(settings) if models is None else models
+    served = _served(models, settings, share)
+    # A model that is unloaded later must have no other holder.
+    models.clear()
     scorer = _scorer(served, settings, keys)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, served.slowest_s)
@@ -144,30 +151,16 @@ def build(
     heartbeats = Heartbeats(
         announcing, keys, announced, heartbeat, scorer, leases, strays, settings.redelivery_s, clock
     )
+    answer_commands(ModelKeeper(served, scorer, heartbeats, strays, settings, share))
     return app, heartbeats
 
 
-def _served(models: Sequence[Model], settings: Settings) -> ServedModels:
+def _served(models: Sequence[Model], settings: Settings, share: ClassShare) -> ServedModels:
     """Return the models, each with a lane of its own."""
-    share = ClassShare(settings.bulk_share)
-
-    def lane_of(model: Model) -> Lane:
-        shape = model.run_cost.shape
-        # Where several models are served, a batch whose pairs gain nothing by company is brief, or is one pair: an
-        # urgent pair of a fast model waits no longer for a slow one.
-        most_pairs = 1 if shape.joins and len(models) > 1 else shape.batch_pairs
-        batcher = Batcher(
-            budget_tokens=settings.budget_tokens,
-            max_wait_s=settings.max_wait_ms / 1000,
-            predict_s=model.run_cost.cost.predict_s,
-            layout=settings.layout,
-            work_of=shape.pair_work,
-            share=share,
-            most_pairs=most_pairs,
-        )
-        return Lane(model.engine, batcher, model.run_cost)
-
-    return ServedModels([ServedModel(each.identity, each.tokenizer, lane_of(each), each.alias) for each in models])
+    served = [served_model(model, settings, share) for model in models]
+    for model in served:
+        model.lane.batcher.most_pairs = most_pairs(model.run_cost.shape, len(served))
+    return ServedModels(served)
 
 
 def _scorer(served: ServedModels, settings: Settings, keys: Keys) -> Scorer:

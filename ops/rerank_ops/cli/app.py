@@ -29,6 +29,7 @@ from rerank_ops.cli.feedback.command import feedback
 from rerank_ops.cli.fusion.tune import fusion
 from rerank_ops.cli.model.export import export
 from rerank_ops.cli.model.tune import tune
+from rerank_ops.cli.models.command import models
 from rerank_ops.cli.rank.rerank import rerank
 from rerank_ops.cli.rollout.command import rollout
 from rerank_ops.cli.serve.demo import demo
@@ -73,6 +74,7 @@ app.add_typer(feedback)
 app.add_typer(cache)
 app.add_typer(dead)
 app.add_typer(keys)
+app.add_typer(models)
 app.add_typer(route)
 app.add_typer(shadow)
 

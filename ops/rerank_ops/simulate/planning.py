@@ -27,7 +27,7 @@ _SAMPLE, _SEED = 1_000, 0
 #: Share of requests that may be refused or late.
 TOLERATED = 0.005
 #: Share of the time at the start that does not count: it only fills the fleet.
-_WARM_UP = 0.2
+WARM_UP = 0.2
 #: Limit of processes, as a multiple of the least number; beyond it more processes only wait.
 _MOST = 256
 
@@ -64,7 +64,7 @@ class Planner:
         self._spec = spec
         self._policy = policy
         self._work_s = work_s
-        self._warm_up_s = len(requests) / target.rps * _WARM_UP
+        self._warm_up_s = len(requests) / target.rps * WARM_UP
         self._requests = requests
         self._reports: dict[int, Report] = {}
 

@@ -25,6 +25,14 @@ class BatchingSettings(SettingsGroup):
         "more than one batch. Enough that the engine does not idle until the next job comes; more only hoards work "
         "that an idle process could do.",
     )
+    model_memory_mb: int | None = Field(
+        None,
+        ge=1,
+        description="Memory of each worker process for the weights of its models, by the size of their files. A model "
+        "that would not fit is refused, at the start and at `rerank-fleet models load`. Unset: a load is refused "
+        "where cgroup or host has less free. Processes of one host share weights that are packed "
+        "(RERANK_PACKED_DIR).",
+    )
     token_cache_mb: int = Field(
         64,
         ge=0,

@@ -35,3 +35,7 @@ class LogBuckets:
             if rank <= 0:
                 break
         return self.middle(bucket)
+
+
+#: Of durations in seconds, wherever they are counted in Redis.
+DURATIONS = LogBuckets(lowest=1e-4, growth=1.1, last=240)

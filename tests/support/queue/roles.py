@@ -15,11 +15,11 @@ from celery.result import AsyncResult
 
 from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.feedback import stream
+from rerank_ops.models.asking import Asker
 from rerank_ops.rollout.beginning import begin_or_resume
-from rerank_ops.rollout.course import read_step
+from rerank_ops.rollout.course import step_figures
 from rerank_ops.rollout.draining import draining
 from rerank_ops.rollout.drift import Sampled, measure
-from rerank_ops.rollout.plan import Plan
 from rerank_ops.rollout.record import Records
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
@@ -34,6 +34,7 @@ from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
@@ -60,6 +61,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
         client.collect(client.submit("rooms?", scored[:1]), timeout_ms=60_000)
         client.cancel(client.submit("rooms?", passages(200, words=5), job_class="bulk"))
         client.model_info()
+        assert client.rerank("rooms?", passages(2), model="asked", **PATIENT).route == "asked"
         assert client.feedback("r1", shown=["a", "b"], clicked=["b"], query="rooms?")
 
     async def ask() -> None:
@@ -196,6 +198,8 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
         assert stream.rewrite(client, keys)
         assert stream.delete_all(client, keys) == 1
     metrics_are_read(settings, directory)
+    with make_celery(settings) as app:
+        assert Asker(app, 30.0).models(["test-0"]).keys() == {"test-0"}
     for arguments in (("inspect", "ping"), ("inspect", "stats"), ("inspect", "active"), ("control", "enable_events")):
         ran = celery(settings, *arguments, "--timeout", "30", "--destination", "rerank@test-0")
         assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -211,7 +215,7 @@ def _roll_out(settings: Settings, routes: RouteStore) -> None:
     sample = [Sampled(query="halls?", documents=passages(3))]
     with RerankClient(settings) as client:
         assert measure(client, sample, settings.model, settings.model, records.renew).mean == 0
-    read_step(routes, record)
+    step_figures(routes, record)
     draining(routes, record)
     records.release()
 
@@ -221,6 +225,12 @@ def leave_dead_letters(settings: Settings) -> None:
     with queueing(settings) as queue:
         for _ in range(2):
             set_aside(queue)
+
+
+def set_a_route(settings: Settings) -> None:
+    """Set the route that clients ask by."""
+    with connect(settings) as client:
+        RouteStore(client, Keys(settings.namespace)).set(read_route("asked", {"shares": {settings.model: 1}}))
 
 
 def as_user(settings: Settings, role: str) -> Settings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.scheduling.fairness import ClassShare
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.cost_model import CostModel
-from rerank_worker.batching.lane import Lane
+from rerank_worker.batching.lane import Lane, most_pairs
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scorer import Scorer
 from support.scoring import PATIENCE_S, SmallEngine, digest, expected, pair
+from support.waiting import wait_until
 
 
 class TwoModels:
@@ -122,3 +125,48 @@ def test_a_drain_gives_back_the_jobs_of_every_lane(two: TwoModels) -> None:
     two.slow.gate.set()
     assert two.finish(running).scores == [expected(1)]
     assert [two.finish(pending).dropped for pending in waiting] == ["drained", "drained"]
+
+
+def in_background(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_lane_that_leaves_finishes_its_batch_and_gives_back_its_other_jobs(two: TwoModels) -> None:
+    running, waiting = two.submit(two.slow_lane, [1]), two.submit(two.slow_lane, [2])
+    two.slow.wait_until_running()
+    stays = two.submit(two.fast_lane, [3])
+    leaving = in_background(lambda: two.scorer.remove_lane(two.slow_lane))
+    wait_until(lambda: two.scorer._leaving, "the lane is asked to leave")
+    late = two.submit(two.slow_lane, [4])
+    two.fast.gate.set()
+    two.slow.gate.set()
+    leaving.join(PATIENCE_S)
+    assert not leaving.is_alive()
+    assert two.finish(running).scores == [expected(1)]
+    assert two.finish(stays).scores == [expected(3)]
+    assert [two.finish(pending).dropped for pending in (waiting, late)] == ["drained", "drained"]
+    assert two.finish(two.submit(two.slow_lane, [5])).dropped == "drained"
+    assert two.slow.ran == [[1]]
+    assert (two.scorer.held(), two.scorer.waiting.tokens) == ((0, 0), 0)
+
+
+def test_a_lane_leaves_an_idle_scorer_at_once_and_may_come_again(two: TwoModels) -> None:
+    two.fast.gate.set()
+    two.slow.gate.set()
+    in_background(lambda: two.scorer.remove_lane(two.slow_lane)).join(PATIENCE_S)
+    assert two.finish(two.submit(two.slow_lane, [1])).dropped == "drained"
+    two.scorer.add_lane(two.slow_lane)
+    assert two.finish(two.submit(two.slow_lane, [1])).scores == [expected(1)]
+
+
+def test_batches_are_of_one_pair_only_while_there_are_several_models(two: TwoModels) -> None:
+    """Those of other layouts gain by company, and stay large."""
+    shape, padded = two.fast_lane.run_cost.shape, RunShape("padded")
+    assert (most_pairs(shape, 1), most_pairs(shape, 2)) == (shape.pairs, 1)
+    assert most_pairs(padded, 1) == most_pairs(padded, 2) == padded.batch_pairs
+    in_background(lambda: two.scorer.remove_lane(two.slow_lane)).join(PATIENCE_S)
+    assert two.fast_lane.batcher.most_pairs == most_pairs(shape, 1)
+    two.scorer.add_lane(two.slow_lane)
+    assert {lane.batcher.most_pairs for lane in (two.fast_lane, two.slow_lane)} == {most_pairs(shape, 2)}

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from rerank_worker.cgroups import parse_cgroup
 from rerank_worker.supervisor.cores import (
     affinity,
     available_cores,
     cpu_quota,
-    parse_cgroup,
     parse_cpu_max,
     pinnable_cores,
     spread,

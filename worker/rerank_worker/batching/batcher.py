@@ -127,7 +127,7 @@ class Batcher:
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
         self._layout = layout
-        self._most_pairs = most_pairs
+        self.most_pairs = most_pairs
         self._predict_s = predict_s
         # Each pair's work is asked for when it comes, when it is chosen and when it leaves.
         self._work_of = lru_cache(maxsize=1_024)(work_of)
@@ -307,7 +307,7 @@ class Batcher:
 
     def _is_full(self, taken: int, seconds: float) -> bool:
         """Return whether a batch of `taken` pairs takes no further one, with which it is predicted to run `seconds`."""
-        return self._most_pairs is not None and taken >= self._most_pairs and not 0.0 < seconds <= BRIEF_S
+        return self.most_pairs is not None and taken >= self.most_pairs and not 0.0 < seconds <= BRIEF_S
 
     def _clear_away(self) -> None:
         for job_class, places in self._places.items():

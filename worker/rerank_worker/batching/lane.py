@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import InternalError, ScoringFailed
+from rerank_shared.scheduling.runs import RunShape
 from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import BatchRun, batch_runs
 from rerank_worker.batching.batcher import Batcher, WaitingPair
@@ -32,6 +33,15 @@ class Run:
     candidates: Sequence[WaitingPair]
     begun: float
     logits: Callable[[], npt.NDArray[np.float32]]
+
+
+def most_pairs(shape: RunShape, models: int) -> int | None:
+    """Return the cap on the pairs of a batch, in a process that serves so many models.
+
+    Where there are several, a batch whose pairs gain nothing by company is brief, or is one pair: an urgent pair of a
+    fast model waits no longer for a slow one.
+    """
+    return 1 if shape.joins and models > 1 else shape.batch_pairs
 
 
 class Lane:
@@ -81,6 +91,14 @@ class Lane:
         if not wanted:
             self._forget(candidate.digest)
         return wanted
+
+    def drain(self) -> None:
+        """Drop all open jobs as drained, and forget their pairs."""
+        for wanting in self._wanting.values():
+            for pending, _ in wanting:
+                pending.drop("drained")
+        for digest in list(self._wanting):
+            self._forget(digest)
 
     def give_up(self, candidates: Sequence[WaitingPair], error: Exception) -> None:
         """Fail the jobs of a batch that raised outside its runs, and forget its pairs."""

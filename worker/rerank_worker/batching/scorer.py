@@ -1,9 +1,10 @@
 """Scorer: the thread that owns the engines. It takes batches from the lanes, runs them, and gives each pair's score to
 all jobs that want the pair.
 
-There is a lane for each model of the process, and one batch runs at a time. A pair that several jobs want runs once. A
-pair that no job wants any more (deadline passed, revoked, caller gone, process draining) is dropped just before its
-run. A failing pair fails only its own jobs. The cost model of a lane learns from every run.
+There is a lane for each model of the process, and one batch runs at a time. Lanes come and go between batches. A pair
+that several jobs want runs once. A pair that no job wants any more (deadline passed, revoked, caller gone, process
+draining) is dropped just before its run. A failing pair fails only its own jobs. The cost model of a lane learns from
+every run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rerank_worker import metrics
 from rerank_worker.batching.batch_span import batch_span
 from rerank_worker.batching.batcher import Batch, Waiting, WaitingPair
 from rerank_worker.batching.busy import BusySeconds
-from rerank_worker.batching.lane import Lane, Run
+from rerank_worker.batching.lane import Lane, Run, most_pairs
 from rerank_worker.batching.lane_order import LaneBatch, next_batch
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
@@ -57,11 +58,13 @@ class Scorer:
         self.busy = BusySeconds()
         self._lanes = tuple(lanes)
         self._batchers = [lane.batcher for lane in lanes]
+        self._leaving: list[Lane] = []
         self._aging_s = aging_s
         self._queue_of = queue_of
         self._revoked = revoked
         self._lock = threading.Lock()
         self._added = threading.Condition(self._lock)
+        self._left = threading.Condition(self._lock)
         self._open: dict[int, PendingJob] = {}
         self._sequence = 0
         self._draining = False
@@ -90,7 +93,7 @@ class Scorer:
         """Add a job's pairs to its lane (None: the first one) and return the pending job.
 
         `deadline`: seconds on this scorer's clock. `admit` gets the job's estimate first; if it raises, the error is
-        raised here and no pair is added. While the scorer drains, the job returns as dropped.
+        raised here and no pair is added. While the scorer drains, or without that lane, the job returns as dropped.
         """
         now = self.clock()
         lane = self._lanes[0] if lane is None else lane
@@ -107,7 +110,7 @@ class Scorer:
             span=span,
         )
         with self._lock:
-            if self._draining:
+            if self._draining or lane not in self._lanes or lane in self._leaving:
                 pending.drop("drained")
                 return pending
             if admit is not None and pairs:
@@ -134,6 +137,30 @@ class Scorer:
         with self._lock:
             self._draining = True
             self._added.notify()
+
+    def add_lane(self, lane: Lane) -> None:
+        """Take jobs for a further model from now on."""
+        with self._lock:
+            self._set_lanes((*self._lanes, lane))
+
+    def remove_lane(self, lane: Lane) -> None:
+        """Finish the current batch, drop all other jobs of the lane as drained, and forget it. Blocks until then."""
+        with self._lock:
+            self._leaving.append(lane)
+            self._added.notify()
+            self._left.wait_for(lambda: lane not in self._lanes)
+
+    def _let_go(self) -> None:
+        for lane in self._leaving:
+            lane.drain()
+        self._set_lanes([lane for lane in self._lanes if lane not in self._leaving])
+        self._leaving.clear()
+        self._left.notify_all()
+
+    def _set_lanes(self, lanes: Sequence[Lane]) -> None:
+        for lane in lanes:
+            lane.batcher.most_pairs = most_pairs(lane.run_cost.shape, len(lanes))
+        self._lanes, self._batchers = tuple(lanes), [lane.batcher for lane in lanes]
 
     @property
     def draining(self) -> bool:
@@ -195,6 +222,8 @@ class Scorer:
                 if self._draining:
                     for pending in self._open.values():
                         pending.drop("drained")
+                if self._leaving:
+                    self._let_go()
                 decision = next_batch(self._batchers, self.clock())
                 self.on_less()
                 if isinstance(decision, LaneBatch):

@@ -38,7 +38,7 @@ from rerank_worker.consume.served import ServedModels
 
 
 class Drained(Exception):
-    """This process stops before the job was scored; the job goes back to the queue."""
+    """This process stops before the job was scored, or has unloaded its model; the job goes back to the queue."""
 
 
 class Abandoned(Exception):
@@ -81,6 +81,8 @@ class JobHandler:
         if left_s <= 0:
             metrics.JOBS_DROPPED.labels("expired").inc()
             raise DeadlineExceeded(f"job {job.job_id} reached a worker {-left_s * 1000:.0f} ms after its deadline")
+        if pool and pool not in self.models.pools:
+            raise Drained
         model = self.models.named(job.model, pool)
         max_length = _checked_length(job, model.identity)
         documents = self._documents(job)

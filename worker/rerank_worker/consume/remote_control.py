@@ -19,6 +19,11 @@ def node_name(worker_id: str) -> str:
     return _NODE + worker_id
 
 
+def worker_id_of(node: str) -> str:
+    """Return the id of the worker process that has this Celery node name."""
+    return node.removeprefix(_NODE)
+
+
 def dead_controls(client: Any, keys: Keys, now: float, own_id: str) -> list[bytes]:
     """Return the entries of workers without a heartbeat, except the worker `own_id`."""
     alive = {own_id.encode(), *client.zrangebyscore(keys.workers, now, "+inf")}

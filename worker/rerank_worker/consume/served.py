@@ -1,9 +1,10 @@
-"""The models that a process answers for, by the names that requests use."""
+"""The models that a process answers for, by the names that requests use. They may change while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
@@ -16,12 +17,16 @@ from rerank_worker.tokenizing import PairTokenizer
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model with its lane in the scorer. `alias`: a second name by which requests may ask for it."""
+    """A model with its lane in the scorer.
+
+    `alias`: a second name by which requests may ask for it. `weights_bytes`: the size of its files of weights.
+    """
 
     identity: ScoringIdentity
     tokenizer: PairTokenizer
     lane: Lane
     alias: str
+    weights_bytes: int = 0
 
     @property
     def pool(self) -> str:
@@ -34,59 +39,87 @@ class ServedModel:
         return self.lane.run_cost
 
 
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The models of one moment."""
+
+    models: tuple[ServedModel, ...]
+    by_name: Mapping[str, ServedModel]
+
+    @classmethod
+    def of(cls, models: Iterable[ServedModel]) -> Self:
+        found = tuple(models)
+        by_name = {model.alias: model for model in found}
+        for model in found:
+            by_name.setdefault(model.identity.model, model)
+        return cls(found, by_name)
+
+
 class ServedModels:
-    """All models of a process, the default one first.
+    """All models of a process, the default one first. Any thread may read them; one at a time changes them.
 
     An alias means its own model. A name that several models have means the first of them, as two exports of one
     original have.
     """
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
-        self._models = tuple(models)
-        self._by_name = {model.alias: model for model in models}
-        for model in models:
-            self._by_name.setdefault(model.identity.model, model)
+        # Replaced as a whole, so that readers need no lock.
+        self._now = _Now.of(models)
 
     def __iter__(self) -> Iterator[ServedModel]:
-        return iter(self._models)
+        return iter(self._now.models)
 
     def __len__(self) -> int:
-        return len(self._models)
+        return len(self._now.models)
+
+    def add(self, model: ServedModel) -> None:
+        """Serve a further model, the last of all."""
+        self._now = _Now.of((*self._now.models, model))
+
+    def remove(self, model: ServedModel) -> None:
+        """Serve a model no longer. One must be left."""
+        self._now = _Now.of(each for each in self._now.models if each is not model)
 
     @property
     def default(self) -> ServedModel:
         """The first model."""
-        return self._models[0]
+        return self._now.models[0]
 
     @property
     def pools(self) -> tuple[str, ...]:
         """The ids of the pools whose jobs this process takes."""
-        return tuple(dict.fromkeys(model.pool for model in self._models))
+        return tuple(dict.fromkeys(model.pool for model in self._now.models))
 
     @property
     def names(self) -> Collection[str]:
         """All names that mean a model of this process."""
-        return self._by_name.keys()
+        return self._now.by_name.keys()
 
     def named(self, name: str, pool: str = "") -> ServedModel:
         """Return the model that a request means by this name; that of `pool`, where its queue had the request.
 
         Raises UnknownModel, which tells all that are served. Hosts may call the model of one pool by different names.
         """
-        model = next((each for each in self._models if each.pool == pool), None) or self._by_name.get(name)
+        now = self._now
+        model = next((each for each in now.models if each.pool == pool), None) or now.by_name.get(name)
         if model is None:
-            served = ", ".join(repr(self._told(model)) for model in self._models)
+            served = ", ".join(repr(_told(each, now)) for each in now.models)
             raise UnknownModel(f"model: {name!r} is not served here; this worker serves {served}")
         return model
 
     def slowest_s(self, work: Work) -> float:
         """Return the predicted seconds of work whose model is not known: those of the slowest model."""
-        return max(model.run_cost.cost.predict_s(work) for model in self._models)
+        return max(model.run_cost.cost.predict_s(work) for model in self._now.models)
 
     def names_of(self, model: ServedModel) -> frozenset[str]:
         """Return the names that mean this model."""
-        return frozenset(name for name, named in self._by_name.items() if named is model)
+        return frozenset(name for name, named in self._now.by_name.items() if named is model)
 
-    def _told(self, model: ServedModel) -> str:
-        own = model.identity.model
-        return own if self._by_name[own] is model else model.alias
+    def called(self, model: ServedModel) -> str:
+        """Return a name that means this model and no other: its own, unless that means another one."""
+        return _told(model, self._now)
+
+
+def _told(model: ServedModel, now: _Now) -> str:
+    own = model.identity.model
+    return own if now.by_name.get(own) is model else model.alias

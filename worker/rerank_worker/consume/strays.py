@@ -80,8 +80,12 @@ class Strays:
 
     def leave(self, client: Any) -> None:
         """Leave the waiting jobs of pools whose last process ends here to the common queue. An outage is logged."""
+        self.leave_pools(client, self.models.pools)
+
+    def leave_pools(self, client: Any, pools: Iterable[str]) -> None:
+        """Do the same for these pools, which this process has left."""
         try:
-            for pool in self.models.pools:
+            for pool in pools:
                 keys, now = self.keys.of(pool), self.epoch()
                 waits = any(client.hlen(keys.waiting(job_class)) for job_class in JOB_CLASSES)
                 if waits and not client.zcount(keys.workers, now, "+inf"):

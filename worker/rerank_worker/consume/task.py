@@ -71,7 +71,8 @@ def register(
             return _answer(request, job, on_waiting)
         except Drained:
             current_span().set({"rerank.outcome": "given back"})
-            raise Reject(f"job {job.job_id} goes back: this worker is stopping", requeue=True) from None
+            told = f"job {job.job_id} goes back: this worker is stopping, or has unloaded its model"
+            raise Reject(told, requeue=True) from None
         except OUTAGES_AND_REFUSALS as error:
             # Without a pause, a server that keeps refusing would make the job come and go in a tight loop.
             time.sleep(_REFUSED_PAUSE_S)

@@ -7,20 +7,20 @@ period. This module reads files only and never fails: a file that can't be read 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
-_ROOT = Path("/")
+from rerank_worker.cgroups import ROOT, directories, read
 
 
-def available_cores(root: Path = _ROOT) -> tuple[int, ...]:
+def available_cores(root: Path = ROOT) -> tuple[int, ...]:
     """Return the numbers of the cores to use, at least one. Under a quota these are the first few of the affinity."""
     cores = affinity()
     quota = cpu_quota(root)
     return cores if quota is None else cores[: max(1, int(quota))]
 
 
-def pinnable_cores(root: Path = _ROOT) -> tuple[int, ...]:
+def pinnable_cores(root: Path = ROOT) -> tuple[int, ...]:
     """Return the cores that processes may be pinned to: the affinity, or none if a quota is the tighter bound.
 
     All containers of a host see the same cores. If each pinned itself to the first few, all would share those while the
@@ -45,9 +45,9 @@ def affinity() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
-def cpu_quota(root: Path = _ROOT) -> float | None:
+def cpu_quota(root: Path = ROOT) -> float | None:
     """Return the tightest CPU quota, in cores, of this process's cgroup and its ancestors; None if there is none."""
-    quotas = [quota for directory in _cgroup_directories(root) if (quota := _quota_of(directory)) is not None]
+    quotas = [quota for directory in directories(root, "cpu") if (quota := _quota_of(directory)) is not None]
     return min(quotas, default=None)
 
 
@@ -57,36 +57,10 @@ def parse_cpu_max(text: str) -> float | None:
     return _ratio(limit, period or "100000")
 
 
-def parse_cgroup(text: str) -> Iterator[tuple[frozenset[str], PurePosixPath]]:
-    """Yield (controllers, path) of each line of /proc/self/cgroup; a line of version 2 has no controllers."""
-    for line in text.splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        # A process outside its cgroup namespace's root has "/../.." before its path; those parts are not mounted here.
-        if path.startswith("/"):
-            parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
-            yield frozenset(filter(None, controllers.split(","))), PurePosixPath(*parts)
-
-
-def _cgroup_directories(root: Path) -> Iterator[Path]:
-    """Yield the directories that may limit this process, from its own cgroup up to the root, for both versions."""
-    mounts = root / "sys/fs/cgroup"
-    for controllers, path in parse_cgroup(_read(root / "proc/self/cgroup")):
-        if not controllers:
-            names = ["", "unified"]
-        elif "cpu" in controllers:
-            names = ["cpu", "cpu,cpuacct", "cpuacct,cpu"]
-        else:
-            continue
-        for name in names:
-            # Without a cgroup namespace the path is the host's and not mounted here; its ancestor at the mount is.
-            yield from (mounts / name / step for step in (path, *path.parents))
-
-
 def _quota_of(directory: Path) -> float | None:
-    if (v2 := _read(directory / "cpu.max")) != "":
+    if (v2 := read(directory / "cpu.max")) != "":
         return parse_cpu_max(v2)
-    return _ratio(_read(directory / "cpu.cfs_quota_us"), _read(directory / "cpu.cfs_period_us"))
+    return _ratio(read(directory / "cpu.cfs_quota_us"), read(directory / "cpu.cfs_period_us"))
 
 
 def _ratio(limit: str, period: str) -> float | None:
@@ -95,10 +69,3 @@ def _ratio(limit: str, period: str) -> float | None:
     except ValueError:
         return None
     return quota / span if quota > 0 and span > 0 else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

@@ -54,6 +54,7 @@ class Simulation:
     loop: Loop = field(default_factory=Loop)
     autoscaling: Autoscaling | None = None
     client: Client = field(init=False)
+    meter: Meter = field(init=False)
     fleet: Fleet = field(init=False)
     crew: Crew = field(init=False)
     autoscaler: Autoscaler | None = field(init=False, default=None)
@@ -64,10 +65,11 @@ class Simulation:
         if last_s <= self.warm_up_s:
             raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
         backlog = Backlog(self.spec.remembered_s)
-        meter = Meter(self.warm_up_s, last_s)
         self.client = Client(self.spec, self.policy, self.loop, backlog)
-        self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, meter, self.client.answered)
-        self.crew = Crew(self.fleet, self._tell_workers, self.autoscaling.start_s if self.autoscaling else 0.0)
+        self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, self.client.answered)
+        start_s = self.autoscaling.start_s if self.autoscaling else 0.0
+        self.meter = Meter(self.warm_up_s, last_s)
+        self.crew = Crew((self.fleet,), self._tell_workers, start_s, self.meter)
         self.crew.open(self.spec.processes)
         if self.autoscaling is not None:
             self.autoscaler = Autoscaler(self.autoscaling, self.crew, self.fleet, backlog)
@@ -78,7 +80,7 @@ class Simulation:
         """Run until the last request has ended and return the result."""
         self.loop.run()
         calls = [call for call in self.client.calls if call.request.at_s >= self.warm_up_s]
-        meter, taken = self.fleet.meter, self.fleet.queue.taken_tokens
+        meter, taken = self.meter, self.fleet.queue.taken_tokens
         looks = tuple(self.autoscaler.looks) if self.autoscaler else ()
         process_s = self.crew.process_s(meter.begins, meter.ends)
         return Result(self.spec, self.policy, calls, meter, taken, self.loop.events, process_s, looks)

@@ -16,14 +16,11 @@ from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
 from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.redis.server_clock import ServerClock
-from rerank_shared.watch.log_buckets import LogBuckets
+from rerank_shared.watch.log_buckets import DURATIONS
 
 WINDOW_S = 300
 #: The window of a rate, seconds.
 _RATE_WINDOW_S = 60
-#: Of durations in seconds.
-_BUCKETS = LogBuckets(lowest=1e-4, growth=1.1, last=240)
-LAST_BUCKET = _BUCKETS.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +79,17 @@ def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
 
 def quantile_ms(counts: Mapping[int, int], percent: int) -> float:
     """Return the duration that `percent` of the requests did not exceed."""
-    return _BUCKETS.quantile(counts, percent) * 1000
+    return DURATIONS.quantile(counts, percent) * 1000
 
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket that a duration is counted in; bucket n ends at 0.1 ms * 1.1 ** n."""
-    return _BUCKETS.of(seconds)
+    return DURATIONS.of(seconds)
 
 
 def middle_s(bucket: int) -> float:
     """Return the duration that stands for a bucket: its geometric middle."""
-    return _BUCKETS.middle(bucket)
+    return DURATIONS.middle(bucket)
 
 
 def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int, int]]:
@@ -105,7 +102,7 @@ def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int
 
 def _read_field(field: bytes, count: bytes) -> tuple[str, int, int]:
     k, _, bucket = field.decode().partition("|")
-    if k not in K_LABELS or not 0 <= int(bucket) <= LAST_BUCKET or int(count) < 0:
+    if k not in K_LABELS or not 0 <= int(bucket) <= DURATIONS.last or int(count) < 0:
         raise ValueError(f"not a count of a k class and bucket: {field!r}")
     return k, int(bucket), int(count)
 
