@@ -60,7 +60,7 @@ class Needs:
 
 
 _CLIENT = Needs(
-    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback"),
+    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback", "keep_worst"),
     (
         _CONNECT,
         _SCRIPTS,
@@ -96,7 +96,7 @@ NEEDS: dict[Role, Needs] = {
     ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route"),
+        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route", "keep_worst"),
         (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
         None,
     ),
@@ -174,7 +174,8 @@ def _of_jobs(keys: Keys) -> list[str]:
     tables = [keys.unacked, keys.leases, keys.lease_owners, keys.dead, keys.dead_index, keys.lifetimes]
     tables.append(keys.feedback)
     of_job = [keys.deaths("*"), keys.text("*"), keys.request("*"), keys.result("*"), keys.trial("*")]
-    more = [f"{prefix}{kind}" for kind in ("flight:*", "deviations:*", "routed:*", "_kombu.binding*")]
+    kinds = ("flight:*", "deviations:*", "routed:*", "shadowed:*", "shadow_worst:*", "_kombu.binding*")
+    more = [f"{prefix}{kind}" for kind in kinds]
     return [*_counted(keys), *queues, *tables, *of_job, *more, keys.cache_counters]
 
 

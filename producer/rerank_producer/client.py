@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
@@ -35,6 +36,8 @@ class RerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._shadows = shadows_behind(self._pipeline)
+        self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
         self._routed = counting(self.settings)
         self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
@@ -46,6 +49,7 @@ class RerankClient:
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
         client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
+        client._shadows = shadows_behind(pipeline)
         return client
 
     def rerank(
@@ -164,6 +168,8 @@ class RerankClient:
         """Close all connections of this process. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             outbox.close()
+        if (shadows := self._shadows.take()) is not None:
+            shadows.close()
         if (routed := self._routed.take()) is not None:
             routed.close()
         if (port := self._port.take()) is not None:

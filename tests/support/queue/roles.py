@@ -25,10 +25,12 @@ from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
 from rerank_shared.collectors import all_collectors
-from rerank_shared.keys import Keys
+from rerank_shared.drift.worst import KEEP_WORST, WorstQuery, keep_call
+from rerank_shared.keys import SHADOW_TTL_S, Keys
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
 from rerank_shared.redis.connections import connect
+from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
@@ -70,6 +72,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
             assert (await client.rerank("rooms?", passages(3), **PATIENT)).complete
 
     asyncio.run(ask())
+    _tell_of_a_shadow(settings)
     source = directory / "in.jsonl"
     source.write_text('{"query": "rooms?", "documents": ["one of bulk", "two of bulk"]}\n' * 3)
     ran = _command(settings, "bulk", str(source), str(directory / "out.jsonl"))
@@ -79,6 +82,18 @@ def clients_work(settings: Settings, directory: Path) -> None:
         assert send(app, settings, job).get(timeout=60)["complete"]
         AsyncResult(job.job_id, app=app).forget()
         _send_until_revoked(app, settings)
+
+
+def _tell_of_a_shadow(settings: Settings) -> None:
+    """What a client writes of a shadow, behind its callers."""
+    keys = Keys(settings.namespace)
+    measures = {"rank": 1.0, "overlap": 1.0, "spearman": 0.5, "mean_difference": 0.1}
+    query = WorstQuery(query_digest="0", live="a", shadow="b", documents=2, at=0.0, **measures)
+    counts = PendingCounts(keys, SHADOW_TTL_S)
+    counts.add(keys.shadowed("search", 1), "compared\na\nb")
+    with connect(settings) as client:
+        counts.move_to(client)
+        client.eval(KEEP_WORST, 1, keys.shadow_worst("search", 1), *keep_call([query]))
 
 
 def _send_until_revoked(app: Celery, settings: Settings) -> None:
@@ -111,7 +126,7 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
     file.write_text(text)
     file.chmod(0o600)
     routes = directory / "fleet.toml"
-    routes.write_text(f'[routes.search]\nshares = {{ "{settings.model}" = 1 }}\n')
+    routes.write_text(f'[routes.search]\nshares = {{ "{settings.model}" = 1 }}\nshadow = {{ nobodys = 1 }}\n')
     with TestGateway(
         settings.model_copy(update={"fleet_file": routes}), directory / "gateway.log", keys=file
     ) as gateway:
@@ -121,6 +136,9 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
             assert http.post("/v2/rerank", json=body).status_code == 200
             wait_until(lambda: http.get("/v1/models/search").status_code == 200, "the route is seeded")
             assert http.post("/v2/rerank", json={**body, "model": "search"}).status_code == 200
+            with connect(settings) as client:
+                shadowed = Keys(settings.namespace).shadowed("search", 1)
+                wait_until(lambda: client.hgetall(shadowed), "the request without a shadow is told")
             sent = http.post("/v1/jobs", json=body)
             assert sent.status_code == 202, sent.text
             wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
