@@ -16,7 +16,7 @@ from rerank_dev.bench.pools.place import Place, told
 from rerank_dev.bench.pools.workers import Workers, environ_of
 from rerank_dev.bench.record import Figure
 from rerank_dev.bench.served import CLI, served_gateway
-from rerank_ops.rollout.policy import P95_REQUESTS
+from rerank_producer.routed.figures import P95_REQUESTS
 from rerank_shared.errors import InternalError
 from rerank_shared.keys import Keys
 from rerank_shared.model_names import name_of
