@@ -23,7 +23,7 @@ SIMULATED := --processes 8 --k 10:5,50:3,100 --tight 0.2 --tight-ms 800 --deadli
 AUTOSCALED := --processes 4 --k 4 --tokens 420 --spread 0.1 --cost 1.25,350,250
 PEERS_LIST := ops/dev/rerank_dev/bench/engine/requirements-peers.txt
 
-.PHONY: help install kernels lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-redis fuzz soak clean
+.PHONY: help install kernels lock audit demo check lint mixin test test-clients test-engines test-export test-celery-exporter test-kombu test-valkey test-newest test-lowest bench bench-engine bench-engine-peers bench-gateway bench-scheduling bench-bulk bench-ops bench-pools bench-redis fuzz soak clean
 help:            ## List the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
@@ -202,6 +202,10 @@ bench-ops: $(STAMP)  ## Hold the autoscaling signal against the truth, kill the 
 	  COLUMNS=120 NO_COLOR=1 $(BIN)/rerank-fleet simulate --autoscale $(AUTOSCALED); } > build/bench/autoscale.txt
 	$(DEV).bench.render docs/redis.md --figures build/bench/ops.json --only fail-over --part failover
 	$(DEV).bench.render docs/autoscaling.md --figures build/bench/ops.json --without fail-over --output autoscale=build/bench/autoscale.txt
+
+bench-pools: $(STAMP)  ## Measure several models on one fleet, a cascade, upgrades, bad canaries; BASE=REV to compare with, DATA="DIR..." in BEIR's layout, QUICK=1 to try. A quarter of an hour, without the export of its small model.
+	$(DEV).bench.pools $(PARTS) $(BASE:%=--base %) $(DATA:%=--data %) $(QUICK:%=--quick)
+	$(if $(QUICK),,$(DEV).bench.render docs/models-on-one-fleet.md --figures build/bench/pools.json --part pools)
 
 bench-redis: $(STAMP)  ## Measure what persistence costs the queue, and what a kill of the server loses. Two minutes.
 	$(DEV).bench.redis

@@ -37,14 +37,14 @@ _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
-_WATCH = "time hmget zcard info dbsize randomkey memory|usage"
+_WATCH = "time hmget zcard xlen info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
-_FEEDBACK = "xlen xrange xrevrange xdel xtrim"
+_FEEDBACK = "xrange xrevrange xdel xtrim"
 #: Leading a rollout: both models score a sample.
 _ROLL_OUT = "mget hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
-_ALONE = "punsubscribe smembers setex expire zscore rpush hincrbyfloat"
+_ALONE = "punsubscribe smembers setex zscore rpush hincrbyfloat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Needs:
 
 
 _CLIENT = Needs(
-    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback"),
+    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback", "keep_worst"),
     (
         _CONNECT,
         _SCRIPTS,
         _STATE,
         _SEND,
-        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby info",
+        "set del unlink subscribe unsubscribe time zadd zrem zscore mget hincrby expire info",
     ),
 )
 NEEDS: dict[Role, Needs] = {
@@ -91,12 +91,12 @@ NEEDS: dict[Role, Needs] = {
     ),
     "gateway": Needs(
         (*_CLIENT.scripts, "bucket", "set_route"),
-        (*_CLIENT.commands, _WATCH, "expire"),
-        ("bucket:*", "latency:*", "routed:*", "routes", "route:*"),
+        (*_CLIENT.commands, _WATCH),
+        ("bucket:*", "latency:*", "routes", "route:*"),
     ),
     "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route"),
+        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route", "keep_worst"),
         (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
         None,
     ),
@@ -174,7 +174,8 @@ def _of_jobs(keys: Keys) -> list[str]:
     tables = [keys.unacked, keys.leases, keys.lease_owners, keys.dead, keys.dead_index, keys.lifetimes]
     tables.append(keys.feedback)
     of_job = [keys.deaths("*"), keys.text("*"), keys.request("*"), keys.result("*"), keys.trial("*")]
-    more = [f"{prefix}{kind}" for kind in ("flight:*", "deviations:*", "_kombu.binding*")]
+    kinds = ("flight:*", "deviations:*", "routed:*", "shadowed:*", "shadow_worst:*", "_kombu.binding*")
+    more = [f"{prefix}{kind}" for kind in kinds]
     return [*_counted(keys), *queues, *tables, *of_job, *more, keys.cache_counters]
 
 

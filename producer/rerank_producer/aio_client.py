@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
@@ -19,6 +20,7 @@ from rerank_producer.client import Seen, effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 
@@ -35,6 +37,10 @@ class AsyncRerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._shadows = shadows_behind(self._pipeline)
+        self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
+        self._routed = counting(self.settings)
+        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
     @classmethod
     def _over(
@@ -43,7 +49,8 @@ class AsyncRerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._loops = pipeline.settings, pipeline, PerProcess(make_ports)
-        client._outbox = PerProcess(make_outbox)
+        client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
+        client._shadows = shadows_behind(pipeline)
         return client
 
     async def rerank(
@@ -116,6 +123,10 @@ class AsyncRerankClient:
         """Close the connections of this event loop and those for cancelling. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             await asyncio.to_thread(outbox.close)
+        if (shadows := self._shadows.take()) is not None:
+            await asyncio.to_thread(shadows.close)
+        if (routed := self._routed.take()) is not None:
+            await asyncio.to_thread(routed.close)
         if (loops := self._loops.take()) is not None:
             await self._pipeline.flush(loops.port())
             await loops.aclose()

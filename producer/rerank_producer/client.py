@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
@@ -14,6 +15,7 @@ from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, load_settings
@@ -34,6 +36,10 @@ class RerankClient:
         self._pipeline = RequestPipeline(self.settings)
         self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(self.settings))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
+        self._shadows = shadows_behind(self._pipeline)
+        self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
+        self._routed = counting(self.settings)
+        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
 
     @classmethod
     def _over(
@@ -42,7 +48,8 @@ class RerankClient:
         """Return a client whose requests run through `pipeline` over other ports than those to Redis."""
         client = cls.__new__(cls)
         client.settings, client._pipeline, client._port = pipeline.settings, pipeline, PerProcess(make_port)
-        client._outbox = PerProcess(make_outbox)
+        client._outbox, client._routed = PerProcess(make_outbox), counting(pipeline.settings)
+        client._shadows = shadows_behind(pipeline)
         return client
 
     def rerank(
@@ -161,6 +168,10 @@ class RerankClient:
         """Close all connections of this process. A later call opens new ones."""
         if (outbox := self._outbox.take()) is not None:
             outbox.close()
+        if (shadows := self._shadows.take()) is not None:
+            shadows.close()
+        if (routed := self._routed.take()) is not None:
+            routed.close()
         if (port := self._port.take()) is not None:
             drive(self._pipeline.flush(port))
             port.close()

@@ -5,7 +5,7 @@ There are only counters and histograms, so that the multi-process mode of promet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +13,8 @@ from typing import Any, cast
 from prometheus_client import REGISTRY, Counter, Histogram
 
 from rerank_shared.contract.schemas import RerankResponse
+from rerank_shared.drift.agreement import Agreement
+from rerank_shared.drift.figures import Cost, Side
 from rerank_shared.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -30,6 +32,10 @@ from rerank_shared.routing.route import Target
 SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
 #: From 0.001 to 1,000, four a decade.
 _RATIO_BUCKETS = tuple(round(10 ** (step / 4), 6) for step in range(-12, 13))
+#: Of differences of scores, 0.0001 to 10, three a decade.
+_DIFFERENCE_BUCKETS = tuple(round(10 ** (step / 3), 6) for step in range(-12, 4))
+_SPEARMAN_BUCKETS = (-0.5, 0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+_SHARE_BUCKETS = tuple(tenths / 10 for tenths in range(11))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
 _LARGEST_K = "251+"
 #: Values of the label `k`.
@@ -127,6 +133,92 @@ FEEDBACK = cast(
         ["outcome"],
     ),
 )
+_SHADOW = ["route", "shadow"]
+SHADOW_REQUESTS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_shadow_requests_total",
+        "Requests of the sample of a route's shadow: compared, or dropped, by reason.",
+        [*_SHADOW, "outcome"],
+    ),
+)
+SHADOW_DIFFERENCE = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_shadow_difference",
+        "Absolute difference of the relevance scores that live model and shadow gave a pair.",
+        _SHADOW,
+        buckets=_DIFFERENCE_BUCKETS,
+    ),
+)
+SHADOW_SPEARMAN = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_shadow_spearman",
+        "Rank correlation of live model and shadow over a request's documents.",
+        _SHADOW,
+        buckets=_SPEARMAN_BUCKETS,
+    ),
+)
+SHADOW_OVERLAP = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_shadow_overlap",
+        "Share of the live top 10 that is in the shadow's top 10 too.",
+        _SHADOW,
+        buckets=_SHARE_BUCKETS,
+    ),
+)
+SHADOW_ORDER = cast(
+    Histogram,
+    _once(
+        Histogram,
+        "rerank_shadow_order",
+        "Share of the pairs of the live top 10 that the shadow has in the same order.",
+        _SHADOW,
+        buckets=_SHARE_BUCKETS,
+    ),
+)
+SHADOW_SAME_FIRST = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_shadow_same_first_total",
+        "Compared requests in which live model and shadow put the same document first.",
+        _SHADOW,
+    ),
+)
+SHADOW_TRUNCATED = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_shadow_truncated_pairs_total",
+        "Compared pairs that a model had to cut, by side: live or shadow.",
+        [*_SHADOW, "side"],
+    ),
+)
+SHADOW_TOKENS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_shadow_tokens_total",
+        "Tokens of compared pairs, run or cached, by side: live or shadow.",
+        [*_SHADOW, "side"],
+    ),
+)
+SHADOW_SECONDS = cast(
+    Counter,
+    _once(
+        Counter,
+        "rerank_shadow_seconds_total",
+        "Seconds for which a process runs the compared pairs, by the cost that workers measured, by side.",
+        [*_SHADOW, "side"],
+    ),
+)
 
 
 @dataclass(slots=True)
@@ -182,6 +274,20 @@ def observe_fusion(response: RerankResponse) -> None:
     FUSED_REQUESTS.labels(fusion.applied).inc()
     if fusion.ratio is not None:
         FUSION_RATIO.labels(fusion.applied).observe(fusion.ratio)
+
+
+def observe_shadow(route: str, shadow: str, agreement: Agreement, costs: Mapping[Side, Cost]) -> None:
+    """Record a request that a shadow has scored too."""
+    for difference in agreement.differences:
+        SHADOW_DIFFERENCE.labels(route, shadow).observe(difference)
+    SHADOW_SPEARMAN.labels(route, shadow).observe(agreement.spearman)
+    SHADOW_OVERLAP.labels(route, shadow).observe(agreement.overlap)
+    SHADOW_ORDER.labels(route, shadow).observe(agreement.order)
+    SHADOW_SAME_FIRST.labels(route, shadow).inc(agreement.same_first)
+    for side, cost in costs.items():
+        SHADOW_TRUNCATED.labels(route, shadow, side).inc(cost.truncated)
+        SHADOW_TOKENS.labels(route, shadow, side).inc(cost.tokens)
+        SHADOW_SECONDS.labels(route, shadow, side).inc(cost.seconds or 0.0)
 
 
 def k_bucket(k: int) -> str:

@@ -185,8 +185,18 @@ class Keys:
 
     def routed(self, route: str, version: int) -> str:
         """Hash `what|model` -> requests; gateways; `ROUTED_TTL_S` after the last. How the requests ended that came by
-        one version of a route; producer/rerank_producer/gateway/watch/routed.py spells the fields."""
+        one version of a route; producer/rerank_producer/routed/figures.py spells the fields."""
         return f"{self.prefix}routed:{version}:{route}"
+
+    def shadowed(self, route: str, version: int) -> str:
+        """Hash `what, live model, shadow model` by lines -> a count; clients and gateways; `SHADOW_TTL_S` after the
+        last. What the shadows of one version of a route showed; drift/figures.py spells the fields."""
+        return f"{self.prefix}shadowed:{version}:{route}"
+
+    def shadow_worst(self, route: str, version: int) -> str:
+        """Hash `query digest, live model, shadow model` by lines -> `rank|record`; as `shadowed`. The queries on which
+        a shadow agreed least."""
+        return f"{self.prefix}shadow_worst:{version}:{route}"
 
     def rollout(self, route: str) -> str:
         """String, JSON; the operator's command; `ROLLOUT_TTL_S` after its last change. The last rollout of a route."""
@@ -326,6 +336,7 @@ LATENCY_TTL_S = 600
 #: Longer than the longest hold of a rollout.
 ROUTED_TTL_S = 2 * 86_400
 ROLLOUT_TTL_S = 7 * 86_400
+SHADOW_TTL_S = 7 * 86_400
 ACTIVITY_SLOT_S = 10
 #: The longest cool-down of autoscaling, and some more.
 ACTIVITY_TTL_S = 2_000

@@ -16,7 +16,7 @@ SUFFIX = re.compile(r"_(bucket|sum|count)$")
 #: Beside them only `le`, which Prometheus adds to histograms.
 LABELS = {
     "activation", "cache", "class", "k", "max_length", "method", "model", "model_digest", "outcome", "precision",
-    "pool", "reason", "result", "route", "stage", "state", "target", "tokenizer_digest", "truncation",
+    "pool", "reason", "result", "route", "shadow", "side", "stage", "state", "target", "tokenizer_digest", "truncation",
 }  # fmt: skip
 
 

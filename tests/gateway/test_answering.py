@@ -15,6 +15,7 @@ from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.apis.common.call import AskedFusion, RerankCall
 from rerank_producer.gateway import answering
 from rerank_producer.gateway.answering import Answering
+from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.request_limits import limits_of
 from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
 from rerank_producer.gateway.models.resolver import ResolvedModel
@@ -53,8 +54,11 @@ class Models:
     def limits(self, name: str | None) -> Limits:
         return Limits()
 
-    async def resolve(self, name: str | None) -> ResolvedModel:
+    async def resolve(self, name: str | None, key: ApiKey | None = None) -> ResolvedModel:
         return ResolvedModel("m", in_place_of=name)
+
+    async def check_model(self, name: str, key: ApiKey | None) -> None:
+        pass
 
 
 def answering_with(rerank: Callable[..., Awaitable[RerankResponse]], buckets: OneReservation) -> Answering:

@@ -29,6 +29,7 @@ from support.queue.roles import (
     clients_work,
     leave_dead_letters,
     metrics_are_read,
+    set_a_route,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -61,6 +62,7 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             admin.execute_command("ACL", "SETUSER", user.role, "on", ">secret", *user.rules)
         settings = load_settings(redis_url=f"redis://127.0.0.1:{port}/{DB}", namespace=NAMESPACE)
         leave_dead_letters(settings)
+        set_a_route(settings)
         assert server.pid is not None
         with Monitor(port) as monitor, TestFleet(as_user(settings, "worker"), directory) as fleet:
             fleet.start()
@@ -104,6 +106,12 @@ def test_every_command_is_needed(worked: Worked, role: Role) -> None:
         # A gateway does for its callers what clients do, and so does `bulk --up`.
         needed |= worked.used["client"]
     assert set(User(role, KEYS).commands) - needed - RARE.get(role, set()) == set()
+
+
+def test_clients_count_their_routed_requests(worked: Worked) -> None:
+    """The script that counts leaves out what its user may not write, and says nothing."""
+    with redis.Redis(port=worked.port, db=DB) as admin:
+        assert admin.hlen(KEYS.routed("asked", 1)) > 0
 
 
 @pytest.mark.parametrize("role", NEEDS)

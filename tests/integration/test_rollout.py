@@ -19,11 +19,12 @@ import pytest
 from conftest import StartFleet, StartGateway
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_ops.rollout.course import Course
-from rerank_ops.rollout.plan import Plan
-from rerank_ops.rollout.record import Record, Records
+from rerank_ops.rollout.record import Records
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout import Record
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import CommandLine, Running, Spawn

@@ -26,6 +26,8 @@ WITH_TEXT: dict[str, Callable[[Keys, str], str | bytes]] = {
     "bucket": Keys.bucket,
     "route_versions": Keys.route_versions,
     "routed": lambda keys, argument: keys.routed(argument, 1),
+    "shadowed": lambda keys, argument: keys.shadowed(argument, 1),
+    "shadow_worst": lambda keys, argument: keys.shadow_worst(argument, 1),
     "rollout": Keys.rollout,
     "rollout_holder": Keys.rollout_holder,
     "deviations": lambda keys, argument: keys.deviations("0" * 32, None, argument),

@@ -7,7 +7,6 @@ caller does not send to the fleet follows in first-stage order, as it would on t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rerank_ops.evaluate.comparison import measured
@@ -19,14 +18,7 @@ from rerank_shared.keys import FusionMethod
 
 def first(query: ScoredQuery, k: int) -> ScoredQuery:
     """Return a query with its first `k` candidates alone."""
-    return replace(
-        query,
-        documents=query.documents[:k],
-        logits=query.logits[:k],
-        scores=query.scores[:k],
-        tokens=query.tokens[:k],
-        cut=query.cut[:k],
-    )
+    return query.part(range(k))
 
 
 def runs_of(queries: Sequence[ScoredQuery], k: int, weights: Iterable[float], method: FusionMethod) -> Iterator[Run]:

@@ -16,6 +16,7 @@ from rerank_ops.cli.admin.doctor import doctor
 from rerank_ops.cli.admin.keys import keys
 from rerank_ops.cli.admin.redis_acl import redis_acl
 from rerank_ops.cli.admin.route import route
+from rerank_ops.cli.admin.shadow import shadow
 from rerank_ops.cli.bulk import bulk
 from rerank_ops.cli.capacity.autoscale import autoscale
 from rerank_ops.cli.capacity.plan import plan
@@ -75,6 +76,7 @@ app.add_typer(dead)
 app.add_typer(keys)
 app.add_typer(models)
 app.add_typer(route)
+app.add_typer(shadow)
 
 
 def _print_version(wanted: bool) -> None:

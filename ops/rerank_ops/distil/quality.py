@@ -69,14 +69,10 @@ def _of(scores: ModelScores, stage: str) -> list[System]:
 
 def _cut(scores: ModelScores, stage: str, k: int) -> System:
     """Return the teacher with the first stage, on that one's best `k` alone: half the time, and no training."""
-    cut = [_best(query, k) for query in scores.queries]
+    cut = [query.part(range(k)) for query in scores.queries]
     kind: Kind = "fused"
     names = tuple(query.id for query in cut)
     return System(f"{fused_name(scores.name, stage, 'weighted', 1.0)}, k {k}", kind, _run(cut), names, scores.name)
-
-
-def _best(query: ScoredQuery, k: int) -> ScoredQuery:
-    return replace(query, documents=query.documents[:k], logits=query.logits[:k], scores=query.scores[:k])
 
 
 def _run(queries: Sequence[ScoredQuery]) -> dict[str, tuple[str, ...]]:
@@ -110,4 +106,4 @@ def _system(row: Row) -> SystemQuality:
 
 
 def _speed(scores: ModelScores) -> float | None:
-    return round(scores.again.pairs_per_s, 1) if scores.again is not None and scores.again.latencies_ms else None
+    return None if scores.speed is None else round(scores.speed.pairs_per_s, 1)

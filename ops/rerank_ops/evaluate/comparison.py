@@ -17,7 +17,7 @@ from rerank_ops.judging.significance import CORRECTIONS, TESTS
 from rerank_shared.errors import ConfigurationError
 
 #: Kinds of systems that are held against a baseline.
-COMPARED: tuple[Kind, ...] = ("first stage", "given", "model", "fused")
+COMPARED: tuple[Kind, ...] = ("first stage", "given", "model", "fused", "cascade")
 
 
 @dataclass(frozen=True, slots=True)

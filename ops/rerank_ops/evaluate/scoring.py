@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from rerank_ops.evaluate.speed import Speed
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.scoring import logits_of, score
 from rerank_ops.fusion.sweep import ScoredQuery
@@ -41,20 +40,10 @@ class Again:
     processes: int = 0
     host: str = ""
 
-    @property
-    def pairs(self) -> int:
-        """Pairs that were scored."""
-        return sum(map(len, self.logits.values()))
-
-    @property
-    def pairs_per_s(self) -> float:
-        """Pairs scored a second."""
-        seconds = sum(self.latencies_ms) / 1000
-        return self.pairs / seconds if seconds else 0.0
-
-    def latency_ms(self, percent: float) -> float:
-        """Return a percentile (0 to 100) of the queries' latency, in milliseconds."""
-        return float(np.percentile(self.latencies_ms, percent))
+    def by_query(self) -> dict[str, float]:
+        """Return the milliseconds of each query that has candidates."""
+        asked = (query for query, logits in self.logits.items() if logits)
+        return dict(zip(asked, self.latencies_ms, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,13 @@ class ModelScores:
     def truncated_share(self) -> float:
         """Share of pairs that were cut, 0 to 1."""
         return self.truncated / self.pairs if self.pairs else 0.0
+
+    @property
+    def speed(self) -> Speed | None:
+        """How fast the timed queries were; None where none was timed."""
+        if self.again is None or not self.again.latencies_ms:
+            return None
+        return Speed(self.again.latencies_ms, sum(map(len, self.again.logits.values())))
 
     def largest_difference(self) -> float:
         """Return the largest difference between a logit and the one of the same pair when it was scored again."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rerank_ops.evaluate.cascades import Cascade, Cascaded, cascaded
 from rerank_ops.evaluate.first_stages import FirstStage
 from rerank_ops.evaluate.scoring import ModelScores
 from rerank_ops.fusion.sweep import MODEL, ScoredQuery, Variant, deviations_of, ranking
@@ -14,7 +15,7 @@ from rerank_ops.judging.measures import perfect_order
 from rerank_shared.keys import FusionMethod
 
 #: `given` is a run of another system; `again` is the A/A row, the same model scored a second time.
-Kind = Literal["first stage", "given", "model", "fused", "again", "ceiling"]
+Kind = Literal["first stage", "given", "model", "fused", "cascade", "again", "ceiling"]
 Run = Mapping[str, Sequence[str]]
 
 
@@ -22,7 +23,7 @@ Run = Mapping[str, Sequence[str]]
 class System:
     """An order of documents for each query, best first; it is measured over `queries`.
 
-    `model` is the one whose time it takes; an A/A row repeats that.
+    `model` is the one whose time it takes; an A/A row repeats that. A cascade takes that of several: see `cascade`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class System:
     run: Run
     queries: tuple[str, ...]
     model: str | None = None
+    cascade: Cascaded | None = None
 
 
 def of_stage(stage: FirstStage, queries: Sequence[str], kind: Kind = "first stage") -> System:
@@ -53,9 +55,11 @@ def systems_of(
     stage: str,
     method: FusionMethod,
     weights: Sequence[float],
+    cascades: Sequence[Cascade] = (),
 ) -> tuple[System, ...]:
-    """Return all systems in the order of a table: those without model, each model's, and the ceiling last."""
+    """Return all systems in the order of a table: those without model, each model's, cascades, and the ceiling last."""
     with_models = [system for scores in models for system in of_model(scores, stage, method, weights)]
+    with_models += [system for each in cascades for system in of_cascade(each, models, stage, method, weights)]
     below = [system for system in first if system.kind != "ceiling"]
     return (*below, *with_models, *(system for system in first if system.kind == "ceiling"))
 
@@ -63,7 +67,7 @@ def systems_of(
 def names_of_rows(
     first: Sequence[System], models: Sequence[str], stage: str, method: FusionMethod, weights: Sequence[float]
 ) -> list[str]:
-    """Return the names of all systems that can be a baseline, before any model has run."""
+    """Return the names of all systems that can be a baseline, before any model has run; `models` are cascades too."""
     fused = [] if method == "none" else [fused_name(model, stage, method, each) for model in models for each in weights]
     return [*(system.name for system in first if system.kind != "ceiling"), *models, *fused]
 
@@ -83,6 +87,19 @@ def of_model(scores: ModelScores, stage: str, method: FusionMethod, weights: Seq
         again = [replace(query, logits=logits[query.id]) for query in scores.queries if query.id in logits]
         run = _run(again, MODEL, None)
         yield System(f"{scores.name}, again", "again", run, tuple(run), scores.name)
+
+
+def of_cascade(
+    cascade: Cascade, models: Sequence[ModelScores], stage: str, method: FusionMethod, weights: Sequence[float]
+) -> Iterator[System]:
+    """Yield the cascade's own order, and one for each weight of the first stage, which counts in every stage of it."""
+    by_name = {scores.name: scores for scores in models}
+    fused = (
+        [] if method == "none" else [(fused_name(cascade.name, stage, method, w), Variant(method, w)) for w in weights]
+    )
+    for name, variant in [(cascade.name, MODEL), *fused]:
+        run, cost = cascaded(cascade, by_name, variant)
+        yield System(name, "cascade", run, tuple(run), cascade=cost)
 
 
 def fused_name(model: str, stage: str, method: FusionMethod, weight: float) -> str:

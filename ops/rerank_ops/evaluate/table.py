@@ -14,6 +14,11 @@ _ALPHA = 0.05
 _CORRECTIONS = {"holm": "Holm's method", "bh": "the method of Benjamini and Hochberg", "none": "no method"}
 _TESTS = {"t": "paired t-test", "randomisation": "paired randomisation test", "wilcoxon": "Wilcoxon's signed-rank test"}
 
+COMPUTED = (
+    "~: computed. A cascade takes its first model's time, and of a later one's the share of tokens that it reads; "
+    "pairs/s counts a candidate once."
+)
+
 
 def evaluation_text(evaluation: Evaluation) -> str:
     """Return both tables and what they rest on."""
@@ -49,18 +54,19 @@ def _worth(evaluation: Evaluation) -> Iterator[list[str]]:
 def _costs(evaluation: Evaluation, row: Row, *, timed: bool) -> list[str]:
     if not timed:
         return []
-    scores = evaluation.scores_of(row)
-    if scores is None or scores.again is None or not scores.again.latencies_ms:
+    speed = evaluation.speed_of(row)
+    if speed is None:
         return [""] * 4
-    times = [f"{scores.again.latency_ms(percent):,.0f}" for percent in (50, 95, 99)]
-    return [*times, f"{scores.again.pairs_per_s:,.0f}"]
+    mark = "~" if speed.computed else ""
+    values = [*(speed.latency_ms(percent) for percent in (50, 95, 99)), speed.pairs_per_s]
+    return [f"{mark}{value:,.0f}" for value in values]
 
 
 def _cut(evaluation: Evaluation, row: Row) -> list[str]:
-    scores = evaluation.scores_of(row)
-    if scores is None:
+    cut = evaluation.cut_of(row)
+    if cut is None:
         return [""] if evaluation.models else []
-    return [f"{scores.truncated_share:.1%}"]
+    return [f"{cut:.1%}"]
 
 
 def _against(evaluation: Evaluation) -> Iterator[str]:
@@ -97,6 +103,8 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
         )
     if evaluation.models:
         yield "Fused orders take the model's time; cut: pairs of which text was cut to fit the model."
+    if any(each.speed is not None for each in evaluation.cascades.values()):
+        yield COMPUTED
     for scores in evaluation.models:
         yield from _of_model(scores, asked.max_length)
     if evaluation.oddities:
@@ -105,10 +113,10 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _of_model(scores: ModelScores, max_length: int | None) -> Iterator[str]:
-    model, again = scores.model, scores.again
+    model, again, speed = scores.model, scores.again, scores.speed
     told = f"{scores.name}: {model.precision}, {max_length or model.max_length} tokens at most"
     yield f"{told}, digest {str(model.digest)[:12]}; {scores.pairs:,} pairs, {scores.cached:,} of them from the cache."
-    if again is not None and again.latencies_ms:
+    if again is not None and speed is not None:
         yield (
             f"  Timed: {len(again.latencies_ms)} queries again, one after the other, no score from the cache; "
             f"{again.processes} worker {'process' if again.processes == 1 else 'processes'}, asked from {again.host}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,18 @@ class ScoredQuery:
     order: FirstStageOrder = "descending"
     tokens: tuple[int, ...] = ()
     cut: tuple[bool, ...] = ()
+
+    def part(self, places: Sequence[int]) -> ScoredQuery:
+        """Return the query with some of its candidates, in this order; places beyond the last are left out."""
+        here = [place for place in places if place < len(self.documents)]
+        return replace(
+            self,
+            documents=tuple(self.documents[place] for place in here),
+            logits=tuple(self.logits[place] for place in here),
+            scores=tuple(self.scores[place] for place in here),
+            tokens=tuple(self.tokens[place] for place in here) if self.tokens else (),
+            cut=tuple(self.cut[place] for place in here) if self.cut else (),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,12 @@ def sweep(
 
 def ranking(query: ScoredQuery, variant: Variant, ratio: float | None) -> list[str]:
     """Return a query's document ids, best first."""
-    return [query.documents[index] for index in fused_order(query.logits, _fusion(query, variant, ratio)).order]
+    return [query.documents[place] for place in order_of(query, variant, ratio)]
+
+
+def order_of(query: ScoredQuery, variant: Variant, ratio: float | None) -> list[int]:
+    """Return the places of a query's documents, best first."""
+    return fused_order(query.logits, _fusion(query, variant, ratio)).order
 
 
 def deviations_of(queries: Sequence[ScoredQuery]) -> Deviations | None:

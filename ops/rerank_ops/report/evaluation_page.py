@@ -47,10 +47,11 @@ def _figures(evidence: Evidence, shown: str | None) -> Iterator[Figure]:
     ceiling = next((row for row in found.rows if row.kind == "ceiling"), None)
     if ceiling is not None:
         yield Figure(f"{measure}, at most", f"{ceiling.mean(measure):.3f}", ceiling.name)
-    scores = found.scores_of(evidence.row(shown)) if shown is not None else None
-    if scores is not None and scores.again is not None and scores.again.latencies_ms:
-        many = counted(len(scores.again.latencies_ms), "query", "queries")
-        yield Figure("P95 of a query", f"{scores.again.latency_ms(95):,.0f} ms", f"{many} one after the other")
+    speed = found.speed_of(evidence.row(shown)) if shown is not None else None
+    if speed is not None:
+        many = counted(len(speed.latencies_ms), "query", "queries")
+        how = "computed from its models’ times" if speed.computed else f"{many} one after the other"
+        yield Figure("P95 of a query", f"{speed.latency_ms(95):,.0f} ms", how)
 
 
 def _sections(evidence: Evidence, shown: str | None) -> Iterator[Section]:

@@ -20,12 +20,12 @@ def front(evidence: Evidence) -> Chart | Notes:
     for row in found.rows:
         if row.kind in ("again", "ceiling"):
             continue
-        scores = found.scores_of(row)
-        if scores is None:
+        speed = found.speed_of(row)
+        if speed is None and row.kind in ("first stage", "given"):
             levels.append(Level(f"{numbers[row.name]}. {row.name}", row.mean(measure)))
-        elif scores.again is not None and scores.again.latencies_ms:
-            p95_ms, value = scores.again.latency_ms(95), row.mean(measure)
-            detail = f"{measure} {value:.4f}, {p95_ms:,.0f} ms"
+        elif speed is not None:
+            p95_ms, value = speed.latency_ms(95), row.mean(measure)
+            detail = f"{measure} {value:.4f}, {p95_ms:,.0f} ms{', computed' if speed.computed else ''}"
             points.append(Point(numbers[row.name], row.name, p95_ms, value, detail))
     if not points:
         why = "no model was asked" if not found.models else "no query was timed (--timed)"
@@ -35,6 +35,8 @@ def front(evidence: Evidence) -> Chart | Notes:
         f"On the front, where nothing is both faster and better: {listed(best)}. Level lines are systems without a "
         "model, whose time was not measured."
     )
+    if any(each.speed is not None for each in found.cascades.values()):
+        words += " Times of cascades are computed."
     title = f"{measure} against the time of a query"
     return Chart(title, words, trade_off(points, levels, cost="P95 of a query, ms", value=measure))
 

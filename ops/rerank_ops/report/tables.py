@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rerank_ops.evaluate.comparison import Comparison, Row
 from rerank_ops.evaluate.evaluation import Evaluation
+from rerank_ops.evaluate.table import COMPUTED
 from rerank_ops.judging.bootstrap import SAMPLES
 from rerank_ops.report.blocks import Cell, Mark, Table
 from rerank_ops.report.charts.span import spans_of
@@ -22,7 +23,7 @@ def worth(evidence: Evidence) -> Table:
     """Return the systems with their means, times and cut pairs; the best mean of a column is marked."""
     found, numbers = evidence.evaluation, evidence.numbers()
     asked = found.asked
-    timed = any(each.again is not None and each.again.latencies_ms for each in found.models)
+    timed = any(each.speed is not None for each in found.models)
     speed = ("P50, ms", "P95, ms", "P99, ms", "pairs/s") if timed else ()
     rows = [row for row in found.rows if row.kind != "again"]
     ranked = [row for row in rows if row.kind != "ceiling"]
@@ -35,6 +36,8 @@ def worth(evidence: Evidence) -> Table:
     remarks = []
     if found.models:
         remarks.append("Fused orders take the model’s time. Cut: pairs of which text was cut to fit the model.")
+    if any(each.speed is not None for each in found.cascades.values()):
+        remarks.append(COMPUTED.replace("'", "’"))
     if not timed and found.models:
         remarks.append("No query was timed.")
     return Table(
@@ -85,20 +88,19 @@ def _mean(row: Row, measure: str, ranked: Sequence[float]) -> Cell:
 def _times(found: Evaluation, row: Row, *, timed: bool) -> list[Cell]:
     if not timed:
         return []
-    scores = found.scores_of(row)
-    if scores is None or scores.again is None or not scores.again.latencies_ms:
+    speed = found.speed_of(row)
+    if speed is None:
         return [Cell("")] * 4
-    return [
-        *(Cell(f"{scores.again.latency_ms(percent):,.0f}") for percent in (50, 95, 99)),
-        Cell(f"{scores.again.pairs_per_s:,.0f}"),
-    ]
+    mark = "~" if speed.computed else ""
+    values = [*(speed.latency_ms(percent) for percent in (50, 95, 99)), speed.pairs_per_s]
+    return [Cell(f"{mark}{value:,.0f}") for value in values]
 
 
 def _cut(found: Evaluation, row: Row) -> list[Cell]:
     if not found.models:
         return []
-    scores = found.scores_of(row)
-    return [Cell("" if scores is None else f"{scores.truncated_share:.1%}")]
+    cut = found.cut_of(row)
+    return [Cell("" if cut is None else f"{cut:.1%}")]
 
 
 def _name(row: Row, numbers: dict[str, str]) -> str:

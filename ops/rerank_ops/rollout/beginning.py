@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rerank_ops.rollout.plan import Plan
-from rerank_ops.rollout.record import Record, Records
+from rerank_ops.rollout.record import Records
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout import Record
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import target_mistakes
 
 

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from rerank_ops.rollout.plan import Drift
-from rerank_ops.rollout.policy import Verdict, baseline, judge
-from rerank_ops.rollout.record import CHANGING, Record, Records
-from rerank_producer.gateway.watch.routed import Figures, read_figures
+from rerank_ops.rollout.policy import Verdict, judge
+from rerank_ops.rollout.record import Records
+from rerank_producer.routed.figures import Figures
+from rerank_producer.routed.step import StepFigures, ask_step, read_step
 from rerank_shared.errors import QueueUnavailable, RouteChanged
 from rerank_shared.pools import processes_of
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.route_store.table import RouteTable
+from rerank_shared.routing.rollout import CHANGING, Record
+from rerank_shared.routing.rollout_plan import Drift
 from rerank_shared.settings import Settings
 
 LOOK_S = 1.0
@@ -140,8 +142,8 @@ class Course:
 
     def _hold(self) -> None:
         record = self.record
-        new, old = read_step(self.store, record)
-        verdict = self._judged(old, new)
+        figures = step_figures(self.store, record)
+        verdict = self._judged(figures)
         if verdict.kind == "hold":
             if verdict.says:
                 self._tell_once(f"{record.step} {verdict.says.partition(' ')[0]}", f"holds longer: {verdict.says}")
@@ -150,16 +152,16 @@ class Course:
             self.say(f"goes back: {verdict.says}")
             self._keep(replace(record, state="returning", reason=verdict.says))
             return
-        self.say(f"{record.percent:g} % was held: {told(record.new, new)}; {told(record.old, old)}")
+        self.say(f"{record.percent:g} % was held: {told(record.new, figures.new)}; {told(record.old, figures.old)}")
         last = record.step + 1 == len(record.plan.steps)
         self._keep(replace(record, state="done" if last else "moving"))
 
-    def _judged(self, old: Figures, new: Figures) -> Verdict:
+    def _judged(self, figures: StepFigures) -> Verdict:
         record, now = self.record, self.monotonic()
         if self._processes(record.new):
             self._alive_at = now
         held_s = server_epoch(self.store.client) - record.held_since
-        return judge(record.plan, record.names, held_s, old, new, now - self._alive_at)
+        return judge(record.plan, record.names, held_s, figures.old, figures.new, now - self._alive_at)
 
     def _change(self) -> None:
         """Make the route's next version. One that was made and not answered for is found by the next look."""
@@ -190,14 +192,10 @@ class Course:
             self.say(says)
 
 
-def read_step(store: RouteStore, record: Record) -> tuple[Figures, Figures]:
-    """Return the new model's figures of the step in force, and those of the old model that they are compared with."""
-    pipe = store.client.pipeline(transaction=False)
-    for version in reversed(record.versions):
-        pipe.hgetall(store.keys.routed(record.route, version))
-    answers = pipe.execute()
-    old = [read_figures(answer, record.old) for answer in answers]
-    return read_figures(answers[0], record.new), baseline(old, record.plan.min_requests)
+def step_figures(store: RouteStore, record: Record) -> StepFigures:
+    """Return the figures of the step in force."""
+    ask_step(pipe := store.client.pipeline(transaction=False), store.keys, record)
+    return read_step(record, pipe.execute())
 
 
 def told(model: str, figures: Figures) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rerank_ops.rollout.record import Record
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import UnknownModel
 from rerank_shared.fleet_state import read_state
 from rerank_shared.pools import read_pools
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout import Record
 
 
 def draining(store: RouteStore, record: Record) -> list[str]:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
-from rerank_ops.quality.agreement import spearman
-from rerank_ops.rollout.plan import Drift
 from rerank_producer import RerankClient
+from rerank_shared.drift.correlation import spearman
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.routing.rollout_plan import Drift
 
 Scores = npt.NDArray[np.float64]
 #: Bulk work goes last, and a sample is in no hurry.
@@ -70,7 +70,7 @@ def drift_of(pairs: Sequence[tuple[Scores, Scores]]) -> Drift:
         pairs=len(differences),
         mean=float(differences.mean()),
         p99=float(np.quantile(differences, 0.99)),
-        spearman=float(np.mean([spearman(one, other) for one, other in pairs])),
+        spearman=float(np.mean([spearman(one.tolist(), other.tolist()) for one, other in pairs])),
     )
 
 

@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rerank_ops.rollout.plan import Bounds, Names, Plan
-from rerank_producer.gateway.watch.latency import middle_s, quantile_ms
-from rerank_producer.gateway.watch.routed import Figures
-from rerank_producer.metrics import K_LABELS
+from rerank_producer.routed.figures import Figures, durations_beside
 from rerank_shared.keys import HEARTBEAT_TTL_S
+from rerank_shared.routing.rollout_plan import Bounds, Names, Plan
+from rerank_shared.watch.log_buckets import DURATIONS
 
 #: Figures that a model within its bounds shows by chance in fewer than one look of a thousand break a bound: a step is
 #: looked at each second, and a sound model must not be taken back for that.
 CHANCE = 0.001
-#: The fewest requests of each model whose 95th percentile says something.
-P95_REQUESTS = 20
 #: The share of requests that a 95th percentile leaves above it.
 _ABOVE_P95 = 0.05
 #: A new model whose heartbeats are missing for so long is gone.
@@ -70,15 +67,6 @@ def _after_hold(plan: Plan, names: Names, held_s: float, new: Figures, beyond: S
     return Verdict("on")
 
 
-def baseline(newest_first: Sequence[Figures], min_requests: int) -> Figures:
-    """Return the newest figures of the old model with enough requests to compare with, else the newest of all.
-
-    Without any figures they are empty: then each failure of the new model counts, and no duration does.
-    """
-    enough = (figures for figures in newest_first if figures.requests >= min_requests)
-    return next(enough, newest_first[0] if newest_first else Figures())
-
-
 def _errors(bounds: Bounds, names: Names, old: Figures, new: Figures) -> list[_Excess]:
     allowed = min(1.0, bounds.error_share + old.error_share)
     if new.error_share <= allowed:
@@ -94,21 +82,17 @@ def _errors(bounds: Bounds, names: Names, old: Figures, new: Figures) -> list[_E
 
 def _slowness(bounds: Bounds, names: Names, old: Figures, new: Figures) -> list[_Excess]:
     found = []
-    for k in K_LABELS:
-        before, now = old.seconds.get(k, {}), new.seconds.get(k, {})
-        count = sum(now.values())
-        if count < P95_REQUESTS or sum(before.values()) < P95_REQUESTS:
+    for each in durations_beside(old, new):
+        if each.ratio <= bounds.p95_ratio:
             continue
-        old_ms, new_ms = quantile_ms(before, 95), quantile_ms(now, 95)
-        if new_ms <= bounds.p95_ratio * old_ms:
-            continue
-        limit_s = bounds.p95_ratio * old_ms / 1000
-        slow = sum(number for bucket, number in now.items() if middle_s(bucket) > limit_s)
+        limit_s = bounds.p95_ratio * each.old_ms / 1000
+        slow = sum(number for bucket, number in new.seconds[each.k].items() if DURATIONS.middle(bucket) > limit_s)
         says = (
-            f"P95 of requests with {k} scored documents: {names.new} {new_ms:.0f} ms ({count} requests), "
-            f"{names.old} {old_ms:.0f} ms ({sum(before.values())}); the bound is {bounds.p95_ratio:g} times"
+            f"P95 of requests with {each.k} scored documents: {names.new} {each.new_ms:.0f} ms ({each.new_requests} "
+            f"requests), {names.old} {each.old_ms:.0f} ms ({each.old_requests}); the bound is "
+            f"{bounds.p95_ratio:g} times"
         )
-        found.append(_Excess(says, tail(slow, count, _ABOVE_P95)))
+        found.append(_Excess(says, tail(slow, each.new_requests, _ABOVE_P95)))
     return found
 
 

@@ -11,94 +11,16 @@ import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import TypeAdapter
-
-from rerank_ops.rollout.plan import Drift, Names, Plan
-from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import RolloutTaken
 from rerank_shared.keys import ROLLOUT_TTL_S, Keys
-from rerank_shared.routing.route import Route, Share
+from rerank_shared.route_store.rollouts import encode_rollout, read_rollout
+from rerank_shared.routing.rollout import Record
 
 #: A command that has not told of itself for so long is dead.
 CLAIM_S = 10
 _LOOK_S = 1.0
-
-State = Literal["waiting", "moving", "holding", "returning", "aborting", "done", "returned", "aborted", "stopped"]
-#: A change of the route is under way.
-CHANGING = ("moving", "returning", "aborting")
-ENDED = ("done", "returned", "aborted", "stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A rollout at one moment.
-
-    - `step`: the index in the plan of the share that is in force; -1 before the first.
-    - `versions`: of the route, as they were made; the first is that before the rollout.
-    - `held_since`: when the step began, or was taken up again, in epoch seconds of the server.
-    - `reason`: why it ended other than done.
-    - `led_by`: host and process of the command that wrote the record.
-    """
-
-    route: str
-    old: str
-    new: str
-    plan: Plan
-    versions: tuple[int, ...]
-    state: State = "waiting"
-    step: int = -1
-    held_since: float = 0.0
-    reason: str = ""
-    drift: Drift | None = None
-    led_by: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens to it."""
-        return self.state in ENDED
-
-    @property
-    def names(self) -> Names:
-        """The two models."""
-        return Names(self.old, self.new)
-
-    @property
-    def version(self) -> int:
-        """The version of the route that it made last, or found."""
-        return self.versions[-1]
-
-    @property
-    def percent(self) -> float:
-        """The new model's percentage that is in force."""
-        return 0.0 if self.step < 0 else self.plan.steps[self.step]
-
-    @property
-    def wanted(self) -> float:
-        """The percentage that a change under way makes."""
-        return self.plan.steps[self.step + 1] if self.state == "moving" else 0.0
-
-    def shares(self, percent: float) -> tuple[Share, ...]:
-        """Return the route's shares at a percentage of the new model."""
-        both = (Share(self.old, 100.0 - percent), Share(self.new, percent))
-        return tuple(share for share in both if share.weight > 0)
-
-    def changed(self, version: int, now: float) -> Record:
-        """Return the record after the change under way, which made `version`."""
-        made = replace(self, versions=(*self.versions, version), held_since=now)
-        if self.state == "moving":
-            return replace(made, state="holding", step=self.step + 1)
-        return replace(made, state="aborted" if self.state == "aborting" else "returned")
-
-    def made_by(self, found: Route | None) -> bool:
-        """Whether the change under way is made already: the route is one version on, with the shares wanted."""
-        if self.state not in CHANGING or found is None or found.version != self.version + 1:
-            return False
-        return found.shares == self.shares(self.wanted)
-
-
-_FORM = TypeAdapter(Record)
 
 
 @dataclass(slots=True)
@@ -113,12 +35,11 @@ class Records:
 
     def read(self) -> Record | None:
         """Return the last rollout; None where there is none, or none that this release reads."""
-        data = self.client.get(self.keys.rollout(self.route))
-        return None if data is None else read_or_none("rollout", _FORM.validate_json, data)
+        return read_rollout(self.client.get(self.keys.rollout(self.route)))
 
     def write(self, record: Record) -> None:
         """Keep a record, as one of this command."""
-        data = _FORM.dump_json(replace(record, led_by=self._me))
+        data = encode_rollout(replace(record, led_by=self._me))
         self.client.set(self.keys.rollout(self.route), data, ex=ROLLOUT_TTL_S)
 
     def claim(self, wait: Callable[[float], bool]) -> None:

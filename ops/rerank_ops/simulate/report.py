@@ -66,7 +66,7 @@ def summarise(name: str, result: Result) -> Report:
         processes=result.spec.processes,
         requests=len(calls),
         seconds=seconds,
-        latencies=(_latencies("all", calls), *(_latencies(k, some) for k, some in _by_k(calls))),
+        latencies=(latencies_of("all", calls), *(latencies_of(k, some) for k, some in _by_k(calls))),
         utilisation=result.utilisation,
         pairs_per_s=meter.pairs / seconds,
         tokens_per_s=meter.tokens / seconds,
@@ -85,7 +85,8 @@ def percentile(ascending: Sequence[float], share: float) -> float:
     return ascending[below] + (ascending[above] - ascending[below]) * (place - below)
 
 
-def _latencies(k: str, calls: Sequence[Call]) -> Latencies:
+def latencies_of(k: str, calls: Sequence[Call]) -> Latencies:
+    """Return the latencies of some calls under the name `k`."""
     ascending = sorted(call.latency_s for call in calls if call.end != "refused")
     p50, p95, p99 = (1000 * percentile(ascending, share) for share in (0.50, 0.95, 0.99))
     ends = Counter(call.end for call in calls)

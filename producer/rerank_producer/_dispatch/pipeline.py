@@ -26,7 +26,9 @@ from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
 from rerank_producer._dispatch.single_flight import PairClaims
 from rerank_producer._dispatch.stages.cascade import Cascade, refuse_unknown, stages_of
-from rerank_producer._dispatch.stages.planned import Answered, Planned, Spent
+from rerank_producer._dispatch.stages.one_model import OneModel
+from rerank_producer._dispatch.stages.planned import Answered, Pass, Planned, Spent
+from rerank_producer._dispatch.stages.shadowed import OnSampled, Shadowed, shadows_of
 from rerank_producer._io.clock import Clock, Deadline
 from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.port import Port
@@ -45,7 +47,7 @@ from rerank_producer._request.plan import (
     without_hits,
     without_misses,
 )
-from rerank_producer._request.ranking import ranking_of
+from rerank_producer._request.ranking import Ranking, ranking_of
 from rerank_producer._request.response import build_response, stage_timings, with_swap
 from rerank_producer.fusion.asked import fusion_of, learns_ratio, with_learned
 from rerank_producer.fusion.lists import FirstStage, with_ranks
@@ -70,6 +72,8 @@ class RequestPipeline:
     clock: Clock = field(default_factory=Clock.of_server)
     #: Told of each call of `rerank` that came by a route, when it ends.
     on_routed_end: OnEnded | None = None
+    #: Takes the requests that shadows are to score once more; None: no shadow scores any.
+    on_sampled: OnSampled | None = None
     keys: Keys = field(init=False)
     served_models: ServedModels = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -113,7 +117,7 @@ class RequestPipeline:
             await refuse_unknown(port, self.served_models, request)
             planned = await self._plan(port, request, started, span)
             watch.target = planned.found.target
-            response = await self._in_stages(port, planned, partial)
+            response = await self._pass(port, planned, partial).answer(planned)
             if request.job_class == "interactive":
                 response = with_swap(response, self.settings.feedback_swap_share)
             watch.response = response
@@ -125,12 +129,13 @@ class RequestPipeline:
             metrics.observe_request(request.job_class, count, hits, self.clock.monotonic() - started)
             return response
 
-    async def _in_stages(self, port: Port, planned: Planned, partial: bool | Literal["scored"]) -> RerankResponse:
-        """Return the answer of all stages of a request; most requests have one, and no others to be told of."""
+    def _pass(self, port: Port, planned: Planned, partial: bool | Literal["scored"]) -> Pass:
+        """Return how a request is answered: in stages, or, as most are, by one model, with shadows or without."""
         if stages := stages_of(planned.request, planned.found.target):
-            return await Cascade(self, self.settings, port, stages, partial).answer(planned)
-        with naming(planned.found.target):
-            return (await self.answer(port, planned, partial=bool(partial))).taken(partial=partial)
+            return Cascade(self, self.settings, port, stages, partial)
+        live = OneModel(self, port, partial)
+        models = shadows_of(planned) if self.on_sampled is not None else ()
+        return Shadowed(live, models, self.on_sampled) if models and self.on_sampled is not None else live
 
     async def answer(self, port: Port, planned: Planned, *, partial: bool) -> Answered:
         """Score what is missing of a planned request, and return its response.
@@ -143,10 +148,10 @@ class RequestPipeline:
                 plan, scored, shortfall = await self._score(port, planned, partial)
             except (DeadlineExceeded, Overloaded) as error:
                 shortfall = error
-        response = self._respond(plan, scored, planned.deadline, planned.spent)
+        response, ranking = self._respond(plan, scored, planned.deadline, planned.spent)
         if shortfall is None and not response.complete:
             shortfall = incomplete(plan.stored, scored)
-        return Answered(with_ranks(response, planned.request.documents), shortfall)
+        return Answered(with_ranks(response, planned.request.documents), shortfall, ranking)
 
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
@@ -305,7 +310,9 @@ class RequestPipeline:
         claims = {index: value for index, value in values.items() if value is not None}
         return PairClaims.of(claims, now=self.clock.epoch(), deadline_at=stored.deadline_at)
 
-    def _respond(self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: Spent) -> RerankResponse:
+    def _respond(
+        self, plan: RequestPlan, scored: Scored | None, deadline: Deadline, spent: Spent
+    ) -> tuple[RerankResponse, Ranking]:
         timings = stage_timings(scored)
         timings.cache_ms, timings.enqueue_ms = spent.cache_ms, spent.enqueue_ms
         started = self.clock.monotonic()
@@ -315,7 +322,7 @@ class RequestPipeline:
             self.learned.teach(ranking)
         response = build_response(plan.stored, scored, ranking, metadata=plan.metadata, timings=timings)
         timings.total_ms = (self.clock.monotonic() - deadline.started) * 1000
-        return response
+        return response, ranking
 
     async def flush(self, port: Port) -> None:
         """Write what waits for a later look-up. What can't be written is lost."""

@@ -35,7 +35,7 @@ def build_response(
     Raises UnsupportedVersion where a worker names an activation that this release lacks.
     """
     scores, identity = ranking.scores, ranking.identity
-    activate = _activation(identity)
+    activate = activation_of(identity)
     order = ranking.order[: stored.top_n]
     experiment = _experiment(stored, len(order), swap_share)
     if experiment is not None:
@@ -118,7 +118,8 @@ def _row(
     }
 
 
-def _activation(identity: ScoringIdentity | None) -> Callable[[float], float]:
+def activation_of(identity: ScoringIdentity | None) -> Callable[[float], float]:
+    """Return the function that makes a relevance score of a logit. Raises UnsupportedVersion."""
     name = "identity" if identity is None else identity.activation
     try:
         return ACTIVATIONS[name]

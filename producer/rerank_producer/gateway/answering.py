@@ -17,6 +17,7 @@ from rerank_producer._request.response import with_swap
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.apis.common.call import Problem, RerankCall, RerankReply
 from rerank_producer.apis.common.problems import Refused
+from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.auth.request_limits import RequestLimits
 from rerank_producer.gateway.auth.token_bucket import Reservation, TokenBuckets
 from rerank_producer.gateway.models.resolver import ResolvedModel, shown
@@ -40,11 +41,22 @@ _LATE_S = 5.0
 class Models(Protocol):
     """Resolves the name of a model in a request; see ModelDirectory."""
 
-    async def resolve(self, name: str | None) -> ResolvedModel:
-        """Return it. Raises UnknownModel."""
+    async def resolve(self, name: str | None, key: ApiKey | None = None) -> ResolvedModel:
+        """Return it. Raises UnknownModel, and Refused where the key may not use it."""
+
+    async def check_model(self, name: str, key: ApiKey | None) -> None:
+        """Raise Refused unless the key may use the model of that name."""
 
     def limits(self, name: str | None) -> Limits:
         """Return the defaults of requests for a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aimed:
+    """A call and the model or route that it goes to; None where its stages name the models."""
+
+    call: RerankCall
+    resolved: ResolvedModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +80,36 @@ class Answering:
         try:
             # The client keeps to the deadline; but where Redis neither answers nor refuses, requests wait for a turn.
             async with asyncio.timeout(max(0.0, left_s) + _LATE_S):
-                calls = [await self._bounded(call) for call in calls]
-                async with self.buckets.reserve(limits.key, calls, left_s) as reservation:
-                    return await self._answer_each(calls, limits, reservation)
+                aimed = [await self._aimed(call, limits) for call in calls]
+                async with self.buckets.reserve(limits.key, [each.call for each in aimed], left_s) as reservation:
+                    return await self._answer_each(aimed, limits, reservation)
         except TimeoutError:
             raise QueueUnavailable("the queue did not answer before the deadline") from None
 
     async def _answer_each(
-        self, calls: Sequence[RerankCall], limits: RequestLimits, reservation: Reservation
+        self, aimed: Sequence[_Aimed], limits: RequestLimits, reservation: Reservation
     ) -> list[RerankReply]:
-        if len(calls) == 1:
-            return [await self._answer(calls[0], limits, reservation)]
+        if len(aimed) == 1:
+            return [await self._answer(aimed[0], limits, reservation)]
         turns = asyncio.Semaphore(_OPEN_CALLS)
 
-        async def in_turn(call: RerankCall) -> RerankReply:
+        async def in_turn(each: _Aimed) -> RerankReply:
             async with turns:
-                return await self._answer(call, limits, reservation)
+                return await self._answer(each, limits, reservation)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(in_turn(call)) for call in calls]
+                tasks = [group.create_task(in_turn(each)) for each in aimed]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _answer(self, call: RerankCall, limits: RequestLimits, reservation: Reservation) -> RerankReply:
+    async def _answer(self, aimed: _Aimed, limits: RequestLimits, reservation: Reservation) -> RerankReply:
         started = time.monotonic()
         upstream: str | None = None
-        resolved = await self._resolved(call)
+        call = aimed.call
         try:
-            response = await self._rerank(call, resolved, limits)
+            response = await self._rerank(aimed, limits)
         except Overloaded as refusal:
             response = await self._ask_upstream(call, limits, refusal)
             if call.job_class == "interactive":
@@ -106,34 +118,39 @@ class Answering:
         # Not sooner: pairs of a failed call may have been run all the same.
         reservation.add_used(response.usage.tokens)
         self.latencies.observe(len(call.documents), time.monotonic() - started)
-        warnings = [*_warnings(call, resolved, response, upstream)]
+        warnings = [*_warnings(aimed, response, upstream)]
         if upstream and self._asks_for_fusion(call, limits):
             warnings.append("first-stage scores did not count: an upstream's answer has no logits to fuse with them")
         return RerankReply(call, response, tuple(warnings), upstream, reservation.headers)
 
-    async def _resolved(self, call: RerankCall) -> ResolvedModel | None:
-        """Return the model or route that a call goes to; None where its stages name the models."""
-        return None if call.stages else await self.models.resolve(call.model)
+    async def _aimed(self, call: RerankCall, limits: RequestLimits) -> _Aimed:
+        """Return a call with where it goes, which its key may use. Raises Refused, UnknownModel."""
+        if not call.stages:
+            resolved = await self.models.resolve(call.model, limits.key)
+            return _Aimed(await self._bounded(call, [resolved.model]), resolved)
+        names = [name for stage in call.stages if isinstance(name := stage.get("model"), str)]
+        for name in names:
+            await self.models.check_model(name, limits.key)
+        return _Aimed(await self._bounded(call, names), None)
 
-    async def _rerank(self, call: RerankCall, resolved: ResolvedModel | None, limits: RequestLimits) -> RerankResponse:
-        options = self._options(call, resolved, limits)
+    async def _rerank(self, aimed: _Aimed, limits: RequestLimits) -> RerankResponse:
+        call, options = aimed.call, self._options(aimed, limits)
         partial: Literal["scored", False] = "scored" if limits.partial else False
         return await self.client.rerank(call.query, call.documents, partial=partial, **options)
 
     async def submit(self, call: RerankCall, limits: RequestLimits) -> tuple[RerankHandle, Mapping[str, str]]:
         """Enqueue a call for later; return its handle, and the key's level as headers. Raises as `answer_all`."""
         self._check_documents(len(call.documents), limits)
-        call = await self._bounded(call)
+        aimed = await self._aimed(call, limits)
         # It costs its estimate, whatever is cached: this process does not wait for its usage.
         left_s = self._left_ms(call, limits, waits=False) / 1000
-        async with self.buckets.reserve(limits.key, [call], left_s) as reservation:
-            options = self._options(call, await self._resolved(call), limits, waits=False)
+        async with self.buckets.reserve(limits.key, [aimed.call], left_s) as reservation:
+            options = self._options(aimed, limits, waits=False)
             handle = await self.client.submit(call.query, call.documents, **options)
         return handle, reservation.headers
 
-    def _options(
-        self, call: RerankCall, resolved: ResolvedModel | None, limits: RequestLimits, *, waits: bool = True
-    ) -> RequestOptions:
+    def _options(self, aimed: _Aimed, limits: RequestLimits, *, waits: bool = True) -> RequestOptions:
+        call, resolved = aimed.call, aimed.resolved
         return {
             "top_n": call.top_n,
             "max_length": call.max_length,
@@ -172,12 +189,10 @@ class Answering:
             log.warning("the upstream failed host=%s error=%s", self.overflow.host, error)
             raise refusal from error
 
-    async def _bounded(self, call: RerankCall) -> RerankCall:
-        """Return the call with a `max_length` that its model has; without one while the model's is unknown."""
+    async def _bounded(self, call: RerankCall, names: Sequence[str]) -> RerankCall:
+        """Return the call with a `max_length` that its models have; without one while theirs is unknown."""
         if call.max_length is None:
             return call
-        resolved = await self._resolved(call)
-        names = [stage["model"] for stage in call.stages] if resolved is None else [resolved.model]
         limits = [(await self.client.model_info(name)).max_length for name in names]
         known = [limit for limit in limits if limit is not None]
         return replace(call, max_length=max(MIN_LENGTH, min(*known, call.max_length)) if known else None)
@@ -199,9 +214,8 @@ class Answering:
             raise _too_many(count, limit)
 
 
-def _warnings(
-    call: RerankCall, resolved: ResolvedModel | None, response: RerankResponse, upstream: str | None
-) -> Iterator[str]:
+def _warnings(aimed: _Aimed, response: RerankResponse, upstream: str | None) -> Iterator[str]:
+    call, resolved = aimed.call, aimed.resolved
     if upstream:
         yield f"the fleet was too busy for this deadline: {upstream} answered"
     elif resolved is not None and resolved.in_place_of is not None:

@@ -27,7 +27,7 @@ from rerank_producer.gateway.watch.exposition import Exposition
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.gateway.watch.live import Live
 from rerank_producer.gateway.watch.readiness import Readiness
-from rerank_producer.gateway.watch.routed import RoutedCounts
+from rerank_producer.routed.figures import RoutedCounts
 from rerank_shared.contract.messages import name_of
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async

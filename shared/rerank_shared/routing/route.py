@@ -54,8 +54,8 @@ class Limits:
 class Route:
     """A route. `version` counts its changes from 1; 0: it is not in Redis yet.
 
-    A live model answers its share of requests. Where there are `stages`, they answer in the place of the shares.
-    `shadow` is kept for later releases: nothing acts on it.
+    A live model answers its share of requests. Where there are `stages`, they answer in the place of the shares. The
+    models of `shadow` score their shares of requests once more, behind the callers; where there are stages, none does.
     """
 
     name: str

@@ -172,17 +172,20 @@ def target_mistakes(route: Route, others: Collection[str]) -> list[str]:
     return found + [f"{_shown(name)} is a route too; name a model" for name in route.models if name in others]
 
 
-def read_shares(words: Iterable[str]) -> dict[str, Any]:
+def read_shares(words: Iterable[str], field: Literal["shares", "shadow"] = "shares") -> dict[str, Any]:
     """Return the shares of words such as `minilm=95`. Raises ConfigurationError that names every mistake."""
+    expected = (
+        "MODEL=WEIGHT expected, such as minilm=95" if field == "shares" else "MODEL=SHARE expected, such as v2=0.05"
+    )
     shares: dict[str, Any] = {}
     mistakes = []
     for word in words:
         model, equals, weight = word.rpartition("=")
         name = name_of(model)
         if not (equals and model):
-            mistakes.append(f"{_shown(word)}: MODEL=WEIGHT expected, such as minilm=95")
+            mistakes.append(f"{_shown(word)}: {expected}")
         elif name in shares:
-            mistakes.append(f"shares.{name}: named twice")
+            mistakes.append(f"{field}.{name}: named twice")
         else:
             shares[name] = weight
     if mistakes:

@@ -62,6 +62,17 @@ class ClientSettings(SettingsGroup):
         allow_inf_nan=False,
         description="How much the first stage counts against the model, where the request does not say. 1: as much.",
     )
+    shadow_deadline_ms: int = Field(
+        10_000,
+        ge=1,
+        description="How long a route's shadow may take for a request, behind its caller; what comes later is dropped. "
+        "docs/shadow.md.",
+    )
+    shadow_texts: bool = Field(
+        False,
+        description="Keep the beginnings of texts with the queries on which a shadow agrees least: of the query, and "
+        "of the document that each model puts first. Off: a digest of the query. Whoever reads the server reads them.",
+    )
     trace_content: bool = Field(
         False,
         description="Put queries, documents and their ids into traces (docs/tracing.md). Whoever reads the traces "

@@ -18,20 +18,22 @@ MEANS = {"RR@10": 0.5, "nDCG@5": 0.4, "nDCG@10": 0.45}
 
 def system(name: str, kind: str, low: float, p: float, **changed: Any) -> dict[str, Any]:
     found = {"gain": {"mean": 0.1, "low": low, "high": 0.2}, "corrected": {"t": p, "randomisation": 0.01}}
-    return {"name": name, "kind": kind, "model": "m", "means": MEANS, "comparisons": {"nDCG@10": found}, **changed}
+    speed = {"p95_ms": 1234.5, "computed": False}
+    return {"name": name, "kind": kind, "speed": speed, "means": MEANS, "comparisons": {"nDCG@10": found}, **changed}
 
 
 def test_each_system_has_a_line_with_its_difference_and_time() -> None:
     systems = [
-        system("bm25", "first stage", 0, 1, model=None, comparisons={}),
+        system("bm25", "first stage", 0, 1, speed=None, comparisons={}),
         system("m", "model", 0.05, 0.02),
         system("m + bm25", "fused", 0.05, 0.2),
+        system("l > m@5", "cascade", 0.05, 0.02, speed={"p95_ms": 345.0, "computed": True}),
         system("m, again", "again", 0.05, 0.02),
     ]
     found = {
         "asked": {"data": "tiny", "queries": 1200, "k": 50},
         "systems": systems,
-        "models": [{"name": "m", "timed": {"p95_ms": 1234.5}}],
+        "models": [],
     }
     lines = compared_part({"machine": "A machine", "collections": [found]}).splitlines()
     assert lines[0] == "A machine. Times are those of one query with the best 50 candidates on an idle fleet."
@@ -39,6 +41,7 @@ def test_each_system_has_a_line_with_its_difference_and_time() -> None:
         "| tiny, 1,200 | bm25 | 0.500 | 0.400 | 0.450 |  |  |",
         "|  | m | 0.500 | 0.400 | 0.450 | 1,234 | **+0.100** (+0.050 to +0.200) |",
         "|  | m + bm25 | 0.500 | 0.400 | 0.450 | 1,234 | +0.100 (+0.050 to +0.200) |",
+        "|  | l > m@5 | 0.500 | 0.400 | 0.450 | ~345 | **+0.100** (+0.050 to +0.200) |",
     ]
 
 

@@ -16,7 +16,7 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._io.clock import Clock
 from rerank_producer.gateway.models.directory import REMEMBERED_S, ModelDirectory
-from rerank_producer.gateway.models.resolver import ModelResolver
+from rerank_producer.gateway.models.resolver import ModelResolver, ResolvedModel
 from rerank_shared import fleet
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
@@ -85,6 +85,8 @@ async def test_a_fleet_that_went_over_to_another_model_has_one(read: Fleet) -> N
     read.later()
     assert await read.served.names() == {B: B}
     assert (await read.served.resolve("default")).model == B
+    # A name that a fleet of one model does not know is answered; one that it knows waits for its workers.
+    assert await read.served.resolve(A) == ResolvedModel(A)
 
 
 async def test_each_model_of_a_process_is_served(read: Fleet) -> None:

@@ -115,6 +115,30 @@ def test_a_name_that_is_a_text_is_not_repeated_whole() -> None:
 
 
 @pytest.mark.parametrize("resolver", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("name", [OTHER, f"hf:{OTHER}", "bge-reranker-v2-m3"])
+def test_a_known_name_whose_workers_are_away_is_answered_by_no_other_model(resolver: ModelResolver, name: str) -> None:
+    assert resolver.resolve(name, ONE, (), {OTHER: OTHER}) == ResolvedModel(OTHER)
+    assert resolver.resolve(name, {"b": "b", "c": "c"}, (), {OTHER: OTHER}) == ResolvedModel(OTHER)
+
+
+def test_a_known_name_comes_before_another_one_s_last_part() -> None:
+    assert DEFAULT.resolve("bge", {"org/bge": "org/bge"}, (), {"bge": "bge"}) == ResolvedModel("bge")
+    assert DEFAULT.resolve("bge", {"org/bge": "org/bge"}, (), {"old/bge": "old/bge"}) == ResolvedModel("org/bge")
+
+
+def test_the_only_model_stands_in_for_the_gateway_s_own_whose_workers_are_away_and_the_answer_says_so() -> None:
+    away = {OWN: OWN}
+    assert DEFAULT.resolve(None, {OTHER: OTHER}, (), away) == ResolvedModel(OTHER, in_place_of=OWN)
+    assert DEFAULT.resolve(HOSTED[0], {OTHER: OTHER}, (), away) == ResolvedModel(OTHER, in_place_of=HOSTED[0])
+
+
+def test_of_several_models_none_stands_in_for_the_gateway_s_own() -> None:
+    served, away = {OTHER: OTHER, "b": "b"}, {OWN: OWN}
+    assert DEFAULT.resolve(None, served, (), away) == ResolvedModel(OWN)
+    assert DEFAULT.resolve(HOSTED[0], served, (), away) == ResolvedModel(OWN, in_place_of=HOSTED[0])
+
+
+@pytest.mark.parametrize("resolver", [DEFAULT, STRICT], ids=["default", "strict"])
 def test_a_route_keeps_its_name_and_counts_as_no_model(resolver: ModelResolver) -> None:
     for served in (ONE, TWO, {}):
         assert resolver.resolve("search", served, {"search"}) == ResolvedModel("search")

@@ -19,7 +19,7 @@ from rerank_producer.gateway.watch import live as live_module
 from rerank_producer.gateway.watch.fleet_view import CacheView, FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, Latency, Quantiles
 from rerank_producer.gateway.watch.live import Live
-from rerank_producer.gateway.watch.routed import RoutedCounts
+from rerank_producer.routed.figures import RoutedCounts
 from rerank_shared import fleet
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.errors import QueueUnavailable

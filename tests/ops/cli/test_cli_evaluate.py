@@ -190,6 +190,7 @@ def test_a_report_is_written_beside_the_table(directory: Path, tmp_path: Path) -
         ["ir_datasets:vaswani", "--qrels", __file__],
         [".", "--reuse"],
         [".", "--no-model", "--model", "x"],
+        [".", "--no-model", "--cascade", "x>y"],
         [".", "--k", "0"],
         [".", "--test", "sign"],
         [".", "--correction", "most"],
@@ -209,6 +210,12 @@ def test_a_baseline_that_is_no_system_is_refused_before_a_model_runs(directory: 
     )
     assert (run.exit_code, run.stdout) == (2, "")
     assert "bm52" in run.stderr
+
+
+def test_a_wrong_cascade_is_refused_before_anything_is_read() -> None:
+    how = ["--model", "a/small", "--model", "b/big", "--redis-url", "redis://127.0.0.1:1/0"]
+    run = CliRunner().invoke(app, ["evaluate", "/nowhere", *how, "--cascade", "small>bgi@5"])
+    assert "no model 'bgi' is known here, but small, big; did you mean big?" in str(run.exception)
 
 
 def test_a_missing_package_is_told_with_its_extra(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

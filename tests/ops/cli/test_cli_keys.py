@@ -68,6 +68,17 @@ def test_limits_are_those_of_the_options(command: CommandLine, file: Path) -> No
     assert wide.run("keys", "list").stdout.splitlines()[1].split()[-4:-1] == ["tenant", "weighted", "0.5"]
 
 
+def test_models_of_a_key_are_kept_as_they_are_spelled(command: CommandLine, file: Path) -> None:
+    names = ["search", "file:/srv/models/größe 2", 'odd"name\\']
+    key = command.run("keys", "create", "shop", *(f"--model={name}" for name in names), "--model=hf:search").stdout
+    assert find(file, key.strip()).models == tuple(names)
+    (listed,) = json.loads(command.run("keys", "list", "--json").stdout)
+    assert listed["models"] == names
+    refused = failed(command.run("keys", "create", "none", "--model= "))
+    assert "models.0:" in refused
+    assert command.run("keys", "revoke", "shop").returncode == 0
+
+
 def test_keys_are_listed_without_anything_that_opens(command: CommandLine, file: Path) -> None:
     assert command.run("keys", "create", "first").returncode == 0
     assert command.run("keys", "create", "second", "--tenant=shop", "--tokens-per-s=1000").returncode == 0

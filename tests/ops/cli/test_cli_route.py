@@ -81,8 +81,7 @@ def test_a_lost_race_is_told_with_the_version_that_is_there() -> None:
 def test_shares_leave_the_rest_of_a_route_as_it_is_and_a_file_says_all(tmp_path: Path) -> None:
     whole = tmp_path / "route.toml"
     whole.write_text('about = "pages"\nshares = { a = 1 }\nshadow = { b = 0.5 }\n[limits]\ntop_n = 5\n')
-    output = told("set", "search", "--file", str(whole))
-    assert "warning: `shadow` is kept, and this release does not act upon it" in output
+    told("set", "search", "--file", str(whole))
     told("set", "search", "b=1", "c=3")
     shown = json.loads(told("show", "search", "--json"))
     assert (shown["about"], shown["limits"], shown["shares"]) == ("pages", {"top_n": 5}, {"b": 1.0, "c": 3.0})
@@ -93,6 +92,21 @@ def test_shares_leave_the_rest_of_a_route_as_it_is_and_a_file_says_all(tmp_path:
     assert (shown["shares"], "about" in shown) == ({"d": 1.0}, False)
     assert "has no table [routes.third]" in refused("set", "third", "--file", str(fleet))
     assert "can't be read" in refused("set", "third", "--file", str(tmp_path / "gone.toml"))
+
+
+def test_a_shadow_is_set_beside_the_shares_and_taken_away() -> None:
+    told("set", "search", "a=1")
+    output = told("set", "search", "--shadow", "b=0.05", "--shadow", "c=1")
+    assert "search: version 2, a 100 %, shadow b 5 %, c 100 %" in output
+    assert "warning: no live worker serves b, so what it is to score once more is dropped" in output
+    assert "version 3, a 75 %, d 25 %, shadow b 5 %, c 100 %" in told("set", "search", "a=3", "d=1")
+    assert json.loads(told("show", "search", "--json"))["shadow"] == {"b": 0.05, "c": 1.0}
+    assert "version 4, a 75 %, d 25 %, shadow b 100 %" in told("set", "search", "--shadow", "b=1")
+    assert "shadow" not in told("set", "search", "--shadow", "none")
+    assert "scores none" in told("set", "search", "a=1", "--shadow", "a=1")
+    assert "shadow.b: " in refused("set", "search", "--shadow", "b=1.5")
+    assert "'b': MODEL=SHARE expected" in refused("set", "search", "--shadow", "b")
+    assert "shares: " in refused("set", "fresh", "--shadow", "b=1")
 
 
 def test_stages_are_told_as_they_run(tmp_path: Path) -> None:

@@ -31,12 +31,13 @@ def test_list_says_what_there_is_or_that_there_is_nothing(queue: Queueing, comma
     run = command.run("dead", "list")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "no job was set aside\n")
     job = set_aside(queue)
-    header, line = command.run("dead", "list").stdout.splitlines()
-    assert header.split() == ["job", "queue", "deaths", "last", "worker", "set", "aside"]
-    assert line.split()[0] == job.job_id
+    wide = CommandLine(command.environ | {"COLUMNS": "200"})
+    header, line = wide.run("dead", "list").stdout.splitlines()
+    assert header.split() == ["job", "model", "queue", "deaths", "last", "worker", "set", "aside"]
+    assert line.split()[:3] == [job.job_id, job.model, "jobs.interactive"]
     (found,) = json.loads(command.run("dead", "list", "--json").stdout)
     assert (found["job_id"], found["deaths"], found["queue"]) == (job.job_id, 1, "jobs.interactive")
-    assert found["model"] == job.model
+    assert (found["model"], found["pool"]) == (job.model, None)
 
 
 def test_a_letter_that_holds_no_job_is_listed_without_a_model(queue: Queueing, command: CommandLine) -> None:
@@ -44,7 +45,8 @@ def test_a_letter_that_holds_no_job_is_listed_without_a_model(queue: Queueing, c
     queue.client.hset(queue.keys.dead, "foreign", record)
     queue.client.zadd(queue.keys.dead_index, {"foreign": 1e9})
     (found,) = json.loads(command.run("dead", "list", "--json").stdout)
-    assert (found["model"], found["queue"]) == (None, "jobs.bulk@ab12")
+    assert (found["model"], found["queue"], found["pool"]) == (None, "jobs.bulk@ab12", "ab12")
+    assert "unknown" in command.run("dead", "list").stdout
 
 
 def test_text_is_shown_only_on_request(queue: Queueing, command: CommandLine) -> None:

@@ -37,6 +37,7 @@ def fleet(workers: int = 2, latency: dict[str, tuple[int, float]] | None = None)
         latency=[LatencyView(k=k, count=n, p50_ms=1.0, p95_ms=ms, p99_ms=ms) for k, (n, ms) in (latency or {}).items()],
         predicted_drain_s=0.0,
         pools=[],
+        routes=[],
     )
 
 

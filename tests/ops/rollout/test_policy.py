@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_ops.rollout.plan import Bounds, Names, Plan
-from rerank_ops.rollout.policy import GONE_S, P95_REQUESTS, baseline, judge, tail
+from rerank_ops.rollout.policy import GONE_S, judge, tail
 from rerank_producer.gateway.watch.latency import bucket_of
-from rerank_producer.gateway.watch.routed import Figures
+from rerank_producer.routed.figures import P95_REQUESTS, Figures, baseline
+from rerank_shared.routing.rollout_plan import Bounds, Names, Plan
 
 NAMES = Names("v1", "v2")
 PLAN = Plan(hold_s=60, max_hold_s=600, min_requests=50)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from rerank_ops.rollout.beginning import begin_or_resume, turned_back
-from rerank_ops.rollout.plan import Drift, Plan
-from rerank_ops.rollout.record import Record, Records
+from rerank_ops.rollout.record import Records
 from rerank_shared.errors import ConfigurationError, RolloutTaken
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout import Record
+from rerank_shared.routing.rollout_plan import Drift, Plan
 from rerank_shared.routing.route import Route, Share
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings

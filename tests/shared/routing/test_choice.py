@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_shared.routing.choice import choose
+from rerank_shared.routing.choice import choose, shadows
 from rerank_shared.routing.route import Share
 
 QUERIES = [f"how do I open file number {number}?" for number in range(2_000)]
@@ -73,3 +73,33 @@ def test_another_process_chooses_the_same() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [choose(shares(("a", 1), ("b", 2)), f"query {n}") for n in range(50)]
+
+
+def sampled(rate: float, live: str = "live") -> set[str]:
+    return {query for query in QUERIES if shadows(shares(("new", rate)), query, live)}
+
+
+def test_a_shadow_meets_its_share_of_the_queries_of_each_live_model() -> None:
+    route = shares(("a", 70), ("b", 30))
+    for model in ("a", "b"):
+        queries = [query for query in QUERIES if choose(route, query) == model]
+        met_by = [query for query in queries if shadows(shares(("new", 0.2)), query, model)]
+        assert len(met_by) / len(queries) == pytest.approx(0.2, abs=5 * 0.4 / len(queries) ** 0.5)
+
+
+def test_a_model_that_answers_a_share_shadows_the_queries_of_the_others() -> None:
+    route = shares(("a", 1), ("b", 1))
+    live = {query: choose(route, query) for query in QUERIES}
+    assert {model for query, model in live.items() if shadows(shares(("b", 1)), query, model)} == {"a"}
+
+
+def test_a_shadow_that_grows_keeps_its_queries() -> None:
+    found = [sampled(rate) for rate in (0.01, 0.1, 0.5, 1)]
+    assert found[0] < found[1] < found[2] < found[3]
+    assert found[3] == set(QUERIES)
+
+
+def test_several_shadows_are_chosen_apart() -> None:
+    found = [shadows(shares(("a", 0.5), ("b", 0.5)), query, "live") for query in QUERIES]
+    assert {tuple(models) for models in found} == {(), ("a",), ("b",), ("a", "b")}
+    assert shadows((), QUERIES[0], "live") == []

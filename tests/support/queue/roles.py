@@ -17,22 +17,24 @@ from rerank_ops.cli.admin.checks.server import check_server
 from rerank_ops.feedback import stream
 from rerank_ops.models.asking import Asker
 from rerank_ops.rollout.beginning import begin_or_resume
-from rerank_ops.rollout.course import read_step
+from rerank_ops.rollout.course import step_figures
 from rerank_ops.rollout.draining import draining
 from rerank_ops.rollout.drift import Sampled, measure
-from rerank_ops.rollout.plan import Plan
 from rerank_ops.rollout.record import Records
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_producer.gateway.auth.keyfile import new_key
 from rerank_shared import cache
 from rerank_shared.collectors import all_collectors
-from rerank_shared.keys import Keys
+from rerank_shared.drift.worst import KEEP_WORST, WorstQuery, keep_call
+from rerank_shared.keys import SHADOW_TTL_S, Keys
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
 from rerank_shared.redis.connections import connect
+from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
@@ -59,6 +61,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
         client.collect(client.submit("rooms?", scored[:1]), timeout_ms=60_000)
         client.cancel(client.submit("rooms?", passages(200, words=5), job_class="bulk"))
         client.model_info()
+        assert client.rerank("rooms?", passages(2), model="asked", **PATIENT).route == "asked"
         assert client.feedback("r1", shown=["a", "b"], clicked=["b"], query="rooms?")
 
     async def ask() -> None:
@@ -69,6 +72,7 @@ def clients_work(settings: Settings, directory: Path) -> None:
             assert (await client.rerank("rooms?", passages(3), **PATIENT)).complete
 
     asyncio.run(ask())
+    _tell_of_a_shadow(settings)
     source = directory / "in.jsonl"
     source.write_text('{"query": "rooms?", "documents": ["one of bulk", "two of bulk"]}\n' * 3)
     ran = _command(settings, "bulk", str(source), str(directory / "out.jsonl"))
@@ -78,6 +82,18 @@ def clients_work(settings: Settings, directory: Path) -> None:
         assert send(app, settings, job).get(timeout=60)["complete"]
         AsyncResult(job.job_id, app=app).forget()
         _send_until_revoked(app, settings)
+
+
+def _tell_of_a_shadow(settings: Settings) -> None:
+    """What a client writes of a shadow, behind its callers."""
+    keys = Keys(settings.namespace)
+    measures = {"rank": 1.0, "overlap": 1.0, "spearman": 0.5, "mean_difference": 0.1}
+    query = WorstQuery(query_digest="0", live="a", shadow="b", documents=2, at=0.0, **measures)
+    counts = PendingCounts(keys, SHADOW_TTL_S)
+    counts.add(keys.shadowed("search", 1), "compared\na\nb")
+    with connect(settings) as client:
+        counts.move_to(client)
+        client.eval(KEEP_WORST, 1, keys.shadow_worst("search", 1), *keep_call([query]))
 
 
 def _send_until_revoked(app: Celery, settings: Settings) -> None:
@@ -110,7 +126,7 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
     file.write_text(text)
     file.chmod(0o600)
     routes = directory / "fleet.toml"
-    routes.write_text(f'[routes.search]\nshares = {{ "{settings.model}" = 1 }}\n')
+    routes.write_text(f'[routes.search]\nshares = {{ "{settings.model}" = 1 }}\nshadow = {{ nobodys = 1 }}\n')
     with TestGateway(
         settings.model_copy(update={"fleet_file": routes}), directory / "gateway.log", keys=file
     ) as gateway:
@@ -120,6 +136,9 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
             assert http.post("/v2/rerank", json=body).status_code == 200
             wait_until(lambda: http.get("/v1/models/search").status_code == 200, "the route is seeded")
             assert http.post("/v2/rerank", json={**body, "model": "search"}).status_code == 200
+            with connect(settings) as client:
+                shadowed = Keys(settings.namespace).shadowed("search", 1)
+                wait_until(lambda: client.hgetall(shadowed), "the request without a shadow is told")
             sent = http.post("/v1/jobs", json=body)
             assert sent.status_code == 202, sent.text
             wait_until(lambda: http.get(sent.headers["location"]).status_code == 200, "the job is done")
@@ -196,7 +215,7 @@ def _roll_out(settings: Settings, routes: RouteStore) -> None:
     sample = [Sampled(query="halls?", documents=passages(3))]
     with RerankClient(settings) as client:
         assert measure(client, sample, settings.model, settings.model, records.renew).mean == 0
-    read_step(routes, record)
+    step_figures(routes, record)
     draining(routes, record)
     records.release()
 
@@ -206,6 +225,12 @@ def leave_dead_letters(settings: Settings) -> None:
     with queueing(settings) as queue:
         for _ in range(2):
             set_aside(queue)
+
+
+def set_a_route(settings: Settings) -> None:
+    """Set the route that clients ask by."""
+    with connect(settings) as client:
+        RouteStore(client, Keys(settings.namespace)).set(read_route("asked", {"shares": {settings.model: 1}}))
 
 
 def as_user(settings: Settings, role: str) -> Settings:

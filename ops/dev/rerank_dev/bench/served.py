@@ -27,7 +27,8 @@ STOP_S = 90.0
 _POLL_S = 0.02
 #: As the gateway says it, and uvicorn of others.
 _URL = re.compile(r"(?:listening url=|running on )(http://\S+:[1-9]\d*)")
-_GATEWAY = "from rerank_ops.cli import main; main()"
+#: The command line of this environment, which needs no script on the PATH: [sys.executable, "-c", CLI, ...].
+CLI = "from rerank_ops.cli import main; main()"
 
 
 class Served:
@@ -101,7 +102,7 @@ class Served:
 
 def served_gateway(settings: Settings, log: Path) -> Served:
     """Start `rerank-fleet gateway` on a fleet."""
-    return Served([sys.executable, "-c", _GATEWAY, "gateway"], gateway_environ(settings), log)
+    return Served([sys.executable, "-c", CLI, "gateway"], gateway_environ(settings), log)
 
 
 def gateway_environ(settings: Settings, **variables: Any) -> dict[str, str]:

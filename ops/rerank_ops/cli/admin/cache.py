@@ -20,7 +20,10 @@ cache = typer.Typer(name="cache", help="Show the score cache's size and hit rate
 
 @cache.command()
 def stats(as_json: AsJson = False, url: RedisUrl = None) -> None:
-    """Show the number of scores, their memory and the hit rate. Counting scans the server without blocking it."""
+    """Show the number of scores, their memory and the hit rate. Counting scans the server without blocking it.
+
+    The figures are of all models together: a score's key is a digest, which does not tell its model.
+    """
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "counting cached scores"):
         found = scores.stats(client, Keys(settings.namespace))

@@ -19,7 +19,7 @@ from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import RerankError, WireError
-from rerank_shared.keys import Keys
+from rerank_shared.keys import Keys, pool_of_queue
 from rerank_shared.queue import dead_letters as letters
 from rerank_shared.queue.dead_letters import Opened
 from rerank_shared.redis.connections import connect, outages_told
@@ -111,10 +111,11 @@ def _chosen(client: Any, keys: Keys, job_ids: Sequence[str] | None, *, every: bo
 
 def _table(found: Sequence[DeadLetter]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("job", "queue", "deaths", "last worker", "set aside"):
+    for name in ("job", "model", "queue", "deaths", "last worker", "set aside"):
         table.add_column(name, overflow="fold")
     for letter in found:
-        table.add_row(letter.job_id, letter.queue, str(letter.deaths), letter.owner, _moment(letter.died_at))
+        names = (letter.job_id, _model(letter) or "unknown", letter.queue)
+        table.add_row(*names, str(letter.deaths), letter.owner, _moment(letter.died_at))
     return table
 
 
@@ -129,6 +130,7 @@ def _fields(letter: DeadLetter) -> dict[str, Any]:
     return {
         "job_id": letter.job_id,
         "model": _model(letter),
+        "pool": pool_of_queue(letter.queue) or None,
         "queue": letter.queue,
         "deaths": letter.deaths,
         "last_worker": letter.owner,

@@ -70,6 +70,13 @@ def create(
         float | None,
         typer.Option(min=0, help="How much the first stage counts where a request does not say. Unset: as --fusion."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model or route that it may use, by a name that GET /v1/models lists; several: repeat it. Unset: all.",
+        ),
+    ] = None,
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day on which the key is invalid, UTC.")
     ] = None,
@@ -78,7 +85,7 @@ def create(
     today = datetime.now(UTC).date()
     if expires is not None and expires.date() <= today:
         raise typer.BadParameter("a day in the future expected", param_hint="--expires")
-    limits: dict[str, str | float | date | None] = {
+    limits: dict[str, str | float | date | list[str] | None] = {
         "tenant": tenant,
         "tokens_per_s": tokens_per_s,
         "burst_tokens": burst_tokens,
@@ -88,6 +95,7 @@ def create(
         "cache_scope": cache_scope,
         "fusion": fusion,
         "fusion_weight": fusion_weight,
+        "models": model or None,
         "expires": None if expires is None else expires.date(),
     }
     with _changing(file) as text:
@@ -171,15 +179,19 @@ def _told(file: Path) -> Iterator[None]:
 
 def _table(found: Sequence[ApiKey]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    # Most files have no such limit, and a terminal no room for its column.
+    some = any(key.models for key in found)
     for name in (
         "name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "cache", "fusion", "expires",
+        *(["models"] if some else []),
     ):  # fmt: skip
         table.add_column(name, overflow="fold")
     for key in found:
         limits = (key.tokens_per_s, key.burst_tokens, key.max_documents, key.max_body_bytes, key.default_deadline_ms)
         expires = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
         shown = ("" if limit is None else f"{limit:,.10g}" for limit in limits)
-        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, _fusion(key), expires)
+        models = ["\n".join(key.models or ())] if some else []
+        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, _fusion(key), expires, *models)
     return table
 
 

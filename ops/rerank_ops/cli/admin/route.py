@@ -34,6 +34,15 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The route, as request
 IfVersion = Annotated[
     int | None, typer.Option("--if-version", metavar="N", min=0, help="Only if the route has this version; 0: none.")
 ]
+Shadow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shadow",
+        metavar="MODEL=SHARE",
+        help="A model that scores a share of the requests, 0 to 1, once more behind the callers; again for another "
+        "one. none: no model does.",
+    ),
+]
 
 
 @route.command("list")
@@ -85,6 +94,7 @@ def set_(
         Path | None,
         typer.Option("--file", metavar="FILE", help="TOML with the route's fields, or with a table [routes.NAME]."),
     ] = None,
+    shadow: Shadow = None,
     if_version: IfVersion = None,
     url: RedisUrl = None,
 ) -> None:
@@ -92,11 +102,11 @@ def set_(
 
     Weights are relative: 95 and 5 are the same as 19 and 1. What else the route says stays, unless --file is given.
     """
-    if bool(shares) == (file is not None):
-        raise typer.BadParameter("give either MODEL=WEIGHT, or --file")
+    if bool(shares or shadow) == (file is not None):
+        raise typer.BadParameter("give either MODEL=WEIGHT and --shadow, or --file")
     with _store(url, "setting a route") as store:
         table = store.table()
-        fields = _of_file(file, name) if file is not None else _with_shares(table.live.get(name), shares or [])
+        fields = _of_file(file, name) if file is not None else _changed(table.live.get(name), shares, shadow)
         try:
             wanted = read_route(name, fields, table.live.keys() - {name})
         except ConfigurationError as error:
@@ -154,23 +164,39 @@ def _of_file(path: Path, name: str) -> Any:
     return tables[name]
 
 
-def _with_shares(before: Route | None, shares: list[str]) -> dict[str, Any]:
+def _changed(before: Route | None, shares: list[str] | None, shadow: list[str] | None) -> dict[str, Any]:
     fields = {} if before is None else plain(before)
-    return fields | {"shares": read_shares(shares)}
+    if shares:
+        fields["shares"] = read_shares(shares)
+    if shadow:
+        fields["shadow"] = {} if shadow == ["none"] else read_shares(shadow, "shadow")
+    return fields
 
 
 def _tell(store: RouteStore, made: Route) -> None:
     """Say what a route is now, and what of it does not work yet."""
-    stages = f", stages {_stages(made)}" if made.stages else ""
-    err.print(f"{made.name}: version {made.version}, {_shares(made)}{stages}")
+    more = "".join(f", {name} {said}" for name, said in (("stages", _stages(made)), ("shadow", _shadow(made))) if said)
+    err.print(f"{made.name}: version {made.version}, {_shares(made)}{more}")
     for model in unserved(store.client, store.keys, made.models):
-        err.print(f"warning: no live worker serves {model}; requests that meet it wait or fail")
-    if made.shadow:
-        err.print("warning: `shadow` is kept, and this release does not act upon it")
+        if model in made.answering:
+            err.print(f"warning: no live worker serves {model}; requests that meet it wait or fail")
+        else:
+            err.print(f"warning: no live worker serves {model}, so what it is to score once more is dropped")
+    if made.shadow and made.stages:
+        err.print("warning: the route has stages, so no shadow scores its requests")
+    elif any(share.model in made.answering and len(made.shares) == 1 for share in made.shadow):
+        err.print(f"warning: {made.main} answers all requests, so as a shadow it scores none")
+
+
+def _shadow(found: Route) -> str:
+    """Return the shadows of a route, as `minilm-v2 5 %`; nothing where it has none."""
+    return ", ".join(f"{share.model} {100 * share.weight:.3g} %" for share in found.shadow)
 
 
 def _stages(found: Route) -> str:
-    """Return the stages of a route, as `minilm, then bge for the best 20`."""
+    """Return the stages of a route, as `minilm, then bge for the best 20`; nothing where it has none."""
+    if not found.stages:
+        return ""
     first, *later = found.stages
     return ", ".join([first.model, *(f"then {stage.model} for {_kept(stage)}" for stage in later)])
 
@@ -190,6 +216,8 @@ def _told(found: Route, field: str, value: Any) -> str:
         return _shares(found)
     if field == "stages":
         return _stages(found)
+    if field == "shadow":
+        return _shadow(found)
     if field == "without_workers" or field == "kept_versions":
         return ", ".join(map(str, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rerank_ops.cli.capacity.pool_options import (
+    Asked,
+    Models,
+    PoolTexts,
+    RouteFile,
+    RouteName,
+    TrafficText,
+    pools_asked,
+)
+from rerank_ops.cli.capacity.pools import plan_pools
 from rerank_ops.cli.capacity.workload_options import (
     CostText,
     DeadlineMs,
@@ -54,6 +64,11 @@ def plan(
     requests: Requests = 3_000,
     seed: Seed = 1,
     as_json: AsJson = False,
+    models: Models = None,
+    traffic: TrafficText = None,
+    route: RouteName = None,
+    route_file: RouteFile = None,
+    pools: PoolTexts = None,
     url: RedisUrl = None,
 ) -> None:
     """Find by simulation the smallest number of processes that keeps a 95th percentile of latency at a request rate.
@@ -67,8 +82,6 @@ def plan(
     from rerank_ops.simulate.planning import Planner, Target
 
     settings = settings_from(url)
-    running = cost_of(settings, cost, from_fleet=from_fleet)
-    spec = FleetSpec.of(settings, 1, running, hand_off_s=hand_off_ms / 1000)
     mix = Mix(
         k=candidates(k),
         mean_tokens=tokens,
@@ -77,9 +90,17 @@ def plan(
         deadline_s=deadline_ms / 1000,
         noise=noise,
     )
-    target = Target(p95_ms / 1000, rps)
+    target, rules = Target(p95_ms / 1000, rps), Policy().varied(policy)
+    several = Asked.of(models, traffic, route, route_file, pools)
+    if several.wanted:
+        several.refuse(cost=cost)
+        fleet, kinds = pools_asked(several, settings, hand_off_ms / 1000, None)
+        plan_pools(target, fleet, kinds, rules, mix, requests=requests, seed=seed, as_json=as_json)
+        return
+    running = cost_of(settings, cost, from_fleet=from_fleet)
+    spec = FleetSpec.of(settings, 1, running, hand_off_s=hand_off_ms / 1000)
     with err.status("simulating"):
-        found = Planner.of_mix(target, spec, Policy().varied(policy), mix, requests=requests, seed=seed).plan()
+        found = Planner.of_mix(target, spec, rules, mix, requests=requests, seed=seed).plan()
     if as_json:
         print(json.dumps(_plain(found) | {"seed": seed, "cost": cost_text(running)}, indent=1))
         return

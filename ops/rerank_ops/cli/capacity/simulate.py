@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rerank_ops.cli.capacity.simulate_autoscale import (
+from rerank_ops.cli.capacity.pool_options import (
     Asked,
+    Models,
+    PoolTexts,
+    RouteFile,
+    RouteName,
+    TrafficText,
+    pools_asked,
+)
+from rerank_ops.cli.capacity.pools import simulate_pools
+from rerank_ops.cli.capacity.simulate_autoscale import Asked as Scaled
+from rerank_ops.cli.capacity.simulate_autoscale import (
     AutoscaleFlag,
     Cooldown,
     Least,
@@ -40,6 +50,7 @@ from rerank_ops.cli.capacity.workload_options import (
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.errors import InvalidRequest
+from rerank_shared.settings import Settings
 
 if TYPE_CHECKING:
     from rerank_ops.simulate.model.policy import Policy
@@ -143,6 +154,11 @@ def simulate(
     cooldown_s: Cooldown = None,
     start_s: StartS = 1.0,
     p95_ms: TargetP95 = 2_000.0,
+    models: Models = None,
+    traffic: TrafficText = None,
+    route: RouteName = None,
+    route_file: RouteFile = None,
+    pools: PoolTexts = None,
     url: RedisUrl = None,
 ) -> None:
     """Simulate a fleet: latencies, deadlines and load, under the policies and settings of the real one.
@@ -158,8 +174,6 @@ def simulate(
         raise InvalidRequest("--rps and --load say the same: give one")
     policies = {name: Policy().varied(name) for name in (compare or policy).split(",")}
     settings = settings_from(url)
-    running = cost_of(settings, cost, from_fleet=from_fleet)
-    spec = FleetSpec.of(settings, processes * hosts, running, hand_off_s=hand_off_ms / 1000)
     mix = Mix(
         k=candidates(k),
         mean_tokens=tokens,
@@ -176,12 +190,20 @@ def simulate(
         noise=noise,
     )
     rate = _Rate(rps, load, duration)
+    several = Asked.of(models, traffic, route, route_file, pools)
+    if several.wanted:
+        several.refuse(cost=cost, compare=compare, plot=plot, autoscale=autoscale)
+        _several(several, settings, arrivals, rate, mix, policies[policy], processes * hosts, warm_up,
+                 hand_off_s=hand_off_ms / 1000, seed=seed, as_json=as_json)  # fmt: skip
+        return
+    running = cost_of(settings, cost, from_fleet=from_fleet)
+    spec = FleetSpec.of(settings, processes * hosts, running, hand_off_s=hand_off_ms / 1000)
     told = {"seed": seed, "cost": cost_text(running)} if as_json else None
     if autoscale:
         if compare or plot:
             raise InvalidRequest("--compare and --plot are for fleets that keep their size, not for --autoscale")
         loads = _loads(arrivals, rate, mix, spec, seed)
-        asked = Asked.of(settings, spec.processes, least, most, target_backlog_s, cooldown_s, start_s, p95_ms)
+        asked = Scaled.of(settings, spec.processes, least, most, target_backlog_s, cooldown_s, start_s, p95_ms)
         run_autoscaled(spec, policies[policy], loads, asked, told)
         return
     requests = _requests(arrivals or "poisson", rate, mix, spec, seed)
@@ -202,6 +224,23 @@ class _Rate:
     rps: float | None
     load: float | None
     duration_s: float | None
+
+
+def _several(
+    asked: Asked, settings: Settings, arrivals: str | None, rate: _Rate, mix: Mix, policy: Policy, processes: int,
+    warm_up: float, *, hand_off_s: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Simulate several models; `processes` are those of a pool without a number."""
+    from rerank_ops.simulate.arrivals import bursts, poisson
+    from rerank_ops.simulate.pools.mix import rate_at
+
+    if arrivals not in (None, "poisson", "bursts"):
+        raise InvalidRequest("--arrivals: poisson or bursts expected with several models")
+    pools, traffic = pools_asked(asked, settings, hand_off_s, processes)
+    rps = rate.rps or rate_at(_LOAD if rate.load is None else rate.load, traffic, mix, pools)
+    many = max(_REQUESTS, _REQUESTS_A_PROCESS * sum(group.processes for group in pools.groups))
+    times = (bursts if arrivals == "bursts" else poisson)(rps, rate.duration_s or many / rps, seed)
+    simulate_pools(pools, traffic, policy, mix, times, warm_up, seed=seed, as_json=as_json)
 
 
 def _requests(arrivals: str, rate: _Rate, mix: Mix, spec: FleetSpec, seed: int) -> list[Request]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -10,10 +11,11 @@ import typer
 from rerank_ops.cli.console import out
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import InvalidRequest
-from rerank_shared.fleet_state import read_state
+from rerank_shared.fleet import read_costs
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
-from rerank_shared.scheduling.cost import CostParameters
+from rerank_shared.redis.server_clock import server_epoch
+from rerank_shared.scheduling.cost import CostParameters, typical
 from rerank_shared.settings import Settings
 
 _T = TypeVar("_T")
@@ -75,15 +77,33 @@ def cost_of(settings: Settings, text: str | None, *, from_fleet: bool) -> CostPa
     Raises InvalidRequest, QueueUnavailable.
     """
     if from_fleet:
-        return _learned(settings)
-    if text is None:
-        return DEFAULT_COST
+        return learned_cost(settings, settings.model)
+    return DEFAULT_COST if text is None else _three_numbers(text, "--cost")
+
+
+def cost_of_text(text: str, what: str) -> CostParameters:
+    """Return the cost of a text: as `--cost` takes it, or the tokens that a process runs a second.
+
+    Raises InvalidRequest, which begins with `what`.
+    """
+    if "," in text:
+        return _three_numbers(text, what)
+    try:
+        tokens_per_s = float(text)
+    except ValueError:
+        tokens_per_s = 0.0
+    if not 0 < tokens_per_s < math.inf:
+        raise InvalidRequest(f"{what}: three numbers like 0.5,140,100 expected, or tokens a second, not {text!r}")
+    return CostParameters(0.0, 1 / tokens_per_s, 0.0)
+
+
+def _three_numbers(text: str, what: str) -> CostParameters:
     try:
         run_ms, token_us, token_longest_ns = (float(number) for number in text.split(","))
     except ValueError:
-        raise InvalidRequest(f"--cost: three numbers like 0.5,140,100 expected, not {text!r}") from None
+        raise InvalidRequest(f"{what}: three numbers like 0.5,140,100 expected, not {text!r}") from None
     if min(run_ms, token_us, token_longest_ns) < 0 or not run_ms + token_us + token_longest_ns > 0:
-        raise InvalidRequest("--cost: numbers of at least 0 expected, one of them above it")
+        raise InvalidRequest(f"{what}: numbers of at least 0 expected, one of them above it")
     return CostParameters(run_ms / 1e3, token_us / 1e6, token_longest_ns / 1e9)
 
 
@@ -98,13 +118,15 @@ def tell_cost(cost: CostParameters) -> None:
     out.print(f"\ncost: {cost_text(cost)} ({told})", style="dim", soft_wrap=True)
 
 
-def _learned(settings: Settings) -> CostParameters:
-    model = name_of(settings.model)
+def learned_cost(settings: Settings, source: str) -> CostParameters:
+    """Return the cost that the running fleet has learned of a model. Raises InvalidRequest, QueueUnavailable."""
+    model = name_of(source)
     with connect(settings) as client, outages_told(settings, "reading what running costs"):
-        cost = read_state(client, Keys(settings.namespace), model).cost
+        known = read_costs(client.hgetall(Keys(settings.namespace).cost(model)))
+        cost = typical(known.values(), server_epoch(client))
     if cost is None:
         raise InvalidRequest(
             f"no worker of namespace {settings.namespace!r} has told what running {model!r} costs: start one, name its "
-            "model with RERANK_MODEL, or give --cost"
+            "model with RERANK_MODEL or --model, or give its cost"
         )
     return cost

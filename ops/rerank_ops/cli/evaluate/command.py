@@ -34,6 +34,7 @@ def evaluate(
     first_stages: asked.FirstStages = None,
     k: asked.K = 50,
     models: asked.Models = None,
+    cascades: asked.Cascades = None,
     no_model: asked.NoModel = False,
     fusion: asked.Method = "weighted",
     weights: asked.Weights = None,
@@ -58,12 +59,13 @@ def evaluate(
     free, apart from the queries that are timed.
     """
     refuse_data(data, queries, corpus, qrels)
-    _refuse_systems(models, weights, save_runs, no_model=no_model, reuse=reuse)
+    _refuse_systems(models or cascades, weights, save_runs, no_model=no_model, reuse=reuse)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.cli.evaluate.models import Scorer, row_names
     from rerank_ops.cli.evaluate.preparing import prepared_shown
     from rerank_ops.cli.evaluate.reports import write_report
+    from rerank_ops.evaluate.cascades import cascade_of
     from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
@@ -71,14 +73,16 @@ def evaluate(
     from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
+    served = [] if no_model else models or [load_settings(redis_url=url).model]
+    names = row_names(served)
+    in_stages = list(dict.fromkeys(cascade_of(each, names, k) for each in cascades or []))
     source, oddities = source_from(data, queries, corpus, qrels), Oddities()
     ready = prepared_shown(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
-    served = [] if no_model else models or [load_settings(redis_url=url).model]
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
-    _refuse_baseline(baseline, names_of_rows(ready.systems, row_names(served), *how_fused))
+    _refuse_baseline(baseline, names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused))
     measured(ready.systems[0], ready.labelled.qrels, wanted)
     scores = Scorer(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
-    systems = systems_of(ready.systems, scores, *how_fused)
+    systems = systems_of(ready.systems, scores, *how_fused, in_stages)
     if save_runs is not None:
         for system in systems:
             save_run(save_runs, system)
@@ -159,4 +163,4 @@ def _refuse_systems(
     if reuse and save_runs is None:
         raise typer.BadParameter("reads what --save-runs DIR left there: name it", param_hint="--reuse")
     if no_model and (models or reuse):
-        raise typer.BadParameter("goes with neither --model nor --reuse", param_hint="--no-model")
+        raise typer.BadParameter("goes with none of --model, --cascade and --reuse", param_hint="--no-model")

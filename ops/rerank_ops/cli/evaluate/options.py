@@ -78,6 +78,14 @@ Models = Annotated[
         "Unset: RERANK_MODEL.",
     ),
 ]  # fmt: skip
+Cascades = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cascade", metavar="A>B@N", rich_help_panel=_SYSTEMS,
+        help="A row for a cascade, as in 'small>big@20', quoted: models by their names in the table, and the number of "
+        "candidates that a later one scores; unset, all. Repeatable; it takes no model time.",
+    ),
+]  # fmt: skip
 NoModel = Annotated[
     bool, typer.Option("--no-model", rich_help_panel=_SYSTEMS, help="Compare first stages and runs alone.")
 ]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
-from rerank_ops.rollout.plan import Bounds, Plan
 from rerank_shared.keys import ROUTED_TTL_S, Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout_plan import Bounds, Plan
 
 if TYPE_CHECKING:
     from rerank_ops.cli.rollout.leading import Leading

@@ -13,15 +13,16 @@ from typing import Any
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.signals import stop_asked
 from rerank_ops.rollout.beginning import begin_or_resume, turned_back
-from rerank_ops.rollout.course import Course, read_step
+from rerank_ops.rollout.course import Course, step_figures
 from rerank_ops.rollout.draining import draining
 from rerank_ops.rollout.drift import Sampled, measure, read_sample
-from rerank_ops.rollout.plan import Plan
-from rerank_ops.rollout.record import Record, Records
+from rerank_ops.rollout.record import Records
 from rerank_producer import RerankClient
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.rollout import Record
+from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.settings import Settings
 
 
@@ -61,7 +62,8 @@ class Leading:
         record = records.read()
         if record is None:
             raise ConfigurationError(f"there was no rollout of {route!r} of late")
-        new, old = read_step(self.store, record)
+        figures = step_figures(self.store, record)
+        new, old = figures.new, figures.old
         fields: dict[str, Any] = {
             "route": route,
             "old": record.old,

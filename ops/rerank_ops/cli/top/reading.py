@@ -14,6 +14,7 @@ from rerank_producer.gateway.watch.autoscale import SignalReader, autoscale_view
 from rerank_producer.gateway.watch.cache_watch import CacheWatch
 from rerank_producer.gateway.watch.fleet_view import view_of
 from rerank_producer.gateway.watch.latency import ask_latency, read_latency
+from rerank_producer.gateway.watch.route_reading import RouteReading
 from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect_async, outages_told
@@ -31,19 +32,22 @@ class TopReader:
         self._client: Any = connect_async(settings, timeout_s=_TIMEOUT_S)
         self._signal = SignalReader(self._client, settings)
         self._cache = CacheWatch()
+        self._routes = RouteReading(self._keys)
 
     async def read(self) -> TopView:
         """Return the fleet as it is, at most a second old. Raises QueueUnavailable."""
         found = await self._signal.read()
         pipe = self._client.pipeline(transaction=False)
         ask_counters(pipe, self._keys)
+        self._routes.ask(pipe)
         ask_latency(pipe, self._keys, found.at)
         with outages_told(self._settings, "reading the fleet"):
-            counters, *latency = await pipe.execute()
+            counters, table, *latency = await pipe.execute()
+            routes = await self._routes.views(self._client, table, found.at)
             info = await self._info()
         hits, misses = read_counters(counters)
         cache = self._cache.seen(hits, misses)
-        fleet = view_of(found.state, found.model, cache, read_latency(latency, found.at), found.at)
+        fleet = view_of(found.state, found.model, cache, read_latency(latency, found.at), found.at, routes)
         signal = autoscale_view(found, self._settings)
         return TopView(
             fleet=fleet,

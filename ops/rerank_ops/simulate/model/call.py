@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,10 +16,11 @@ ENDS: tuple[End, ...] = ("met", "partial", "late", "refused")
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request in flight. `open_jobs` is the number of its unanswered jobs."""
+    """One request in flight. `open_jobs` is the number of its unanswered jobs; `then` hears its end."""
 
     request: Request
     deadline_at: float
+    then: Callable[[Call], None] | None = None
     jobs: list[Job] = field(default_factory=list)
     open_jobs: int = 0
     parts: int = 0

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rerank_ops.simulate.model.backlog import Backlog
 from rerank_ops.simulate.model.call import Call, End, Job
 from rerank_ops.simulate.model.loop import Loop
 from rerank_ops.simulate.model.policy import Policy
 from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Request
+from rerank_producer._request.stages import Capacity
 from rerank_shared.scheduling.admission import queue_wait_s
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.sharding import idle_processes, open_processes, shard_request
-from rerank_shared.scheduling.urgency import answer_by
+from rerank_shared.scheduling.urgency import answer_by, due_at
 
 
 class Client:
@@ -27,18 +30,22 @@ class Client:
         self._loop = loop
         self._backlog = backlog
         self._hand_off_s = spec.hand_off_s / 2
-        self._cached: set[int] = set()
+        #: The most pairs of each query that were scored.
+        self._cached: dict[int | None, int] = {}
         self.calls: list[Call] = []
         self.open_calls = 0
         self.workers = spec.processes
 
-    def call(self, request: Request) -> list[Job]:
-        """Make a request and return the jobs to send; none if the cache answers it or it is refused."""
+    def call(self, request: Request, then: Callable[[Call], None] | None = None) -> list[Job]:
+        """Make a request and return the jobs to send; none if the cache answers it or it is refused.
+
+        `then` is called once it has ended.
+        """
         now = self._loop.now
-        call = Call(request, now + request.deadline_s)
+        call = Call(request, now + request.deadline_s, then)
         self.calls.append(call)
         self.open_calls += 1
-        if request.query in self._cached:
+        if self._cached.get(request.query, 0) >= len(request.tokens):
             call.cached = True
             self._end(call, "met", self._hand_off_s)
             return []
@@ -55,6 +62,20 @@ class Client:
     def answered(self, job: Job) -> None:
         """Take a job's answer, which arrives after half of the hand-off time."""
         self._loop.at(self._loop.now + self._hand_off_s, self._gather, job)
+
+    def fitting(self, request: Request) -> int:
+        """Return how many of a request's pairs, best first, can be scored in time, as a cascade's `auto` counts."""
+        spec, now, jobs = self._spec, self._loop.now, self._backlog.jobs
+        deadline_at = now + request.deadline_s
+        due = due_at(deadline_at=deadline_at, entered_at=now, aging_s=spec.aging_s)
+        idle = idle_processes(workers=self.workers, unanswered=jobs)
+        processes = open_processes(request.job_class, workers=self.workers, unanswered=jobs, bulk=self._backlog.bulk)
+        return Capacity(
+            spec.cost,
+            processes if self._policy.shard else 1,
+            queue_wait_s(lambda: self._backlog.ahead_s(request.job_class, due, now), workers=self.workers, idle=idle),
+            answer_by(deadline_at, len(request.tokens)) - now,
+        ).fitting(request.tokens)
 
     def _jobs(self, call: Call) -> list[Job]:
         request, spec, policy, now = call.request, self._spec, self._policy, self._loop.now
@@ -124,7 +145,10 @@ class Client:
         call.jobs = []
         self.open_calls -= 1
         if end == "met" and call.request.query is not None:
-            self._cached.add(call.request.query)
+            known = self._cached.get(call.request.query, 0)
+            self._cached[call.request.query] = max(known, len(call.request.tokens))
+        if call.then is not None:
+            call.then(call)
 
 
 def _end_of(call: Call) -> End:

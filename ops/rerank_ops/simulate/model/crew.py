@@ -5,11 +5,11 @@ A process that ends finishes the jobs that it holds. A real one finishes its bat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from rerank_ops.simulate.model.fleet import Fleet
+from rerank_ops.simulate.model.fleet import Fleet, Meter
 from rerank_ops.simulate.model.process import Process
 
 
@@ -24,10 +24,15 @@ class _Place:
 
 
 class Crew:
-    """Starts and retires processes. `tell` is called with the number of live ones whenever it has changed."""
+    """Starts and retires processes, each of which serves the models of all `fleets`.
 
-    def __init__(self, fleet: Fleet, tell: Callable[[int], None], start_s: float) -> None:
-        self._fleet = fleet
+    `tell` is called with the number of live ones whenever it has changed.
+    """
+
+    def __init__(self, fleets: Sequence[Fleet], tell: Callable[[int], None], start_s: float, meter: Meter) -> None:
+        self._fleets = fleets
+        self._meter = meter
+        self._loop = fleets[0].loop
         self._tell = tell
         self._start_s = start_s
         self._places: list[_Place] = []
@@ -49,7 +54,7 @@ class Crew:
         """Start or retire processes, so that this many are kept: the idlest end first, of those the youngest."""
         missing, self.kept = processes - self.kept, processes
         for _ in range(missing):
-            self._fleet.loop.at(self._fleet.loop.now + self._start_s, self._ready, self._place())
+            self._loop.at(self._loop.now + self._start_s, self._ready, self._place())
         if missing < 0:
             kept = [place for place in self._places if not place.retired]
             kept.sort(key=lambda place: (place.process.held_tokens if place.process else 0, -place.begun_at))
@@ -62,13 +67,13 @@ class Crew:
         return sum(max(0.0, min(ends, place.ended_at) - max(begins, place.begun_at)) for place in every)
 
     def _place(self) -> _Place:
-        place = _Place(self._fleet.loop.now)
+        place = _Place(self._loop.now)
         self._places.append(place)
         return place
 
     def _ready(self, place: _Place) -> None:
         if not place.retired:
-            place.process = Process(self._fleet)
+            place.process = Process(self._fleets, self._meter)
             self._tell(len(self.alive))
             place.process.wake()
 
@@ -80,7 +85,7 @@ class Crew:
             place.process.retire(lambda: self._end(place))
 
     def _end(self, place: _Place) -> None:
-        place.ended_at = self._fleet.loop.now
+        place.ended_at = self._loop.now
         self._places.remove(place)
         self._past.append(place)
         self._tell(len(self.alive))

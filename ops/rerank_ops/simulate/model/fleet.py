@@ -1,4 +1,4 @@
-"""Fleet: the queue, the clock and the cost of running that all worker processes share.
+"""Fleet: the queue, the clock and the cost of running that all worker processes of a model share.
 
 A job that arrives wakes the process that has waited longest, as Redis does with blocked clients, so the cost of an
 event does not grow with the number of processes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from math import inf
@@ -46,12 +47,11 @@ class Fleet:
     """The queue of a fleet on one virtual clock; `answer` is called with each job that is answered."""
 
     def __init__(
-        self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog, meter: Meter, answer: Callable[[Job], None]
+        self, spec: FleetSpec, policy: Policy, loop: Loop, backlog: Backlog, answer: Callable[[Job], None]
     ) -> None:
         self.spec = spec
         self.policy = policy
         self.loop = loop
-        self.meter = meter
         self.bulk_share = spec.bulk_share if policy.floor else 0.0
         self.queue = Queue(self.bulk_share)
         self._backlog = backlog
@@ -79,8 +79,9 @@ class Fleet:
         self._listening.append(heard)
 
     def forget(self, heard: Callable[[], None]) -> None:
-        """Take back a `listen`."""
-        self._listening.remove(heard)
+        """Take back a `listen`, if it was not called yet."""
+        with suppress(ValueError):
+            self._listening.remove(heard)
 
     def answer(self, job: Job) -> None:
         """End a job with its scored pairs."""

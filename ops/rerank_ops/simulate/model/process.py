@@ -7,35 +7,40 @@ jobs and of the batch are events.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from math import inf
 
 from rerank_ops.simulate.model.call import Job
-from rerank_ops.simulate.model.fleet import Fleet
+from rerank_ops.simulate.model.fleet import Fleet, Meter
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.batch_runs import batch_runs
-from rerank_worker.batching.batcher import Batch, Batcher, WaitingPair
+from rerank_worker.batching.batcher import Batch, Batcher, Waiting, WaitingPair
+from rerank_worker.batching.lane_order import LaneBatch, next_batch
 
 #: A pair's tokens, and its job.
 _Pair = tuple[int, Job]
 
 
 class Process:
-    """One process of a fleet."""
+    """One process, which serves the models of one fleet or of several, each in a lane of its own."""
 
     __slots__ = (
         "_ask_pace",
-        "_batcher",
+        "_batchers",
         "_busy",
         "_ended",
-        "_fleet",
+        "_first_asked",
+        "_fleets",
         "_held",
         "_jobs",
         "_last_batch",
         "_listening",
+        "_loop",
+        "_meter",
         "_ran_s",
         "_rings_at",
         "_running",
@@ -43,21 +48,18 @@ class Process:
         "started_at",
     )
 
-    def __init__(self, fleet: Fleet) -> None:
-        spec = fleet.spec
-        self._fleet = fleet
-        self.started_at = fleet.loop.now
-        self._batcher = Batcher(
-            budget_tokens=spec.budget_tokens,
-            max_wait_s=spec.max_wait_s,
-            predict_s=spec.cost.predict_s,
-            layout=spec.shape.layout,
-            work_of=fleet.pair_work,
-            share=ClassShare(fleet.bulk_share),
-            most_pairs=spec.shape.batch_pairs,
-        )
+    def __init__(self, fleets: Sequence[Fleet], meter: Meter) -> None:
+        self._fleets = tuple(fleets)
+        self._meter = meter
+        self._loop = fleets[0].loop
+        self.started_at = self._loop.now
+        share = ClassShare(fleets[0].bulk_share)
+        self._batchers = [_batcher_of(fleet, share, alone=len(fleets) == 1) for fleet in fleets]
+        #: The lane whose queue is asked first for the next job: they take turns.
+        self._first_asked = 0
         self._jobs: dict[bytes, Job] = {}
-        self._held: set[Job] = set()
+        #: The jobs that it holds, with their lanes.
+        self._held: dict[Job, int] = {}
         self._sequence = 0
         #: For each run of the batch its begin, and the predicted end of the batch at that time.
         self._busy: list[tuple[float, float]] = []
@@ -80,15 +82,14 @@ class Process:
     def busy_s(self) -> dict[JobClass, float]:
         """Return for how long it has run work of each class until now."""
         ends, shares = self._last_batch
-        left_s = max(0.0, ends - self._fleet.loop.now)
+        left_s = max(0.0, ends - self._loop.now)
         return {job_class: ran_s - shares.get(job_class, 0.0) * left_s for job_class, ran_s in self._ran_s.items()}
 
     def retire(self, ended: Callable[[], None]) -> None:
         """Take no more jobs, and call `ended` as soon as none is held."""
         self._ended = ended
         if self._listening:
-            self._listening = False
-            self._fleet.forget(self._hear)
+            self._stop_listening()
         self._end_if_done()
 
     def wake(self) -> None:
@@ -106,80 +107,99 @@ class Process:
 
     def _fill(self) -> None:
         while self._ended is None and not self._listening and self._has_room():
-            job = self._fleet.take()
-            if job is None:
+            if not self._take(inf):
                 self._listening = True
-                self._fleet.listen(self._hear)
+                for fleet in self._fleets:
+                    fleet.listen(self._hear)
                 return
-            self._accept(job)
+
+    def _take(self, before: float) -> bool:
+        """Take a job that is due earlier, and return whether there was one."""
+        count = len(self._fleets)
+        for turn in range(count):
+            lane = (self._first_asked + turn) % count
+            if (job := self._fleets[lane].take(before)) is not None:
+                self._first_asked = (lane + 1) % count
+                self._accept(job, lane)
+                return True
+        return False
 
     def _hear(self) -> None:
-        self._listening = False
+        self._stop_listening()
         self.wake()
+
+    def _stop_listening(self) -> None:
+        self._listening = False
+        for fleet in self._fleets:
+            fleet.forget(self._hear)
 
     def _ask(self, _: None) -> None:
         """While full, take one job that is more urgent than all jobs held, before a batch ends."""
-        fleet, now = self._fleet, self._fleet.loop.now
+        fleets, now = self._fleets, self._loop.now
         # Left out: a real process also asks an empty queue, and then pauses as after any other ask.
-        if self._ended is not None or not fleet.queue.waiting or self._is_full():
+        if self._ended is not None or not any(fleet.queue.waiting for fleet in fleets) or self._is_full():
             return
         if not self._ask_pace.is_due(now) or self._has_room():
             return
         self._ask_pace.asked(now)
         # As in the gate: a job whose pairs all run is about to end.
         first = first_due((job.call.request.job_class, job.due_at) for job in self._jobs.values())
-        before = must_beat(first, interactive_queued=lambda: fleet.queue.waits("interactive"))
-        if before is not None and (urgent := fleet.take(before)) is not None:
-            self._accept(urgent)
+        before = must_beat(first, interactive_queued=lambda: any(fleet.queue.waits("interactive") for fleet in fleets))
+        if before is not None:
+            self._take(before)
 
     def _has_room(self) -> bool:
-        fleet = self._fleet
+        fleet = self._fleets[0]
         if self._is_full():
             return False
-        return not fleet.policy.gate or fleet.backpressure.open(self._batcher.waiting, 0)
+        if not fleet.policy.gate:
+            return True
+        return fleet.backpressure.open(reduce(Waiting.__add__, (each.waiting for each in self._batchers)), 0)
 
     def _is_full(self) -> bool:
-        return len(self._held) >= self._fleet.spec.concurrency
+        return len(self._held) >= self._fleets[0].spec.concurrency
 
-    def _accept(self, job: Job) -> None:
-        loop, now, request = self._fleet.loop, self._fleet.loop.now, job.call.request
+    def _accept(self, job: Job, lane: int) -> None:
+        fleet, now, request = self._fleets[lane], self._loop.now, job.call.request
         due = self._due_at(job)
-        if self._fleet.policy.refuse and self._estimate(job, due).hopeless(partial=request.partial):
+        if fleet.policy.refuse and self._estimate(job, lane, due).hopeless(partial=request.partial):
             job.refused = True
-            self._fleet.answer(job)
+            fleet.answer(job)
             return
-        self._held.add(job)
+        self._held[job] = lane
+        batcher = self._batchers[lane]
         for length in job.lengths:
             self._sequence += 1
             digest = self._sequence.to_bytes(8, "big")
             self._jobs[digest] = job
-            self._batcher.add(WaitingPair(digest, length, due, job.deadline, now, self._sequence, request.job_class))
-        loop.at(job.deadline, self._answer, job)
+            batcher.add(WaitingPair(digest, length, due, job.deadline, now, self._sequence, request.job_class))
+        self._loop.at(job.deadline, self._answer, job)
 
-    def _estimate(self, job: Job, due: float) -> AdmissionEstimate:
-        now = self._fleet.loop.now
+    def _estimate(self, job: Job, lane: int, due: float) -> AdmissionEstimate:
+        now, job_class, mine = self._loop.now, job.call.request.job_class, self._batchers[lane]
         busy_until = next((until for begins, until in reversed(self._busy) if begins <= now), now)
-        return self._batcher.estimate(
+        others_s = sum(other.ahead_s(job_class, due) for other in self._batchers if other is not mine)
+        return mine.estimate(
             job.lengths,
-            job.call.request.job_class,
+            job_class,
             due,
-            running_s=max(0.0, busy_until - now),
+            running_s=max(0.0, busy_until - now) + others_s,
             left_s=job.deadline - now,
         )
 
     def _due_at(self, job: Job) -> float:
         """Return a job's urgency in this process; in order edf its age starts at 0 here, as in the scorer."""
-        fleet = self._fleet
+        fleet = self._fleets[0]
         if fleet.policy.order != "edf":
             return job.due_at
-        return due_at(deadline_at=job.deadline, entered_at=fleet.loop.now, aging_s=fleet.spec.aging_s)
+        return due_at(deadline_at=job.deadline, entered_at=self._loop.now, aging_s=fleet.spec.aging_s)
 
     def _start(self) -> bool:
         """Begin the next batch and return whether there was one, even if all its pairs are no longer wanted."""
-        loop = self._fleet.loop
-        decision = self._batcher.next(loop.now)
-        if isinstance(decision, Batch):
-            ends = self._run(decision)
+        loop = self._loop
+        decision = next_batch(self._batchers, loop.now)
+        if isinstance(decision, LaneBatch):
+            ends = self._run(self._fleets[decision.lane], decision.batch)
             if ends > loop.now:
                 self._running = True
                 loop.at(ends, self._finish, None)
@@ -197,30 +217,30 @@ class Process:
         if not self._running:
             self.wake()
 
-    def _run(self, batch: Batch) -> float:
+    def _run(self, fleet: Fleet, batch: Batch) -> float:
         """Compute the course of a batch and return its end. Pairs no longer wanted are dropped before their run."""
-        fleet, at = self._fleet, self._fleet.loop.now
+        at = self._loop.now
         begun, last_at = at, at
         wanted = [pair for pair in self._claim(batch) if _is_wanted(pair, at)]
         busy: list[tuple[float, float]] = []
-        for run in batch_runs(wanted, self._split, self._run_s, joins=fleet.spec.shape.joins):
+        for run in batch_runs(wanted, partial(_split, fleet), partial(_run_s, fleet), joins=fleet.spec.shape.joins):
             busy.append((at, at + run.left_s))
             if run.is_last:
                 last_at = at
             if pairs := [pair for pair in run.pairs if _is_wanted(pair, at)]:
                 slowness = sum(job.call.request.slowness for _, job in pairs) / len(pairs)
-                at += self._run_s(pairs) * slowness
+                at += _run_s(fleet, pairs) * slowness
                 for tokens, job in pairs:
                     self._score(job, tokens, at)
         # As in the scorer, a batch without a run leaves the last prediction unchanged.
         self._busy = busy or self._busy
         self._count(wanted, begun, at)
         if at > begun:
-            fleet.loop.at(last_at, self._ask, None)
+            self._loop.at(last_at, self._ask, None)
         return at
 
     def _count(self, pairs: Sequence[_Pair], begun: float, ended: float) -> None:
-        self._fleet.meter.ran(begun, ended)
+        self._meter.ran(begun, ended)
         tokens = dict.fromkeys(JOB_CLASSES, 0)
         for length, job in pairs:
             tokens[job.call.request.job_class] += length
@@ -230,12 +250,6 @@ class Process:
         for job_class, share in shares.items():
             self._ran_s[job_class] += share * (ended - begun)
 
-    def _split(self, pairs: Sequence[_Pair]) -> list[range]:
-        return self._fleet.spec.shape.split([tokens for tokens, _ in pairs])
-
-    def _run_s(self, pairs: Sequence[_Pair]) -> float:
-        return self._fleet.run_s([tokens for tokens, _ in pairs])
-
     def _claim(self, batch: Batch) -> Iterator[_Pair]:
         for candidate in batch.candidates:
             yield candidate.tokens, self._jobs.pop(candidate.digest)
@@ -244,16 +258,37 @@ class Process:
         if at > job.deadline:
             return
         job.scored += 1
-        self._fleet.meter.scored(tokens, at)
+        self._meter.scored(tokens, at)
         if job.scored == len(job.lengths):
-            self._fleet.loop.at(at, self._answer, job)
+            self._loop.at(at, self._answer, job)
 
     def _answer(self, job: Job) -> None:
         """Answer a job that is done or has reached its deadline."""
         if not job.answered:
-            self._held.discard(job)
-            self._fleet.answer(job)
+            self._fleets[self._held.pop(job)].answer(job)
             self.wake()
+
+
+def _batcher_of(fleet: Fleet, share: ClassShare, *, alone: bool) -> Batcher:
+    """Return the batcher of a lane, as a worker process makes it."""
+    spec = fleet.spec
+    return Batcher(
+        budget_tokens=spec.budget_tokens,
+        max_wait_s=spec.max_wait_s,
+        predict_s=spec.cost.predict_s,
+        layout=spec.shape.layout,
+        work_of=fleet.pair_work,
+        share=share,
+        most_pairs=1 if spec.shape.joins and not alone else spec.shape.batch_pairs,
+    )
+
+
+def _split(fleet: Fleet, pairs: Sequence[_Pair]) -> list[range]:
+    return fleet.spec.shape.split([tokens for tokens, _ in pairs])
+
+
+def _run_s(fleet: Fleet, pairs: Sequence[_Pair]) -> float:
+    return fleet.run_s([tokens for tokens, _ in pairs])
 
 
 def _is_wanted(pair: _Pair, at: float) -> bool:

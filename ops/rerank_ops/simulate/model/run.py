@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rerank_ops.simulate.model.autoscaler import Autoscaler, Autoscaling, Look
@@ -45,7 +45,10 @@ class Result:
 
 @dataclass(slots=True)
 class Simulation:
-    """One run; the caller may schedule own events on its `loop` before. Without `autoscaling` its size stays."""
+    """One run; the caller may schedule own events on its `loop` before. Without `autoscaling` its size stays.
+
+    `ended` hears each call as it ends, and may stop the loop.
+    """
 
     spec: FleetSpec
     policy: Policy
@@ -53,7 +56,9 @@ class Simulation:
     warm_up_s: float = 0.0
     loop: Loop = field(default_factory=Loop)
     autoscaling: Autoscaling | None = None
+    ended: Callable[[Call], None] | None = None
     client: Client = field(init=False)
+    meter: Meter = field(init=False)
     fleet: Fleet = field(init=False)
     crew: Crew = field(init=False)
     autoscaler: Autoscaler | None = field(init=False, default=None)
@@ -64,10 +69,11 @@ class Simulation:
         if last_s <= self.warm_up_s:
             raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
         backlog = Backlog(self.spec.remembered_s)
-        meter = Meter(self.warm_up_s, last_s)
         self.client = Client(self.spec, self.policy, self.loop, backlog)
-        self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, meter, self.client.answered)
-        self.crew = Crew(self.fleet, self._tell_workers, self.autoscaling.start_s if self.autoscaling else 0.0)
+        self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, self.client.answered)
+        start_s = self.autoscaling.start_s if self.autoscaling else 0.0
+        self.meter = Meter(self.warm_up_s, last_s)
+        self.crew = Crew((self.fleet,), self._tell_workers, start_s, self.meter)
         self.crew.open(self.spec.processes)
         if self.autoscaling is not None:
             self.autoscaler = Autoscaler(self.autoscaling, self.crew, self.fleet, backlog)
@@ -78,7 +84,7 @@ class Simulation:
         """Run until the last request has ended and return the result."""
         self.loop.run()
         calls = [call for call in self.client.calls if call.request.at_s >= self.warm_up_s]
-        meter, taken = self.fleet.meter, self.fleet.queue.taken_tokens
+        meter, taken = self.meter, self.fleet.queue.taken_tokens
         looks = tuple(self.autoscaler.looks) if self.autoscaler else ()
         process_s = self.crew.process_s(meter.begins, meter.ends)
         return Result(self.spec, self.policy, calls, meter, taken, self.loop.events, process_s, looks)
@@ -87,7 +93,7 @@ class Simulation:
         self.client.workers = alive
 
     def _arrive(self, index: int) -> None:
-        for job in self.client.call(self.requests[index]):
+        for job in self.client.call(self.requests[index], self.ended):
             self.loop.at(self.loop.now + self.spec.hand_off_s / 2, self.fleet.put, job)
         if index + 1 < len(self.requests):
             self.loop.at(self.requests[index + 1].at_s, self._arrive, index + 1)

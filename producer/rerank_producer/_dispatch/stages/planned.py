@@ -10,6 +10,7 @@ from rerank_producer._dispatch.lookup import LookupResult, RequestLookup
 from rerank_producer._io.clock import Deadline
 from rerank_producer._io.port import Port
 from rerank_producer._request.plan import RequestPlan
+from rerank_producer._request.ranking import Ranking
 from rerank_shared.contract.messages import Fusion
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
 from rerank_shared.errors import Overloaded, RerankError
@@ -36,10 +37,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The response to a request; `shortfall` is why it is not complete, None where it is."""
+    """The response to a request, and the scores that it was made of.
+
+    `shortfall` is why it is not complete, None where it is.
+    """
 
     response: RerankResponse
     shortfall: RerankError | None
+    ranking: Ranking
 
     def taken(self, *, partial: bool | Literal["scored"]) -> RerankResponse:
         """Return the response. Raises the shortfall to a caller to whom the response is not worth having.
@@ -53,6 +58,13 @@ class Answered:
         if not partial or (needs_scores and not any(each.scored for each in self.response.results)):
             raise self.shortfall
         return self.response
+
+
+class Pass(Protocol):
+    """A pass over the fleet as a value: how one request is answered, by one model or several."""
+
+    async def answer(self, first: Planned) -> RerankResponse:
+        """Return the answer to a request that was planned for the first model."""
 
 
 class Requests(Protocol):

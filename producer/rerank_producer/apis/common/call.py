@@ -81,7 +81,7 @@ class Problem:
     """Why there is no answer, before an API gives it its own shape.
 
     `code` is that of the error (rerank_shared.errors) or one of the gateway's own: unauthorized, forbidden,
-    rate_limited, body_too_large, malformed_json, body_too_slow, not_found.
+    model_not_allowed, rate_limited, body_too_large, malformed_json, body_too_slow, not_found.
     """
 
     status: int

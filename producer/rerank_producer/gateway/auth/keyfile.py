@@ -6,6 +6,7 @@ The file has no key, only the SHA-256 of each secret. A secret is 256 random bit
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 import string
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import CacheScope, FusionMethod
 from rerank_shared.nearest import did_you_mean
+from rerank_shared.routing.spec import ModelName
 
 #: A tenant is written into keys of Redis, and so is a name that stands for one.
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
@@ -32,6 +34,7 @@ _SECRET_CHARACTERS = string.ascii_letters + string.digits
 _ID_LENGTH = 8
 #: 43 of 62 characters are 256 bits.
 _SECRET_LENGTH = 43
+_MAX_MODELS = 256
 _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _HEADER = re.compile(r"\s*\[")
 _KEY_HEADER = re.compile(r"\s*\[\[\s*key\s*\]\]\s*(#.*)?$")
@@ -47,7 +50,8 @@ class ApiKey:
 
     `tokens_per_s` flow into a bucket of `burst_tokens`, and requests take tokens out of it. `cache_scope` says whether
     its tenant shares cached scores with the fleet or has scores of its own. `fusion` and `fusion_weight` are for
-    requests with first-stage scores that don't say themselves how these count.
+    requests with first-stage scores that don't say themselves how these count. `models` are names of models and routes;
+    see allowed_models.
     """
 
     key_id: str
@@ -62,6 +66,7 @@ class ApiKey:
     cache_scope: CacheScope = "fleet"
     fusion: FusionMethod | None = None
     fusion_weight: float | None = None
+    models: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class _Key(BaseModel):
     cache_scope: CacheScope | None = None
     fusion: FusionMethod | None = None
     fusion_weight: _Weight | None = None
+    models: Annotated[list[ModelName], Field(min_length=1, max_length=_MAX_MODELS)] | None = None
     created: date | datetime | None = None
     expires: date | datetime | None = None
 
@@ -119,6 +125,7 @@ class _Key(BaseModel):
             cache_scope=self.cache_scope or defaults.cache_scope,
             fusion=self.fusion or defaults.fusion,
             fusion_weight=defaults.fusion_weight if self.fusion_weight is None else self.fusion_weight,
+            models=None if self.models is None else tuple(dict.fromkeys(self.models)),
         )
         return Entry(key, bytes.fromhex(self.sha256))
 
@@ -217,9 +224,9 @@ def _moment(value: date | datetime | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _toml(value: str | float | date) -> str:
-    # The patterns of strings allow no quotes.
-    return f'"{value}"' if isinstance(value, str) else str(value)
+def _toml(value: str | float | date | Sequence[str]) -> str:
+    # A string of JSON is one of TOML too, since those that are written here are printable.
+    return str(value) if isinstance(value, float | int | date) else json.dumps(value, ensure_ascii=False)
 
 
 def _random(characters: str, count: int) -> str:

@@ -17,7 +17,7 @@ from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.apis.common.problems import Refused
 from rerank_producer.bulk.bulk_run import carry_out
 from rerank_producer.bulk.spec import BulkSpec
-from rerank_producer.gateway.auth.keyring import Keyring
+from rerank_producer.gateway.auth.keyring import ApiKey, Keyring
 from rerank_producer.gateway.auth.token_bucket import TokenBuckets
 from rerank_producer.gateway.batches.batch_store import BatchStore
 from rerank_producer.gateway.batches.checking import Expected, check
@@ -45,7 +45,7 @@ class Models(Protocol):
     """Names of models; see ModelDirectory."""
 
     async def names(self) -> object: ...
-    async def resolve(self, name: str | None) -> ResolvedModel: ...
+    async def resolve(self, name: str | None, key: ApiKey | None = None) -> ResolvedModel: ...
 
 
 class MustFail(Exception):
@@ -130,10 +130,13 @@ class Carrier:
         if await self._blocking(self.files.find, record.owner, record.input_file_id) is None:
             message = f"the input file {record.input_file_id} was removed before the batch had ended"
             return "failed", (Mistake(code="input_file_gone", message=message, param="input_file_id"),)
-        if record.owner != NOBODYS and self.keyring is not None and self.keyring.get(record.owner) is None:
+        if record.owner != NOBODYS and self.keyring is not None and self._key(record.owner) is None:
             message = "the API key that made the batch was revoked, or has expired"
             return "failed", (Mistake(code="key_revoked", message=message),)
         return None
+
+    def _key(self, owner: str) -> ApiKey | None:
+        return None if self.keyring is None else self.keyring.get(owner)
 
     async def _work(self, record: BatchRecord, stop: Stop) -> BatchRecord:
         if record.status == "validating":
@@ -149,15 +152,20 @@ class Carrier:
         checked = await self._blocking(check, path, expected, stop)
         if checked.mistakes:
             raise MustFail(*checked.mistakes)
-        meant = await self._models_of(checked.names, stop)
+        meant = await self._models_of(checked.names, self._key(record.owner), stop)
         model = next(iter(meant.values())).model
         max_length = (await self.client.model_info(model)).max_length
         now = int(self.batches.clock())
         update = {"status": "in_progress", "in_progress_at": now, "total": checked.total}
         return record.model_copy(update=update | {"model": model, "max_length": max_length})
 
-    async def _models_of(self, names: dict[str, int], stop: Stop) -> dict[str | None, ResolvedModel]:
-        """Return what the names in a batch mean; wait for a fleet that is away, or has announced no model yet."""
+    async def _models_of(
+        self, names: dict[str, int], key: ApiKey | None, stop: Stop
+    ) -> dict[str | None, ResolvedModel]:
+        """Return what the names in a batch mean; wait for a fleet that is away, or has announced no model yet.
+
+        Raises MustFail, Stopped.
+        """
         while True:
             try:
                 if await self.models.names():
@@ -168,7 +176,11 @@ class Carrier:
         meant: dict[str | None, ResolvedModel] = {}
         for name, line in names.items() or [(None, None)]:
             try:
-                meant[name] = await self.models.resolve(name)
+                meant[name] = await self.models.resolve(name, key)
+            except Refused as refused:
+                problem = refused.problem
+                mistake = Mistake(code=problem.code, message=problem.message, line=line, param="body.model")
+                raise MustFail(mistake) from None
             except UnknownModel as error:
                 mistake = Mistake(code="model_not_found", message=error.message, line=line, param="body.model")
                 raise MustFail(mistake) from None
@@ -215,7 +227,7 @@ class Carrier:
         loop = asyncio.get_running_loop()
 
         async def take(tokens: int) -> None:
-            key = None if self.keyring is None else self.keyring.get(owner)
+            key = self._key(owner)
             if key is not None and key.tokens_per_s is not None:
                 await self.buckets.take(key, tokens)
 

@@ -2,7 +2,8 @@
 seconds.
 
 Announcements outlive their workers by a day, so that cached scores are found while a fleet is scaled to 0. While any
-worker is alive, only models of live workers count: a fleet that went over to another model has one model, not two.
+worker is alive, only models of live workers are served: a fleet that went over to another model has one model, not two.
+A request that names one of the others still means that one, and waits for its workers.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer._dispatch.routes.known import KnownRoutes
+from rerank_producer.gateway.auth.keyring import ApiKey
+from rerank_producer.gateway.models.allowed import PoolsByName, may_use, not_served, refusal
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.unreadable import read_or_none
-from rerank_shared.errors import QueueUnavailable, WireError
+from rerank_shared.errors import QueueUnavailable, UnknownModel, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
 from rerank_shared.redis.server_clock import epoch_of
@@ -36,7 +39,7 @@ _SOON_S = 0.25
 
 @dataclass(slots=True)
 class ModelDirectory:
-    """Names that are served, as of a moment ago. `redis` is an asyncio client.
+    """Names that are served, as of a moment ago, and what each API key may use of them. `redis` is an asyncio client.
 
     `routes` are those of the gateway's own client, which so learns of a change as soon as this does.
     """
@@ -48,21 +51,45 @@ class ModelDirectory:
     routes: KnownRoutes
     clock: Callable[[], float] = time.monotonic
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _known: Names = field(default_factory=dict)
+    _known: _Known = field(default_factory=lambda: _Known())
     _failed: str | None = None
     _settled_until: float = float("-inf")
 
-    async def resolve(self, name: str | None) -> ResolvedModel:
-        """Return the model that answers for a name in a request; see ModelResolver. Raises UnknownModel.
+    async def resolve(self, name: str | None, key: ApiKey | None = None) -> ResolvedModel:
+        """Return the model that answers for a name in a request, which the key may use; see ModelResolver.
 
-        In an outage the names known last count: the request itself will fail with the reason.
+        In an outage the names known last count: the request itself will fail with the reason. Raises UnknownModel, and
+        Refused for a model or route that the key may not use.
         """
+        await self._look()
+        known = self._known
         try:
-            served = await self.names()
+            resolved = self.resolver.resolve(name, known.served, self.routes.names, known.away)
+        except UnknownModel:
+            if key is None or key.models is None:
+                raise
+            raise UnknownModel(not_served(key, name)) from None
+        if key is not None and not self.may_use(key, resolved.model):
+            raise refusal(key, name, resolved)
+        return resolved
+
+    async def check_model(self, name: str, key: ApiKey | None) -> None:
+        """Raise Refused unless the key may use the model of a name, which is not resolved: a stage names one."""
+        await self._look()
+        model = name_of(name)
+        others = [each for each in self.routes.names if each != model]
+        if key is not None and not may_use(key, model, others, self._known.pools):
+            raise refusal(key, name, ResolvedModel(model))
+
+    def may_use(self, key: ApiKey | None, name: str) -> bool:
+        """Whether a key may use the model or route of a resolved name, as far as models and routes are known."""
+        return may_use(key, name, self.routes.names, self._known.pools)
+
+    async def _look(self) -> None:
+        try:
+            await self.names()
         except QueueUnavailable as error:
             log.debug("looking for models failed error=%r", error)
-            served = self._known
-        return self.resolver.resolve(name, served, self.routes.names)
 
     async def names(self) -> Names:
         """Return the names that are served, and which model each is. Raises QueueUnavailable."""
@@ -73,7 +100,7 @@ class ModelDirectory:
                     await self._settle()
         if self._failed is not None:
             raise QueueUnavailable(self._failed)
-        return self._known
+        return self._known.served
 
     def limits(self, name: str | None) -> Limits:
         """Return the defaults of requests for a name, as far as it is known to be a route."""
@@ -87,10 +114,10 @@ class ModelDirectory:
         except QueueUnavailable as error:
             self._failed = error.message
         # An empty directory is remembered for a shorter time: the first worker is about to come.
-        remembered_s = REMEMBERED_S if self._known and self._failed is None else _SOON_S
+        remembered_s = REMEMBERED_S if self._known.served and self._failed is None else _SOON_S
         self._settled_until = self.clock() + remembered_s
 
-    async def _ask(self) -> Names:
+    async def _ask(self) -> _Known:
         pipe: Any = self.redis.pipeline(transaction=False)
         pipe.time()
         pipe.zrange(self.keys.models, 0, -1, withscores=True)
@@ -101,13 +128,33 @@ class ModelDirectory:
         now = epoch_of(told)
         announced, alive = _current(models, now), _current(workers, now)
         if not announced:
-            return {}
+            return _Known()
         records = await self.redis.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
         names = dict(_models(zip(announced, records, strict=False)))
-        live = set(_live(records[len(announced) :]))
-        return {name: model for name, (model, pool) in names.items() if live & {model, pool}} or {
-            name: model for name, (model, _) in names.items()
-        }
+        return _Known.of(names, frozenset(_live(records[len(announced) :])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The names that were announced. `away` are those without a live worker while others have one.
+
+    `pools` has the pool that was announced last under each.
+    """
+
+    served: Names = field(default_factory=dict)
+    away: Names = field(default_factory=dict)
+    pools: PoolsByName = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Mapping[str, tuple[str, str]], live: Collection[str]) -> _Known:
+        """Sort names, each with its model and pool, by whether a worker is alive. While none is, all are served."""
+        models = {name: model for name, (model, _) in names.items()}
+        alive = {name for name, (model, pool) in names.items() if model in live or pool in live} or models.keys()
+        return cls(
+            served={name: model for name, model in models.items() if name in alive},
+            away={name: model for name, model in models.items() if name not in alive},
+            pools={name: pool for name, (_, pool) in names.items()},
+        )
 
 
 def _current(members: Iterable[tuple[bytes, float]], now: float) -> list[str]:

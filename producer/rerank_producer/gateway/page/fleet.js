@@ -1,10 +1,11 @@
-// The fleet, live: a line in the header, figures, queues, durations, pools and workers, drawn anew once a second.
+// The fleet, live: a line in the header, figures, queues, durations, routes, pools and workers, drawn anew once a second.
 import { $, el, put } from "./dom.js";
 import { follow } from "./events.js";
 import { count, percent, short, span, whole } from "./format.js";
 import { key } from "./key.js";
 import { latencyTable } from "./latency.js";
 import { poolTable } from "./pools.js";
+import { routeList } from "./routes.js";
 import { Series } from "./spark.js";
 
 const STALE_MS = 4000;
@@ -54,6 +55,7 @@ function show(state) {
     el("div", { class: "panels" },
       panel("Queue by class", queues(state.queues)),
       panel(`Durations, last ${Math.round(state.latency_window_s / 60)} minutes`, latencyTable(state.latency, state.latency_window_s))),
+    state.routes.length ? panel("Routes", routeList(state.routes)) : null,
     state.pools.length ? panel("Pools", poolTable(state.pools)) : null);
   workers.hidden = !alive;
   showWorkers(state.workers);

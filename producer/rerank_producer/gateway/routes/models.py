@@ -69,9 +69,9 @@ class ModelList(BaseModel):
 
 
 async def _models(exchange: Exchange) -> Response:
-    exchange.key()
-    gateway = exchange.gateway
+    key, gateway = exchange.key(), exchange.gateway
     names = sorted({*await gateway.models.names(), *gateway.models.routes.names})
+    names = [name for name in names if gateway.models.may_use(key, name)]
     data = await asyncio.gather(*(_view(gateway, name, name) for name in names))
     return exchange.respond({"object": "list", "data": data})
 
@@ -80,8 +80,8 @@ async def _model(exchange: Exchange) -> Response:
     gateway, name = exchange.gateway, exchange.request.path_params["model_id"]
     if not name:
         return await _models(exchange)
-    exchange.key()
-    view = await _view(gateway, name, (await gateway.models.resolve(name)).model)
+    resolved = await gateway.models.resolve(name, exchange.key())
+    view = await _view(gateway, name, resolved.model)
     return exchange.respond(view, headers={"x-rerank-model": printable(view["root"])})
 
 
@@ -120,7 +120,7 @@ OPERATIONS = (
         "/v1/models",
         served(FLEET, _models),
         operation_id="models",
-        summary="Models and routes that the fleet serves",
+        summary="Models and routes that the fleet serves, and the caller's key may use",
         success=Success((ModelList,)),
         errors=(FLEET.error,),
         refusals=(401, 403, 500, 503),

@@ -24,7 +24,7 @@ _REF = "#/components/schemas/{model}"
 _ERRORS = {
     400: "The request is wrong; the message names the field.",
     401: "No API key, or not one of this gateway's.",
-    403: "A browser asks for a page of another origin, and there are no API keys.",
+    403: "The API key may not use the model; or, without keys, a page of another origin asks.",
     404: "The model is not served, or nothing of that id is known.",
     408: "The body took too long to arrive.",
     413: "The body is larger than this gateway or key allows.",

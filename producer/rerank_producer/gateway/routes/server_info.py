@@ -92,10 +92,12 @@ async def _cluster_auth(request: Request) -> Response:
 
 
 async def _known(exchange: Exchange) -> ModelInfo:
-    """Return the gateway's own model. Raises Refused for a wrong key, and while no worker has announced it."""
-    exchange.key()
+    """Return the gateway's own model. Raises Refused for a key that is wrong or may not use it, and while no worker has
+    announced it.
+    """
     gateway = exchange.gateway
-    info = await gateway.client.model_info((await gateway.models.resolve(None)).model)
+    resolved = await gateway.models.resolve(None, exchange.key())
+    info = await gateway.client.model_info(resolved.model)
     if info.max_length is None:
         message = "no worker has announced a model yet; try again"
         raise Refused(Problem(503, "not_ready", message, retryable=True, retry_after_s=1.0))

@@ -6,6 +6,7 @@ Times are the Redis server's. An unknown figure is null, never zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from rerank_producer.gateway.watch.latency import WINDOW_S, Latency
 from rerank_producer.gateway.watch.pool_view import PoolView, pool_views
+from rerank_producer.gateway.watch.route_view import LiveRouteView
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet_state import FleetState
 from rerank_shared.keys import JobClass
@@ -70,6 +72,7 @@ class FleetView(BaseModel):
     model: str
     queues: list[QueueView]
     pools: list[PoolView] = Field(description="Pools that have live processes or a backlog.")
+    routes: list[LiveRouteView]
     workers: list[WorkerView]
     tokens_per_s: float = Field(description="Measured rate of all live processes together, while they run.")
     requests_per_s: float = Field(description="Requests that gateways answered, over the last minute.")
@@ -82,7 +85,14 @@ class FleetView(BaseModel):
     )
 
 
-def view_of(state: FleetState, model: str, cache: CacheView, latency: Latency, now: float) -> FleetView:
+def view_of(
+    state: FleetState,
+    model: str,
+    cache: CacheView,
+    latency: Latency,
+    now: float,
+    routes: Sequence[LiveRouteView] = (),
+) -> FleetView:
     """Return the view of one moment."""
     drain_s = state.predicted_drain_s
     return FleetView(
@@ -99,6 +109,7 @@ def view_of(state: FleetState, model: str, cache: CacheView, latency: Latency, n
             for job_class, backlog in state.backlog.items()
         ],
         pools=pool_views(state),
+        routes=list(routes),
         workers=[_worker(each, now) for each in sorted(state.workers, key=lambda each: (each.host, each.worker_id))],
         tokens_per_s=state.tokens_per_s,
         requests_per_s=latency.requests_per_s,

@@ -5,25 +5,22 @@ Buckets grow by a tenth, so a quantile is within 5 % of the true one.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rerank_producer.gateway.watch.pending_counts import PendingCounts
 from rerank_producer.metrics import K_LABELS, k_bucket
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import LATENCY_SLOT_S, LATENCY_TTL_S, Keys
+from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.redis.server_clock import ServerClock
+from rerank_shared.watch.log_buckets import DURATIONS
 
 WINDOW_S = 300
 #: The window of a rate, seconds.
 _RATE_WINDOW_S = 60
-_LOWEST_S, _GROWTH = 1e-4, 1.1
-LAST_BUCKET = 240
-_HIGHEST_S = _LOWEST_S * _GROWTH**LAST_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +79,17 @@ def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
 
 def quantile_ms(counts: Mapping[int, int], percent: int) -> float:
     """Return the duration that `percent` of the requests did not exceed."""
-    rank = max(1, -(-percent * sum(counts.values()) // 100))
-    for bucket in sorted(counts):
-        rank -= counts[bucket]
-        if rank <= 0:
-            break
-    return middle_s(bucket) * 1000
+    return DURATIONS.quantile(counts, percent) * 1000
 
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket that a duration is counted in; bucket n ends at 0.1 ms * 1.1 ** n."""
-    if not seconds > _LOWEST_S:
-        return 0
-    return LAST_BUCKET if seconds >= _HIGHEST_S else math.ceil(math.log(seconds / _LOWEST_S) / math.log(_GROWTH))
+    return DURATIONS.of(seconds)
 
 
 def middle_s(bucket: int) -> float:
     """Return the duration that stands for a bucket: its geometric middle."""
-    return _LOWEST_S * _GROWTH ** (max(0, bucket) - 0.5) if bucket else _LOWEST_S
+    return DURATIONS.middle(bucket)
 
 
 def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int, int]]:
@@ -112,7 +102,7 @@ def _fields(answers: Sequence[Mapping[bytes, bytes]]) -> Iterator[tuple[str, int
 
 def _read_field(field: bytes, count: bytes) -> tuple[str, int, int]:
     k, _, bucket = field.decode().partition("|")
-    if k not in K_LABELS or not 0 <= int(bucket) <= LAST_BUCKET or int(count) < 0:
+    if k not in K_LABELS or not 0 <= int(bucket) <= DURATIONS.last or int(count) < 0:
         raise ValueError(f"not a count of a k class and bucket: {field!r}")
     return k, int(bucket), int(count)
 

@@ -23,7 +23,8 @@ from rerank_producer.gateway.watch.cache_watch import CacheWatch
 from rerank_producer.gateway.watch.fleet_view import FleetView, view_of
 from rerank_producer.gateway.watch.latency import Latencies, ask_latency, read_latency
 from rerank_producer.gateway.watch.remembered import Remembered
-from rerank_producer.gateway.watch.routed import RoutedCounts
+from rerank_producer.gateway.watch.route_reading import RouteReading
+from rerank_producer.routed.figures import RoutedCounts
 from rerank_shared.cache import ask_counters, read_counters
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import QueueUnavailable, RerankError
@@ -176,6 +177,7 @@ class _Reader:
         self._client: Any = None
         self._synchronised = False
         self._cache = CacheWatch()
+        self._routes = RouteReading(self._keys)
         self._view = Remembered(self._read, 0.9 * _INTERVAL_S)
 
     async def flush(self) -> None:
@@ -206,14 +208,16 @@ class _Reader:
         pipe.time()
         ask_counters(pipe, self._keys)
         questions.ask_first(pipe)
+        self._routes.ask(pipe)
         ask_latency(pipe, self._keys, now)
-        server_time, counters, workers, pools, models, *of_latency = await pipe.execute()
+        server_time, counters, workers, pools, models, table, *of_latency = await pipe.execute()
         self._clock.synchronise(server_time, asked_at)
         first = (workers, pools, models)
         questions.ask(pipe := client.pipeline(transaction=False), first)
         state = questions.read(first, await pipe.execute())
+        routes = await self._routes.views(client, table, now)
         cache = self._cache.seen(*read_counters(counters))
-        return view_of(state, self._model, cache, read_latency(of_latency, now), now)
+        return view_of(state, self._model, cache, read_latency(of_latency, now), now, routes)
 
 
 def _error_event(error: RerankError) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rerank_ops.quality.agreement import spearman
+from rerank_shared.drift.correlation import spearman
 
 Values = Sequence[float]
 
@@ -29,4 +29,5 @@ def agreement(scores: Sequence[Values], reference: Sequence[Values]) -> Agreemen
     """Compare the scores of some requests with the reference's for the same ones."""
     pairs = [(np.array(ours), np.array(theirs)) for ours, theirs in zip(scores, reference, strict=True)]
     difference = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
-    return Agreement(difference, float(np.mean([spearman(ours, theirs) for ours, theirs in pairs])))
+    spearmans = [spearman(ours, theirs) for ours, theirs in zip(scores, reference, strict=True)]
+    return Agreement(difference, float(np.mean(spearmans)))

@@ -36,13 +36,12 @@ def compared_part(result: Mapping[str, Any]) -> str:
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     head = f"{found['asked']['data']}, {found['asked']['queries']:,}"
-    models = {each["name"]: each for each in found["models"]}
     for each in found["systems"]:
         if each["kind"] == "again":
             continue
         means = " | ".join(f"{each['means'][measure]:.3f}" for measure in MEASURES)
-        timed = models[each["model"]]["timed"] if each["model"] else None
-        time_ms = "" if timed is None else f"{timed['p95_ms']:,.0f}"
+        speed = each["speed"]
+        time_ms = "" if speed is None else f"{'~' if speed['computed'] else ''}{speed['p95_ms']:,.0f}"
         yield f"| {head} | {_cell(each['name'])} | {means} | {time_ms} | {_difference(each)} |"
         head = ""
 

@@ -38,12 +38,13 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A request that is sent `at_s` after the start. `tight`: its deadline is so many times what one idle process would
-    take; 0 for those that may wait."""
+    take; 0 for those that may wait. `model`: whose scores it asks for, None for the fleet's first."""
 
     at_s: float
     query: Query
     deadline_ms: float
     tight: float
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ async def _send(client: AsyncRerankClient, arrival: Arrival) -> Ended:
     complete, refused, pairs = False, False, 0
     try:
         query = arrival.query
-        response = await client.rerank(query.text, query.documents, deadline_ms=arrival.deadline_ms)
+        response = await client.rerank(
+            query.text, query.documents, deadline_ms=arrival.deadline_ms, model=arrival.model
+        )
         complete, pairs = response.complete, response.usage.pairs_run
     except Overloaded:
         refused = True

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer.gateway.watch.latency import bucket_of
-from rerank_producer.gateway.watch.routed import NOT_THE_MODELS, Figures, RoutedCounts, read_figures
+from rerank_producer.routed.figures import NOT_THE_MODELS, Figures, RoutedCounts, read_figures
 from rerank_shared.keys import ROUTED_TTL_S, Keys
 from rerank_shared.redis.connections import connect_async
 from rerank_shared.settings import Settings

@@ -29,17 +29,20 @@ class PendingCounts:
         """Whether there is something to flush."""
         return bool(self._counts)
 
-    def add(self, key: str, field: str) -> None:
-        """Count one more under a field of the hash `key`."""
+    def add(self, key: str, field: str, count: int = 1) -> None:
+        """Count so many more, or fewer, under a field of the hash `key`."""
         idle = not self._counts
-        self._counts[key, field] += 1
+        self._counts[key, field] += count
         if idle:
             self.on_pending()
 
     async def flush(self, client: Any) -> None:
         """Write the counts to Redis and forget them, also where that fails. Raises redis-py's errors."""
-        if not self._counts:
-            return
+        if self._counts:
+            await self.move_to(client)
+
+    def move_to(self, pipe: Any) -> Any:
+        """Queue the counts on a pipeline and forget them; on a client, return what is to be awaited."""
         counts, self._counts = self._counts, Counter()
 
         def fill(words: Any) -> None:
@@ -49,7 +52,7 @@ class PendingCounts:
                 words.expire(key, self._life_s)
 
         # A full server has no memory for figures, and a line in the log a second would help no operator.
-        await write_if_room(client, self._keys, fill)
+        return write_if_room(pipe, self._keys, fill)
 
 
 def _nothing() -> None:

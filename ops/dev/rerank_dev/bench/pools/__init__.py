@@ -1,0 +1,1 @@
+"""`make bench-pools`: several models on one fleet, cascades, upgrades under load, and canaries that are bad."""

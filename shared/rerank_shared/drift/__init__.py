@@ -1,0 +1,1 @@
+"""How far two models' scores of the same pairs lie apart: measures, and what a fleet keeps of them for each route."""
