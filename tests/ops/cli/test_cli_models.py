@@ -45,7 +45,7 @@ def test_what_fails_has_an_exit_status_and_a_reason(fleet: CommandLine) -> None:
     last = fleet.run("models", "unload", DEFAULT)
     assert (last.returncode, "it is the only model of this process" in last.stderr) == (1, True)
     elsewhere = fleet.run("models", "load", "file:/nowhere", "--on", "no-such-host")
-    assert (elsewhere.returncode, elsewhere.stderr[:46]) == (1, "error: no live process has the name or the ho")
+    assert (elsewhere.returncode, "has the name or the host 'no-such-host'" in elsewhere.stderr) == (1, True)
 
 
 def test_without_workers_it_says_so(fleet: CommandLine) -> None:
