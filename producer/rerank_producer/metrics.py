@@ -278,8 +278,9 @@ def observe_fusion(response: RerankResponse) -> None:
 
 def observe_shadow(route: str, shadow: str, agreement: Agreement, costs: Mapping[Side, Cost]) -> None:
     """Record a request that a shadow has scored too."""
+    of_pairs = SHADOW_DIFFERENCE.labels(route, shadow)
     for difference in agreement.differences:
-        SHADOW_DIFFERENCE.labels(route, shadow).observe(difference)
+        of_pairs.observe(difference)
     SHADOW_SPEARMAN.labels(route, shadow).observe(agreement.spearman)
     SHADOW_OVERLAP.labels(route, shadow).observe(agreement.overlap)
     SHADOW_ORDER.labels(route, shadow).observe(agreement.order)
