@@ -12,8 +12,9 @@ from pydantic_settings import BaseSettings
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.redis.connections import masked_url
 from rerank_shared.settings import FORMER, GROUPS, TUNED_TITLE, Settings, TunedSettings, profile_of
+from rerank_shared.settings.fleet_file import models_named_in
 
-Origin = Literal["argument", "environment", "profile", "default"]
+Origin = Literal["argument", "environment", "profile", "fleet.toml", "default"]
 #: All groups of settings by their titles, in the order in which they are shown.
 SECTIONS: dict[str, type[BaseModel]] = {**GROUPS, "HTTP gateway": GatewaySettings, TUNED_TITLE: TunedSettings}
 #: Other variables that a setting is read from.
@@ -65,6 +66,9 @@ def _setting(
         # An argument takes precedence over the profile too, so the values are compared.
         if not read_from and name in profile and getattr(settings, name) == profile[name]:
             origin = "profile"
+        if not read_from and isinstance(settings, Settings) and name in ("model", "models"):
+            models = models_named_in(settings.fleet_file)
+            origin = "fleet.toml" if models and settings.models == models else origin
     shown = read_from if origin == "environment" and read_from else variable
     is_default = getattr(settings, name) == type(settings).model_fields[name].default
     return EffectiveSetting(name, shown, _value(settings, name), origin, is_default)

@@ -37,10 +37,10 @@ _CONSUME = "multi exec brpop srem hget hset hdel zadd zrem del set script|exists
 #: What a worker, `up`, `bulk` and `doctor` try before they begin; see rerank_shared/redis/access.py.
 _TRIAL = "set get unlink brpop script|load time publish subscribe psubscribe pubsub|numsub info"
 #: The signal for autoscalers and what else /metrics shows; see rerank_shared/collectors/.
-_WATCH = "time hmget zcard info dbsize randomkey memory|usage"
+_WATCH = "time hmget zcard xlen info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
-_FEEDBACK = "xlen xrange xrevrange xdel xtrim"
+_FEEDBACK = "xrange xrevrange xdel xtrim"
 #: Leading a rollout: both models score a sample.
 _ROLL_OUT = "mget hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.

@@ -15,6 +15,7 @@ from rerank_shared.models.exported import check_here
 from rerank_shared.profile import differences
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings, profile_of
+from rerank_shared.settings.fleet_file import entry_of
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine import (
     Engine,
@@ -43,7 +44,8 @@ class Model:
     """A loaded and warm model. It holds no thread and no connection, so a process with it may fork.
 
     `alias`: what the settings call it. An exported model has the name of its original; clients with the same settings
-    ask by the name that stands there. `weights_bytes`: the size of its files of weights.
+    ask by the name that stands there. `aliases` are further names. `weights_bytes`: the size of its files of weights.
+    `share`: its weight when the models of a process share tokens.
     """
 
     tokenizer: PairTokenizer
@@ -52,6 +54,8 @@ class Model:
     run_cost: RunCost
     alias: str
     weights_bytes: int = 0
+    aliases: tuple[str, ...] = ()
+    share: float | None = None
 
 
 def load_all(settings: Settings) -> list[Model]:
@@ -98,7 +102,12 @@ def load(
     `tokenizers` are those of the models before it: one that is the same is shared, with its cache of tokens. `found`
     gets the checked files before they are opened, and may raise too.
     """
+    entry = entry_of(settings.model, settings)
     files = configured_files(settings)
+    if entry.precision not in (None, model_precision(files)):
+        raise ConfigurationError(
+            f"{entry.name}: precision {entry.precision} expected, and {files.source} has {model_precision(files)}"
+        )
     found(files)
     tokenizer = _tokenizer_of(files, settings, {} if tokenizers is None else tokenizers)
     providers = providers_for(settings, model_precision(files))
@@ -110,7 +119,7 @@ def load(
         for told in differences(profile, model_digest=files.model_digest, cpu=cpu_name(), precision=precision):
             log.warning("profile does not fit: %s; run `%s` here", told, profile.made_by)
     engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
-    identity = identity_of(files, tokenizer, settings.layout, settings.max_length, kernel)
+    identity = identity_of(files, tokenizer, settings.layout, entry.max_length or settings.max_length, kernel)
     if identity.max_length > settings.budget_tokens:
         raise ConfigurationError(
             f"RERANK_BUDGET_TOKENS ({settings.budget_tokens}) is below the {identity.max_length} tokens that a pair of "
@@ -119,7 +128,7 @@ def load(
     run_cost = RunCost(RunShape.of(settings))
     together = settings.layout != "unpadded"
     warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, identity, run_cost, name_of(settings.model), weights_bytes(files))
+    return Model(tokenizer, engine, identity, run_cost, entry.name, weights_bytes(files), entry.aliases, entry.share)
 
 
 def _tokenizer_of(files: ModelFiles, settings: Settings, known: Tokenizers) -> PairTokenizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,18 @@ import numpy as np
 from rerank_ops.choose.configurations import Configuration
 from rerank_ops.choose.curves import Curve, curve_of, on_front
 from rerank_ops.choose.cutting import runs_of, values_of
-from rerank_ops.choose.latency import Times
+from rerank_ops.choose.latency import Latency, Times
 from rerank_ops.choose.load import Cut, Fleet
 from rerank_ops.choose.picking import FEW, Halves, best, bias_of, difference, halves_of, picked
 from rerank_ops.choose.result import Asked, Choice, Confirmed, Judged, Measured, Option, Picked
+from rerank_ops.choose.spreading import Spread, one_by_one
 from rerank_ops.evaluate.comparison import measured
 from rerank_ops.evaluate.dataset import Labelled
 from rerank_ops.evaluate.oddities import Oddity
 from rerank_ops.evaluate.systems import Run, System
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_ops.judging.bootstrap import Interval, Values, mean_intervals, paired_difference
-from rerank_ops.simulate.planning import TOLERATED
+from rerank_ops.simulate.trial import TOLERATED
 
 #: Documents of each order that are kept for people to look at.
 _SHOWN = 10
@@ -54,12 +56,20 @@ class Judgements:
 
 
 def chosen(
-    asked: Asked, models: Sequence[Scored], judgements: Judgements, fleet: Fleet, oddities: tuple[Oddity, ...]
+    asked: Asked,
+    models: Sequence[Scored],
+    judgements: Judgements,
+    fleet: Fleet,
+    oddities: tuple[Oddity, ...],
+    spread: Spread = one_by_one,
 ) -> Choice:
-    """Return the choice. Raises ConfigurationError for a measure that can't be calculated, InputRefused."""
+    """Return the choice. `spread` calls a function for many cuts, each of which may take seconds under a rate.
+
+    Raises ConfigurationError for a measure that can't be calculated, InputRefused.
+    """
     names = tuple(judgements.labelled.queries)
     halves = halves_of(len(names), asked.seed)
-    options = _on_front(asked, models, fleet, list(_options(asked, models, judgements, fleet)))
+    options = _on_front(asked, models, fleet, list(_options(asked, models, judgements, fleet, spread)), spread)
     stage = measured(judgements.stage, judgements.labelled.qrels, judgements.measures).values
     values, costs = np.array([each.values[asked.measure] for each in options]), [each.work_ms for each in options]
     allowed = [place for place, each in enumerate(options) if each.keeps]
@@ -119,13 +129,17 @@ def _mean(values: Values, seed: int) -> Interval:
     return mean_intervals(values[np.newaxis], seed)[0]
 
 
-def _options(asked: Asked, models: Sequence[Scored], judgements: Judgements, fleet: Fleet) -> Iterator[Option]:
+def _options(
+    asked: Asked, models: Sequence[Scored], judgements: Judgements, fleet: Fleet, spread: Spread
+) -> Iterator[Option]:
     qrels = judgements.labelled.qrels
+    cuts = [model.cut(length, k) for model in models for length in model.scores for k in asked.ks]
+    timed = zip(cuts, spread(partial(_latency, fleet), cuts), strict=True)
     for model in models:
         for length, queries in model.scores.items():
             for k in asked.ks:
-                cut = model.cut(length, k)
-                latency, work_ms = cut.latency(fleet), cut.work_ms
+                cut, latency = next(timed)
+                work_ms = cut.work_ms
                 keeps = latency.keeps(asked.p95_ms, TOLERATED)
                 for weight, run in zip(asked.weights, runs_of(queries, k, asked.weights, asked.method), strict=True):
                     each = Configuration(model.measured.name, length, k, weight, asked.method)
@@ -133,21 +147,34 @@ def _options(asked: Asked, models: Sequence[Scored], judgements: Judgements, fle
                     yield Option(each, values, latency, work_ms, keeps)
 
 
-def _on_front(asked: Asked, models: Sequence[Scored], fleet: Fleet, options: list[Option]) -> list[Option]:
+def _on_front(
+    asked: Asked, models: Sequence[Scored], fleet: Fleet, options: list[Option], spread: Spread
+) -> list[Option]:
     """Return the options with what is told of the front alone: the processes that would keep the limit."""
     by_name = {each.measured.name: each for each in models}
     # A simulated fleet that refuses requests is fast for the others: it is behind all that answer.
     times = [each.latency.p95_ms + 1e9 * (each.latency.missed > TOLERATED) for each in options]
     front = on_front(times, [each.mean(asked.measure) for each in options])
-    found = []
-    for each, is_on_front in zip(options, front, strict=True):
-        if is_on_front:
-            cut = by_name[each.configuration.model].cut(each.configuration.max_length, each.configuration.k)
-            processes = cut.processes_for(asked.p95_ms, fleet)
-            found.append(replace(each, on_front=True, processes=processes, planned=True))
-        else:
-            found.append(each)
-    return found
+    # Weights cost nothing: configurations that differ in them alone are one cut.
+    cells = list(dict.fromkeys(_cell(each) for each, is_on_front in zip(options, front, strict=True) if is_on_front))
+    cuts = [by_name[name].cut(length, k) for name, length, k in cells]
+    processes = dict(zip(cells, spread(partial(_processes, asked.p95_ms, fleet), cuts), strict=True))
+    return [
+        replace(each, on_front=True, processes=processes[_cell(each)], planned=True) if is_on_front else each
+        for each, is_on_front in zip(options, front, strict=True)
+    ]
+
+
+def _latency(fleet: Fleet, cut: Cut) -> Latency:
+    return cut.latency(fleet)
+
+
+def _processes(p95_ms: float, fleet: Fleet, cut: Cut) -> int | None:
+    return cut.processes_for(p95_ms, fleet)
+
+
+def _cell(option: Option) -> tuple[str, int, int]:
+    return option.configuration.model, option.configuration.max_length, option.configuration.k
 
 
 def _by_k(asked: Asked, options: Sequence[Option], shown: Option, judgements: Judgements) -> Curve:

@@ -77,7 +77,7 @@ class Cut:
     def processes_for(self, p95_ms: float, fleet: Fleet) -> int | None:
         """Return the least number of processes that keeps a latency, under the fleet's rate; None: no number does."""
         if fleet.rate is not None:
-            return self._planner(p95_ms, fleet.rate, fleet).plan().processes
+            return self._planner(p95_ms, fleet.rate, fleet).least()
         numbers = range(1, min(self.k, _MOST) + 1)
         return next((n for n in numbers if np.percentile(self._alone_ms(n), 95) <= p95_ms), None)
 

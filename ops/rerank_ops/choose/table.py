@@ -11,7 +11,7 @@ from rerank_ops.choose.result import Choice, Measured, Option
 from rerank_ops.choose.verdict import count, verdict
 from rerank_ops.evaluate.table import aligned
 from rerank_ops.judging.bootstrap import SAMPLES
-from rerank_ops.simulate.planning import TOLERATED
+from rerank_ops.simulate.trial import TOLERATED
 
 _ORIGINS = {"measured": "", "interpolated": "~", "planned": "≈"}
 

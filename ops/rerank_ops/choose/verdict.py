@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rerank_ops.choose.picking import Difference
 from rerank_ops.choose.result import Choice, Option
-from rerank_ops.simulate.planning import TOLERATED
+from rerank_ops.simulate.trial import TOLERATED
 
 
 def verdict(choice: Choice) -> Iterator[str]:

@@ -174,7 +174,32 @@ _PARTS = (
         description="All are down, or Prometheus does not find them. No other alert of the fleet can fire.",
     ),
 )
-ALERTS = (*_ANSWERS, *_QUEUE, *_PROCESSES, *_PARTS)
+_FEEDBACK = (
+    Alert(
+        "RerankFeedbackFull",
+        "warning",
+        "fleet:rerank_feedback_records:ratio > $share or fleet:rerank_feedback_bytes:ratio > $share",
+        for_minutes=15,
+        limits={"share": 0.9},
+        reason="Records come over days, so a tenth of room is time to act. Beyond the bound the oldest go before their "
+        "time.",
+        summary="The kept feedback is near its bound.",
+        description="It takes {{ $value | humanizePercentage }} of the records or bytes that it may take. At the bound "
+        "the oldest records go before RERANK_FEEDBACK_KEEP_DAYS.",
+    ),
+    Alert(
+        "RerankFeedbackLost",
+        "warning",
+        f'sum without (outcome, {TARGET}) (increase(rerank_feedback_total{{outcome=~"dropped|lost"}}[15m])) > $records',
+        for_minutes=0,
+        limits={"records": 10},
+        reason="A restart of Redis is waited out. A process that ends may lose what it has not written, a few records.",
+        summary="Feedback is lost.",
+        description="{{ $value | humanize }} calls that told of feedback were dropped or lost within a quarter of an "
+        "hour: Redis is away, or at its memory limit, or slower than they come.",
+    ),
+)
+ALERTS = (*_ANSWERS, *_QUEUE, *_PROCESSES, *_PARTS, *_FEEDBACK)
 _BY_NAME = {alert.name: alert for alert in ALERTS}
 
 

@@ -64,6 +64,10 @@ def _gauges() -> Iterator[Rule]:
     # A server without a limit tells none, and has no ratio.
     ratio = f"max without ({TARGET}) ({used}) / max without ({TARGET}) ({limit})"
     yield Rule("fleet:rerank_redis_memory_used:ratio", ratio)
+    for unit in ("records", "bytes"):
+        used, limit = f"rerank_feedback_used_{unit}", f"rerank_feedback_limit_{unit}"
+        ratio = f"max without ({TARGET}) ({used}) / max without ({TARGET}) ({limit})"
+        yield Rule(f"fleet:rerank_feedback_{unit}:ratio", ratio)
 
 
 def _requests() -> Iterator[Rule]:

@@ -9,23 +9,22 @@ so that they are compared under the same random numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
 from rerank_ops.simulate.arrivals import poisson
 from rerank_ops.simulate.model.policy import Policy
-from rerank_ops.simulate.model.run import simulate
+from rerank_ops.simulate.model.run import Simulation
 from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Mix, Request, draw
 from rerank_ops.simulate.report import Report, percentile, summarise
+from rerank_ops.simulate.trial import Trial, keeps
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.scheduling.sharding import shard_count, split
 
 #: Requests drawn to compute the mean; their seed is fixed, so that a rate does not depend on the run's seed.
 _SAMPLE, _SEED = 1_000, 0
-#: Share of requests that may be refused or late.
-TOLERATED = 0.005
 #: Share of the time at the start that does not count: it only fills the fleet.
 WARM_UP = 0.2
 #: Limit of processes, as a multiple of the least number; beyond it more processes only wait.
@@ -75,37 +74,52 @@ class Planner:
         return cls(target, spec, policy, drawn, work_s=request_s(mix, spec.cost))
 
     def plan(self) -> Plan:
-        """Return the plan with the smallest number of processes that keeps the target."""
+        """Return the plan with the smallest number of processes that keeps the target, and a report of each tried."""
         alone_s = alone(self._requests, self._spec)
+        return self._answer(alone_s, self._smallest(alone_s, self._does))
+
+    def least(self) -> int | None:
+        """Return the number of processes in the plan alone, which is sooner known; None: no number keeps the target."""
+        return self._smallest(alone(self._requests, self._spec), self._keeps)
+
+    def _smallest(self, alone_s: float, does: Callable[[int], bool]) -> int | None:
         least = max(1, math.floor(self._target.rps * self._work_s))
         if alone_s > self._target.p95_s:
-            return self._answer(alone_s, None)
+            return None
         most = least
-        while not self._does(most):
+        while not does(most):
             if most > least * _MOST:
-                return self._answer(alone_s, None)
+                return None
             most *= 2
         fails = most // 2 if most > least else 0
         while most - fails > 1:
             middle = (fails + most) // 2
-            if self._does(middle):
+            if does(middle):
                 most = middle
             else:
                 fails = middle
-        return self._answer(alone_s, most)
+        return most
 
     def report(self, processes: int) -> Report:
         """Return the report of a fleet of this many processes."""
         if processes not in self._reports:
-            spec = replace(self._spec, processes=processes)
-            result = simulate(spec, self._policy, self._requests, self._warm_up_s)
-            self._reports[processes] = summarise(f"{processes:,}", result)
+            self._reports[processes] = summarise(f"{processes:,}", self._simulation(processes).run())
         return self._reports[processes]
 
     def _does(self, processes: int) -> bool:
-        row = self.report(processes).overall
-        missed = row.shares["refused"] + row.shares["late"]
-        return row.p95_ms <= 1000 * self._target.p95_s and missed <= TOLERATED
+        return keeps(self.report(processes).overall, self._target.p95_s)
+
+    def _keeps(self, processes: int) -> bool:
+        """Return the same, without a report of a fleet that does not."""
+        simulation = self._simulation(processes)
+        times = (request.at_s for request in self._requests)
+        trial = Trial.of(times, self._target.p95_s, self._warm_up_s, simulation.loop.stop)
+        simulation.ended = trial.hear
+        result = simulation.run()
+        return not trial.failed and keeps(summarise("", result).overall, self._target.p95_s)
+
+    def _simulation(self, processes: int) -> Simulation:
+        return Simulation(replace(self._spec, processes=processes), self._policy, self._requests, self._warm_up_s)
 
     def _answer(self, alone_s: float, processes: int | None) -> Plan:
         report = None if processes is None else self.report(processes)

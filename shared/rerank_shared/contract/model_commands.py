@@ -34,13 +34,14 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that a process serves: by which names, in which pool, and the size of its weights."""
+    """A model that a process serves: its names, its pool, the size of its weights, and its share of tokens."""
 
     names: tuple[str, ...]
     pool: str
     precision: str
     max_length: int
     weights_bytes: int
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest
 from rerank_shared.models.onnx_outline import read_outline, scores_output
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.settings import Settings
+from rerank_shared.settings.fleet_file import entry_of
 
 log = logging.getLogger(__name__)
 
@@ -158,10 +159,14 @@ def locate(source: str) -> tuple[Path, Path]:
 
 
 def configured_files(settings: Settings) -> ModelFiles:
-    """Find the model that the settings name, under their bounds; raises the errors of `load_files`."""
+    """Find the model that the settings name, under their bounds; raises the errors of `load_files`.
+
+    The name may be one of fleet.toml, which says the source and its digest.
+    """
+    entry = entry_of(settings.model, settings)
     return load_files(
-        settings.model,
-        settings.model_digest,
+        entry.source,
+        entry.digest or settings.model_digest,
         settings.activation,
         bounds=bounds_of(settings),
         unsafe=settings.unsafe,

@@ -10,7 +10,9 @@ _MIB = 1024 * 1024
 
 
 class FeedbackSettings(SettingsGroup):
-    """Read by clients, in app servers and in the gateway: give all the same values. docs/feedback.md says more."""
+    """Read by clients, in app servers and in the gateway, and for metrics by supervisors: give all the same values.
+    docs/feedback.md says more.
+    """
 
     feedback_texts: bool = Field(
         False,

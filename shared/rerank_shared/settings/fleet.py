@@ -40,12 +40,13 @@ class FleetSettings(SettingsGroup):
         "cross-encoder/ms-marco-MiniLM-L-12-v2",
         min_length=1,
         description="The model that workers serve and that a request without a model asks for: a name of the "
-        "catalogue, or hf:org/name[@revision], file:/dir, package:dist/path.",
+        "catalogue or of fleet.toml, or hf:org/name[@revision], file:/dir, package:dist/path.",
     )
     models: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
         description="Models that workers serve, by comma, where each process serves several; sources as for "
-        "RERANK_MODEL, which is then one of them, and the first where it is unset. docs/models-on-one-fleet.md.",
+        "RERANK_MODEL, which is then one of them, and the first where it is unset. Unset, as RERANK_MODEL: those of "
+        "fleet.toml, if it names any. docs/models-on-one-fleet.md.",
     )
     max_length: int | None = Field(
         None,
@@ -62,8 +63,8 @@ class FleetSettings(SettingsGroup):
 
     fleet_file: Path | None = Field(
         None,
-        description="TOML file of the fleet's routes (docs/routes.md), from which gateways and supervisors seed them. "
-        "Unset: fleet.toml in the working directory, if there is one.",
+        description="TOML file of the fleet's routes (docs/routes.md), from which gateways and supervisors seed them, "
+        "and of its models (docs/models-on-one-fleet.md). Unset: fleet.toml in the working directory, if there is one.",
     )
 
     @property

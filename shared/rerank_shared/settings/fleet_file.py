@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.model_names import name_of
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.routing.route import MAX_ROUTES, Route
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings.fleet import FleetSettings
+from rerank_shared.settings.model_entries import ModelEntry, read_entries
 
 #: The file of the working directory, where the settings name no other.
 DEFAULT_NAME = "fleet.toml"
-TABLES = ("routes",)
+TABLES = ("models", "routes")
 
 
 @dataclass(frozen=True, slots=True)
 class FleetFile:
-    """A fleet.toml as it was read. `routes` are by name."""
+    """A fleet.toml as it was read. `routes` are by name; the first of `models` is the default one."""
 
     path: Path
     routes: Mapping[str, Route] = field(default_factory=dict)
+    models: tuple[ModelEntry, ...] = ()
 
 
 def fleet_file_of(settings: FleetSettings) -> FleetFile | None:
@@ -35,10 +39,37 @@ def fleet_file_of(settings: FleetSettings) -> FleetFile | None:
 
     Raises ConfigurationError that names the file and every mistake in it.
     """
-    if settings.fleet_file is not None:
-        return read_fleet_file(settings.fleet_file)
-    path = Path.cwd() / DEFAULT_NAME
-    return read_fleet_file(path) if path.is_file() else None
+    path = _place(settings.fleet_file)
+    return None if path is None else read_fleet_file(path)
+
+
+def entry_of(model: str, settings: FleetSettings) -> ModelEntry:
+    """Return what a name or a source of a model means: the entry of the file that has this name, else itself.
+
+    Raises ConfigurationError as `fleet_file_of`.
+    """
+    file = fleet_file_of(settings)
+    found = (entry for entry in (file.models if file else ()) if model in entry.names)
+    return next(found, None) or ModelEntry(name_of(model), model)
+
+
+def models_named_in(path: str | Path | None) -> tuple[str, ...]:
+    """Return the names of the models of the file at a path, or in the working directory; none of one that is wrong.
+
+    What is wrong is told by all that act upon the file: workers, gateways, `doctor`.
+    """
+    with suppress(ConfigurationError, OSError):
+        place = _place(path)
+        entries, wrong = read_entries([] if place is None else read_toml(place).get("models", []))
+        return () if wrong else tuple(entry.name for entry in entries)
+    return ()
+
+
+def _place(path: str | Path | None) -> Path | None:
+    if path is not None:
+        return Path(path)
+    default = Path.cwd() / DEFAULT_NAME
+    return default if default.is_file() else None
 
 
 def read_fleet_file(path: Path) -> FleetFile:
@@ -46,9 +77,11 @@ def read_fleet_file(path: Path) -> FleetFile:
     tables = read_toml(path)
     mistakes = [f"{name}: no such table{did_you_mean(name, TABLES)}" for name in tables if name not in TABLES]
     routes, more = _routes(tables.get("routes", {}))
-    if mistakes := mistakes + more:
+    models, wrong = read_entries(tables.get("models", []))
+    both = [f"models: {name!r} is a route too" for entry in models for name in entry.names if name in routes]
+    if mistakes := mistakes + more + wrong + both:
         raise ConfigurationError(f"{path}: {'; '.join(mistakes)}")
-    return FleetFile(path, routes)
+    return FleetFile(path, routes, models)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

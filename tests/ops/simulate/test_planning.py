@@ -7,7 +7,8 @@ import pytest
 from rerank_ops.simulate.model.policy import Policy
 from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Mix
-from rerank_ops.simulate.planning import TOLERATED, Plan, Planner, Target
+from rerank_ops.simulate.planning import Plan, Planner, Target
+from rerank_ops.simulate.trial import TOLERATED
 from rerank_shared.scheduling.cost import CostParameters
 
 COST = CostParameters(0.0005, 140e-6, 100e-9)

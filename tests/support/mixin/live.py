@@ -28,12 +28,14 @@ class LiveFleet:
 
 
 def work(gateway: TestGateway) -> None:
-    """Have requests of every kind answered: sizes, classes, cached in part and in whole, refused ones."""
+    """Have requests of every kind answered: sizes, classes, a route, cached in part and in whole, refused ones."""
     many = [f"document {uuid.uuid4().hex[:4]}" for _ in range(12)]
     for fields in ({}, {"class": "bulk"}, {"deadline_ms": 1}):
         for documents in (many[:2], many, [*many, "one more"], many):
             ask(gateway, query=f"of {sorted(fields)}", documents=documents, **fields)
     ask(gateway, query=" ", documents=many)
+    ask(gateway, query="by a route", documents=many[:2], model="search")
+    ask(gateway, "/v1/feedback", request_id="r1", shown=["a"], clicked=["a"])
 
 
 def ask(gateway: TestGateway, path: str = "/v1/fleet/rerank", **body: Any) -> httpx.Response:

@@ -81,10 +81,16 @@ class Elsewhere:
     """What waits for the other models of the process.
 
     `interactive`: whether an interactive pair does. `bulk_tokens`: of the most urgent bulk pair, None without one.
+    `first`: by the weights of the models an interactive pair elsewhere goes before all that wait here.
     """
 
     interactive: bool = False
     bulk_tokens: int | None = None
+    first: bool = False
+
+    def holds_back(self, job_class: JobClass) -> bool:
+        """Return whether pairs of that class fill no rest of a batch here."""
+        return self.interactive if job_class == "bulk" else self.first
 
 
 #: A process with one model has nothing else waiting.
@@ -116,19 +122,23 @@ class Batcher:
         work_of: Callable[[int], Work] = Work.pair,
         share: ClassShare | None = None,
         most_pairs: int | None = None,
+        name: str = "",
+        weight: float | None = None,
     ) -> None:
         """Create an empty batcher.
 
         `work_of`: the work that a pair of so many tokens adds to a run. `predict_s`: the seconds that work takes.
         `share`: the share of bulk, one for all batchers of a process; None: its own, of the default share.
         `most_pairs` caps a batch where a larger one is hardly faster: a more urgent pair would wait longer for its end.
-        It does not cap one that ends within BRIEF_S.
+        It does not cap one that ends within BRIEF_S. `name` and `weight` are its model's, by which the models of the
+        process share interactive tokens; see lane_order.py.
         """
         self._budget = budget_tokens
         self._max_wait_s = max_wait_s
         self._layout = layout
         self.most_pairs = most_pairs
-        self._predict_s = predict_s
+        self.name, self.weight = name, weight
+        self.predict_s = predict_s
         # Each pair's work is asked for when it comes, when it is chosen and when it leaves.
         self._work_of = lru_cache(maxsize=1_024)(work_of)
         self.share = share or ClassShare(_BULK_SHARE)
@@ -207,13 +217,13 @@ class Batcher:
 
     def ahead_s(self, job_class: JobClass, due_at: float) -> float:
         """Return the predicted seconds of that work."""
-        return self._predict_s(self.ahead(job_class, due_at))
+        return self.predict_s(self.ahead(job_class, due_at))
 
     @property
     def waiting(self) -> Waiting:
         """What waits. Any thread may read it: the work is one reference, replaced as a whole."""
         work = self.work
-        return Waiting(work.tokens, self._predict_s(work))
+        return Waiting(work.tokens, self.predict_s(work))
 
     def estimate(
         self, lengths: Iterable[int], job_class: JobClass, due_at: float, *, running_s: float, left_s: float
@@ -225,17 +235,17 @@ class Batcher:
         high.
         """
         wait_s = running_s + self.ahead_s(job_class, due_at)
-        return AdmissionEstimate(wait_s, sum(self._predict_s(self._work_of(tokens)) for tokens in lengths), left_s)
+        return AdmissionEstimate(wait_s, sum(self.predict_s(self._work_of(tokens)) for tokens in lengths), left_s)
 
     def _close_at(self) -> float:
         oldest = min(candidate.entered for candidate in self._waiting.values())
         tightest = min(candidate.deadline for candidate in self._waiting.values())
-        return min(oldest + self._max_wait_s, tightest - self._predict_s(self.work))
+        return min(oldest + self._max_wait_s, tightest - self.predict_s(self.work))
 
     def _fill_padded(self, elsewhere: Elsewhere) -> list[WaitingPair]:
         """Take the first pair and pairs of similar length from its class, then fill the rest from the other class.
 
-        Bulk fills no rest while an interactive pair waits elsewhere.
+        Bulk fills no rest while an interactive pair waits elsewhere, and interactive none where that goes before it.
         """
         first = {job_class: self.first(job_class) for job_class in JOB_CLASSES}
         chosen_class, both_wait = self._chosen(first["interactive"], first["bulk"], elsewhere)
@@ -244,7 +254,7 @@ class Batcher:
         chosen: list[WaitingPair] = []
         longest = 0
         for job_class in sorted(JOB_CLASSES, key=lambda name: name != chosen_class):
-            if job_class != chosen_class and job_class == "bulk" and elsewhere.interactive:
+            if job_class != chosen_class and elsewhere.holds_back(job_class):
                 break
             window = self._pop_class(job_class, self._budget * _WINDOW_BUDGETS)
             window.sort(key=lambda c: (abs(c.tokens - seed.tokens), c.place))
@@ -286,10 +296,10 @@ class Batcher:
                 return taken
             chosen, both_wait = self._chosen(interactive, bulk, elsewhere)
             candidate = interactive if chosen == "interactive" else bulk
-            if candidate is None:
+            if candidate is None or (chosen == "interactive" and elsewhere.first):
                 assert taken
                 return taken
-            seconds += self._predict_s(self._work_of(candidate.tokens))
+            seconds += self.predict_s(self._work_of(candidate.tokens))
             if taken and (total + candidate.tokens > self._budget or self._is_full(len(taken), seconds)):
                 return taken
             self._take(candidate)

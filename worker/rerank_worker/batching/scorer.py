@@ -19,6 +19,7 @@ from functools import reduce
 
 from rerank_shared.keys import JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
+from rerank_shared.scheduling.fairness import TenantShare
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.tracing.spans import NO_SPAN, Span
 from rerank_worker import metrics
@@ -26,7 +27,7 @@ from rerank_worker.batching.batch_span import batch_span
 from rerank_worker.batching.batcher import Batch, Waiting, WaitingPair
 from rerank_worker.batching.busy import BusySeconds
 from rerank_worker.batching.lane import Lane, Run, most_pairs
-from rerank_worker.batching.lane_order import LaneBatch, next_batch
+from rerank_worker.batching.lane_order import LaneBatch, ahead_elsewhere_s, next_batch
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
 from rerank_worker.tokenizing import EncodedPair
@@ -59,6 +60,8 @@ class Scorer:
         self._lanes = tuple(lanes)
         self._batchers = [lane.batcher for lane in lanes]
         self._leaving: list[Lane] = []
+        #: What the models with weights have had.
+        self._served = TenantShare()
         self._aging_s = aging_s
         self._queue_of = queue_of
         self._revoked = revoked
@@ -197,9 +200,9 @@ class Scorer:
     def _estimate(
         self, lane: Lane, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
     ) -> AdmissionEstimate:
-        others_s = sum(other.ahead_s(job_class, due) for other in self._batchers if other is not lane.batcher)
-        running_s = max(0.0, self._busy_until - self.clock()) + others_s
         lengths = [pair.tokens for pair in pairs]
+        others_s = ahead_elsewhere_s(self._batchers, lane.batcher, job_class, due, sum(lengths))
+        running_s = max(0.0, self._busy_until - self.clock()) + others_s
         return lane.batcher.estimate(lengths, job_class, due, running_s=running_s, left_s=left_s)
 
     def _loop(self) -> None:
@@ -224,7 +227,7 @@ class Scorer:
                         pending.drop("drained")
                 if self._leaving:
                     self._let_go()
-                decision = next_batch(self._batchers, self.clock())
+                decision = next_batch(self._batchers, self.clock(), self._served)
                 self.on_less()
                 if isinstance(decision, LaneBatch):
                     return self._lanes[decision.lane], decision.batch

@@ -19,7 +19,8 @@ from rerank_worker.tokenizing import PairTokenizer
 class ServedModel:
     """A model with its lane in the scorer.
 
-    `alias`: a second name by which requests may ask for it. `weights_bytes`: the size of its files of weights.
+    `alias`: a second name by which requests may ask for it; `aliases`: further ones. `weights_bytes`: the size of its
+    files of weights.
     """
 
     identity: ScoringIdentity
@@ -27,6 +28,7 @@ class ServedModel:
     lane: Lane
     alias: str
     weights_bytes: int = 0
+    aliases: tuple[str, ...] = ()
 
     @property
     def pool(self) -> str:
@@ -49,7 +51,7 @@ class _Now:
     @classmethod
     def of(cls, models: Iterable[ServedModel]) -> Self:
         found = tuple(models)
-        by_name = {model.alias: model for model in found}
+        by_name = {name: model for model in found for name in (model.alias, *model.aliases)}
         for model in found:
             by_name.setdefault(model.identity.model, model)
         return cls(found, by_name)

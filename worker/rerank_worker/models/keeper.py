@@ -179,7 +179,14 @@ class ModelKeeper:
         first = self.served.called(model)
         others = sorted(self.served.names_of(model) - {first})
         identity = model.identity
-        return LoadedModel((first, *others), model.pool, identity.precision, identity.max_length, model.weights_bytes)
+        return LoadedModel(
+            (first, *others),
+            model.pool,
+            identity.precision,
+            identity.max_length,
+            model.weights_bytes,
+            model.lane.batcher.weight,
+        )
 
 
 def _resident_bytes() -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rerank_shared.contract.digest import pool_id
 from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.settings import Settings
 from rerank_worker.batching.batcher import Batcher
@@ -20,6 +21,8 @@ def served_model(model: Model, settings: Settings, share: ClassShare) -> ServedM
         layout=settings.layout,
         work_of=shape.pair_work,
         share=share,
+        name=pool_id(model.identity),
+        weight=model.share,
     )
     lane = Lane(model.engine, batcher, model.run_cost)
-    return ServedModel(model.identity, model.tokenizer, lane, model.alias, model.weights_bytes)
+    return ServedModel(model.identity, model.tokenizer, lane, model.alias, model.weights_bytes, model.aliases)

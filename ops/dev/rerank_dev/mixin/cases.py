@@ -65,6 +65,22 @@ def _memory(used: int, evicted: str) -> dict[str, str]:
     )
 
 
+def _feedback(records: int, used_bytes: int) -> dict[str, str]:
+    """Return a stream that may have 1,000 of each."""
+    return (
+        _both("rerank_feedback_used_records", f"{records}x60")
+        | _both("rerank_feedback_limit_records", "1000x60")
+        | _both("rerank_feedback_used_bytes", f"{used_bytes}x60")
+        | _both("rerank_feedback_limit_bytes", "1000x60")
+    )
+
+
+def _told_of(**per_minute: int) -> dict[str, str]:
+    """Return calls that told of feedback, by how they ended."""
+    name = 'rerank_feedback_total{{outcome="{}", ' + _GATEWAY + "}}"
+    return {name.format(outcome): f"0+{count}x60" for outcome, count in per_minute.items()}
+
+
 CASES = (
     Case(
         "RerankP95OverBudget",
@@ -191,5 +207,28 @@ CASES = (
         at="20m",
         fires={f"rerank_redis_up{{{_GATEWAY}}}": "1x5"},
         silent={f"rerank_redis_up{{{_GATEWAY}}}": "0x30"},
+    ),
+    Case(
+        "RerankFeedbackFull",
+        at="30m",
+        fires=_feedback(records=950, used_bytes=100),
+        silent=_feedback(records=890, used_bytes=100),
+        value="95%",
+    ),
+    Case(
+        "RerankFeedbackFull",
+        at="30m",
+        fires=_feedback(records=100, used_bytes=920),
+        # Its size can't be asked on this server.
+        silent=_both("rerank_feedback_used_records", "100x60") | _both("rerank_feedback_limit_records", "1000x60"),
+        value="92%",
+    ),
+    Case(
+        "RerankFeedbackLost",
+        at="30m",
+        fires=_told_of(stored=10, dropped=1, lost=1),
+        # As many that are wrong by their caller's doing.
+        silent=_told_of(stored=10, invalid=2),
+        value="30",
     ),
 )

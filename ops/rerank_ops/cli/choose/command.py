@@ -74,6 +74,7 @@ def choose(
     from rerank_ops.choose.choosing import Judgements, chosen
     from rerank_ops.choose.picking import halves_of
     from rerank_ops.choose.result import Asked, as_plain
+    from rerank_ops.choose.spreading import one_by_one, over_cores
     from rerank_ops.choose.verdict import verdict
     from rerank_ops.cli.choose.measuring import Measuring
     from rerank_ops.cli.evaluate.preparing import prepared_shown
@@ -110,7 +111,9 @@ def choose(
         seed=seed,
     )
     with err.status("judging the configurations"):
-        choice = chosen(question, found, Judgements(ready.labelled, measures, stage), fleet, oddities.listed())
+        spread = one_by_one if rate is None else over_cores
+        judgements = Judgements(ready.labelled, measures, stage)
+        choice = chosen(question, found, judgements, fleet, oddities.listed(), spread)
     plain = as_plain(choice, list(verdict(choice)))
     if report is not None:
         write_choice_report(report, plain, ready, settings)

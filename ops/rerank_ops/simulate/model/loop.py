@@ -22,6 +22,10 @@ class Loop:
         self.events += 1
         heapq.heappush(self._waiting, (max(moment, self.now), self.events, act, argument))
 
+    def stop(self) -> None:
+        """Run no further event."""
+        self._waiting.clear()
+
     def run(self) -> None:
         """Run events until none is left."""
         waiting, pop = self._waiting, heapq.heappop

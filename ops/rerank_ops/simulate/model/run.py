@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rerank_ops.simulate.model.autoscaler import Autoscaler, Autoscaling, Look
@@ -45,7 +45,10 @@ class Result:
 
 @dataclass(slots=True)
 class Simulation:
-    """One run; the caller may schedule own events on its `loop` before. Without `autoscaling` its size stays."""
+    """One run; the caller may schedule own events on its `loop` before. Without `autoscaling` its size stays.
+
+    `ended` hears each call as it ends, and may stop the loop.
+    """
 
     spec: FleetSpec
     policy: Policy
@@ -53,6 +56,7 @@ class Simulation:
     warm_up_s: float = 0.0
     loop: Loop = field(default_factory=Loop)
     autoscaling: Autoscaling | None = None
+    ended: Callable[[Call], None] | None = None
     client: Client = field(init=False)
     meter: Meter = field(init=False)
     fleet: Fleet = field(init=False)
@@ -89,7 +93,7 @@ class Simulation:
         self.client.workers = alive
 
     def _arrive(self, index: int) -> None:
-        for job in self.client.call(self.requests[index]):
+        for job in self.client.call(self.requests[index], self.ended):
             self.loop.at(self.loop.now + self.spec.hand_off_s / 2, self.fleet.put, job)
         if index + 1 < len(self.requests):
             self.loop.at(self.requests[index + 1].at_s, self._arrive, index + 1)

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from rerank_ops.simulate.arrivals import poisson
 from rerank_ops.simulate.model.policy import Policy
 from rerank_ops.simulate.model.workload import Mix
-from rerank_ops.simulate.planning import TOLERATED, WARM_UP, Target, alone_s
+from rerank_ops.simulate.planning import WARM_UP, Target, alone_s
 from rerank_ops.simulate.pools.mix import Arrival, Pools, Traffic, draw_traffic, kept, work_s
 from rerank_ops.simulate.pools.report import PoolsReport, summarise_pools
 from rerank_ops.simulate.pools.run import PoolsSimulation
 from rerank_ops.simulate.report import percentile
+from rerank_ops.simulate.trial import Trial, keeps
 
 #: Limit of processes, as a multiple of the work that there is; beyond it more processes only wait.
 _MOST = 256
@@ -56,13 +57,14 @@ class PoolsPlanner:
         self._arrivals = draw_traffic(traffic, mix, times, seed)
         self._work = work_s(traffic, mix, self._pools)
         self._reports: dict[Sizes, PoolsReport] = {}
+        self._tried: dict[Sizes, bool] = {}
 
     def plan(self) -> PoolsPlan:
         """Return the plan."""
         alone = alone_by_kind(self._arrivals, self._pools)
         whole = None if max(alone.values()) > self._target.p95_s else self._together()
         if whole is None:
-            return PoolsPlan(self._target, alone, tried=len(self._reports))
+            return PoolsPlan(self._target, alone, tried=len(self._tried))
         sizes = whole
         for place in sorted(range(len(whole)), key=lambda place: -whole[place]):
             sizes = self._least(sizes, place)
@@ -71,7 +73,7 @@ class PoolsPlanner:
             for place, group in enumerate(self._pools.groups)
             if sizes[place] > 1
         }
-        return PoolsPlan(self._target, alone, self._report(sizes), fewer, len(self._reports))
+        return PoolsPlan(self._target, alone, self._report(sizes), fewer, len(self._tried))
 
     def _together(self) -> Sizes | None:
         """Return sizes that keep the target, of groups that have grown in proportion; None where none do."""
@@ -105,20 +107,35 @@ class PoolsPlanner:
 
     def _report(self, sizes: Sizes) -> PoolsReport:
         if sizes not in self._reports:
-            groups = zip(self._pools.groups, sizes, strict=True)
-            pools = replace(self._pools, groups=tuple(replace(group, processes=size) for group, size in groups))
-            warm_up_s = len(self._arrivals) / self._target.rps * WARM_UP
-            simulation = PoolsSimulation(pools, self._policy, self._arrivals, warm_up_s)
-            self._reports[sizes] = summarise_pools(simulation.run())
+            self._reports[sizes] = summarise_pools(self._simulation(sizes).run())
         return self._reports[sizes]
 
     def _does(self, sizes: Sizes) -> bool:
-        return all(
-            row.latencies.p95_ms <= 1000 * self._target.p95_s
-            and row.latencies.shares["refused"] + row.latencies.shares["late"] <= TOLERATED
-            for row in self._report(sizes).rows
-            if row.traffic != "all"
-        )
+        """Return whether each kind keeps the target; a run in which one can't any more ends there."""
+        if sizes not in self._tried:
+            simulation = self._simulation(sizes)
+            trials = self._trials(simulation)
+            simulation.ended = lambda traffic, call: trials[traffic.name].hear(call)
+            result = simulation.run()
+            failed = any(trial.failed for trial in trials.values())
+            self._tried[sizes] = not failed and self._keeps(self._reports.setdefault(sizes, summarise_pools(result)))
+        return self._tried[sizes]
+
+    def _keeps(self, report: PoolsReport) -> bool:
+        return all(keeps(row.latencies, self._target.p95_s) for row in report.rows if row.traffic != "all")
+
+    def _trials(self, simulation: PoolsSimulation) -> dict[str, Trial]:
+        times: dict[str, list[float]] = {}
+        for arrival in self._arrivals:
+            times.setdefault(arrival.traffic.name, []).append(arrival.request.at_s)
+        p95_s, stop = self._target.p95_s, simulation.loop.stop
+        return {name: Trial.of(mine, p95_s, simulation.warm_up_s, stop) for name, mine in times.items()}
+
+    def _simulation(self, sizes: Sizes) -> PoolsSimulation:
+        groups = zip(self._pools.groups, sizes, strict=True)
+        pools = replace(self._pools, groups=tuple(replace(group, processes=size) for group, size in groups))
+        warm_up_s = len(self._arrivals) / self._target.rps * WARM_UP
+        return PoolsSimulation(pools, self._policy, self._arrivals, warm_up_s)
 
 
 def alone_by_kind(arrivals: Sequence[Arrival], pools: Pools) -> dict[str, float]:

@@ -5,7 +5,7 @@ A cascade is one request after another under one deadline: the next model is ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -55,13 +55,17 @@ class _Journey:
 
 @dataclass(slots=True)
 class PoolsSimulation:
-    """One run of requests, ascending by time; those of the first `warm_up_s` do not count."""
+    """One run of requests, ascending by time; those of the first `warm_up_s` do not count.
+
+    `ended` hears each request as it ends, and may stop the loop.
+    """
 
     pools: Pools
     policy: Policy
     arrivals: Sequence[Arrival]
     warm_up_s: float = 0.0
     loop: Loop = field(default_factory=Loop)
+    ended: Callable[[Traffic, Call], None] | None = None
     _clients: dict[str, Client] = field(init=False, default_factory=dict)
     _fleets: dict[str, Fleet] = field(init=False, default_factory=dict)
     _crews: list[tuple[Group, Crew, Meter]] = field(init=False, default_factory=list)
@@ -141,6 +145,8 @@ class PoolsSimulation:
     def _end(self, journey: _Journey, end: End) -> None:
         journey.whole.end = end
         journey.whole.latency_s = self.loop.now - journey.whole.request.at_s
+        if self.ended is not None:
+            self.ended(journey.traffic, journey.whole)
 
 
 def _nothing(alive: int) -> None: ...

@@ -17,6 +17,7 @@ from rerank_shared.settings.engine import EngineSettings
 from rerank_shared.settings.environ.names import GATEWAY_PREFIX, PREFIX, former_values, mistakes, refuse_unknown
 from rerank_shared.settings.feedback import FeedbackSettings
 from rerank_shared.settings.fleet import FleetSettings, names_by_comma
+from rerank_shared.settings.fleet_file import models_named_in
 from rerank_shared.settings.group import SettingsGroup
 from rerank_shared.settings.quality_gate import QualityGateSettings
 from rerank_shared.settings.queue import QueueSettings
@@ -66,9 +67,12 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of values, the first of which wins: arguments, environment, profile."""
-        path = init_settings().get("profile") or env_settings().get("profile")
+        """Return the sources of values, the first of which wins: arguments, environment, profile; models of a file."""
+        given = {**env_settings(), **init_settings()}
+        path = given.get("profile")
         values = {} if path is None else dict(read_profile(Path(path), cls.model_fields).values)
+        if not {"model", "models"} & {*given, *values} and (models := models_named_in(given.get("fleet_file"))):
+            values |= {"models": models}
         former = InitSettingsSource(settings_cls, former_values(os.environ))
         return init_settings, env_settings, former, InitSettingsSource(settings_cls, values)
 

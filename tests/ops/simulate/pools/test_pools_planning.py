@@ -9,10 +9,11 @@ import pytest
 from rerank_ops.simulate.model.policy import Policy
 from rerank_ops.simulate.model.spec import FleetSpec
 from rerank_ops.simulate.model.workload import Mix
-from rerank_ops.simulate.planning import TOLERATED, Planner, Target
+from rerank_ops.simulate.planning import Planner, Target
 from rerank_ops.simulate.pools.mix import Group, Pools, Traffic
 from rerank_ops.simulate.pools.planning import PoolsPlan, PoolsPlanner
 from rerank_ops.simulate.pools.report import PoolsReport
+from rerank_ops.simulate.trial import TOLERATED
 from rerank_shared.routing.route import Stage
 from rerank_shared.scheduling.cost import CostParameters
 

@@ -16,6 +16,7 @@ from rerank_dev.bench.pools.place import Place, told
 from rerank_dev.bench.pools.workers import Workers, environ_of
 from rerank_dev.bench.record import Figure
 from rerank_dev.bench.served import CLI, served_gateway
+from rerank_producer.routed.figures import P95_REQUESTS
 from rerank_shared.errors import InternalError
 from rerank_shared.keys import Keys
 from rerank_shared.model_names import name_of
@@ -30,14 +31,12 @@ ROUTE, PERCENT = "bench", 50.0
 K, PER_S = 3, 6.0
 #: What goes to a dead canary fails so soon.
 _DEADLINE_MS = 2_000
-#: Requests of a step that `rollout` needs; far fewer than a hold brings.
-_REQUESTS = 10
 _POLL_S = 0.2
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What became of canaries of one kind, by round."""
+    """What became of canaries of one kind, by round; `holds` of those that went back."""
 
     holds: list[float] = field(default_factory=list)
     back: list[float] = field(default_factory=list)
@@ -45,9 +44,10 @@ class _Seen:
 
     def figures(self, at: str) -> list[Figure]:
         """Return the figures of all rounds."""
+        took = f"{at}: from its share until it had none, in hold times"
         return [
             Figure.of(f"{at}: went back with a reason", self.back, "share", "at least", 1.0),
-            Figure.of(f"{at}: from its share until it had none, in hold times", self.holds, "holds", "at most", HOLDS),
+            *([Figure.of(took, self.holds, "holds", "at most", HOLDS)] if self.holds else []),
             Figure.of(f"{at}: requests that failed meanwhile", self.failed, "requests"),
         ]
 
@@ -84,8 +84,10 @@ def _round(
                 begun = rollout.wait_for(store, version=2)
                 spoil(workers)
                 # The last version: back, or to the canary alone.
-                seen.holds.append((rollout.wait_for(store, version=3) - begun) / place.scale.hold_s)
-                seen.back.append(float(rollout.went_back(name_of(place.small), store)))
+                holds = (rollout.wait_for(store, version=3) - begun) / place.scale.hold_s
+                back = rollout.went_back(name_of(place.small), store)
+                seen.back.append(float(back))
+                seen.holds += [holds] if back else []
             seen.failed.append(float(load.failed))
 
 
@@ -93,7 +95,14 @@ class _Rollout:
     """`rerank-fleet rollout` as a process of its own; a context manager."""
 
     def __init__(self, place: Place, settings: Settings, options: tuple[str, ...]) -> None:
-        hold = ("--steps", f"{PERCENT:g},100", "--hold", f"{place.scale.hold_s:g}s", "--min-requests", str(_REQUESTS))
+        hold = (
+            "--steps",
+            f"{PERCENT:g},100",
+            "--hold",
+            f"{place.scale.hold_s:g}s",
+            "--min-requests",
+            str(P95_REQUESTS),
+        )
         command = ("rollout", ROUTE, name_of(place.big), *hold, *options)
         self._log = place.work / f"{settings.namespace}.rollout.log"
         with self._log.open("wb") as out:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from rerank_ops.cli.admin.checks.finding import Finding
 from rerank_ops.cli.extras import WORKER, WORKER_HINT, missing
+from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError
 from rerank_shared.models.catalogue import CATALOGUE, ModelFiles, configured_files
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.exported import bounds_of, check_here, refusal
 from rerank_shared.models.manifest import Manifest
 from rerank_shared.settings import Settings
+from rerank_shared.settings.fleet_file import entry_of
+from rerank_shared.settings.model_entries import ModelEntry
 
 _QUERY = "what does a reranker do?"
 _DOCUMENT = "It reads a query and a document together and tells how well the one answers the other."
@@ -46,14 +49,25 @@ def _check_model(settings: Settings) -> Iterator[Finding]:
 
 def _described(files: ModelFiles, settings: Settings) -> Finding:
     megabytes = sum(path.stat().st_size for path in files.weights) / 1e6
-    message = f"{files.name}, {megabytes:.0f} MB, SHA-256 {files.model_digest[:12]}… in {_short(files.model_path)}"
-    if settings.model_digest or settings.model in CATALOGUE:
+    entry = entry_of(settings.model, settings)
+    message = (
+        f"{_named(entry, files)}, {megabytes:.0f} MB, SHA-256 {files.model_digest[:12]}… in {_short(files.model_path)}"
+    )
+    if entry.digest or settings.model_digest or entry.source in CATALOGUE:
         return Finding("model", "ok", f"{message}, as expected")
     if files.manifest is not None and not settings.unsafe:
         return Finding("model", "ok", f"{message}, as its manifest says")
     one = len(settings.served_models) == 1
     pin = f"set RERANK_MODEL_DIGEST={files.model_digest}" if one else "name a commit: hf:org/name@COMMIT, or export it"
     return Finding("model", "warn", f"{message}, not pinned", pin)
+
+
+def _named(entry: ModelEntry, files: ModelFiles) -> str:
+    """Return the model's name, and behind it what fleet.toml says of it."""
+    also = [f"also {', '.join(entry.aliases)}"] if entry.aliases else []
+    also += [] if entry.share is None else [f"share {entry.share:g}"]
+    told = f"{entry.name} ({', '.join(also)})" if also else entry.name
+    return files.name if told in (name_of(entry.source), files.name) else f"{told}: {files.name}"
 
 
 def _gate(manifest: Manifest, settings: Settings) -> Finding:

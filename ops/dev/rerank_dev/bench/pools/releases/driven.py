@@ -111,9 +111,8 @@ class Client:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        # Leaving the process closes its pipes, by which it ends, and waits for that.
+        self._process.__exit__(None, None, None)
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
