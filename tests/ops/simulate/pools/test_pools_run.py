@@ -131,6 +131,12 @@ def test_auto_keeps_what_there_is_time_for() -> None:
     result = run(APART, (request(0.0, 50, deadline_s=1.55), cascade), (request(9.0, 1), ONLY_SMALL))
     assert ends(result)[0] == "met"
     assert result.loads[1].meter.pairs == 10
+    # What is cached takes no time.
+    cached = request(10.0, 50, deadline_s=0.02, query=1)
+    result = run(
+        APART, (request(0.0, 50, query=1), ONLY_BIG), (request(6.0, 50, query=1), ONLY_SMALL), (cached, cascade)
+    )
+    assert ends(result)[2] == "met"
     # Nothing fits: the order before is the answer, at once.
     result = run(APART, (request(0.0, 50, deadline_s=0.55), cascade), (request(9.0, 1), ONLY_SMALL))
     assert ends(result)[0] == "partial"
