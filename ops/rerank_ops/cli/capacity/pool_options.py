@@ -52,7 +52,8 @@ RouteFile = Annotated[
     Path | None,
     typer.Option(
         "--route-file", metavar="FILE", exists=True, dir_okay=False, rich_help_panel=_PANEL,
-        help="fleet.toml that has the route, and the models' shares of a process. Unset: RERANK_FLEET_FILE.",
+        help="fleet.toml that has the route, and the models' shares of a process. Unset: the fleet's routes, and the "
+        "shares of RERANK_FLEET_FILE.",
     ),
 ]  # fmt: skip
 PoolTexts = Annotated[
