@@ -80,7 +80,7 @@ def known(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> I
 def guarded(known: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("allowed")
     text, keys = "", {}
-    for name, models in {"all": None, "own": [OWN], "route": ["search"], "big": [ALIAS]}.items():
+    for name, models in {"all": None, "own": [OWN], "route": ["search"], "big": [ALIAS], "ghost": ["ghost"]}.items():
         keys[name], text = new_key(text, name, {"models": models, "default_deadline_ms": 30_000.0}, date(2026, 1, 1))
     file = folder / "keys.toml"
     file.write_text(text)
@@ -171,3 +171,24 @@ def test_a_batch_fails_at_the_line_that_names_another_model(guarded: Guarded) ->
         api = BatchApi(http)
         assert api.ended(api.begun(lines(2, model="search")))["status"] == "completed"
         assert api.ended(api.begun(lines(2)))["status"] == "failed"
+
+
+def test_no_error_tells_a_key_the_names_of_other_models_or_routes(guarded: Guarded, known: Echo) -> None:
+    store = RouteStore(known.client, known.keys)
+    store.set(read_route("hidden", {"shares": {OWN: 1}}))
+    store.set(read_route("ghost", {"shares": {"no/such-model": 1}}))
+    wait_until(lambda: guarded.post("all", "/v2/rerank", model="ghost").status_code == 404, "the routes are known")
+    # A stage names a model, and `search` is a route.
+    for path, key, more in (
+        ("/v1/fleet/rerank", "route", {"stages": [{"model": "search"}]}),
+        ("/v1/jobs", "route", {"stages": [{"model": "search"}]}),
+        ("/v1/fleet/rerank", "route", {"stages": [{"model": "search"}], "max_length": 64}),
+        ("/v2/rerank", "ghost", {"model": "ghost"}),
+        ("/v1/jobs", "ghost", {"model": "ghost"}),
+    ):
+        refused = guarded.post(key, path, **more)
+        assert refused.status_code == 404
+        assert "It may use " in refused.text
+        for name in (OWN, BIG, ALIAS, "hidden", "no/such-model"):
+            assert name not in refused.text
+    assert BIG in guarded.post("all", "/v2/rerank", model="ghost").text

@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 
 from rerank_producer.gateway.auth.keyring import ApiKey
-from rerank_producer.gateway.models.allowed import may_use, not_served, refusal
+from rerank_producer.gateway.models.allowed import may_use, not_served, refusal, told_to
 from rerank_producer.gateway.models.resolver import ResolvedModel
+from rerank_shared.errors import UnknownModel
 
-#: Two exports of one original, of which the second's own name was announced with the first.
-POOLS = {"org/m": "p1", "file:/int8": "p1", "file:/fp32": "p2", "other": "p3", "unreadable": ""}
+POOLS = {
+    "org/m": {"p1"},
+    "file:/int8": {"p1"},
+    "file:/fp32": {"p2"},
+    "other": {"p3"},
+    # Two exports of one original, in processes of their own.
+    "org/two": {"p4", "p5"},
+    "file:/four": {"p4"},
+    "file:/five": {"p5"},
+    "unreadable": set[str](),
+}
 ROUTES = {"search", "other"}
 
 
@@ -31,6 +41,10 @@ def key(*models: str) -> ApiKey:
         # A route stands in front of the model of its name, and opens no other name of that model.
         (("other",), "other", True),
         (("file:/int8",), "other", False),
+        # Requests for the original may meet either export.
+        (("file:/four",), "org/two", False),
+        (("file:/four", "file:/five"), "org/two", True),
+        (("org/two",), "file:/five", True),
         (("unreadable",), "unreadable", True),
         (("unreadable",), "nobody", False),
     ],
@@ -58,5 +72,15 @@ def test_a_refusal_names_the_model_and_the_way_out(asked: str | None, in_place_o
 
 
 def test_an_unknown_name_tells_only_what_the_key_may_use() -> None:
-    assert not_served(key("a"), "x").startswith("model: 'x' is not served by this fleet. It may use a: send")
-    assert not_served(key("a"), None).startswith("model: no model was named, and several are served. It may")
+    assert not_served(key("a"), "x").message.startswith("model: 'x' is not served by this fleet. It may use a: send")
+    assert not_served(key("a"), None).message.startswith("model: no model was named, and several are served. It may")
+
+
+def test_an_error_of_the_fleet_tells_a_restricted_key_no_other_names() -> None:
+    error = UnknownModel("model: 'x' is not served by this fleet, which serves secret; its routes are hidden")
+    assert told_to(None, error) is told_to(key(), error) is error
+    told = told_to(key("a"), error)
+    assert told.message.startswith("model: a model that the request names is not served by this fleet. It may use a:")
+    assert told_to(key("a"), told) is told
+    error.route = "search"
+    assert told_to(key("a"), error).message.startswith("model: what the route 'search' leads to is not served by")

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import redis
@@ -15,6 +15,8 @@ import redis
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer._dispatch.routes.known import KnownRoutes
 from rerank_producer._io.clock import Clock
+from rerank_producer.apis.common.problems import Refused
+from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.models.directory import REMEMBERED_S, ModelDirectory
 from rerank_producer.gateway.models.resolver import ModelResolver, ResolvedModel
 from rerank_shared import fleet
@@ -141,3 +143,28 @@ async def test_requests_go_by_what_was_known_where_redis_can_t_be_asked(read: Fl
     assert away.asked == 1
     with pytest.raises(QueueUnavailable):
         await read.served.names()
+
+
+async def test_a_key_for_one_export_may_not_use_a_name_that_two_are_served_under(read: Fleet) -> None:
+    int8, fp32 = (ApiKey("abcdefgh", name, name, models=(f"file:/{name}",)) for name in ("int8", "fp32"))
+
+    def announce(precision: Literal["int8", "fp32"]) -> None:
+        artefact = replace(IDENTITY, model=A, precision=precision)
+        fleet.announce(pipe := read.client.pipeline(), read.keys, artefact, time.time(), {A, f"file:/{precision}"})
+        pools = (pool_id(artefact),)
+        beat = Heartbeat(precision, A, "host", 1, None, time.time(), 0.0, 0, 0, pools=pools)
+        fleet.beat(pipe, read.keys, beat, time.time())
+        pipe.execute()
+
+    announce("int8")
+    assert await read.served.resolve(A, int8) == ResolvedModel(A)
+    announce("fp32")
+    read.later()
+    for key in (int8, fp32):
+        assert await read.served.resolve(f"file:/{key.name}", key)
+        with pytest.raises(Refused):
+            await read.served.resolve(A, key)
+    # A process that has gone is met by no request.
+    read.retire("int8")
+    read.later()
+    assert await read.served.resolve(A, fp32) == ResolvedModel(A)

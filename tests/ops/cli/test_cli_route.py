@@ -106,7 +106,8 @@ def test_a_shadow_is_set_beside_the_shares_and_taken_away() -> None:
     assert "scores none" in told("set", "search", "a=1", "--shadow", "a=1")
     assert "shadow.b: " in refused("set", "search", "--shadow", "b=1.5")
     assert "'b': MODEL=SHARE expected" in refused("set", "search", "--shadow", "b")
-    assert "shares: " in refused("set", "fresh", "--shadow", "b=1")
+    assert "there is no route 'searc'; did you mean search?" in refused("set", "searc", "--shadow", "b=1")
+    assert "there is no route" in refused("set", "fresh", "--shadow", "b=1")
 
 
 def test_stages_are_told_as_they_run(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +22,10 @@ from rerank_shared.drift.figures import Models, ShadowFigures, read_figures
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.routing.spec import read_route
-from rerank_shared.settings import Settings, load_settings
+from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.waiting import wait_until
 
+TESTS = Path(__file__).parents[2]
 ROUTE = read_route("search", {"shares": {"live": 1}, "shadow": {"new": 1}})
 
 
@@ -102,3 +106,32 @@ def test_a_server_that_is_away_costs_nobody_anything(namespace: str) -> None:
         away.hand_on(sampled())
     away.close()
     wait_until(lambda: not running(), "the thread has ended")
+
+
+PROGRAM = """
+import os, resource, sys
+from producer.dispatch.test_shadows_behind import sampled
+from rerank_producer._dispatch.pipeline import RequestPipeline
+from rerank_producer._dispatch.shadow.background import shadows_behind
+from rerank_shared.settings import load_settings
+
+shadows = shadows_behind(RequestPipeline(load_settings())).get()
+request, spare = sampled(), []
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+while len(spare) < 64:
+    try:
+        spare.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        break
+shadows.hand_on(request)
+shadows.hand_on(request)
+shadows.close()
+"""
+
+
+def test_a_process_that_may_open_no_more_files_disturbs_no_caller(settings: Settings) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=TESTS, env=bare_environ() | to_environ(settings),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr

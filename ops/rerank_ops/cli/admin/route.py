@@ -106,6 +106,8 @@ def set_(
         raise typer.BadParameter("give either MODEL=WEIGHT and --shadow, or --file")
     with _store(url, "setting a route") as store:
         table = store.table()
+        if not shares and file is None:
+            _found(name, table)
         fields = _of_file(file, name) if file is not None else _changed(table.live.get(name), shares, shadow)
         try:
             wanted = read_route(name, fields, table.live.keys() - {name})

@@ -87,15 +87,19 @@ class Shadows:
             atexit.unregister(self.close)
 
     def _start(self) -> asyncio.AbstractEventLoop | None:
-        """Start the thread; None where that is not possible: a process has too many, or is ending."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._run, args=(loop,), name="rerank-shadows", daemon=True)
+        """Start the thread; None where that is not possible: a process has no room for a thread or its files, or is
+        ending. Then this client has no shadows.
+        """
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=self._run, args=(loop,), name="rerank-shadows", daemon=True)
             thread.start()
-        except RuntimeError as error:
-            loop.close()
+        except (RuntimeError, OSError) as error:
+            if loop is not None:
+                loop.close()
             self._closing = True
-            log.warning("shadows left out error=%s", error)
+            log.warning("shadows left out until this client is closed error=%s", error)
             return None
         self._thread, self._loop = thread, loop
         atexit.register(self.close)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from rerank_producer.gateway.models.resolver import ModelResolver, Names, Resolv
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import name_of
-from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.contract.unreadable import name_of_bytes, read_or_none
 from rerank_shared.errors import QueueUnavailable, UnknownModel, WireError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import outages_told
@@ -68,7 +68,7 @@ class ModelDirectory:
         except UnknownModel:
             if key is None or key.models is None:
                 raise
-            raise UnknownModel(not_served(key, name)) from None
+            raise not_served(key, name) from None
         if key is not None and not self.may_use(key, resolved.model):
             raise refusal(key, name, resolved)
         return resolved
@@ -129,8 +129,11 @@ class ModelDirectory:
         announced, alive = _current(models, now), _current(workers, now)
         if not announced:
             return _Known()
-        records = await self.redis.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
-        names = dict(_models(zip(announced, records, strict=False)))
+        pipe.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
+        for name in announced:
+            pipe.hkeys(self.keys.pools_of(name))
+        records, *pools = await pipe.execute()
+        names = dict(_models(zip(announced, records, pools, strict=False)))
         return _Known.of(names, frozenset(_live(records[len(announced) :])))
 
 
@@ -138,7 +141,7 @@ class ModelDirectory:
 class _Known:
     """The names that were announced. `away` are those without a live worker while others have one.
 
-    `pools` has the pool that was announced last under each.
+    `pools` has the live pools of each, or, while it has none, those that were announced under it.
     """
 
     served: Names = field(default_factory=dict)
@@ -146,31 +149,46 @@ class _Known:
     pools: PoolsByName = field(default_factory=dict)
 
     @classmethod
-    def of(cls, names: Mapping[str, tuple[str, str]], live: Collection[str]) -> _Known:
-        """Sort names, each with its model and pool, by whether a worker is alive. While none is, all are served."""
-        models = {name: model for name, (model, _) in names.items()}
-        alive = {name for name, (model, pool) in names.items() if model in live or pool in live} or models.keys()
+    def of(cls, names: Mapping[str, _Announced], live: frozenset[str]) -> _Known:
+        """Sort names by whether a worker is alive. While none is, all are served."""
+        models = {name: each.model for name, each in names.items()}
+        alive = {name for name, each in names.items() if each.model in live or each.last in live} or models.keys()
         return cls(
             served={name: model for name, model in models.items() if name in alive},
             away={name: model for name, model in models.items() if name not in alive},
-            pools={name: pool for name, (_, pool) in names.items()},
+            pools={name: each.met(live) for name, each in names.items()},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """What was announced under a name: its model and pools, and the pool that was announced `last`; '' if that can't
+    be read.
+    """
+
+    model: str
+    pools: frozenset[str]
+    last: str
+
+    def met(self, live: frozenset[str]) -> frozenset[str]:
+        """Return the pools that a request may meet. A worker of an earlier release announces its pool as the last."""
+        return frozenset({*(self.pools & live or self.pools), self.last} - {""})
 
 
 def _current(members: Iterable[tuple[bytes, float]], now: float) -> list[str]:
     return [name.decode() for name, ends_at in members if ends_at >= now]
 
 
-def _models(announced: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, tuple[str, str]]]:
-    """Yield each name with its model and the id of the pool that was announced last under it."""
-    for name, record in announced:
+def _models(announced: Iterable[tuple[str, bytes | None, list[bytes]]]) -> Iterable[tuple[str, _Announced]]:
+    for name, record, members in announced:
         if record is not None:
+            pools = frozenset(map(name_of_bytes, members))
             try:
                 identity = wire.decode_identity(record)
-                yield name, (identity.model, pool_id(identity))
+                yield name, _Announced(identity.model, pools, pool_id(identity))
             except WireError:
                 # A record of a newer release; its model is served all the same.
-                yield name, (name, "")
+                yield name, _Announced(name, pools, "")
 
 
 def _live(heartbeats: Iterable[bytes | None]) -> Iterable[str]:

@@ -21,7 +21,9 @@ from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.gateway import Gateway
 from rerank_producer.gateway.http.body import decode_json, read_body
 from rerank_producer.gateway.http.headers import REQUEST_ID, problem_headers, request_id
+from rerank_producer.gateway.models.allowed import told_to
 from rerank_producer.gateway.routes.operation import Handler
+from rerank_shared.errors import UnknownModel
 
 log = logging.getLogger(__name__)
 #: Nginx's status for it; no client is left to read it.
@@ -88,6 +90,13 @@ class Exchange:
 
     def problem(self, error: Exception) -> Problem:
         """Return what the caller is told of an error; log it where the fault is on this side."""
+        keyring = self.gateway.keyring
+        if isinstance(error, UnknownModel) and keyring is not None:
+            try:
+                error = told_to(keyring.find(self.request.headers), error)
+            except Refused as refused:
+                # The key was revoked meanwhile.
+                return refused.problem
         problem = problem_of(error)
         if problem.status >= 500:
             known = problem.code != "internal_error"
