@@ -19,7 +19,9 @@ def printed(*told: ProcessModels | None) -> str:
         for number in range(len(told))
     ]
     console = Console(file=(file := io.StringIO()), width=80)
-    console.print(models_table(workers, {worker.worker_id: each for worker, each in zip(workers, told) if each}))
+    console.print(
+        models_table(workers, {worker.worker_id: each for worker, each in zip(workers, told, strict=True) if each})
+    )
     return file.getvalue()
 
 

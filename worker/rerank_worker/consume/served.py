@@ -58,7 +58,7 @@ class _Now:
         named = {id(model) for model in by_name.values()}
         if (lost := next((model for model in found if id(model) not in named), None)) is not None:
             raise ConfigurationError(
-                f"{lost.alias} would have no name left: each of its names is one of another model. Give it one of its own"
+                f"{lost.alias} would have no name left: each of its names is one of another model. Give it another one"
             )
         return cls(found, by_name)
 
