@@ -81,6 +81,28 @@ def test_each_is_served_by_its_names_and_with_its_length(
         for name in ("new", "n"):
             answer = client.rerank(QUERY, passages(2), model=name, partial=False, deadline_ms=60_000)
             assert answer.model.name == "tests/random-2"
+        # Another source under a name that is served is not taken for the one that is.
+        path.write_text(path.read_text().replace(f"file:{exports}/m2", f"file:{exports}/m0"))
+        ((state, why),) = told(change(fleet, "load", "new"))
+        assert (state, why.partition(":")[0]) == ("failed", "new is served from file")
+        assert f"and the file has file:{exports}/m0 now: unload it, or use another name" in why
+        assert told(change(fleet, "load", "fast")) == {("done", "tests/random-0 is served already")}
+        path.write_text("models = 1")
+        assert "tables expected" in told(change(fleet, "load", "fast")).pop()[1]
+
+
+def test_a_model_that_would_take_the_only_name_of_another_is_refused(
+    start_fleet: StartFleet, settings: Settings, exports: Path, tmp_path: Path
+) -> None:
+    path, only = tmp_path / "fleet.toml", load_settings().model
+    path.write_text("")
+    fleet = start_fleet(model=only, fleet_file=path)
+    path.write_text(f'[[models]]\nname = "new"\nsource = "file:{exports}/m2"\naliases = ["{only}"]\n')
+    ((state, why),) = told(change(fleet, "load", "new"))
+    assert (state, why.partition(":")[0]) == ("failed", f"{only} would have no name left")
+    with RerankClient(fleet.settings) as client:
+        assert client.rerank(QUERY, passages(2), partial=False, deadline_ms=60_000).model.name == only
+    assert [model.names for model in models_of(fleet)["test-0"].models] == [(only,)]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Model:
 
     `alias`: what the settings call it. An exported model has the name of its original; clients with the same settings
     ask by the name that stands there. `aliases` are further names. `weights_bytes`: the size of its files of weights.
-    `share`: its weight when the models of a process share tokens.
+    `share`: its weight when the models of a process share tokens. `source`: where it was loaded from.
     """
 
     tokenizer: PairTokenizer
@@ -56,6 +56,7 @@ class Model:
     weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
     share: float | None = None
+    source: str = ""
 
 
 def load_all(settings: Settings) -> list[Model]:
@@ -128,7 +129,10 @@ def load(
     run_cost = RunCost(RunShape.of(settings))
     together = settings.layout != "unpadded"
     warm_up(engine, tokenizer, run_cost, identity.max_length, settings.budget_tokens, together=together)
-    return Model(tokenizer, engine, identity, run_cost, entry.name, weights_bytes(files), entry.aliases, entry.share)
+    size = weights_bytes(files)
+    return Model(
+        tokenizer, engine, identity, run_cost, entry.name, size, entry.aliases, entry.share, source=entry.source
+    )
 
 
 def _tokenizer_of(files: ModelFiles, settings: Settings, known: Tokenizers) -> PairTokenizer:

@@ -255,7 +255,7 @@ def _checked(path: Path, found: str, expected: str | None, or_else: str = "") ->
 def _directory(location: str) -> Path:
     directory = Path(location).expanduser()
     if not directory.is_dir():
-        raise ModelUnavailable(f"model directory {directory} does not exist")
+        raise ModelUnavailable(f"model directory {directory.absolute()} does not exist")
     return directory
 
 

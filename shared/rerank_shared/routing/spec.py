@@ -200,14 +200,16 @@ def _explained(error: ValidationError) -> list[str]:
         path = [str(part) for part in item["loc"] if part != "[key]"]
         where, said = ".".join(path)[:_SHOWN_CHARS], item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            said = f"no such field{did_you_mean(path[-1], _FIELDS)}"
+            beside = _FIELDS.get(path[0] if path[1:] else "", ())
+            said = f"no such field{did_you_mean(path[-1], beside)}"
         elif item["type"] == "too_short" and path == ["shares"]:
             said = "one model at least expected"
         lines.setdefault(where, said)
     return [f"{where}: {said}" for where, said in lines.items()]
 
 
-_FIELDS = [*RouteSpec.model_fields, *LimitsSpec.model_fields, *StageSpec.model_fields]
+#: The fields of a route, and of the tables in it.
+_FIELDS = {"": RouteSpec.model_fields, "limits": LimitsSpec.model_fields, "stages": StageSpec.model_fields}
 
 
 def _shown(name: str) -> str:

@@ -85,4 +85,5 @@ def _told(item: Any) -> str:
     field = ".".join(map(str, item["loc"]))
     if item["type"] == "unexpected_keyword_argument":
         return f".{field}: no such field{did_you_mean(field, _FIELDS)}"
-    return f".{field}: {item['msg']}" if field else f": {item['msg']}"
+    said = "a list expected" if item["type"] == "tuple_type" else item["msg"].removeprefix("Value error, ")
+    return f".{field}: {said}" if field else f": {said}"

@@ -93,3 +93,21 @@ def test_on_a_server(settings: Settings, namespace: str) -> None:
     found = {finding.name: finding for finding in check_fleet(settings)}
     assert all(each in found["pools"].message for each in pools)
     assert [found[name].status for name in ("workers", "pools", "releases", "backlog")] == ["ok", "warn", "warn", "ok"]
+
+
+@pytest.mark.integration
+def test_a_model_of_the_settings_that_no_live_process_serves(settings: Settings, namespace: str) -> None:
+    """As after `rerank-fleet models unload` in all processes: its name is known for a day."""
+    keys, soon = Keys(namespace), time.time() + 60.0
+
+    def told() -> list[tuple[str, str]]:
+        return [(finding.status, finding.message) for finding in check_fleet(settings) if finding.name == "workers"]
+
+    with connect(settings) as client:
+        announce(client, keys, replace(NEXT, model=settings.model), now=soon)
+        announce(client, keys, SMALL, "w", now=soon)
+        alive = ("ok", "1 alive on host, 1,000 tokens/s together")
+        why = f"no live process serves {settings.model}, the model of these settings: requests that name none wait"
+        assert told() == [alive, ("warn", f"{why} for one")]
+        announce(client, keys, replace(NEXT, model=settings.model), "v", now=soon)
+        assert [status for status, _ in told()] == ["ok"]

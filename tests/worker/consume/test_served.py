@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.errors import UnknownModel
+from rerank_shared.errors import ConfigurationError, UnknownModel
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.cost_model import CostModel
@@ -56,3 +56,14 @@ def test_a_name_that_is_not_served_is_told_with_all_that_are() -> None:
 def test_work_of_an_unknown_model_takes_as_long_as_with_the_slowest() -> None:
     models = ServedModels([served("a", "a", 0.5), served("b", "b", 3.0), served("c", "c", 1.0)])
     assert models.slowest_s(Work(2.0)) == pytest.approx(6.0, rel=0.01)
+
+
+def test_a_model_that_would_have_no_name_left_is_refused_and_changes_nothing() -> None:
+    models = ServedModels([original := served("org/a", "org/a")])
+    thief = replace(served("org/b", "new"), aliases=("org/a",))
+    with pytest.raises(ConfigurationError, match="org/a would have no name left"):
+        models.add(thief)
+    with pytest.raises(ConfigurationError):
+        ServedModels([original, thief])
+    assert models.named("org/a") is original
+    assert len(models) == 1

@@ -8,7 +8,7 @@ from typing import Self
 
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.errors import UnknownModel
+from rerank_shared.errors import ConfigurationError, UnknownModel
 from rerank_shared.scheduling.cost import Work
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
@@ -20,7 +20,7 @@ class ServedModel:
     """A model with its lane in the scorer.
 
     `alias`: a second name by which requests may ask for it; `aliases`: further ones. `weights_bytes`: the size of its
-    files of weights.
+    files of weights. `source`: where it was loaded from.
     """
 
     identity: ScoringIdentity
@@ -29,6 +29,7 @@ class ServedModel:
     alias: str
     weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def pool(self) -> str:
@@ -54,6 +55,11 @@ class _Now:
         by_name = {name: model for model in found for name in (model.alias, *model.aliases)}
         for model in found:
             by_name.setdefault(model.identity.model, model)
+        named = {id(model) for model in by_name.values()}
+        if (lost := next((model for model in found if id(model) not in named), None)) is not None:
+            raise ConfigurationError(
+                f"{lost.alias} would have no name left: each of its names is one of another model. Give it another one"
+            )
         return cls(found, by_name)
 
 
@@ -61,7 +67,7 @@ class ServedModels:
     """All models of a process, the default one first. Any thread may read them; one at a time changes them.
 
     An alias means its own model. A name that several models have means the first of them, as two exports of one
-    original have.
+    original have. Raises ConfigurationError where a model would have no name left.
     """
 
     def __init__(self, models: Sequence[ServedModel]) -> None:

@@ -27,6 +27,7 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.settings import Settings
+from rerank_shared.settings.fleet_file import entry_of
 from rerank_worker.announced import AnnouncedModel, announced_models
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.served import ServedModel, ServedModels
@@ -72,9 +73,7 @@ class ModelKeeper:
         """Begin to load a model, by its name or source. One that is served already is done."""
         name = name_of(model)
         if name in self.served.names:
-            return ModelChange(
-                "load", model, "done", f"{self.served.called(self.served.named(name))} is served already"
-            )
+            return self._served_already(model, self.served.named(name))
         return self._begin("load", model, partial(self._load, model, consumer))
 
     def unload(self, model: str, consumer: Any) -> ModelChange:
@@ -86,6 +85,19 @@ class ModelKeeper:
             told = "it is the only model of this process: load another one first, or stop the process"
             return ModelChange("unload", model, "failed", told)
         return self._begin("unload", model, partial(self._unload, name, consumer))
+
+    def _served_already(self, model: str, found: ServedModel) -> ModelChange:
+        """Return the answer to a load of a model whose name is served: fleet.toml may mean another one by it now."""
+        try:
+            source = entry_of(model, self.settings).source
+        except ConfigurationError as error:
+            return ModelChange("load", model, "failed", error.message)
+        if source not in (model, found.source):
+            told = (
+                f"{model} is served from {found.source}, and the file has {source} now: unload it, or use another name"
+            )
+            return ModelChange("load", model, "failed", told)
+        return ModelChange("load", model, "done", f"{self.served.called(found)} is served already")
 
     def _begin(self, verb: Verb, model: str, work: Callable[[], str]) -> ModelChange:
         change, last = ModelChange(verb, model, "begun"), self._last

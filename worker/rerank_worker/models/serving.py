@@ -25,4 +25,6 @@ def served_model(model: Model, settings: Settings, share: ClassShare) -> ServedM
         weight=model.share,
     )
     lane = Lane(model.engine, batcher, model.run_cost)
-    return ServedModel(model.identity, model.tokenizer, lane, model.alias, model.weights_bytes, model.aliases)
+    return ServedModel(
+        model.identity, model.tokenizer, lane, model.alias, model.weights_bytes, model.aliases, model.source
+    )

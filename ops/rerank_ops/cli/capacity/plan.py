@@ -93,7 +93,7 @@ def plan(
     target, rules = Target(p95_ms / 1000, rps), Policy().varied(policy)
     several = Asked.of(models, traffic, route, route_file, pools)
     if several.wanted:
-        several.refuse(cost=cost)
+        several.refuse(cost=cost, from_fleet=from_fleet)
         fleet, kinds = pools_asked(several, settings, hand_off_ms / 1000, None)
         plan_pools(target, fleet, kinds, rules, mix, requests=requests, seed=seed, as_json=as_json)
         return

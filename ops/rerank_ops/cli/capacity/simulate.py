@@ -192,7 +192,7 @@ def simulate(
     rate = _Rate(rps, load, duration)
     several = Asked.of(models, traffic, route, route_file, pools)
     if several.wanted:
-        several.refuse(cost=cost, compare=compare, plot=plot, autoscale=autoscale)
+        several.refuse(cost=cost, from_fleet=from_fleet, compare=compare, plot=plot, autoscale=autoscale)
         _several(several, settings, arrivals, rate, mix, policies[policy], processes * hosts, warm_up,
                  hand_off_s=hand_off_ms / 1000, seed=seed, as_json=as_json)  # fmt: skip
         return

@@ -153,6 +153,7 @@ def test_shares_of_a_process_are_those_of_fleet_toml(tmp_path: Path, monkeypatch
         ((*MODELS, "--route", "x", "--traffic", "small"), InvalidRequest, "say the same: give one"),
         ((*MODELS, "--route", "x", "--redis-url", "redis://127.0.0.1:1/0"), QueueUnavailable, "reading a route"),
         ((*MODELS, "--cost", "1,2,3"), InvalidRequest, "--cost is for one model"),
+        ((*MODELS, "--from-fleet"), InvalidRequest, "--from-fleet is for one model"),
         ((*MODELS, "--compare", "edf,fifo"), InvalidRequest, "--compare is for one model"),
         ((*MODELS, "--autoscale"), InvalidRequest, "--autoscale is for one model"),
         ((*MODELS, "--arrivals", __file__), InvalidRequest, "poisson or bursts expected"),

@@ -22,7 +22,7 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
             state = read_state(client, keys, model)
-            read_pools(client, keys, model, server_epoch(client))
+            pools = read_pools(client, keys, model, server_epoch(client))
     except UnknownModel as error:
         yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
         return
@@ -30,6 +30,8 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", "fail", error.message)
         return
     yield _workers(state, settings)
+    if state.workers and pools and not any(pool.processes for pool in pools):
+        yield _not_served(model)
     yield from check_pools(state)
     yield _backlog(state, settings)
 
@@ -44,6 +46,11 @@ def _workers(state: FleetState, settings: Settings) -> Finding:
         "ok",
         f"{len(state.workers)} alive on {', '.join(hosts)}, {state.tokens_per_s:,.0f} tokens/s together",
     )
+
+
+def _not_served(model: str) -> Finding:
+    message = f"no live process serves {model}, the model of these settings: requests that name none wait for one"
+    return Finding("workers", "warn", message, "set RERANK_MODEL to a model that is served, or serve this one")
 
 
 def _backlog(state: FleetState, settings: Settings) -> Finding:
