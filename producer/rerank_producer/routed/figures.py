@@ -13,7 +13,7 @@ from functools import partial
 
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer.metrics import K_LABELS, k_bucket
-from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.contract.unreadable import read_or_none, whole
 from rerank_shared.keys import ROUTED_TTL_S, Keys
 from rerank_shared.redis.pending_counts import PendingCounts
 from rerank_shared.watch.log_buckets import DURATIONS
@@ -109,7 +109,7 @@ def read_figures(answer: Mapping[bytes, bytes], model: str) -> Figures:
     seconds: dict[str, Counter[int]] = {}
     for name, data in answer.items():
         what, _, whose = name.decode(errors="replace").partition("|")
-        if whose != model or (count := read_or_none("count of routed requests", _count, data)) is None:
+        if whose != model or (count := read_or_none("count of routed requests", whole, data)) is None:
             continue
         k, slash, bucket = what.partition("/")
         if not slash:
@@ -117,12 +117,6 @@ def read_figures(answer: Mapping[bytes, bytes], model: str) -> Figures:
         elif (number := read_or_none("duration of routed requests", partial(_bucket, k), bucket.encode())) is not None:
             seconds.setdefault(k, Counter())[number] += count
     return Figures(outcomes, seconds)
-
-
-def _count(data: bytes) -> int:
-    if (count := int(data)) < 0:
-        raise ValueError(f"a count expected, not {data!r}")
-    return count
 
 
 def _bucket(k: str, data: bytes) -> int:

@@ -5,5 +5,7 @@ A server that hangs would else look like a gateway that is down, and rerank_redi
 
 from __future__ import annotations
 
-#: Seconds for one answer. Prometheus's default scrape_timeout is 10.
-SCRAPE_TIMEOUT_S = 2.0
+#: Seconds that Prometheus waits by default (scrape_timeout).
+PROMETHEUS_WAITS_S = 10.0
+#: Seconds for one answer: each collector may wait for one.
+SCRAPE_TIMEOUT_S = 1.5

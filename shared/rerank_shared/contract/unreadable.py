@@ -43,3 +43,10 @@ def amount(data: bytes) -> float:
     if not 0 <= (number := float(data)) < math.inf:
         raise ValueError(f"a finite number of at least 0 expected, not {data!r}")
     return number
+
+
+def whole(data: bytes) -> int:
+    """Return a whole number of at least 0, as counts are. Raises ValueError."""
+    if (number := int(data)) < 0:
+        raise ValueError(f"a count expected, not {data!r}")
+    return number

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from rerank_shared.contract.unreadable import read_or_none
+from rerank_shared.contract.unreadable import read_or_none, whole
 from rerank_shared.drift.agreement import Agreement
 from rerank_shared.watch.log_buckets import LogBuckets
 
@@ -145,7 +145,8 @@ def read_figures(answer: Mapping[bytes, bytes]) -> dict[Models, ShadowFigures]:
 def _fields(answer: Mapping[bytes, bytes]) -> Iterator[tuple[Models, str, int]]:
     for name, data in answer.items():
         what, *models = name.decode(errors="replace").split("\n")
-        count = read_or_none("count of shadowed requests", int, data)
+        # A sum of correlations may be negative.
+        count = read_or_none("count of shadowed requests", int if what == "spearman" else whole, data)
         if count is not None and len(models) == 2:
             yield Models(*models), what, count
 

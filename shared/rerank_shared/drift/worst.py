@@ -29,7 +29,7 @@ class WorstQuery(BaseModel):
     model puts first, are None where no text is kept, and cut where they are long.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     query_digest: str
     live: str

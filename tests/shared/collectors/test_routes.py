@@ -14,7 +14,7 @@ from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.rollout import Record
 from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
-from rerank_shared.settings import Settings
+from rerank_shared.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration
 
@@ -67,3 +67,7 @@ def test_what_another_release_wrote_is_no_rollout(settings: Settings, keys: Keys
         RouteStore(client, keys).set(read_route("search", {"shares": {"a": 1}}))
         client.set(keys.rollout("search"), b'{"route": "search", "new": 1}')
     assert gauges(settings) == {("rerank_route_share", "search", "a"): 1.0}
+
+
+def test_a_server_that_is_away_tells_nothing() -> None:
+    assert gauges(load_settings(redis_url="redis://127.0.0.1:1/0")) == {}

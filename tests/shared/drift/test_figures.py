@@ -54,7 +54,8 @@ def test_nothing_has_no_means() -> None:
 
 def test_what_can_not_be_read_counts_as_absent() -> None:
     fields = stored(Counter({"compared": 1}))
-    fields |= {b"compared": b"7", b"busy\na|b\nc d": b"many", b"difference/9999\na|b\nc d": b"1", b"\xff\na\nb": b"1"}
+    fields |= {b"compared": b"7", b"busy\na|b\nc d": b"many", b"late\na|b\nc d": b"-3"}
+    fields |= {b"difference/9999\na|b\nc d": b"1", b"\xff\na\nb": b"1"}
     found = read_figures(fields)[MODELS]
     assert (found.compared, found.dropped, found.p99_difference) == (1, {}, None)
 

@@ -46,6 +46,12 @@ def test_texts_come_back_and_what_is_unreadable_goes_first(client: redis.Redis, 
     assert not client.hexists(keys.shadow_worst("search", 1), "odd")
 
 
+def test_a_measure_that_is_no_number_counts_as_unreadable() -> None:
+    text = query(1, 0.5).model_dump_json()
+    assert len(read_worst({b"q": f"0.5|{text}".encode()})) == 1
+    assert read_worst({b"q": f"0.5|{text.replace('0.1', 'NaN')}".encode()}) == []
+
+
 def test_a_process_tells_each_query_once() -> None:
     assert [each.rank for each in worst_of([query(1, 0.5), query(2, 0.4), query(1, 0.3)])] == [0.3, 0.4]
     assert len(worst_of(query(number, 0.5) for number in range(2 * KEPT))) == KEPT

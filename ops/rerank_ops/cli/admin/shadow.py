@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_ops.cli.console import err, out
+from rerank_ops.cli.console import err, one_line, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_ops.shadow_report import Row, found_of
 from rerank_shared.drift.agreement import TOP
@@ -54,7 +54,8 @@ def report(
 
 def _print(row: Row) -> None:
     figures = row.figures
-    out.print(f"{row.route} version {row.version}: {row.models.live}, shadow {row.models.shadow}", style="bold")
+    heading = f"{row.route} version {row.version}: {row.models.live}, shadow {row.models.shadow}"
+    out.print(heading, style="bold", soft_wrap=True)
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures.dropped.items())
     dropped = f", dropped {sum(figures.dropped.values())}: {reasons}" if reasons else ""
     told = [
@@ -67,16 +68,17 @@ def _print(row: Row) -> None:
         ("tokens", ", ".join(f"{side} {_number(figures.tokens(side), '.0f')} a request" for side in SIDES)),
         ("seconds", ", ".join(f"{side} {_number(figures.seconds(side))} a request" for side in SIDES)),
     ]
-    for name, text in told:
-        out.print(f"  {name:<12}{text}")
+    for name, text in told if figures.compared else told[:1]:
+        out.print(f"  {name:<12}{text}", soft_wrap=True)
     if row.worst:
-        out.print(f"  {'worst queries':<34}{'documents':>9}{'overlap':>9}{'Spearman':>10}{'difference':>12}")
+        heads = f"{'documents':>9}{'overlap':>9}{'Spearman':>10}{'difference':>12}"
+        out.print(f"  {'worst queries':<34}{heads}", soft_wrap=True)
     for each in row.worst[:_SHOWN]:
-        out.print(_line(each))
+        out.print(_line(each), soft_wrap=True)
 
 
 def _line(worst: WorstQuery) -> str:
-    name = worst.query_digest if worst.query is None else " ".join(worst.query.split())
+    name = worst.query_digest if worst.query is None else one_line(worst.query)
     shown = name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1]}…"
     measures = f"{_share(worst.overlap):>9}{_number(worst.spearman):>10}{_number(worst.mean_difference):>12}"
     return f"  {shown:<34}{worst.documents:>9}{measures}"

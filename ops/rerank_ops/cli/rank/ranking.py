@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from rerank_ops.cli.console import one_line
 from rerank_shared.contract.schemas import Document, FusionInfo, RerankResponse, Result
 from rerank_shared.deviations import TRUSTED_REQUESTS
 
 #: Smallest score that four decimals can show.
 _SMALLEST_FIXED = 0.00005
-#: More than any terminal is wide.
-_TEXT_CHARS = 1_000
 
 
 def ranking_table(response: RerankResponse, documents: Sequence[Document]) -> Table:
@@ -88,9 +87,3 @@ def marks(result: Result) -> list[str]:
 
 def _shown(document: Document) -> str:
     return document.text if document.text is not None else f"({len(document.token_ids or ())} token ids)"
-
-
-def one_line(text: str) -> str:
-    """Return the start of a text on one line, without control characters."""
-    head = " ".join(text[:_TEXT_CHARS].split())
-    return "".join(character if character.isprintable() else "�" for character in head)
