@@ -8,19 +8,19 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, Unpack
 
+from rerank_producer._behind.feedback_outbox import FeedbackOutbox, Outbox, tell
+from rerank_producer._behind.routed_counts import counting
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
-from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import Ports
 from rerank_producer.client import Seen, effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
-from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
 from rerank_shared.settings import Settings
 

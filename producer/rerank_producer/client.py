@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, Unpack
 
+from rerank_producer._behind.feedback_outbox import FeedbackOutbox, Outbox, tell
+from rerank_producer._behind.routed_counts import counting
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_producer._io.blocking import BlockingPort
-from rerank_producer._io.feedback_outbox import FeedbackOutbox, Outbox, tell
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import ClosablePort, drive
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
-from rerank_producer.routed.behind import counting
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse, Result
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.settings import Settings, load_settings

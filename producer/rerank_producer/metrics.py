@@ -34,7 +34,7 @@ SECONDS_BUCKETS = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
 _RATIO_BUCKETS = tuple(round(10 ** (step / 4), 6) for step in range(-12, 13))
 #: Of differences of scores, 0.0001 to 10, three a decade.
 _DIFFERENCE_BUCKETS = tuple(round(10 ** (step / 3), 6) for step in range(-12, 4))
-_SPEARMAN_BUCKETS = (-0.5, 0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+_SPEARMAN_DISTANCE_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 _SHARE_BUCKETS = tuple(tenths / 10 for tenths in range(11))
 _K_BUCKETS = ((10, "1-10"), (25, "11-25"), (50, "26-50"), (100, "51-100"), (250, "101-250"))
 _LARGEST_K = "251+"
@@ -153,14 +153,14 @@ SHADOW_DIFFERENCE = cast(
         buckets=_DIFFERENCE_BUCKETS,
     ),
 )
-SHADOW_SPEARMAN = cast(
+SHADOW_SPEARMAN_DISTANCE = cast(
     Histogram,
     _once(
         Histogram,
-        "rerank_shadow_spearman",
-        "Rank correlation of live model and shadow over a request's documents.",
+        "rerank_shadow_spearman_distance",
+        "1 less the rank correlation (Spearman) of live model and shadow over a request's documents: 0 to 2.",
         _SHADOW,
-        buckets=_SPEARMAN_BUCKETS,
+        buckets=_SPEARMAN_DISTANCE_BUCKETS,
     ),
 )
 SHADOW_OVERLAP = cast(
@@ -278,9 +278,11 @@ def observe_fusion(response: RerankResponse) -> None:
 
 def observe_shadow(route: str, shadow: str, agreement: Agreement, costs: Mapping[Side, Cost]) -> None:
     """Record a request that a shadow has scored too."""
+    of_pairs = SHADOW_DIFFERENCE.labels(route, shadow)
     for difference in agreement.differences:
-        SHADOW_DIFFERENCE.labels(route, shadow).observe(difference)
-    SHADOW_SPEARMAN.labels(route, shadow).observe(agreement.spearman)
+        of_pairs.observe(difference)
+    # No sum of a histogram may fall, so none may hold what is below 0.
+    SHADOW_SPEARMAN_DISTANCE.labels(route, shadow).observe(max(0.0, 1 - agreement.spearman))
     SHADOW_OVERLAP.labels(route, shadow).observe(agreement.overlap)
     SHADOW_ORDER.labels(route, shadow).observe(agreement.order)
     SHADOW_SAME_FIRST.labels(route, shadow).inc(agreement.same_first)

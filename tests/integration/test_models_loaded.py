@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from conftest import StartFleet
+from rerank_ops.models.asking import Asker
 from rerank_producer import RerankClient
+from rerank_shared.queue.celery_app import make_celery
 from support.changing import change, models_of, names_of, told
 from support.fleet import TestFleet
 from support.jobs import passages
@@ -122,3 +124,11 @@ def test_a_worker_of_an_earlier_release_is_told_apart(fleet: TestFleet, start_fl
     assert {name: outcome.change.state for name, outcome in outcomes.items()} == {"test-0": "done", "test-10": "failed"}
     assert "it is of an earlier release" in outcomes["test-10"].change.told
     assert models_of(fleet).keys() == {"test-0"}
+
+
+def test_a_worker_that_is_told_to_stop_while_it_loads_ends_in_order(fleet: TestFleet, exports: Path) -> None:
+    with make_celery(fleet.settings) as app:
+        assert Asker(app).change("load", f"file:{exports}/other", ["test-0"])["test-0"].state == "begun"
+    fleet.processes[0].terminate()
+    assert fleet.processes[0].wait(timeout=60) == 0
+    assert "Traceback" not in fleet.log()

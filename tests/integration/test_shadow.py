@@ -25,7 +25,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.spec import read_route
-from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
+from rerank_shared.settings import Settings, bare_environ, to_environ
 from support.commands import CommandLine
 from support.fleet import TestFleet
 from support.jobs import passages
@@ -267,7 +267,7 @@ def test_a_process_that_ends_drops_its_shadows_and_says_nothing(
     # It takes no job any more, and there seem to be others.
     other.processes[0].send_signal(signal.SIGSTOP)
     other.client.zadd(other.keys.workers, {f"ghost-{number}": 4e9 for number in range(10)})
-    environ = bare_environ() | to_environ(load_settings(**fleet.settings.model_dump(exclude_none=True)))
+    environ = bare_environ() | to_environ(fleet.settings)
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, *DOCUMENTS[:3]],
         env=environ, capture_output=True, text=True, timeout=60, check=True,
@@ -275,3 +275,26 @@ def test_a_process_that_ends_drops_its_shadows_and_says_nothing(
     other.processes[0].send_signal(signal.SIGCONT)
     assert (ran.stdout, ran.stderr) == ("answered\n", "")
     assert row_of(store, 5).figures.dropped == {"closed": 5}
+
+
+FORKING = """
+import os, sys
+from rerank_producer import RerankClient
+client = RerankClient()
+client.rerank("of the parent?", sys.argv[1:], model="search", deadline_ms=60_000)
+if (child := os.fork()) == 0:
+    client.rerank("of the child?", sys.argv[1:], model="search", deadline_ms=60_000)
+    client.close()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+client.close()
+sys.exit(status)
+"""
+
+
+def test_a_process_that_forks_and_its_child_have_shadows_of_their_own(fleet: TestFleet, store: RouteStore) -> None:
+    environ = bare_environ() | to_environ(fleet.settings)
+    program = [sys.executable, "-W", "error", "-c", FORKING, *DOCUMENTS[:3]]
+    ran = subprocess.run(program, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert row_of(store, 2).models == Models(LIVE, SHADOW)

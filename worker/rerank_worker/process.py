@@ -32,6 +32,7 @@ from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.redis.connections import connect
 from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.scheduling.fairness import ClassShare
+from rerank_shared.scheduling.pool_turns import PoolTurns
 from rerank_shared.settings import Settings, load_settings
 from rerank_shared.tracing.export import FLUSH_S, exporting
 from rerank_worker.announced import announced_models
@@ -123,7 +124,7 @@ def build(
     scorer = _scorer(served, settings, keys)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, served.slowest_s)
-    gate = Gate(backpressure, scorer, clock.epoch)
+    gate = Gate(backpressure, scorer, clock.epoch, PoolTurns(served.weights))
     client, leases = connect(settings), Leases(gate.tags)
     handler = JobHandler(served, scorer, client, keys, name, settings.refuse, clock.epoch)
     app = make_celery(settings)

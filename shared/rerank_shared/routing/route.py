@@ -69,8 +69,16 @@ class Route:
     @property
     def models(self) -> tuple[str, ...]:
         """Every model that it names, each once."""
-        named = [share.model for share in (*self.shares, *self.shadow)] + [stage.model for stage in self.stages]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys([*self._live, *(share.model for share in self.shadow)]))
+
+    @property
+    def only_shadows(self) -> tuple[str, ...]:
+        """The models that score its requests once more, and answer none."""
+        return tuple(share.model for share in self.shadow if share.model not in self._live)
+
+    @property
+    def _live(self) -> list[str]:
+        return [share.model for share in self.shares] + [stage.model for stage in self.stages]
 
     @property
     def answering(self) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ class SupervisorSettings(SettingsGroup):
         "one that crashed is back sooner. Only where two or more processes of one thread each run on the CPUs of a "
         "Linux host; elsewhere, and when off, each process loads its own.",
     )
-    pin: bool = Field(True, description="Pin each worker process to its own core (Linux).")
+    pin: bool = Field(
+        True, description="Pin each worker process to its own core (Linux), where there is a process for each core."
+    )
     grace_s: float = Field(
         20.0,
         ge=0.5,

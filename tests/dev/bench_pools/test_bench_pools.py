@@ -21,7 +21,8 @@ from rerank_shared.errors import ConfigurationError
 from support.model.collections import write_collection
 from support.model.exports import write_export
 
-pytestmark = pytest.mark.integration
+#: Each part starts many workers, one after another.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 Measure = Callable[..., dict[str, Figure]]
 with_history = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no git repository")
 

@@ -79,6 +79,17 @@ def test_bad_documents_are_told_with_their_line(data: bytes, name: str, message:
         from_bytes(data, name)
 
 
+def test_models_of_a_fleet_toml_have_it_for_their_origin(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text("[[models]]\nname = 'a'\n[[models]]\nname = 'b'\n")
+    for settings, origin in (
+        (load_settings(fleet_file=path), "fleet.toml"),
+        (load_settings(fleet_file=path, model="a"), "argument"),
+    ):
+        shown = {setting.name: setting for setting in effective_settings(settings, {})}
+        assert (shown["model"].value, shown["model"].origin) == ("a", origin)
+
+
 def test_effective_settings_tell_their_origin_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {"REDIS_URL": "redis://:sesame@host/0", "RERANK_PIN": "false"}
     for name, value in environ.items():

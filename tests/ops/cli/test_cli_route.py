@@ -98,7 +98,7 @@ def test_a_shadow_is_set_beside_the_shares_and_taken_away() -> None:
     told("set", "search", "a=1")
     output = told("set", "search", "--shadow", "b=0.05", "--shadow", "c=1")
     assert "search: version 2, a 100 %, shadow b 5 %, c 100 %" in output
-    assert "warning: no live worker serves b, so what it is to score once more is dropped" in output
+    assert "warning: no live worker serves b; what it is to score is dropped" in output
     assert "version 3, a 75 %, d 25 %, shadow b 5 %, c 100 %" in told("set", "search", "a=3", "d=1")
     assert json.loads(told("show", "search", "--json"))["shadow"] == {"b": 0.05, "c": 1.0}
     assert "version 4, a 75 %, d 25 %, shadow b 100 %" in told("set", "search", "--shadow", "b=1")
@@ -161,5 +161,7 @@ def test_the_doctor_compares_the_file_with_what_is_in_force(tmp_path: Path) -> N
     found = [message for _, message in doctor()]
     assert any("an operator set on host" in message for message in found)
     assert any("no live worker serves a, to which search leads" in message for message in found)
+    told("set", "search", "--shadow", "c=1")
+    assert any("no live worker serves c, the shadow of search" in message for _, message in doctor())
     (tmp_path / "fleet.toml").write_text("[routes.search]\nshares = {}\n")
     assert ("fail", f"{tmp_path}/fleet.toml: routes.search: shares: one model at least expected") in doctor()

@@ -9,6 +9,7 @@ import pytest
 from rerank_shared.keys import queue_parts
 from rerank_shared.queue.leases import expire_leases
 from rerank_shared.queue.strays import file_taken, leave_to
+from rerank_shared.scheduling.pool_turns import PoolTurns
 from rerank_shared.settings import Settings
 from support.queue.queueing import Queueing, Receiver, queueing, send_plain
 
@@ -59,6 +60,15 @@ class TestTaking:
                 queue.send_to(pool, f"{pool}-{number}", due_at=float(number))
         first = queue.receiver(pools=("", A, B)).receive(15)[:15]
         assert all(4 <= sum(name.startswith(f"{pool}-") for name in first) <= 6 for pool in (A, B, ""))
+
+    def test_pools_with_weights_give_tokens_by_them(self, queue: Queueing) -> None:
+        for number in range(12):
+            queue.send_to(A, f"{A}-{number}", tokens=100)
+            queue.send_to(B, f"{B}-{number}", tokens=100)
+        receiver = queue.receiver(pools=("", A, B))
+        receiver.channel.turns = PoolTurns(lambda: {A: 3.0, B: 1.0})
+        first = receiver.take(12, woken=queue.keys.of(B).queue("interactive"))
+        assert (len(first), sum(name.startswith(A) for name in first)) == (12, 9)
 
     def test_each_pool_is_fair_to_its_own_tenants(self, queue: Queueing) -> None:
         """What a tenant was served in one pool is no debt in another."""

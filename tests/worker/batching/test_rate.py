@@ -126,8 +126,8 @@ class TestFrozen:
         machine, other = Machine(seed), Machine(seed, slower)
         machine.run_for(5)
         machine.slower = slower
-        machine.run_for(60)
-        other.run_for(60)
+        machine.run_for(120)
+        other.run_for(120)
         assert machine.rate == pytest.approx(other.rate, rel=0.3)
 
     @given(seeds)

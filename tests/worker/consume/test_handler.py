@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -117,6 +118,17 @@ def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
     job = make_job(AWAY, "q", ["text", TokenIds.of(ids)], tokenizer_digest=own if digest == "own" else digest)
     with worker_of(AWAY) as (app, _), pytest.raises(InvalidRequest, match=message):
         run(app, job)
+
+
+def test_only_a_length_that_was_planned_for_another_pool_may_be_beyond_the_model() -> None:
+    """In a rolling upgrade to a model that reads less, a request that names no length has the old model's."""
+    with worker_of(AWAY) as (app, scorer):
+        scorer.start()
+        answer: Any = run(app, make_job(AWAY, "q", ["d " * 700], max_length=600, pool="0123456789ab"))
+        assert answer["tokens"] == [512]
+        with pytest.raises(InvalidRequest, match="600 is beyond the 512 tokens"):
+            run(app, make_job(AWAY, "q", ["d"], max_length=600))
+        scorer.drain()
 
 
 def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:

@@ -133,7 +133,9 @@ class TestCores:
 
     @pytest.mark.parametrize(
         ("processes", "cores", "pins"),
-        [(2, (4, 6, 7), (4, 6)), (2, (0, 1), (0, 1)), (3, (0, 1), (None, None, None)), (1, (), (None,))],
+        [(3, (4, 6, 7), (4, 6, 7)), (2, (4, 6, 7), (None, None)), (3, (0, 1), (None, None, None)), (1, (), (None,))],
     )
-    def test_spread(self, processes: int, cores: tuple[int, ...], pins: tuple[int | None, ...]) -> None:
+    def test_processes_are_pinned_where_each_core_has_one(
+        self, processes: int, cores: tuple[int, ...], pins: tuple[int | None, ...]
+    ) -> None:
         assert spread(processes, cores) == pins

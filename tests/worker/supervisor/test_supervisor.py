@@ -50,7 +50,9 @@ class TestStart:
         assert all(environ["FLEET_WORKER_NAME"].startswith(socket.gethostname()) for environ in environs)
 
     @pytest.mark.parametrize(
-        ("pin", "processes", "cores"), [(False, 1, [4]), (True, 2, [4])], ids=["switched off", "too few cores"]
+        ("pin", "processes", "cores"),
+        [(False, 1, [4]), (True, 2, [4]), (True, 1, [4, 9])],
+        ids=["switched off", "too few cores", "cores for others"],
     )
     def test_nothing_is_pinned(self, children: Children, pin: bool, processes: int, cores: list[int]) -> None:
         settings = load_settings(pin=pin)

@@ -26,6 +26,7 @@ from rerank_shared.queue.transport.qos import SettledTags
 from rerank_shared.queue.urgency_headers import Urgency, read_urgency
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
+from rerank_shared.scheduling.pool_turns import PoolTurns
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.backpressure import Backpressure
@@ -47,8 +48,15 @@ class _Delivered:
 class Gate:
     """Tracks the jobs this process holds, and wakes the consumer when there is room. Thread-safe."""
 
-    def __init__(self, backpressure: Backpressure, scorer: Scorer, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        backpressure: Backpressure,
+        scorer: Scorer,
+        wall_clock: Callable[[], float] = time.time,
+        turns: PoolTurns | None = None,
+    ) -> None:
         self._backpressure = backpressure
+        self.turns = turns or PoolTurns()
         self._scorer = scorer
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
@@ -159,7 +167,7 @@ class Gate:
 
 
 class GateStep(bootsteps.StartStopStep):
-    """Installs the gate and the dead-letter callback on the consumer's channel, at each connection."""
+    """Installs gate, turns of pools and dead-letter callback on the consumer's channel, at each connection."""
 
     requires = (Tasks,)
 
@@ -167,7 +175,7 @@ class GateStep(bootsteps.StartStopStep):
         """Wrap the channel's `can_consume`: the prefetch limit still bounds how many messages are held."""
         gate: Gate = c.gate
         channel = c.task_consumer.channel
-        channel.settled = gate.settled
+        channel.settled, channel.turns = gate.settled, gate.turns
         within_prefetch = channel.qos.can_consume
         channel.on_dead_letter = c.on_dead_letter
         channel.qos.can_consume = lambda: within_prefetch() and gate.is_open()

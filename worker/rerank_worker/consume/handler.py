@@ -34,7 +34,7 @@ from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.scorer import Scorer
 from rerank_worker.consume.job_span import tell_stages
-from rerank_worker.consume.served import ServedModels
+from rerank_worker.consume.served import ServedModel, ServedModels
 
 
 class Drained(Exception):
@@ -84,7 +84,7 @@ class JobHandler:
         if pool and pool not in self.models.pools:
             raise Drained
         model = self.models.named(job.model, pool)
-        max_length = _checked_length(job, model.identity)
+        max_length = _checked_length(job, model)
         documents = self._documents(job)
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
@@ -153,17 +153,22 @@ class JobHandler:
             raise DeadlineExceeded(f"no document of job {pending.job_id} was scored before its deadline")
 
 
-def _checked_length(job: Job, identity: ScoringIdentity) -> int:
-    """Return what the job's pairs are cut to. Raises InvalidRequest where the model can't take them."""
+def _checked_length(job: Job, model: ServedModel) -> int:
+    """Return what the job's pairs are cut to. Raises InvalidRequest where the model can't take them.
+
+    A job that was planned for another pool is cut as this one's model needs: its client, which may not have named a
+    length at all, could not know that the model would change on the way.
+    """
+    identity = model.identity
     if job.tokenizer_digest is not None:
         refuse_foreign(job.tokenizer_digest, identity.tokenizer_digest, job.model)
     if job.max_length is None:
         return identity.max_length
-    if job.max_length > identity.max_length:
+    if job.max_length > identity.max_length and job.pool in ("", model.pool):
         raise InvalidRequest(
             f"max_length: {job.max_length} is beyond the {identity.max_length} tokens of {job.model!r}"
         )
-    return job.max_length
+    return min(job.max_length, identity.max_length)
 
 
 def _admit(job: Job, estimate: AdmissionEstimate) -> None:

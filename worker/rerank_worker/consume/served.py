@@ -92,6 +92,10 @@ class ServedModels:
         """The ids of the pools whose jobs this process takes."""
         return tuple(dict.fromkeys(model.pool for model in self._now.models))
 
+    def weights(self) -> Mapping[str, float | None]:
+        """Return the weight of each pool, None without one."""
+        return {model.pool: model.lane.batcher.weight for model in self._now.models}
+
     @property
     def names(self) -> Collection[str]:
         """All names that mean a model of this process."""

@@ -31,11 +31,12 @@ def pinnable_cores(root: Path = ROOT) -> tuple[int, ...]:
 
 
 def spread(processes: int, cores: Sequence[int]) -> tuple[int | None, ...]:
-    """Return the core to pin each process to; None for all of them if there are more processes than cores.
+    """Return the core to pin each process to; None for all of them unless there is one for each core.
 
-    The kernel's own placement is better than two processes pinned to one core while another is free.
+    The kernel's own placement is better than two processes pinned to one core while another is free. With fewer
+    processes than cores, those of another supervisor of the host may be meant for the rest.
     """
-    return tuple(cores[:processes]) if processes <= len(cores) else (None,) * processes
+    return tuple(cores) if processes == len(cores) else (None,) * processes
 
 
 def affinity() -> tuple[int, ...]:

@@ -180,10 +180,9 @@ def _tell(store: RouteStore, made: Route) -> None:
     more = "".join(f", {name} {said}" for name, said in (("stages", _stages(made)), ("shadow", _shadow(made))) if said)
     err.print(f"{made.name}: version {made.version}, {_shares(made)}{more}")
     for model in unserved(store.client, store.keys, made.models):
-        if model in made.answering:
-            err.print(f"warning: no live worker serves {model}; requests that meet it wait or fail")
-        else:
-            err.print(f"warning: no live worker serves {model}, so what it is to score once more is dropped")
+        only_shadow = model in made.only_shadows
+        fate = "what it is to score is dropped" if only_shadow else "requests that meet it wait or fail"
+        err.print(f"warning: no live worker serves {model}; {fate}")
     if made.shadow and made.stages:
         err.print("warning: the route has stages, so no shadow scores its requests")
     elif any(share.model in made.answering and len(made.shares) == 1 for share in made.shadow):

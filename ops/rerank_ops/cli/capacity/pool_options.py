@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from rerank_shared.routing.route import Route, Stage
 from rerank_shared.routing.stages_text import stages_of
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
-from rerank_shared.settings.fleet_file import read_fleet_file
+from rerank_shared.settings.fleet_file import fleet_file_of, read_fleet_file
 
 if TYPE_CHECKING:
     from rerank_ops.simulate.pools.mix import Pools, Traffic
@@ -52,7 +52,8 @@ RouteFile = Annotated[
     Path | None,
     typer.Option(
         "--route-file", metavar="FILE", exists=True, dir_okay=False, rich_help_panel=_PANEL,
-        help="fleet.toml that has the route.",
+        help="fleet.toml that has the route, and the models' shares of a process. Unset: the fleet's routes, and the "
+        "shares of RERANK_FLEET_FILE.",
     ),
 ]  # fmt: skip
 PoolTexts = Annotated[
@@ -118,7 +119,10 @@ def pools_asked(
     kinds = () if asked.route is None else _kinds(_route(asked.route, asked.route_file, settings))
     costs = _costs(asked.models, [stage.model for stages, _ in kinds for stage in stages], settings)
     traffic = [Traffic(stages, weight) for stages, weight in kinds or _traffic(asked.traffic, list(costs))]
-    specs = {model: FleetSpec.of(settings, 1, cost, hand_off_s=hand_off_s) for model, cost in costs.items()}
+    specs = {
+        model: replace(FleetSpec.of(settings, 1, cost, hand_off_s=hand_off_s), weight=weight)
+        for (model, cost), weight in zip(costs.items(), _weights(costs, asked.route_file, settings), strict=True)
+    }
     pools = Pools(specs, _groups(asked.pools, list(costs), processes))
     for stage in (stage for each in traffic for stage in each.stages):
         if not any(stage.model in group.models for group in pools.groups):
@@ -146,6 +150,13 @@ def _costs(words: Sequence[str], routed: Sequence[str], settings: Settings) -> d
     if not costs:
         raise InvalidRequest("--traffic, --pool: name the models with --model, or a --route")
     return costs
+
+
+def _weights(models: Iterable[str], path: Path | None, settings: Settings) -> list[float | None]:
+    """Return the share of a process's tokens that fleet.toml gives each model."""
+    file = fleet_file_of(settings) if path is None else read_fleet_file(path)
+    shares = {name: entry.share for entry in (file.models if file else ()) for name in entry.names}
+    return [shares.get(model) for model in models]
 
 
 def _route(name: str, path: Path | None, settings: Settings) -> Route:

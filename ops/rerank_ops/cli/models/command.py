@@ -38,8 +38,8 @@ Timeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=1, help="The longest time to wait for each process.")
 ]
 _KEEP: dict[Verb, str] = {
-    "load": "a process that starts serves its settings: add the model to RERANK_MODELS to keep it",
-    "unload": "a process that starts serves its settings: leave the model out of RERANK_MODELS to keep it away",
+    "load": "a process that starts serves its settings: add the model to RERANK_MODELS or fleet.toml to keep it",
+    "unload": "a process that starts serves its settings: take the model out of them to keep it away",
 }
 
 
@@ -127,7 +127,7 @@ def _chosen(alive: Sequence[Heartbeat], on: Sequence[str] | None, namespace: str
     places = {place for worker in alive for place in (worker.host, worker.worker_id)}
     for place in on or ():
         if place not in places:
-            raise ConfigurationError(f"no live process is or is on {place!r}{did_you_mean(place, places)}")
+            raise ConfigurationError(f"no live process has the name or the host {place!r}{did_you_mean(place, places)}")
     chosen = [worker for worker in alive if not on or {worker.host, worker.worker_id} & {*on}]
     return sorted(chosen, key=lambda worker: (worker.host, worker.worker_id))
 

@@ -66,6 +66,8 @@ class Client:
     def fitting(self, request: Request) -> int:
         """Return how many of a request's pairs, best first, can be scored in time, as a cascade's `auto` counts."""
         spec, now, jobs = self._spec, self._loop.now, self._backlog.jobs
+        if self._cached.get(request.query, 0) >= len(request.tokens):
+            return len(request.tokens)
         deadline_at = now + request.deadline_s
         due = due_at(deadline_at=deadline_at, entered_at=now, aging_s=spec.aging_s)
         idle = idle_processes(workers=self.workers, unanswered=jobs)

@@ -14,12 +14,12 @@ from rerank_ops.simulate.model.call import Job
 from rerank_ops.simulate.model.fleet import Fleet, Meter
 from rerank_shared.keys import JOB_CLASSES, JobClass
 from rerank_shared.scheduling.admission import AdmissionEstimate
-from rerank_shared.scheduling.fairness import ClassShare
+from rerank_shared.scheduling.fairness import ClassShare, TenantShare
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
 from rerank_worker.batching.batch_runs import batch_runs
 from rerank_worker.batching.batcher import Batch, Batcher, Waiting, WaitingPair
-from rerank_worker.batching.lane_order import LaneBatch, next_batch
+from rerank_worker.batching.lane_order import LaneBatch, ahead_elsewhere_s, next_batch
 
 #: A pair's tokens, and its job.
 _Pair = tuple[int, Job]
@@ -45,6 +45,7 @@ class Process:
         "_rings_at",
         "_running",
         "_sequence",
+        "_served",
         "started_at",
     )
 
@@ -54,7 +55,11 @@ class Process:
         self._loop = fleets[0].loop
         self.started_at = self._loop.now
         share = ClassShare(fleets[0].bulk_share)
-        self._batchers = [_batcher_of(fleet, share, alone=len(fleets) == 1) for fleet in fleets]
+        self._batchers = [
+            _batcher_of(fleet, share, str(lane), alone=len(fleets) == 1) for lane, fleet in enumerate(fleets)
+        ]
+        #: What each model has had, by its weight.
+        self._served = TenantShare()
         #: The lane whose queue is asked first for the next job: they take turns.
         self._first_asked = 0
         self._jobs: dict[bytes, Job] = {}
@@ -178,7 +183,7 @@ class Process:
     def _estimate(self, job: Job, lane: int, due: float) -> AdmissionEstimate:
         now, job_class, mine = self._loop.now, job.call.request.job_class, self._batchers[lane]
         busy_until = next((until for begins, until in reversed(self._busy) if begins <= now), now)
-        others_s = sum(other.ahead_s(job_class, due) for other in self._batchers if other is not mine)
+        others_s = ahead_elsewhere_s(self._batchers, mine, job_class, due, job.tokens)
         return mine.estimate(
             job.lengths,
             job_class,
@@ -197,7 +202,7 @@ class Process:
     def _start(self) -> bool:
         """Begin the next batch and return whether there was one, even if all its pairs are no longer wanted."""
         loop = self._loop
-        decision = next_batch(self._batchers, loop.now)
+        decision = next_batch(self._batchers, loop.now, self._served)
         if isinstance(decision, LaneBatch):
             ends = self._run(self._fleets[decision.lane], decision.batch)
             if ends > loop.now:
@@ -269,7 +274,7 @@ class Process:
             self.wake()
 
 
-def _batcher_of(fleet: Fleet, share: ClassShare, *, alone: bool) -> Batcher:
+def _batcher_of(fleet: Fleet, share: ClassShare, name: str, *, alone: bool) -> Batcher:
     """Return the batcher of a lane, as a worker process makes it."""
     spec = fleet.spec
     return Batcher(
@@ -280,6 +285,8 @@ def _batcher_of(fleet: Fleet, share: ClassShare, *, alone: bool) -> Batcher:
         work_of=fleet.pair_work,
         share=share,
         most_pairs=1 if spec.shape.joins and not alone else spec.shape.batch_pairs,
+        name=name,
+        weight=spec.weight,
     )
 
 

@@ -13,8 +13,11 @@ from rerank_shared.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
-    """A fleet. `hand_off_s` is the time of a request besides waiting and running (client, queue, tokenizer), half of it
-    each way. Clients remember a read of the backlog for `remembered_s`."""
+    """A fleet of one model. Clients remember a read of the backlog for `remembered_s`.
+
+    `hand_off_s` is the time of a request besides waiting and running (client, queue, tokenizer), half of it each way.
+    `weight` is the model's share of tokens in a process that serves others too.
+    """
 
     processes: int
     cost: CostParameters
@@ -29,6 +32,7 @@ class FleetSpec:
     reply_margin_s: float = REPLY_MARGIN_S
     reply_margin_per_pair_s: float = REPLY_MARGIN_PER_PAIR_S
     remembered_s: float = LOAD_REMEMBERED_S
+    weight: float | None = None
 
     @classmethod
     def of(cls, settings: Settings, processes: int, cost: CostParameters, **changes: float) -> FleetSpec:

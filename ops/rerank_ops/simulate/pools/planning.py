@@ -90,7 +90,10 @@ class PoolsPlanner:
 
     def _least(self, sizes: Sizes, place: int) -> Sizes:
         """Return the sizes with as few processes of one group as do."""
-        fails, does = self._scaled(1.0)[place] - 1, sizes[place]
+        served = [model for group in self._pools.groups for model in group.models]
+        # With fewer than the work there is, the backlog grows for ever; unless another group serves the model too.
+        fails = self._scaled(1.0)[place] - 1 if len(set(served)) == len(served) else 0
+        does = sizes[place]
         while does - fails > 1:
             middle = (fails + does) // 2
             if self._does(_changed(sizes, place, middle)):

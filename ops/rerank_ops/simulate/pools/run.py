@@ -124,7 +124,6 @@ class PoolsSimulation:
 
     def _answered(self, journey: _Journey, call: Call) -> None:
         assert call.end is not None
-        journey.whole.cached = (journey.stage == 0 or journey.whole.cached) and call.cached
         # A call that the cache answers ends at once, and its caller has the answer a little later.
         self.loop.at(call.request.at_s + call.latency_s, partial(self._next, journey), call.end)
 

@@ -107,11 +107,12 @@ class Shadows:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            loop.run_until_complete(self._live())
+            # It ends the tasks that redis-py leaves behind, too, before it closes the loop.
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(self._live())
         finally:
             with self._lock:
                 self._closing = True
-            loop.close()
 
     async def _live(self) -> None:
         try:

@@ -37,6 +37,7 @@ from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
 from rerank_shared.redis import at_any_limit
 from rerank_shared.redis.connections import CONNECTIONS, SILENT
+from rerank_shared.scheduling.pool_turns import PoolTurns
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         self.scripts = QueueScripts(self.keys)
         #: The writer of outcomes puts its own object here.
         self.settled = SettledTags()
+        #: The consumer puts its own object here.
+        self.turns = PoolTurns()
         self._unanswered: set[str] = set()
         self._plain: Redis | None = None
         self._has_jobs = bool(namespace) and self.global_keyprefix == self.keys.prefix
@@ -108,14 +111,19 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
     def take(self, before: float | None = None, woken: str = "") -> bool:
         """Take one job without a wake-up and deliver it; return whether there was one.
 
-        With `before` (epoch seconds) only a job that is due earlier is taken. The pool of the queue `woken` is asked
-        first, so that pools take turns as their wake-ups do. Only the consuming thread may call this; the caller keeps
-        the prefetch limit.
+        With `before` (epoch seconds) only a job due earlier is taken. Pools are asked in their turns. `woken` is
+        the queue whose wake-up was heard. Only the consuming thread calls this; the caller keeps the prefetch limit.
         """
-        queues = sorted(self.job_queues, key=lambda queue: pool_of_queue(queue) != pool_of_queue(woken))
+        queues = self.job_queues
+        pools = self.turns.order({pool_of_queue(queue) for queue in queues}, pool_of_queue(woken))
+        queues.sort(key=lambda queue: pools.index(pool_of_queue(queue)))
         if not queues or (found := self._take(queues, before)) is None:
             return False
-        self.connection._deliver(self._open(found, found.queue in self._unanswered), found.queue)
+        payload = self._open(found, found.queue in self._unanswered)
+        if self.turns.weighted:
+            job_class, keys = self._parts(found.queue)
+            self.turns.took(pools, keys.pool, job_class, read_urgency(payload["headers"], time.time()).tokens)
+        self.connection._deliver(payload, found.queue)
         return True
 
     def sweep(self, limit: int) -> None:

@@ -109,6 +109,20 @@ def test_a_route_and_costs_of_the_running_fleet(settings: Settings, monkeypatch:
         run("simulate", "--model", "other", *SHORT)
 
 
+def test_shares_of_a_process_are_those_of_fleet_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text('[[models]]\nname = "small"\nshare = 9\n[[models]]\nname = "big"\nshare = 1\n')
+    together = ("simulate", *MODELS, *SHORT, "--pool", "small+big:1", "--load", 0.9)
+    plain = found(*together)
+    monkeypatch.setenv("RERANK_FLEET_FILE", str(path))
+    weighted = found(*together)
+    p95_ms = [{each["traffic"]: each["p95_ms"] for each in report["traffic"]} for report in (plain, weighted)]
+    assert p95_ms[1]["small"] < p95_ms[0]["small"]
+    path.write_text("[[models]]\nshare = 1\n")
+    with pytest.raises(ConfigurationError, match=r"fleet.toml: models\[0\]"):
+        run(*together)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [

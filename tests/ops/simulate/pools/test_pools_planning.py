@@ -66,6 +66,13 @@ def test_processes_that_serve_both_are_found_as_one_group() -> None:
     assert keeps(plan.report, 0.4)
 
 
+def test_a_group_beside_another_that_serves_its_model_too_gives_back_what_it_can() -> None:
+    plan = planned(0.6, 10.0, groups=(Group(("small", "big"), 1), Group(("small",), 1)))
+    assert plan.report is not None
+    assert keeps(plan.report, 0.6)
+    assert all(not keeps(report, 0.6) for report in plan.one_fewer.values())
+
+
 def test_what_one_kind_takes_alone_no_number_can_shorten() -> None:
     plan = planned(0.1, 1.0)
     assert (plan.report, plan.one_fewer, plan.tried) == (None, {}, 0)

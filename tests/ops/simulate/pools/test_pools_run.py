@@ -86,6 +86,15 @@ def test_bulk_of_one_model_gives_way_to_interactive_requests_of_another() -> Non
     assert max(small) < 1.0
 
 
+def test_models_of_a_process_share_its_tokens_by_their_weights() -> None:
+    """The one with the larger weight is done sooner, though both came at once."""
+    weighted = replace(TOGETHER, specs={"small": replace(BIG, weight=4.0), "big": replace(BIG, weight=1.0)})
+    last = (request(30.0, 1), ONLY_SMALL)
+    heavy, light, _ = latencies(run(weighted, (request(0.0, 20), ONLY_SMALL), (request(0.0, 20), ONLY_BIG), last))
+    assert heavy < 3.0 < light
+    assert light == pytest.approx(4.0)
+
+
 def test_processes_that_serve_both_models_share_the_work_of_each() -> None:
     two = replace(TOGETHER, groups=(Group(("small", "big"), 2),))
     result = run(two, *[(request(0.0, 10), ONLY_BIG)] * 2, (request(2.0, 1), ONLY_SMALL))
@@ -122,6 +131,12 @@ def test_auto_keeps_what_there_is_time_for() -> None:
     result = run(APART, (request(0.0, 50, deadline_s=1.55), cascade), (request(9.0, 1), ONLY_SMALL))
     assert ends(result)[0] == "met"
     assert result.loads[1].meter.pairs == 10
+    # What is cached takes no time.
+    cached = request(10.0, 50, deadline_s=0.02, query=1)
+    result = run(
+        APART, (request(0.0, 50, query=1), ONLY_BIG), (request(6.0, 50, query=1), ONLY_SMALL), (cached, cascade)
+    )
+    assert ends(result)[2] == "met"
     # Nothing fits: the order before is the answer, at once.
     result = run(APART, (request(0.0, 50, deadline_s=0.55), cascade), (request(9.0, 1), ONLY_SMALL))
     assert ends(result)[0] == "partial"

@@ -24,7 +24,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
 
-PROCESSES, IN_FLIGHT, KEEP = 2, 6, 10
+IN_FLIGHT, KEEP = 6, 10
 _DEADLINE_MS = 600_000.0
 
 
@@ -54,7 +54,7 @@ def cascade(place: Place) -> list[Figure]:
     settings = place.settings("cascade", models=(place.small, place.big))
     figures = []
     with Workers(settings, place.work) as workers:
-        workers.start(PROCESSES)
+        workers.start(place.scale.processes)
         for directory in place.data:
             labelled = from_collection(directory, place.scale.queries)
             figures += _figures(place, labelled, _measured(place, settings, labelled))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`rounds` of two variants in turn, each for `seconds`. `steady_s` is the load before an upgrade.
+    """`rounds` of two variants in turn, each for `seconds`. `steady_s` is the load before an upgrade. `processes`: of
+    fleets that are measured as a whole.
 
     `sequences`: requests of a round that measures one at a time; `saturated`: those of a round that measures
     throughput. `queries`: of each collection. `hold_s`: of a canary's step.
     """
 
+    processes: int = 2
     rounds: int = 4
     seconds: float = 10.0
     release_rounds: int = 9
@@ -26,6 +28,7 @@ class Scale:
 
 #: Tells that a part works, and nothing else.
 QUICK = Scale(
+    processes=1,
     rounds=1,
     seconds=2.0,
     release_rounds=2,

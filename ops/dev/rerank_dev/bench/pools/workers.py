@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,10 +61,7 @@ class Worker:
 
 
 class Workers:
-    """The workers of one namespace; all end with the block.
-
-    `root` is a checkout whose code they run, None for the installed one.
-    """
+    """The workers of one namespace; all end with the block."""
 
     def __init__(self, settings: Settings, logs: Path) -> None:
         self.settings = settings
@@ -76,13 +72,14 @@ class Workers:
     def start(self, count: int = 1, root: Path | None = None, **changes: Any) -> list[Worker]:
         """Start workers and return them once each has told of itself. `changes` are settings of these alone.
 
+        `root` is the checkout whose code they run, None for what is installed.
         Raises ConfigurationError with the end of the log of one that does not come up.
         """
         environ = environ_of(changed(self.settings, **changes), root)
         begun = [Worker(environ, self._log()) for _ in range(count)]
         self.running += begun
         for worker in begun:
-            self._wait(worker, lambda worker=worker: any(map(worker.owns, self.alive())))  # type: ignore[misc]
+            self._wait_for(worker)
         return begun
 
     def stop(self, worker: Worker) -> None:
@@ -113,9 +110,9 @@ class Workers:
         self._started += 1
         return self._logs / f"{self.settings.namespace}-{self._started}.log"
 
-    def _wait(self, worker: Worker, ready: Callable[[], bool]) -> None:
+    def _wait_for(self, worker: Worker) -> None:
         give_up = time.monotonic() + _READY_S
-        while not ready():
+        while not any(map(worker.owns, self.alive())):
             if worker.process.poll() is not None or time.monotonic() > give_up:
                 said = " | ".join(worker.log.read_text(errors="replace").splitlines()[-8:])
                 raise ConfigurationError(f"a worker did not come up within {_READY_S:g} s; its log ends: {said}")

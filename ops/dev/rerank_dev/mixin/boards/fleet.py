@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rerank_dev.mixin.boards.dashboard import Dashboard, Row
 from rerank_dev.mixin.boards.panel import DEATHS, STAT, Panel, Query
+from rerank_dev.mixin.boards.routes import ROUTES, SHADOWS
 from rerank_ops.mixin.alerts import alert
 from rerank_ops.mixin.rules import CALLERS, SHARES
 
@@ -27,6 +28,8 @@ _HIT_RATE = (
     'sum(rate(rerank_cache_pairs_total{_, result="hit"}[$__rate_interval]))'
     " / sum(rate(rerank_cache_pairs_total{_}[$__rate_interval]))"
 )
+
+
 _NOW = Row(
     "Now",
     (
@@ -284,52 +287,10 @@ _STORE = Row(
         ),
     ),
 )
-_ROUTES = Row(
-    "Routes and feedback",
-    (
-        Panel(
-            "Shares of routes",
-            "The share of a route's requests that each of its models answers. A rollout moves it step by step.",
-            "percentunit",
-            [Query("max by (route, target) (rerank_route_share{_})", "{{route}}: {{target}}")],
-            width=6,
-        ),
-        Panel(
-            "Requests by route",
-            "Requests by route and the model that it led to, once a stage.",
-            "suffix: requests/s",
-            [
-                Query(
-                    "sum by (route, target) (rate(rerank_routed_requests_total{_}[$__rate_interval]))",
-                    "{{route}}: {{target}}",
-                )
-            ],
-            width=6,
-        ),
-        Panel(
-            "Feedback kept",
-            "Records and memory of the stream, by their bounds: RerankFeedbackFull. At a bound the oldest records go.",
-            "percentunit",
-            [
-                Query("max(rerank_feedback_used_records{_}) / max(rerank_feedback_limit_records{_})", "records"),
-                Query("max(rerank_feedback_used_bytes{_}) / max(rerank_feedback_limit_bytes{_})", "memory"),
-            ],
-            width=6,
-        ),
-        Panel(
-            "Feedback by outcome",
-            "Calls that told of feedback. What was dropped or lost is gone: RerankFeedbackLost.",
-            "suffix: calls/s",
-            [Query("sum by (outcome) (rate(rerank_feedback_total{_}[$__rate_interval]))", "{{outcome}}")],
-            width=6,
-            stacked=True,
-        ),
-    ),
-)
 FLEET = Dashboard(
     "rerank-fleet",
     "Rerank Fleet / Overview",
     "What callers see, what waits, and whether there are processes enough.",
     "rerank_redis_up",
-    (_NOW, _CALLS, _QUEUE, _POOLS, _PROCESSES, _STORE, _ROUTES),
+    (_NOW, _CALLS, _QUEUE, _POOLS, _PROCESSES, _STORE, ROUTES, SHADOWS),
 )

@@ -57,8 +57,11 @@ def _described(files: ModelFiles, settings: Settings) -> Finding:
         return Finding("model", "ok", f"{message}, as expected")
     if files.manifest is not None and not settings.unsafe:
         return Finding("model", "ok", f"{message}, as its manifest says")
-    one = len(settings.served_models) == 1
-    pin = f"set RERANK_MODEL_DIGEST={files.model_digest}" if one else "name a commit: hf:org/name@COMMIT, or export it"
+    pin = f"set RERANK_MODEL_DIGEST={files.model_digest}"
+    if len(settings.served_models) > 1:
+        pin = (
+            f'name a commit: hf:org/name@COMMIT, or set digest = "{files.model_digest}" in its [[models]] of fleet.toml'
+        )
     return Finding("model", "warn", f"{message}, not pinned", pin)
 
 

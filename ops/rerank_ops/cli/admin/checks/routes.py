@@ -63,6 +63,8 @@ def _unreadable(table: RouteTable) -> Iterator[Finding]:
 
 def _without_workers(table: RouteTable, dead: list[str]) -> Iterator[Finding]:
     for model in dead:
-        routes = ", ".join(name for name, route in sorted(table.live.items()) if model in route.models)
-        message = f"no live worker serves {model}, to which {routes} leads"
+        named = [route for _, route in sorted(table.live.items()) if model in route.models]
+        led = ", ".join(route.name for route in named if model not in route.only_shadows)
+        shadowed = ", ".join(route.name for route in named)
+        message = f"no live worker serves {model}, " + (f"to which {led} leads" if led else f"the shadow of {shadowed}")
         yield Finding("routes", "warn", message, f"start workers with RERANK_MODEL={model}, or set the route anew")

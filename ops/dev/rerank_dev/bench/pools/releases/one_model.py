@@ -14,7 +14,7 @@ from rerank_dev.bench.pools.workers import Workers
 from rerank_dev.bench.record import Figure
 from rerank_shared.errors import ConfigurationError
 
-PROCESSES, K, IN_FLIGHT = 2, 20, 6
+K, IN_FLIGHT = 20, 6
 #: No worse than the commit before, within noise.
 THROUGHPUT, ADDED = 0.98, 1.02
 
@@ -55,7 +55,7 @@ def _rounds(place: Place, base: Path) -> tuple[_Lane, _Lane]:
         lanes = []
         for name, root in (("now", HERE), ("base", base)):
             settings = place.settings(f"one-{name}", model=place.small)
-            stack.enter_context(Workers(settings, place.work)).start(PROCESSES, root)
+            stack.enter_context(Workers(settings, place.work)).start(place.scale.processes, root)
             lanes.append(_Lane(stack.enter_context(Client(settings, root))))
         for number in range(place.scale.release_rounds):
             # Whoever is second finds the machine as the first has left it, so they take turns in that too.

@@ -22,7 +22,6 @@ from rerank_dev.bench.pools.workers import Workers
 from rerank_dev.bench.record import Figure
 from rerank_shared.errors import ConfigurationError
 
-PROCESSES = 2
 P99_RATIO = 2.0
 #: Candidates of a request, and what share of the fleet's throughput all clients take: one process must do while others
 #: start beside it.
@@ -68,7 +67,7 @@ class _Seen:
                 [len(each.latencies_ms) + len(each.failures) for each in self.rolled],
                 "requests",
             ),
-            Figure.of(f"{at}: until {PROCESSES} workers were replaced", self.took_s, "s"),
+            Figure.of(f"{at}: until all workers were replaced", self.took_s, "s"),
         ]
 
 
@@ -76,7 +75,7 @@ def _of_model(place: Place) -> list[Figure]:
     seen, settings = _Seen(), place.settings("upgrade-model", model=place.small)
     with Workers(settings, place.work) as workers:
         here, next_one = _ACTIVATIONS
-        workers.start(PROCESSES, activation=here)
+        workers.start(place.scale.processes, activation=here)
         with Client(settings, HERE) as client:
             for number in range(place.scale.upgrades):
                 _round(place, seen, [client], f"model {number}", partial(_replace, workers, activation=next_one))
@@ -103,7 +102,7 @@ def _from_base(place: Place, seen: _Seen, base: Path, number: int) -> None:
     settings = place.settings(f"upgrade-code-{number}", model=place.small)
     with ExitStack() as stack:
         workers = stack.enter_context(Workers(settings, place.work))
-        workers.start(PROCESSES, base)
+        workers.start(place.scale.processes, base)
         clients = [stack.enter_context(Client(settings, root)) for root in (base, HERE)]
         _round(place, seen, clients, f"code {number}", partial(_replace, workers, HERE))
 

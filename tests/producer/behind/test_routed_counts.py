@@ -13,8 +13,8 @@ from producer.test_sync_client import texts
 from rerank_dev.ports import free_port
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
+from rerank_producer._behind.routed_counts import CountsBehind
 from rerank_producer._dispatch.routes.ended import RoutedRequest
-from rerank_producer.routed.behind import CountsBehind
 from rerank_producer.routed.figures import Figures, read_figures
 from rerank_shared.errors import ScoringFailed
 from rerank_shared.keys import Keys

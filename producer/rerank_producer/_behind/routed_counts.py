@@ -5,12 +5,11 @@ A caller is never delayed, and nothing is raised. An outage loses counts and nev
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 from typing import Any
 
+from rerank_producer._behind.daemon_thread import DaemonThread
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import TIMEOUT_S
@@ -33,43 +32,29 @@ class CountsBehind:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._counts = RoutedCounts(Keys(settings.namespace))
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = DaemonThread("rerank-routed", self._run, self.close)
 
     def observe(self, ended: RoutedRequest) -> None:
         """Count a request that has ended. Returns at once."""
         with self._changed:
-            if self._closing.is_set() or (self._thread is None and not self._start()):
+            if self._closing.is_set():
+                return
+            if (error := self._thread.start()) is not None:
+                log.debug("routed requests not counted error=%s", error)
                 return
             self._counts.observe(ended)
             self._changed.notify()
 
     def close(self) -> None:
         """Write what was counted, within a second or two; the rest is lost."""
-        if os.getpid() != self._pid:
-            # A child that was forked without the thread ends.
+        if self._thread.lost:
             return
         with self._changed:
             self._closing.set()
             self._changed.notify()
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join(_CLOSING_S + TIMEOUT_S)
-            atexit.unregister(self.close)
-
-    def _start(self) -> bool:
-        """Start the thread; return whether that was possible: not where a process has too many, or is ending."""
-        thread = threading.Thread(target=self._run, name="rerank-routed", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            log.debug("routed requests not counted error=%s", error)
-            return False
-        self._thread = thread
-        atexit.register(self.close)
-        return True
+        self._thread.join(_CLOSING_S + TIMEOUT_S)
 
     def _run(self) -> None:
         with connect(self._settings, timeout_s=TIMEOUT_S) as redis:

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from rerank_ops.feedback import stream
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import AsyncRerankClient, RerankClient
-from rerank_producer._io import feedback_outbox
+from rerank_producer._behind import feedback_outbox
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Feedback
 from rerank_shared.feedback import APPEND, append_call

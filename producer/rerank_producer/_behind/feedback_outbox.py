@@ -6,15 +6,14 @@ again, for `PATIENCE_S` at most. Everything that is not stored is counted in `re
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 import time
 from collections import deque
 from typing import Any, Protocol
 
 from rerank_producer import metrics
+from rerank_producer._behind.daemon_thread import DaemonThread
 from rerank_producer._io.port import TIMEOUT_S
 from rerank_shared.contract.feedback import parse_feedback, record_of
 from rerank_shared.errors import InvalidRequest, QueueUnavailable
@@ -49,19 +48,19 @@ class FeedbackOutbox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._keys = Keys(settings.namespace)
-        self._pid = os.getpid()
         self._waiting: deque[tuple[bytes, float]] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._give_up_at = float("inf")
-        self._thread: threading.Thread | None = None
+        self._thread = DaemonThread("rerank-feedback", self._run, self.close)
 
     def put(self, record: bytes) -> bool:
         with self._changed:
             if self._closing.is_set() or len(self._waiting) >= MOST_WAITING:
                 metrics.FEEDBACK.labels("dropped").inc()
                 return False
-            if self._thread is None and not self._start():
+            if (error := self._thread.start()) is not None:
+                log.warning("feedback left out error=%s", error)
                 metrics.FEEDBACK.labels("dropped").inc()
                 return False
             self._waiting.append((record, time.monotonic() + PATIENCE_S))
@@ -69,29 +68,13 @@ class FeedbackOutbox:
         return True
 
     def close(self) -> None:
-        if os.getpid() != self._pid:
-            # A child that was forked without the thread ends.
+        if self._thread.lost:
             return
         with self._changed:
             self._give_up_at = time.monotonic() + CLOSING_S
             self._closing.set()
             self._changed.notify()
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join(CLOSING_S + 2 * TIMEOUT_S)
-            atexit.unregister(self.close)
-
-    def _start(self) -> bool:
-        """Start the thread; return whether that was possible: not where a process has too many, or is ending."""
-        thread = threading.Thread(target=self._run, name="rerank-feedback", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            log.warning("feedback left out error=%s", error)
-            return False
-        self._thread = thread
-        atexit.register(self.close)
-        return True
+        self._thread.join(CLOSING_S + 2 * TIMEOUT_S)
 
     def _run(self) -> None:
         with connect(self._settings, timeout_s=TIMEOUT_S) as redis:
