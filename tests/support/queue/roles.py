@@ -146,7 +146,7 @@ def a_gateway_works(settings: Settings, directory: Path) -> None:
             told = http.post("/v1/feedback", json={"request_id": "r2", "shown": ["a"], "clicked": ["a"]})
             assert told.status_code == 202, told.text
             for path in ("/v1/fleet/state", "/v1/models", "/readyz", "/autoscale", "/metrics"):
-                assert http.get(path).status_code == 200, path
+                assert (answer := http.get(path)).status_code == 200, answer.text
             with http.stream("GET", "/v1/fleet/live") as events:
                 next(events.iter_raw())
 

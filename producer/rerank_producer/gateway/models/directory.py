@@ -131,7 +131,7 @@ class ModelDirectory:
             return _Known()
         pipe.mget([*map(self.keys.identity, announced), *map(self.keys.worker, alive)])
         for name in announced:
-            pipe.hkeys(self.keys.pools_of(name))
+            pipe.hgetall(self.keys.pools_of(name))
         records, *pools = await pipe.execute()
         names = dict(_models(zip(announced, records, pools, strict=False)))
         return _Known.of(names, frozenset(_live(records[len(announced) :])))
@@ -179,7 +179,7 @@ def _current(members: Iterable[tuple[bytes, float]], now: float) -> list[str]:
     return [name.decode() for name, ends_at in members if ends_at >= now]
 
 
-def _models(announced: Iterable[tuple[str, bytes | None, list[bytes]]]) -> Iterable[tuple[str, _Announced]]:
+def _models(announced: Iterable[tuple[str, bytes | None, Iterable[bytes]]]) -> Iterable[tuple[str, _Announced]]:
     for name, record, members in announced:
         if record is not None:
             pools = frozenset(map(name_of_bytes, members))
