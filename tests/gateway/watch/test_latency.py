@@ -46,11 +46,6 @@ async def client(settings: Settings) -> AsyncIterator[redis.asyncio.Redis]:
     await opened.aclose()
 
 
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
-
-
 class TestBuckets:
     @given(durations)
     def test_a_bucket_s_middle_is_within_five_percent(self, seconds: float) -> None:

@@ -23,11 +23,6 @@ async def client(settings: Settings) -> AsyncIterator[redis.asyncio.Redis]:
     await opened.aclose()
 
 
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
-
-
 def ended(
     outcome: str = "complete", model: str = "a|b", job_class: str = "interactive", run_pairs: int = 20, version: int = 3
 ) -> RoutedRequest:

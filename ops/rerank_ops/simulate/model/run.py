@@ -66,8 +66,7 @@ class Simulation:
     def __post_init__(self) -> None:
         """Build the parts. Raises InvalidRequest if no request comes after the warm-up."""
         last_s = self.requests[-1].at_s if self.requests else 0.0
-        if last_s <= self.warm_up_s:
-            raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
+        refuse_warm_up_alone(last_s, self.warm_up_s)
         backlog = Backlog(self.spec.remembered_s)
         self.client = Client(self.spec, self.policy, self.loop, backlog)
         self.fleet = Fleet(self.spec, self.policy, self.loop, backlog, self.client.answered)
@@ -108,3 +107,9 @@ def simulate(
 ) -> Result:
     """Run requests, ascending by time, through a fleet; those of the first `warm_up_s` do not count."""
     return Simulation(spec, policy, requests, warm_up_s, autoscaling=autoscaling).run()
+
+
+def refuse_warm_up_alone(last_s: float, warm_up_s: float) -> None:
+    """Raise InvalidRequest if the last request comes before the warm-up ends."""
+    if last_s <= warm_up_s:
+        raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")

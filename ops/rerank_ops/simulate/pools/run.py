@@ -16,8 +16,8 @@ from rerank_ops.simulate.model.crew import Crew
 from rerank_ops.simulate.model.fleet import Fleet, Meter
 from rerank_ops.simulate.model.loop import Loop
 from rerank_ops.simulate.model.policy import Policy
+from rerank_ops.simulate.model.run import refuse_warm_up_alone
 from rerank_ops.simulate.pools.mix import Arrival, Group, Pools, Traffic, kept
-from rerank_shared.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,7 @@ class PoolsSimulation:
     def __post_init__(self) -> None:
         """Build the parts. Raises InvalidRequest if no request comes after the warm-up."""
         last_s = self.arrivals[-1].request.at_s if self.arrivals else 0.0
-        if last_s <= self.warm_up_s:
-            raise InvalidRequest("no request comes after the warm-up: simulate a longer duration or a higher rate")
+        refuse_warm_up_alone(last_s, self.warm_up_s)
         for model, spec in self.pools.specs.items():
             backlog = Backlog(spec.remembered_s)
             whole = replace(spec, processes=self.pools.processes_of(model))
