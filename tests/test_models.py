@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models import POISON_WORD, write_poison_model
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.engine import PlainEngine
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+from support.model.poison import POISON_WORD, write_poison_model
 
 LAYOUTS = pytest.mark.parametrize("layout", ["unpadded", "padded"])
 OUT_OF_BOUNDS = r"indices element out of data bounds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,16 @@ def test_fixtures_of_one_directory_hide_no_others() -> None:
     """`from conftest import ...` finds the root's, as every other conftest is inside a package."""
     conftests = [path for path in (ROOT / "tests").rglob("conftest.py") if path.parent != ROOT / "tests"]
     assert [path for path in conftests if not path.with_name("__init__.py").exists()] == []
+
+
+def test_a_room_of_tests_is_named_by_its_whole_path() -> None:
+    """A package in a directory that is none has a bare name, as `models`, and hides what else has it."""
+    tests = ROOT / "tests"
+    rooms = [path.parent for path in tests.rglob("__init__.py")]
+    assert [room for room in rooms if room.parent != tests and not (room.parent / "__init__.py").exists()] == []
+
+
+def test_rooms_and_modules_of_tests_hide_no_others() -> None:
+    tests = ROOT / "tests"
+    rooms = {path.parent.name for path in tests.glob("*/__init__.py")}
+    assert rooms & ({path.stem for path in tests.glob("*.py")} | set(sys.stdlib_module_names)) == set()

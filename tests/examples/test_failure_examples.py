@@ -9,13 +9,13 @@ import pytest
 
 from conftest import StartFleet
 from examples.conftest import Shared
-from models import POISON_WORD, write_poison_model
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.commands import COMMAND
 from support.examples import Examples, names
 from support.fleet import alive
+from support.model.poison import POISON_WORD, write_poison_model
 from support.queue.full_server import fill_up, small_server
 from support.queue.small_disk import fill, started_on_small_disk
 from support.waiting import wait_until

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
-from models import POISON_WORD, write_poison_model
 from rerank_producer import RerankClient
 from rerank_shared.errors import ScoringFailed
 from support.jobs import passages
+from support.model.poison import POISON_WORD, write_poison_model
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import StartFleet
-from models import write_poison_model
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
+from support.model.poison import write_poison_model
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 EX_CONFIG = 78

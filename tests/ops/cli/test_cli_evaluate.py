@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from models import write_poison_model
 from rerank_ops.cli import extras
 from rerank_ops.cli.app import app
 from rerank_ops.cli.evaluate.models import row_names
 from rerank_shared.errors import ConfigurationError
 from support.commands import CommandLine
 from support.model.collections import write_collection
+from support.model.poison import write_poison_model
 from support.model.tiny_embedder import write_tiny_embedder
 
 pytestmark = pytest.mark.xdist_group("cli")

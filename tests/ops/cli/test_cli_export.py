@@ -9,13 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models import write_poison_model
 from rerank_ops.cli.model.export import export
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.errors import ConfigurationError, ModelRefused
 from rerank_shared.models.catalogue import load_files
 from rerank_shared.models.manifest import read_manifest
 from rerank_shared.settings import Settings
+from support.model.poison import write_poison_model
 
 app = typer.Typer()
 app.command()(export)

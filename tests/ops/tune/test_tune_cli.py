@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from models import write_poison_model
 from rerank_ops.cli.app import app
 from rerank_ops.tune.bars import bar
 from rerank_ops.tune.sample import PAIRS, file_sample
@@ -24,6 +23,7 @@ from rerank_shared.models.cpu import cpu_name
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import EncodedPair, PairTokenizer
+from support.model.poison import write_poison_model
 
 PAIR = EncodedPair(np.array([101, 102]), np.array([0, 0]), truncated=False)
 PNG = b"\x89PNG\r\n\x1a\n"

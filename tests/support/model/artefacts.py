@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models import write_poison_model
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manifest
 from rerank_worker.tokenizing import PairTokenizer
+from support.model.poison import write_poison_model
 
 MODEL = "tests/tiny-reranker"
 PASSED = Quality(pairs=320, spearman=0.999, rmse=0.1, max_difference=0.5, invariance={"unpadded": True})
