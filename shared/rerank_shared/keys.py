@@ -10,7 +10,7 @@ which every sweep of the queue ends them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Keys:
 
     def of(self, pool: str) -> Keys:
         """Return the keys with the queues, workers and backlog of a pool; '' returns those of the common queue."""
-        return self if pool == self.pool else replace(self, pool=pool)
+        return self if pool == self.pool else Keys(self.namespace, pool)
 
     @property
     def _at(self) -> str:
