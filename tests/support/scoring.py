@@ -1,4 +1,4 @@
-"""A small engine under a test's control, and a scorer at work with it."""
+"""A small engine under a test's control, and a scoring thread at work with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.tokenizing import EncodedPair
 
 PATIENCE_S = 10.0
@@ -71,10 +71,10 @@ class SmallEngine:
 
 @dataclass
 class Bench:
-    """A running scorer, and short words for what tests do with it."""
+    """A running scoring thread, and short words for what tests do with it."""
 
     engine: SmallEngine
-    scorer: Scorer
+    scoring: ScoringThread
     run_cost: RunCost
     clock: Callable[[], float]
     revoked: set[str]
@@ -85,27 +85,27 @@ class Bench:
         self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
     ) -> PendingJob:
         pairs = [pair(name, tokens) for name in names]
-        return self.scorer.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
+        return self.scoring.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
 
     def finish(self, pending: PendingJob) -> PendingJob:
         assert pending.wait(PATIENCE_S)
-        self.scorer.release(pending)
+        self.scoring.release(pending)
         return pending
 
     @property
     def lane(self) -> Lane:
         """The only lane."""
-        (lane,) = self.scorer._lanes
+        (lane,) = self.scoring._lanes
         return lane
 
     def assert_empty(self) -> None:
         """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""
         self.engine.gate.set()
         self.finish(self.submit("last", [999_999], left_s=FAR_S * 1_000))
-        with self.scorer._lock:
-            left = (self.lane._wanting, self.lane._pairs, self.scorer._open, self.lane.batcher._waiting)
+        with self.scoring._lock:
+            left = (self.lane._wanting, self.lane._pairs, self.scoring._open, self.lane.batcher._waiting)
             assert left == ({}, {}, {}, {})
-        assert self.scorer.held() == (0, 0)
+        assert self.scoring.held() == (0, 0)
 
 
 def bench(
@@ -117,7 +117,7 @@ def bench(
     clock: Callable[[], float] = time.monotonic,
     engine: SmallEngine | None = None,
 ) -> Bench:
-    """Return a scorer that has started; with `gate` its engine runs at once."""
+    """Return a scoring thread that has started; with `gate` its engine runs at once."""
     engine = engine or SmallEngine(padded=padded)
     if gate:
         engine.gate.set()
@@ -135,6 +135,8 @@ def bench(
         predict_s=predict_s,
         work_of=run_cost.shape.pair_work,
     )
-    scorer = Scorer([Lane(engine, batcher, run_cost)], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
-    scorer.start()
-    return Bench(engine, scorer, run_cost, clock, revoked, weighed)
+    scoring = ScoringThread(
+        [Lane(engine, batcher, run_cost)], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock
+    )
+    scoring.start()
+    return Bench(engine, scoring, run_cost, clock, revoked, weighed)

@@ -16,7 +16,7 @@ from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import TunedSettings
 
 #: Pairs whose last rows share one run of the engine's tail; also the pairs between two checks of deadlines by the
-#: scorer.
+#: scoring thread.
 SHARED_ROWS = 4
 
 

@@ -1,7 +1,7 @@
 """Lane: what belongs to one model in the scoring thread: engine, batcher, cost of runs, and the pairs with their jobs.
 
 A pair that several jobs want stands here once. A digest holds the scoring identity, so it is in one lane only.
-Not thread-safe: the scorer locks. It calls `runs`, `start`, `scores` and `learn` without its lock, from its own thread.
+Not thread-safe: the scoring thread locks. It calls `runs`, `start`, `scores` and `learn` itself, without its lock.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rerank_worker.tokenizing import PairTokenizer
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model with its lane in the scorer.
+    """A model with its lane in the scoring thread.
 
     `alias`: a second name by which requests may ask for it; `aliases`: further ones. `weights_bytes`: the size of its
     files of weights. `source`: where it was loaded from.

@@ -1,5 +1,4 @@
-"""Scorer: the thread that owns the engines. It takes batches from the lanes, runs them, and gives each pair's score to
-all jobs that want the pair.
+"""Scoring thread: takes batches from the lanes, runs them, and gives each pair's score to all jobs that want the pair.
 
 There is a lane for each model of the process, and one batch runs at a time. Lanes come and go between batches. A pair
 that several jobs want runs once. A pair that no job wants any more (deadline passed, revoked, caller gone, process
@@ -35,7 +34,7 @@ from rerank_worker.tokenizing import EncodedPair
 log = logging.getLogger(__name__)
 
 
-class Scorer:
+class ScoringThread:
     """Owns the lanes and the pending jobs of one worker process."""
 
     def __init__(
@@ -74,7 +73,7 @@ class Scorer:
         self._last_finished = -math.inf
         #: The predicted end of the current batch, on `clock`; past where none runs.
         self._busy_until = -math.inf
-        self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="scoring", daemon=True)
 
     def start(self) -> None:
         """Start the scoring thread."""
@@ -95,8 +94,8 @@ class Scorer:
     ) -> PendingJob:
         """Add a job's pairs to its lane (None: the first one) and return the pending job.
 
-        `deadline`: seconds on this scorer's clock. `admit` gets the job's estimate first; if it raises, the error is
-        raised here and no pair is added. While the scorer drains, or without that lane, the job returns as dropped.
+        `deadline`: seconds on this thread's clock. `admit` gets the job's estimate first; if it raises, the error is
+        raised here and no pair is added. While the thread drains, or without that lane, the job returns as dropped.
         """
         now = self.clock()
         lane = self._lanes[0] if lane is None else lane
@@ -167,7 +166,7 @@ class Scorer:
 
     @property
     def draining(self) -> bool:
-        """Whether the scorer accepts no more jobs."""
+        """Whether it accepts no more jobs."""
         return self._draining
 
     def held(self) -> tuple[int, int]:
