@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.contract.messages import Score
+from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
@@ -19,10 +19,14 @@ from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scoring_thread import ScoringThread
+from rerank_worker.engine import Engine
+from rerank_worker.scorers.pair_classifier import PairClassifier
 from rerank_worker.tokenizing import EncodedPair
+from support.model.exports import tokenizer
 
 PATIENCE_S = 10.0
 FAR_S = 1_000.0
+IDENTITY = ScoringIdentity("org/name", "0" * 64, "1" * 64, "fp32", "bert", 512, "v1", "sigmoid")
 
 
 def pair(name: int, tokens: int = 10) -> EncodedPair:
@@ -36,6 +40,11 @@ def digest(name: int) -> bytes:
 
 def expected(name: int, tokens: int = 10) -> Score:
     return Score(float(name), tokens, name % 2 == 1)
+
+
+def scorer_of(engine: Engine, work: RunShape | None = None, identity: ScoringIdentity = IDENTITY) -> PairClassifier:
+    """Return a scorer with an engine under a test's control."""
+    return PairClassifier(tokenizer(), engine, work or RunShape(), identity)
 
 
 @dataclass
@@ -122,7 +131,8 @@ def bench(
     if gate:
         engine.gate.set()
     layout: LayoutName = "padded" if padded else "unpadded"
-    run_cost, revoked, weighed = RunCost(RunShape(layout)), set[str](), threading.Event()
+    shape, revoked, weighed = RunShape(layout), set[str](), threading.Event()
+    run_cost = RunCost(shape)
 
     def predict_s(work: Work) -> float:
         weighed.set()
@@ -133,10 +143,9 @@ def bench(
         max_wait_s=max_wait_s,
         layout=layout,
         predict_s=predict_s,
-        work_of=run_cost.shape.pair_work,
+        work_of=shape.pair_work,
     )
-    scoring = ScoringThread(
-        [Lane(engine, batcher, run_cost)], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock
-    )
+    lane = Lane(scorer_of(engine, shape), batcher, run_cost)
+    scoring = ScoringThread([lane], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
     scoring.start()
     return Bench(engine, scoring, run_cost, clock, revoked, weighed)

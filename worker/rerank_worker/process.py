@@ -160,7 +160,7 @@ def _served(models: Sequence[Model], settings: Settings, share: ClassShare) -> S
     """Return the models, each with a lane of its own."""
     served = [served_model(model, settings, share) for model in models]
     for model in served:
-        model.lane.batcher.most_pairs = most_pairs(model.run_cost.shape, len(served))
+        model.lane.batcher.most_pairs = most_pairs(model.scorer.work, len(served))
     return ServedModels(served)
 
 

@@ -76,3 +76,7 @@ class RunShape:
         if self.layout == "padded":
             return Work.padded(len(lengths), max(lengths))
         return Work(1.0, sum(lengths), sum(length * length for length in lengths))
+
+    def padding(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of padding in one run of pairs of these lengths."""
+        return max(lengths) * len(lengths) - sum(lengths) if self.layout == "padded" else 0

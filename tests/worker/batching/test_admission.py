@@ -18,7 +18,7 @@ from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.handler import _admit
 from support.jobs import make_job
-from support.scoring import SmallEngine, digest, pair
+from support.scoring import SmallEngine, digest, pair, scorer_of
 
 #: A pair of ten tokens takes a second.
 COST = CostParameters(0.0, 0.1, 0.0)
@@ -31,9 +31,8 @@ class Desk:
     def __init__(self, run_cost: RunCost) -> None:
         self.now, self.engine = [100.0], SmallEngine()
         batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        self.scoring = ScoringThread(
-            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
-        )
+        lane = Lane(scorer_of(self.engine), batcher, run_cost)
+        self.scoring = ScoringThread([lane], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0])
         self.scoring.start()
         self._names = iter(range(1, 1_000))
         self.submit(5, 1_000.0)

@@ -18,7 +18,7 @@ from rerank_worker.batching.lane import Lane, most_pairs
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scoring_thread import ScoringThread
-from support.scoring import PATIENCE_S, SmallEngine, digest, expected, pair
+from support.scoring import PATIENCE_S, SmallEngine, digest, expected, pair, scorer_of
 from support.waiting import wait_until
 
 
@@ -40,7 +40,7 @@ class TwoModels:
         batcher = Batcher(
             budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s, share=share, most_pairs=1
         )
-        return Lane(engine, batcher, run_cost)
+        return Lane(scorer_of(engine), batcher, run_cost)
 
     def submit(self, lane: Lane | None, names: list[int], *, left_s: float = 1_000.0, **options: Any) -> PendingJob:
         digests, pairs = [digest(name) for name in names], [pair(name) for name in names]
@@ -163,7 +163,7 @@ def test_a_lane_leaves_an_idle_scoring_thread_at_once_and_may_come_again(two: Tw
 
 def test_batches_are_of_one_pair_only_while_there_are_several_models(two: TwoModels) -> None:
     """Those of other layouts gain by company, and stay large."""
-    shape, padded = two.fast_lane.run_cost.shape, RunShape("padded")
+    shape, padded = RunShape(), RunShape("padded")
     assert (most_pairs(shape, 1), most_pairs(shape, 2)) == (shape.pairs, 1)
     assert most_pairs(padded, 1) == most_pairs(padded, 2) == padded.batch_pairs
     in_background(lambda: two.scoring.remove_lane(two.slow_lane)).join(PATIENCE_S)

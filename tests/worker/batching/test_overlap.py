@@ -14,7 +14,7 @@ from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.tokenizing import EncodedPair
-from support.scoring import FAR_S, PATIENCE_S, digest, pair
+from support.scoring import FAR_S, PATIENCE_S, digest, pair, scorer_of
 
 
 class Ahead:
@@ -51,7 +51,8 @@ class TestScoringThread:
     def score(self, engine: Ahead, names: Sequence[int], now: list[float], left_s: float = FAR_S) -> Any:
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        scoring = ScoringThread([Lane(engine, batcher, run_cost)], revoked=lambda _: False, clock=lambda: now[0])
+        lane = Lane(scorer_of(engine), batcher, run_cost)
+        scoring = ScoringThread([lane], revoked=lambda _: False, clock=lambda: now[0])
         pending = scoring.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
         scoring.start()
         assert pending.wait(PATIENCE_S)

@@ -17,7 +17,7 @@ from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.gate import Gate
-from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair
+from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair, scorer_of
 from support.waiting import wait_until
 
 KEYS = Keys("gate")
@@ -51,9 +51,8 @@ class Hall:
         self.engine, self.now = SmallEngine(), [100.0]
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        self.scoring = ScoringThread(
-            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
-        )
+        lane = Lane(scorer_of(self.engine), batcher, run_cost)
+        self.scoring = ScoringThread([lane], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0])
         backpressure = Backpressure(FAR_S, BUDGET, run_cost.cost.predict_s)
         self.gate = Gate(backpressure, self.scoring, wall_clock=lambda: EPOCH)
         self.woken = threading.Semaphore(0)

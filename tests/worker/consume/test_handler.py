@@ -32,8 +32,7 @@ from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
 from rerank_worker.consume.task import register
-from rerank_worker.engine import identity_of, open_engine
-from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.scorers.pair_classifier import open_pair_classifier
 from support.jobs import make_job
 
 AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
@@ -43,14 +42,12 @@ AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
 def worker_of(settings: Settings) -> Iterator[tuple[Celery, ScoringThread]]:
     """The parts of a worker that a task meets, with the real model and no consumer."""
     files, run_cost = load_files(settings.model), RunCost()
-    tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    lane = Lane(engine, batcher, run_cost)
+    lane = Lane(open_pair_classifier(files, settings), batcher, run_cost)
     scoring = ScoringThread([lane], revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
-        identity = identity_of(files, tokenizer, settings.layout)
-        served = ServedModels([ServedModel(identity, tokenizer, lane, "file:/alias")])
+        served = ServedModels([ServedModel(lane, "file:/alias")])
         handler = JobHandler(served, scoring, client, keys, "test")
         strays = Strays(client, keys, served, time.time)
         register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings, strays)
@@ -133,11 +130,10 @@ def test_only_a_length_that_was_planned_for_another_pool_may_be_beyond_the_model
 
 def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:
     files, told = load_files(AWAY.model), list[str]()
-    tokenizer, run_cost = PairTokenizer(files.tokenizer_path), RunCost()
+    run_cost = RunCost()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    lane = Lane(open_engine(files), batcher, run_cost)
+    lane = Lane(open_pair_classifier(files, AWAY), batcher, run_cost)
     scoring = ScoringThread([lane], revoked=lambda _: False)
-    identity = identity_of(files, tokenizer, AWAY.layout)
 
     @contextmanager
     def inside(_: str | None) -> Iterator[Callable[[], None]]:
@@ -148,7 +144,7 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
             told.append("ends")
 
     with connect(AWAY) as client, make_celery(AWAY) as app:
-        served = ServedModels([ServedModel(identity, tokenizer, lane, AWAY.model)])
+        served = ServedModels([ServedModel(lane, AWAY.model)])
         keys = Keys(AWAY.namespace)
         handler = JobHandler(served, scoring, client, keys, "test")
         register(app, handler, Leases(), inside, AWAY, Strays(client, keys, served, time.time))

@@ -29,7 +29,7 @@ from rerank_worker.batching.lane import Lane, Run, most_pairs
 from rerank_worker.batching.lane_order import LaneBatch, ahead_elsewhere_s, next_batch
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
-from rerank_worker.tokenizing import EncodedPair
+from rerank_worker.scorers import Encoded
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class ScoringThread:
         self,
         job_id: str,
         digests: Sequence[bytes],
-        pairs: Sequence[EncodedPair],
+        pairs: Sequence[Encoded],
         deadline: float,
         reply_to: str | None,
         *,
@@ -161,7 +161,7 @@ class ScoringThread:
 
     def _set_lanes(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
-            lane.batcher.most_pairs = most_pairs(lane.run_cost.shape, len(lanes))
+            lane.batcher.most_pairs = most_pairs(lane.scorer.work, len(lanes))
         self._lanes, self._batchers = tuple(lanes), [lane.batcher for lane in lanes]
 
     @property
@@ -197,7 +197,7 @@ class ScoringThread:
             return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
     def _estimate(
-        self, lane: Lane, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
+        self, lane: Lane, pairs: Sequence[Encoded], job_class: JobClass, due: float, left_s: float
     ) -> AdmissionEstimate:
         lengths = [pair.tokens for pair in pairs]
         others_s = ahead_elsewhere_s(self._batchers, lane.batcher, job_class, due, sum(lengths))
@@ -249,7 +249,7 @@ class ScoringThread:
             # Checked again before each run: in a batch of many runs the last one starts much later than the first.
             if candidates := self._wanted(lane, run.pairs):
                 under_way.append(lane.start(candidates, self.clock()))
-            if len(under_way) == lane.runs_at_once:
+            if len(under_way) == lane.scorer.runs_at_once:
                 self._finish(lane, under_way.popleft())
         while under_way:
             self._finish(lane, under_way.popleft())

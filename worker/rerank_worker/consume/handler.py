@@ -1,4 +1,4 @@
-"""Job handler: checks a job, fetches its text, tokenizes, waits for the scoring thread, and returns the outcome.
+"""Job handler: checks a job, fetches its text, encodes its pairs, waits for their scores, and returns the outcome.
 
 Runs in a pool thread. A failure is raised as a RerankError, which the result backend sends to the caller. The outcome
 is sent a little before the deadline, so that the caller has it in time.
@@ -89,7 +89,7 @@ class JobHandler:
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
         digests = pair_digests(model.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
-        pairs = model.tokenizer.encode(job.query, documents, max_length)
+        pairs = model.scorer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = answer_by(arrived + left_s, len(pairs))
         pending = self.scoring.submit(

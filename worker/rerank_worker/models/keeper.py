@@ -33,7 +33,7 @@ from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
 from rerank_worker.heartbeat import Heartbeats
-from rerank_worker.loading import Model, Tokenizers, load, refuse_beyond_memory
+from rerank_worker.loading import Model, load, refuse_beyond_memory
 from rerank_worker.model_memory import room_for_models
 from rerank_worker.models.serving import served_model
 from rerank_worker.models.subscriptions import change_queues
@@ -127,7 +127,9 @@ class ModelKeeper:
         started = time.perf_counter()
         settings = self.settings.model_copy(update={"model": name, "models": None, "model_digest": None})
         model = load(
-            settings, self._tokenizers(), lambda files: refuse_beyond_memory(files, settings, self._used_bytes)
+            settings,
+            [each.scorer for each in self.served],
+            lambda files: refuse_beyond_memory(files, settings, self._used_bytes),
         )
         if (twin := self._twin(model)) is not None:
             return f"it is {self.served.called(twin)}, which is served already"
@@ -174,11 +176,6 @@ class ModelKeeper:
     def _twin(self, model: Model) -> ServedModel | None:
         digest = identity_digest(model.identity)
         return next((each for each in self.served if identity_digest(each.identity) == digest), None)
-
-    def _tokenizers(self) -> Tokenizers:
-        return {
-            (each.identity.tokenizer_digest, each.tokenizer.template.prompt): each.tokenizer for each in self.served
-        }
 
     def _queues(self, model: ServedModel) -> list[str]:
         return [self.heartbeats.keys.of(model.pool).queue(job_class) for job_class in JOB_CLASSES]

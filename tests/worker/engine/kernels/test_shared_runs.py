@@ -28,7 +28,7 @@ from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.tokenizing import EncodedPair
 from support.model.exports import KERNEL_HIDDEN, MAX_LENGTH, VOCABULARY, tokenizer, write_export
-from support.scoring import FAR_S, PATIENCE_S
+from support.scoring import FAR_S, PATIENCE_S, scorer_of
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("rerank_kernels") is None, reason="no kernels are installed: `make kernels`"
@@ -173,11 +173,12 @@ class TestScoringThread:
             budget_tokens=2_048,
             max_wait_s=0.0,
             predict_s=run_cost.cost.predict_s,
-            work_of=run_cost.shape.pair_work,
-            most_pairs=run_cost.shape.batch_pairs,
+            work_of=run_cost.work.pair_work,
+            most_pairs=run_cost.work.batch_pairs,
         )
+        lane = Lane(scorer_of(Watched()), batcher, run_cost)
         # While the clock stands, nothing is learned.
-        scoring = ScoringThread([Lane(Watched(), batcher, run_cost)], revoked=revoked.__contains__, clock=lambda: 100.0)
+        scoring = ScoringThread([lane], revoked=revoked.__contains__, clock=lambda: 100.0)
         yield scoring, ran, revoked
         scoring.drain()
 
