@@ -16,7 +16,7 @@ from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine import model_precision
 from rerank_worker.model_memory import room_for_models
 from rerank_worker.scorers import Scorer
-from rerank_worker.scorers.pair_classifier import open_pair_classifier
+from rerank_worker.scorers.registry import open_scorer
 from rerank_worker.warmup import warm_up
 
 
@@ -94,7 +94,7 @@ def load(
             f"{entry.name}: precision {entry.precision} expected, and {files.source} has {model_precision(files)}"
         )
     found(files)
-    scorer = open_pair_classifier(files, settings, entry.max_length or settings.max_length, beside)
+    scorer = open_scorer(files, settings, entry.max_length or settings.max_length, beside)
     identity = scorer.identity
     if identity.max_length > settings.budget_tokens:
         raise ConfigurationError(
