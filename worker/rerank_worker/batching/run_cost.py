@@ -20,7 +20,7 @@ _USUAL_TOKENS = 128
 
 @dataclass(slots=True)
 class RunCost:
-    """The cost and the rate of this process's runs, whose work is `work`."""
+    """The cost and the rate of this process's runs; `work` says what work a run is."""
 
     work: RunWork = field(default_factory=RunShape)
     cost: CostModel = field(default_factory=CostModel)
