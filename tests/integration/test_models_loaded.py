@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_a_model_that_is_served_already_is_told_and_loaded_once(fleet: TestFleet
     assert told(change(fleet, "load", SMALL)) == {("done", f"{SMALL} is served already")}
     assert told(change(fleet, "load", f"file:{exports}/copy")) == {("done", f"it is {SMALL}, which is served already")}
     assert names_of(fleet) == [[SMALL]]
+
+
+def test_a_directory_that_was_exported_anew_is_not_taken_for_the_one_that_is_served(
+    start_fleet: StartFleet, exports: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "mine"
+    shutil.copytree(exports / "small", directory)
+    fleet = start_fleet(model=f"file:{exports}/other", cache=False)
+    source = f"file:{directory}"
+    assert told(change(fleet, "load", source)).pop()[0] == "done"
+    shutil.rmtree(directory)
+    ((state, why),) = told(change(fleet, "load", source))
+    assert (state, why.partition(":")[0]) == ("done", f"{SMALL} is served already, and could not be loaded now")
+    write_export(directory, layouts=("unpadded",), seed=7)
+    for name in (source, SMALL):
+        ((state, why),) = told(change(fleet, "load", name))
+        assert (state, why.startswith(f"{source} has changed: it has the weights ")) == ("failed", True), why
+        assert f"is served on: unload {SMALL}, then load it again" in why
+    assert told(change(fleet, "unload", source)).pop()[0] == "done"
+    assert told(change(fleet, "load", source)).pop()[0] == "done"
+    assert names_of(fleet) == [[OTHER, "tests/random-7"]]
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,10 @@ def test_redis_away_is_waited_out_and_nobody_is_taken_for_dead_before_its_next_h
 
 def test_redis_that_stays_away_ends_the_command_with_what_is_known_of_each() -> None:
     processes = Processes(["a-1", "a-2", "b-1", "c-1"], away=lambda now: now > 0.5, silent=lambda w, _: w == "c-1")
-    found = []
+    found: list[Outcome] = []
     with pytest.raises(QueueUnavailable, match="while loading a model"):
-        # Not extend(): what came before the error counts.
-        for outcome in processes.outcomes():
-            found.append((outcome.worker, outcome.known, outcome.change.told))
-    assert found == [
+        found.extend(processes.outcomes())
+    assert [(each.worker, each.known, each.change.told) for each in found] == [
         ("a-1", False, "had begun to load, and goes on by itself"),
         ("a-2", False, "was not asked"),
         ("b-1", False, "had begun to load, and goes on by itself"),

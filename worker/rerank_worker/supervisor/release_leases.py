@@ -1,7 +1,7 @@
 """Lease release: ends the leases and the heartbeat of a dead worker process, and its entry of remote control.
 
-So other workers take its jobs at once, and nobody counts on it or takes it for a frozen one. Best effort: without it both
-run out by themselves. The supervisor never waits for it.
+So other workers take its jobs at once, and nobody counts on it or takes it for a frozen one. Best effort: without it
+leases and heartbeat run out by themselves. The supervisor never waits for it.
 """
 
 from __future__ import annotations
