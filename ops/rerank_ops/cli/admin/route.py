@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,19 +52,18 @@ def list_(as_json: AsJson = False, url: RedisUrl = None) -> None:
     """List routes with their shares, stages and shadows."""
     with _store(url, "listing routes") as store:
         table = store.table()
-        dead = unserved(
-            store.client, store.keys, sorted({model for each in table.live.values() for model in each.models})
-        )
+        named = {model for each in table.live.values() for model in each.models}
+        dead = unserved(store.client, store.keys, sorted(named))
     if as_json:
-        print(json.dumps([_fields(table, each) for each in table.live.values()]))
+        print(json.dumps([_fields(table, each, dead) for each in table.live.values()]))
     elif table.live:
         out.print(_table(table))
+        for model in dead:
+            err.print(f"warning: no live worker serves {model}: {serve(model)}")
     else:
         err.print("there is no route")
     for name in table.unreadable:
         err.print(f"warning: route {name} can't be read by this release; it counts as absent")
-    for model in dead:
-        err.print(f"warning: no live worker serves {model}: {serve(model)}")
 
 
 @route.command()
@@ -235,9 +234,8 @@ def _told(found: Route, field: str, value: Any) -> str:
 
 def _table(table: RouteTable) -> Table:
     grid = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    several = [
-        column for column, told in (("stages", _stages), ("shadow", _shadow)) if any(map(told, table.live.values()))
-    ]
+    found_in = {"stages": _stages, "shadow": _shadow}
+    several = [column for column, told in found_in.items() if any(map(told, table.live.values()))]
     for column in ("route", "version", "shares", *several, "set", "about"):
         grid.add_column(column, overflow="fold")
     for name, found in sorted(table.live.items()):
@@ -248,9 +246,10 @@ def _table(table: RouteTable) -> Table:
     return grid
 
 
-def _fields(table: RouteTable, found: Route) -> dict[str, Any]:
+def _fields(table: RouteTable, found: Route, dead: Collection[str]) -> dict[str, Any]:
     record = table.records[found.name]
-    about = {"set_by": record.set_by, "set_on": record.set_on, "set_at": _moment(record)}
+    about: dict[str, Any] = {"without_workers": [model for model in found.models if model in dead]}
+    about |= {"set_by": record.set_by, "set_on": record.set_on, "set_at": _moment(record)}
     return {"name": found.name, "version": found.version, **plain(found), **about}
 
 
