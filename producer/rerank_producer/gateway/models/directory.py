@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer._dispatch.routes.known import KnownRoutes
+from rerank_producer._dispatch.routes.own_model import naming_origin
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.models.allowed import PoolsByName, may_use, not_served, refusal
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
@@ -64,7 +65,8 @@ class ModelDirectory:
         await self._look()
         known = self._known
         try:
-            resolved = self.resolver.resolve(name, known.served, self.routes.names, known.away)
+            with naming_origin(self.settings, named=bool(name)):
+                resolved = self.resolver.resolve(name, known.served, self.routes.names, known.away)
         except UnknownModel:
             if key is None or key.models is None:
                 raise
