@@ -129,9 +129,9 @@ def test_a_wrong_one_leaves_clients_alone_and_is_told_to_workers(tmp_path: Path)
     [
         (
             "[[models]\n",
-            "fleet.toml is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 9)",
+            " is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 9)",
         ),
-        (f"{TWO}shares = 1", "fleet.toml: models[1].shares: no such field; did you mean share?"),
+        (f"{TWO}shares = 1", ": models[1].shares: no such field; did you mean share?"),
     ],
 )
 def test_a_client_of_a_wrong_file_goes_by_its_settings_and_says_so_once(
@@ -143,4 +143,5 @@ def test_a_client_of_a_wrong_file_goes_by_its_settings_and_says_so_once(
     assert not caplog.records
     for _ in range(2):
         assert load_settings().model == Settings.model_fields["model"].default
-    assert [each.message for each in caplog.records] == [f"the models of the fleet file are ignored: {tmp_path}/{told}"]
+    said = f"the models of the fleet file are ignored: {tmp_path}/{DEFAULT_NAME}{told}"
+    assert [each.message for each in caplog.records] == [said]

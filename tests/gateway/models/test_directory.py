@@ -113,9 +113,8 @@ async def test_what_was_announced_counts_while_no_worker_is_alive(read: Fleet) -
 async def test_a_request_that_names_no_model_is_told_which_setting_did(read: Fleet) -> None:
     for model in (B, "org/c"):
         read.announce(model)
-    with pytest.raises(
-        UnknownModel, match=rf"the request names no model, and '{A}' is the model that the client was given"
-    ):
+    told = rf"the request names no model, and '{A}' is the model that the client was given"
+    with pytest.raises(UnknownModel, match=told):
         await read.served.resolve(None)
     with pytest.raises(UnknownModel) as named:
         await read.served.resolve("org/d")
