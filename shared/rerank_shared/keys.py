@@ -155,6 +155,11 @@ class Keys:
         """Sorted set, member by `backlog_member`, score = when it stops counting; clients add, workers remove."""
         return f"{self.prefix}ledger:{job_class}{self._at}"
 
+    def backlog_sums(self, job_class: JobClass) -> str:
+        """Hash, a second of due_at -> what is due within it; the scripts that change `backlog`, and who
+        reads it; while it has entries. lua/backlog.lua spells the values."""
+        return f"{self.prefix}ledger_sums:{job_class}{self._at}"
+
     def score(self, digest: bytes) -> bytes:
         """String of 7 bytes; the worker; `cache_ttl_s`. One pair's logit, token count and truncation."""
         return self.score_prefix + digest

@@ -12,7 +12,7 @@ import pytest
 from rerank_shared import fleet
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.queue.leases import expire_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.settings import Settings
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import LOOK_S, Strays
@@ -90,7 +90,7 @@ def test_a_job_whose_lease_ran_out_is_neither_moved_nor_answered(queue: Queueing
     receiver = queue.receiver(owner="slow")
     receiver.take()
     (message,) = receiver.messages
-    expire_leases(queue.client, queue.keys, "slow")
+    JobQueue(queue.keys).expire(queue.client, "slow")
     receiver.channel.qos.restore_visible()
     job = make_job(queue.settings, "q", ["d"], model="org/other")
     assert strays.filed(job, message.delivery_info["routing_key"], message.delivery_tag)
