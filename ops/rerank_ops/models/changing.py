@@ -98,7 +98,7 @@ class Changing:
         while now.open:
             before = self.clock()
             reached = self.patience.try_to(lambda: self._look(now))
-            yield from (Outcome(worker, self._hosts[worker], change) for worker, change in now.take_ended())
+            yield from self._outcomes(now)
             if now.open:
                 self.sleep(_LOOK_S)
             if reached:
@@ -151,8 +151,12 @@ class Changing:
             return change
         return ModelChange(self.verb, self.model, "done", f"{self.model} is served no longer; {change.told}")
 
+    def _outcomes(self, now: _Round) -> Iterator[Outcome]:
+        yield from (Outcome(worker, self._hosts[worker], change) for worker, change in now.take_ended())
+
     def _given_up(self, now: _Round, later: Sequence[str]) -> Iterator[Outcome]:
-        """Yield what is known of all that are not done when Redis stays away."""
+        """Yield how those ended that the last look found, and what is known of all others."""
+        yield from self._outcomes(now)
         known = dict.fromkeys(now.begun, f"had begun to {self.verb}, and goes on by itself")
         known |= dict.fromkeys(now.asked, "may have been asked or not")
         known |= dict.fromkeys(later, "was not asked")

@@ -32,10 +32,9 @@ def dead_controls(client: Any, keys: Keys, now: float, own_id: str) -> list[byte
 
 def forget_control(client: Any, keys: Keys, worker_id: str) -> None:
     """Remove the entry of a worker that is dead."""
-    if entries := [
-        entry for entry in client.smembers(keys.control_bindings) if _worker_id(entry) == worker_id.encode()
-    ]:
-        client.srem(keys.control_bindings, *entries)
+    known = client.smembers(keys.control_bindings)
+    if own := [entry for entry in known if _worker_id(entry) == worker_id.encode()]:
+        client.srem(keys.control_bindings, *own)
 
 
 def silent_workers(client: Any, keys: Keys, now: float) -> list[str]:

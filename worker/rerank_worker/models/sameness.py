@@ -27,7 +27,7 @@ def check_served(model: str, found: ServedModel, called: str, settings: Settings
         return f"{called} is served already"
     named = model if source == found.source else found.source
     try:
-        files = configured_files(settings.model_copy(update={"model": named}))
+        files = configured_files(settings.model_copy(update={"model": named, "model_digest": None}))
     except ModelUnavailable as error:
         return f"{called} is served already, and could not be loaded now: {error.message}"
     there = (files.model_digest, files.tokenizer_digest)
