@@ -42,6 +42,8 @@ _WATCH = "time hmget zcard xlen info dbsize randomkey memory|usage"
 _SHOW = "scan zrevrange"
 #: Reading feedback and deleting it.
 _FEEDBACK = "xrange xrevrange xdel xtrim"
+#: Who has an entry of remote control and no heartbeat.
+_ASK_PROCESSES = "smembers"
 #: Leading a rollout: both models score a sample.
 _ROLL_OUT = "mget hincrby unsubscribe zscore"
 #: What workers alone do: their end of remote control, results of plain senders, activity, a wake-up that is put back.
@@ -119,7 +121,7 @@ NEEDS: dict[Role, Needs] = {
             "set_route",
             "keep_worst",
         ),
-        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
+        (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ASK_PROCESSES, _ROLL_OUT),
         None,
     ),
 }

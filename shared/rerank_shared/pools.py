@@ -121,7 +121,7 @@ def _refuse_unknown(model: str, models: Sequence[bytes]) -> None:
     if models and model.encode() not in models:
         names = sorted(map(name_of_bytes, models))
         hint = did_you_mean(model, names) or "; ask for one of these"
-        raise UnknownModel(f"model: {model!r} is not served by this fleet, which serves {', '.join(names)}{hint}")
+        raise UnknownModel(f"model: {model!r} is not served by this fleet, which knows {', '.join(names)}{hint}")
 
 
 def read_pools(client: Any, keys: Keys, model: str, now: float) -> tuple[Pool, ...]:

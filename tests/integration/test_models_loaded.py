@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.integration
 QUERY = "which rooms has the old house by the river?"
 SMALL, OTHER = "tests/random-0", "tests/random-1"
+HEARTBEAT_ENDED = "its heartbeat has ended: the process ended, or is frozen or cut off; its jobs are run by others"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,27 @@ def test_a_model_that_is_served_already_is_told_and_loaded_once(fleet: TestFleet
     assert told(change(fleet, "load", SMALL)) == {("done", f"{SMALL} is served already")}
     assert told(change(fleet, "load", f"file:{exports}/copy")) == {("done", f"it is {SMALL}, which is served already")}
     assert names_of(fleet) == [[SMALL]]
+
+
+def test_a_directory_that_was_exported_anew_is_not_taken_for_the_one_that_is_served(
+    start_fleet: StartFleet, exports: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "mine"
+    shutil.copytree(exports / "small", directory)
+    fleet = start_fleet(model=f"file:{exports}/other", cache=False)
+    source = f"file:{directory}"
+    assert told(change(fleet, "load", source)).pop()[0] == "done"
+    shutil.rmtree(directory)
+    ((state, why),) = told(change(fleet, "load", source))
+    assert (state, why.partition(":")[0]) == ("done", f"{SMALL} is served already, and could not be loaded now")
+    write_export(directory, layouts=("unpadded",), seed=7)
+    for name in (source, SMALL):
+        ((state, why),) = told(change(fleet, "load", name))
+        assert (state, why.startswith(f"{source} has changed: it has the weights ")) == ("failed", True), why
+        assert f"is served on: unload {SMALL}, then load it again" in why
+    assert told(change(fleet, "unload", source)).pop()[0] == "done"
+    assert told(change(fleet, "load", source)).pop()[0] == "done"
+    assert names_of(fleet) == [[OTHER, "tests/random-7"]]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +140,7 @@ def test_a_worker_that_is_killed_while_it_loads_loses_no_job(
         wait_until(lambda: mortal.processes[0].poll() == -signal.SIGKILL, "the worker died while it loaded")
         states = {name: (outcome.change.state, outcome.change.told) for name, outcome in outcomes.items()}
         assert states["test-0"][0] == "done"
-        assert states["test-10"] == ("failed", "the process ended meanwhile; its jobs are run by others")
+        assert states["test-10"] == ("failed", HEARTBEAT_ENDED)
         assert all(client.collect(handle, timeout_ms=120_000).complete for handle in handles)
 
 

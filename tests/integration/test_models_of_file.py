@@ -91,7 +91,7 @@ def test_each_is_served_by_its_names_and_with_its_length(
         assert "tables expected" in told(change(fleet, "load", "fast")).pop()[1]
 
 
-def test_a_model_that_would_take_the_only_name_of_another_is_refused(
+def test_a_model_that_would_take_a_name_of_another_is_refused(
     start_fleet: StartFleet, settings: Settings, exports: Path, tmp_path: Path
 ) -> None:
     path, only = tmp_path / "fleet.toml", load_settings().model
@@ -99,10 +99,29 @@ def test_a_model_that_would_take_the_only_name_of_another_is_refused(
     fleet = start_fleet(model=only, fleet_file=path)
     path.write_text(f'[[models]]\nname = "new"\nsource = "file:{exports}/m2"\naliases = ["{only}"]\n')
     ((state, why),) = told(change(fleet, "load", "new"))
-    assert (state, why.partition(":")[0]) == ("failed", f"{only} would have no name left")
+    assert (state, why.partition(",")[0]) == ("failed", only)
+    assert f"a name of new, means {only} here, which is served from {only}: unload that one, or take the name" in why
     with RerankClient(fleet.settings) as client:
         assert client.rerank(QUERY, passages(2), partial=False, deadline_ms=60_000).model.name == only
     assert [model.names for model in models_of(fleet)["test-0"].models] == [(only,)]
+
+
+def test_a_name_that_requests_use_is_not_moved_to_another_model(
+    start_fleet: StartFleet, settings: Settings, exports: Path, tmp_path: Path
+) -> None:
+    """The other model would keep a name of its own."""
+    path = written(tmp_path / "fleet.toml", exports)
+    fleet = start_fleet(**of_file(settings, path).model_dump(include={"model", "models", "fleet_file"}))
+    text = path.read_text()
+    path.write_text(text + f'\n[[models]]\nname = "new"\nsource = "file:{exports}/m2"\naliases = ["tests/random-0"]\n')
+    ((state, why),) = told(change(fleet, "load", "new"))
+    assert (state, "tests/random-0, a name of new, means tests/random-0 here" in why) == ("failed", True), why
+    path.write_text(text.replace('aliases = ["cheap"]', 'aliases = ["cheap", "late"]'))
+    ((state, why),) = told(change(fleet, "load", "late"))
+    assert (state, "late is a name that the file gave it later: unload it, then load it again" in why) == (
+        "failed",
+        True,
+    ), why
 
 
 @pytest.mark.parametrize(

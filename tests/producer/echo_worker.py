@@ -65,6 +65,8 @@ def announce(client: Any, settings: Settings, *, digest: str = "e" * 64) -> None
     fleet.announce(pipe, keys, identity_of(settings, digest), now)
     fleet.beat(pipe, keys, Heartbeat("echo", settings.model, "here", 1, None, now, 1000.0, 0, 0), now)
     pipe.zadd(keys.workers, {"echo": now + 3600})
+    # Else a sweep of the worker's own ends it after some seconds: it is written once.
+    pipe.zrem(keys.lifetimes, keys.worker("echo"))
     pipe.execute()
 
 

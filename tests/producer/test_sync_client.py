@@ -230,7 +230,7 @@ def test_a_job_that_is_left_alone_is_sent_again_as_the_same_job(echo: Echo) -> N
 
 
 def test_a_model_that_nobody_serves_is_refused(client: RerankClient, echo: Echo) -> None:
-    told = f"'org/other#onnx/model.onnx' is not served by this fleet, which serves {echo.settings.model}"
+    told = f"'org/other#onnx/model.onnx' is not served by this fleet, which knows {echo.settings.model}"
     with pytest.raises(UnknownModel, match=told):
         client.rerank("q", ["a"], model="hf:org/other#onnx/model.onnx")
     assert client.rerank("q", texts(1), model=echo.settings.model).complete

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.settings import load_settings, to_environ
+from rerank_shared.settings import Settings, load_settings, to_environ
 from rerank_shared.settings.fleet_file import DEFAULT_NAME, entry_of, fleet_file_of, read_fleet_file
 from rerank_shared.settings.model_entries import ModelEntry
 
@@ -122,3 +122,26 @@ def test_a_wrong_one_leaves_clients_alone_and_is_told_to_workers(tmp_path: Path)
     settings = load_settings(fleet_file=written(tmp_path, f"{TWO}share = 0"))
     with pytest.raises(ConfigurationError, match=r"models\[1\]\.share"):
         entry_of(settings.model, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[[models]\n",
+            " is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 9)",
+        ),
+        (f"{TWO}shares = 1", ": models[1].shares: no such field; did you mean share?"),
+    ],
+)
+def test_a_client_of_a_wrong_file_goes_by_its_settings_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str, told: str
+) -> None:
+    written(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(model="org/a").model == "org/a"
+    assert not caplog.records
+    for _ in range(2):
+        assert load_settings().model == Settings.model_fields["model"].default
+    said = f"the models of the fleet file are ignored: {tmp_path}/{DEFAULT_NAME}{told}"
+    assert [each.message for each in caplog.records] == [said]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from rerank_producer._dispatch.request_span import request_span, tell_answered, 
 from rerank_producer._dispatch.routes.ended import OnEnded, telling_end
 from rerank_producer._dispatch.routes.errors import naming
 from rerank_producer._dispatch.routes.known import KnownRoutes
+from rerank_producer._dispatch.routes.own_model import naming_origin
 from rerank_producer._dispatch.served_models import ServedModels
 from rerank_producer._dispatch.shards import Shard
 from rerank_producer._dispatch.single_flight import PairClaims
@@ -111,6 +112,7 @@ class RequestPipeline:
             request_span("rerank") as span,
             metrics.watched(job_class) as watch,
             telling_end(self.on_routed_end, self.clock, watch),
+            self._naming_origin(options),
         ):
             request = parse(self.settings, query, given.candidates(), options)
             started = self.clock.monotonic()
@@ -156,7 +158,7 @@ class RequestPipeline:
     async def submit(self, port: Port, query: str, given: FirstStage, options: Mapping[str, Any]) -> str:
         """Enqueue one request and return its job id; see RerankClient.submit."""
         job_class = options.get("job_class", "interactive")
-        with request_span("submit") as span, metrics.watched(job_class):
+        with request_span("submit") as span, metrics.watched(job_class), self._naming_origin(options):
             request = parse(self.settings, query, given.candidates(), options)
             planned = await self._plan(port, request, self.clock.monotonic(), span)
             found, plan, deadline = planned.found, planned.plan, planned.deadline
@@ -216,7 +218,11 @@ class RequestPipeline:
         """Return what the fleet serves under a name; see RerankClient.model_info."""
         name = name_of(model or self.settings.model)
         patient = Deadline.after(math.inf, self.clock)
-        return await self.failover.through(port, patient, lambda: self.lookup.model_info(port, name))
+        with naming_origin(self.settings, named=bool(model)):
+            return await self.failover.through(port, patient, lambda: self.lookup.model_info(port, name))
+
+    def _naming_origin(self, options: Mapping[str, Any]) -> AbstractContextManager[None]:
+        return naming_origin(self.settings, named=bool(options.get("model") or options.get("stages")))
 
     async def _plan(self, port: Port, request: RerankRequest, started: float, span: Span) -> Planned:
         tell_asked(span, request, self.settings)

@@ -217,8 +217,10 @@ class Wait:
         waited_s = self.clock.monotonic() - self.deadline.started
         late = f"job {job_id} was not answered within {waited_s:.1f} s: "
         if workers == 0:
-            start = f"rerank-fleet worker --model {shlex.quote(self.model)}"
-            return NoWorkers(f"{late}no worker that serves {self.model} is alive. Start some with `{start}`.")
+            model = shlex.quote(self.model)
+            start = f"Start some with `rerank-fleet worker --model {model}`, or load it in live ones with "
+            told = f"no worker that serves {self.model} is alive. {start}`rerank-fleet models load {model}`."
+            return NoWorkers(late + told)
         advice = "Start more, send fewer documents, or allow a longer deadline."
         return DeadlineExceeded(f"{late}{describe_workers(workers)}, and all may be busy. {advice}")
 

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from rerank_producer._dispatch.routes.own_model import naming_origin
 from rerank_producer._request.response import with_swap
 from rerank_producer.aio_client import AsyncRerankClient
 from rerank_producer.apis.common.call import Problem, RerankCall, RerankReply
@@ -25,6 +27,7 @@ from rerank_producer.gateway.overflow import Overflow, OverflowFailed
 from rerank_producer.gateway.watch.latency import Latencies
 from rerank_producer.handles import RerankHandle
 from rerank_producer.request_options import RequestOptions
+from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.schemas import MIN_LENGTH, FusionInfo, RerankResponse, StageInfo
 from rerank_shared.deviations import TRUSTED_REQUESTS
 from rerank_shared.errors import Overloaded, QueueUnavailable
@@ -136,7 +139,8 @@ class Answering:
     async def _rerank(self, aimed: _Aimed, limits: RequestLimits) -> RerankResponse:
         call, options = aimed.call, self._options(aimed, limits)
         partial: Literal["scored", False] = "scored" if limits.partial else False
-        return await self.client.rerank(call.query, call.documents, partial=partial, **options)
+        with self._naming_origin(aimed):
+            return await self.client.rerank(call.query, call.documents, partial=partial, **options)
 
     async def submit(self, call: RerankCall, limits: RequestLimits) -> tuple[RerankHandle, Mapping[str, str]]:
         """Enqueue a call for later; return its handle, and the key's level as headers. Raises as `answer_all`."""
@@ -146,8 +150,14 @@ class Answering:
         left_s = self._left_ms(call, limits, waits=False) / 1000
         async with self.buckets.reserve(limits.key, [aimed.call], left_s) as reservation:
             options = self._options(aimed, limits, waits=False)
-            handle = await self.client.submit(call.query, call.documents, **options)
+            with self._naming_origin(aimed):
+                handle = await self.client.submit(call.query, call.documents, **options)
         return handle, reservation.headers
+
+    def _naming_origin(self, aimed: _Aimed) -> AbstractContextManager[None]:
+        """Let an error say which setting chose the model: to the client every call names one."""
+        own = aimed.resolved is not None and aimed.resolved.model == name_of(self.client.settings.model)
+        return naming_origin(self.client.settings, named=bool(aimed.call.model) or not own)
 
     def _options(self, aimed: _Aimed, limits: RequestLimits, *, waits: bool = True) -> RequestOptions:
         call, resolved = aimed.call, aimed.resolved

@@ -18,8 +18,10 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.seeding import LastKnown, differences, steps
+from rerank_shared.route_store.serving import pools_by_model
 from rerank_shared.route_store.store import RouteStore, forgotten
 from rerank_shared.route_store.table import RouteTable
+from rerank_shared.routing.own_shadows import own_shadows, shadowed_models
 from rerank_shared.routing.route import Route
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import fleet_file_of
@@ -70,6 +72,7 @@ class RouteKeeper:
         if self._seeded:
             self._fill(store, table)
             self._tell_of_other_files(table)
+            self._tell_of_own_shadows(store, table)
         else:
             self._seed(store, table)
             self._seeded = True
@@ -127,3 +130,13 @@ class RouteKeeper:
             if name not in self._told and table.records[name].set_by == "file":
                 self._told.add(name)
                 log.warning("route %s of the fleet file: %s", name, says)
+
+    def _tell_of_own_shadows(self, store: RouteStore, table: RouteTable) -> None:
+        """Log once that a shadow of the file's is the model that it is held against. Only its workers tell that."""
+        routes = [table.live[name] for name in self._routes if name in table.live]
+        pools = pools_by_model(store.client, store.keys, shadowed_models(routes))
+        for route in routes:
+            for says in own_shadows(route, pools):
+                if says not in self._told:
+                    self._told.add(says)
+                    log.warning("route %s of the fleet file: %s", route.name, says)

@@ -5,9 +5,9 @@ Each of its tables has a field in FleetFile. A table that no field reads is an e
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,12 @@ from rerank_shared.routing.spec import read_route
 from rerank_shared.settings.fleet import FleetSettings
 from rerank_shared.settings.model_entries import ModelEntry, read_entries
 
+log = logging.getLogger(__name__)
 #: The file of the working directory, where the settings name no other.
 DEFAULT_NAME = "fleet.toml"
 TABLES = ("models", "routes")
+#: Mistakes that this process has logged: settings are loaded often.
+_TOLD: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def fleet_file_of(settings: FleetSettings) -> FleetFile | None:
 
     Raises ConfigurationError that names the file and every mistake in it.
     """
-    path = _place(settings.fleet_file)
+    path = place_of(settings.fleet_file)
     return None if path is None else read_fleet_file(path)
 
 
@@ -56,16 +59,31 @@ def entry_of(model: str, settings: FleetSettings) -> ModelEntry:
 def models_named_in(path: str | Path | None) -> tuple[str, ...]:
     """Return the names of the models of the file at a path, or in the working directory; none of one that is wrong.
 
-    What is wrong is told by all that act upon the file: workers, gateways, `doctor`.
+    What is wrong is logged once. Workers, gateways and `doctor`, which act upon the whole file, fail by it.
     """
-    with suppress(ConfigurationError, OSError):
-        place = _place(path)
+    try:
+        place = place_of(path)
         entries, wrong = read_entries([] if place is None else read_toml(place).get("models", []))
-        return () if wrong else tuple(entry.name for entry in entries)
+    except ConfigurationError as error:
+        _tell_once(error.message)
+    except OSError:
+        # The working directory is gone, and a fleet.toml in it.
+        return ()
+    else:
+        if not wrong:
+            return tuple(entry.name for entry in entries)
+        _tell_once(f"{place}: {'; '.join(wrong)}")
     return ()
 
 
-def _place(path: str | Path | None) -> Path | None:
+def _tell_once(mistake: str) -> None:
+    if mistake not in _TOLD:
+        _TOLD.add(mistake)
+        log.warning("the models of the fleet file are ignored: %s", mistake)
+
+
+def place_of(path: str | Path | None) -> Path | None:
+    """Return the path of the fleet file: what the settings name, else that of the working directory; None without."""
     if path is not None:
         return Path(path)
     default = Path.cwd() / DEFAULT_NAME

@@ -69,8 +69,8 @@ def known(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> I
         fleet.beat(pipe, keys, Heartbeat("big", BIG, "here", 1, None, now, 1000.0, 0, 0, pools=(pool_id(big),)), now)
         for members in (keys.workers, keys.pooled, keys.of(pool_id(big)).workers):
             pipe.zadd(members, {"big": now + 3600})
-        for worker in ("echo", "big"):
-            pipe.persist(keys.worker(worker))
+        # As the echo worker's: each sweep would end it, and that model be away.
+        pipe.zrem(keys.lifetimes, keys.worker("big"))
         pipe.execute()
         RouteStore(echo.client, keys).set(read_route("search", {"shares": {OWN: 1}}))
         yield echo
@@ -95,6 +95,13 @@ def guarded(known: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
 def said(answer: httpx.Response) -> str:
     assert answer.status_code == 403, answer.text
     return answer.text
+
+
+def test_both_models_are_served_for_as_long_as_a_test_takes(known: Echo) -> None:
+    """No sweep of the echo worker ends a heartbeat that is written once."""
+    for worker in ("echo", "big"):
+        assert known.client.exists(known.keys.worker(worker))
+        assert known.client.zscore(known.keys.lifetimes, known.keys.worker(worker)) is None
 
 
 @pytest.mark.parametrize("path", BODIES)

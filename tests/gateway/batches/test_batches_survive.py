@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from gateway.batches.driving import BatchApi, jsonl, line, lines
+from producer import echo_worker
 from producer.conftest import Echo, serve_echo
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.batches.ids import NOBODYS
-from rerank_shared.settings import load_settings
+from rerank_shared.redis.connections import connect
+from rerank_shared.settings import Settings, load_settings
 from support.http.clients import ApiKeys
 from support.http.gateway import TestGateway
+from support.pools import announce
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.xdist_group("batches")]
@@ -140,10 +143,29 @@ def test_a_batch_waits_while_redis_is_away(tmp_path: Path, status: str) -> None:
         try:
             if status == "validating":
                 batch_id = api.begun(records)
-            told = api.batch(batch_id)
-            assert told["status"] == status
+            wait_until(lambda: api.batch(batch_id)["waiting_for"] == "the queue, which is away", "it says so")
+            assert api.batch(batch_id)["status"] == status
         finally:
             os.kill(pid, signal.SIGCONT)
         echo.open_gate("away")
         echo.open_gate("away")
         assert api.ended(batch_id)["request_counts"] == {"total": 31, "completed": 31, "failed": 0}
+
+
+def test_a_batch_that_no_live_worker_can_carry_out_says_so_from_its_beginning(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        echo = Echo(settings, stack.enter_context(connect(settings)))
+        api = Gateways(echo, tmp_path, stack).start()
+        batch_id = api.begun(lines(2))
+        assert api.batch(batch_id)["waiting_for"] == "a worker: none has announced a model yet"
+        announce(echo.client, echo.keys, echo_worker.identity_of(settings), now=echo.now())
+        api.in_progress(batch_id)
+        waits = f"a live worker that serves {settings.model}"
+        wait_until(lambda: api.batch(batch_id)["waiting_for"] == waits, "the batch says what it waits for")
+        log = tmp_path / "gateway-0.log"
+        wait_until(lambda: f"the run waits for one that serves {settings.model}" in log.read_text(), "so does the log")
+        assert api.http.post(f"/v1/batches/{batch_id}/cancel").status_code == 200
+        ended = api.ended(batch_id)
+        assert (ended["status"], ended["waiting_for"]) == ("cancelled", None)

@@ -22,9 +22,11 @@ from rerank_producer.gateway.models.resolver import ModelResolver, ResolvedModel
 from rerank_shared import fleet
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
-from rerank_shared.errors import QueueUnavailable
+from rerank_shared.errors import QueueUnavailable, UnknownModel
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, connect_async
+from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.route import Route, Share
 from rerank_shared.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration
@@ -63,7 +65,7 @@ class Fleet:
 
 @pytest.fixture
 async def read(server: EmbeddedServer) -> AsyncIterator[Fleet]:
-    settings = load_settings(redis_url=server.url, namespace=f"served-{uuid.uuid4().hex[:12]}")
+    settings = load_settings(redis_url=server.url, namespace=f"served-{uuid.uuid4().hex[:12]}", model=A)
     connection, keys, now = connect_async(settings, timeout_s=10.0), Keys(settings.namespace), [0.0]
     served = ModelDirectory(
         connection, keys, settings, ModelResolver(A, ("*",)), KnownRoutes(keys, Clock()), clock=lambda: now[0]
@@ -106,6 +108,34 @@ async def test_what_was_announced_counts_while_no_worker_is_alive(read: Fleet) -
     read.announce(B)
     read.retire(B)
     assert await read.served.names() == {A: A, B: B}
+
+
+async def test_a_request_that_names_no_model_is_told_which_setting_did(read: Fleet) -> None:
+    for model in (B, "org/c"):
+        read.announce(model)
+    told = rf"the request names no model, and '{A}' is the model that the client was given"
+    with pytest.raises(UnknownModel, match=told):
+        await read.served.resolve(None)
+    with pytest.raises(UnknownModel) as named:
+        await read.served.resolve("org/d")
+    assert "names no model" not in named.value.message
+
+
+async def test_a_name_is_available_while_a_live_worker_serves_it(read: Fleet) -> None:
+    for model in (A, B):
+        read.announce(model)
+    store = RouteStore(read.client, read.keys)
+    store.set(Route("both", (Share(A, 1.0), Share(B, 1.0)), shadow=(Share("org/c", 1.0),)))
+    await read.served.names()
+    assert [read.served.is_available(name) for name in (A, B, "both", "org/c")] == [True, True, True, False]
+    read.retire(B)
+    read.later()
+    await read.served.names()
+    assert [read.served.is_available(name) for name in (A, B, "both")] == [True, False, False]
+    read.retire(A)
+    read.later()
+    assert await read.served.names() == {A: A, B: B}
+    assert not any(read.served.is_available(name) for name in (A, B, "both"))
 
 
 async def test_that_nothing_is_served_is_not_remembered_for_long(read: Fleet) -> None:

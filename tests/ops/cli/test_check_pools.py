@@ -55,7 +55,8 @@ def test_two_live_pools_of_a_name_say_what_differs_and_where() -> None:
 
 def test_jobs_without_a_process() -> None:
     ((_, status, message, fix),) = checked(pool("51", SMALL, jobs=3))
-    assert (status, fix) == ("warn", "start some: `rerank-fleet worker --model org/small`")
+    assert status == "warn"
+    assert fix == "serve it: `rerank-fleet models load org/small` or `rerank-fleet worker --model org/small`"
     assert message.endswith("(int8, aa, 0 processes). 3 jobs wait where no process is alive")
     ((_, status, _, fix),) = checked(pool("b1", IDENTITY, jobs=3), pool("c1", NEXT, "c"))
     assert status == "warn"
@@ -111,3 +112,13 @@ def test_a_model_of_the_settings_that_no_live_process_serves(settings: Settings,
         assert told() == [alive, ("warn", f"{why} for one")]
         announce(client, keys, replace(NEXT, model=settings.model), "v", now=soon)
         assert [status for status, _ in told()] == ["ok"]
+
+
+def test_a_model_that_the_last_process_has_unloaded() -> None:
+    _, (_, status, message, _) = checked(pool("b1", IDENTITY, "a"), pool("51", SMALL))
+    assert (status, message.partition(": ")[2].partition(".")[0]) == ("ok", "org/small")
+    assert "waits for a process, until its deadline" in message
+    # Its name is served by another pool.
+    assert len(checked(pool("b1", IDENTITY, "a"), pool("c1", NEXT))) == 1
+    # Nothing is: that is told once, of all.
+    assert checked(pool("51", SMALL)) == []

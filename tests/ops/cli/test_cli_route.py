@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from typer.testing import CliRunner, Result
 from rerank_ops.cli.app import app
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.settings import Settings, to_environ
+from support.pools import IDENTITY, announce
 
 pytestmark = pytest.mark.integration
 
@@ -121,6 +124,31 @@ def test_stages_are_told_as_they_run(tmp_path: Path) -> None:
         told("set", "search", "--file", str(path)).split()
     )
     assert stages in " ".join(told("show", "search").split())
+    assert stages in " ".join(told("list").split())
+
+
+def test_the_list_shows_shadows_and_models_that_nobody_serves() -> None:
+    told("set", "plain", "a=1")
+    assert "shadow" not in told("list")
+    told("set", "search", "a=1", "--shadow", "b=0.05")
+    listed = told("list")
+    assert "b 5 %" in listed
+    assert "warning: no live worker serves b: `rerank-fleet models load b` or `rerank-fleet worker --model b`" in listed
+
+
+def test_a_shadow_that_is_the_live_model_by_another_name_is_told(settings: Settings) -> None:
+    own = "the shadow file:/models/l12 is org/name by another name, so org/name is compared with itself"
+    other, keys = replace(IDENTITY, model="org/other", model_digest="cc"), Keys(settings.namespace)
+    with connect(settings) as client:
+        now = server_epoch(client)
+        announce(client, keys, IDENTITY, "a-1", now=now, names=["org/name", "file:/models/l12"])
+        announce(client, keys, other, "a-2", now=now)
+    output = told("set", "search", "org/name=1", "--shadow", "file:/models/l12=1", "--shadow", "org/other=1")
+    assert f"warning: {own}" in output
+    assert "warning: the shadow org/other" not in output
+    assert ("warn", f"search: {own}") in doctor()
+    assert "by another name" not in told("set", "search", "--shadow", "org/other=1")
+    assert not [message for _, message in doctor() if "by another name" in message]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings
+from support.pools import IDENTITY, announce
 
 pytestmark = pytest.mark.integration
 MakeKeeper = Callable[[float], RouteKeeper]
@@ -148,3 +150,19 @@ def test_a_wrong_file_is_told_before_anything_starts(settings: Settings, tmp_pat
     path.write_text("[routes.a]\nshares = {}\n")
     with pytest.raises(ConfigurationError, match=r"routes\.a: shares"):
         RouteKeeper(settings.model_copy(update={"fleet_file": path}))
+
+
+def test_a_shadow_that_is_the_live_model_by_another_name_is_told_once(
+    store: RouteStore, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only workers tell which names mean one model, and they start after the routes are seeded."""
+    path = tmp_path / "fleet.toml"
+    path.write_text("[routes.search]\nshares = { 'org/name' = 1 }\nshadow = { alias = 0.5 }\n")
+    keeper = RouteKeeper(settings.model_copy(update={"fleet_file": path}))
+    keeper.look(store)
+    assert not caplog.records
+    announce(store.client, store.keys, IDENTITY, "w", now=server_epoch(store.client), names=["org/name", "alias"])
+    for _ in range(2):
+        keeper.look(store)
+    own = "the shadow alias is org/name by another name, so org/name is compared with itself"
+    assert [each.message for each in caplog.records] == [f"route search of the fleet file: {own}"]

@@ -31,12 +31,14 @@ from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry, show
 from rerank_shared.redis.connections import connect
 from rerank_shared.redis.pending_counts import PendingCounts
+from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.keeper import RouteKeeper
 from rerank_shared.route_store.serving import unserved
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.rollout_plan import Plan
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
+from rerank_worker.consume.remote_control import silent_workers
 from support.commands import COMMAND
 from support.http.gateway import TestGateway
 from support.jobs import make_job, passages, send
@@ -187,6 +189,7 @@ def an_operator_works(settings: Settings, directory: Path) -> None:
             routes.set(read_route("operated", {"shares": {settings.model: weight}}))
         routes.rollback("operated")
         assert unserved(client, keys, [settings.model, "nobody's"]) == ["nobody's"]
+        assert "test-0" not in silent_workers(client, keys, server_epoch(client))
         _roll_out(settings, routes)
         routes.delete("operated")
         cache.stats(client, keys)

@@ -30,6 +30,19 @@ def dead_controls(client: Any, keys: Keys, now: float, own_id: str) -> list[byte
     return [entry for entry in client.smembers(keys.control_bindings) if _worker_id(entry) not in (None, *alive)]
 
 
+def forget_control(client: Any, keys: Keys, worker_id: str) -> None:
+    """Remove the entry of a worker that is dead."""
+    known = client.smembers(keys.control_bindings)
+    if own := [entry for entry in known if _worker_id(entry) == worker_id.encode()]:
+        client.srem(keys.control_bindings, *own)
+
+
+def silent_workers(client: Any, keys: Keys, now: float) -> list[str]:
+    """Return the ids of workers that have an entry and no heartbeat: frozen, cut off, or killed and not replaced."""
+    found = {_worker_id(entry) for entry in dead_controls(client, keys, now, own_id="")}
+    return sorted(worker.decode() for worker in found if worker)
+
+
 def _worker_id(entry: bytes) -> bytes | None:
     """Return the id of the worker that an entry belongs to; None for an entry of another program."""
     _, found, name = entry.rpartition(_NODE.encode())

@@ -27,7 +27,6 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.settings import Settings
-from rerank_shared.settings.fleet_file import entry_of
 from rerank_worker.announced import AnnouncedModel, announced_models
 from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.served import ServedModel, ServedModels
@@ -35,6 +34,7 @@ from rerank_worker.consume.strays import Strays
 from rerank_worker.heartbeat import Heartbeats
 from rerank_worker.loading import Model, load, refuse_beyond_memory
 from rerank_worker.model_memory import room_for_models
+from rerank_worker.models.sameness import check_served, refuse_taken_names
 from rerank_worker.models.serving import served_model
 from rerank_worker.models.subscriptions import change_queues
 
@@ -70,10 +70,13 @@ class ModelKeeper:
         )
 
     def load(self, model: str, consumer: Any) -> ModelChange:
-        """Begin to load a model, by its name or source. One that is served already is done."""
+        """Begin to load a model, by its name or source; or to look whether one that is served is what is there now."""
         name = name_of(model)
         if name in self.served.names:
-            return self._served_already(model, self.served.named(name))
+            found = self.served.named(name)
+            return self._begin(
+                "load", model, partial(check_served, model, found, self.served.called(found), self.settings)
+            )
         return self._begin("load", model, partial(self._load, model, consumer))
 
     def unload(self, model: str, consumer: Any) -> ModelChange:
@@ -85,19 +88,6 @@ class ModelKeeper:
             told = "it is the only model of this process: load another one first, or stop the process"
             return ModelChange("unload", model, "failed", told)
         return self._begin("unload", model, partial(self._unload, name, consumer))
-
-    def _served_already(self, model: str, found: ServedModel) -> ModelChange:
-        """Return the answer to a load of a model whose name is served: fleet.toml may mean another one by it now."""
-        try:
-            source = entry_of(model, self.settings).source
-        except ConfigurationError as error:
-            return ModelChange("load", model, "failed", error.message)
-        if source not in (model, found.source):
-            told = (
-                f"{model} is served from {found.source}, and the file has {source} now: unload it, or use another name"
-            )
-            return ModelChange("load", model, "failed", told)
-        return ModelChange("load", model, "done", f"{self.served.called(found)} is served already")
 
     def _begin(self, verb: Verb, model: str, work: Callable[[], str]) -> ModelChange:
         change, last = ModelChange(verb, model, "begun"), self._last
@@ -125,6 +115,7 @@ class ModelKeeper:
 
     def _load(self, name: str, consumer: Any) -> str:
         started = time.perf_counter()
+        refuse_taken_names(name, self.served, self.settings)
         settings = self.settings.model_copy(update={"model": name, "models": None, "model_digest": None})
         model = load(
             settings,

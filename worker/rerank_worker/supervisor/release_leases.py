@@ -1,7 +1,7 @@
-"""Lease release: ends the leases and the heartbeat of a dead worker process.
+"""Lease release: ends the leases and the heartbeat of a dead worker process, and its entry of remote control.
 
-So other workers take its jobs at once, and nobody counts on it. Best effort: without it both run out by themselves. The
-supervisor never waits for it.
+So other workers take its jobs at once, and nobody counts on it or takes it for a frozen one. Best effort: without it
+leases and heartbeat run out by themselves. The supervisor never waits for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
+from rerank_worker.consume.remote_control import forget_control
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
@@ -31,6 +32,7 @@ def _expire(settings: Settings, worker_id: str) -> None:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
             jobs = JobQueue(keys).expire(client, worker_id)
             deregister_dead(client, keys, worker_id)
+            forget_control(client, keys, worker_id)
     except OUTAGES_AND_REFUSALS as error:
         log.info("leases not released, they run out by themselves name=%s: redis %s", worker_id, outage_of(error).says)
         return

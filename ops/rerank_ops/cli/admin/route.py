@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from rerank_ops.cli.admin.checks.pools import serve
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.contract.messages import RouteRecord
@@ -19,9 +20,10 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.keys import Keys
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.redis.connections import connect, outages_told
-from rerank_shared.route_store.serving import unserved
+from rerank_shared.route_store.serving import pools_by_model, unserved
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.route_store.table import RouteTable
+from rerank_shared.routing.own_shadows import own_shadows, shadowed_models
 from rerank_shared.routing.route import Route, Stage
 from rerank_shared.routing.spec import plain, read_route, read_shares
 from rerank_shared.settings.fleet_file import read_toml
@@ -47,13 +49,17 @@ Shadow = Annotated[
 
 @route.command("list")
 def list_(as_json: AsJson = False, url: RedisUrl = None) -> None:
-    """List routes with their shares."""
+    """List routes with their shares, stages and shadows."""
     with _store(url, "listing routes") as store:
         table = store.table()
+        named = {model for each in table.live.values() for model in each.models}
+        dead = unserved(store.client, store.keys, sorted(named))
     if as_json:
-        print(json.dumps([_fields(table, each) for each in table.live.values()]))
+        print(json.dumps([_fields(table, each, dead) for each in table.live.values()]))
     elif table.live:
         out.print(_table(table))
+        for model in dead:
+            err.print(f"warning: no live worker serves {model}: {serve(model)}")
     else:
         err.print("there is no route")
     for name in table.unreadable:
@@ -187,6 +193,8 @@ def _tell(store: RouteStore, made: Route) -> None:
         err.print("warning: the route has stages, so no shadow scores its requests")
     elif any(share.model in made.answering and len(made.shares) == 1 for share in made.shadow):
         err.print(f"warning: {made.main} answers all requests, so as a shadow it scores none")
+    for says in own_shadows(made, pools_by_model(store.client, store.keys, shadowed_models([made]))):
+        err.print(f"warning: {says}")
 
 
 def _shadow(found: Route) -> str:
@@ -226,18 +234,22 @@ def _told(found: Route, field: str, value: Any) -> str:
 
 def _table(table: RouteTable) -> Table:
     grid = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("route", "version", "shares", "set", "about"):
+    found_in = {"stages": _stages, "shadow": _shadow}
+    several = [column for column, told in found_in.items() if any(map(told, table.live.values()))]
+    for column in ("route", "version", "shares", *several, "set", "about"):
         grid.add_column(column, overflow="fold")
     for name, found in sorted(table.live.items()):
         record = table.records[name]
         who = f"{_moment(record)} by {record.set_by} on {record.set_on}"
-        grid.add_row(name, str(found.version), _shares(found), who, found.about)
+        more = [_told(found, column, "") for column in several]
+        grid.add_row(name, str(found.version), _shares(found), *more, who, found.about)
     return grid
 
 
-def _fields(table: RouteTable, found: Route) -> dict[str, Any]:
+def _fields(table: RouteTable, found: Route, dead: Collection[str]) -> dict[str, Any]:
     record = table.records[found.name]
-    about = {"set_by": record.set_by, "set_on": record.set_on, "set_at": _moment(record)}
+    about: dict[str, Any] = {"without_workers": [model for model in found.models if model in dead]}
+    about |= {"set_by": record.set_by, "set_on": record.set_on, "set_at": _moment(record)}
     return {"name": found.name, "version": found.version, **plain(found), **about}
 
 

@@ -7,14 +7,13 @@ told once. A process that ends, or a client that closes, drops what is under way
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextvars
 import logging
-import os
 import threading
 from functools import partial
 
 from rerank_producer import metrics
+from rerank_producer._behind.daemon_thread import DaemonThread
 from rerank_producer._dispatch.lookup import RequestLookup
 from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._dispatch.shadow.asking import ShadowRequests
@@ -47,11 +46,10 @@ class Shadows:
         self._clock = clock
         self._requests = ShadowRequests(lookup, clock)
         self._tally = Tally(lookup.keys, with_texts=lookup.settings.shadow_texts)
-        self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._thread = DaemonThread("rerank-shadows", self._run, self.close)
         self._open = 0
         self._closing = False
-        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,38 +72,34 @@ class Shadows:
 
     def close(self) -> None:
         """Drop what is under way and write the last figures, within a second; the rest is lost."""
-        if os.getpid() != self._pid:
-            # A child that was forked without the thread ends.
+        if self._thread.lost:
             return
         with self._lock:
-            thread, self._thread = self._thread, None
             if self._loop is not None and not self._closing:
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._closing = True
-        if thread is not None:
-            thread.join(CLOSING_S)
-            atexit.unregister(self.close)
+        self._thread.join(CLOSING_S)
 
     def _start(self) -> asyncio.AbstractEventLoop | None:
         """Start the thread; None where that is not possible: a process has no room for a thread or its files, or is
         ending. Then this client has no shadows.
         """
-        loop: asyncio.AbstractEventLoop | None = None
+        error: Exception | None
         try:
-            loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=self._run, args=(loop,), name="rerank-shadows", daemon=True)
-            thread.start()
-        except (RuntimeError, OSError) as error:
-            if loop is not None:
-                loop.close()
-            self._closing = True
-            log.warning("shadows left out until this client is closed error=%s", error)
-            return None
-        self._thread, self._loop = thread, loop
-        atexit.register(self.close)
-        return loop
+            loop = self._loop = asyncio.new_event_loop()
+        except OSError as refused:
+            error = refused
+        else:
+            if (error := self._thread.start()) is None:
+                return loop
+            loop.close()
+        self._loop, self._closing = None, True
+        log.warning("shadows left out until this client is closed error=%s", error)
+        return None
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None
         try:
             # It ends the tasks that redis-py leaves behind, too, before it closes the loop.
             with asyncio.Runner(loop_factory=lambda: loop) as runner:

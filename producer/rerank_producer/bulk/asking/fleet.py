@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rerank_shared.pools import largest, pool_id_of
 
 #: How often the speed of the fleet is read, and how often a missing worker is looked for.
 _LOOK_S = 1.0
+_NO_WORKER = "no worker is alive"
 #: A wait is told when it has lasted so long, and then again after each such time.
 _TELL_S = 10.0
 
@@ -107,10 +109,14 @@ class PatientFleet:
     async def speed(self) -> FleetSpeed:
         """Return the fleet's speed. Raises QueueUnavailable."""
         pipeline, port = self.client._pipeline, self.client._loops.get().port()
-        model = pipeline.routes.target(name_of(self.client.settings.model), "").model
-        pool = pool_id_of(largest(await pipeline.served_models.get(port, model)))
-        load = await pipeline.dispatcher.fleet_load.without_backlog(port, model, pool)
+        pool = pool_id_of(largest(await pipeline.served_models.get(port, self._model)))
+        load = await pipeline.dispatcher.fleet_load.without_backlog(port, self._model, pool)
         return FleetSpeed(load.workers, load.cost)
+
+    @property
+    def _model(self) -> str:
+        """The model that scores: where the name of the settings leads, by what is known of routes."""
+        return self.client._pipeline.routes.target(name_of(self.client.settings.model), "").model
 
     async def watch_speed(self, seen: Callable[[FleetSpeed], object]) -> None:
         """Report the speed each second until cancelled, and tell where no worker is alive."""
@@ -122,8 +128,10 @@ class PatientFleet:
             else:
                 seen(speed)
                 if speed.processes == 0:
-                    self._tell("no worker is alive: the run waits for one (`rerank-fleet worker` starts some)")
-                elif self.counters.waiting_for.startswith("no worker is alive"):
+                    model = shlex.quote(self._model)
+                    start = f"`rerank-fleet worker --model {model}` or `rerank-fleet models load {model}`"
+                    self._tell(f"{_NO_WORKER}: the run waits for one that serves {model} ({start})")
+                elif self.counters.waiting_for.startswith(_NO_WORKER):
                     self.counters.waiting_for = ""
             if self._asking:
                 self._check_patience()

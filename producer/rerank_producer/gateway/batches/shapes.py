@@ -128,6 +128,7 @@ class BatchView(BaseModel):
     cancelled_at: int | None
     request_counts: RequestCounts
     metadata: dict[str, str] | None
+    waiting_for: str | None = Field(description="What it can't go on without, and has not now: a worker of its model.")
 
 
 class BatchList(BaseModel):
@@ -156,7 +157,9 @@ def file_view(record: FileRecord) -> dict[str, Any]:
     return FileView(**record.model_dump()).model_dump()
 
 
-def batch_view(record: BatchRecord, *, cancel_asked_at: int | None = None) -> dict[str, Any]:
+def batch_view(
+    record: BatchRecord, *, cancel_asked_at: int | None = None, waiting_for: str | None = None
+) -> dict[str, Any]:
     """Return a batch as clients read it. One that somebody asked to cancel, and that goes on, is cancelling."""
     fields = {name: getattr(record, name) for name in BatchView.model_fields if name in BatchRecord.model_fields}
     if cancel_asked_at is not None and not record.ended and record.ending is None:
@@ -166,6 +169,7 @@ def batch_view(record: BatchRecord, *, cancel_asked_at: int | None = None) -> di
         **fields,
         "object": "batch",
         "errors": {"object": "list", "data": errors} if errors else None,
+        "waiting_for": waiting_for,
         "request_counts": {"total": record.total, "completed": record.completed, "failed": record.failed},
     }
 

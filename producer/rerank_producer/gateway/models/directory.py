@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rerank_producer._dispatch.routes.known import KnownRoutes
+from rerank_producer._dispatch.routes.own_model import naming_origin
 from rerank_producer.gateway.auth.keyring import ApiKey
 from rerank_producer.gateway.models.allowed import PoolsByName, may_use, not_served, refusal
 from rerank_producer.gateway.models.resolver import ModelResolver, Names, ResolvedModel
@@ -64,7 +65,8 @@ class ModelDirectory:
         await self._look()
         known = self._known
         try:
-            resolved = self.resolver.resolve(name, known.served, self.routes.names, known.away)
+            with naming_origin(self.settings, named=bool(name)):
+                resolved = self.resolver.resolve(name, known.served, self.routes.names, known.away)
         except UnknownModel:
             if key is None or key.models is None:
                 raise
@@ -84,6 +86,11 @@ class ModelDirectory:
     def may_use(self, key: ApiKey | None, name: str) -> bool:
         """Whether a key may use the model or route of a resolved name, as far as models and routes are known."""
         return may_use(key, name, self.routes.names, self._known.pools)
+
+    def is_available(self, name: str) -> bool:
+        """Whether a live worker serves a resolved name; of a route, each model that answers for it."""
+        route = self.routes.find(name)
+        return {*([name] if route is None else route.answering)} <= self._known.live
 
     async def _look(self) -> None:
         try:
@@ -141,22 +148,26 @@ class ModelDirectory:
 class _Known:
     """The names that were announced. `away` are those without a live worker while others have one.
 
-    `pools` has the live pools of each, or, while it has none, those that were announced under it.
+    `live` are the names that have one. `pools` has the live pools of each, or, while it has none, those that were
+    announced under it.
     """
 
     served: Names = field(default_factory=dict)
     away: Names = field(default_factory=dict)
     pools: PoolsByName = field(default_factory=dict)
+    live: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, names: Mapping[str, _Announced], live: frozenset[str]) -> _Known:
         """Sort names by whether a worker is alive. While none is, all are served."""
         models = {name: each.model for name, each in names.items()}
-        alive = {name for name, each in names.items() if each.model in live or each.last in live} or models.keys()
+        available = frozenset(name for name, each in names.items() if each.model in live or each.last in live)
+        alive = available or models.keys()
         return cls(
             served={name: model for name, model in models.items() if name in alive},
             away={name: model for name, model in models.items() if name not in alive},
             pools={name: each.met(live) for name, each in names.items()},
+            live=available,
         )
 
 

@@ -5,6 +5,7 @@ A batch belongs to the key that made it; to others it does not exist.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
@@ -17,10 +18,14 @@ from rerank_producer.gateway.batches.ids import new_batch_id
 from rerank_producer.gateway.batches.records import BatchRecord, Terms
 from rerank_producer.gateway.batches.service import Batches
 from rerank_producer.gateway.batches.shapes import BatchList, BatchRequest, BatchView, batch_view, read_batch_request
+from rerank_producer.gateway.models.directory import ModelDirectory
 from rerank_producer.gateway.routes.exchange import Exchange, served
 from rerank_producer.gateway.routes.files import PAGE, REFUSALS, opened, paged
 from rerank_producer.gateway.routes.operation import Operation, Parameter, Success
-from rerank_shared.errors import InvalidRequest
+from rerank_shared.errors import InvalidRequest, QueueUnavailable
+
+#: Longer a batch is not held up to be looked at.
+_LOOK_S = 0.5
 
 
 async def _create(exchange: Exchange) -> Response:
@@ -61,14 +66,14 @@ async def _list(exchange: Exchange) -> Response:
         records = await batches.blocking(batches.batches.all_of, owner)
         listed = paged(exchange, [{"id": each.id} for each in records])
         by_id = {each.id: each for each in records}
-        listed["data"] = [await _view(batches, by_id[each["id"]]) for each in listed["data"]]
+        listed["data"] = [await _view(exchange, batches, by_id[each["id"]]) for each in listed["data"]]
         return exchange.respond(listed)
 
 
 async def _batch(exchange: Exchange) -> Response:
     with exchange.gateway.open_request():
         batches, owner = opened(exchange)
-        return exchange.respond(await _view(batches, await _own(exchange, batches, owner)))
+        return exchange.respond(await _view(exchange, batches, await _own(exchange, batches, owner)))
 
 
 async def _cancel(exchange: Exchange) -> Response:
@@ -81,7 +86,7 @@ async def _cancel(exchange: Exchange) -> Response:
         else:
             await batches.blocking(batches.batches.ask_to_cancel, owner, record.id)
             batches.look()
-        return exchange.respond(await _view(batches, record))
+        return exchange.respond(await _view(exchange, batches, record))
 
 
 async def _own(exchange: Exchange, batches: Batches, owner: str) -> BatchRecord:
@@ -92,18 +97,34 @@ async def _own(exchange: Exchange, batches: Batches, owner: str) -> BatchRecord:
     return record
 
 
-async def _view(batches: Batches, record: BatchRecord) -> dict[str, Any]:
-    return await batches.blocking(_seen, batches, record)
+async def _view(exchange: Exchange, batches: Batches, record: BatchRecord) -> dict[str, Any]:
+    waiting_for = await _waiting_for(exchange.gateway.models, record)
+    return await batches.blocking(_seen, batches, record, waiting_for)
 
 
-def _seen(batches: Batches, record: BatchRecord) -> dict[str, Any]:
+async def _waiting_for(models: ModelDirectory, record: BatchRecord) -> str | None:
+    """Return what keeps a batch from going on, as far as this gateway knows."""
+    if record.status not in ("validating", "in_progress"):
+        return None
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            names = await models.names()
+    except (QueueUnavailable, TimeoutError):
+        return "the queue, which is away"
+    if record.model is None:
+        return None if names else "a worker: none has announced a model yet"
+    return None if models.is_available(record.model) else f"a live worker that serves {record.model}"
+
+
+def _seen(batches: Batches, record: BatchRecord, waiting_for: str | None) -> dict[str, Any]:
     """Return a batch as it is at this moment, whichever process carries it out."""
     store = batches.batches
     if record.status == "in_progress":
         totals, _ = store.progress(record.owner, record.id)
         failed = totals.failed_queries
         record = record.model_copy(update={"completed": totals.queries - failed, "failed": failed})
-    return batch_view(record, cancel_asked_at=store.cancel_asked_at(record.owner, record.id))
+    asked_at = store.cancel_asked_at(record.owner, record.id)
+    return batch_view(record, cancel_asked_at=asked_at, waiting_for=waiting_for)
 
 
 _BATCH_ID: Parameter = {"name": "batch_id", "in": "path", "required": True, "schema": {"type": "string"}}

@@ -56,6 +56,10 @@ class ModelView(BaseModel):
     digest: str | None = Field(description="SHA-256 of its weights.")
     precision: str | None
     max_length: int | None = Field(description="Tokens of a pair, at most.")
+    available: bool = Field(
+        description="Whether a live worker serves it now; of a route, each model that answers for it. Else a request "
+        "waits for a worker, until its deadline."
+    )
     route: RouteView | None = Field(
         description="Where `id` is a route; the model is the first stage's, or has the largest share."
     )
@@ -105,6 +109,7 @@ async def _view(gateway: Gateway, name: str, model: str) -> dict[str, Any]:
         "digest": info.digest,
         "precision": info.precision,
         "max_length": info.max_length,
+        "available": gateway.models.is_available(name if route is not None else model),
         "route": None if route is None else _route(route),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
-from rerank_ops.cli.admin.checks.pools import check_pools
+from rerank_ops.cli.admin.checks.pools import check_pools, serve
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError, UnknownModel
 from rerank_shared.fleet_state import FleetState, read_state
@@ -50,7 +50,8 @@ def _workers(state: FleetState, settings: Settings) -> Finding:
 
 def _not_served(model: str) -> Finding:
     message = f"no live process serves {model}, the model of these settings: requests that name none wait for one"
-    return Finding("workers", "warn", message, "set RERANK_MODEL to a model that is served, or serve this one")
+    fix = f"set RERANK_MODEL to a model that is served, or serve this one: {serve(model)}"
+    return Finding("workers", "warn", message, fix)
 
 
 def _backlog(state: FleetState, settings: Settings) -> Finding:

@@ -35,6 +35,21 @@ def check_pools(state: FleetState) -> Iterator[Finding]:
             "common queue alone",
             "upgrade them",
         )
+    if state.workers and (idle := _without_processes(state)):
+        message = f"announced within a day, and served by no live process: {', '.join(idle)}"
+        yield Finding("pools", "ok", f"{message}. A request for one waits for a process, until its deadline")
+
+
+def serve(model: str) -> str:
+    """Return the commands that let a model be served, in live processes or in a new one."""
+    name = shlex.quote(model)
+    return f"`rerank-fleet models load {name}` or `rerank-fleet worker --model {name}`"
+
+
+def _without_processes(state: FleetState) -> list[str]:
+    """Return the models that are announced, and have no live process and no jobs, by any of their pools."""
+    seen = {pool.model for pool in state.pools}
+    return sorted({pool.model for pool in state.queues[1:] if pool.model and pool.model not in seen})
 
 
 def _group(pool: PoolState) -> tuple[str, str]:
@@ -48,7 +63,7 @@ def _model(pools: Sequence[PoolState]) -> Finding:
     told = f"{name or _UNKNOWN}: {'; '.join(map(_pool, pools))}"
     if left := [pool for pool in pools if not pool.workers]:
         jobs = sum(backlog.jobs for pool in left for backlog in pool.backlog.values())
-        fix = f"start some: `rerank-fleet worker --model {shlex.quote(name)}`" if name else "start workers of its model"
+        fix = f"serve it: {serve(name)}" if name else "start workers of its model"
         if live:
             fix = "the other workers of this name take them over within seconds; run this again"
         return Finding("pools", "warn", f"{told}. {jobs:,} jobs wait where no process is alive", fix)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_ops.cli.admin.checks.pools import serve
 from rerank_shared.errors import ConfigurationError, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.seeding import differences
-from rerank_shared.route_store.serving import unserved
+from rerank_shared.route_store.serving import pools_by_model, unserved
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.route_store.table import RouteTable
+from rerank_shared.routing.own_shadows import PoolsByModel, own_shadows, shadowed_models
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import FleetFile, fleet_file_of
 
@@ -37,10 +39,12 @@ def check_routes(settings: Settings) -> Iterator[Finding]:
             table = store.table()
             named = sorted({model for route in table.live.values() for model in route.models})
             dead = unserved(client, store.keys, named) if named else []
+            pools = pools_by_model(client, store.keys, shadowed_models(table.live.values()))
     except RerankError as error:
         yield Finding("routes", "fail", error.message)
         return
     found = [*_of_file(file, table), *_unreadable(table), *_without_workers(table, dead)]
+    found += _shadows_of_themselves(table, pools)
     yield from found
     if table.live and not found:
         told = ", ".join(f"{name} (version {route.version})" for name, route in sorted(table.live.items()))
@@ -67,4 +71,11 @@ def _without_workers(table: RouteTable, dead: list[str]) -> Iterator[Finding]:
         led = ", ".join(route.name for route in named if model not in route.only_shadows)
         shadowed = ", ".join(route.name for route in named)
         message = f"no live worker serves {model}, " + (f"to which {led} leads" if led else f"the shadow of {shadowed}")
-        yield Finding("routes", "warn", message, f"start workers with RERANK_MODEL={model}, or set the route anew")
+        yield Finding("routes", "warn", message, f"serve it by {serve(model)}, or set the route anew")
+
+
+def _shadows_of_themselves(table: RouteTable, pools: PoolsByModel) -> Iterator[Finding]:
+    for name, route in sorted(table.live.items()):
+        for says in own_shadows(route, pools):
+            fix = f"`rerank-fleet route set {name} --shadow ANOTHER_MODEL=SHARE`, or `--shadow none`"
+            yield Finding("routes", "warn", f"{name}: {says}", fix)
