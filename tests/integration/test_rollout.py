@@ -152,7 +152,7 @@ def test_a_route_goes_over_under_load_and_no_request_fails(
         assert status == 0, output
         # The old workers stop as the command says, and the load goes on.
         old = fleet.processes[0]
-        assert f"no route names {OLD}. Processes that serve it: " in output
+        assert f"no route leads to {OLD}. Processes that serve it: " in output
         assert f"process {old.pid}" in output
         old.send_signal(signal.SIGTERM)
         old.wait(timeout=30)
