@@ -18,10 +18,13 @@ from rerank_shared.queue.strays import file_taken, leave_to
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_worker.consume.served import ServedModels
+from rerank_worker.models.moved_names import end_moved_names, tell_names
 
 log = logging.getLogger(__name__)
 #: Pools that are over are looked for this often.
 LOOK_S = 5.0
+#: A live process tells the names of its models again before this has passed.
+_NAMED_S = 3.0 * LOOK_S
 
 
 @dataclass(slots=True)
@@ -57,12 +60,15 @@ class Strays:
     def adopt(self, client: Any) -> None:
         """Take over the waiting jobs of pools that served a model of this process and have no live process any more.
 
-        That is a fleet which went over to another artefact under the same name. Raises Redis's errors.
+        That is a fleet which went over to another artefact under the same name. Where processes of the old one live on
+        and give it other names, it loses this one. Raises Redis's errors.
         """
         now = self.epoch()
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
+        tell_names(client, self.keys, self.models, now + _NAMED_S)
+        end_moved_names(client, self.keys, now)
         for name in self.models.names:
             try:
                 pools = read_pools(client, self.keys, name, now)
