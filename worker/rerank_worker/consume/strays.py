@@ -75,13 +75,17 @@ class Strays:
             except (UnknownModel, WireError):
                 # A newer release announced the name too: its own workers know what to take over.
                 continue
-            heir = next((pool.id for pool in pools if pool.id in self.models.pools), None)
+            heir = next((pool for pool in pools if pool.id in self.models.pools), None)
             if heir is not None:
-                self._take_over(client, heir, (pool for pool in pools if _is_over(pool)))
+                self._take_over(client, heir, name, (pool for pool in pools if _is_over(pool)))
 
-    def _take_over(self, client: Any, heir: str, over: Iterable[Pool]) -> None:
+    def _take_over(self, client: Any, heir: Pool, name: str, over: Iterable[Pool]) -> None:
         for pool in over:
-            if pool.id not in self.models.pools and (moved := leave_to(client, self.keys, pool.id, heir)):
+            if pool.id in self.models.pools:
+                continue
+            # Of another model that has this name too, no job that asks for that model by another name.
+            asked = None if pool.identity.model == heir.identity.model else name
+            if moved := leave_to(client, self.keys, pool.id, heir.id, asked):
                 log.warning("jobs of a pool without workers taken over pool=%s jobs=%d", pool.id, moved)
 
     def leave(self, client: Any) -> None:
