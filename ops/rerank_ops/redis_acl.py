@@ -29,7 +29,8 @@ _LUA = resources.files("rerank_shared").joinpath("lua")
 _CONNECT = "select client|setname"
 _SCRIPTS = "ping eval evalsha"
 #: The state of a fleet: backlog, heartbeats, costs.
-_STATE = "llen zremrangebyscore zrange zrangebyscore zcount hgetall get"
+_STATE = "eval llen zrangebyscore zcount hgetall get"
+_READ_BACKLOG = ("backlog", "read_backlog")
 #: Sending by plain Celery, and Celery's broadcasts.
 _SEND = "hlen lpush sadd publish"
 #: Consuming by kombu: its queues of remote control, and its books of what it delivered.
@@ -60,7 +61,17 @@ class Needs:
 
 
 _CLIENT = Needs(
-    ("queue", "enqueue", "put", "learn_deviations", "at_any_limit", "feedback", "keep_worst"),
+    (
+        *_READ_BACKLOG,
+        "queue",
+        "enqueue",
+        "put",
+        "uncount",
+        "learn_deviations",
+        "at_any_limit",
+        "feedback",
+        "keep_worst",
+    ),
     (
         _CONNECT,
         _SCRIPTS,
@@ -94,9 +105,20 @@ NEEDS: dict[Role, Needs] = {
         (*_CLIENT.commands, _WATCH),
         ("bucket:*", "latency:*", "routes", "route:*"),
     ),
-    "metrics": Needs((), (_CONNECT, _STATE, _WATCH, _SHOW)),
+    "metrics": Needs(_READ_BACKLOG, (_CONNECT, _STATE, _WATCH, _SHOW)),
     "operator": Needs(
-        ("queue", "put", "enqueue", "purge", "at_any_limit", "replace_feedback", "set_route", "keep_worst"),
+        (
+            *_READ_BACKLOG,
+            "queue",
+            "put",
+            "enqueue",
+            "uncount",
+            "purge",
+            "at_any_limit",
+            "replace_feedback",
+            "set_route",
+            "keep_worst",
+        ),
         (_CONNECT, _SCRIPTS, _STATE, _SEND, _CONSUME, _TRIAL, _WATCH, _SHOW, _FEEDBACK, _ROLL_OUT),
         None,
     ),
@@ -163,8 +185,8 @@ class User:
 
 
 def _counted(keys: Keys) -> list[str]:
-    """Return the patterns of what reading a fleet's state prunes, in all pools."""
-    return [f"{keys.backlog(job_class)}*" for job_class in JOB_CLASSES]
+    """Return the patterns of what reading a fleet's state prunes and sums up, in all pools."""
+    return [f"{name(job_class)}*" for job_class in JOB_CLASSES for name in (keys.backlog, keys.backlog_sums)]
 
 
 def _of_jobs(keys: Keys) -> list[str]:

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import islice
 from typing import Any
 
@@ -19,6 +18,7 @@ from rerank_shared.contract.messages import Score
 from rerank_shared.contract.unreadable import read_amount
 from rerank_shared.keys import Keys
 from rerank_shared.redis.at_any_limit import write_if_room
+from rerank_shared.redis.scripts import Script
 
 #: A script call blocks the server; a thousand writes take it about 2 ms.
 WRITES_PER_CALL = 1_000
@@ -29,7 +29,7 @@ _WEIGHED = 10
 #: Time between two writes of a client's counts: its look-ups, of which there may be hundreds, need not each write some.
 _COUNTS_EVERY_S = 1.0
 
-STORE_SCORES = resources.files("rerank_shared").joinpath("lua/store_scores.lua").read_text()
+STORE_SCORES = Script("store_scores.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ScoreWrites:
         names, values = self.encoded(keys)
         for start in range(0, len(names), WRITES_PER_CALL):
             chunk = slice(start, start + WRITES_PER_CALL)
-            pipe.eval(STORE_SCORES, len(names[chunk]), *names[chunk], self.ttl_s, *values[chunk])
+            STORE_SCORES.queue_on(pipe, names[chunk], self.ttl_s, *values[chunk])
 
 
 def ask_counters(pipe: Any, keys: Keys) -> Any:

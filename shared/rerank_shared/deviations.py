@@ -7,11 +7,11 @@ first stage. Means are geometric, so that one request with huge scores moves the
 from __future__ import annotations
 
 import math
-from importlib import resources
 from typing import Any
 
 from rerank_shared.contract.messages import Deviations
 from rerank_shared.keys import COST_TTL_S
+from rerank_shared.redis.scripts import Script
 
 #: Requests over which the means are taken. A first stage that changes under its name is learned anew in some thousands.
 WINDOW_REQUESTS = 1_000
@@ -22,13 +22,13 @@ TRUSTED_REQUESTS = 30
 LARGEST_FACTOR = 10.0
 BOUNDED_AFTER = 5
 
-LEARN = resources.files("rerank_shared").joinpath("lua/learn_deviations.lua").read_text()
+LEARN = Script("learn_deviations.lua")
 
 
 def learn(pipe: Any, key: str, lesson: Deviations) -> None:
     """Queue on a pipeline the lesson of some requests; `key` is `Keys.deviations`. A full server leaves it out."""
     words = (lesson.requests, repr(lesson.logit), repr(lesson.first_stage))
-    pipe.eval(LEARN, 1, key, *words, WINDOW_REQUESTS, BOUNDED_AFTER, LARGEST_FACTOR, COST_TTL_S)
+    LEARN.queue_on(pipe, [key], *words, WINDOW_REQUESTS, BOUNDED_AFTER, LARGEST_FACTOR, COST_TTL_S)
 
 
 def joined(known: Deviations | None, lesson: Deviations) -> Deviations:

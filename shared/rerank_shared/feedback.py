@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rerank_shared.keys import Keys
-from rerank_shared.queue.scripts import Script
+from rerank_shared.redis.scripts import Script
 from rerank_shared.settings.feedback import FeedbackSettings
 
 APPEND, REPLACE = Script("feedback.lua"), Script("replace_feedback.lua")

@@ -12,7 +12,7 @@ from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
 from rerank_shared.contract.unreadable import name_of_bytes, read_or_none
 from rerank_shared.fleet import read_costs
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
+from rerank_shared.queue.backlog import DueJobs, ask_backlog, read_backlog, total
 from rerank_shared.redis.server_clock import epoch_of, server_epoch
 from rerank_shared.scheduling.cost import CostParameters, Work, typical
 
@@ -175,13 +175,13 @@ class StateQuestions:
         workers = tuple(beat for beat in alive if not pool or pool in beat.pools)
         cost = typical(read_costs(next(rest)).values(), self.now) or default
         queued = {job_class: next(rest) for job_class in JOB_CLASSES}
-        entries = read_backlog([next(rest) for _ in range(2 * len(JOB_CLASSES))])
-        backlog = {job_class: _backlog(job_class, queued[job_class], entries) for job_class in JOB_CLASSES}
+        due = read_backlog([next(rest) for _ in JOB_CLASSES])
+        backlog = {job_class: _backlog(job_class, queued[job_class], due) for job_class in JOB_CLASSES}
         return PoolState(pool, workers, backlog, cost)
 
 
 def read_state(client: Any, keys: Keys, model: str) -> FleetState:
-    """Read the state of the fleet: three round trips, linear in the size of the backlog."""
+    """Read the state of the fleet in three round trips."""
     questions = StateQuestions(keys, model, server_epoch(client))
     questions.ask_first(pipe := client.pipeline(transaction=False))
     first = pipe.execute()
@@ -208,10 +208,10 @@ def _named(state: PoolState, pool: bytes, announced: Mapping[str, Mapping[bytes,
     return replace(state, identity=identity, alias=alias)
 
 
-def _backlog(job_class: JobClass, queued: int, entries: Sequence[BacklogEntry]) -> Backlog:
-    mine = [entry for entry in entries if entry.job_class == job_class]
-    oldest_at = min((entry.enqueued_at for entry in mine if entry.enqueued_at), default=None)
-    return Backlog(len(mine), total(mine), queued, oldest_at)
+def _backlog(job_class: JobClass, queued: int, due: Sequence[DueJobs]) -> Backlog:
+    mine = [each for each in due if each.job_class == job_class]
+    oldest_at = min((each.oldest_at for each in mine if each.oldest_at), default=None)
+    return Backlog(sum(each.jobs for each in mine), total(mine), queued, oldest_at)
 
 
 def _together(parts: Sequence[Backlog]) -> Backlog:

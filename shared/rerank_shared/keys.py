@@ -10,7 +10,7 @@ which every sweep of the queue ends them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Keys:
 
     def of(self, pool: str) -> Keys:
         """Return the keys with the queues, workers and backlog of a pool; '' returns those of the common queue."""
-        return self if pool == self.pool else replace(self, pool=pool)
+        return self if pool == self.pool else Keys(self.namespace, pool)
 
     @property
     def _at(self) -> str:
@@ -154,6 +154,11 @@ class Keys:
     def backlog(self, job_class: JobClass) -> str:
         """Sorted set, member by `backlog_member`, score = when it stops counting; clients add, workers remove."""
         return f"{self.prefix}ledger:{job_class}{self._at}"
+
+    def backlog_sums(self, job_class: JobClass) -> str:
+        """Hash, a second of due_at -> what is due within it; the scripts that change `backlog`, and who
+        reads it; while it has entries. lua/backlog.lua spells the values."""
+        return f"{self.prefix}ledger_sums:{job_class}{self._at}"
 
     def score(self, digest: bytes) -> bytes:
         """String of 7 bytes; the worker; `cache_ttl_s`. One pair's logit, token count and truncation."""

@@ -76,8 +76,8 @@ def test_a_run_is_scored_as_by_the_engine_alone(
     model = load(settings)
     for name, question in collection.questions.items():
         hits = collection.hits[name]
-        pairs = model.tokenizer.encode(question, [hit.text for hit in hits], model.identity.max_length)
-        logits = run_engine(model.engine, pairs)
+        pairs = model.scorer.encode(question, [hit.text for hit in hits], model.identity.max_length)
+        logits = run_engine(model.scorer, pairs)
         expected = {hit.id: float(logit) for hit, logit in zip(hits, logits, strict=True)}
         assert scored[name] == pytest.approx(expected, abs=TOLERANCE)
         assert list(scored[name]) == sorted(expected, key=lambda document: -expected[document])

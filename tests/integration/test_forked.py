@@ -61,8 +61,8 @@ def texts(requests: int) -> list[list[str]]:
 def direct(settings: Settings, requests: Sequence[Sequence[str]]) -> list[list[float]]:
     """The logits that an engine of this process gives, each pair in a run of its own."""
     model = load(settings)
-    encoded = [model.tokenizer.encode(QUERY, documents, model.identity.max_length) for documents in requests]
-    return [[float(model.engine.score([pair])[0]) for pair in pairs] for pairs in encoded]
+    encoded = [model.scorer.encode(QUERY, documents, model.identity.max_length) for documents in requests]
+    return [[float(model.scorer.score([pair])[0]) for pair in pairs] for pairs in encoded]
 
 
 def test_scores_of_all_processes_under_load_are_a_fresh_engine_s_to_the_bit(served: Settings) -> None:

@@ -15,6 +15,7 @@ from rerank_shared.queue.celery_app import make_celery
 from support.changing import change, models_of, names_of, told
 from support.fleet import TestFleet
 from support.jobs import passages
+from support.model.artefacts import rewrite
 from support.model.exports import random_body, write_export
 from support.waiting import wait_until
 
@@ -34,6 +35,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken.layers[0].down.bias[:] = np.nan
     write_export(root / "broken", layouts=("unpadded",), seed=2, body=broken)
     write_export(root / "ungated", layouts=("unpadded",), seed=3, quality=None)
+    rewrite(write_export(root / "later", layouts=("unpadded",), seed=4), head="late-interaction")
     return root
 
 
@@ -73,6 +75,7 @@ def test_a_model_that_is_served_already_is_told_and_loaded_once(fleet: TestFleet
         ("no/such-model", "model 'no/such-model' is neither in the catalogue"),
         ("file:/nowhere", "model directory /nowhere does not exist"),
         ("file:{exports}/ungated", "never put through the quality gate"),
+        ("file:{exports}/later", "has the head 'late-interaction', and this release scores sequence-classification"),
         ("file:{exports}/broken", "gives nan for plain English text of 16 tokens: its weights are damaged"),
     ],
 )

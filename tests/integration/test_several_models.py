@@ -18,6 +18,7 @@ from rerank_shared.models.catalogue import load_files
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from rerank_worker.engine import open_engine
 from rerank_worker.loading import load_all
+from rerank_worker.scorers.pair_classifier import PairClassifier
 from support.commands import COMMAND
 from support.fleet import TestFleet, alive
 from support.jobs import passages
@@ -138,7 +139,9 @@ def test_an_idle_model_costs_a_process_its_mapping_and_no_copy(settings: Setting
 
 def test_models_with_the_same_tokenizer_share_it_and_its_cache(both: Settings) -> None:
     first, second = load_all(both)
-    assert first.tokenizer is second.tokenizer
+    assert isinstance(first.scorer, PairClassifier)
+    assert isinstance(second.scorer, PairClassifier)
+    assert first.scorer.tokenizer is second.scorer.tokenizer
     assert first.identity != second.identity
 
 

@@ -14,7 +14,7 @@ import redis
 from conftest import StartFleet
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer import RerankClient
-from rerank_shared.queue.scripts import FINISH, TAKE
+from rerank_shared.queue.job_queue import FINISH, TAKE
 from rerank_shared.settings import Settings
 from support.jobs import passages
 

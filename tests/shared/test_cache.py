@@ -38,7 +38,7 @@ def test_scores_are_written_in_one_call_with_their_life_time(values: dict[bytes,
         return
     ((name, script, count, *rest),) = commands(pipe)
     names, written = rest[: len(values)], rest[len(values) + 1 :]
-    assert (name, script, count, rest[len(values)]) == ("EVAL", STORE_SCORES, len(values), ttl_s)
+    assert (name, script, count, rest[len(values)]) == ("EVAL", STORE_SCORES.text, len(values), ttl_s)
     decoded = [wire.decode_score(value) for value in written if isinstance(value, bytes)]
     assert dict(zip(names, decoded, strict=True)) == {KEYS.score(d): s for d, s in values.items()}
 
@@ -52,8 +52,8 @@ def test_many_scores_are_written_in_calls_that_do_not_block_the_server_long(pipe
 
 
 def test_the_script_gives_every_score_a_life_time() -> None:
-    assert "'EX', ARGV[1]" in STORE_SCORES
-    assert STORE_SCORES.count("redis.pcall(") == 1
+    assert "'EX', ARGV[1]" in STORE_SCORES.text
+    assert STORE_SCORES.text.count("redis.pcall(") == 1
 
 
 @given(st.lists(st.none() | scores, max_size=8))

@@ -65,6 +65,8 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "lifetimes": lambda keys: keys.lifetimes,
     "backlog interactive": lambda keys: keys.backlog("interactive"),
     "backlog bulk": lambda keys: keys.backlog("bulk"),
+    "backlog_sums interactive": lambda keys: keys.backlog_sums("interactive"),
+    "backlog_sums bulk": lambda keys: keys.backlog_sums("bulk"),
 }
 #: Arguments made of what keys are made of, since only those could make one kind look like another.
 PIECES = ["", ":", "s", "_index", "-", "|", "score", "worker", "jobs.bulk", "celery-task-meta-", "text", "cost", "a"]

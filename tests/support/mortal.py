@@ -17,7 +17,7 @@ from typing import Any
 from rerank_shared.queue.backend import FleetBackend
 from rerank_shared.queue.transport.channel import FleetChannel
 from rerank_worker import process
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.handler import JobHandler
 from rerank_worker.models import keeper
 
@@ -57,14 +57,14 @@ def dying_of(word: str, method: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> int:
     """Arrange for the end, then work."""
     moment = sys.argv[1]
-    targets: Any = FleetChannel, Scorer, FleetBackend, JobHandler, keeper, process
-    channel, scorer, backend, handler, keeping, program = targets
+    targets: Any = FleetChannel, ScoringThread, FleetBackend, JobHandler, keeper, process
+    channel, scoring, backend, handler, keeping, program = targets
     if moment == "taken":
         channel._open = dying(channel._open)
     elif moment == "before-run":
-        scorer._run = dying(scorer._run)
+        scoring._run = dying(scoring._run)
     elif moment == "mid-batch":
-        scorer._finish = dying(scorer._finish, times=2)
+        scoring._finish = dying(scoring._finish, times=2)
     elif moment == "scored":
         backend._store_result = dying(backend._store_result)
     elif moment == "answered":

@@ -1,4 +1,4 @@
-"""A small engine under a test's control, and a scorer at work with it."""
+"""A small engine under a test's control, and a scoring thread at work with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rerank_shared.contract.messages import Score
+from rerank_shared.contract.messages import Score, ScoringIdentity
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.scheduling.cost import Work
 from rerank_shared.scheduling.runs import RunShape
@@ -18,11 +18,15 @@ from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
+from rerank_worker.engine import Engine
+from rerank_worker.scorers.pair_classifier import PairClassifier
 from rerank_worker.tokenizing import EncodedPair
+from support.model.exports import tokenizer
 
 PATIENCE_S = 10.0
 FAR_S = 1_000.0
+IDENTITY = ScoringIdentity("org/name", "0" * 64, "1" * 64, "fp32", "bert", 512, "v1", "sigmoid")
 
 
 def pair(name: int, tokens: int = 10) -> EncodedPair:
@@ -36,6 +40,11 @@ def digest(name: int) -> bytes:
 
 def expected(name: int, tokens: int = 10) -> Score:
     return Score(float(name), tokens, name % 2 == 1)
+
+
+def scorer_of(engine: Engine, work: RunShape | None = None, identity: ScoringIdentity = IDENTITY) -> PairClassifier:
+    """Return a scorer with an engine under a test's control."""
+    return PairClassifier(tokenizer(), engine, work or RunShape(), identity)
 
 
 @dataclass
@@ -71,10 +80,10 @@ class SmallEngine:
 
 @dataclass
 class Bench:
-    """A running scorer, and short words for what tests do with it."""
+    """A running scoring thread, and short words for what tests do with it."""
 
     engine: SmallEngine
-    scorer: Scorer
+    scoring: ScoringThread
     run_cost: RunCost
     clock: Callable[[], float]
     revoked: set[str]
@@ -85,27 +94,27 @@ class Bench:
         self, job_id: str, names: Sequence[int], *, left_s: float = FAR_S, reply_to: str | None = None, tokens: int = 10
     ) -> PendingJob:
         pairs = [pair(name, tokens) for name in names]
-        return self.scorer.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
+        return self.scoring.submit(job_id, [digest(n) for n in names], pairs, self.clock() + left_s, reply_to)
 
     def finish(self, pending: PendingJob) -> PendingJob:
         assert pending.wait(PATIENCE_S)
-        self.scorer.release(pending)
+        self.scoring.release(pending)
         return pending
 
     @property
     def lane(self) -> Lane:
         """The only lane."""
-        (lane,) = self.scorer._lanes
+        (lane,) = self.scoring._lanes
         return lane
 
     def assert_empty(self) -> None:
         """Hold that nothing is left of any job; a last, least urgent job tells that all before it are through."""
         self.engine.gate.set()
         self.finish(self.submit("last", [999_999], left_s=FAR_S * 1_000))
-        with self.scorer._lock:
-            left = (self.lane._wanting, self.lane._pairs, self.scorer._open, self.lane.batcher._waiting)
+        with self.scoring._lock:
+            left = (self.lane._wanting, self.lane._pairs, self.scoring._open, self.lane.batcher._waiting)
             assert left == ({}, {}, {}, {})
-        assert self.scorer.held() == (0, 0)
+        assert self.scoring.held() == (0, 0)
 
 
 def bench(
@@ -117,12 +126,13 @@ def bench(
     clock: Callable[[], float] = time.monotonic,
     engine: SmallEngine | None = None,
 ) -> Bench:
-    """Return a scorer that has started; with `gate` its engine runs at once."""
+    """Return a scoring thread that has started; with `gate` its engine runs at once."""
     engine = engine or SmallEngine(padded=padded)
     if gate:
         engine.gate.set()
     layout: LayoutName = "padded" if padded else "unpadded"
-    run_cost, revoked, weighed = RunCost(RunShape(layout)), set[str](), threading.Event()
+    shape, revoked, weighed = RunShape(layout), set[str](), threading.Event()
+    run_cost = RunCost(shape)
 
     def predict_s(work: Work) -> float:
         weighed.set()
@@ -133,8 +143,9 @@ def bench(
         max_wait_s=max_wait_s,
         layout=layout,
         predict_s=predict_s,
-        work_of=run_cost.shape.pair_work,
+        work_of=shape.pair_work,
     )
-    scorer = Scorer([Lane(engine, batcher, run_cost)], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
-    scorer.start()
-    return Bench(engine, scorer, run_cost, clock, revoked, weighed)
+    lane = Lane(scorer_of(engine, shape), batcher, run_cost)
+    scoring = ScoringThread([lane], revoked=revoked.__contains__, aging_s=FAR_S * 1e6, clock=clock)
+    scoring.start()
+    return Bench(engine, scoring, run_cost, clock, revoked, weighed)

@@ -134,7 +134,7 @@ def test_a_draining_worker_is_deregistered_while_it_still_runs(settings: Setting
     with connect(settings) as client:
         heartbeats.beat()
         assert [worker.worker_id for worker in read_state(client, keys, model).workers] == ["w"]
-        heartbeats.scorer.drain()
+        heartbeats.scoring.drain()
         # Twice: the second one must not bring it back.
         for _ in range(2):
             heartbeats.beat()

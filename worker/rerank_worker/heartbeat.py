@@ -21,7 +21,7 @@ from rerank_shared.redis.outage import outage_of
 from rerank_shared.redis.server_clock import ServerClock
 from rerank_shared.watch.activity import add_activity
 from rerank_worker.announced import AnnouncedModel
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.remote_control import dead_controls
 from rerank_worker.consume.strays import Strays
@@ -41,7 +41,7 @@ class Heartbeats:
     keys: Keys
     models: Sequence[AnnouncedModel]
     heartbeat: Heartbeat
-    scorer: Scorer
+    scoring: ScoringThread
     leases: Leases
     strays: Strays
     redelivery_s: float
@@ -137,9 +137,9 @@ class Heartbeats:
     def beat(self) -> None:
         """Send one heartbeat, and drop the jobs whose callers are gone."""
         now, asked_at = self.clock.epoch(), self.clock.monotonic()
-        alive_s, busy_s = asked_at - (self._counted_at or asked_at), self.scorer.busy.by_class()
+        alive_s, busy_s = asked_at - (self._counted_at or asked_at), self.scoring.busy.by_class()
         ran_s = {each: seconds - self._counted_s.get(each, 0.0) for each, seconds in busy_s.items()}
-        jobs, tokens = self.scorer.held()
+        jobs, tokens = self.scoring.held()
         with self._beaten:
             models, heartbeat, left, change = self.models, self.heartbeat, self._left, self._changes
         beat = replace(
@@ -147,16 +147,16 @@ class Heartbeats:
             tokens_per_s=models[0].run_cost.rate.tokens_per_s,
             held_jobs=jobs,
             held_tokens=tokens,
-            pairs_per_batch=self.scorer.batch_size.pairs_per_batch,
+            pairs_per_batch=self.scoring.batch_size.pairs_per_batch,
         )
-        channels = sorted(self.scorer.reply_channels())
+        channels = sorted(self.scoring.reply_channels())
         costs = [model.cost_to_tell(asked_at) for model in models]
 
         def tell(words: Any) -> None:
             for model, cost in zip(models, costs, strict=True):
                 model.tell(words, self.keys, now, cost)
             fleet.leave_pools(words, self.keys, beat.worker_id, left)
-            if self.scorer.draining:
+            if self.scoring.draining:
                 # It takes no more jobs: to count it would halve a prediction, or hide that nobody is left.
                 fleet.deregister(words, self.keys, beat.worker_id, beat.pools)
             else:
@@ -183,4 +183,4 @@ class Heartbeats:
         absent = {name for name, count in listening.items() if count == 0}
         self._absent_since = {name: self._absent_since.get(name, now) for name in absent}
         if gone := {name for name, since in self._absent_since.items() if now - since >= _ABSENT_S}:
-            self.scorer.abandon(gone)
+            self.scoring.abandon(gone)

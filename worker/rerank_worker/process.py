@@ -37,7 +37,7 @@ from rerank_shared.settings import Settings, load_settings
 from rerank_shared.tracing.export import FLUSH_S, exporting
 from rerank_worker.announced import announced_models
 from rerank_worker.batching.lane import most_pairs
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.consumer import consumer_of
 from rerank_worker.consume.dead_letters import answer_dead_letter
@@ -121,12 +121,12 @@ def build(
     served = _served(models, settings, share)
     # A model that is unloaded later must have no other holder.
     models.clear()
-    scorer = _scorer(served, settings, keys)
+    scoring = _scoring(served, settings, keys)
     clock = ServerClock()
     backpressure = Backpressure(settings.lookahead_ms / 1000, settings.budget_tokens, served.slowest_s)
-    gate = Gate(backpressure, scorer, clock.epoch, PoolTurns(served.weights))
+    gate = Gate(backpressure, scoring, clock.epoch, PoolTurns(served.weights))
     client, leases = connect(settings), Leases(gate.tags)
-    handler = JobHandler(served, scorer, client, keys, name, settings.refuse, clock.epoch)
+    handler = JobHandler(served, scoring, client, keys, name, settings.refuse, clock.epoch)
     app = make_celery(settings)
     app.conf.worker_consumer = consumer_of(gate, server or ServerWait(settings), partial(answer_dead_letter, app, keys))
     app.conf.broker_transport_options |= {"owner": name}
@@ -145,14 +145,14 @@ def build(
         held_tokens=0,
         pools=served.pools,
     )
-    scorer.start()
+    scoring.start()
     # The heartbeats have a connection of their own, which waits no longer than one interval: they notice an outage.
     announcing = connect(settings, timeout_s=HEARTBEAT_INTERVAL_S)
     announced = announced_models(served, heartbeat.host)
     heartbeats = Heartbeats(
-        announcing, keys, announced, heartbeat, scorer, leases, strays, settings.redelivery_s, clock
+        announcing, keys, announced, heartbeat, scoring, leases, strays, settings.redelivery_s, clock
     )
-    answer_commands(ModelKeeper(served, scorer, heartbeats, strays, settings, share))
+    answer_commands(ModelKeeper(served, scoring, heartbeats, strays, settings, share))
     return app, heartbeats
 
 
@@ -160,12 +160,12 @@ def _served(models: Sequence[Model], settings: Settings, share: ClassShare) -> S
     """Return the models, each with a lane of its own."""
     served = [served_model(model, settings, share) for model in models]
     for model in served:
-        model.lane.batcher.most_pairs = most_pairs(model.run_cost.shape, len(served))
+        model.lane.batcher.most_pairs = most_pairs(model.scorer.work, len(served))
     return ServedModels(served)
 
 
-def _scorer(served: ServedModels, settings: Settings, keys: Keys) -> Scorer:
-    return Scorer(
+def _scoring(served: ServedModels, settings: Settings, keys: Keys) -> ScoringThread:
+    return ScoringThread(
         [model.lane for model in served],
         revoked=worker_state.revoked.__contains__,
         aging_s=settings.aging_s,
@@ -185,7 +185,7 @@ def _consume(app: Celery, heartbeats: Heartbeats, settings: Settings, started: f
 
     def stopping(**_: Any) -> None:
         log.info("worker draining name=%s", heartbeats.heartbeat.worker_id)
-        heartbeats.scorer.drain()
+        heartbeats.scoring.drain()
         threading.Thread(target=_leave_if_away, args=(heartbeats, settings.grace_s), daemon=True).start()
 
     worker_ready.connect(ready, weak=False)
@@ -262,7 +262,7 @@ def _leave_if_away(heartbeats: Heartbeats, grace_s: float) -> None:
     """
     time.sleep(_OF_GRACE * grace_s)
     if heartbeats.away:
-        log.warning("redis is away, worker leaves its jobs to their leases jobs=%d", heartbeats.scorer.held()[0])
+        log.warning("redis is away, worker leaves its jobs to their leases jobs=%d", heartbeats.scoring.held()[0])
         logging.shutdown()
         os._exit(0)
 

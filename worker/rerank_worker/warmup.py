@@ -1,4 +1,4 @@
-"""Warm-up: runs the engine over growing lengths before the first job, so that no caller pays for first runs.
+"""Warm-up: runs a scorer over growing lengths before the first job, so that no caller pays for first runs.
 
 It also gives the cost model its first measurements. The text is real words, not one repeated id.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine
-from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.scorers import Scorer
 
 log = logging.getLogger(__name__)
 _SHORTEST = 16
@@ -23,32 +23,25 @@ _ENOUGH_S = 0.3
 _TEXT = "which of these passages answers the question best, and how many of them have anything to say about it? "
 
 
-def warm_up(
-    engine: Engine,
-    tokenizer: PairTokenizer,
-    run_cost: RunCost,
-    max_length: int,
-    budget_tokens: int,
-    *,
-    together: bool = True,
-) -> float:
-    """Run pairs of doubling length until a run takes long or the length is `max_length`; return the total seconds.
+def warm_up(scorer: Scorer[Any], run_cost: RunCost, budget_tokens: int) -> float:
+    """Run pairs of doubling length until a run takes long or the length is the model's; return the total seconds.
 
-    `together`: pairs share a run, so each length runs in the largest run that the layout allows, as a device needs it.
-    Otherwise each length runs as one pair. A model must not take jobs that it would fail, so this raises
+    Where pairs share a run, each length runs in the largest run that the layout allows, as a device needs it. In layout
+    unpadded each length runs as one pair. A model must not take jobs that it would fail, so this raises
     ConfigurationError if the model is not a reranker, and ModelDamaged if it can't run or gives no finite logits.
     """
     started = time.perf_counter()
     scored = 0
-    for length in lengths(max_length):
-        (pair,) = tokenizer.encode("warm up", [_TEXT * (1 + length // 16)], length)
+    together = scorer.work.layout != "unpadded"
+    for length in lengths(scorer.identity.max_length):
+        (pair,) = scorer.encode("warm up", [_TEXT * (1 + length // 16)], length)
         pairs = [pair] * (max(1, budget_tokens // pair.tokens) if together else 1)
-        run = engine.runs(pairs)[0]
+        run = scorer.runs(pairs)[0]
         begun = time.perf_counter()
         try:
-            logits = engine.score([pairs[i] for i in run])
+            logits = scorer.score([pairs[i] for i in run])
         except ConfigurationError:
-            # The first run shows that the model is not a cross-encoder.
+            # The first run shows that the model is of another kind.
             raise
         except Exception as error:
             # onnxruntime's exceptions share no base class below Exception.

@@ -28,7 +28,7 @@ from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_ops.export.target import unfinished
 from rerank_ops.export.texts import Texts, remembered
 from rerank_ops.quality.collection import Collection, load_collection
-from rerank_ops.quality.invariance import Scorer, TextPair
+from rerank_ops.quality.invariance import ScoreTexts, TextPair
 from rerank_ops.quality.quality_gate import measure
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.models.config_files import DEFAULT_MAX_LENGTH, SENTENCE_TRANSFORMERS_FILE, max_length_of
@@ -157,13 +157,13 @@ class _Export:
     def _report(self, short: ShortModel, texts: Texts) -> Shortened:
         """Return how a shortened model follows the whole one, with every depth on the collections."""
 
-        def scorer(pairs: Sequence[TextPair]) -> Mapping[int, Floats]:
+        def score(pairs: Sequence[TextPair]) -> Mapping[int, Floats]:
             return short.every_depth(texts.encode(pairs))
 
         found = []
         for each in self.collections:
             self.tell(f"every depth ranks {len(each.tasks)} queries of {each.name}")
-            found.append(on_collection(each, short.report.layers, scorer))
+            found.append(on_collection(each, short.report.layers, score))
         return short.report.model_copy(update={"collections": tuple(found)})
 
     def _judged(self, quality: Quality | None, short: ShortModel | None) -> Quality | None:
@@ -204,13 +204,13 @@ class _Export:
         self.tell(f"building {self.wanted.precision}")
         return maker.make(self.wanted.precision, self.directory)
 
-    def _reference(self, opened: Opened, texts: Texts, fp32: Made) -> Scorer:
+    def _reference(self, opened: Opened, texts: Texts, fp32: Made) -> ScoreTexts:
         """Return what the gate compares with: fp32, and for fp32 the published model, or it would always pass."""
         if self.wanted.precision == "fp32":
             return texts.by_reference(opened.reference)
         return remembered(texts.by_engine(fp32.engine(_main(fp32.layouts), threads=len(available_cores()))))
 
-    def _measured_kernels(self, made: Made, reference: Scorer, texts: Texts) -> KernelCalls | None:
+    def _measured_kernels(self, made: Made, reference: ScoreTexts, texts: Texts) -> KernelCalls | None:
         """Return the calls of kernels, with the gate's report on each kernel that this machine has."""
         calls = made.kernel_calls
         if calls is None:
@@ -231,7 +231,7 @@ class _Export:
         self,
         made: Made,
         precision: PrecisionName,
-        reference: Scorer,
+        reference: ScoreTexts,
         texts: Texts,
         kernel: PreparedKernel | None = None,
     ) -> Quality | None:

@@ -1,4 +1,4 @@
-"""Texts of an export, all of the frozen pair set, and scorers from texts to logits as in a worker."""
+"""Texts of an export, all of the frozen pair set, and what scores texts as a worker does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rerank_ops.export.reference import Score
 from rerank_ops.quality.agreement import Scores
-from rerank_ops.quality.invariance import Scorer, TextPair
+from rerank_ops.quality.invariance import ScoreTexts, TextPair
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_worker.engine import Engine
 from rerank_worker.engine.whole import run_engine
@@ -43,26 +43,26 @@ class Texts:
         long = " ".join(document for _, document in by_length[-_CHECKED:])
         return self.encode([*some, (by_length[0][0], long)], _LONGEST_CHECKED)
 
-    def by_engine(self, engine: Engine) -> Scorer:
-        """Return a scorer of texts that runs an engine as a worker does: sorted by length, in the engine's runs."""
-        return self._scorer(lambda pairs: run_engine(engine, pairs))
+    def by_engine(self, engine: Engine) -> ScoreTexts:
+        """Return what scores texts by an engine as a worker does: sorted by length, in the engine's runs."""
+        return self._encoded(lambda pairs: run_engine(engine, pairs))
 
-    def by_reference(self, reference: Score) -> Scorer:
-        """Return a scorer of texts that runs the published model."""
-        return self._scorer(reference)
+    def by_reference(self, reference: Score) -> ScoreTexts:
+        """Return what scores texts by the published model."""
+        return self._encoded(reference)
 
-    def _scorer(self, score: Callable[[Sequence[EncodedPair]], Scores]) -> Scorer:
+    def _encoded(self, score: Callable[[Sequence[EncodedPair]], Scores]) -> ScoreTexts:
         return lambda texts: score(self.encode(texts))
 
 
-def remembered(scorer: Scorer) -> Scorer:
-    """Return a scorer that scores the same texts once: fp32 is the slow side of every comparison."""
+def remembered(score_new: ScoreTexts) -> ScoreTexts:
+    """Return what scores the same texts once: fp32 is the slow side of every comparison."""
     known: dict[tuple[TextPair, ...], Scores] = {}
 
     def score(texts: Sequence[TextPair]) -> Scores:
         key = tuple(texts)
         if key not in known:
-            known[key] = scorer(texts)
+            known[key] = score_new(texts)
         return known[key]
 
     return score

@@ -11,20 +11,20 @@ from rerank_ops.quality.agreement import Scores, same_bits
 
 TextPair = tuple[str, str]
 #: Logits of (query, document) pairs, float32, in the order of the pairs.
-Scorer = Callable[[Sequence[TextPair]], Scores]
+ScoreTexts = Callable[[Sequence[TextPair]], Scores]
 #: Enough that pairs of every length of the frozen set meet others; all calls cost about as much as the whole set.
 _WATCHED = 24
 _SEED = 11
 
 
-def is_invariant(scorer: Scorer, pairs: Sequence[TextPair], seed: int = _SEED) -> bool:
+def is_invariant(score: ScoreTexts, pairs: Sequence[TextPair], seed: int = _SEED) -> bool:
     """Score some of the pairs in several orders, alone and among others; return False at the first different score."""
     chance = random.Random(seed)
     by_length = sorted(set(pairs), key=lambda pair: (len(pair[0]) + len(pair[1]), pair))
     watched = by_length[:: max(1, len(by_length) // _WATCHED)]
     others = [pair for pair in by_length if pair not in set(watched)]
     company = chance.sample(others, min(_WATCHED, len(others)))
-    expected = dict(zip(watched, scorer(watched), strict=True))
+    expected = dict(zip(watched, score(watched), strict=True))
     calls = [
         chance.sample(watched, len(watched)),
         watched[::-1],
@@ -33,7 +33,7 @@ def is_invariant(scorer: Scorer, pairs: Sequence[TextPair], seed: int = _SEED) -
         chance.sample([*watched, *company, *watched[::3]], len(watched) + len(company) + len(watched[::3])),
         *_parts(chance.sample([*watched, *company], len(watched) + len(company)), chance),
     ]
-    return all(_as_expected(call, scorer(call), expected) for call in calls)
+    return all(_as_expected(call, score(call), expected) for call in calls)
 
 
 def _parts(pairs: Sequence[TextPair], chance: random.Random) -> list[Sequence[TextPair]]:

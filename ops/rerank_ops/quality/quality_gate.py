@@ -12,7 +12,7 @@ import numpy as np
 from rerank_ops.judging.measures import measure as measure_ranking
 from rerank_ops.quality.agreement import Agreement, Scores, agreement, same_bits
 from rerank_ops.quality.collection import Collection
-from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
+from rerank_ops.quality.invariance import ScoreTexts, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_shared.errors import InternalError
 from rerank_shared.models.exported import broken_bounds
@@ -21,8 +21,8 @@ from rerank_shared.models.precision import PRECISION, LayoutName, PrecisionName
 
 
 def measure(
-    scorers: Mapping[LayoutName, Scorer],
-    reference: Scorer,
+    score_in: Mapping[LayoutName, ScoreTexts],
+    reference: ScoreTexts,
     precision: PrecisionName,
     *,
     bounds: Bounds | None = None,
@@ -30,7 +30,7 @@ def measure(
     pairs: Sequence[TextPair] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Quality:
-    """Return the quality report of a model whose layouts score by `scorers`, against fp32 of its weights.
+    """Return the quality report of a model whose layouts score by `score_in`, against fp32 of its weights.
 
     The figures over the pairs are those of the worst layout. Ranking collections in each layout would cost too much:
     layout unpadded ranks them, or the first layout without it. Layouts in which a score depends on its pair alone share
@@ -44,16 +44,16 @@ def measure(
     found: dict[LayoutName, Agreement] = {}
     invariance: dict[LayoutName, bool] = {}
     shared: Scores | None = None
-    for layout, scorer in scorers.items():
+    for layout, score in score_in.items():
         tell(f"{precision} in layout {layout} scores {len(texts)} pairs")
-        scores = _scores(scorer, texts)
+        scores = _scores(score, texts)
         found[layout] = agreement(scores, expected)
         tell(f"{precision} in layout {layout} scores some of them in other orders and company")
-        invariance[layout] = is_invariant(scorer, texts)
+        invariance[layout] = is_invariant(score, texts)
         if layout in PRECISION[precision].invariant_layouts:
             shared = scores if shared is None else shared
             invariance[layout] &= same_bits(scores, shared)
-    main = scorers.get("unpadded") or next(iter(scorers.values()))
+    main = score_in.get("unpadded") or next(iter(score_in.values()))
     quality = Quality(
         pairs=len(texts),
         spearman=min(each.spearman for each in found.values()),
@@ -68,12 +68,12 @@ def measure(
         for layout, each in found.items()
         if each.unusable
     ]
-    failures = (*unusable, *broken_bounds(quality, precision, scorers, bounds))
+    failures = (*unusable, *broken_bounds(quality, precision, score_in, bounds))
     return quality.model_copy(update={"failures": failures})
 
 
 def _on_collection(
-    collection: Collection, scorer: Scorer, reference: Scorer, tell: Callable[[str], None]
+    collection: Collection, score: ScoreTexts, reference: ScoreTexts, tell: Callable[[str], None]
 ) -> CollectionQuality:
     tell(f"ranking {len(collection.tasks)} queries of {collection.name}")
     ours: dict[str, list[str]] = {}
@@ -83,7 +83,7 @@ def _on_collection(
         texts = [(task.query, candidate.text) for candidate in task.candidates]
         ids = [candidate.id for candidate in task.candidates]
         if texts:
-            scores.append((_scores(scorer, texts), _scores(reference, texts)))
+            scores.append((_scores(score, texts), _scores(reference, texts)))
             ours[task.query_id], theirs[task.query_id] = (_ranked(ids, each) for each in scores[-1])
     first = {task.query_id: [candidate.id for candidate in task.candidates] for task in collection.tasks}
     exported, fp32, bm25 = (measure_ranking(run, collection.qrels) for run in (ours, theirs, first))
@@ -112,8 +112,8 @@ def _ranked(ids: Sequence[str], scores: Scores) -> list[str]:
     return [ids[place] for place in np.argsort(-scores, kind="stable")]
 
 
-def _scores(scorer: Scorer, texts: Sequence[TextPair]) -> Scores:
-    scores = np.asarray(scorer(texts), dtype=np.float32)
+def _scores(score: ScoreTexts, texts: Sequence[TextPair]) -> Scores:
+    scores = np.asarray(score(texts), dtype=np.float32)
     if scores.shape != (len(texts),):
-        raise InternalError(f"a scorer gave {scores.shape} for {len(texts)} pairs")
+        raise InternalError(f"a model gave {scores.shape} for {len(texts)} pairs")
     return scores

@@ -21,8 +21,8 @@ Per = Literal["process second", "request", "job"]
 #: Valkey 9.1 by the server's own CPU time. A command in a pipeline takes 0.46 us, in a script 0.56 us, a key of MGET
 #: 0.14 us, a member of an answer 0.046 us, a delivery to a subscriber 1.4 us.
 PIPELINED, SCRIPTED, KEY, MEMBER, DELIVERY = 0.15, 0.18, 0.045, 0.015, 0.45
-#: Bytes of a backlog entry in an answer to ZRANGE.
-ENTRY_BYTES = 71
+#: Bytes of a line of the backlog in an answer: a second, and what is due within it.
+LINE_BYTES = 58
 #: Redis's default limit of connections.
 MAX_CLIENTS = 10_000
 
@@ -61,12 +61,14 @@ OPERATIONS = (
     Operation("take, nothing there", "process second", 1, 23, 510, 5, "shared/rerank_shared/lua/take.lua"),
     Operation("sweep", "process second", 1, 5, 620, 20, "shared/rerank_shared/lua/sweep.lua"),
     Operation("look", "request", 5, 1, 300, 32, "producer/rerank_producer/_dispatch/lookup.py"),
-    Operation("enqueue", "request", 1, 2, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
+    Operation("enqueue", "request", 1, 4, 600, 4, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("job enqueued", "job", 0, 9, 1_300, 0, "shared/rerank_shared/lua/enqueue.lua"),
     Operation("wake-up popped", "job", 1, 0, 90, 90, "shared/rerank_shared/queue/transport/channel.py"),
     Operation("take", "job", 1, 27, 620, 1_600, "shared/rerank_shared/lua/take.lua"),
-    Operation("finished", "job", 1, 10, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
+    Operation("finished", "job", 1, 12, 1_400, 5, "shared/rerank_shared/lua/finish.lua"),
 )
+#: What a client asks of a busy pool: a script a class; beside it come the lines of the answer.
+BACKLOG_READ = Operation("backlog read", "request", 2, 8, 5_000, 30, "shared/rerank_shared/lua/read_backlog.lua")
 #: Only idle processes poll an empty queue; only processes that hold a job renew leases and share their cost.
 _IDLE_ONLY, _BUSY_ONLY = {"wake-up polled", "take, nothing there"}, {"leases renewed", "cost shared"}
 #: Connections of a process: BRPOP, broadcast, commands of the broker, result backend, presence and one spare. Those of
@@ -136,12 +138,15 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
     # Little's law: the jobs that run, and as many that wait or are on their way, at any number of shards.
     entries = 2 * rps * shape.request_s
     reads = min(rps, shape.clients * _BACKLOG_READS_PER_S)
+    # A line for each second in which an unanswered job is due.
+    lines = min(entries, 2 * shape.request_s + 1)
     deliveries = rps * (jobs + 1 + shape.cancelled * processes)
     commands = _commands(processes, rps, jobs, shape)
-    commands["backlog read"] = reads * (4 * PIPELINED + MEMBER * entries)
+    commands["backlog read"] = reads * (BACKLOG_READ.cost + 2 * MEMBER * lines)
     commands["deliveries"] = deliveries * DELIVERY
     bytes_in, bytes_out = _bytes(processes, rps, jobs, shape)
-    bytes_out += reads * entries * ENTRY_BYTES + rps * shape.cancelled * processes * _BROADCAST_BYTES
+    bytes_in += reads * BACKLOG_READ.bytes_in
+    bytes_out += reads * lines * LINE_BYTES + rps * shape.cancelled * processes * _BROADCAST_BYTES
     connections = CONNECTIONS * processes + CLIENT_CONNECTIONS * shape.clients
     return RedisLoad(
         processes=processes,
@@ -150,7 +155,7 @@ def redis_load(processes: int, shape: Shape, limits: Limits) -> RedisLoad:
         commands_per_s=commands,
         heartbeat_bytes_per_s=sum(o.bytes_in * _rate(o, processes, rps, jobs, shape) for o in OPERATIONS[:3]),
         backlog_entries=entries,
-        backlog_bytes_per_s=reads * entries * ENTRY_BYTES,
+        backlog_bytes_per_s=reads * lines * LINE_BYTES,
         deliveries_per_s=deliveries,
         bytes_in_per_s=bytes_in,
         bytes_out_per_s=bytes_out,

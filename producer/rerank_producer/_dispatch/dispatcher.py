@@ -22,7 +22,6 @@ from rerank_producer._dispatch.shards import Shard, make_shards
 from rerank_producer._dispatch.single_flight import claims_of
 from rerank_producer._dispatch.wait import BacklogMember, InflightShard, SendReason, Wait
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.pending import Waiter
 from rerank_producer._io.port import Port
 from rerank_producer._io.sending import send
@@ -31,6 +30,8 @@ from rerank_shared.contract.messages import Outcome
 from rerank_shared.errors import DeadlineTooShort, RerankError
 from rerank_shared.keys import Keys
 from rerank_shared.pools import pool_for, pool_id_of
+from rerank_shared.queue.backlog import uncount
+from rerank_shared.queue.job_queue import StoredValue
 from rerank_shared.settings import Settings
 from rerank_shared.tracing.spans import Carrier, current_span
 
@@ -217,7 +218,7 @@ class Dispatcher:
             await self._send(port, [shard], forgotten=forgotten, after=sent)
             if shard.job.pool != left.job.pool:
                 inflight.member = BacklogMember.of(self.keys, shard.job)
-                await port.pipeline(lambda pipe: left.uncount(pipe, self.keys))
+                await port.pipeline(lambda pipe: uncount(pipe, self.keys, left.job))
             metrics.JOBS_SENT_AGAIN.labels(shard.job.job_class, reason).inc()
             current_span().event("sent again", {"rerank.reason": reason, "messaging.message.id": waiter.job_id})
 

@@ -1,7 +1,7 @@
 """The fleet's load as a client sees it before it sends: idle processes, the backlog, and what running costs.
 
 Every request asks how many processes live and how many jobs are unanswered, in the round trip of its look-up. The
-backlog itself, which is long where much waits, is read only where no process is idle, and is remembered for a moment.
+backlog itself is read only where no process is idle, and is remembered for a moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rerank_producer._io.clock import Clock
 from rerank_producer._io.port import Port
 from rerank_shared.fleet import read_costs
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.queue.backlog import BacklogEntry, ask_backlog, read_backlog, total
+from rerank_shared.queue.backlog import DueJobs, ask_backlog, read_backlog
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S, queue_wait_s
 from rerank_shared.scheduling.cost import CostParameters, Work, typical
 from rerank_shared.scheduling.sharding import idle_processes, open_processes
@@ -30,14 +30,14 @@ class FleetLoad:
 
     Each of the `unanswered` jobs keeps one process busy, while there are processes.
 
-    `bulk` of them are of that class. `cost` is None while no worker has measured it; `entries` is the backlog, empty
-    where it was not read.
+    `bulk` of them are of that class. `cost` is None while no worker has measured it; `due` is the backlog, empty where
+    it was not read.
     """
 
     workers: int = 0
     unanswered: int = 0
     cost: CostParameters | None = None
-    entries: tuple[BacklogEntry, ...] = ()
+    due: tuple[DueJobs, ...] = ()
     bulk: int = 0
     pool: str = ""
 
@@ -61,7 +61,7 @@ class FleetLoad:
         """
 
         def ahead_s() -> float:
-            return self.run_s(total(entry for entry in self.entries if entry.precedes(job_class, due_at)))
+            return self.run_s(sum((each.ahead_of(job_class, due_at) for each in self.due), Work()))
 
         return queue_wait_s(ahead_s, workers=self.workers, idle=self.idle)
 
@@ -73,14 +73,14 @@ class FleetLoadCache:
     keys: Keys
     clock: Clock
     _costs: dict[str, tuple[CostParameters | None, float]] = field(default_factory=dict)
-    _entries: dict[str, tuple[tuple[BacklogEntry, ...], float]] = field(default_factory=dict)
+    _due: dict[str, tuple[tuple[DueJobs, ...], float]] = field(default_factory=dict)
 
     async def get(self, port: Port, model: str, pool: str = "") -> FleetLoad:
         """Return the load that a request for `model` meets in a pool. Raises QueueUnavailable."""
         return await self.with_backlog(port, await self.without_backlog(port, model, pool))
 
     async def without_backlog(self, port: Port, model: str, pool: str = "") -> FleetLoad:
-        """Return the load without its entries, however busy the pool is. Raises QueueUnavailable."""
+        """Return the load without its backlog, however busy the pool is. Raises QueueUnavailable."""
         query = self.query(model, pool)
         return query.read(iter(await port.pipeline(query.ask)))
 
@@ -93,13 +93,13 @@ class FleetLoadCache:
         """Return `seen` with the backlog, which is read only where no process is idle. Raises QueueUnavailable."""
         if seen.idle > 0 or seen.unanswered == 0:
             return seen
-        entries, until = self._entries.get(seen.pool, ((), -math.inf))
+        due, until = self._due.get(seen.pool, ((), -math.inf))
         # The backlog of a pool that was idle says nothing once it is busy.
-        if self.clock.monotonic() >= until or seen.unanswered > 2 * len(entries):
+        if self.clock.monotonic() >= until or seen.unanswered > 2 * sum(each.jobs for each in due):
             now, keys = self.clock.epoch(), self.keys.of(seen.pool)
-            entries = tuple(read_backlog(await port.pipeline(lambda pipe: ask_backlog(pipe, keys, now))))
-            _remember(self._entries, seen.pool, (entries, self.clock.monotonic() + LOAD_REMEMBERED_S))
-        return replace(seen, entries=entries)
+            due = tuple(read_backlog(await port.pipeline(lambda pipe: ask_backlog(pipe, keys, now))))
+            _remember(self._due, seen.pool, (due, self.clock.monotonic() + LOAD_REMEMBERED_S))
+        return replace(seen, due=due)
 
     def learn(self, name: str, costs: Any) -> CostParameters | None:
         """Remember the cost of running a pool or a model as the server answered it, and return it."""

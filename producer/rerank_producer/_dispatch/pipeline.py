@@ -30,7 +30,6 @@ from rerank_producer._dispatch.stages.one_model import OneModel
 from rerank_producer._dispatch.stages.planned import Answered, Pass, Planned, Spent
 from rerank_producer._dispatch.stages.shadowed import OnSampled, Shadowed, shadows_of
 from rerank_producer._io.clock import Clock, Deadline
-from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._io.port import Port
 from rerank_producer._io.sending import send
 from rerank_producer._request.merge import Scored, agree, combine
@@ -58,6 +57,7 @@ from rerank_shared.errors import DeadlineExceeded, InvalidRequest, Overloaded, Q
 from rerank_shared.keys import Keys
 from rerank_shared.pools import pool_for
 from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.job_queue import StoredValue
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.routing.route import Target
 from rerank_shared.settings import Settings

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rerank_producer._dispatch.fleet_load import FleetLoad, describe_workers
-from rerank_producer._io.enqueue import StoredValue
 from rerank_producer._request.plan import RequestPlan, ttl_s
 from rerank_shared.contract import wire
 from rerank_shared.contract.estimate import estimate_lengths
@@ -19,7 +18,8 @@ from rerank_shared.contract.messages import Job
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.errors import DeadlineTooShort, Overloaded, RerankError
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import backlog_key, backlog_member
+from rerank_shared.queue.backlog import uncount
+from rerank_shared.queue.job_queue import StoredValue
 from rerank_shared.queue.lifetimes import end
 from rerank_shared.scheduling.admission import AdmissionEstimate
 from rerank_shared.scheduling.cost import Work
@@ -53,11 +53,7 @@ class Shard:
         """Queue on a Redis pipeline the removal of the job's text and backlog entry, for a job that was withdrawn."""
         if self.text is not None:
             end(pipe, keys, keys.text(self.job.job_id))
-        self.uncount(pipe, keys)
-
-    def uncount(self, pipe: Any, keys: Keys) -> None:
-        """Queue on a Redis pipeline the removal of the job's backlog entry."""
-        pipe.zrem(backlog_key(keys, self.job), backlog_member(self.job))
+        uncount(pipe, keys, self.job)
 
     def next_attempt(self, pool: str) -> Shard:
         """Return the shard as its next attempt, for a pool."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rerank_producer._io.enqueue import StoredValue
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, PairClaim
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import Keys
+from rerank_shared.queue.job_queue import StoredValue
 
 #: Claims that end sooner are not worth waiting for, nor writing.
 _LEAST_S = 0.005

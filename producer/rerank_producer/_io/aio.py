@@ -28,7 +28,7 @@ from rerank_producer._io.port import TIMEOUT_S
 from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.contract.messages import Score
 from rerank_shared.keys import Keys
-from rerank_shared.queue.scripts import ENQUEUE
+from rerank_shared.queue.job_queue import ENQUEUE
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect_async, most_connections, outages_told
 from rerank_shared.settings import Settings
 

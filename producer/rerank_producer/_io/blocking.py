@@ -24,7 +24,7 @@ from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.queue.scripts import ENQUEUE
+from rerank_shared.queue.job_queue import ENQUEUE
 from rerank_shared.redis.connections import connect, most_connections, outages_told
 from rerank_shared.settings import Settings
 

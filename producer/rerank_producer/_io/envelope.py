@@ -18,7 +18,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import TASK_NAME
-from rerank_shared.queue.urgency_headers import Urgency, write_urgency
+from rerank_shared.queue.urgency_headers import urgency_of, write_urgency
 from rerank_shared.tracing.spans import Carrier
 
 #: Placeholders: the content of a request must not appear in events and logs.
@@ -51,8 +51,3 @@ def seal(keys: Keys, job: Job, tag: str, reply_to: str | None, carrier: Carrier 
     }  # fmt: skip
     write_urgency(message, urgency_of(job))
     return str(dumps(message))
-
-
-def urgency_of(job: Job) -> Urgency:
-    """Return a job's urgency."""
-    return Urgency(job.due_at, max(1, job.tokens), job.tenant)

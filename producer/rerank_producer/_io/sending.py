@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rerank_producer._io.enqueue import Enqueue, StoredValue
+from rerank_producer._io.enqueue import Enqueue
 from rerank_producer._io.port import Port
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
+from rerank_shared.queue.job_queue import StoredValue
 from rerank_shared.tracing.messaging import attributes_of, request_id_of, span_name
 from rerank_shared.tracing.spans import Carrier, Span, error_code, start_span, tracer
 

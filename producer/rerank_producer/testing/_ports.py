@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rerank_producer import metrics
-from rerank_producer._io.enqueue import Enqueue, StoredValue
+from rerank_producer._io.enqueue import Enqueue
 from rerank_producer._io.pending import Pending, Waiter
 from rerank_producer.testing._jobs import SentJob, StoredFeedback, decoded
 from rerank_producer.testing._server import Server
@@ -17,6 +17,7 @@ from rerank_producer.testing._workers import Workers
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job, Score
 from rerank_shared.queue.backlog import backlog_key, backlog_member
+from rerank_shared.queue.job_queue import StoredValue
 from rerank_shared.queue.lifetimes import keep
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Deviations
 from rerank_shared.deviations import LEARN, joined
+from rerank_shared.queue.backlog import READ, UNCOUNT, sums_of
 
 Name = str | bytes
 Bound = float | str
@@ -118,17 +119,29 @@ class Pipeline:
         self._commands.append(lambda: dict(self._store.read(name) or {}))
 
     def eval(self, script: str, keys: int, name: Name, *words: Any) -> None:
-        """Queue EVAL of `lua/learn_deviations.lua`, the only script that clients run in a look-up."""
-        assert (script, keys) == (LEARN, 1)
+        """Queue EVAL of one of the scripts that clients run on a pipeline."""
+        scripts: dict[str, Callable[..., Any]] = {
+            LEARN.text: self._learn,
+            UNCOUNT.text: self._uncount,
+            READ.text: self._backlog,
+        }
+        run = scripts[script]
+        self._commands.append(lambda: run(name, *words[keys - 1 :]))
+
+    def _learn(self, name: Name, *words: Any) -> None:
         lesson = Deviations(int(words[0]), float(words[1]), float(words[2]))
+        value = self._store.read(name)
+        means = joined(None if value is None else wire.decode_deviations(value), lesson)
+        text = f"{means.requests} {means.logit!r} {means.first_stage!r}"
+        self._store.write(name, text.encode(), float(words[-1]))
 
-        def learn() -> None:
-            value = self._store.read(name)
-            means = joined(None if value is None else wire.decode_deviations(value), lesson)
-            text = f"{means.requests} {means.logit!r} {means.first_stage!r}"
-            self._store.write(name, text.encode(), float(words[-1]))
+    def _uncount(self, name: Name, member: Name) -> None:
+        self._store.table(name).pop(_bytes(member), None)
 
-        self._commands.append(learn)
+    def _backlog(self, name: Name, now: float) -> dict[bytes, bytes]:
+        for member in self._between(name, "-inf", now):
+            del self._store.table(name)[member]
+        return sums_of(self._store.table(name))
 
     def zadd(self, name: Name, scores: Mapping[Any, float]) -> None:
         """Queue ZADD."""

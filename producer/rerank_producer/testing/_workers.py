@@ -16,7 +16,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import Heartbeat, Job, Outcome, Stages
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, RerankError
-from rerank_shared.queue.backlog import backlog_key, backlog_member
+from rerank_shared.queue.backlog import uncount
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.scheduling.urgency import answer_by
@@ -154,7 +154,7 @@ class Workers:
         until = self.server.timeline.epoch() + settings.result_ttl_s
         pipe = self.server.store.pipeline()
         keep(pipe, keys, keys.result(job.job_id), record, until)
-        pipe.zrem(backlog_key(keys, job), backlog_member(job))
+        uncount(pipe, keys, job)
         end(pipe, keys, keys.text(job.job_id))
         if isinstance(found, Answer) and settings.cache:
             for digest, score in found.cached.items():

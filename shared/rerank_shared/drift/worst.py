@@ -6,16 +6,15 @@ A query is kept by its digest and once for each pair of models. Its text is kept
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import SHADOW_TTL_S
+from rerank_shared.redis.scripts import Script
 
-#: Sent whole each time, since a pipeline can't ask whether the server knows it.
-KEEP_WORST = resources.files("rerank_shared").joinpath("lua/keep_worst.lua").read_text()
+KEEP_WORST = Script("keep_worst.lua")
 #: Queries that are kept of one version of a route.
 KEPT = 50
 #: Characters that are kept of a text.

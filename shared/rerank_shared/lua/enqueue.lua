@@ -2,7 +2,8 @@
 -- refuses the first write and so the whole script; if a later write is refused, the earlier ones are withdrawn.
 --
 -- KEYS[14]     sorted set: Keys.backlog of the queue
--- KEYS[15]...  the strings to store, then the results to delete
+-- KEYS[15]     hash: Keys.backlog_sums of the queue
+-- KEYS[16]...  the strings to store, then the results to delete
 -- ARGV[2]  queue
 -- ARGV[3]  tenant
 -- ARGV[4]  due_at, epoch seconds
@@ -12,7 +13,7 @@
 -- ARGV[8]...  of each job: delivery tag, message as JSON, tokens as a whole number, member of the backlog
 -- then of each string: value, life-time in milliseconds, and 'claim' or ''. A claim is ended by Redis, and does not
 -- replace one that exists.
-local BACKLOG, KEYS_BEFORE = KEYS[14], 14
+local BACKLOG, SUMS, KEYS_BEFORE = KEYS[14], KEYS[15], 15
 local queue, tenant, due_at, deadline_at = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keys = keys_of(queue)
 local jobs, strings = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -55,10 +56,11 @@ local function enqueue()
   end
   -- Clients read the backlog, and so prune it, only while all processes are busy: where one is always idle, entries of
   -- jobs that were never answered would stay.
-  redis.call('ZREMRANGEBYSCORE', BACKLOG, '-inf', exact(now_s()))
+  drop_overdue(BACKLOG, SUMS, exact(now_s()))
   for i = KEYS_BEFORE + 1 + strings, #KEYS do
     end_key(KEYS[i])
   end
+  sum_up(SUMS, made_members, 1)
 end
 
 -- Errors are ignored here: a user who may run scripts may still be forbidden one of their commands.

@@ -3,7 +3,8 @@
 --
 -- KEYS[14]     string: Keys.result
 -- KEYS[15]     sorted set: Keys.backlog of the queue that it was sent to
--- KEYS[16]...  string, one a score: Keys.score(digest)
+-- KEYS[16]     hash: Keys.backlog_sums of the same
+-- KEYS[17]...  string, one a score: Keys.score(digest)
 -- ARGV[2]      job id
 -- ARGV[3]      delivery tag to acknowledge; '' for none
 -- ARGV[4]      entry in the backlog to remove; '' for none
@@ -13,8 +14,8 @@
 -- ARGV[8]      'lasting' if no server may evict it before
 -- ARGV[9]      channel on which it is announced besides the job's own; '' for none
 -- ARGV[10]     life-time of a score, seconds
--- ARGV[i + 10] the 7 bytes of the score for KEYS[i + 15], as wire.encode_score makes them
-local RESULT, BACKLOG, KEYS_BEFORE, ARGV_BEFORE = KEYS[14], KEYS[15], 15, 10
+-- ARGV[i + 10] the 7 bytes of the score for KEYS[i + 16], as wire.encode_score makes them
+local RESULT, BACKLOG, SUMS, KEYS_BEFORE, ARGV_BEFORE = KEYS[14], KEYS[15], KEYS[16], 16, 10
 local job_id, tag, member, text, record, life_s, lasting, channel = unpack(ARGV, 2, 9)
 
 for i = 1, #KEYS - KEYS_BEFORE do
@@ -28,7 +29,7 @@ if tag ~= '' then
   redis.call('DEL', DEATHS .. job_id)
 end
 if member ~= '' then
-  redis.call('ZREM', BACKLOG, member)
+  uncount(BACKLOG, SUMS, member)
 end
 if text == 'text' then
   end_key(TEXT .. job_id)

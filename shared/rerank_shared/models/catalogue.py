@@ -31,6 +31,7 @@ from rerank_shared.models.config_files import (
 from rerank_shared.models.cpu import CpuFeatures, host_features
 from rerank_shared.models.exported import TOKENIZER_FILE, bounds_of, open_exported, refuse_outside, weights_digest
 from rerank_shared.models.external_data import external_data_names
+from rerank_shared.models.heads import SEQUENCE_CLASSIFICATION, HeadName
 from rerank_shared.models.manifest import MANIFEST_FILE, Bounds, Manifest
 from rerank_shared.models.onnx_outline import read_outline, scores_output
 from rerank_shared.nearest import did_you_mean
@@ -93,6 +94,11 @@ class ModelFiles:
     config: dict[str, Any] = field(default_factory=dict)
     weights: tuple[Path, ...] = ()
     manifest: Manifest | None = None
+
+    @property
+    def head(self) -> HeadName:
+        """The kind of model: that of its manifest; other ONNX files are cross-encoders."""
+        return self.manifest.head if self.manifest else SEQUENCE_CLASSIFICATION
 
 
 def source_of(model: str) -> str:

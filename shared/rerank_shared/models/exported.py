@@ -97,7 +97,8 @@ def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool
     """Return the artefact in a directory that holds a manifest.json.
 
     Raises ModelDamaged if a file is missing or differs, ModelRefused if the quality report is missing, has failures, or
-    breaks `bounds`. With `unsafe` both are logged instead, and only a manifest that can't be used raises.
+    breaks `bounds`. With `unsafe` both are logged instead, and only a manifest that can't be used raises: ModelDamaged,
+    or ConfigurationError for a kind of model that this release has no scorer for.
     """
     manifest = read_manifest(directory)
     _check_names(directory, manifest)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rerank_shared.contract.digest import file_digest
-from rerank_shared.errors import ModelDamaged
+from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.models.heads import HEADS, SEQUENCE_CLASSIFICATION, HeadName
 from rerank_shared.models.precision import LayoutName, PrecisionName, layout_of_today
 
 MANIFEST_FILE = "manifest.json"
@@ -206,8 +207,16 @@ class Shortened(_Part):
     collections: tuple[ShortenedCollection, ...] = ()
 
 
+class _Headed(BaseModel):
+    """The field of a manifest that says by which rules the others are read."""
+
+    head: str = SEQUENCE_CLASSIFICATION
+
+
 class Manifest(_Part):
     """The whole of manifest.json. `layouts` names the graph file of each layout; `files` the SHA-256 of every file.
+
+    `head`: the kind of model, and so the scorer that runs it. A file without it is of a cross-encoder.
 
     `reduced_range`: int8 weights use 7 bits, so that their products fit 16 bits on CPUs without VNNI. `kernels` is None
     where the graphs call no kernel, `distilled` where the model is nobody's student, `shortened` where it has all its
@@ -217,6 +226,7 @@ class Manifest(_Part):
     format: Literal[1] = 1
     model: str
     source: Origin
+    head: HeadName = SEQUENCE_CLASSIFICATION
     family: str
     surgery: bool
     precision: PrecisionName
@@ -245,10 +255,21 @@ class Manifest(_Part):
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Return the manifest of an artefact directory. Raises ModelDamaged if it can't be read."""
+    """Return the manifest of an artefact directory.
+
+    Raises ModelDamaged if it can't be read, ConfigurationError if its model is of a kind that this release has no
+    scorer for.
+    """
     path = directory / MANIFEST_FILE
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        # A model of a later kind has further fields, too: the kind is what to tell.
+        if (head := _Headed.model_validate_json(data).head) not in HEADS:
+            raise ConfigurationError(
+                f"{path} has the head {head!r}, and this release scores {', '.join(HEADS)}: serve it by workers of the "
+                "release that exported it"
+            )
+        return Manifest.model_validate_json(data)
     except OSError as error:
         raise ModelDamaged(f"{path} can't be read: {error}") from None
     except ValidationError as error:
@@ -259,7 +280,10 @@ def read_manifest(directory: Path) -> Manifest:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write manifest.json, as the last step of an export: a directory without one is not finished."""
-    (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    # Workers of earlier releases refuse a field that they do not know, and take what it would say here for given.
+    usual = {"head"} if manifest.head == SEQUENCE_CLASSIFICATION else None
+    text = manifest.model_dump_json(indent=1, exclude=usual)
+    (directory / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def check_files(directory: Path, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ from rerank_shared.cache import WRITES_PER_CALL, ScoreWrites
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import JobClass, Keys
 from rerank_shared.queue.backlog import backlog_member
-from rerank_shared.queue.scripts import scripts_of
+from rerank_shared.queue.job_queue import queue_of
 from rerank_shared.redis.connections import CONNECTIONS, SILENT
 from rerank_shared.settings.redis.url import RedisUrl
 
@@ -71,10 +71,8 @@ class Completion:
     def run(self, client: Any, record: Record | None = None) -> None:
         """Run it in one step, and store the record with it. At the memory limit only the cache writes are left out."""
         names, values = self._scores(client)
-        keys: list[str | bytes] = [self.keys.result(self.job_id), self.keys.backlog(self.job_class), *names]
         kept = record or Record(b"", None)
         args = (
-            self.job_id,
             self.tag or "",
             self.entry,
             "text" if self.has_text else "",
@@ -84,7 +82,7 @@ class Completion:
             kept.reply_to or "",
             1 if self.writes is None else self.writes.ttl_s,
         )
-        scripts_of(self.keys).finish(client, keys, *args, *values)
+        queue_of(self.keys).finish(client, self.keys.pool, self.job_id, self.job_class, names, *args, *values)
         if self.tag is not None and self.on_settled is not None:
             self.on_settled(self.tag)
 

@@ -20,11 +20,11 @@ from rerank_shared.contract.token_ids import Content
 from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
-from rerank_shared.queue.backlog import backlog_key, backlog_member
-from rerank_shared.queue.lifetimes import end, keep
-from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.backlog import backlog_member, uncount
+from rerank_shared.queue.job_queue import ENQUEUE, SealedJob, StoredValue, queue_of
+from rerank_shared.queue.lifetimes import end
 from rerank_shared.queue.strays import address
-from rerank_shared.queue.urgency_headers import Urgency, write_urgency
+from rerank_shared.queue.urgency_headers import urgency_of, write_urgency
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
 
@@ -103,19 +103,20 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     # Its pool may be gone; whoever takes it from the common queue serves its model, or files it where it is served.
     job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency, pool="")
     tag, message = _message_again(opened.letter, job, keys.of("").queue(job.job_class))
-    submitted = client.get(keys.request(job_id))
-    pipe = client.pipeline()
-    put = QueueScripts(keys).put_command(keys.of("").queue(job.job_class), tag, message, _urgency(job))
-    pipe.eval(*put)
-    pipe.zrem(backlog_key(keys, old), backlog_member(old))
-    pipe.zadd(backlog_key(keys, job), {backlog_member(job): deadline_at})
-    if submitted is not None:
+    values = []
+    if (submitted := client.get(keys.request(job_id))) is not None:
         # `collect` must find the job by its new entry, and wait for its new deadline.
         plan = wire.decode_stored_request(submitted)
         plan = replace(plan, entry=backlog_member(job), pool=job.pool, deadline_at=deadline_at)
-        until = deadline_at + settings.result_ttl_s
-        keep(pipe, keys, keys.request(job_id), wire.encode_stored_request(plan), until)
-    pipe.delete(keys.deaths(job_id), keys.result(job_id))
+        life_ms = patience_ms + settings.result_ttl_s * 1000
+        values.append(StoredValue(keys.request(job_id), wire.encode_stored_request(plan), life_ms))
+    # First, in one step that a full server refuses as a whole; a kill before the second leaves a dead letter too many.
+    names, args = queue_of(keys).enqueue_call(
+        [SealedJob(job, tag, message)], values, [keys.deaths(job_id), keys.result(job_id)]
+    )
+    ENQUEUE(client, names, *args)
+    pipe = client.pipeline(transaction=False)
+    uncount(pipe, keys, old)
     if old.documents is None:
         # The text had the life-time of the dead letter; from now on it ends by itself, should the queue be emptied.
         pipe.zadd(keys.lifetimes, {keys.text(job_id): deadline_at + settings.redelivery_s + settings.result_ttl_s})
@@ -138,10 +139,6 @@ def drop(client: Any, keys: Keys, job_ids: Sequence[str]) -> int:
 def _forget(pipe: Any, keys: Keys, job_id: str) -> None:
     pipe.hdel(keys.dead, job_id)
     pipe.zrem(keys.dead_index, job_id)
-
-
-def _urgency(job: Job) -> Urgency:
-    return Urgency(job.due_at, max(1, job.tokens), job.tenant)
 
 
 def _envelope(letter: DeadLetter) -> dict[str, Any]:
@@ -170,5 +167,5 @@ def _message_again(letter: DeadLetter, job: Job, queue: str) -> tuple[str, str]:
     tag = envelope["properties"]["delivery_tag"] = str(uuid.uuid4())
     address(envelope, queue)
     envelope["body"] = base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
-    write_urgency(envelope, _urgency(job))
+    write_urgency(envelope, urgency_of(job))
     return tag, json.dumps(envelope)

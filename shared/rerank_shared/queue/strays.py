@@ -16,7 +16,7 @@ from kombu.serialization import loads
 
 from rerank_shared.contract import wire
 from rerank_shared.keys import JOB_CLASSES, Keys
-from rerank_shared.queue.scripts import scripts_of
+from rerank_shared.queue.job_queue import queue_of
 from rerank_shared.queue.urgency_headers import read_urgency
 
 _JOBS_A_CALL = 100
@@ -68,4 +68,4 @@ def _move(client: Any, keys: Keys, source: str, target: str, tag: str, message: 
     envelope = json.loads(message)
     urgency = read_urgency(envelope.get("headers") or {}, time.time())
     address(envelope, target)
-    return scripts_of(keys).refile(client, source, target, tag, json.dumps(envelope), urgency)
+    return queue_of(keys).refile(client, source, target, tag, json.dumps(envelope), urgency)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from rerank_shared.contract.messages import Job
+
 #: A message without a due time is due this long after it was sent.
 DEFAULT_DUE_S = 10.0
 
@@ -17,6 +19,11 @@ class Urgency:
     due_at: float
     tokens: int
     tenant: str
+
+
+def urgency_of(job: Job) -> Urgency:
+    """Return a job's urgency."""
+    return Urgency(job.due_at, max(1, job.tokens), job.tenant)
 
 
 def read_urgency(headers: dict[str, Any], now: float) -> Urgency:

@@ -7,18 +7,14 @@ written, so the commands go as one script.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from typing import Any
 
 import redis
 
 from rerank_shared.keys import Keys
+from rerank_shared.redis.scripts import Script
 
-_LUA = resources.files("rerank_shared").joinpath("lua/at_any_limit.lua").read_text()
-#: Sent whole each time, since a pipeline can't ask whether the server knows it; so its comments are stripped.
-_SCRIPT = "\n".join(line for line in _LUA.splitlines() if not line.startswith("--"))
-
-
+_RUN = Script("at_any_limit.lua")
 #: Makes pipelines that are filled and never run; it never connects.
 _NOWHERE = redis.Redis()
 
@@ -37,4 +33,4 @@ def _run(pipe: Any, keys: Keys, fill: Callable[[Any], None], which: str) -> Any:
     fill(noted := _NOWHERE.pipeline(transaction=False))
     commands = [args for args, _ in noted.command_stack]
     words = [word for args in commands for word in (len(args), *args)]
-    return pipe.eval(_SCRIPT, 1, keys.lease_owners, which, *words) if words else None
+    return _RUN.queue_on(pipe, [keys.lease_owners], which, *words) if words else None

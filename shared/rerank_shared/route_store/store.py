@@ -13,7 +13,7 @@ from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import ConfigurationError, RouteChanged
 from rerank_shared.keys import Keys
 from rerank_shared.nearest import did_you_mean
-from rerank_shared.queue.scripts import Script
+from rerank_shared.redis.scripts import Script
 from rerank_shared.redis.server_clock import server_epoch
 from rerank_shared.route_store.table import RouteTable, read_table, route_of
 from rerank_shared.routing.route import KEPT_VERSIONS, MAX_ROUTES, Route

@@ -32,6 +32,10 @@ class Work:
         """Return the work that is left without `other`, which was part of it."""
         return Work(self.runs - other.runs, self.tokens - other.tokens, self.tokens_longest - other.tokens_longest)
 
+    def part(self, share: float) -> Work:
+        """Return a share of the work."""
+        return Work(self.runs * share, self.tokens * share, self.tokens_longest * share)
+
     @classmethod
     def pair(cls, tokens: float) -> Self:
         """Return the work of one unpadded pair."""

@@ -16,7 +16,7 @@ from rerank_shared.scheduling.cost import Work
 from rerank_shared.settings import TunedSettings
 
 #: Pairs whose last rows share one run of the engine's tail; also the pairs between two checks of deadlines by the
-#: scorer.
+#: scoring thread.
 SHARED_ROWS = 4
 
 
@@ -76,3 +76,7 @@ class RunShape:
         if self.layout == "padded":
             return Work.padded(len(lengths), max(lengths))
         return Work(1.0, sum(lengths), sum(length * length for length in lengths))
+
+    def padding(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of padding in one run of pairs of these lengths."""
+        return max(lengths) * len(lengths) - sum(lengths) if self.layout == "padded" else 0

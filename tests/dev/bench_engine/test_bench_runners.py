@@ -17,6 +17,7 @@ from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.tokenizing import EncodedPair
 from support.model.exports import KERNEL_HIDDEN, write_export
+from support.scoring import scorer_of
 
 
 def pair(tokens: int) -> EncodedPair:
@@ -49,7 +50,7 @@ def test_pairs_run_as_in_a_worker_and_come_back_in_order(layout: LayoutName, ran
     engine = LengthEngine()
     pairs = [pair(9), pair(3), pair(7), pair(5), pair(1)]
     run_cost = RunCost(RunShape(layout))
-    assert score_pairs(engine, pairs, run_cost) == [9, 3, 7, 5, 1]
+    assert score_pairs(scorer_of(engine), pairs, run_cost) == [9, 3, 7, 5, 1]
     assert engine.ran == ran
     assert run_cost.predict_s([9]) > 0
 
@@ -59,7 +60,7 @@ def test_what_ends_soon_shares_a_run_as_in_a_worker() -> None:
     engine.joins_runs = True
     run_cost = RunCost()
     run_cost.adopt(CostParameters(0.0, 1e-4, 0.0))
-    assert score_pairs(engine, [pair(9), pair(3), pair(7), pair(5), pair(1)], run_cost) == [9, 3, 7, 5, 1]
+    assert score_pairs(scorer_of(engine), [pair(9), pair(3), pair(7), pair(5), pair(1)], run_cost) == [9, 3, 7, 5, 1]
     assert engine.ran == [[9, 3, 7, 5, 1]]
 
 
@@ -86,7 +87,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(not kernels_here("portable"), reason="rerank-fleet-kernels is not installed")
 def test_one_export_runs_by_a_kernel_and_by_operators_with_scores_of_their_own(exported: Path) -> None:
     pairs = [pair(tokens) for tokens in (5, 9, 17)]
-    (_, kernel), (_, operators) = (open_ours(exported, "unpadded", kernel=name) for name in ("portable", "onnxruntime"))
+    kernel, operators = (open_ours(exported, "unpadded", kernel=name) for name in ("portable", "onnxruntime"))
     by_kernel, by_operators = score_pairs(kernel, pairs, RunCost()), score_pairs(operators, pairs, RunCost())
     assert by_kernel != by_operators
     assert by_kernel == pytest.approx(by_operators, abs=0.3 * float(np.std(by_operators)) + 0.1)

@@ -12,7 +12,7 @@ from rerank_shared.errors import UnknownModel
 from rerank_shared.models.manifest import Quality
 from rerank_shared.settings import Settings
 from support.fleet import TestFleet
-from support.model.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
+from support.model.artefacts import FAILED, MODEL, PASSED, damage, rewrite, write_artefact
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 EX_CONFIG = 78
@@ -69,6 +69,13 @@ def test_a_damaged_file_is_refused(start_fleet: StartFleet, directory: Path) -> 
     words = last_words(start_fleet(wait=False, model=f"file:{directory}"))
     assert "unpadded.onnx has SHA-256" in words
     assert "--unsafe (RERANK_UNSAFE=true)" in words
+
+
+def test_a_kind_of_model_that_this_release_does_not_know_is_refused(start_fleet: StartFleet, directory: Path) -> None:
+    write_artefact(directory)
+    rewrite(directory, head="late-interaction")
+    words = last_words(start_fleet(wait=False, model=f"file:{directory}", unsafe=True))
+    assert "has the head 'late-interaction', and this release scores sequence-classification" in words
 
 
 def test_half_precision_is_refused_on_a_cpu(start_fleet: StartFleet, directory: Path) -> None:

@@ -20,7 +20,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings, to_environ
-from support.model.artefacts import MODEL, write_artefact
+from support.model.artefacts import MODEL, rewrite, write_artefact
 from support.queue.full_server import BINARIES, fill_up, small_server
 
 Report = dict[str, dict[str, Any]]
@@ -98,6 +98,14 @@ def test_an_exported_model_is_told_with_its_quality(tmp_path: Path) -> None:
     assert (report["model"]["status"], report["quality"]["status"]) == ("warn", "warn")
     assert "below 0.9999" in report["quality"]["message"]
     assert report["engine"]["status"] == "ok"
+
+
+def test_a_kind_of_model_that_this_release_does_not_know_is_told(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "exported")
+    rewrite(tmp_path / "exported", head="late-interaction")
+    code, report = doctor(RERANK_MODEL=f"file:{tmp_path}/exported", RERANK_REDIS_URL=NOWHERE)
+    assert (code, report["model"]["status"]) == (1, "fail")
+    assert "'late-interaction', and this release scores sequence-classification" in report["model"]["message"]
 
 
 def test_each_of_several_models_is_checked(tmp_path: Path) -> None:

@@ -54,5 +54,5 @@ def test_the_text_of_a_query_commands_no_terminal(server_side: redis.Redis, keys
         query_digest="d", live=LIVE, shadow=SHADOW, rank=0.1, documents=3, overlap=0.5, spearman=0.25,
         mean_difference=0.125, at=1.0, query="one\x1b[2J\n[bold]two",
     )  # fmt: skip
-    server_side.eval(KEEP_WORST, 1, keys.shadow_worst("search", 1), *keep_call([worst]))
+    KEEP_WORST(server_side, [keys.shadow_worst("search", 1)], *keep_call([worst]))
     assert report()[-1] == "  one�[2J [bold]two                         3    50.0%    0.2500      0.1250"

@@ -1,4 +1,4 @@
-"""The gate on scorers whose faults are known: each is found, named with its number, and nothing else is."""
+"""The gate on models whose faults are known: each is found, named with its number, and nothing else is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rerank_ops.quality.agreement import Scores
 from rerank_ops.quality.collection import load_collection
-from rerank_ops.quality.invariance import Scorer, TextPair, is_invariant
+from rerank_ops.quality.invariance import ScoreTexts, TextPair, is_invariant
 from rerank_ops.quality.pairs import frozen_pairs
 from rerank_ops.quality.quality_gate import measure
 from rerank_ops.quality.report import quality_report
@@ -37,7 +37,7 @@ def exact(texts: Sequence[TextPair]) -> Scores:
     return f32([8 * chance(pair) - 4 for pair in texts])
 
 
-def noisy(size: float) -> Scorer:
+def noisy(size: float) -> ScoreTexts:
     def score(texts: Sequence[TextPair]) -> Scores:
         return exact(texts) + f32([size * chance((pair[1], pair[0])) for pair in texts])
 
@@ -113,9 +113,9 @@ class TestInvariance:
         assert is_invariant(exact, PAIRS)
         assert is_invariant(noisy(1.0), PAIRS)
 
-    @pytest.mark.parametrize("scorer", [drifting, by_place])
-    def test_order_and_company_are_noticed(self, scorer: Scorer) -> None:
-        assert not is_invariant(scorer, PAIRS)
+    @pytest.mark.parametrize("score", [drifting, by_place])
+    def test_order_and_company_are_noticed(self, score: ScoreTexts) -> None:
+        assert not is_invariant(score, PAIRS)
 
     def test_a_pair_that_only_differs_alone_is_noticed(self) -> None:
         shortest = min(PAIRS, key=lambda pair: (len(pair[0]) + len(pair[1]), pair))
@@ -223,9 +223,9 @@ class TestCollections:
 def test_the_report_shows_every_figure_and_the_verdict(tmp_path: Path) -> None:
     collections = [load_collection(write_collection(tmp_path / "tiny"))]
 
-    def shown(scorer: Scorer) -> str:
+    def shown(score: ScoreTexts) -> str:
         console = Console(width=110, file=StringIO())
-        quality = measure({"unpadded": scorer, "padded": drifting}, exact, "int8", pairs=PAIRS, collections=collections)
+        quality = measure({"unpadded": score, "padded": drifting}, exact, "int8", pairs=PAIRS, collections=collections)
         console.print(quality_report(quality, "int8"))
         assert isinstance(console.file, StringIO)
         return console.file.getvalue()

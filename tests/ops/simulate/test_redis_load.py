@@ -12,17 +12,17 @@ import pytest
 import redis
 
 from rerank_ops.local.redis_server import EmbeddedServer
-from rerank_ops.simulate.redis_load import OPERATIONS, Limits, Operation, Shape, reach, redis_load
+from rerank_ops.simulate.redis_load import BACKLOG_READ, OPERATIONS, Limits, Operation, Shape, reach, redis_load
 from rerank_producer._dispatch.fleet_load import ask_load
 from rerank_producer._io.enqueue import Enqueue
 from rerank_shared import fleet
 from rerank_shared.cache import Lookup, LookupCounter
 from rerank_shared.contract.digest import pool_id
-from rerank_shared.contract.messages import Heartbeat, ScoringIdentity
+from rerank_shared.contract.messages import Heartbeat, Job, ScoringIdentity
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.queue.backend import Completion, Record
-from rerank_shared.queue.leases import renew_leases
-from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
+from rerank_shared.queue.backlog import ask_backlog, backlog_member
+from rerank_shared.queue.job_queue import ENQUEUE, JobQueue
 from rerank_shared.redis import at_any_limit
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import load_settings
@@ -65,14 +65,17 @@ def count(client: redis.Redis) -> Count:
 def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.Redis, count: Count) -> None:
     settings = load_settings(namespace="counted")
     keys = Keys(settings.namespace)
-    scripts = QueueScripts(keys)
+    scripts = JobQueue(keys)
     pool = "0123456789ab"
     queues = [keys.of(each).queue(job_class) for each in (pool, "") for job_class in JOB_CLASSES]
     now = time.time()
 
+    made: list[Job] = []
+
     def enqueue(jobs: int = 1) -> None:
-        made = [make_job(settings, "q", ["d"], due_at=now + 1, tokens=10, pool=pool) for _ in range(jobs)]
-        names, args = Enqueue(made, "somebody").call(keys)
+        new = [make_job(settings, "q", ["d"], due_at=now + 1, tokens=10, pool=pool) for _ in range(jobs)]
+        made.extend(new)
+        names, args = Enqueue(new, "somebody").call(keys)
         ENQUEUE(client, names, *args)
 
     def take() -> None:
@@ -88,7 +91,8 @@ def test_a_job_on_the_queue_takes_as_many_commands_as_are_counted(client: redis.
 
     def finish() -> None:
         record = Record(b"outcome", 60, lasting=True, reply_to="caller")
-        Completion(keys, "job", entry="an entry", tag="some").run(client, record)
+        Completion(keys.of(pool), "job", entry=backlog_member(made[0]), tag="some").run(client, record)
+        made.pop(0)
 
     # Scripts are loaded by their first call.
     for act in (enqueue, take, take_nothing, sweep, finish):
@@ -123,14 +127,20 @@ def test_heartbeats_and_requests_take_as_many_as_are_counted(client: redis.Redis
         at_any_limit.write(client, keys, fill)
 
     def renew() -> None:
-        renew_leases(client, keys, ["tag"])
+        JobQueue(keys).renew(client, ["tag"])
 
     def look() -> None:
         pipe, counter = client.pipeline(transaction=False), LookupCounter(keys, hits=1)
         Lookup(counter, [b"digest"]).add_to(pipe, lambda pipe: ask_load(pipe, keys, now))
         pipe.execute()
 
+    def read() -> None:
+        pipe = client.pipeline(transaction=False)
+        ask_backlog(pipe, keys, now)
+        pipe.execute()
+
     client.zadd(keys.leases, {"tag": now})
+    assert count(read) == BACKLOG_READ.commands + BACKLOG_READ.calls
     assert count(beat) == operation("heartbeat").commands + operation("heartbeat").calls
     assert count(look) == operation("look").commands + operation("look").calls
     # Beside the renewal a busy process asks whether its callers still listen.
@@ -147,9 +157,9 @@ def test_what_grows_with_the_fleet_grows_with_it() -> None:
     assert large.requests_per_s == pytest.approx(100 * small.requests_per_s)
     for group in ("heartbeats", "polling", "sweeps", "requests", "jobs"):
         assert large.commands_per_s[group] == pytest.approx(100 * small.commands_per_s[group])
-    # Each of the callers reads a backlog that is a hundred times as long, and each broadcast reaches a hundred times as
-    # many workers.
-    assert large.backlog_bytes_per_s > 100 * small.backlog_bytes_per_s
+    # Who reads the backlog reads its sums, however many jobs there are; a broadcast reaches a hundred times as many
+    # workers.
+    assert large.backlog_bytes_per_s < 10 * small.backlog_bytes_per_s
     assert large.deliveries_per_s > 100 * small.deliveries_per_s
     assert large.first == ("connections", large.used["connections"])
 

@@ -20,7 +20,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Feedback
 from rerank_shared.feedback import APPEND, append_call
 from rerank_shared.keys import Keys
-from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.queue.full_server import fill_up, small_server
@@ -208,7 +208,7 @@ class TestBounds:
         keys = Keys(settings.namespace)
         append(redis, settings, "r")
         redis.zadd(keys.lifetimes, {keys.feedback: time.time() - 1})
-        QueueScripts(keys).sweep(redis, lease_s=10, limit=10, max_deaths=3)
+        JobQueue(keys).sweep(redis, lease_s=10, limit=10, max_deaths=3)
         assert stream.status(redis, keys).records == 0
         append(redis, settings, "again")
         assert len(kept(redis, settings)) == 1

@@ -6,13 +6,13 @@ import pytest
 
 from rerank_producer._dispatch.fleet_load import FleetLoad, describe_workers
 from rerank_producer._io.port import drive
-from rerank_shared.queue.backlog import BacklogEntry
+from rerank_shared.queue.backlog import DueJobs
 from rerank_shared.scheduling.admission import LOAD_REMEMBERED_S
 from rerank_shared.scheduling.cost import CostParameters, Work
 from support.in_memory import Parts
 
 COST = CostParameters(run_s=0.5, token_s=0.0, token_longest_s=0.0)
-TEN = BacklogEntry("interactive", Work(runs=10.0), due_at=100.0)
+TEN = DueJobs("interactive", Work(runs=10.0), 100.0, 100.0)
 
 
 def load(parts: Parts) -> FleetLoad:
@@ -32,7 +32,7 @@ def submit(parts: Parts, count: int, documents: int = 1) -> None:
         (FleetLoad(2, 1, COST, (TEN,)), 0.0),
         (FleetLoad(0, 1, COST, (TEN,)), 0.0),
         (FleetLoad(2, 2, None, (TEN,)), 0.0),
-        (FleetLoad(1, 1, COST, (TEN, BacklogEntry("bulk", Work(runs=90.0), 1.0))), 5.0),
+        (FleetLoad(1, 1, COST, (TEN, DueJobs("bulk", Work(runs=90.0), 1.0, 1.0))), 5.0),
     ],
     ids=["shared by processes", "one is idle", "nobody alive", "cost unknown", "bulk comes after"],
 )
@@ -49,32 +49,36 @@ def test_a_run_takes_nothing_that_nobody_knows() -> None:
     assert FleetLoad(1, 0, COST).run_s(Work(runs=3.0)) == 1.5
 
 
+def jobs_in(load: FleetLoad) -> int:
+    return sum(each.jobs for each in load.due)
+
+
 def test_what_waits_is_read_only_where_nobody_is_idle() -> None:
     parts = Parts(workers=2, pair_s=1.0)
     submit(parts, 1)
-    assert load(parts).entries == ()
+    assert load(parts).due == ()
     assert len(parts.port.trips) == 1
     submit(parts, 1)
-    assert len(load(parts).entries) == 2
+    assert jobs_in(load(parts)) == 2
     assert len(parts.port.trips) == 3
 
 
 def test_what_waits_is_remembered_for_a_moment() -> None:
     parts = Parts(pair_s=1.0)
     submit(parts, 2)
-    assert len(load(parts).entries) == 2
+    assert jobs_in(load(parts)) == 2
     submit(parts, 1)
-    assert len(load(parts).entries) == 2
+    assert jobs_in(load(parts)) == 2
     parts.fleet.advance(LOAD_REMEMBERED_S)
-    assert len(load(parts).entries) == 3
+    assert jobs_in(load(parts)) == 3
 
 
 def test_what_was_remembered_is_worth_nothing_once_far_more_waits() -> None:
     parts = Parts(pair_s=1.0)
     submit(parts, 1)
-    assert len(load(parts).entries) == 1
+    assert jobs_in(load(parts)) == 1
     submit(parts, 2)
-    assert len(load(parts).entries) == 3
+    assert jobs_in(load(parts)) == 3
 
 
 def test_processes_and_unanswered_jobs_are_counted_by_pool() -> None:

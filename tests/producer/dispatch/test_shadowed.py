@@ -24,7 +24,7 @@ from rerank_shared.errors import (
     ScoringFailed,
     UnknownModel,
 )
-from rerank_shared.queue.backlog import BacklogEntry
+from rerank_shared.queue.backlog import DueJobs
 from rerank_shared.scheduling.cost import CostParameters, Work
 from support.in_memory import OPTIONS, Parts
 
@@ -166,7 +166,7 @@ def test_what_the_fleet_can_not_do_is_raised_and_has_its_reason(parts: Parts, ha
 
 COST = CostParameters(run_s=0.1, token_s=0.0, token_longest_s=0.0)
 #: A job of a second.
-WAITS = BacklogEntry("bulk", Work(runs=10.0), due_at=1e12)
+WAITS = DueJobs("bulk", Work(runs=10.0), 1e12, 1e12)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ WAITS = BacklogEntry("bulk", Work(runs=10.0), due_at=1e12)
         # Nobody knows how long what waits will take.
         (FleetLoad(workers=1, unanswered=1), "busy"),
         (FleetLoad(workers=1, unanswered=1, cost=COST), None),
-        (FleetLoad(workers=2, unanswered=2, cost=COST, entries=(WAITS, WAITS)), None),
-        (FleetLoad(workers=2, unanswered=2, cost=COST, entries=(WAITS, WAITS, WAITS)), "busy"),
+        (FleetLoad(workers=2, unanswered=2, cost=COST, due=(WAITS, WAITS)), None),
+        (FleetLoad(workers=2, unanswered=2, cost=COST, due=(WAITS, WAITS, WAITS)), "busy"),
     ],
 )
 def test_a_shadow_goes_first_where_a_pool_has_other_work(load: FleetLoad | None, reason: str | None) -> None:

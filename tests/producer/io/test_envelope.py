@@ -12,12 +12,12 @@ from producer.conftest import Echo
 from producer.echo_worker import logit
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.enqueue import Enqueue
-from rerank_producer._io.envelope import seal, urgency_of
+from rerank_producer._io.envelope import seal
 from rerank_producer._io.port import drive
 from rerank_shared.contract import wire
 from rerank_shared.keys import Keys
 from rerank_shared.queue.celery_app import TASK_NAME, make_celery
-from rerank_shared.queue.urgency_headers import read_urgency
+from rerank_shared.queue.urgency_headers import read_urgency, urgency_of
 from rerank_shared.settings import Settings
 from support.jobs import celery_of, make_job
 from support.queue.queueing import queueing

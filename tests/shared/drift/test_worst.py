@@ -18,7 +18,7 @@ def query(name: int, rank: float, **fields: Any) -> WorstQuery:
 
 def keep(client: redis.Redis, keys: Keys, *queries: WorstQuery) -> list[WorstQuery]:
     key = keys.shadow_worst("search", 1)
-    client.eval(KEEP_WORST, 1, key, *keep_call(queries))
+    KEEP_WORST(client, [key], *keep_call(queries))
     answer: Any = client.hgetall(key)
     return read_worst(answer)
 

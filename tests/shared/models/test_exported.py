@@ -25,7 +25,7 @@ from rerank_shared.models.manifest import (
     read_manifest,
 )
 from rerank_shared.settings import load_settings
-from support.model.artefacts import FAILED, MODEL, PASSED, damage, write_artefact
+from support.model.artefacts import FAILED, MODEL, PASSED, damage, rewrite, write_artefact
 
 VNNI = CpuFeatures("x86_64", frozenset({"avx2", "avx512_vnni"}))
 HINT = r"--unsafe \(RERANK_UNSAFE=true\)"
@@ -118,6 +118,41 @@ class TestServing:
         write_artefact(directory)
         with pytest.raises(ConfigurationError, match=r"leave out #unpadded\.onnx"):
             load_files(f"file:{directory}#unpadded.onnx")
+
+
+class TestHead:
+    """The kind of model that a manifest names."""
+
+    def test_a_manifest_that_names_none_is_of_a_cross_encoder(self, directory: Path) -> None:
+        """The export writes none either: workers of earlier releases would refuse the field."""
+        write_artefact(directory)
+        assert "head" not in json.loads((directory / MANIFEST_FILE).read_text())
+        absent = load_files(f"file:{directory}")
+        rewrite(directory, head="sequence-classification")
+        named = load_files(f"file:{directory}")
+        assert absent.head == named.head == "sequence-classification"
+        # Scores that are cached under the one are those of the other.
+        assert (absent.model_digest, absent.manifest) == (named.model_digest, named.manifest)
+        assert load_files(load_settings().model).head == "sequence-classification"
+
+    @pytest.mark.parametrize("more", [{}, {"vector_size": 128}], ids=["else known", "with a field of its own"])
+    def test_a_kind_that_this_release_does_not_know(self, more: dict[str, Any], directory: Path) -> None:
+        write_artefact(directory)
+        rewrite(directory, head="late-interaction", **more)
+        for unsafe in (False, True):
+            with pytest.raises(ConfigurationError) as refused:
+                load_files(f"file:{directory}", unsafe=unsafe)
+            assert refused.value.message == (
+                f"{directory}/manifest.json has the head 'late-interaction', and this release scores "
+                "sequence-classification: serve it by workers of the release that exported it"
+            )
+
+    @pytest.mark.parametrize("head", [None, 7, ["sequence-classification"]])
+    def test_a_head_that_is_no_name(self, head: object, directory: Path) -> None:
+        write_artefact(directory)
+        rewrite(directory, head=head)
+        with pytest.raises(ModelDamaged, match="no manifest of this version: head"):
+            load_files(f"file:{directory}")
 
 
 class TestRefusing:

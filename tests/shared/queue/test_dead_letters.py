@@ -73,7 +73,7 @@ def test_a_retry_waits_again_as_a_new_attempt(queue: Queueing, job_class: str) -
     backlog = queue.keys.backlog(job.job_class)
     assert queue.client.zrange(backlog, 0, -1) == [backlog_member(job).encode()]
     message.ack()
-    assert queue.lasting() == {backlog}
+    assert queue.lasting() == {backlog, queue.keys.backlog_sums(job.job_class)}
 
 
 def test_who_submitted_a_job_waits_for_its_retry(queue: Queueing) -> None:

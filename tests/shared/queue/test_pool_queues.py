@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rerank_shared.keys import queue_parts
-from rerank_shared.queue.leases import expire_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.queue.strays import file_taken, leave_to
 from rerank_shared.scheduling.pool_turns import PoolTurns
 from rerank_shared.settings import Settings
@@ -104,7 +104,7 @@ class TestLeases:
     def test_a_job_of_a_dead_worker_waits_in_its_pool_again(self, queue: Queueing) -> None:
         queue.send_to(A, "job", "bulk", due_at=7.0, tokens=3)
         queue.receiver(pools=(A,), owner="dead").take(1)
-        expire_leases(queue.client, queue.keys, "dead")
+        JobQueue(queue.keys).expire(queue.client, "dead")
         # Any worker of the namespace sweeps.
         other = queue.receiver(pools=("", B))
         other.channel.qos.restore_visible()
@@ -127,7 +127,7 @@ class TestLeases:
         receiver.take(1)
         tag = receiver.messages[0].delivery_tag
         queue.client.hset(queue.keys.unacked, tag, b"interactive|1|{not json")
-        expire_leases(queue.client, queue.keys, "dead")
+        JobQueue(queue.keys).expire(queue.client, "dead")
         receiver.channel.qos.restore_visible()
         assert queue.client.hkeys(queue.keys.waiting("interactive")) == [tag.encode()]
 
@@ -151,7 +151,7 @@ class TestStrays:
         queue.send("stray")
         receiver = queue.receiver(pools=("", A), owner="slow")
         receiver.take(1)
-        expire_leases(queue.client, queue.keys, "slow")
+        JobQueue(queue.keys).expire(queue.client, "slow")
         receiver.channel.qos.restore_visible()
         target = queue.keys.of(B).queue("interactive")
         assert not file_taken(queue.client, queue.keys, queue_of(receiver), target, receiver.messages[0].delivery_tag)

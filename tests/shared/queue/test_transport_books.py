@@ -9,7 +9,7 @@ import pytest
 from kombu import Producer
 from kombu.exceptions import ChannelError
 
-from rerank_shared.queue.leases import settle
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.queue.transport.qos import SettledTags
 from rerank_shared.settings import Settings
 from support.queue.queueing import Queueing, queueing, send_plain
@@ -76,7 +76,7 @@ def test_what_is_given_back_after_it_was_acknowledged_stays_away(queue: Queueing
     receiver.receive()
     message = receiver.messages[0]
     pipe = queue.client.pipeline()
-    settle(pipe, queue.keys, message.delivery_tag, "job")
+    JobQueue(queue.keys).settle(pipe, message.delivery_tag, "job")
     pipe.execute()
     message.reject(requeue=True)
     assert queue.receiver().take() == []

@@ -15,7 +15,7 @@ from rerank_shared.contract.messages import DeadLetter, Score
 from rerank_shared.queue.backend import Completion
 from rerank_shared.queue.celery_app import make_celery
 from rerank_shared.queue.dead_letters import drop, list_dead, retry
-from rerank_shared.queue.leases import expire_leases, renew_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.redis import at_any_limit
 from rerank_shared.settings import Settings
 from support.queue.dying import set_aside
@@ -91,12 +91,12 @@ def test_leases_are_kept_ended_and_swept(queue: Queueing) -> None:
     victim = queue.receiver(owner="victim")
     victim.take(2)
     fill(queue)
-    assert renew_leases(queue.client, queue.keys, [victim.messages[1].delivery_tag]) == 0
-    assert expire_leases(queue.client, queue.keys, "victim") == 2
+    assert JobQueue(queue.keys).renew(queue.client, [victim.messages[1].delivery_tag]) == 0
+    assert JobQueue(queue.keys).expire(queue.client, "victim") == 2
     sweeper = queue.receiver(max_deaths=2, on_dead_letter=told.append)
     sweeper.channel.qos.restore_visible()
     assert sorted(sweeper.take(9)) == ["killer", "other"]
-    assert expire_leases(queue.client, queue.keys, sweeper.channel.owner) == 2
+    assert JobQueue(queue.keys).expire(queue.client, sweeper.channel.owner) == 2
     sweeper.channel.qos.restore_visible()
     assert len(told) == len(list_dead(queue.client, queue.keys)) == 2
 

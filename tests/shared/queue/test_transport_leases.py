@@ -10,7 +10,7 @@ import pytest
 from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S
 from rerank_shared.queue.dead_letters import list_dead
-from rerank_shared.queue.leases import expire_leases, renew_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.queue.lifetimes import end, keep
 from rerank_shared.settings import Settings
 from support.queue.queueing import Queueing, Receiver, queueing
@@ -33,7 +33,7 @@ def die_of(queue: Queueing, times: int, **options: Any) -> None:
     for number in range(times):
         victim = queue.receiver(owner=f"victim-{number}")
         assert len(victim.take()) == 1
-        assert expire_leases(queue.client, queue.keys, f"victim-{number}") == 1
+        assert JobQueue(queue.keys).expire(queue.client, f"victim-{number}") == 1
         sweep(queue.receiver(**options))
 
 
@@ -45,7 +45,7 @@ def test_a_lease_that_is_renewed_is_kept_and_any_other_runs_out(queue: Queueing)
     kept, lost = (message.delivery_tag for message in receiver.messages)
     for tag in (kept, lost):
         queue.client.zadd(queue.keys.leases, {tag: queue.client.time()[0] - 200})
-    assert renew_leases(queue.client, queue.keys, [kept]) == 0
+    assert JobQueue(queue.keys).renew(queue.client, [kept]) == 0
     sweep(receiver)
     assert receiver.take(9) == ["lost"]
     assert receiver.messages[-1].delivery_info["redelivered"]
@@ -56,7 +56,7 @@ def test_the_lease_of_a_job_that_is_done_never_comes_back(queue: Queueing) -> No
     receiver = queue.receiver()
     receiver.take()
     receiver.messages[0].ack()
-    assert renew_leases(queue.client, queue.keys, [receiver.messages[0].delivery_tag, "unknown"]) == 2
+    assert JobQueue(queue.keys).renew(queue.client, [receiver.messages[0].delivery_tag, "unknown"]) == 2
     assert queue.lasting() == set()
 
 
@@ -66,7 +66,7 @@ def test_a_dead_worker_s_jobs_come_back_at_once_and_no_other_s(queue: Queueing) 
     dead, alive = queue.receiver(owner="dead"), queue.receiver(owner="alive")
     dead.take(2)
     alive.take(1)
-    assert expire_leases(queue.client, queue.keys, "dead") == 2
+    assert JobQueue(queue.keys).expire(queue.client, "dead") == 2
     sweep(alive)
     assert sorted(alive.take(9)) == sorted(dead.names)
 
@@ -126,7 +126,7 @@ def test_a_hook_that_fails_does_not_stop_the_sweep(queue: Queueing, caplog: pyte
     for name in ("one", "two"):
         queue.send(name)
     queue.receiver(owner="victim").take(2)
-    assert expire_leases(queue.client, queue.keys, "victim") == 2
+    assert JobQueue(queue.keys).expire(queue.client, "victim") == 2
     sweep(queue.receiver(max_deaths=1, on_dead_letter=fail))
     assert len(list_dead(queue.client, queue.keys)) == 2
     assert caplog.text.count("dead letter not reported") == 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
-from rerank_shared.queue.scripts import QueueScripts
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.queue.urgency_headers import Urgency
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.fairness import FairShare
@@ -139,7 +139,7 @@ def test_the_script_chooses_as_the_rules_in_python_do(
     server: EmbeddedServer, made: list[Send | float | None], bulk_share: float, pool: str
 ) -> None:
     keys = Keys(f"twin-{uuid.uuid4().hex}", pool)
-    scripts, twin = QueueScripts(keys), Twin(bulk_share)
+    scripts, twin = JobQueue(keys), Twin(bulk_share)
     queues = [keys.queue(job_class) for job_class in JOB_CLASSES]
     with connect(load_settings(redis_url=server.url)) as client:
         for number, step in enumerate([*made, *[None] * len(made)]):

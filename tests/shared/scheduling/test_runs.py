@@ -61,6 +61,11 @@ def test_padding_counts_where_there_is_any(layout: LayoutName, sizes: list[int])
     assert [len(run) for run in RunShape(layout, 8, 100).split(lengths)] == sizes
 
 
+@given(SHAPES, st.lists(st.integers(1, 600), min_size=1, max_size=60))
+def test_padding_is_what_a_run_computes_beside_its_tokens(shape: RunShape, lengths: list[int]) -> None:
+    assert shape.padding(lengths) == shape.run_work(lengths).tokens - sum(lengths)
+
+
 def test_settings_say_how_large_a_run_is() -> None:
     shape = RunShape.of(load_settings(layout="packed", run_pairs=7, run_tokens=333))
     assert shape == RunShape("packed", 7, 333)

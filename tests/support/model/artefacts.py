@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from rerank_shared.contract.digest import file_digest
-from rerank_shared.models.manifest import Manifest, Origin, Quality, write_manifest
+from rerank_shared.models.manifest import MANIFEST_FILE, Manifest, Origin, Quality, write_manifest
 from rerank_worker.tokenizing import PairTokenizer
 from support.model.poison import write_poison_model
 
@@ -39,6 +40,12 @@ def write_artefact(directory: Path, quality: Quality | None = PASSED, **changes:
     manifest = Manifest(**fields | changes)
     write_manifest(directory, manifest)
     return manifest
+
+
+def rewrite(directory: Path, **fields: Any) -> None:
+    """Set fields in the manifest of an artefact, also such as this release does not know."""
+    path = directory / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields), encoding="utf-8")
 
 
 def damage(path: Path) -> None:

@@ -10,7 +10,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Job
 from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.queue.celery_app import TASK_NAME
-from rerank_shared.queue.leases import expire_leases
+from rerank_shared.queue.job_queue import JobQueue
 from support.jobs import make_job
 from support.queue.queueing import Queueing
 
@@ -33,6 +33,6 @@ def set_aside(queue: Queueing, documents: tuple[str, ...] | None = ("one", "two 
         )
     victim = queue.receiver(owner="victim", max_deaths=1)
     victim.take()
-    expire_leases(queue.client, queue.keys, "victim")
+    JobQueue(queue.keys).expire(queue.client, "victim")
     victim.channel.qos.restore_visible()
     return job

@@ -93,7 +93,7 @@ def _tell_of_a_shadow(settings: Settings) -> None:
     counts.add(keys.shadowed("search", 1), "compared\na\nb")
     with connect(settings) as client:
         counts.move_to(client)
-        client.eval(KEEP_WORST, 1, keys.shadow_worst("search", 1), *keep_call([query]))
+        KEEP_WORST(client, [keys.shadow_worst("search", 1)], *keep_call([query]))
 
 
 def _send_until_revoked(app: Celery, settings: Settings) -> None:

@@ -15,10 +15,10 @@ from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.handler import _admit
 from support.jobs import make_job
-from support.scoring import SmallEngine, digest, pair
+from support.scoring import SmallEngine, digest, pair, scorer_of
 
 #: A pair of ten tokens takes a second.
 COST = CostParameters(0.0, 0.1, 0.0)
@@ -26,15 +26,14 @@ SETTINGS = load_settings()
 
 
 class Desk:
-    """A scorer whose engine stands still with a batch of five pairs, and a clock that a test moves."""
+    """A scoring thread whose engine stands still with a batch of five pairs, and a clock that a test moves."""
 
     def __init__(self, run_cost: RunCost) -> None:
         self.now, self.engine = [100.0], SmallEngine()
         batcher = Batcher(budget_tokens=50, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        self.scorer = Scorer(
-            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
-        )
-        self.scorer.start()
+        lane = Lane(scorer_of(self.engine), batcher, run_cost)
+        self.scoring = ScoringThread([lane], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0])
+        self.scoring.start()
         self._names = iter(range(1, 1_000))
         self.submit(5, 1_000.0)
         self.engine.wait_until_running()
@@ -43,7 +42,7 @@ class Desk:
         """Submit a job, and return the load that it was told of."""
         names = [next(self._names) for _ in range(pairs)]
         told: list[AdmissionEstimate] = []
-        self.scorer.submit(
+        self.scoring.submit(
             "job",
             [digest(name) for name in names],
             [pair(name) for name in names],
@@ -95,10 +94,10 @@ def test_a_refused_job_leaves_nothing_behind(desk: Desk) -> None:
     def refuse(_: AdmissionEstimate) -> None:
         raise Overloaded("no", 1.0, 2.0)
 
-    before = desk.scorer.held(), desk.scorer.waiting
+    before = desk.scoring.held(), desk.scoring.waiting
     with pytest.raises(Overloaded):
-        desk.scorer.submit("job", [digest(999)], [pair(999)], desk.now[0] + 50.0, None, admit=refuse)
-    assert (desk.scorer.held(), desk.scorer.waiting) == before
+        desk.scoring.submit("job", [digest(999)], [pair(999)], desk.now[0] + 50.0, None, admit=refuse)
+    assert (desk.scoring.held(), desk.scoring.waiting) == before
 
 
 @pytest.mark.parametrize(

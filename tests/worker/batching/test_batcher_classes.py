@@ -50,7 +50,7 @@ class TestWaiting:
 
     @pytest.mark.parametrize("now", [1.5, 100.0])
     def test_a_deadline_that_is_over_is_not_waited_for(self, now: float) -> None:
-        """Whether it still runs is for the scorer to say."""
+        """Whether it still runs is for the scoring thread to say."""
         waiting = batcher(max_wait_s=1_000.0)
         waiting.add(candidate(1, due_at=1.5, entered=now))
         assert names(waiting.next(now)) == [1]

@@ -17,8 +17,8 @@ from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.lane import Lane, most_pairs
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
-from support.scoring import PATIENCE_S, SmallEngine, digest, expected, pair
+from rerank_worker.batching.scoring_thread import ScoringThread
+from support.scoring import PATIENCE_S, SmallEngine, digest, expected, pair, scorer_of
 from support.waiting import wait_until
 
 
@@ -29,10 +29,10 @@ class TwoModels:
         self.fast, self.slow = SmallEngine(), SmallEngine()
         share = ClassShare(0.0)
         self.fast_lane, self.slow_lane = self._lane(self.fast, 0.1, share), self._lane(self.slow, 1.0, share)
-        self.scorer = Scorer(
+        self.scoring = ScoringThread(
             [self.fast_lane, self.slow_lane], revoked=lambda _: False, aging_s=1e9, clock=lambda: 100.0
         )
-        self.scorer.start()
+        self.scoring.start()
 
     @staticmethod
     def _lane(engine: SmallEngine, token_s: float, share: ClassShare) -> Lane:
@@ -40,15 +40,15 @@ class TwoModels:
         batcher = Batcher(
             budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s, share=share, most_pairs=1
         )
-        return Lane(engine, batcher, run_cost)
+        return Lane(scorer_of(engine), batcher, run_cost)
 
     def submit(self, lane: Lane | None, names: list[int], *, left_s: float = 1_000.0, **options: Any) -> PendingJob:
         digests, pairs = [digest(name) for name in names], [pair(name) for name in names]
-        return self.scorer.submit("job", digests, pairs, 100.0 + left_s, None, lane=lane, **options)
+        return self.scoring.submit("job", digests, pairs, 100.0 + left_s, None, lane=lane, **options)
 
     def finish(self, pending: PendingJob) -> PendingJob:
         assert pending.wait(PATIENCE_S)
-        self.scorer.release(pending)
+        self.scoring.release(pending)
         return pending
 
 
@@ -68,7 +68,7 @@ def test_each_pair_runs_in_the_engine_of_its_lane_and_the_first_lane_is_the_defa
         assert two.finish(pending).scores == [expected(name) for name in names]
     assert sorted(name for run in two.slow.ran for name in run) == [1, 2]
     assert sorted(name for run in two.fast.ran for name in run) == [3, 4, 5]
-    assert two.scorer.held() == (0, 0)
+    assert two.scoring.held() == (0, 0)
 
 
 def test_interactive_pairs_of_the_fast_model_run_before_the_bulk_of_the_slow_one_that_came_first(
@@ -92,7 +92,7 @@ def test_waiting_work_is_the_sum_of_the_lanes_each_by_its_own_cost(two: TwoModel
     two.slow.wait_until_running()
     two.submit(two.slow_lane, [2, 3])
     two.submit(two.fast_lane, [4])
-    waiting = two.scorer.waiting
+    waiting = two.scoring.waiting
     assert (waiting.tokens, waiting.seconds) == pytest.approx((30.0, 21.0), rel=0.01)
 
 
@@ -121,7 +121,7 @@ def test_a_drain_gives_back_the_jobs_of_every_lane(two: TwoModels) -> None:
     running = two.submit(two.slow_lane, [1])
     two.slow.wait_until_running()
     waiting = [two.submit(two.slow_lane, [2]), two.submit(two.fast_lane, [3])]
-    two.scorer.drain()
+    two.scoring.drain()
     two.slow.gate.set()
     assert two.finish(running).scores == [expected(1)]
     assert [two.finish(pending).dropped for pending in waiting] == ["drained", "drained"]
@@ -137,8 +137,8 @@ def test_a_lane_that_leaves_finishes_its_batch_and_gives_back_its_other_jobs(two
     running, waiting = two.submit(two.slow_lane, [1]), two.submit(two.slow_lane, [2])
     two.slow.wait_until_running()
     stays = two.submit(two.fast_lane, [3])
-    leaving = in_background(lambda: two.scorer.remove_lane(two.slow_lane))
-    wait_until(lambda: two.scorer._leaving, "the lane is asked to leave")
+    leaving = in_background(lambda: two.scoring.remove_lane(two.slow_lane))
+    wait_until(lambda: two.scoring._leaving, "the lane is asked to leave")
     late = two.submit(two.slow_lane, [4])
     two.fast.gate.set()
     two.slow.gate.set()
@@ -149,24 +149,24 @@ def test_a_lane_that_leaves_finishes_its_batch_and_gives_back_its_other_jobs(two
     assert [two.finish(pending).dropped for pending in (waiting, late)] == ["drained", "drained"]
     assert two.finish(two.submit(two.slow_lane, [5])).dropped == "drained"
     assert two.slow.ran == [[1]]
-    assert (two.scorer.held(), two.scorer.waiting.tokens) == ((0, 0), 0)
+    assert (two.scoring.held(), two.scoring.waiting.tokens) == ((0, 0), 0)
 
 
-def test_a_lane_leaves_an_idle_scorer_at_once_and_may_come_again(two: TwoModels) -> None:
+def test_a_lane_leaves_an_idle_scoring_thread_at_once_and_may_come_again(two: TwoModels) -> None:
     two.fast.gate.set()
     two.slow.gate.set()
-    in_background(lambda: two.scorer.remove_lane(two.slow_lane)).join(PATIENCE_S)
+    in_background(lambda: two.scoring.remove_lane(two.slow_lane)).join(PATIENCE_S)
     assert two.finish(two.submit(two.slow_lane, [1])).dropped == "drained"
-    two.scorer.add_lane(two.slow_lane)
+    two.scoring.add_lane(two.slow_lane)
     assert two.finish(two.submit(two.slow_lane, [1])).scores == [expected(1)]
 
 
 def test_batches_are_of_one_pair_only_while_there_are_several_models(two: TwoModels) -> None:
     """Those of other layouts gain by company, and stay large."""
-    shape, padded = two.fast_lane.run_cost.shape, RunShape("padded")
+    shape, padded = RunShape(), RunShape("padded")
     assert (most_pairs(shape, 1), most_pairs(shape, 2)) == (shape.pairs, 1)
     assert most_pairs(padded, 1) == most_pairs(padded, 2) == padded.batch_pairs
-    in_background(lambda: two.scorer.remove_lane(two.slow_lane)).join(PATIENCE_S)
+    in_background(lambda: two.scoring.remove_lane(two.slow_lane)).join(PATIENCE_S)
     assert two.fast_lane.batcher.most_pairs == most_pairs(shape, 1)
-    two.scorer.add_lane(two.slow_lane)
+    two.scoring.add_lane(two.slow_lane)
     assert {lane.batcher.most_pairs for lane in (two.fast_lane, two.slow_lane)} == {most_pairs(shape, 2)}

@@ -12,9 +12,9 @@ import pytest
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.tokenizing import EncodedPair
-from support.scoring import FAR_S, PATIENCE_S, digest, pair
+from support.scoring import FAR_S, PATIENCE_S, digest, pair, scorer_of
 
 
 class Ahead:
@@ -43,7 +43,7 @@ class Ahead:
         return self.start(pairs)()
 
 
-class TestScorer:
+class TestScoringThread:
     @pytest.fixture
     def now(self) -> list[float]:
         return [100.0]
@@ -51,11 +51,12 @@ class TestScorer:
     def score(self, engine: Ahead, names: Sequence[int], now: list[float], left_s: float = FAR_S) -> Any:
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=1_000, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        scorer = Scorer([Lane(engine, batcher, run_cost)], revoked=lambda _: False, clock=lambda: now[0])
-        pending = scorer.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
-        scorer.start()
+        lane = Lane(scorer_of(engine), batcher, run_cost)
+        scoring = ScoringThread([lane], revoked=lambda _: False, clock=lambda: now[0])
+        pending = scoring.submit("job", [digest(n) for n in names], [pair(n) for n in names], now[0] + left_s, None)
+        scoring.start()
         assert pending.wait(PATIENCE_S)
-        scorer.release(pending)
+        scoring.release(pending)
         return pending
 
     def test_keeps_two_runs_under_way(self, now: list[float]) -> None:

@@ -24,7 +24,7 @@ def test_what_is_shared_is_reckoned_by_the_pair_and_comes_back_as_it_was() -> No
     run_cost.cost.adopt(learned)
     assert run_cost.shared is not None
     assert run_cost.shared.run_s == pytest.approx(0.1)
-    other = RunCost(run_cost.shape)
+    other = RunCost(run_cost.work)
     other.adopt(run_cost.shared)
     assert other.cost.parameters is not None
     assert other.cost.parameters.run_s == pytest.approx(0.8)

@@ -1,5 +1,5 @@
-"""The gate between queue and scorer: it closes and opens with what waits, wakes whoever it turned away, and asks only
-for what is more urgent than all it has."""
+"""The gate between queue and scoring thread: it closes and opens with what waits, wakes whoever it turned away, and
+asks only for what is more urgent than all it has."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rerank_shared.keys import JobClass, Keys
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.backpressure import Backpressure
 from rerank_worker.consume.gate import Gate
-from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair
+from support.scoring import FAR_S, PATIENCE_S, SmallEngine, digest, pair, scorer_of
 from support.waiting import wait_until
 
 KEYS = Keys("gate")
@@ -45,27 +45,26 @@ class Message:
 
 
 class Hall:
-    """A gate before a scorer whose engine stands still until it is told to run; a pair has ten tokens."""
+    """A gate before a scoring thread whose engine stands still until it is told to run; a pair has ten tokens."""
 
     def __init__(self) -> None:
         self.engine, self.now = SmallEngine(), [100.0]
         run_cost = RunCost()
         batcher = Batcher(budget_tokens=BUDGET, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-        self.scorer = Scorer(
-            [Lane(self.engine, batcher, run_cost)], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0]
-        )
+        lane = Lane(scorer_of(self.engine), batcher, run_cost)
+        self.scoring = ScoringThread([lane], revoked=lambda _: False, aging_s=1e9, clock=lambda: self.now[0])
         backpressure = Backpressure(FAR_S, BUDGET, run_cost.cost.predict_s)
-        self.gate = Gate(backpressure, self.scorer, wall_clock=lambda: EPOCH)
+        self.gate = Gate(backpressure, self.scoring, wall_clock=lambda: EPOCH)
         self.woken = threading.Semaphore(0)
         self.gate.attach(self.woken.release)
-        self.scorer.start()
+        self.scoring.start()
         self._names = iter(range(1, 1_000))
 
     def submit(
         self, pairs: int, *, left_s: float = 50.0, job_class: JobClass = "interactive", job_id: str = "job"
     ) -> Any:
         names = [next(self._names) for _ in range(pairs)]
-        return self.scorer.submit(
+        return self.scoring.submit(
             job_id,
             [digest(name) for name in names],
             [pair(name) for name in names],
@@ -193,7 +192,7 @@ class TestAsking:
             waits()
             assert hall.ask() == {"interactive": EPOCH + 20.0}
             hall.engine.gate.set()
-            wait_until(lambda: not hall.scorer.waiting_jobs(), "all pairs to begin")
+            wait_until(lambda: not hall.scoring.waiting_jobs(), "all pairs to begin")
             assert hall.ask() == {}
 
     def test_a_message_that_was_refused_is_held_no_longer(self, hall: Hall) -> None:
@@ -232,7 +231,7 @@ class TestAsking:
 
 def test_a_draining_process_takes_nothing(hall: Hall) -> None:
     assert hall.gate.is_open()
-    hall.scorer.drain()
+    hall.scoring.drain()
     assert not hall.gate.is_open()
     assert hall.gate.ask() is None
 

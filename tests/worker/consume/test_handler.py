@@ -26,35 +26,32 @@ from rerank_shared.settings import Settings, load_settings
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.handler import JobHandler
 from rerank_worker.consume.leases import Leases
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
 from rerank_worker.consume.task import register
-from rerank_worker.engine import identity_of, open_engine
-from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.scorers.pair_classifier import open_pair_classifier
 from support.jobs import make_job
 
 AWAY = load_settings(redis_url="unix:///nowhere/redis.sock", namespace="away")
 
 
 @contextmanager
-def worker_of(settings: Settings) -> Iterator[tuple[Celery, Scorer]]:
+def worker_of(settings: Settings) -> Iterator[tuple[Celery, ScoringThread]]:
     """The parts of a worker that a task meets, with the real model and no consumer."""
     files, run_cost = load_files(settings.model), RunCost()
-    tokenizer, engine = PairTokenizer(files.tokenizer_path), open_engine(files)
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    lane = Lane(engine, batcher, run_cost)
-    scorer = Scorer([lane], revoked=lambda _: False)
+    lane = Lane(open_pair_classifier(files, settings), batcher, run_cost)
+    scoring = ScoringThread([lane], revoked=lambda _: False)
     with connect(settings) as client, make_celery(settings) as app:
         keys = Keys(settings.namespace)
-        identity = identity_of(files, tokenizer, settings.layout)
-        served = ServedModels([ServedModel(identity, tokenizer, lane, "file:/alias")])
-        handler = JobHandler(served, scorer, client, keys, "test")
+        served = ServedModels([ServedModel(lane, "file:/alias")])
+        handler = JobHandler(served, scoring, client, keys, "test")
         strays = Strays(client, keys, served, time.time)
         register(app, handler, Leases(), lambda _: nullcontext(lambda: None), settings, strays)
-        yield app, scorer
+        yield app, scoring
 
 
 def run(app: Celery, job: Job, **context: object) -> object:
@@ -88,8 +85,8 @@ def test_job_goes_back_while_the_server_refuses_to_be_connected_to(server: Embed
 
 
 def test_draining_worker_gives_jobs_back() -> None:
-    with worker_of(AWAY) as (app, scorer):
-        scorer.drain()
+    with worker_of(AWAY) as (app, scoring):
+        scoring.drain()
         with pytest.raises(Reject, match="this worker is stopping"):
             run(app, make_job(AWAY, "q", ["d"]))
 
@@ -122,22 +119,21 @@ def test_ids_that_may_be_of_another_tokenizer_are_never_scored(
 
 def test_only_a_length_that_was_planned_for_another_pool_may_be_beyond_the_model() -> None:
     """In a rolling upgrade to a model that reads less, a request that names no length has the old model's."""
-    with worker_of(AWAY) as (app, scorer):
-        scorer.start()
+    with worker_of(AWAY) as (app, scoring):
+        scoring.start()
         answer: Any = run(app, make_job(AWAY, "q", ["d " * 700], max_length=600, pool="0123456789ab"))
         assert answer["tokens"] == [512]
         with pytest.raises(InvalidRequest, match="600 is beyond the 512 tokens"):
             run(app, make_job(AWAY, "q", ["d"], max_length=600))
-        scorer.drain()
+        scoring.drain()
 
 
 def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() -> None:
     files, told = load_files(AWAY.model), list[str]()
-    tokenizer, run_cost = PairTokenizer(files.tokenizer_path), RunCost()
+    run_cost = RunCost()
     batcher = Batcher(budget_tokens=2048, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    lane = Lane(open_engine(files), batcher, run_cost)
-    scorer = Scorer([lane], revoked=lambda _: False)
-    identity = identity_of(files, tokenizer, AWAY.layout)
+    lane = Lane(open_pair_classifier(files, AWAY), batcher, run_cost)
+    scoring = ScoringThread([lane], revoked=lambda _: False)
 
     @contextmanager
     def inside(_: str | None) -> Iterator[Callable[[], None]]:
@@ -148,14 +144,14 @@ def test_whoever_watches_is_told_that_a_message_is_through_even_if_it_fails() ->
             told.append("ends")
 
     with connect(AWAY) as client, make_celery(AWAY) as app:
-        served = ServedModels([ServedModel(identity, tokenizer, lane, AWAY.model)])
+        served = ServedModels([ServedModel(lane, AWAY.model)])
         keys = Keys(AWAY.namespace)
-        handler = JobHandler(served, scorer, client, keys, "test")
+        handler = JobHandler(served, scoring, client, keys, "test")
         register(app, handler, Leases(), inside, AWAY, Strays(client, keys, served, time.time))
         with pytest.raises(UnknownModel):
             run(app, make_job(AWAY, "q", ["d"], model="no/such-model"))
         assert told == ["begins", "ends"]
-        scorer.start()
+        scoring.start()
         run(app, make_job(AWAY, "q", ["d"]))
     assert told[2:] == ["begins", "waits", "ends"]
 

@@ -50,7 +50,7 @@ def test_a_trace_of_a_refusal_becomes_words_where_celery_meets_it(name: str) -> 
     assert tell_outages_in_words(made)
     assert made.exc_info is None
     assert "does not permit" in made.getMessage()
-    own = record("rerank_worker.batching.scorer", "a fault", error=refusal)
+    own = record("rerank_worker.batching.scoring_thread", "a fault", error=refusal)
     assert tell_outages_in_words(own)
     assert own.exc_info is not None
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.errors import ConfigurationError, UnknownModel
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_worker.batching.batcher import Batcher
@@ -14,16 +13,14 @@ from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.consume.served import ServedModel, ServedModels
-from support.model.exports import tokenizer
-from support.scoring import SmallEngine
-
-IDENTITY = ScoringIdentity("org/name", "0" * 64, "1" * 64, "fp32", "bert", 512, "v1", "sigmoid")
+from support.scoring import IDENTITY, SmallEngine, scorer_of
 
 
 def served(name: str, alias: str, run_s: float = 1.0) -> ServedModel:
     run_cost = RunCost(cost=CostModel(CostParameters(run_s, 0.0, 0.0)))
     batcher = Batcher(budget_tokens=100, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
-    return ServedModel(replace(IDENTITY, model=name), tokenizer(), Lane(SmallEngine(), batcher, run_cost), alias)
+    scorer = scorer_of(SmallEngine(), identity=replace(IDENTITY, model=name))
+    return ServedModel(Lane(scorer, batcher, run_cost), alias)
 
 
 def test_a_model_is_meant_by_its_name_and_by_its_alias() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -13,12 +12,16 @@ from rerank_shared import fleet
 from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
-from rerank_shared.queue.leases import expire_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.settings import Settings
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import LOOK_S, Strays
 from support.jobs import make_job
 from support.queue.queueing import Queueing, queueing
+from support.scoring import SmallEngine, scorer_of
 
 pytestmark = pytest.mark.integration
 OWN = ScoringIdentity("org/own", "1" * 64, "2" * 64, "int8", "pair", 512, "only_second", "sigmoid")
@@ -39,8 +42,10 @@ def now() -> list[float]:
 @pytest.fixture
 def strays(queue: Queueing, now: list[float]) -> Strays:
     """Those of a process that serves one model; nothing of it runs."""
-    unused: Any = None
-    models = ServedModels([ServedModel(OWN, unused, unused, "file:/own")])
+    run_cost = RunCost()
+    batcher = Batcher(budget_tokens=100, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
+    lane = Lane(scorer_of(SmallEngine(), identity=OWN), batcher, run_cost)
+    models = ServedModels([ServedModel(lane, "file:/own")])
     announce(queue, OWN, {"org/own", "file:/own"})
     return Strays(queue.client, queue.keys, models, lambda: now[0])
 
@@ -91,7 +96,7 @@ def test_a_job_whose_lease_ran_out_is_neither_moved_nor_answered(queue: Queueing
     receiver = queue.receiver(owner="slow")
     receiver.take()
     (message,) = receiver.messages
-    expire_leases(queue.client, queue.keys, "slow")
+    JobQueue(queue.keys).expire(queue.client, "slow")
     receiver.channel.qos.restore_visible()
     job = make_job(queue.settings, "q", ["d"], model="org/other")
     assert strays.filed(job, message.delivery_info["routing_key"], message.delivery_tag)

@@ -1,7 +1,7 @@
-"""Lane: what belongs to one model in the scoring thread: engine, batcher, cost of runs, and the pairs with their jobs.
+"""Lane: what belongs to one model in the scoring thread: scorer, batcher, cost of runs, and the pairs with their jobs.
 
 A pair that several jobs want stands here once. A digest holds the scoring identity, so it is in one lane only.
-Not thread-safe: the scorer locks. It calls `runs`, `start`, `scores` and `learn` without its lock, from its own thread.
+Not thread-safe: the scoring thread locks. It calls `runs`, `start`, `scores` and `learn` itself, without its lock.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rerank_shared.contract.messages import Score
 from rerank_shared.errors import InternalError, ScoringFailed
-from rerank_shared.scheduling.runs import RunShape
 from rerank_worker import metrics
 from rerank_worker.batching.batch_runs import BatchRun, batch_runs
 from rerank_worker.batching.batcher import Batcher, WaitingPair
 from rerank_worker.batching.bisect import score_bisected
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.engine import Engine, joins_runs, runs_at_once, starter
-from rerank_worker.tokenizing import EncodedPair
+from rerank_worker.scorers import Encoded, RunWork, Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +34,26 @@ class Run:
     logits: Callable[[], npt.NDArray[np.float32]]
 
 
-def most_pairs(shape: RunShape, models: int) -> int | None:
+def most_pairs(work: RunWork, models: int) -> int | None:
     """Return the cap on the pairs of a batch, in a process that serves so many models.
 
     Where there are several, a batch whose pairs gain nothing by company is brief, or is one pair: an urgent pair of a
     fast model waits no longer for a slow one.
     """
-    return 1 if shape.joins and models > 1 else shape.batch_pairs
+    return 1 if work.batch_pairs is not None and models > 1 else work.batch_pairs
 
 
 class Lane:
-    """One model's engine, batcher, cost and pairs."""
+    """One model's scorer, batcher, cost and pairs."""
 
-    def __init__(self, engine: Engine, batcher: Batcher, run_cost: RunCost) -> None:
+    def __init__(self, scorer: Scorer[Any], batcher: Batcher, run_cost: RunCost) -> None:
+        self.scorer = scorer
         self.batcher = batcher
         self.run_cost = run_cost
-        #: The number of runs that may be under way at once.
-        self.runs_at_once = runs_at_once(engine)
-        self._engine = engine
-        self._start_run = starter(engine)
-        self._joins_runs = joins_runs(engine)
-        self._pairs: dict[bytes, EncodedPair] = {}
+        self._pairs: dict[bytes, Encoded] = {}
         self._wanting: dict[bytes, list[tuple[PendingJob, int]]] = {}
 
-    def add(self, pending: PendingJob, index: int, candidate: WaitingPair, pair: EncodedPair) -> None:
+    def add(self, pending: PendingJob, index: int, candidate: WaitingPair, pair: Encoded) -> None:
         """Add the pair `index` of a job."""
         wanting = self._wanting.setdefault(candidate.digest, [])
         if wanting:
@@ -132,30 +127,30 @@ class Lane:
 
     def runs(self, wanted: Sequence[WaitingPair]) -> list[BatchRun[WaitingPair]]:
         """Return the runs of a batch of these pairs, in order."""
-        return batch_runs(wanted, self._split, self._run_s, joins=self._joins_runs)
+        return batch_runs(wanted, self._split, self._run_s, joins=self.scorer.joins_runs)
 
     def _split(self, candidates: Sequence[WaitingPair]) -> list[range]:
-        return self._engine.runs(self._encoded(candidates))
+        return self.scorer.runs(self._encoded(candidates))
 
     def _run_s(self, candidates: Sequence[WaitingPair]) -> float:
         return self.run_cost.predict_s([candidate.tokens for candidate in candidates])
 
     def start(self, candidates: Sequence[WaitingPair], begun: float) -> Run:
         """Begin a run at `begun`."""
-        return Run(candidates, begun, self._start_run(self._encoded(candidates)))
+        return Run(candidates, begun, self.scorer.start(self._encoded(candidates)))
 
     def scores(self, run: Run) -> Iterator[tuple[WaitingPair, float | Exception]]:
         """Wait for a run and return each pair's logit; the error of a pair that fails alone."""
 
         def score(part: Sequence[WaitingPair]) -> Sequence[float]:
             whole = part is run.candidates
-            found = run.logits() if whole else self._engine.score(self._encoded(part))
+            found = run.logits() if whole else self.scorer.score(self._encoded(part))
             logits: Sequence[float] = found.tolist()
             return logits
 
         return score_bisected(score, run.candidates)
 
-    def _encoded(self, candidates: Sequence[WaitingPair]) -> list[EncodedPair]:
+    def _encoded(self, candidates: Sequence[WaitingPair]) -> list[Encoded]:
         return [self._pairs[candidate.digest] for candidate in candidates]
 
     def learn(self, run: Run, seconds: float, *, failed: bool) -> None:
@@ -165,8 +160,8 @@ class Lane:
         """
         lengths = [candidate.tokens for candidate in run.candidates]
         metrics.TOKENS_RUN.inc(sum(lengths))
-        if self.run_cost.shape.layout == "padded":
-            metrics.PADDING_RUN.inc(max(lengths) * len(lengths) - sum(lengths))
+        if padding := self.scorer.work.padding(lengths):
+            metrics.PADDING_RUN.inc(padding)
         if not failed and (error := self.run_cost.observe(lengths, seconds)) is not None:
             metrics.COST_ERROR.observe(error)
 

@@ -1,6 +1,6 @@
 """Pending job: one job inside a worker process, with its scores, its state and the reason why it ended.
 
-The scoring thread writes a pending job; the pool thread that took the job awaits it. The scorer's lock guards it.
+The scoring thread writes a pending job, under its lock; the pool thread that took the job awaits it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.scheduling.runs import RunShape
 from rerank_worker.batching.cost_model import CostModel
 from rerank_worker.batching.rate import TokenRate
+from rerank_worker.scorers import RunWork
 
 #: Typical tokens of a question and a passage together.
 _USUAL_TOKENS = 128
@@ -19,9 +20,9 @@ _USUAL_TOKENS = 128
 
 @dataclass(slots=True)
 class RunCost:
-    """The cost and the rate of this process's runs, which have the shape `shape`."""
+    """The cost and the rate of this process's runs; `work` says what work a run is."""
 
-    shape: RunShape = field(default_factory=RunShape)
+    work: RunWork = field(default_factory=RunShape)
     cost: CostModel = field(default_factory=CostModel)
     rate: TokenRate = field(init=False)
 
@@ -40,17 +41,17 @@ class RunCost:
 
     @property
     def _runs_a_pair(self) -> float:
-        return self.shape.pair_work(_USUAL_TOKENS).runs
+        return self.work.pair_work(_USUAL_TOKENS).runs
 
     def observe(self, lengths: Sequence[int], seconds: float) -> float | None:
         """Learn from a run of pairs with these lengths in tokens, and return its error.
 
         The error is |predicted - actual| / actual, None if there was no prediction.
         """
-        work = self.shape.run_work(lengths)
+        work = self.work.run_work(lengths)
         self.rate.add(sum(lengths), work, seconds)
         return self.cost.observe(work, seconds)
 
     def predict_s(self, lengths: Sequence[int]) -> float:
         """Return the expected seconds of a run of pairs; 0 before the first observation."""
-        return self.cost.predict_s(self.shape.run_work(lengths))
+        return self.cost.predict_s(self.work.run_work(lengths))

@@ -28,7 +28,7 @@ from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.scheduling.pool_turns import PoolTurns
 from rerank_shared.scheduling.urgent_take import AskPace, first_due, must_beat
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.backpressure import Backpressure
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,13 @@ class Gate:
     def __init__(
         self,
         backpressure: Backpressure,
-        scorer: Scorer,
+        scoring: ScoringThread,
         wall_clock: Callable[[], float] = time.time,
         turns: PoolTurns | None = None,
     ) -> None:
         self._backpressure = backpressure
         self.turns = turns or PoolTurns()
-        self._scorer = scorer
+        self._scoring = scoring
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._delivered: dict[str, _Delivered] = {}
@@ -66,20 +66,20 @@ class Gate:
         self._ask_pace = AskPace()
         self._wake: Callable[[], object] | None = None
         self.settled = SettledTags()
-        scorer.on_less, scorer.on_ending = self.look, self.ending
+        scoring.on_less, scoring.on_ending = self.look, self.ending
 
     def is_open(self) -> bool:
         """Return whether the process takes another job. After False, the gate wakes the consumer once there is room."""
         # Set before the check: otherwise another thread could make room in between and not wake the consumer.
         self._shut = True
-        if self._scorer.draining or not self._has_room():
+        if self._scoring.draining or not self._has_room():
             return False
         self._shut = False
         return True
 
     def _has_room(self) -> bool:
         untokenized = sum(job.urgency.tokens for job in self._unacknowledged() if job.untokenized)
-        return self._backpressure.open(self._scorer.waiting, untokenized)
+        return self._backpressure.open(self._scoring.waiting, untokenized)
 
     def took(self, message: Any) -> None:
         """Record a delivered message, before any thread works on it."""
@@ -132,7 +132,7 @@ class Gate:
         Any thread may call it; it never blocks.
         """
         self._ending, wake = True, self._wake
-        if self._shut and wake is not None and self._ask_pace.is_due(self._scorer.clock()):
+        if self._shut and wake is not None and self._ask_pace.is_due(self._scoring.clock()):
             wake()
 
     def attach(self, wake: Callable[[], object] | None) -> None:
@@ -144,15 +144,15 @@ class Gate:
 
         Return None when it is not time to ask the queue for a more urgent job.
         """
-        now = self._scorer.clock()
-        if self._scorer.draining or not self._ending or not self._ask_pace.is_due(now):
+        now = self._scoring.clock()
+        if self._scoring.draining or not self._ending or not self._ask_pace.is_due(now):
             return None
         self._ending = False
         self._ask_pace.asked(now)
         delivered = [(job, job.untokenized) for job in self._unacknowledged()]
         # Read after the line above: a job that was tokenized in between is in the batcher now.
         # A job whose pairs all run is about to end.
-        waiting = self._scorer.waiting_jobs()
+        waiting = self._scoring.waiting_jobs()
         return first_due(
             (job.job_class, job.urgency.due_at)
             for job, untokenized in delivered

@@ -1,4 +1,4 @@
-"""Job handler: checks a job, fetches its text, tokenizes, waits for the scorer, and returns the outcome.
+"""Job handler: checks a job, fetches its text, encodes its pairs, waits for their scores, and returns the outcome.
 
 Runs in a pool thread. A failure is raised as a RerankError, which the result backend sends to the caller. The outcome
 is sent a little before the deadline, so that the caller has it in time.
@@ -32,7 +32,7 @@ from rerank_shared.scheduling.urgency import answer_by
 from rerank_shared.tracing.spans import current_span
 from rerank_worker import metrics
 from rerank_worker.batching.pending_job import PendingJob
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.job_span import tell_stages
 from rerank_worker.consume.served import ServedModel, ServedModels
 
@@ -58,7 +58,7 @@ class JobHandler:
     """Answers the jobs of one worker process. `refuse`: refuse jobs that would miss their deadline."""
 
     models: ServedModels
-    scorer: Scorer
+    scoring: ScoringThread
     client: redis.Redis
     keys: Keys
     worker: str
@@ -89,10 +89,10 @@ class JobHandler:
         if job.tokenizer_digest is None:
             refuse_undeclared(documents)
         digests = pair_digests(model.identity, max_length, job.query, documents, cache_tenant=job.cache_tenant)
-        pairs = model.tokenizer.encode(job.query, documents, max_length)
+        pairs = model.scorer.encode(job.query, documents, max_length)
         tokenized = self.clock()
         deadline = answer_by(arrived + left_s, len(pairs))
-        pending = self.scorer.submit(
+        pending = self.scoring.submit(
             job.job_id,
             digests,
             pairs,
@@ -105,7 +105,7 @@ class JobHandler:
         )
         on_waiting()
         pending.wait(deadline - self.clock())
-        self.scorer.release(pending)
+        self.scoring.release(pending)
         self._raise_if_unanswered(pending)
         return self._answer(job, model.identity, pending, arrived, tokenized)
 

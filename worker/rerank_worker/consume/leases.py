@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rerank_shared.keys import Keys
-from rerank_shared.queue.leases import renew_leases
+from rerank_shared.queue.job_queue import queue_of
 
 
 class Leases:
@@ -43,4 +43,4 @@ class Leases:
         with self._lock:
             tags = set(self._tags)
         if tags := tags.union(self._waiting()):
-            renew_leases(pipe, keys, tags)
+            queue_of(keys).renew(pipe, tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
@@ -12,24 +12,32 @@ from rerank_shared.errors import ConfigurationError, UnknownModel
 from rerank_shared.scheduling.cost import Work
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.tokenizing import PairTokenizer
+from rerank_worker.scorers import Scorer
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model with its lane in the scorer.
+    """A model with its lane in the scoring thread.
 
     `alias`: a second name by which requests may ask for it; `aliases`: further ones. `weights_bytes`: the size of its
     files of weights. `source`: where it was loaded from.
     """
 
-    identity: ScoringIdentity
-    tokenizer: PairTokenizer
     lane: Lane
     alias: str
     weights_bytes: int = 0
     aliases: tuple[str, ...] = ()
     source: str = ""
+
+    @property
+    def scorer(self) -> Scorer[Any]:
+        """What encodes and scores its pairs."""
+        return self.lane.scorer
+
+    @property
+    def identity(self) -> ScoringIdentity:
+        """Its scoring identity."""
+        return self.lane.scorer.identity
 
     @property
     def pool(self) -> str:

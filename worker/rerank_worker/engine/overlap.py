@@ -1,7 +1,7 @@
 """Overlap: keeps two runs under way at once, on engines that compute outside the calling thread.
 
-While a GPU computes one run, the scorer lays out and copies the next one and delivers the scores of the last one. An
-engine on the CPU has nothing to overlap: there the same loop starts a run when its logits are read.
+While a GPU computes one run, the scoring thread lays out and copies the next one and delivers the scores of the last
+one. An engine on the CPU has nothing to overlap: there the same loop starts a run when its logits are read.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def session_options(*, optimise: bool, threads: int = 1) -> Any:
     options.inter_op_num_threads = 1
     # A memory pattern is kept for ever for each input shape, and unpadded pairs have hundreds of shapes.
     options.enable_mem_pattern = False
-    # A failing run raises and the scorer logs it, so the runtime need not print it as well.
+    # A failing run raises and the scoring thread logs it, so the runtime need not print it as well.
     options.log_severity_level = 4
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL

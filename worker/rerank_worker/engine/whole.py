@@ -1,6 +1,6 @@
 """Runs an engine over any number of pairs, for benchmarks and comparisons.
 
-Pairs are sorted and split as the scorer does, but without deadlines and other jobs.
+Pairs are sorted and split as the scoring thread does, but without deadlines and other jobs.
 """
 
 from __future__ import annotations

@@ -29,11 +29,11 @@ from rerank_shared.scheduling.fairness import ClassShare
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import entry_of
 from rerank_worker.announced import AnnouncedModel, announced_models
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
 from rerank_worker.heartbeat import Heartbeats
-from rerank_worker.loading import Model, Tokenizers, load, refuse_beyond_memory
+from rerank_worker.loading import Model, load, refuse_beyond_memory
 from rerank_worker.model_memory import room_for_models
 from rerank_worker.models.serving import served_model
 from rerank_worker.models.subscriptions import change_queues
@@ -50,7 +50,7 @@ class ModelKeeper:
     """
 
     served: ServedModels
-    scorer: Scorer
+    scoring: ScoringThread
     heartbeats: Heartbeats
     strays: Strays
     settings: Settings
@@ -101,7 +101,7 @@ class ModelKeeper:
 
     def _begin(self, verb: Verb, model: str, work: Callable[[], str]) -> ModelChange:
         change, last = ModelChange(verb, model, "begun"), self._last
-        if self.scorer.draining:
+        if self.scoring.draining:
             return replace(change, state="failed", told="this process is stopping")
         if last is not None and last.state == "begun":
             told = f"this process is still at `{last.verb} {last.model}`: repeat it later"
@@ -127,16 +127,18 @@ class ModelKeeper:
         started = time.perf_counter()
         settings = self.settings.model_copy(update={"model": name, "models": None, "model_digest": None})
         model = load(
-            settings, self._tokenizers(), lambda files: refuse_beyond_memory(files, settings, self._used_bytes)
+            settings,
+            [each.scorer for each in self.served],
+            lambda files: refuse_beyond_memory(files, settings, self._used_bytes),
         )
         if (twin := self._twin(model)) is not None:
             return f"it is {self.served.called(twin)}, which is served already"
-        if self.scorer.draining:
+        if self.scoring.draining:
             raise ConfigurationError("this process is stopping")
         added = served_model(model, settings, self.share)
         announced = self._announced(ServedModels([*self.served, added]))
         self._adopt_cost(announced[-1])
-        self.scorer.add_lane(added.lane)
+        self.scoring.add_lane(added.lane)
         self.served.add(added)
         change_queues(consumer, self._goes_on, begin=self._queues(added))
         self.heartbeats.change(announced)
@@ -151,7 +153,7 @@ class ModelKeeper:
         self.heartbeats.wait_told(self.patience_s)
         change_queues(consumer, self._goes_on, end=self._queues(model))
         self.served.remove(model)
-        self.scorer.remove_lane(model.lane)
+        self.scoring.remove_lane(model.lane)
         self.strays.leave_pools(self.strays.client, [pool])
         freed = model.weights_bytes
         # The last reference to the session, unless a thread is giving a job of this model back.
@@ -160,7 +162,7 @@ class ModelKeeper:
         return f"{told}, {freed / 1e6:,.0f} MB"
 
     def _goes_on(self) -> bool:
-        return not self.scorer.draining
+        return not self.scoring.draining
 
     def _announced(self, served: ServedModels) -> tuple[AnnouncedModel, ...]:
         return announced_models(served, self.heartbeats.heartbeat.host, self.heartbeats.models)
@@ -174,11 +176,6 @@ class ModelKeeper:
     def _twin(self, model: Model) -> ServedModel | None:
         digest = identity_digest(model.identity)
         return next((each for each in self.served if identity_digest(each.identity) == digest), None)
-
-    def _tokenizers(self) -> Tokenizers:
-        return {
-            (each.identity.tokenizer_digest, each.tokenizer.template.prompt): each.tokenizer for each in self.served
-        }
 
     def _queues(self, model: ServedModel) -> list[str]:
         return [self.heartbeats.keys.of(model.pool).queue(job_class) for job_class in JOB_CLASSES]

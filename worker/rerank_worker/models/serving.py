@@ -13,18 +13,16 @@ from rerank_worker.loading import Model
 
 def served_model(model: Model, settings: Settings, share: ClassShare) -> ServedModel:
     """Return a model with a lane of its own. `share` is the share of bulk, one for all lanes of the process."""
-    shape = model.run_cost.shape
+    work = model.scorer.work
     batcher = Batcher(
         budget_tokens=settings.budget_tokens,
         max_wait_s=settings.max_wait_ms / 1000,
         predict_s=model.run_cost.cost.predict_s,
-        layout=settings.layout,
-        work_of=shape.pair_work,
+        layout=work.layout,
+        work_of=work.pair_work,
         share=share,
         name=pool_id(model.identity),
         weight=model.share,
     )
-    lane = Lane(model.engine, batcher, model.run_cost)
-    return ServedModel(
-        model.identity, model.tokenizer, lane, model.alias, model.weights_bytes, model.aliases, model.source
-    )
+    lane = Lane(model.scorer, batcher, model.run_cost)
+    return ServedModel(lane, model.alias, model.weights_bytes, model.aliases, model.source)

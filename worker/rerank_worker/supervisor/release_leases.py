@@ -11,7 +11,7 @@ import threading
 
 from rerank_shared.fleet import deregister_dead
 from rerank_shared.keys import Keys
-from rerank_shared.queue.leases import expire_leases
+from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect
 from rerank_shared.redis.outage import outage_of
 from rerank_shared.settings import Settings
@@ -29,7 +29,7 @@ def _expire(settings: Settings, worker_id: str) -> None:
     keys = Keys(settings.namespace)
     try:
         with connect(settings, timeout_s=_TIMEOUT_S) as client:
-            jobs = expire_leases(client, keys, worker_id)
+            jobs = JobQueue(keys).expire(client, worker_id)
             deregister_dead(client, keys, worker_id)
     except OUTAGES_AND_REFUSALS as error:
         log.info("leases not released, they run out by themselves name=%s: redis %s", worker_id, outage_of(error).says)

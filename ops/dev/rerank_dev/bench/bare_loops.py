@@ -65,12 +65,12 @@ def _loop(pipe: Connection, settings: Settings, core: int, requests: Sequence[As
     model = load(settings)
     pairs: list[EncodedPair] = []
     for query, documents in requests:
-        pairs += model.tokenizer.encode(query, documents, model.identity.max_length)
+        pairs += model.scorer.encode(query, documents, model.identity.max_length)
     pairs.sort(key=lambda pair: pair.tokens)
     tokens = sum(pair.tokens for pair in pairs)
     pipe.send(True)
     while pipe.recv():
         started = time.perf_counter()
         for pair in pairs:
-            model.engine.score([pair])
+            model.scorer.score([pair])
         pipe.send((len(pairs), tokens, time.perf_counter() - started))

@@ -155,9 +155,9 @@ def idle_added_ms(fleet: LocalFleet, requests: list[Request]) -> Figure:
     with RerankClient(fleet.settings) as client:
         for number, request in enumerate(requests):
             marked = request.with_mark(f"case {number}")
-            pairs = model.tokenizer.encode(marked.query, marked.documents, model.identity.max_length)
-            model.engine.score(pairs)
-            bare_ms = timed_ms(partial(model.engine.score, pairs))
+            pairs = model.scorer.encode(marked.query, marked.documents, model.identity.max_length)
+            model.scorer.score(pairs)
+            bare_ms = timed_ms(partial(model.scorer.score, pairs))
             fleet_ms = timed_ms(partial(client.rerank, marked.query, marked.documents, partial=False))
             added.append(fleet_ms - bare_ms)
     return Figure.of("added to the bare engine call, idle, k=1", added[5:], "ms", "at most", 6.0)

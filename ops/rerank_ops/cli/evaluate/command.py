@@ -62,7 +62,7 @@ def evaluate(
     _refuse_systems(models or cascades, weights, save_runs, no_model=no_model, reuse=reuse)
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages, report=report is not None)
-    from rerank_ops.cli.evaluate.models import Scorer, row_names
+    from rerank_ops.cli.evaluate.models import Scoring, row_names
     from rerank_ops.cli.evaluate.preparing import prepared_shown
     from rerank_ops.cli.evaluate.reports import write_report
     from rerank_ops.evaluate.cascades import cascade_of
@@ -81,7 +81,7 @@ def evaluate(
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
     _refuse_baseline(baseline, names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused))
     measured(ready.systems[0], ready.labelled.qrels, wanted)
-    scores = Scorer(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
+    scores = Scoring(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
     systems = systems_of(ready.systems, scores, *how_fused, in_stages)
     if save_runs is not None:
         for system in systems:

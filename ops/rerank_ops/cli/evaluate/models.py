@@ -21,7 +21,7 @@ from rerank_shared.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
-class Scorer:
+class Scoring:
     """Makes scores of models on prepared data: `timed` queries are asked again, `saved` is where scores are kept."""
 
     source: Source

@@ -11,12 +11,12 @@ from rerank_ops.quality.invariance import TextPair
 from rerank_shared.models.manifest import DepthQuality, ShortenedCollection
 
 #: Returns the logits of texts by the layers that are kept, each [pairs]; all layers are the whole model.
-DepthScorer = Callable[[Sequence[TextPair]], Mapping[int, Floats]]
+ScoreEveryDepth = Callable[[Sequence[TextPair]], Mapping[int, Floats]]
 #: First-stage scores count as much as the model's.
 FUSED = Variant("weighted", 1.0)
 
 
-def on_collection(collection: Collection, layers: int, scorer: DepthScorer) -> ShortenedCollection:
+def on_collection(collection: Collection, layers: int, score: ScoreEveryDepth) -> ShortenedCollection:
     """Return the mean nDCG@10 of each depth, to all `layers`, over the queries of a collection, in the same candidates.
 
     A query without candidates counts as 0.
@@ -24,7 +24,7 @@ def on_collection(collection: Collection, layers: int, scorer: DepthScorer) -> S
     scored: dict[int, list[ScoredQuery]] = {depth: [] for depth in range(1, layers + 1)}
     for task in collection.tasks:
         texts = [(task.query, candidate.text) for candidate in task.candidates]
-        logits = scorer(texts) if texts else {}
+        logits = score(texts) if texts else {}
         for depth, queries in scored.items():
             queries.append(_scored(task, logits[depth].tolist() if texts else ()))
     variants = (MODEL, FUSED, FIRST_STAGE)

@@ -193,7 +193,7 @@ class Process:
         )
 
     def _due_at(self, job: Job) -> float:
-        """Return a job's urgency in this process; in order edf its age starts at 0 here, as in the scorer."""
+        """Return a job's urgency in this process; in order edf its age starts at 0 here, as in the scoring thread."""
         fleet = self._fleets[0]
         if fleet.policy.order != "edf":
             return job.due_at
@@ -237,7 +237,7 @@ class Process:
                 at += _run_s(fleet, pairs) * slowness
                 for tokens, job in pairs:
                     self._score(job, tokens, at)
-        # As in the scorer, a batch without a run leaves the last prediction unchanged.
+        # As in the scoring thread, a batch without a run leaves the last prediction unchanged.
         self._busy = busy or self._busy
         self._count(wanted, begun, at)
         if at > begun:

@@ -57,7 +57,7 @@ class Tally:
         self._counts.move_to(pipe)
         worst, self._worst = self._worst, {}
         for key, queries in worst.items():
-            pipe.eval(KEEP_WORST, 1, key, *keep_call(worst_of(queries)))
+            KEEP_WORST.queue_on(pipe, [key], *keep_call(worst_of(queries)))
 
     def _place(self, sampled: Sampled, what: str) -> tuple[str, str]:
         """Return the key and the field of a count."""

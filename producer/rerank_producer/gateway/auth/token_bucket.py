@@ -24,11 +24,12 @@ from rerank_shared.contract.estimate import estimate_lengths
 from rerank_shared.contract.token_ids import Content, TokenIds
 from rerank_shared.errors import DeadlineTooShort, InvalidRequest, NoWorkers, Overloaded, QueueUnavailable
 from rerank_shared.keys import Keys
-from rerank_shared.queue.scripts import BUCKET
 from rerank_shared.redis.connections import most_connections, outages_told
+from rerank_shared.redis.scripts import Script
 from rerank_shared.settings import Settings
 
 log = logging.getLogger(__name__)
+BUCKET = Script("bucket.lua")
 #: Errors after which the fleet has computed nothing, and will compute nothing.
 _FREE = (InvalidRequest, Overloaded, DeadlineTooShort, NoWorkers, QueueUnavailable, Refused)
 #: redis-py raises when its pool is used up; more requests at once than this take turns.

@@ -30,8 +30,7 @@ from redis.exceptions import OutOfMemoryError
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import DeadLetter
 from rerank_shared.keys import JobClass, Keys, pool_of_queue, queue_parts
-from rerank_shared.queue.leases import settle
-from rerank_shared.queue.scripts import QueueScripts, Taken
+from rerank_shared.queue.job_queue import JobQueue, Taken
 from rerank_shared.queue.transport.poller import FleetPoller
 from rerank_shared.queue.transport.qos import FleetQoS, JobQoS, SettledTags
 from rerank_shared.queue.urgency_headers import read_urgency, write_urgency
@@ -77,7 +76,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         self.owner = self.owner or f"{socket.gethostname()}-{os.getpid()}"
         namespace = self.global_keyprefix.removesuffix(":")
         self.keys = Keys(namespace)
-        self.scripts = QueueScripts(self.keys)
+        self.jobs = JobQueue(self.keys)
         #: The writer of outcomes puts its own object here.
         self.settled = SettledTags()
         #: The consumer puts its own object here.
@@ -128,7 +127,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
 
     def sweep(self, limit: int) -> None:
         """End leases that have run out; log each new dead letter and report it to `on_dead_letter`."""
-        records = self.scripts.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
+        records = self.jobs.sweep(self.plain_client, lease_s=self.lease_s, limit=limit, max_deaths=self.max_deaths)
         for letter in map(wire.decode_dead, records):
             log.error("dead letter set aside job=%s deaths=%d worker=%s", letter.job_id, letter.deaths, letter.owner)
             self._tell(letter)
@@ -140,7 +139,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         """
         tag = message.delivery_tag
         if tag in self.qos.jobs:
-            settle(pipe, self.keys, tag, (message.headers or {}).get("id"))
+            self.jobs.settle(pipe, tag, (message.headers or {}).get("id"))
         else:
             pipe.zrem(self.global_keyprefix + self.unacked_index_key, tag)
             pipe.hdel(self.global_keyprefix + self.unacked_key, tag)
@@ -185,7 +184,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         return job_class, self.keys.of(pool)
 
     def _take(self, queues: list[str], before: float | None) -> Taken | None:
-        return self.scripts.take(self.plain_client, queues, owner=self.owner, before=before, bulk_share=self.bulk_share)
+        return self.jobs.take(self.plain_client, queues, owner=self.owner, before=before, bulk_share=self.bulk_share)
 
     def _open(self, taken: Taken, settled: bool) -> dict[str, Any]:
         payload: dict[str, Any] = loads(taken.message.decode())
@@ -205,9 +204,9 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         write_urgency(message, urgency)
         args = (queue, message["properties"]["delivery_tag"], dumps(message), urgency)
         if (batch := kwargs.get("_publish_batch")) is not None:
-            batch.add("eval", *self.scripts.put_command(*args))
+            batch.add("eval", *self.jobs.put_command(*args))
         else:
-            self.scripts.put(self.plain_client, *args)
+            self.jobs.put(self.plain_client, *args)
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
@@ -262,7 +261,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
             urgency = read_urgency(message.get("headers") or {}, time.time())
             write_urgency(message, urgency)
             tag = message["properties"]["delivery_tag"]
-            self.scripts.file(self.plain_client, queue, tag, dumps(message), urgency)
+            self.jobs.file(self.plain_client, queue, tag, dumps(message), urgency)
         except (ValueError, KeyError, TypeError) as error:
             log.error("unreadable message dropped queue=%s bytes=%d error=%r", queue, len(item), error)
 
@@ -345,7 +344,7 @@ class FleetChannel(redis.Channel):  # type: ignore[misc]
         if not self._is_jobs(queue):
             return int(super()._purge(queue))
         # Plain Celery senders' messages with a priority lie in lists of their own until they are popped.
-        return self.scripts.purge(self.plain_client, queue) + int(super()._purge(queue))
+        return self.jobs.purge(self.plain_client, queue) + int(super()._purge(queue))
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         if self._is_jobs(queue):

@@ -12,7 +12,6 @@ from typing import Any
 from kombu.transport import redis, virtual
 from redis.exceptions import OutOfMemoryError
 
-from rerank_shared.queue.leases import settle
 from rerank_shared.redis import at_any_limit
 
 
@@ -86,15 +85,15 @@ class JobQoS(virtual.QoS):  # type: ignore[misc]
         if not self.channel.settled.take(tag):
             message = self._delivered.get(tag)
             again = message is not None and (message.delivery_info or {}).get("redelivered")
-            keys, job_id = self.channel.keys, _job_id(message, tag) if again else None
+            channel, job_id = self.channel, _job_id(message, tag) if again else None
             # Not a transaction: a full server refuses one whatever is in it.
-            at_any_limit.write(self.channel.plain_client, keys, lambda pipe: settle(pipe, keys, tag, job_id))
+            at_any_limit.write(channel.plain_client, channel.keys, lambda pipe: channel.jobs.settle(pipe, tag, job_id))
         self.jobs.discard(tag)
 
     def give_back(self, tags: Iterable[str]) -> None:
         """Let jobs wait again, in one step."""
         tags = tuple(tags)
-        self.channel.scripts.give_back(self.channel.plain_client, tags)
+        self.channel.jobs.give_back(self.channel.plain_client, tags)
         self.jobs.difference_update(tags)
 
 

@@ -19,7 +19,7 @@ LIKED = {1: {"right": -1.0, "near": 0.0, "wrong": 1.0}, 2: {"right": 3.0, "near"
 SECOND, THIRD = 1 / np.log2(3), 1 / np.log2(4)
 
 
-def scorer(texts: Sequence[TextPair]) -> Mapping[int, Floats]:
+def score(texts: Sequence[TextPair]) -> Mapping[int, Floats]:
     assert texts
     return {depth: np.array([liked[text] for _, text in texts], np.float32) for depth, liked in LIKED.items()}
 
@@ -35,7 +35,7 @@ def collection(*tasks: Task) -> Collection:
 
 def test_depths_differ_alone_and_first_stage_scores_mend_the_order() -> None:
     """BM25 sets what is right far apart from the others, and the first depth likes it least."""
-    found = on_collection(collection(task("q1", {"right": 9.0, "near": 2.0, "wrong": 1.0})), 2, scorer)
+    found = on_collection(collection(task("q1", {"right": 9.0, "near": 2.0, "wrong": 1.0})), 2, score)
     assert (found.name, found.queries, found.ndcg_10_first) == ("tiny", 1, 1.0)
     assert found.by_depth.keys() == {1, 2}
     assert found.by_depth[1].ndcg_10 == pytest.approx(THIRD)
@@ -44,11 +44,11 @@ def test_depths_differ_alone_and_first_stage_scores_mend_the_order() -> None:
 
 
 def test_a_query_without_candidates_is_not_scored_and_counts_as_nothing_found() -> None:
-    found = on_collection(collection(task("q1", {"right": 2.0, "wrong": 1.0}), task("q2", {})), 2, scorer)
+    found = on_collection(collection(task("q1", {"right": 2.0, "wrong": 1.0}), task("q2", {})), 2, score)
     assert found.queries == 2
     assert found.ndcg_10_first == found.by_depth[2].ndcg_10 == found.by_depth[2].ndcg_10_fused == 0.5
 
 
 def test_no_candidates_at_all_are_figures_too() -> None:
-    found = on_collection(collection(task("q1", {})), 2, scorer)
+    found = on_collection(collection(task("q1", {})), 2, score)
     assert {(each.ndcg_10, each.ndcg_10_fused) for each in found.by_depth.values()} == {(0.0, 0.0)}

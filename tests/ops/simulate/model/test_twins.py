@@ -16,7 +16,7 @@ from rerank_ops.simulate.model.workload import lengths
 from rerank_producer._dispatch.fleet_load import FleetLoad
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import JOB_CLASSES, JobClass
-from rerank_shared.queue.backlog import BacklogEntry
+from rerank_shared.queue.backlog import DueJobs
 from rerank_shared.scheduling.cost import CostParameters, Work
 from rerank_shared.settings import Settings, load_settings
 
@@ -35,19 +35,19 @@ def test_the_backlog_sums_what_the_ledger_sums(
     jobs: list[tuple[JobClass, int, int, bool]], job_class: JobClass, due_step: int
 ) -> None:
     backlog = Backlog(0.0)
-    entries = []
+    due = []
     for its_class, step, tokens, stays in jobs:
         # In the middle of a step of urgency.
         due_at = step / 100 + 0.005
         backlog.add(its_class, due_at, float(tokens))
         if stays:
-            entries.append(BacklogEntry(its_class, Work(tokens=tokens), due_at))
+            due.append(DueJobs(its_class, Work(tokens=tokens), due_at, due_at))
         else:
             backlog.remove(its_class, due_at, float(tokens))
     due_at = due_step / 100 + 0.005
-    real = FleetLoad(workers=1, unanswered=len(entries) + 1, cost=COST, entries=tuple(entries))
+    real = FleetLoad(workers=1, unanswered=len(due) + 1, cost=COST, due=tuple(due))
     assert backlog.ahead_s(job_class, due_at, 0.0) == pytest.approx(real.wait_s(job_class, due_at))
-    assert backlog.jobs == len(entries)
+    assert backlog.jobs == len(due)
 
 
 def test_clients_remember_the_ledger_for_a_while() -> None:

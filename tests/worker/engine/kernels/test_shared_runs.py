@@ -22,13 +22,13 @@ from rerank_shared.settings import load_settings
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
-from rerank_worker.batching.scorer import Scorer
+from rerank_worker.batching.scoring_thread import ScoringThread
 from rerank_worker.engine import ArtefactEngine, PackedWeights, PreparedKernel, identity_of, kernel_for, open_engine
 from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.engine.providers import ON_CPU
 from rerank_worker.tokenizing import EncodedPair
 from support.model.exports import KERNEL_HIDDEN, MAX_LENGTH, VOCABULARY, tokenizer, write_export
-from support.scoring import FAR_S, PATIENCE_S
+from support.scoring import FAR_S, PATIENCE_S, scorer_of
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("rerank_kernels") is None, reason="no kernels are installed: `make kernels`"
@@ -147,10 +147,10 @@ class TestWithoutTheGraphOrTheKernel:
         assert runs_of_body(engine, [pair(9), pair(3)], monkeypatch) == [2]
 
 
-class TestScorer:
+class TestScoringThread:
     @pytest.fixture
-    def worker(self, exports: dict[str, ModelFiles]) -> Iterator[tuple[Scorer, list[list[int]], set[str]]]:
-        """A scorer on a kernel's engine, for which a pair takes so long that four are a run; what ran; the revoked."""
+    def worker(self, exports: dict[str, ModelFiles]) -> Iterator[tuple[ScoringThread, list[list[int]], set[str]]]:
+        """A scoring thread on a kernel's engine, with pairs so slow that four are a run; what ran; the revoked."""
         engine = engine_of(exports["all"].source, "portable")
         ran: list[list[int]] = []
         revoked: set[str] = set()
@@ -173,24 +173,25 @@ class TestScorer:
             budget_tokens=2_048,
             max_wait_s=0.0,
             predict_s=run_cost.cost.predict_s,
-            work_of=run_cost.shape.pair_work,
-            most_pairs=run_cost.shape.batch_pairs,
+            work_of=run_cost.work.pair_work,
+            most_pairs=run_cost.work.batch_pairs,
         )
+        lane = Lane(scorer_of(Watched()), batcher, run_cost)
         # While the clock stands, nothing is learned.
-        scorer = Scorer([Lane(Watched(), batcher, run_cost)], revoked=revoked.__contains__, clock=lambda: 100.0)
-        yield scorer, ran, revoked
-        scorer.drain()
+        scoring = ScoringThread([lane], revoked=revoked.__contains__, clock=lambda: 100.0)
+        yield scoring, ran, revoked
+        scoring.drain()
 
     def test_a_job_that_is_cancelled_stops_after_the_run_that_is_under_way(
-        self, exports: dict[str, ModelFiles], worker: tuple[Scorer, list[list[int]], set[str]]
+        self, exports: dict[str, ModelFiles], worker: tuple[ScoringThread, list[list[int]], set[str]]
     ) -> None:
-        scorer, ran, _ = worker
+        scoring, ran, _ = worker
         lengths = {"left": [40, 41, 42, 43, 44, 45, 46, 47, 48], "stays": [30, 31]}
         jobs = {
-            name: scorer.submit(name, [bytes([each]) for each in mine], [pair(each) for each in mine], FAR_S, None)
+            name: scoring.submit(name, [bytes([each]) for each in mine], [pair(each) for each in mine], FAR_S, None)
             for name, mine in lengths.items()
         }
-        scorer.start()
+        scoring.start()
         assert all(job.wait(PATIENCE_S) for job in jobs.values())
         assert jobs["left"].dropped == "revoked"
         assert ran == [[40, 41, 42, 43], [30, 31]]
@@ -198,13 +199,13 @@ class TestScorer:
         assert logits == [alone(exports["unpadded"].source, "portable", each) for each in lengths["stays"]]
 
     def test_a_pair_that_the_model_fails_on_fails_alone(
-        self, exports: dict[str, ModelFiles], worker: tuple[Scorer, list[list[int]], set[str]]
+        self, exports: dict[str, ModelFiles], worker: tuple[ScoringThread, list[list[int]], set[str]]
     ) -> None:
-        scorer, ran, _ = worker
+        scoring, ran, _ = worker
         broken = EncodedPair(np.full(5, VOCABULARY, np.int64), np.zeros(5, np.int64), truncated=False)
-        bad = scorer.submit("bad", [b"bad"], [broken], FAR_S, None)
-        good = scorer.submit("good", [b"1", b"2", b"3"], [pair(each) for each in (50, 6, 17)], FAR_S, None)
-        scorer.start()
+        bad = scoring.submit("bad", [b"bad"], [broken], FAR_S, None)
+        good = scoring.submit("good", [b"1", b"2", b"3"], [pair(each) for each in (50, 6, 17)], FAR_S, None)
+        scoring.start()
         assert bad.wait(PATIENCE_S)
         assert good.wait(PATIENCE_S)
         assert bad.error is not None

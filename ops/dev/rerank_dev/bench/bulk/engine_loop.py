@@ -33,8 +33,8 @@ def main() -> None:
             if number % parts != part:
                 continue
             row = json.loads(line)
-            encoded = model.tokenizer.encode(row["query"], row["documents"], model.identity.max_length)
-            scores.write(json.dumps({"line": number + 1, "scores": run_engine(model.engine, encoded).tolist()}) + "\n")
+            encoded = model.scorer.encode(row["query"], row["documents"], model.identity.max_length)
+            scores.write(json.dumps({"line": number + 1, "scores": run_engine(model.scorer, encoded).tolist()}) + "\n")
             pairs += len(encoded)
     print(json.dumps({"pairs": pairs, "seconds": time.perf_counter() - started}), flush=True)
 

@@ -30,8 +30,6 @@ from rerank_dev.bench.engine.lineup.contenders import OPERATORS
 from rerank_dev.bench.engine.place import counter
 from rerank_dev.bench.engine.runners.ours import MAX_LENGTH, open_ours, score_pairs
 from rerank_dev.bench.engine.texts import build_requests, own_texts
-from rerank_shared.scheduling.runs import RunShape
-from rerank_shared.settings import load_settings
 from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.supervisor.cores import affinity
 
@@ -57,14 +55,14 @@ def profile(
 ) -> list[Share]:
     """Run the requests, after one for warming up, and return the parts of their time, largest first."""
     with tempfile.TemporaryDirectory() as folder, _profiled(folder) as sessions:
-        tokenizer, engine = open_ours(directory, layout, kernel=kernel)
-        run_cost = RunCost(RunShape(load_settings(layout=layout).layout))
-        score_pairs(engine, tokenizer.encode(requests[0]["query"], requests[0]["documents"], MAX_LENGTH), run_cost)
+        scorer = open_ours(directory, layout, kernel=kernel)
+        run_cost = RunCost(scorer.work)
+        score_pairs(scorer, scorer.encode(requests[0]["query"], requests[0]["documents"], MAX_LENGTH), run_cost)
         begun_us = time.time_ns() / 1e3
-        encoded = [tokenizer.encode(request["query"], request["documents"], MAX_LENGTH) for request in requests]
+        encoded = [scorer.encode(request["query"], request["documents"], MAX_LENGTH) for request in requests]
         tokenized_us = time.time_ns() / 1e3
         for pairs in encoded:
-            score_pairs(engine, pairs, run_cost)
+            score_pairs(scorer, pairs, run_cost)
         ended_us = time.time_ns() / 1e3
         events = [event for session in sessions for event in _events_since(session, begun_us)]
     return shares(events, ended_us - tokenized_us, tokenized_us - begun_us, by)

@@ -18,10 +18,10 @@ class Scale:
     rounds: int = 4
     seconds: float = 10.0
     release_rounds: int = 9
-    sequences: int = 60
+    sequences: int = 150
     saturated: int = 40
     queries: int = 24
-    upgrades: int = 2
+    upgrades: int = 4
     steady_s: float = 20.0
     hold_s: float = 10.0
 

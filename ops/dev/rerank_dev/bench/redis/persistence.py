@@ -24,7 +24,7 @@ from rerank_producer._io.enqueue import Enqueue
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backend import Completion, Record
-from rerank_shared.queue.scripts import ENQUEUE, QueueScripts
+from rerank_shared.queue.job_queue import ENQUEUE, JobQueue
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 
@@ -146,8 +146,7 @@ def _enqueue(client: redis.Redis) -> Job:
 
 def _cycle(client: redis.Redis) -> None:
     _enqueue(client)
-    scripts = QueueScripts(_KEYS)
-    taken = scripts.take(client, ["interactive"], owner="bench", before=None, bulk_share=0.05)
+    taken = JobQueue(_KEYS).take(client, ["interactive"], owner="bench", before=None, bulk_share=0.05)
     if taken is not None:
         Completion(_KEYS, uuid.uuid4().hex, tag=_tag(taken.message)).run(client, Record(b"x" * 400, 600, lasting=True))
 

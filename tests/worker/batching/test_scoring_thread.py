@@ -34,7 +34,7 @@ def test_scores_come_back_in_the_order_of_their_documents(padded: bool) -> None:
     # Equal documents of one job run once; a batch holds ten pairs.
     assert sorted(name for run in work.engine.ran for name in run) == sorted(set(names))
     assert pending.batch_pairs == [10, 2]
-    assert work.scorer.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
+    assert work.scoring.batch_size.pairs_per_batch == pytest.approx(6, rel=0.05)
     assert work.run_cost.rate.tokens_per_s > 0
     work.assert_empty()
 
@@ -114,7 +114,7 @@ def test_an_answered_pair_leaves_the_queue_too() -> None:
     work.engine.gate.set()
     assert work.finish(second).scores == [expected(5)]
     work.finish(first)
-    with work.scorer._lock:
+    with work.scoring._lock:
         assert len(work.lane.batcher) == 0
 
 
@@ -232,11 +232,11 @@ def test_many_threads_with_overlapping_jobs_leave_nothing_behind(padded: bool) -
             tokens = {name: 5 + name % 20 for name in names}
             pairs = [pair(name, tokens[name]) for name in names]
             reply_to = f"reply:{seed}"
-            pending = work.scorer.submit(job_id, list(map(digest, names)), pairs, work.clock() + left_s, reply_to)
+            pending = work.scoring.submit(job_id, list(map(digest, names)), pairs, work.clock() + left_s, reply_to)
             if chance.random() < 0.05:
-                work.scorer.abandon({reply_to})
+                work.scoring.abandon({reply_to})
             pending.wait(PATIENCE_S if left_s == FAR_S else 0.0)
-            work.scorer.release(pending)
+            work.scoring.release(pending)
             assert not pending.open
             found = list(pending.scores)
             assert all(s in (None, expected(n, tokens[n])) for n, s in zip(names, found, strict=True))

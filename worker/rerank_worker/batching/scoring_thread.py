@@ -1,5 +1,4 @@
-"""Scorer: the thread that owns the engines. It takes batches from the lanes, runs them, and gives each pair's score to
-all jobs that want the pair.
+"""Scoring thread: takes batches from the lanes, runs them, and gives each pair's score to all jobs that want the pair.
 
 There is a lane for each model of the process, and one batch runs at a time. Lanes come and go between batches. A pair
 that several jobs want runs once. A pair that no job wants any more (deadline passed, revoked, caller gone, process
@@ -30,12 +29,12 @@ from rerank_worker.batching.lane import Lane, Run, most_pairs
 from rerank_worker.batching.lane_order import LaneBatch, ahead_elsewhere_s, next_batch
 from rerank_worker.batching.pending_job import PendingJob
 from rerank_worker.batching.rate import BatchSize
-from rerank_worker.tokenizing import EncodedPair
+from rerank_worker.scorers import Encoded
 
 log = logging.getLogger(__name__)
 
 
-class Scorer:
+class ScoringThread:
     """Owns the lanes and the pending jobs of one worker process."""
 
     def __init__(
@@ -74,7 +73,7 @@ class Scorer:
         self._last_finished = -math.inf
         #: The predicted end of the current batch, on `clock`; past where none runs.
         self._busy_until = -math.inf
-        self._thread = threading.Thread(target=self._loop, name="scorer", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="scoring", daemon=True)
 
     def start(self) -> None:
         """Start the scoring thread."""
@@ -84,7 +83,7 @@ class Scorer:
         self,
         job_id: str,
         digests: Sequence[bytes],
-        pairs: Sequence[EncodedPair],
+        pairs: Sequence[Encoded],
         deadline: float,
         reply_to: str | None,
         *,
@@ -95,8 +94,8 @@ class Scorer:
     ) -> PendingJob:
         """Add a job's pairs to its lane (None: the first one) and return the pending job.
 
-        `deadline`: seconds on this scorer's clock. `admit` gets the job's estimate first; if it raises, the error is
-        raised here and no pair is added. While the scorer drains, or without that lane, the job returns as dropped.
+        `deadline`: seconds on this thread's clock. `admit` gets the job's estimate first; if it raises, the error is
+        raised here and no pair is added. While the thread drains, or without that lane, the job returns as dropped.
         """
         now = self.clock()
         lane = self._lanes[0] if lane is None else lane
@@ -162,12 +161,12 @@ class Scorer:
 
     def _set_lanes(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
-            lane.batcher.most_pairs = most_pairs(lane.run_cost.shape, len(lanes))
+            lane.batcher.most_pairs = most_pairs(lane.scorer.work, len(lanes))
         self._lanes, self._batchers = tuple(lanes), [lane.batcher for lane in lanes]
 
     @property
     def draining(self) -> bool:
-        """Whether the scorer accepts no more jobs."""
+        """Whether it accepts no more jobs."""
         return self._draining
 
     def held(self) -> tuple[int, int]:
@@ -198,7 +197,7 @@ class Scorer:
             return {pending.reply_to for pending in self._open.values() if pending.reply_to is not None}
 
     def _estimate(
-        self, lane: Lane, pairs: Sequence[EncodedPair], job_class: JobClass, due: float, left_s: float
+        self, lane: Lane, pairs: Sequence[Encoded], job_class: JobClass, due: float, left_s: float
     ) -> AdmissionEstimate:
         lengths = [pair.tokens for pair in pairs]
         others_s = ahead_elsewhere_s(self._batchers, lane.batcher, job_class, due, sum(lengths))
@@ -250,7 +249,7 @@ class Scorer:
             # Checked again before each run: in a batch of many runs the last one starts much later than the first.
             if candidates := self._wanted(lane, run.pairs):
                 under_way.append(lane.start(candidates, self.clock()))
-            if len(under_way) == lane.runs_at_once:
+            if len(under_way) == lane.scorer.runs_at_once:
                 self._finish(lane, under_way.popleft())
         while under_way:
             self._finish(lane, under_way.popleft())

@@ -1,4 +1,4 @@
-"""Jobs whose answer nobody takes any more, and a scorer that stops: what still runs, and what a job is told."""
+"""Jobs whose answer nobody takes any more, and a scoring thread that stops: what still runs, and what a job is told."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class TestDropping:
         gone, here, nobody = (
             work.submit(f"job-{n}", [n], reply_to=to) for n, to in enumerate(["reply:a", "reply:b", None])
         )
-        assert work.scorer.reply_channels() == {"reply:a", "reply:b", "reply:c"}
-        work.scorer.abandon({"reply:a", "reply:other"})
+        assert work.scoring.reply_channels() == {"reply:a", "reply:b", "reply:c"}
+        work.scoring.abandon({"reply:a", "reply:other"})
         assert gone.wait(0)
         work.engine.gate.set()
         assert work.finish(gone).dropped == "abandoned"
@@ -64,7 +64,7 @@ class TestDropping:
         assert work.finish(nobody).scores == [expected(2)]
         work.finish(blocker)
         assert work.engine.ran == [[1_000], [1], [2]]
-        assert work.scorer.reply_channels() == set()
+        assert work.scoring.reply_channels() == set()
         work.assert_empty()
 
     def test_released_by_a_caller_who_waits_no_longer(self) -> None:
@@ -72,9 +72,9 @@ class TestDropping:
         blocker = work.submit("blocker", [1_000])
         work.engine.wait_until_running()
         pending = work.submit("job", [1])
-        assert work.scorer.held() == (2, 20)
-        work.scorer.release(pending)
-        assert work.scorer.held() == (1, 10)
+        assert work.scoring.held() == (2, 20)
+        work.scoring.release(pending)
+        assert work.scoring.held() == (1, 10)
         assert (pending.dropped, pending.open) == ("expired", False)
         work.engine.gate.set()
         work.finish(blocker)
@@ -89,7 +89,7 @@ class TestDropping:
         dropped = [work.submit("unwanted", [1, 2]), work.submit("abandoned", [1], reply_to="reply:a")]
         wanted = work.submit("wanted", [3, 1])
         work.revoked.add("unwanted")
-        work.scorer.abandon({"reply:a"})
+        work.scoring.abandon({"reply:a"})
         work.engine.gate.set()
         assert work.finish(wanted).scores == [expected(3), expected(1)]
         assert [work.finish(pending).dropped for pending in dropped] == ["revoked", "abandoned"]
@@ -108,14 +108,14 @@ def test_a_batch_that_ended_early_is_not_waited_for(ends: str, monkeypatch: pyte
     if ends == "dropped":
         work.revoked.add("first")
     if ends == "broken":
-        monkeypatch.setattr(work.scorer, "_deliver", lambda *_: 1 / 0)
+        monkeypatch.setattr(work.scoring, "_deliver", lambda *_: 1 / 0)
     work.engine.gate.set()
     work.finish(first)
     monkeypatch.undo()
     # An idle scoring thread has ended its batch.
-    scorer: Any = work.scorer
-    wait_until(lambda: scorer.waiting == Waiting() and scorer._added._waiters, "an idle scorer")
-    work.scorer.submit("next", [digest(9)], [pair(9)], 10_000.0, None, admit=told.append)
+    scoring: Any = work.scoring
+    wait_until(lambda: scoring.waiting == Waiting() and scoring._added._waiters, "an idle scoring thread")
+    work.scoring.submit("next", [digest(9)], [pair(9)], 10_000.0, None, admit=told.append)
     assert told[0].wait_s == 0.0
 
 
@@ -126,7 +126,7 @@ class TestDraining:
         work.engine.wait_until_running()
         waiting = work.submit("waiting", [3, 4])
         half = work.submit("half", [2, 5])
-        work.scorer.drain()
+        work.scoring.drain()
         late = work.submit("late", [6])
         assert late.wait(0)
         work.engine.gate.set()
@@ -134,13 +134,13 @@ class TestDraining:
         for pending in (waiting, half, late):
             assert work.finish(pending).dropped == "drained"
         assert work.engine.ran == [[1], [2]]
-        assert work.scorer.held() == (0, 0)
+        assert work.scoring.held() == (0, 0)
         assert (work.lane._wanting, work.lane._pairs) == ({}, {})
 
-    def test_an_idle_scorer_drains_and_takes_nothing_more(self) -> None:
+    def test_an_idle_scoring_thread_drains_and_takes_nothing_more(self) -> None:
         work = bench()
         work.finish(work.submit("job", [1]))
-        work.scorer.drain()
+        work.scoring.drain()
         assert work.finish(work.submit("late", [2])).dropped == "drained"
         assert work.engine.ran == [[1]]
 
@@ -148,5 +148,5 @@ class TestDraining:
         work = bench(max_wait_s=FAR_S)
         pending = work.submit("job", [1])
         assert work.weighed.wait(PATIENCE_S)
-        work.scorer.drain()
+        work.scoring.drain()
         assert work.finish(pending).dropped == "drained"
