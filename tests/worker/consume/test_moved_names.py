@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import redis
@@ -17,9 +16,13 @@ from rerank_shared.keys import Keys
 from rerank_shared.pools import read_pools
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
+from rerank_worker.batching.batcher import Batcher
+from rerank_worker.batching.lane import Lane
+from rerank_worker.batching.run_cost import RunCost
 from rerank_worker.consume.served import ServedModel, ServedModels
 from rerank_worker.consume.strays import Strays
 from support.pools import IDENTITY
+from support.scoring import SmallEngine, scorer_of
 
 pytestmark = pytest.mark.integration
 OLD = replace(IDENTITY, model="org/old", model_digest="aa" * 32)
@@ -39,8 +42,9 @@ def keys(settings: Settings) -> Keys:
 
 def look(client: redis.Redis, keys: Keys, now: float, identity: ScoringIdentity, alias: str) -> None:
     """Announce a model under an alias, and look as its live process does."""
-    unused: Any = None
-    models = ServedModels([ServedModel(identity, unused, unused, alias)])
+    run_cost = RunCost()
+    batcher = Batcher(budget_tokens=100, max_wait_s=0.0, predict_s=run_cost.cost.predict_s)
+    models = ServedModels([ServedModel(Lane(scorer_of(SmallEngine(), identity=identity), batcher, run_cost), alias)])
     fleet.announce(pipe := client.pipeline(), keys, identity, now, models.names)
     pipe.zadd(keys.of(pool_id(identity)).workers, {"w": now + 5.0})
     pipe.execute()

@@ -18,7 +18,7 @@ from rerank_shared.queue.strays import file_taken, leave_to
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_worker.consume.served import ServedModels
-from rerank_worker.models.moved_names import end_moved_names, tell_names
+from rerank_worker.moved_names import end_moved_names, tell_names
 
 log = logging.getLogger(__name__)
 #: Pools that are over are looked for this often.
@@ -67,7 +67,8 @@ class Strays:
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
-        tell_names(client, self.keys, self.models, now + _NAMED_S)
+        names = {model.pool: self.models.names_of(model) for model in self.models}
+        tell_names(client, self.keys, names, now + _NAMED_S)
         end_moved_names(client, self.keys, now)
         for name in self.models.names:
             try:

@@ -7,18 +7,18 @@ gives to another entry of fleet.toml would mean both models for as long as the f
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rerank_shared.contract.unreadable import name_of_bytes
 from rerank_shared.keys import IDENTITY_TTL_S, Keys
-from rerank_worker.consume.served import ServedModels
 
 log = logging.getLogger(__name__)
 
 
-def tell_names(client: Any, keys: Keys, models: ServedModels, until: float) -> None:
-    """Tell that this process gives its models their names, until some seconds of the server's clock."""
-    client.zadd(keys.named, {f"{model.pool} {name}": until for model in models for name in models.names_of(model)})
+def tell_names(client: Any, keys: Keys, names: Mapping[str, Iterable[str]], until: float) -> None:
+    """Tell that a live process gives these names to the models of its pools, until a moment of the server's clock."""
+    client.zadd(keys.named, {f"{pool} {name}": until for pool, given in names.items() for name in given})
 
 
 def end_moved_names(client: Any, keys: Keys, now: float) -> None:
