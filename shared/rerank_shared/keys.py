@@ -262,6 +262,12 @@ class Keys:
         that `pools` lacks are over."""
         return f"{self.prefix}pools:{model}"
 
+    @property
+    def named(self) -> str:
+        """Sorted set, member = pool id, a space and a name of its model, score = until when a live process gives it
+        that name; workers. Those that are over are kept for `IDENTITY_TTL_S`."""
+        return f"{self.prefix}named"
+
     def cost(self, model: str) -> str:
         """Hash `precision|host` -> cost parameters and when they were shared; workers; `COST_TTL_S`, so that a fleet
         scaled to 0 predicts too. A worker that starts drops the hosts that have shared nothing for `COST_KEPT_S`.

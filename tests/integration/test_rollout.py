@@ -152,7 +152,7 @@ def test_a_route_goes_over_under_load_and_no_request_fails(
         assert status == 0, output
         # The old workers stop as the command says, and the load goes on.
         old = fleet.processes[0]
-        assert f"no route names {OLD}. Processes that serve it: " in output
+        assert f"no route leads to {OLD}. Processes that serve it: " in output
         assert f"process {old.pid}" in output
         old.send_signal(signal.SIGTERM)
         old.wait(timeout=30)
@@ -168,7 +168,12 @@ def test_a_route_goes_over_under_load_and_no_request_fails(
 
 @pytest.mark.faults
 def test_a_new_model_that_stops_answering_goes_back_with_the_reason(
-    fleet: TestFleet, models: dict[str, str], store: RouteStore, start_gateway: StartGateway, spawn: Spawn
+    fleet: TestFleet,
+    models: dict[str, str],
+    store: RouteStore,
+    start_gateway: StartGateway,
+    spawn: Spawn,
+    command: CommandLine,
 ) -> None:
     add_worker(fleet, models[NEW])
     gateway = start_gateway(fleet.settings).wait_ready()
@@ -188,6 +193,9 @@ def test_a_new_model_that_stops_answering_goes_back_with_the_reason(
     assert "goes back: " in output
     assert f"requests to {NEW} failed" in output or f"no live worker has served {NEW}" in output
     assert "error: the rollout of search went back: " in output
+    told = json.loads(command.run("rollout", "search", "--status", "--json").stdout)
+    assert (told["state"], told["percent"]) == ("returned", 0.0)
+    assert told["new_requests"] > 0, "the figures of the step that it went back from"
 
 
 @pytest.mark.faults
@@ -230,6 +238,8 @@ def test_an_operator_takes_a_rollout_back_or_changes_the_route(
     aborted = command.run("rollout", "--abort", "search")
     assert aborted.returncode == 0, aborted.stderr
     assert shares(store) == {OLD: 100.0}
+    told = json.loads(command.run("rollout", "search", "--status", "--json").stdout)
+    assert (told["state"], told["percent"]) == ("aborted", 0.0), "the share in force, not that of the step"
     status, output = ended(first)
     assert (status, "was taken over by" in output) == (1, True), output
     second = spawn("rerank-fleet", "rollout", "search", NEW)
@@ -238,6 +248,7 @@ def test_an_operator_takes_a_rollout_back_or_changes_the_route(
     status, output = ended(second)
     assert (status, "somebody else has changed the route: it has version 5" in output) == (1, True), output
     assert shares(store) == {OLD: 1.0, NEW: 1.0}
+    assert json.loads(command.run("rollout", "search", "--status", "--json").stdout)["percent"] == 50.0
     assert "leads to" in command.run("rollout", "search", NEW).stderr
 
 

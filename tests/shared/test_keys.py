@@ -48,6 +48,7 @@ WITHOUT: dict[str, Callable[[Keys], str | bytes]] = {
     "workers": lambda keys: keys.workers,
     "pooled": lambda keys: keys.pooled,
     "pools": lambda keys: keys.pools,
+    "named": lambda keys: keys.named,
     "routes": lambda keys: keys.routes,
     "queue interactive": lambda keys: keys.queue_list("interactive"),
     "queue bulk": lambda keys: keys.queue_list("bulk"),

@@ -6,16 +6,21 @@ worker of their model send there. The queue of a pool that is over has jobs that
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from kombu.serialization import loads
+
+from rerank_shared.contract import wire
 from rerank_shared.keys import JOB_CLASSES, Keys
 from rerank_shared.queue.job_queue import queue_of
 from rerank_shared.queue.urgency_headers import read_urgency
 
 _JOBS_A_CALL = 100
+_ACCEPT = ("application/x-msgpack", "application/json")
 
 
 def address(envelope: dict[str, Any], queue: str) -> None:
@@ -29,15 +34,30 @@ def file_taken(client: Any, keys: Keys, source: str, target: str, tag: str) -> b
     return entry is not None and _move(client, keys, source, target, tag, entry.split(b"|", 2)[2])
 
 
-def leave_to(client: Any, keys: Keys, pool: str, successor: str) -> int:
-    """Move all waiting jobs of a pool to its successor, '' for the common queue; return their number."""
+def leave_to(client: Any, keys: Keys, pool: str, successor: str, model: str | None = None) -> int:
+    """Move the waiting jobs of a pool to its successor, '' for the common queue; return their number.
+
+    `model`: only those that ask for this name.
+    """
     source, target = keys.of(pool), keys.of(successor)
     moved = 0
     for job_class in JOB_CLASSES:
         for tag, entry in _waiting(client, source.waiting(job_class)):
-            queues = source.queue(job_class), target.queue(job_class)
-            moved += _move(client, keys, *queues, tag.decode(), entry.split(b"|", 1)[1])
+            queues, message = (source.queue(job_class), target.queue(job_class)), entry.split(b"|", 1)[1]
+            if model is None or model == _asked(message):
+                moved += _move(client, keys, *queues, tag.decode(), message)
     return moved
+
+
+def _asked(message: bytes) -> str | None:
+    """Return the name of the model that a waiting message asks for, None where that can't be read."""
+    envelope = json.loads(message)
+    try:
+        body = base64.b64decode(envelope["body"])
+        ((payload,), *_) = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
+        return wire.decode_job(payload).model
+    except Exception:  # decoders may raise anything on a foreign body
+        return None
 
 
 def _waiting(client: Any, key: str) -> Iterator[tuple[bytes, bytes]]:

@@ -93,6 +93,14 @@ def test_keys_are_listed_without_anything_that_opens(command: CommandLine, file:
     assert not any(entry.digest.hex() in run.stdout + listed for entry in entries)
 
 
+def test_limits_that_no_key_has_take_no_column(command: CommandLine, file: Path) -> None:
+    """All of them beside each other leave a terminal of 80 columns two letters for each."""
+    command.run("keys", "create", "indexing-of-papers", "--model=search")
+    header, line = command.run("keys", "list").stdout.splitlines()
+    assert header.split() == ["name", "id", "tenant", "cache", "models"]
+    assert line.split()[2:] == ["indexing-of-papers", "fleet", "search"]
+
+
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_a_revoked_key_opens_nothing_and_the_others_still_do(command: CommandLine, file: Path, by: str) -> None:
     first, second = (command.run("keys", "create", name).stdout.strip() for name in ("first", "second"))

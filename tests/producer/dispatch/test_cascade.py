@@ -168,10 +168,16 @@ def test_both_stages_share_one_deadline() -> None:
 
 
 def test_an_unknown_model_is_named_before_anything_is_scored(parts: Parts) -> None:
-    for stages in ([{"model": "small"}, {"model": "larg"}], [{"model": "larg"}, {"model": "small"}]):
-        with pytest.raises(UnknownModel, match=r"'larg' is not served.*did you mean large"):
+    for number, stages in enumerate(([{"model": "larg"}, {"model": "small"}], [{"model": "small"}, {"model": "larg"}])):
+        with pytest.raises(UnknownModel, match=rf"^stages\.{number}\.model: 'larg' is not served.*did you mean large"):
             rerank(parts, stages=stages)
     assert parts.fleet.jobs == []
+
+
+def test_a_route_as_a_stage_is_refused_with_what_a_stage_names(parts: Parts) -> None:
+    parts.fleet.route("search", {"small": 1.0})
+    with pytest.raises(UnknownModel, match=r"^stages\.1\.model: 'search' .* A stage names a model, never a route$"):
+        rerank(parts, stages=[{"model": "small"}, {"model": "search", "keep": 3}])
 
 
 def test_a_route_to_a_model_that_nobody_serves_answers_by_the_one_before(parts: Parts) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rerank_shared import fleet
+from rerank_shared.contract import wire
 from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.queue.job_queue import JobQueue
@@ -115,6 +116,23 @@ def test_jobs_of_a_pool_that_is_over_are_taken_over_once_in_a_while(
     now[0] += LOOK_S
     strays.adopt(queue.client)
     assert (waiting(queue, OWN), waiting(queue, old)) == (2, 0)
+
+
+def test_of_another_model_under_the_same_name_only_jobs_that_ask_for_this_name_are_taken_over(
+    queue: Queueing, strays: Strays
+) -> None:
+    """As where two hosts give one name to different models: a job for the other one by its own name waits for it."""
+    announce(queue, OTHER, {"org/other", "file:/own"})
+    announce(queue, OWN, {"org/own", "file:/own"})
+    for model in ("org/other", "file:/own"):
+        job = make_job(queue.settings, "q", ["d"], model=model)
+        target = queue.keys.of(pool_id(OTHER)).queue("interactive")
+        queue.app.send_task("rerank.score", (wire.encode_job(job),), task_id=model, queue=target)
+    queue.send_to(pool_id(OTHER), "nobody can read it")
+    strays.adopt(queue.client)
+    assert (waiting(queue, OWN), waiting(queue, OTHER)) == (1, 2)
+    receiver = queue.receiver(pools=(pool_id(OWN),))
+    assert receiver.take() == ["file:/own"]
 
 
 def test_what_a_newer_release_announced_ends_no_heartbeat(queue: Queueing, strays: Strays) -> None:

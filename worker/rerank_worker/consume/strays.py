@@ -18,10 +18,13 @@ from rerank_shared.queue.strays import file_taken, leave_to
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS
 from rerank_shared.redis.outage import outage_of
 from rerank_worker.consume.served import ServedModels
+from rerank_worker.moved_names import end_moved_names, tell_names
 
 log = logging.getLogger(__name__)
 #: Pools that are over are looked for this often.
 LOOK_S = 5.0
+#: A live process tells the names of its models again before this has passed.
+_NAMED_S = 3.0 * LOOK_S
 
 
 @dataclass(slots=True)
@@ -57,25 +60,33 @@ class Strays:
     def adopt(self, client: Any) -> None:
         """Take over the waiting jobs of pools that served a model of this process and have no live process any more.
 
-        That is a fleet which went over to another artefact under the same name. Raises Redis's errors.
+        That is a fleet which went over to another artefact under the same name. Where processes of the old one live on
+        and give it other names, it loses this one. Raises Redis's errors.
         """
         now = self.epoch()
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at = now
+        names = {model.pool: self.models.names_of(model) for model in self.models}
+        tell_names(client, self.keys, names, now + _NAMED_S)
+        end_moved_names(client, self.keys, now)
         for name in self.models.names:
             try:
                 pools = read_pools(client, self.keys, name, now)
             except (UnknownModel, WireError):
                 # A newer release announced the name too: its own workers know what to take over.
                 continue
-            heir = next((pool.id for pool in pools if pool.id in self.models.pools), None)
+            heir = next((pool for pool in pools if pool.id in self.models.pools), None)
             if heir is not None:
-                self._take_over(client, heir, (pool for pool in pools if _is_over(pool)))
+                self._take_over(client, heir, name, (pool for pool in pools if _is_over(pool)))
 
-    def _take_over(self, client: Any, heir: str, over: Iterable[Pool]) -> None:
+    def _take_over(self, client: Any, heir: Pool, name: str, over: Iterable[Pool]) -> None:
         for pool in over:
-            if pool.id not in self.models.pools and (moved := leave_to(client, self.keys, pool.id, heir)):
+            if pool.id in self.models.pools:
+                continue
+            # Of another model that has this name too, no job that asks for that model by another name.
+            asked = None if pool.identity.model == heir.identity.model else name
+            if moved := leave_to(client, self.keys, pool.id, heir.id, asked):
                 log.warning("jobs of a pool without workers taken over pool=%s jobs=%d", pool.id, moved)
 
     def leave(self, client: Any) -> None:

@@ -178,21 +178,35 @@ def _told(file: Path) -> Iterator[None]:
 
 
 def _table(found: Sequence[ApiKey]) -> Table:
+    """Return the keys as a table. Most files have few limits, and a terminal no room for columns without any."""
+    rows = [_row(key) for key in found]
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    # Most files have no such limit, and a terminal no room for its column.
-    some = any(key.models for key in found)
-    for name in (
-        "name", "id", "tenant", "tokens/s", "burst", "documents", "bytes", "deadline ms", "cache", "fusion", "expires",
-        *(["models"] if some else []),
-    ):  # fmt: skip
-        table.add_column(name, overflow="fold")
-    for key in found:
-        limits = (key.tokens_per_s, key.burst_tokens, key.max_documents, key.max_body_bytes, key.default_deadline_ms)
-        expires = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}"
-        shown = ("" if limit is None else f"{limit:,.10g}" for limit in limits)
-        models = ["\n".join(key.models or ())] if some else []
-        table.add_row(key.name, key.key_id, key.tenant, *shown, key.cache_scope, _fusion(key), expires, *models)
+    told = [column for column in rows[0] if any(row[column] for row in rows)]
+    for column in told:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[column] for column in told))
     return table
+
+
+def _row(key: ApiKey) -> dict[str, str]:
+    limits = {
+        "tokens/s": key.tokens_per_s,
+        "burst": key.burst_tokens,
+        "documents": key.max_documents,
+        "bytes": key.max_body_bytes,
+        "deadline ms": key.default_deadline_ms,
+    }
+    return {
+        "name": key.name,
+        "id": key.key_id,
+        "tenant": key.tenant,
+        **{column: "" if limit is None else f"{limit:,.10g}" for column, limit in limits.items()},
+        "cache": key.cache_scope,
+        "fusion": _fusion(key),
+        "expires": "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}",
+        "models": "\n".join(key.models or ()),
+    }
 
 
 def _fusion(key: ApiKey) -> str:

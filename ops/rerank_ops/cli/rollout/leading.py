@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,16 @@ class Leading:
         record = records.read()
         if record is None:
             raise ConfigurationError(f"there was no rollout of {route!r} of late")
-        figures = step_figures(self.store, record)
+        # What took the share back is a version too, and no request of it went to the new model.
+        judged = replace(record, versions=record.versions[: record.step + 2])
+        figures = step_figures(self.store, judged)
         new, old = figures.new, figures.old
         fields: dict[str, Any] = {
             "route": route,
             "old": record.old,
             "new": record.new,
             "state": record.state,
-            "percent": record.percent,
+            "percent": self._percent(record),
             "version": record.version,
             "led_by": records.leader(),
             "reason": record.reason,
@@ -86,6 +88,11 @@ class Leading:
         for field, value in fields.items():
             shown = json.dumps(value) if isinstance(value, dict) else value
             out.print(f"{field:<14}{'none' if shown in (None, '') else shown}")
+
+    def _percent(self, record: Record) -> float | None:
+        """Return the new model's share of the route as it is now, whoever set it; None of a route that is gone."""
+        route = self.store.table().live.get(record.route)
+        return None if route is None else route.percent(record.new)
 
     def _records(self, route: str) -> Records:
         return Records(self.store.client, self.store.keys, route)

@@ -7,7 +7,6 @@ Where a later stage can't answer in time, the order before it is the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -51,10 +50,14 @@ def stages_of(request: RerankRequest, target: Target) -> tuple[Stage, ...]:
 
 async def refuse_unknown(port: Port, served: ServedModels, request: RerankRequest) -> None:
     """Raise UnknownModel for a stage that a request names and nobody serves, before any stage has cost anything."""
-    for stage in request.stages or ():
-        # A server that is away is told of by the first stage.
-        with suppress(QueueUnavailable):
+    for number, stage in enumerate(request.stages or ()):
+        try:
             await served.get(port, stage.model)
+        except UnknownModel as error:
+            raise UnknownModel(f"stages.{number}.{error.message}. A stage names a model, never a route") from None
+        except QueueUnavailable:
+            # The first stage tells of it.
+            continue
 
 
 @dataclass(frozen=True, slots=True)

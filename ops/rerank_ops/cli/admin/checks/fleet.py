@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rerank_ops.cli.admin.checks.finding import Finding
+from rerank_ops.cli.admin.checks.names import check_names, read_names
 from rerank_ops.cli.admin.checks.pools import check_pools, serve
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError, UnknownModel
@@ -21,8 +22,9 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
     keys, model = Keys(settings.namespace), name_of(settings.model)
     try:
         with connect(settings) as client, outages_told(settings, "asking for the fleet's state"):
-            state = read_state(client, keys, model)
-            pools = read_pools(client, keys, model, server_epoch(client))
+            state, now = read_state(client, keys, model), server_epoch(client)
+            names = read_names(client, keys, now)
+            pools = read_pools(client, keys, model, now)
     except UnknownModel as error:
         yield Finding("workers", "fail", error.message, "set RERANK_MODEL to a model that is served, or serve this one")
         return
@@ -33,6 +35,7 @@ def check_fleet(settings: Settings) -> Iterator[Finding]:
     if state.workers and pools and not any(pool.processes for pool in pools):
         yield _not_served(model)
     yield from check_pools(state)
+    yield from check_names(state, names)
     yield _backlog(state, settings)
 
 
