@@ -5,14 +5,9 @@ They hold the text of requests, so they are listed without it, and are deleted a
 
 from __future__ import annotations
 
-import base64
-import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from kombu.serialization import dumps, loads
 
 from rerank_shared.contract import wire
 from rerank_shared.contract.messages import DeadLetter, Job
@@ -21,14 +16,11 @@ from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.errors import JobLost, MalformedMessage
 from rerank_shared.keys import Keys
 from rerank_shared.queue.backlog import backlog_member, uncount
+from rerank_shared.queue.envelopes import job_in, message_again, read_envelope
 from rerank_shared.queue.job_queue import ENQUEUE, SealedJob, StoredValue, queue_of
 from rerank_shared.queue.lifetimes import end
-from rerank_shared.queue.strays import address
-from rerank_shared.queue.urgency_headers import urgency_of, write_urgency
 from rerank_shared.scheduling.urgency import due_at
 from rerank_shared.settings import Settings
-
-_ACCEPT = ("application/x-msgpack", "application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +34,22 @@ class Opened:
 
 def reply_to(letter: DeadLetter) -> str | None:
     """Return the channel on which the caller listens, None if the message names none."""
-    found = _envelope(letter).get("properties", {}).get("reply_to")
+    found = read_envelope(letter.message).get("properties", {}).get("reply_to")
     return found if isinstance(found, str) else None
 
 
 def headers_of(letter: DeadLetter) -> dict[str, Any]:
     """Return the headers of the letter's message, which any sender may have written."""
-    found = _envelope(letter).get("headers")
+    found = read_envelope(letter.message).get("headers")
     return found if isinstance(found, dict) else {}
 
 
 def job_of(letter: DeadLetter) -> Job:
     """Return the letter's job. Raises MalformedMessage or UnsupportedVersion where the message holds none."""
-    return wire.decode_job(_arguments(letter)[0][0])
+    try:
+        return job_in(letter.message)
+    except MalformedMessage as error:
+        raise MalformedMessage(f"dead letter {letter.job_id}: {error.message}") from None
 
 
 def dead_ids(client: Any, keys: Keys) -> list[str]:
@@ -102,7 +97,7 @@ def retry(client: Any, keys: Keys, settings: Settings, job_id: str, now: float) 
     urgency = due_at(deadline_at=deadline_at, entered_at=now, aging_s=settings.aging_s)
     # Its pool may be gone; whoever takes it from the common queue serves its model, or files it where it is served.
     job = replace(old, attempt=old.attempt + 1, enqueued_at=now, deadline_at=deadline_at, due_at=urgency, pool="")
-    tag, message = _message_again(opened.letter, job, keys.of("").queue(job.job_class))
+    tag, message = message_again(opened.letter.message, job, keys.of("").queue(job.job_class))
     values = []
     if (submitted := client.get(keys.request(job_id))) is not None:
         # `collect` must find the job by its new entry, and wait for its new deadline.
@@ -139,33 +134,3 @@ def drop(client: Any, keys: Keys, job_ids: Sequence[str]) -> int:
 def _forget(pipe: Any, keys: Keys, job_id: str) -> None:
     pipe.hdel(keys.dead, job_id)
     pipe.zrem(keys.dead_index, job_id)
-
-
-def _envelope(letter: DeadLetter) -> dict[str, Any]:
-    found = json.loads(letter.message)
-    return found if isinstance(found, dict) else {}
-
-
-def _arguments(letter: DeadLetter) -> Any:
-    envelope = _envelope(letter)
-    try:
-        body = base64.b64decode(envelope["body"])
-        arguments = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
-        if isinstance(arguments[0][0], bytes):
-            return arguments
-    except Exception as error:  # decoders may raise anything on a foreign body
-        raise MalformedMessage(f"the message of job {letter.job_id} can't be opened: {error!r}") from None
-    raise MalformedMessage(f"the message of job {letter.job_id} holds no job")
-
-
-def _message_again(letter: DeadLetter, job: Job, queue: str) -> tuple[str, str]:
-    """Return a new delivery tag, and the letter's message for `queue` with `job` in it."""
-    envelope = _envelope(letter)
-    (_, *more), *rest = _arguments(letter)
-    body = [[wire.encode_job(job), *more], *rest]
-    _, _, data = dumps(body, "msgpack" if "msgpack" in envelope["content-type"] else "json")
-    tag = envelope["properties"]["delivery_tag"] = str(uuid.uuid4())
-    address(envelope, queue)
-    envelope["body"] = base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
-    write_urgency(envelope, urgency_of(job))
-    return tag, json.dumps(envelope)

@@ -6,26 +6,18 @@ worker of their model send there. The queue of a pool that is over has jobs that
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from kombu.serialization import loads
-
-from rerank_shared.contract import wire
+from rerank_shared.contract.unreadable import read_or_none
 from rerank_shared.keys import JOB_CLASSES, Keys
+from rerank_shared.queue.envelopes import address, job_in
 from rerank_shared.queue.job_queue import queue_of
 from rerank_shared.queue.urgency_headers import read_urgency
 
 _JOBS_A_CALL = 100
-_ACCEPT = ("application/x-msgpack", "application/json")
-
-
-def address(envelope: dict[str, Any], queue: str) -> None:
-    """Write the name of the queue that it lies on into a message."""
-    envelope["properties"]["delivery_info"]["routing_key"] = queue
 
 
 def file_taken(client: Any, keys: Keys, source: str, target: str, tag: str) -> bool:
@@ -51,13 +43,8 @@ def leave_to(client: Any, keys: Keys, pool: str, successor: str, model: str | No
 
 def _asked(message: bytes) -> str | None:
     """Return the name of the model that a waiting message asks for, None where that can't be read."""
-    envelope = json.loads(message)
-    try:
-        body = base64.b64decode(envelope["body"])
-        ((payload,), *_) = loads(body, envelope["content-type"], envelope["content-encoding"], accept=_ACCEPT)
-        return wire.decode_job(payload).model
-    except Exception:  # decoders may raise anything on a foreign body
-        return None
+    job = read_or_none("message of a waiting job", job_in, message)
+    return None if job is None else job.model
 
 
 def _waiting(client: Any, key: str) -> Iterator[tuple[bytes, bytes]]:
