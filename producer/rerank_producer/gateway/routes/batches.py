@@ -66,7 +66,9 @@ async def _list(exchange: Exchange) -> Response:
         records = await batches.blocking(batches.batches.all_of, owner)
         listed = paged(exchange, [{"id": each.id} for each in records])
         by_id = {each.id: each for each in records}
-        listed["data"] = [await _view(exchange, batches, by_id[each["id"]]) for each in listed["data"]]
+        # Together, so that a queue that is away holds up the page once.
+        views = [_view(exchange, batches, by_id[each["id"]]) for each in listed["data"]]
+        listed["data"] = await asyncio.gather(*views)
         return exchange.respond(listed)
 
 
