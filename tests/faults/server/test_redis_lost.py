@@ -31,7 +31,7 @@ def test_server_back_before_the_deadline_gives_the_answer(
 ) -> None:
     fleet = start_fleet()
     with RerankClient(settings) as client, ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(client.rerank, "which rooms?", passages(400), deadline_ms=90_000)
+        pending = pool.submit(client.rerank, "which rooms?", passages(250), deadline_ms=90_000)
         wait_until(lambda: fleet.held_jobs() == 1, "the worker holds the job")
         server.kill()
         server.restart()
