@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from rerank_shared.drift.worst import WorstQuery, read_worst
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.nearest import did_you_mean
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,10 @@ def found_of(store: RouteStore, route: str | None) -> list[Row]:
             of_models = [each for each in worst if (each.live, each.shadow) == (models.live, models.shadow)]
             rows.append(Row(name, version, models, figures, of_models))
     return rows
+
+
+def without_figures(routes: Iterable[Route], rows: Sequence[Row], name: str | None) -> list[Route]:
+    """Return the routes, or the one of a name, that have a shadow of which no row tells under their live version."""
+    told = {(row.route, row.version) for row in rows}
+    asked = (route for route in routes if name in (None, route.name))
+    return [route for route in asked if route.shadow and (route.name, route.version) not in told]

@@ -16,6 +16,8 @@ from rerank_shared.settings import Settings, load_settings
 
 #: Exit status of worker processes where a restart can't help.
 EX_CONFIG = 78
+#: Exit status of `choose` and `plan` where nothing keeps the limit.
+NOTHING_KEEPS_IT = 3
 
 RedisUrl = Annotated[
     str | None,

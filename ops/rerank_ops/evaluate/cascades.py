@@ -15,7 +15,7 @@ from rerank_ops.evaluate.speed import Speed
 from rerank_ops.fusion.sweep import ScoredQuery, Variant, deviations_of, order_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.routing.route import Stage
-from rerank_shared.routing.stages_text import EXAMPLE, stages_of, text_of
+from rerank_shared.routing.stages_text import EXAMPLE, refuse_beyond, stages_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ def cascade_of(text: str, models: Sequence[str], k: int) -> Cascade:
     stages = stages_of(text, models, option="--cascade")
     if len(stages) < 2:
         raise ConfigurationError(f"--cascade {text!r}: two models or more expected, as in {EXAMPLE}")
-    if most := next((stage for stage in stages if isinstance(stage.keep, int) and stage.keep > k), None):
-        raise ConfigurationError(f"--cascade {text!r}: {most.keep} is more than the {k} candidates of --k")
+    refuse_beyond(stages, k, f"--cascade {text!r}")
     return Cascade(stages)
 
 

@@ -24,7 +24,7 @@ from rerank_shared.contract.token_ids import ID_MAX, Content, TokenIds, refuse_u
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import CacheScope, FirstStageOrder, FusionMethod, JobClass
 from rerank_shared.nearest import did_you_mean
-from rerank_shared.routing.spec import StageSpec, StageSpecs
+from rerank_shared.routing.spec import RequestStages, StageSpec
 
 #: A special token on each side and between, and at least one token of text.
 MIN_LENGTH = 8
@@ -137,7 +137,7 @@ class RerankRequest(BaseModel):
     first_stage: Name = ""
     first_stage_order: FirstStageOrder = "descending"
     scores: list[FirstStageScore | None] | None = None
-    stages: StageSpecs | None = None
+    stages: RequestStages | None = None
 
     # Runs before pydantic's own check, whose releases differ in whether they let lone surrogates through.
     _encodable = field_validator("query", "model", mode="before")(encodable)

@@ -27,6 +27,7 @@ from rerank_shared.routing.route import (
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_./@-]{{0,{MAX_NAME_CHARS - 1}}}")
 _SHOWN_CHARS = 80
+_STAGES_EXAMPLE = '[{"model": "small"}, {"model": "big", "keep": 20}]'
 
 
 def _model(name: str) -> str:
@@ -61,13 +62,32 @@ class StageSpec(BaseModel):
         return Stage(self.model, self.keep)
 
 
+def _listed(value: Any) -> Any:
+    stages = None if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else list(value)
+    if stages is None or not all(isinstance(stage, Mapping | StageSpec) for stage in stages):
+        raise PydanticCustomError("stages", f"a list of stages expected, such as {_STAGES_EXAMPLE}")
+    return stages
+
+
 def _first_scores_all(stages: list[StageSpec]) -> list[StageSpec]:
     if stages and stages[0].keep is not None:
         raise PydanticCustomError("stages", "the first stage scores all documents; give `keep` to a later one")
     return stages
 
 
-StageSpecs = Annotated[list[StageSpec], Field(max_length=MAX_TARGETS), AfterValidator(_first_scores_all)]
+StageSpecs = Annotated[
+    list[StageSpec], Field(max_length=MAX_TARGETS), BeforeValidator(_listed), AfterValidator(_first_scores_all)
+]
+
+
+def _some(stages: list[StageSpec]) -> list[StageSpec]:
+    if not stages:
+        raise PydanticCustomError("stages", f"an empty list; give stages, such as {_STAGES_EXAMPLE}, or no list")
+    return stages
+
+
+#: Those of a request, where an empty list is a mistake. A route may have an empty one, which is none.
+RequestStages = Annotated[StageSpecs, Field(json_schema_extra={"minItems": 1}), AfterValidator(_some)]
 
 
 class LimitsSpec(BaseModel):

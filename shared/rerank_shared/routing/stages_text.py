@@ -30,6 +30,13 @@ def stages_of(text: str, models: Sequence[str], *, option: str, auto: bool = Fal
     return stages
 
 
+def refuse_beyond(stages: Sequence[Stage], k: int, said: str) -> None:
+    """Raise ConfigurationError that begins with `said` for a stage that keeps more than `k` candidates."""
+    for stage in stages:
+        if isinstance(stage.keep, int) and stage.keep > k:
+            raise ConfigurationError(f"{said}: {stage.keep} is more than the {k} candidates of --k")
+
+
 def _stage(part: str, text: str, models: Sequence[str], option: str, *, auto: bool) -> Stage:
     whole = part in models
     model, at, number = (part, "", "") if whole else (word.strip() for word in part.rpartition("@"))

@@ -53,6 +53,8 @@ def test_its_answer_is_the_response_as_it_is() -> None:
         ({"query": "q", "documents": [{"text": ["secret"]}]}, r"^documents\.0\.text: Input should be a valid string$"),
         ({"query": "q", "documents": [{"token_ids": [1, "secret"]}]}, r"^documents\.0\.token_ids\.1: Input should be"),
         ({**BODY, "top_n": 0}, "^top_n: "),
+        ({**BODY, "stages": []}, "^stages: an empty list; give stages, such as "),
+        ({**BODY, "stages": ["secret"]}, "^stages: a list of stages expected, such as "),
         ({**BODY, "documents": [{"token_ids": [1, 2]}]}, "tokenizer_digest"),
     ],
 )

@@ -48,6 +48,16 @@ def test_where_nothing_was_compared_only_the_reasons_are_told(server_side: redis
     assert report() == [HEADING, "  requests    5 sampled, 0 compared, dropped 5: 3 no_workers, 2 busy"]
 
 
+def test_a_shadow_without_figures_is_there_and_when_some_come_is_told(server_side: redis.Redis, keys: Keys) -> None:
+    waits = f"search version 1, shadow {SHADOW}: no figures yet; they come within seconds of an interactive request"
+    assert [line[: len(waits)] for line in report()] == [waits]
+    store = RouteStore(server_side, keys)
+    store.set(read_route("search", {"shares": {LIVE: 1}, "shadow": {SHADOW: 1}, "stages": [{"model": LIVE}]}))
+    assert report() == ["search version 2 has stages, so no shadow scores its requests"]
+    store.set(read_route("search", {"shares": {LIVE: 1}}))
+    assert report() == ["no shadow has scored a request; `rerank-fleet route set ROUTE --shadow MODEL=SHARE` adds one"]
+
+
 def test_the_text_of_a_query_commands_no_terminal(server_side: redis.Redis, keys: Keys) -> None:
     count(server_side, keys, compared=1)
     worst = WorstQuery(

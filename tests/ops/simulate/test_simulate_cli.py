@@ -12,13 +12,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rerank_ops.cli.app import app
+from rerank_ops.cli.capacity.simulating import simulating
 from rerank_ops.cli.capacity.workload_options import DEFAULT_COST, candidates, choices, cost_of, cost_text
+from rerank_ops.cli.options import NOTHING_KEEPS_IT
 from rerank_shared import fleet
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.scheduling.cost import CostParameters, SharedCost
 from rerank_shared.settings import Settings
+from support.waiting import wait_until
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -74,9 +77,23 @@ def test_plan_tells_the_number_and_one_fewer() -> None:
 
 
 def test_plan_says_when_no_number_will_do() -> None:
-    told = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200).stdout
-    assert "no number of processes keeps p95 within 20.0 ms" in told
-    assert json.loads(run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, "--json").stdout)["processes"] is None
+    told = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200)
+    assert "no number of processes keeps p95 within 20.0 ms" in told.stdout
+    plain = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, "--json")
+    assert json.loads(plain.stdout)["processes"] is None
+    assert (told.exit_code, plain.exit_code) == (NOTHING_KEEPS_IT, NOTHING_KEEPS_IT)
+
+
+def test_without_a_terminal_a_long_simulation_says_that_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+
+    def heard() -> bool:
+        told.append(capsys.readouterr().err)
+        return "".join(told).count("simulating for") > 1
+
+    with simulating("fewer --requests take less time", every_s=0.01):
+        wait_until(heard, "two lines")
+    assert "simulating for 0 s; fewer --requests take less time\n" in "".join(told)
 
 
 def test_redis_load_tells_what_ends_first() -> None:

@@ -306,7 +306,14 @@ def test_a_model_that_fails_leaves_the_order_before(parts: Parts) -> None:
         ({"stages": [{"keep": 3}]}, "stages.0.model: Field required"),
         ({"stages": [{"model": " "}]}, "stages.0.model: a model's name expected"),
         ({"stages": [{"model": "small"}] * 17}, "stages: List should have at most 16 items"),
-        ({"stages": "small"}, "stages: Input should be a valid list"),
+        *(
+            (
+                {"stages": wrong},
+                'stages: a list of stages expected, such as [{"model": "small"}, {"model": "big", "keep":',
+            )
+            for wrong in ("small", ["small", "large"], {"model": "small"}, [{"model": "small"}, None], 1)
+        ),
+        ({"stages": []}, 'stages: an empty list; give stages, such as [{"model": "small"}, {"model": "big", "keep":'),
         ({"model": "small"}, "stages: give either `stages` or `model`"),
         ({"max_length": 513}, "max_length: 513 is beyond"),
     ],

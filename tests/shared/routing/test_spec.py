@@ -69,6 +69,7 @@ def test_the_digest_is_of_what_a_route_says() -> None:
         ({"shares": {"a": 1}, "shars": 1}, ["shars: no such field; did you mean shares?"]),
         ({"shares": {"a": 1}, "model": "a"}, ["model: no such field"]),
         ({"shares": {"a": 1}, "limits": {"topn": 1}}, ["limits.topn: no such field; did you mean top_n?"]),
+        ({"shares": {"a": 1}, "stages": ["b"]}, ['stages: a list of stages expected, such as [{"model": "small"}']),
         ({"shares": {"a": 1}, "stages": [{"modl": "a"}]}, ["stages.0.modl: no such field; did you mean model?"]),
         ({"shares": {"a": 1}, "about": "x" * (MAX_ABOUT_CHARS + 1)}, ["about: "]),
         (["a"], ["a table of fields expected"]),

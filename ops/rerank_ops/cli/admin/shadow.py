@@ -9,13 +9,14 @@ import typer
 
 from rerank_ops.cli.console import err, one_line, out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
-from rerank_ops.shadow_report import Row, found_of
+from rerank_ops.shadow_report import Row, found_of, without_figures
 from rerank_shared.drift.agreement import TOP
 from rerank_shared.drift.figures import SIDES
 from rerank_shared.drift.worst import WorstQuery
 from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.store import RouteStore
+from rerank_shared.routing.route import Route
 
 shadow = typer.Typer(
     name="shadow", help="Shadows: models that score a sample of requests once more.", no_args_is_help=True
@@ -42,14 +43,29 @@ def report(
     """
     settings = settings_from(url)
     with connect(settings) as client, outages_told(settings, "reading what shadows showed"):
-        rows = found_of(RouteStore(client, Keys(settings.namespace)), route)
+        store = RouteStore(client, Keys(settings.namespace))
+        rows = found_of(store, route)
+        waiting = without_figures(store.table().live.values(), rows, route)
     if as_json:
         print(json.dumps([row.plain() for row in rows]))
         return
-    if not rows:
+    if not rows and not waiting:
         err.print("no shadow has scored a request; `rerank-fleet route set ROUTE --shadow MODEL=SHARE` adds one")
+    for each in waiting:
+        err.print(_why_none(each))
     for row in rows:
         _print(row)
+
+
+def _why_none(route: Route) -> str:
+    name = f"{route.name} version {route.version}"
+    if route.stages:
+        return f"{name} has stages, so no shadow scores its requests"
+    shadows = " and ".join(share.model for share in route.shadow)
+    return (
+        f"{name}, shadow {shadows}: no figures yet; they come within seconds of an interactive request by the route, "
+        "if it is in the sample"
+    )
 
 
 def _print(row: Row) -> None:

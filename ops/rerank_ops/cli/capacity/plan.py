@@ -18,6 +18,7 @@ from rerank_ops.cli.capacity.pool_options import (
     pools_asked,
 )
 from rerank_ops.cli.capacity.pools import plan_pools
+from rerank_ops.cli.capacity.simulating import simulating
 from rerank_ops.cli.capacity.workload_options import (
     CostText,
     DeadlineMs,
@@ -33,8 +34,8 @@ from rerank_ops.cli.capacity.workload_options import (
     cost_text,
     tell_cost,
 )
-from rerank_ops.cli.console import err, out
-from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
+from rerank_ops.cli.console import out
+from rerank_ops.cli.options import NOTHING_KEEPS_IT, AsJson, RedisUrl, settings_from
 
 if TYPE_CHECKING:
     from rerank_ops.simulate.planning import Plan
@@ -74,7 +75,7 @@ def plan(
     """Find by simulation the smallest number of processes that keeps a 95th percentile of latency at a request rate.
 
     At most one request in 200 may be refused or late. Refused requests do not count in the percentile. Nothing is
-    cached.
+    cached. Exit status 3 if no number keeps it.
     """
     from rerank_ops.simulate.model.policy import Policy
     from rerank_ops.simulate.model.spec import FleetSpec
@@ -94,18 +95,20 @@ def plan(
     several = Asked.of(models, traffic, route, route_file, pools)
     if several.wanted:
         several.refuse(cost=cost, from_fleet=from_fleet)
-        fleet, kinds = pools_asked(several, settings, hand_off_ms / 1000, None)
+        fleet, kinds = pools_asked(several, settings, hand_off_ms / 1000, None, mix)
         plan_pools(target, fleet, kinds, rules, mix, requests=requests, seed=seed, as_json=as_json)
         return
     running = cost_of(settings, cost, from_fleet=from_fleet)
     spec = FleetSpec.of(settings, 1, running, hand_off_s=hand_off_ms / 1000)
-    with err.status("simulating"):
+    with simulating("fewer --requests take less time"):
         found = Planner.of_mix(target, spec, rules, mix, requests=requests, seed=seed).plan()
     if as_json:
         print(json.dumps(_plain(found) | {"seed": seed, "cost": cost_text(running)}, indent=1))
-        return
-    _tell(found)
-    tell_cost(running)
+    else:
+        _tell(found)
+        tell_cost(running)
+    if found.processes is None:
+        raise typer.Exit(NOTHING_KEEPS_IT)
 
 
 def _plain(found: Plan) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from rerank_shared.nearest import did_you_mean
 from rerank_shared.redis.connections import connect, outages_told
 from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.route import Route, Stage
-from rerank_shared.routing.stages_text import stages_of
+from rerank_shared.routing.stages_text import refuse_beyond, stages_of
 from rerank_shared.scheduling.cost import CostParameters
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import fleet_file_of, read_fleet_file
 
 if TYPE_CHECKING:
+    from rerank_ops.simulate.model.workload import Mix
     from rerank_ops.simulate.pools.mix import Pools, Traffic
 
 _PANEL = "Several models"
@@ -102,12 +103,13 @@ class Asked:
 
 
 def pools_asked(
-    asked: Asked, settings: Settings, hand_off_s: float, processes: int | None
+    asked: Asked, settings: Settings, hand_off_s: float, processes: int | None, mix: Mix
 ) -> tuple[Pools, tuple[Traffic, ...]]:
     """Return the fleet and the traffic that the options ask about.
 
-    `processes` are those of a pool without a number; None: a pool has none, since they are to be found. Raises
-    InvalidRequest, ConfigurationError, QueueUnavailable.
+    `processes` are those of a pool without a number; None: a pool has none, since they are to be found. `mix` has the
+    candidates, of which a stage can't keep more than there are. Raises InvalidRequest, ConfigurationError,
+    QueueUnavailable.
     """
     from rerank_ops.simulate.model.spec import FleetSpec
     from rerank_ops.simulate.pools.mix import Pools, Traffic
@@ -118,7 +120,7 @@ def pools_asked(
         raise InvalidRequest("--route and --traffic say the same: give one")
     kinds = () if asked.route is None else _kinds(_route(asked.route, asked.route_file, settings))
     costs = _costs(asked.models, [stage.model for stages, _ in kinds for stage in stages], settings)
-    traffic = [Traffic(stages, weight) for stages, weight in kinds or _traffic(asked.traffic, list(costs))]
+    traffic = [Traffic(stages, weight) for stages, weight in kinds or _traffic(asked.traffic, list(costs), mix)]
     specs = {
         model: replace(FleetSpec.of(settings, 1, cost, hand_off_s=hand_off_s), weight=weight)
         for (model, cost), weight in zip(costs.items(), _weights(costs, asked.route_file, settings), strict=True)
@@ -178,28 +180,41 @@ def _kinds(route: Route) -> tuple[tuple[tuple[Stage, ...], float], ...]:
     return tuple(((Stage(share.model),), share.weight) for share in route.shares)
 
 
-def _traffic(text: str | None, models: Sequence[str]) -> list[tuple[tuple[Stage, ...], float]]:
+def _traffic(text: str | None, models: Sequence[str], mix: Mix) -> list[tuple[tuple[Stage, ...], float]]:
     if text is None:
         return [((Stage(model),), 1.0) for model in models]
     found = []
     for item in text.split(","):
-        kind, weight = _weighed(item.strip())
-        found.append((stages_of(kind, models, option="--traffic", auto=True), weight))
+        kind, weight = _weighed(item.strip(), models)
+        stages = stages_of(kind, models, option="--traffic", auto=True)
+        refuse_beyond(stages, max(count for count, _ in mix.k), f"--traffic {kind!r}")
+        found.append((stages, weight))
     if twice := next((stages for stages, _ in found if sum(stages == other for other, _ in found) > 1), None):
         raise InvalidRequest(f"--traffic: {' > '.join(stage.model for stage in twice)} stands there twice")
     return found
 
 
-def _weighed(item: str) -> tuple[str, float]:
+def _weighed(item: str, models: Sequence[str]) -> tuple[str, float]:
     """Return a kind of traffic and its weight, 1 where none is given: names may have colons."""
     kind, colon, number = item.rpartition(":")
     try:
         weight = float(number) if colon else 1.0
     except ValueError:
+        if _is_kind(kind, models) and not _is_kind(item, models):
+            raise InvalidRequest(
+                f"--traffic: {item!r}: {number!r} is no number; a share above 0 expected after the colon"
+            ) from None
         return item, 1.0
     if not 0 < weight < float("inf"):
         raise InvalidRequest(f"--traffic: {item!r}: a share above 0 expected")
     return (kind if colon else item), weight
+
+
+def _is_kind(text: str, models: Sequence[str]) -> bool:
+    try:
+        return bool(stages_of(text, models, option="--traffic", auto=True))
+    except ConfigurationError:
+        return False
 
 
 def _groups(words: Sequence[str], models: Sequence[str], processes: int | None) -> tuple[Any, ...]:

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import typer
+
 from rerank_ops.cli.capacity.pool_options import costs_told
-from rerank_ops.cli.console import err, out
+from rerank_ops.cli.capacity.simulating import simulating
+from rerank_ops.cli.console import out
+from rerank_ops.cli.options import NOTHING_KEEPS_IT
 from rerank_shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ def simulate_pools(
     arrivals = draw_traffic(traffic, mix, times, seed)
     if not arrivals:
         raise InvalidRequest("no request comes in that time: simulate a longer --duration or a higher --rps")
-    with err.status("simulating"):
+    with simulating("a shorter --duration takes less time"):
         report = summarise_pools(PoolsSimulation(pools, policy, arrivals, arrivals[-1].request.at_s * warm_up).run())
     if as_json:
         print(json.dumps({"seed": seed, "costs": costs_told(pools), **report.as_plain()}, indent=1))
@@ -49,10 +53,13 @@ def plan_pools(
     target: Target, pools: Pools, traffic: Sequence[Traffic], policy: Policy, mix: Mix, *, requests: int, seed: int,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Find the processes of each pool, and print them with what each would lose by one fewer."""
+    """Find the processes of each pool, and print them with what each would lose by one fewer.
+
+    Exits with a status of its own where no number keeps the target.
+    """
     from rerank_ops.simulate.pools.planning import PoolsPlanner
 
-    with err.status("simulating"):
+    with simulating("fewer --requests take less time"):
         found = PoolsPlanner(target, pools, policy, traffic, mix, requests=requests, seed=seed).plan()
     if as_json:
         plain = {
@@ -63,9 +70,11 @@ def plan_pools(
             "tried": found.tried,
         }
         print(json.dumps(plain | {"seed": seed, "costs": costs_told(pools)}, indent=1))
-        return
-    _tell(found)
-    _tell_costs(pools)
+    else:
+        _tell(found)
+        _tell_costs(pools)
+    if found.report is None:
+        raise typer.Exit(NOTHING_KEEPS_IT)
 
 
 def _tell(found: PoolsPlan) -> None:

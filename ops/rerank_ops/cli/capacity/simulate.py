@@ -31,6 +31,7 @@ from rerank_ops.cli.capacity.simulate_autoscale import (
     TargetP95,
     run_autoscaled,
 )
+from rerank_ops.cli.capacity.simulating import simulating
 from rerank_ops.cli.capacity.workload_options import (
     CostText,
     DeadlineMs,
@@ -47,7 +48,7 @@ from rerank_ops.cli.capacity.workload_options import (
     cost_text,
     tell_cost,
 )
-from rerank_ops.cli.console import err, out
+from rerank_ops.cli.console import out
 from rerank_ops.cli.options import AsJson, RedisUrl, settings_from
 from rerank_shared.errors import InvalidRequest
 from rerank_shared.settings import Settings
@@ -236,7 +237,7 @@ def _several(
 
     if arrivals not in (None, "poisson", "bursts"):
         raise InvalidRequest("--arrivals: poisson or bursts expected with several models")
-    pools, traffic = pools_asked(asked, settings, hand_off_s, processes)
+    pools, traffic = pools_asked(asked, settings, hand_off_s, processes, mix)
     rps = rate.rps or rate_at(_LOAD if rate.load is None else rate.load, traffic, mix, pools)
     many = max(_REQUESTS, _REQUESTS_A_PROCESS * sum(group.processes for group in pools.groups))
     times = (bursts if arrivals == "bursts" else poisson)(rps, rate.duration_s or many / rps, seed)
@@ -297,7 +298,7 @@ def _run(
 
     if plot is not None:
         require_matplotlib()
-    with err.status("simulating"):
+    with simulating("a shorter --duration takes less time"):
         results = [run(spec, policy, requests, requests[-1].at_s * warm_up) for policy in policies.values()]
     reports = [summarise(name, result) for name, result in zip(policies, results, strict=True)]
     if plot is not None:

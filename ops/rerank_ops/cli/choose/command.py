@@ -16,7 +16,7 @@ from rerank_ops.cli.console import err, out
 from rerank_ops.cli.evaluate import options as asked
 from rerank_ops.cli.evaluate.command import UNREPEATABLE, refuse_data, source_from
 from rerank_ops.cli.extras import require_evaluation
-from rerank_ops.cli.options import AsJson, RedisUrl
+from rerank_ops.cli.options import NOTHING_KEEPS_IT, AsJson, RedisUrl
 from rerank_ops.cli.rank.rerank import Up
 from rerank_shared.settings import load_settings
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from rerank_ops.choose.load import Fleet
     from rerank_ops.choose.result import Choice
     from rerank_shared.settings import Settings
-
-#: Exit status where nothing keeps the limit.
-NOTHING_KEEPS_IT = 3
 
 
 def choose(

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rerank_ops.cli.app import app
+from rerank_ops.cli.options import NOTHING_KEEPS_IT
 from rerank_shared import fleet
 from rerank_shared.errors import ConfigurationError, InvalidRequest, QueueUnavailable, RerankError
 from rerank_shared.keys import Keys
@@ -77,10 +78,11 @@ def test_a_plan_has_the_processes_of_each_pool() -> None:
     listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
     assert f"{sum(sizes.values())} processes keep p95 within 600 ms at 5 requests/s: {listed}" in told
     assert "with one fewer" in told
-    no = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, *MODELS).stdout
-    assert "no number of processes keeps p95 within 20.0 ms at 5 requests/s: 95 of 100 requests of big take up to" in no
-    none = found("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, *MODELS)
-    assert none["report"] is None
+    no = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, *MODELS)
+    assert "no number of processes keeps p95 within 20.0 ms at 5 requests/s: 95 of 100 requests of big" in no.stdout
+    none = run("plan", "--p95-ms", 20, "--rps", 5, "--requests", 200, *MODELS, "--json")
+    assert json.loads(none.stdout)["report"] is None
+    assert (no.exit_code, none.exit_code) == (NOTHING_KEEPS_IT, NOTHING_KEEPS_IT)
 
 
 def test_a_route_of_a_file_is_the_traffic(tmp_path: Path) -> None:
@@ -142,7 +144,15 @@ def test_shares_of_a_process_are_those_of_fleet_toml(tmp_path: Path, monkeypatch
             "no model 'smal' is known here, but small, big; did you",
         ),
         ((*MODELS, "--traffic", "small>big@x"), ConfigurationError, "'x' is no number of candidates"),
+        (
+            (*MODELS, "--k", "20,50", "--traffic", "small>big@51"),
+            ConfigurationError,
+            "--traffic 'small>big@51': 51 is more than the 50 candidates of --k",
+        ),
         ((*MODELS, "--traffic", "small:0"), InvalidRequest, "a share above 0 expected"),
+        ((*MODELS, "--traffic", "small:x"), InvalidRequest, "--traffic: 'small:x': 'x' is no number; a share above 0"),
+        ((*MODELS, "--traffic", "small>big@5:1.x"), InvalidRequest, "'1.x' is no number; a share above 0"),
+        (("--model", "a:b=9000", "--traffic", "a:c"), ConfigurationError, "no model 'a:c' is known here, but a:b"),
         ((*MODELS, "--traffic", "small,small:2"), InvalidRequest, "small stands there twice"),
         ((*MODELS, "--pool", "small:2"), InvalidRequest, "no pool serves 'big', which requests ask for"),
         ((*MODELS, "--pool", "small+huge"), InvalidRequest, "'huge' is no model here"),
@@ -169,3 +179,8 @@ def test_mistakes_are_told_in_words(options: tuple[object, ...], error: type[Rer
 def test_a_plan_finds_the_numbers_itself() -> None:
     with pytest.raises(InvalidRequest, match="`plan` finds the number of processes; leave it out"):
         run("plan", "--p95-ms", 600, "--rps", 5, *MODELS, "--pool", "small:2", "--pool", "big")
+
+
+def test_a_name_may_have_a_colon() -> None:
+    told = found("simulate", "--model", "a:b=9000", "--model", "a=9000", "--traffic", "a:b,a", *SHORT)
+    assert [each["traffic"] for each in told["traffic"]] == ["all", "a", "a:b"]
