@@ -301,12 +301,14 @@ def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> No
     bounded = {
         "models",
         "pools",
+        "named",
         "workers",
         "cache",
         "unacked:jobs",
         "leases",
         "holders",
         "ledger:interactive",
+        "ledger_sums:interactive",
         "lifetimes",
     }
     queue = {
@@ -316,6 +318,7 @@ def test_every_key_has_a_life_time(client: RerankClient, fleet: TestFleet) -> No
         "served:interactive",
         "fair",
         "ledger:interactive",
+        "ledger_sums:interactive",
     }
     pools: Any = fleet.client.zrange(fleet.keys.pools, 0, -1)
     (pool,) = pools
