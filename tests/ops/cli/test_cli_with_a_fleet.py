@@ -103,7 +103,7 @@ def test_fusion_without_scores_is_told(fleet: CommandLine) -> None:
 
 def test_an_error_is_one_line_and_no_trace(fleet: CommandLine) -> None:
     for arguments, hint in [
-        (["--model", "no/such", QUERY, "x"], "serves cross-encoder/"),
+        (["--model", "no/such", QUERY, "x"], "knows cross-encoder/"),
         (["--deadline-ms", "0", QUERY, "nobody has scored this yet"], "no document was scored"),
         (["  ", "x"], "query: is empty"),
         (["--max-length", "513", QUERY, "x"], "max_length"),

@@ -38,4 +38,4 @@ async def test_one_look_reads_the_state_of_the_fleet_once(alone: Settings) -> No
     assert (view.fleet.at, view.autoscale.processes.ready) == (view.autoscale.at, 1)
     # A class each: the length of its queue, its backlog.
     assert stats["cmdstat_llen"]["calls"] == len(JOB_CLASSES)
-    assert stats["cmdstat_zrange"]["calls"] == len(JOB_CLASSES)
+    assert stats["cmdstat_eval"]["calls"] == len(JOB_CLASSES)
