@@ -15,6 +15,7 @@ from rerank_shared.contract import wire
 from rerank_shared.contract.messages import Heartbeat
 from rerank_shared.fleet_state import Backlog, FleetState, PoolState, StateQuestions, read_state
 from rerank_shared.keys import JOB_CLASSES, JobClass, Keys
+from rerank_shared.queue.backlog import sums_of
 from rerank_shared.scheduling.cost import CostParameters, SharedCost, Work
 from support.pools import IDENTITY
 
@@ -93,12 +94,13 @@ class TestReading:
     @staticmethod
     def read(
         *interactive: bytes,
+        lines: dict[bytes, bytes] | None = None,
         alive: tuple[bytes | None, ...] = (),
         costs: Any = None,
         announced: dict[str, dict[bytes, bytes]] | None = None,
     ) -> FleetState:
-        """The state of a fleet whose common queue and pool `ab` have these entries of class interactive."""
-        queue = [1, 0, 0, list(interactive), 0, []]
+        """The state of a fleet whose common queue and pool `ab` have these entries of class interactive, or `lines`."""
+        queue = [1, 0, sums_of(interactive) if lines is None else lines, {}]
         told = announced or {}
         answers = [*alive, *told.values(), costs or {}, *queue, {}, *queue]
         first = ([b"w"] * len(alive), [b"ab"], [name.encode() for name in told])
@@ -107,11 +109,11 @@ class TestReading:
     def test_every_question_has_its_answer(self) -> None:
         pipe = redis.Redis().pipeline(transaction=False)
         StateQuestions(KEYS, "org/name", 7.0).ask(pipe, ([b"w"], [b"ab"], [b"org/name"]))
-        names = [str(args[1]) for args, _ in pipe.command_stack]
+        names = [str(args[3] if args[0] == "EVAL" else args[1]) for args, _ in pipe.command_stack]
         assert names[:3] == [KEYS.worker("w"), KEYS.pools_of("org/name"), KEYS.cost("org/name")]
-        assert len(names) == 2 + 2 * 7
-        assert all(KEYS.of("ab").queue("interactive")[5:] in name for name in names[10:] if "interactive" in name)
-        assert names[9] == KEYS.cost("ab")
+        assert len(names) == 2 + 2 * 5
+        assert all(KEYS.of("ab").queue("interactive")[5:] in name for name in names[8:] if "interactive" in name)
+        assert names[7] == KEYS.cost("ab")
 
     def test_the_oldest_job_is_the_one_enqueued_first(self) -> None:
         found = self.read(b"a|@50.000|1|1|1|9", b"b|@40.000|1|1|1|9", b"older|1|1|1|9")
@@ -122,8 +124,8 @@ class TestReading:
         assert found.backlog["bulk"].oldest_age_s(now=100.0) is None
 
     def test_jobs_that_do_not_say_since_when_have_no_age(self) -> None:
-        (backlog,) = (each.backlog["interactive"] for each in self.read(b"older|70|1|1|9", b"oldest|70").pools)
-        assert (backlog.jobs, backlog.tokens, backlog.oldest_at) == (2, 140, None)
+        (backlog,) = (each.backlog["interactive"] for each in self.read(b"older|70|1|1|9").pools)
+        assert (backlog.jobs, backlog.tokens, backlog.oldest_at) == (1, 70, None)
 
     def test_a_worker_whose_record_has_run_out_is_not_alive(self) -> None:
         found = self.read(alive=(wire.encode_heartbeat(heartbeat(5.0)), None))
@@ -160,9 +162,17 @@ class TestReading:
         assert [each.cost for each in found.queues] == [cost.parameters] * 2
 
     def test_what_cannot_be_read_hides_nothing_else(self) -> None:
-        garbled = (b"rubbish", b"\xff\xfe", b"a|nan|1|1|9", b"a|@1.000|1|inf|1|9", b"a|-5|1|1|9", b"x|y|z|rubbish|")
+        garbled = (
+            b"rubbish",
+            b"\xff\xfe",
+            b"1|nan|1|1|1|9|9",
+            b"1|1|inf|1|1|9|9",
+            b"1|-5|1|1|1|9|9",
+            b"x|y|z|rubbish|",
+        )
+        lines = {b"9": b"1|1|70|1|0|9|9"} | {b"%d" % number: line for number, line in enumerate(garbled)}
         alive = (wire.encode_heartbeat(heartbeat(5.0)), b"rubbish")
-        found = self.read(b"good|70|1|1|9", *garbled, alive=alive, costs={b"int8|host": b"rubbish"})
+        found = self.read(lines=lines, alive=alive, costs={b"int8|host": b"rubbish"})
         assert found.workers == (heartbeat(5.0),)
         # They are jobs all the same, and nobody knows of how much work.
         backlog = found.pools[0].backlog["interactive"]

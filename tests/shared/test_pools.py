@@ -127,9 +127,9 @@ class TestReading:
     def test_a_model_that_nobody_serves_is_told_with_those_that_are(self, client: redis.Redis, keys: Keys) -> None:
         announce(client, keys, replace(OLD, model="org/other"), now=NOW)
         announce(client, keys, replace(OLD, model="org/main"), now=NOW)
-        with pytest.raises(UnknownModel, match=r"'x/y'.*serves org/main, org/other; ask"):
+        with pytest.raises(UnknownModel, match=r"'x/y'.*knows org/main, org/other; ask"):
             read_pools(client, keys, "x/y", NOW)
-        with pytest.raises(UnknownModel, match=r"serves org/main, org/other; did you mean org/main\?$"):
+        with pytest.raises(UnknownModel, match=r"knows org/main, org/other; did you mean org/main\?$"):
             read_pools(client, keys, "org/mian", NOW)
 
     def test_what_cannot_be_read_hides_no_other_pool(self, client: redis.Redis, keys: Keys) -> None:

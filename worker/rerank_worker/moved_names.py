@@ -12,13 +12,15 @@ from typing import Any
 
 from rerank_shared.contract.unreadable import name_of_bytes
 from rerank_shared.keys import IDENTITY_TTL_S, Keys
+from rerank_shared.redis import at_any_limit
 
 log = logging.getLogger(__name__)
 
 
 def tell_names(client: Any, keys: Keys, names: Mapping[str, Iterable[str]], until: float) -> None:
     """Tell that a live process gives these names to the models of its pools, until a moment of the server's clock."""
-    client.zadd(keys.named, {f"{pool} {name}": until for pool, given in names.items() for name in given})
+    told = {f"{pool} {name}": until for pool, given in names.items() for name in given}
+    at_any_limit.write(client, keys, lambda words: words.zadd(keys.named, told))
 
 
 def end_moved_names(client: Any, keys: Keys, now: float) -> None:

@@ -39,7 +39,8 @@ def test_server_back_before_the_deadline_gives_the_answer(
     assert response.complete
     assert fleet.processes[0].poll() is None
     with RerankClient(settings) as client:
-        assert client.rerank("again?", passages(2), deadline_ms=20_000, partial=False).complete
+        # The process may be at the copy that was sent before the server was lost.
+        assert client.rerank("again?", passages(2), deadline_ms=80_000, partial=False).complete
 
 
 def test_queued_job_survives_or_is_sent_again(
