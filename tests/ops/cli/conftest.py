@@ -7,14 +7,9 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 
-from rerank_ops.cli import console
 from rerank_shared.settings import bare_environ
 from support.commands import BIN, CommandLine, Spawn
-
-#: Made here, before a test sets COLUMNS: a console keeps the width that stands there when it is made, if one does.
-CONSOLES: tuple[Console, ...] = (console.out, console.err)
 
 
 @pytest.fixture(scope="module")
