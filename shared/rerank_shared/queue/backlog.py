@@ -66,15 +66,20 @@ def backlog_key(keys: Keys, job: Job) -> str:
     return keys.of(job.pool).backlog(job.job_class)
 
 
+def backlog_keys(keys: Keys, job_class: JobClass) -> list[str]:
+    """Return the keys of a class's backlog in a pool, entries and sums, in the order of the scripts."""
+    return [keys.backlog(job_class), keys.backlog_sums(job_class)]
+
+
 def uncount(pipe: Any, keys: Keys, job: Job) -> None:
     """Queue on a pipeline that a job counts no longer."""
-    UNCOUNT.queue_on(pipe, _both(keys.of(job.pool), job.job_class), backlog_member(job))
+    UNCOUNT.queue_on(pipe, backlog_keys(keys.of(job.pool), job.job_class), backlog_member(job))
 
 
 def ask_backlog(pipe: Any, keys: Keys, now: float) -> None:
     """Queue on a pipeline the commands that read the backlog, one a class; entries past their deadline are dropped."""
     for job_class in JOB_CLASSES:
-        READ.queue_on(pipe, _both(keys, job_class), now)
+        READ.queue_on(pipe, backlog_keys(keys, job_class), now)
 
 
 def read_backlog(answers: list[Any]) -> list[DueJobs]:
@@ -98,10 +103,6 @@ def sums_of(entries: Iterable[bytes]) -> dict[bytes, bytes]:
         work, since, due_at = _read_entry(entry)
         seconds.setdefault(math.floor(due_at), []).append((work, since, due_at))
     return {b"%d" % second: _line(found) for second, found in seconds.items()}
-
-
-def _both(keys: Keys, job_class: JobClass) -> list[str]:
-    return [keys.backlog(job_class), keys.backlog_sums(job_class)]
 
 
 def _line(entries: Sequence[tuple[Work, float, float]]) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rerank_shared.contract.messages import Job
 from rerank_shared.keys import DEAD_MAX, DEAD_TTL_S, DEATHS_TTL_S, ENDED_PER_SWEEP, FAIR_TTL_S, QUEUES, JobClass, Keys
-from rerank_shared.queue.backlog import backlog_member
+from rerank_shared.queue.backlog import backlog_keys, backlog_member
 from rerank_shared.queue.urgency_headers import Urgency, urgency_of
 from rerank_shared.redis.scripts import Script
 
@@ -172,9 +172,8 @@ class JobQueue:
         """Drop all waiting jobs of a queue; return their number."""
         return int(self._run(PURGE, client, queue))
 
-    def _backlog(self, pool: str, job_class: JobClass) -> tuple[str, str]:
-        keys = self._names.of(pool)
-        return keys.backlog(job_class), keys.backlog_sums(job_class)
+    def _backlog(self, pool: str, job_class: JobClass) -> list[str]:
+        return backlog_keys(self._names.of(pool), job_class)
 
     def _run(self, script: Script, client: Any, *args: Any) -> Any:
         return script(client, self._keys, QUEUES, *args)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,8 +13,6 @@ from rerank_shared.contract.digest import pool_id
 from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.keys import Keys
 from rerank_shared.pools import read_pools
-from rerank_shared.redis.connections import connect
-from rerank_shared.settings import Settings
 from rerank_worker.batching.batcher import Batcher
 from rerank_worker.batching.lane import Lane
 from rerank_worker.batching.run_cost import RunCost
@@ -27,17 +24,6 @@ from support.scoring import SmallEngine, scorer_of
 pytestmark = pytest.mark.integration
 OLD = replace(IDENTITY, model="org/old", model_digest="aa" * 32)
 NEW = replace(IDENTITY, model="org/new", model_digest="bb" * 32)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.namespace)
 
 
 def look(client: redis.Redis, keys: Keys, now: float, identity: ScoringIdentity, alias: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_ops.cli.bulk.durations import duration
+from rerank_ops.cli.plain_lines import plain_lines
 from rerank_producer.bulk.progress import Progress
 
-#: Between two plain lines.
-_PLAIN_S = 5.0
 _REFRESHES_PER_S = 4.0
 
 
@@ -33,19 +31,8 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[str], None
         ):
             yield lambda sentence: console.print(f"note: {sentence}", style="yellow")
         return
-    ended = threading.Event()
-
-    def print_lines() -> None:
-        while not ended.wait(_PLAIN_S):
-            console.print(line_of(progress))
-
-    thread = threading.Thread(target=print_lines, daemon=True)
-    thread.start()
-    try:
+    with plain_lines(console, lambda: line_of(progress)):
         yield lambda sentence: console.print(f"note: {sentence}")
-    finally:
-        ended.set()
-        thread.join()
 
 
 def line_of(progress: Progress) -> str:

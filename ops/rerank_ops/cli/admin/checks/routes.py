@@ -38,7 +38,7 @@ def check_routes(settings: Settings) -> Iterator[Finding]:
             store = RouteStore(client, Keys(settings.namespace))
             table = store.table()
             named = sorted({model for route in table.live.values() for model in route.models})
-            dead = unserved(client, store.keys, named) if named else []
+            dead = unserved(client, store.keys, named)
             pools = pools_by_model(client, store.keys, shadowed_models(table.live.values()))
     except RerankError as error:
         yield Finding("routes", "fail", error.message)
