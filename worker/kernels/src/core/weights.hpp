@@ -13,10 +13,10 @@ struct Product {
     int64_t k;
     int64_t n;
     const int8_t* packed;
-    bool seven_bits;          // whether all weights are within -64 to 64
     const float* scale;       // [n]
     const float* column_sum;  // [n] sums of the packed weights over k: what a zero point has to take back
     const float* bias;        // [n]
+    int32_t largest_four;     // see largest_four() in core/packing.hpp
     const float* smoothing;   // [k] factors of x before it is quantised, or null
 };
 

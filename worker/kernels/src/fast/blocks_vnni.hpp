@@ -7,6 +7,11 @@
 namespace rerank {
 namespace {
 
+// Steps of a quantised row: all that a byte has.
+constexpr float levels(const Product&) {
+    return 255.0f;
+}
+
 // Sums of one panel and kWide columns. All additions are of whole numbers, so their order is free.
 template <int Rows>
 RERANK_INLINE void multiply_block(const uint8_t* left, const Product& product, int64_t column,
