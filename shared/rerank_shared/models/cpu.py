@@ -137,8 +137,8 @@ def int8_note(features: CpuFeatures) -> str | None:
     if not features.saturates:
         return None
     return (
-        "without VNNI, u8 x s8 products are summed in 16 bits and saturate, so the weights must have the reduced range "
-        "of 7 bits"
+        "without VNNI, ONNX Runtime sums u8 x s8 products in 16 bits, which saturate, so without a kernel the weights "
+        "must have the reduced range of 7 bits"
     )
 
 
