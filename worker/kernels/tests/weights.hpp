@@ -44,18 +44,21 @@ class Weights {
 
     Product product(int64_t k, int64_t n, bool smoothed) {
         const auto size = static_cast<size_t>(k * n);
+        // Kernels may multiply weights of seven bits in another way.
+        const int64_t bound = random_.below(2) ? 64 : 128;
         Exact<int8_t> plain(size);
         for (size_t i = 0; i < size; ++i)
-            plain[i] = static_cast<int8_t>(random_.between(-128, 127));
+            plain[i] = static_cast<int8_t>(random_.between(-bound, bound - (bound == 128)));
         bytes_.push_back(std::make_unique<Exact<int8_t>>(size));
         int8_t* packed = bytes_.back()->data();
         pack(plain.data(), k, n, packed);
         float* sums = vector(n, 0.0f, 0.0f);
         sum_columns(packed, k, n, sums);
-        const float scale = 1.0f / (73.0f * std::sqrt(static_cast<float>(k)));
+        const float scale = 1.0f / (0.57f * static_cast<float>(bound) * std::sqrt(static_cast<float>(k)));
         return {k,
                 n,
                 packed,
+                in_seven_bits(packed, k * n),
                 vector(n, scale, 0.1f * scale),
                 sums,
                 vector(n, 0.0f, 0.1f),

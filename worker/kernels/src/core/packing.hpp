@@ -16,6 +16,14 @@ inline void pack(const int8_t* weight, int64_t k, int64_t n, int8_t* packed) {
     }
 }
 
+// Whether the sum of two products with bytes always fits 16 bits.
+inline bool in_seven_bits(const int8_t* weights, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+        if (weights[i] < -64 || weights[i] > 64) return false;
+    }
+    return true;
+}
+
 inline void sum_columns(const int8_t* packed, int64_t k, int64_t n, float* sums) {
     for (int64_t column = 0; column < n; ++column) {
         int32_t total = 0;

@@ -13,6 +13,7 @@ struct Product {
     int64_t k;
     int64_t n;
     const int8_t* packed;
+    bool seven_bits;          // whether all weights are within -64 to 64
     const float* scale;       // [n]
     const float* column_sum;  // [n] sums of the packed weights over k: what a zero point has to take back
     const float* bias;        // [n]
