@@ -52,7 +52,7 @@ $(VENV)/.kernels: $(STAMP) $(KERNEL_SOURCES)
 	else \
 	  echo "no kernels: ONNX Runtime's operators will run"; \
 	fi
-kernels: $(VENV)/.kernels  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX-512 VNNI.
+kernels: $(VENV)/.kernels  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX2 and AVX-512 VNNI.
 
 demo: EXTRAS = demo
 demo:            ## Rerank real text through a real fleet on this machine.

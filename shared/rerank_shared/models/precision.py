@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 PrecisionName = Literal["fp32", "int8", "int8-row", "int8-static", "fp16", "bf16"]
 LayoutName = Literal["unpadded", "padded", "varlen", "packed"]
 #: Instruction sets of the kernels; `portable` is their plain statement, for tests and other CPUs.
-KernelVariant = Literal["avx512-bf16", "avx512", "portable"]
+KernelVariant = Literal["avx512-bf16", "avx512", "avx2", "portable"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 KERNEL_VARIANTS: tuple[KernelVariant, ...] = get_args(KernelVariant)
 _ROW = "int8-row"
