@@ -176,8 +176,8 @@ void check(const std::vector<Operator>& operators, const Case& test, double tole
     }
 }
 
-// RERANK_ENGINES names those that are linked, portable_engine first. The others need not be, where the CPU lacks
-// their instructions anyway.
+// RERANK_ENGINES names those that are linked, portable_engine first. The others need not be, where the CPU
+// lacks their instructions anyway.
 std::vector<const Engine*> engines_here() {
     std::vector<const Engine*> found;
     for (const Engine* engine : {RERANK_ENGINES}) {

@@ -25,9 +25,9 @@ inline void sum_columns(const int8_t* packed, int64_t k, int64_t n, float* sums)
     }
 }
 
-// Where sums have 16 bits, four products share one: of rows 8i, 8i + 1, 8i + 4, 8i + 5, and of those two rows later.
-// Returns the largest sum, without its sign, that any such four weights reach when each is taken once or left out:
-// no sum is larger than this, times the largest byte.
+// Where sums have 16 bits, four products share one: of rows 8i, 8i + 1, 8i + 4, 8i + 5, and of those two rows
+// later. Returns the largest sum, without its sign, that any such four weights reach when each is taken once
+// or left out: no sum is larger than this, times the largest byte.
 inline int32_t largest_four(const int8_t* packed, int64_t k, int64_t n) {
     int32_t largest = 1;
     for (int64_t column = 0; column < n; ++column) {

@@ -1,8 +1,8 @@
 // What stands between the two products of the feed-forward block.
 #pragma once
 
-#include "simd/simd.hpp"
 #include "core/shapes.hpp"
+#include "simd/simd.hpp"
 
 namespace rerank {
 namespace {

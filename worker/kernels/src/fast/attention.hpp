@@ -1,12 +1,13 @@
 // Softmax attention within one pair, for a panel of its rows at a time.
 //
-// The projected columns lie as [columns / kWide][tokens][kWide], in the element type of `Kind`: bf16 where the
-// CPU multiplies it, float elsewhere. A head is one such block, or several. Keys are taken kWide at a time.
+// The projected columns lie as [columns / kWide][tokens][kWide], in the element type of `Kind`: bf16 where
+// the CPU multiplies it, float elsewhere. A head is one such block, or several. Keys are taken kWide at a
+// time.
 #pragma once
 
+#include "core/scratch.hpp"
 #include "fast/panels.hpp"
 #include "fast/power.hpp"
-#include "core/scratch.hpp"
 
 namespace rerank {
 namespace {

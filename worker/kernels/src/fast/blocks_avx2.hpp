@@ -1,8 +1,10 @@
-// A block of the matrix product of bytes by AVX2, which has no instruction that sums such products in 32 bits.
+// A block of the matrix product of bytes by AVX2, which has no instruction that sums such products in 32
+// bits.
 //
-// vpmaddubsw multiplies bytes with weights and sums two products in 16 bits; two of its results are added before
-// they are widened. So that no sum of four overflows, rows are quantised in fewer steps where the weights are large:
-// 64 at least. int8 weights of a trained layer allow 160 to 225 where they have the reduced range (-63 to 63).
+// vpmaddubsw multiplies bytes with weights and sums two products in 16 bits; two of its results are added
+// before they are widened. So that no sum of four overflows, rows are quantised in fewer steps where the
+// weights are large: 64 at least. int8 weights of a trained layer allow 160 to 225 where they have the
+// reduced range (-63 to 63).
 #pragma once
 
 #include "core/weights.hpp"

@@ -1,4 +1,5 @@
-// A block of the matrix product of bytes by AVX-512 VNNI: one instruction multiplies and adds four bytes a lane.
+// A block of the matrix product of bytes by AVX-512 VNNI: one instruction multiplies and adds four bytes a
+// lane.
 #pragma once
 
 #include "core/weights.hpp"

@@ -1,9 +1,9 @@
 // What the first token of each pair takes from the last layer, in floats.
 #pragma once
 
-#include "fast/power.hpp"
 #include "core/groups.hpp"
 #include "core/scratch.hpp"
+#include "fast/power.hpp"
 
 namespace rerank {
 namespace {
@@ -15,7 +15,8 @@ struct View {
     int64_t column_pitch;
 };
 
-// to[row][column] = sum over k of left[row][k] * right[k][column], for kLanes * Vectors columns, with k in order.
+// to[row][column] = sum over k of left[row][k] * right[k][column], for kLanes * Vectors columns, with k in
+// order.
 template <int Rows, int Vectors>
 RERANK_INLINE void multiply_tile(const View& left, const float* right, int64_t right_pitch, int64_t k,
                                  float* to, int64_t to_pitch) {
@@ -143,8 +144,7 @@ class FirstRows {
         for (int64_t k = 0; k < hidden_; k += kLanes) {
             Ints rows[kLanes];
             for (int lane = 0; lane < kLanes; ++lane) {
-                rows[lane] =
-                    lane < count ? load_bits(absorbed + lane * hidden_ + k) : no_bits();
+                rows[lane] = lane < count ? load_bits(absorbed + lane * hidden_ + k) : no_bits();
             }
             transpose(rows, reinterpret_cast<uint32_t*>(turned_ + k * kLanes), kLanes);
         }

@@ -4,12 +4,12 @@
 // second-level cache.
 #pragma once
 
+#include "core/groups.hpp"
+#include "core/scratch.hpp"
 #include "fast/activation.hpp"
 #include "fast/attention.hpp"
 #include "fast/norm.hpp"
 #include "fast/product.hpp"
-#include "core/groups.hpp"
-#include "core/scratch.hpp"
 
 namespace rerank {
 namespace {
@@ -142,8 +142,8 @@ class Layer {
         for (int r = 0; r < Rows; ++r)
             ranges[r] = range_of(rows + r * product.k, product.smoothing, product.k);
         for (int r = 0; r < Rows; ++r) {
-            quantise(rows + r * product.k, product.smoothing, product.k, levels(product), ranges[r], left, Rows,
-                     r);
+            quantise(rows + r * product.k, product.smoothing, product.k, levels(product), ranges[r], left,
+                     Rows, r);
         }
     }
 

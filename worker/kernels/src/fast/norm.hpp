@@ -1,8 +1,8 @@
 // LayerNormalization of one row, in place.
 #pragma once
 
-#include "simd/simd.hpp"
 #include "core/weights.hpp"
+#include "simd/simd.hpp"
 
 namespace rerank {
 namespace {
@@ -46,8 +46,7 @@ inline void normalise(float* rows, int64_t count, const Norm& norm) {
         const Floats factors = broadcast(factor[r]);
         for (int64_t k = 0; k < count; k += kLanes) {
             const Floats v = (load_unaligned(row + k) - means) * factors;
-            store_unaligned(
-                row + k, multiply_add(v, load(norm.weight + k), load(norm.bias + k)));
+            store_unaligned(row + k, multiply_add(v, load(norm.weight + k), load(norm.bias + k)));
         }
     }
 }

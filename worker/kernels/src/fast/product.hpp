@@ -14,13 +14,12 @@ namespace {
 // (sum - zero point * column's sum) * column's scale * row's scale + bias
 RERANK_INLINE Floats dequantise(Ints sums, const Product& product, int64_t column, Floats scale,
                                 Floats zero) {
-    const Floats whole =
-        subtract_product(zero, load(product.column_sum + column), to_floats(sums));
-    return multiply_add(whole * load(product.scale + column), scale,
-                           load(product.bias + column));
+    const Floats whole = subtract_product(zero, load(product.column_sum + column), to_floats(sums));
+    return multiply_add(whole * load(product.scale + column), scale, load(product.bias + column));
 }
 
-// Calls `store(row, column, kLanes values, the next kLanes)` for each row of the panel and each kWide columns.
+// Calls `store(row, column, kLanes values, the next kLanes)` for each row of the panel and each kWide
+// columns.
 template <int Rows, class Store>
 RERANK_INLINE void multiply(const LeftRows& left, const Product& product, Store store) {
     for (int64_t column = 0; column < product.n; column += kWide) {

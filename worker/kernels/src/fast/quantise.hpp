@@ -48,8 +48,8 @@ RERANK_INLINE Range range_of(const float* row, const float* smoothing, int64_t c
     return range;
 }
 
-// Writes row `index` of a panel of `rows` rows, in `levels` steps from the least value to the greatest. A row that
-// holds a NaN or an infinity gets NaN as its scale, and so every product with it is NaN.
+// Writes row `index` of a panel of `rows` rows, in `levels` steps from the least value to the greatest. A row
+// that holds a NaN or an infinity gets NaN as its scale, and so every product with it is NaN.
 RERANK_INLINE void quantise(const float* row, const float* smoothing, int64_t count, float levels,
                             const Range& range, LeftRows left, int rows, int index) {
     const float low = range.low();

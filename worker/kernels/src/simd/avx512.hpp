@@ -17,8 +17,8 @@ using Floats = __m512;
 using Ints = __m512i;
 constexpr int64_t kLanes = 16;
 
-// Rows that are multiplied together. Two vectors of sums a row, two of weights, and one to spare: 12 rows leave
-// room, 14 would be the most.
+// Rows that are multiplied together. Two vectors of sums a row, two of weights, and one to spare: 12 rows
+// leave room, 14 would be the most.
 constexpr int kPanelRows = 12;
 
 RERANK_INLINE Floats zero() {

@@ -1,5 +1,5 @@
-// Vectors of floats, as wide as the instruction set of this translation unit has them: what the code in fast/ is
-// written in. Arithmetic is by + - * /; nothing joins a product and a sum but multiply_add.
+// Vectors of floats, as wide as the instruction set of this translation unit has them: what the code in fast/
+// is written in. Arithmetic is by + - * /; nothing joins a product and a sum but multiply_add.
 #pragma once
 
 #ifdef __AVX512F__
