@@ -77,7 +77,7 @@ def test_sums_of_the_largest_weights_overflow_nowhere(library: Path) -> None:
     layer = make_layer(128, 2, 192)
     signs = np.random.default_rng(0).choice([-127, 127], 576).astype(np.int8)
     weight = {name: np.broadcast_to(signs[: w.shape[1]], w.shape).copy() for name, w in layer.weight.items()}
-    scale = {name: scales / 10 for name, scales in layer.scale.items()}
+    scale = {name: scales / np.float32(10) for name, scales in layer.scale.items()}
     layer = replace(layer, weight=weight, scale=scale)
     x = np.full((9, 128), 2.5, np.float32) + tokens(0, 9, 128) * np.float32(0.01)
     found = run(open_session(layer_graph(layer), library), x, [9])
