@@ -3,8 +3,7 @@
 //
 // vpmaddubsw multiplies bytes with weights and sums two products in 16 bits; two of its results are added
 // before they are widened. So that no sum of four overflows, rows are quantised in fewer steps where the
-// weights are large: 64 at least. int8 weights of a trained layer allow 160 to 225 where they have the
-// reduced range (-63 to 63).
+// weights are large: in 62 at least.
 #pragma once
 
 #include "core/weights.hpp"
@@ -14,7 +13,7 @@ namespace rerank {
 namespace {
 
 // Steps of a quantised row. One is kept free: a rounded zero point can push the greatest value up by one.
-inline float levels(const Product& product) {
+inline float row_steps(const Product& product) {
     const int32_t most = 32767 / product.largest_four - 1;
     return static_cast<float>(most < 255 ? most : 255);
 }

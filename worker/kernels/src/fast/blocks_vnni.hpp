@@ -9,7 +9,7 @@ namespace rerank {
 namespace {
 
 // Steps of a quantised row: all that a byte has.
-constexpr float levels(const Product&) {
+constexpr float row_steps(const Product&) {
     return 255.0f;
 }
 

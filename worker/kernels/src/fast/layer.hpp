@@ -125,7 +125,7 @@ class Layer {
                        });
         const LeftRows left = wide_rows_.at(row, inner);
         for (int r = 0; r < Rows; ++r)
-            quantise(wide_ + r * inner, nullptr, inner, levels(weights_.down), ranges[r], left, Rows, r);
+            quantise(wide_ + r * inner, nullptr, inner, row_steps(weights_.down), ranges[r], left, Rows, r);
     }
 
     // LN(wide * Wdown + attended).
@@ -142,7 +142,7 @@ class Layer {
         for (int r = 0; r < Rows; ++r)
             ranges[r] = range_of(rows + r * product.k, product.smoothing, product.k);
         for (int r = 0; r < Rows; ++r) {
-            quantise(rows + r * product.k, product.smoothing, product.k, levels(product), ranges[r], left,
+            quantise(rows + r * product.k, product.smoothing, product.k, row_steps(product), ranges[r], left,
                      Rows, r);
         }
     }

@@ -48,12 +48,12 @@ RERANK_INLINE Range range_of(const float* row, const float* smoothing, int64_t c
     return range;
 }
 
-// Writes row `index` of a panel of `rows` rows, in `levels` steps from the least value to the greatest. A row
+// Writes row `index` of a panel of `rows` rows, in so many steps from the least value to the greatest. A row
 // that holds a NaN or an infinity gets NaN as its scale, and so every product with it is NaN.
-RERANK_INLINE void quantise(const float* row, const float* smoothing, int64_t count, float levels,
+RERANK_INLINE void quantise(const float* row, const float* smoothing, int64_t count, float steps,
                             const Range& range, LeftRows left, int rows, int index) {
     const float low = range.low();
-    float scale = (range.high() - low) * (1.0f / levels);
+    float scale = (range.high() - low) * (1.0f / steps);
     // A smaller one would have an infinite inverse; such a row rounds to zeros.
     if (scale < 1e-30f) scale = 1e-30f;
     const float inverse = 1.0f / scale;
