@@ -73,14 +73,17 @@ def test_each_suffix_smooths_its_products(library: Path, suffix: str) -> None:
 
 
 def test_sums_of_the_largest_weights_overflow_nowhere(library: Path) -> None:
-    """Weights of one size and one sign beside rows of the greatest bytes: sums of 16 bits are at their limit."""
+    """Four weights of one sign leave 65 times their sum below 2^15, so rows have 64 steps: a zero point may add one."""
     layer = make_layer(128, 2, 192)
-    signs = np.random.default_rng(0).choice([-127, 127], 576).astype(np.int8)
+    signs = np.random.default_rng(0).choice([-126, 126], 576).astype(np.int8)
     weight = {name: np.broadcast_to(signs[: w.shape[1]], w.shape).copy() for name, w in layer.weight.items()}
     scale = {name: scales / np.float32(10) for name, scales in layer.scale.items()}
     layer = replace(layer, weight=weight, scale=scale)
-    x = np.full((9, 128), 2.5, np.float32) + tokens(0, 9, 128) * np.float32(0.01)
-    found = run(open_session(layer_graph(layer), library), x, [9])
+    # Halves of a step, which are rounded to either side.
+    low = np.arange(1.5, 65, 2, dtype=np.float32)[:, None]
+    x: Floats = np.repeat((65 - low) / np.float32(20), 128, axis=1)
+    x[:, :1] = -low / np.float32(20)
+    found = run(open_session(layer_graph(layer), library), x, [len(x)])
     assert error(found, expected(library, layer, x)) < TOLERANCE
 
 

@@ -179,8 +179,11 @@ def _saturation(manifest: Manifest, features: CpuFeatures) -> str | None:
     note = int8_note(features) if manifest.precision.startswith("int8") and not manifest.reduced_range else None
     if note is None:
         return None
-    exact = "set RERANK_KERNEL=avx2, whose products are exact, on every worker, or " if manifest.kernels else ""
-    return f"{note}, and these use all 8: their scores would be wrong here; {exact}export the model again on such a CPU"
+    kernel = "set RERANK_KERNEL=avx2, whose sums never saturate, on every worker, or " if manifest.kernels else ""
+    return (
+        f"{note}, and these use all 8: their scores would be wrong here; {kernel}export the model again with "
+        "--reduced-range"
+    )
 
 
 def main_graph(manifest: Manifest) -> str:

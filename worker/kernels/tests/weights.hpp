@@ -49,7 +49,8 @@ class Weights {
         const float spread = 0.3f * bound;
         Exact<int8_t> plain(size);
         for (size_t i = 0; i < size; ++i)
-            plain[i] = static_cast<int8_t>(std::fmax(-bound, std::fmin(bound, spread * random_.normal())));
+            plain[i] =
+                static_cast<int8_t>(std::fmax(-bound - 1.0f, std::fmin(bound, spread * random_.normal())));
         bytes_.push_back(std::make_unique<Exact<int8_t>>(size));
         int8_t* packed = bytes_.back()->data();
         pack(plain.data(), k, n, packed);

@@ -30,7 +30,8 @@ def session_options(*, optimise: bool, threads: int = 1) -> Any:
 def exact_options() -> Any:
     """Return the SessionOptions of int8 products that saturate on no CPU; they are slow where others saturate."""
     # It is a rewrite of the graph, which ONNX Runtime does only where it may optimise.
-    options = session_options(optimise=host_features().saturates)
+    features = host_features()
+    options = session_options(optimise=features.saturates or not features.known)
     options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 

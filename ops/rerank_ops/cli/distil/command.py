@@ -62,6 +62,8 @@ def distil(
         raise typer.BadParameter("judges the queries of --test-queries: name them", param_hint="--test-qrels")
     if queries is None and (first_stage is not None or no_pseudo):
         raise typer.BadParameter("goes with --queries", param_hint="--first-stage" if first_stage else "--no-pseudo")
+    if reduced_range is not None and precision is not asked.StudentPrecision.INT8:
+        raise typer.BadParameter("is about int8 weights", param_hint="--reduced-range")
     require_distil()
     from rerank_ops.cli.distil.distillation import Distillation
     from rerank_ops.cli.distil.job import Job

@@ -264,8 +264,13 @@ class TestAgreement:
                 return Choice(AVX2, "named")
             raise ConfigurationError("can't be had")
 
-        with pytest.raises(ConfigurationError, match=f"Set RERANK_KERNEL={common} on every worker"):
+        with pytest.raises(ConfigurationError, match=f"Set RERANK_KERNEL={common} on every worker") as told:
             agree(Choice(AVX2, "it runs"), "auto", served.precision, named)
+        assert "it runs" not in told.value.message
+
+    def test_a_kernel_of_a_later_release_is_not_taken_for_none(self) -> None:
+        with pytest.raises(ConfigurationError, match="int8-row-neon-1, by a kernel that this release does not know"):
+            agree(self.OWN, "auto", "int8-row-neon-1", _never)
 
     @pytest.mark.parametrize("wanted", ["onnxruntime", "avx512-bf16", "avx2"])
     def test_what_the_settings_name_is_kept(self, wanted: KernelName) -> None:

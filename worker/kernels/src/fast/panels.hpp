@@ -30,7 +30,7 @@ struct RowCount {
 // Calls `visit` with the number of rows as a constant, for loops that must be unrolled.
 template <class Visit>
 RERANK_INLINE void with_rows(int rows, Visit visit) {
-    // Heights above the greatest become it: nobody asks for them.
+    // No panel is higher than kPanelRows: code for more rows need not be made.
     const auto visit_with = [&](auto count) RERANK_LAMBDA {
         visit(RowCount<(count.value < kPanelRows ? count.value : kPanelRows)>());
     };

@@ -1,6 +1,7 @@
 // Rows of floats become rows of bytes, each with a scale and a zero point of its own.
 #pragma once
 
+#include "core/shapes.hpp"
 #include "fast/panels.hpp"
 
 namespace rerank {

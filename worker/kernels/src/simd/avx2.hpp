@@ -68,8 +68,7 @@ RERANK_INLINE Floats select(uint32_t lanes, Floats yes, Floats no) {
 RERANK_INLINE Floats nearest_whole(Floats v) {
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// p * 2^whole, for whole numbers of at most 0; zero where that is no normal number, and where `whole` is
-// minus infinity, whatever p is.
+// p * 2^whole, for whole numbers of at most 0; zero where 2^whole is no normal number or zero, whatever p is.
 RERANK_INLINE Floats times_power_of_two(Floats p, Floats whole) {
     const Ints exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
     const Floats power = _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));

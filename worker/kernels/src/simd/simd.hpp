@@ -1,5 +1,6 @@
 // Vectors of floats, as wide as the instruction set of this translation unit has them: what the code in fast/
-// is written in. Arithmetic is by + - * /; nothing joins a product and a sum but multiply_add.
+// is written in. Arithmetic is by + - * /; only multiply_add and subtract_product round a product and a sum
+// once.
 #pragma once
 
 #ifdef __AVX512F__

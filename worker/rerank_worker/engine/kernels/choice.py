@@ -111,7 +111,7 @@ def _passed_over(features: CpuFeatures) -> dict[str, str]:
     wider = [name for feature, name in _WIDER.items() if feature in features.names]
     if wider:
         reason = f"ONNX Runtime has products for this CPU's {' and '.join(wider)}, and nobody has measured the two"
-    elif "avx2" not in features.names:
+    elif not features.known:
         reason = "the instructions of this CPU can't be read, and it may have some for which ONNX Runtime is faster"
     else:
         return {}
