@@ -52,7 +52,7 @@ $(VENV)/.kernels: $(STAMP) $(KERNEL_SOURCES)
 	else \
 	  echo "no kernels: ONNX Runtime's operators will run"; \
 	fi
-kernels: $(VENV)/.kernels  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX-512 VNNI.
+kernels: $(VENV)/.kernels  ## Build and install the kernels of worker/kernels, which make int8 models faster on AVX2 and AVX-512 VNNI.
 
 demo: EXTRAS = demo
 demo:            ## Rerank real text through a real fleet on this machine.
@@ -225,10 +225,11 @@ $(PEERS)/.installed: $(LOCKS)/peers.txt $(PEERS_LIST) pyproject.toml
 
 bench-engine-peers: $(PEERS)/.installed  ## Install what the engine is measured against, in its own environment. Some minutes and gigabytes.
 
-bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders docs/engine.md. About an hour, with its models made.
+ENGINE_PAGE ?= docs/engine.md
+bench-engine: $(STAMP) $(PEERS)/.installed  ## Race the engine against others; renders ENGINE_PAGE (docs/engine.md). About an hour, with its models made.
 	$(DEV).bench.engine --peers-python $(PEERS)/bin/python $(ENGINE)
-	$(DEV).bench.engine.report.render docs/engine.md
-	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json docs/engine-speed.svg
+	$(DEV).bench.engine.report.render $(ENGINE_PAGE)
+	PYTHONPATH=$(CURDIR)/ops/dev $(PEERS)/bin/python -m rerank_dev.bench.engine.report.chart build/bench/engine.json $(ENGINE_PAGE:.md=-speed.svg)
 
 clean:           ## Remove what the verbs made.
 	rm -rf $(VENV) $(PEERS) $(EXPORT) $(CLIENTS) $(COHERE) $(ENGINES) $(EXPORTER) $(NEWEST) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "worker" / "kernels"
-VARIANTS = ("avx512-bf16", "avx512", "portable")
+VARIANTS = ("avx512-bf16", "avx512", "avx2", "portable")
 
 
 def load(name: str, path: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 #: Arrays of float64; NumPy gives some of their operators no types.
 Doubles = Any
+Steps = Callable[[NDArray[np.int8]], int]
 
 #: Which weights each letter of an operator's suffix smooths the input of, in the order of its inputs.
 PRODUCTS = {"q": "qkv", "o": "out", "u": "up", "d": "down"}
@@ -57,20 +59,32 @@ def make_layer(
     )
 
 
-def quantised(rows: Doubles) -> Doubles:
+def all_steps(weight: NDArray[np.int8]) -> int:
+    """Return how many steps a quantised row has from its least value to its greatest, beside any weight: a byte's."""
+    return 255
+
+
+def steps_in_16_bits(weight: NDArray[np.int8]) -> int:
+    """Return how many steps leave no sum of four products beyond 16 bits: of rows 8i, 8i + 1, 8i + 4 and 8i + 5, ..."""
+    signed = weight.astype(np.int64).reshape(-1, 2, 2, 2, weight.shape[1])  # eights, fours, pairs, each, columns
+    largest = max(np.maximum(sign * signed, 0).sum(axis=(1, 3)).max() for sign in (1, -1))
+    return min(255, int(32767 // largest) - 1)
+
+
+def quantised(rows: Doubles, steps: int) -> Doubles:
     """Return rows as their bytes stand for them: asymmetric, a scale and a zero point by row."""
     low = np.minimum(rows.min(axis=-1, keepdims=True), 0)
     high = np.maximum(rows.max(axis=-1, keepdims=True), 0)
-    scale = np.maximum((high - low) / 255, 1e-30)
+    scale = np.maximum((high - low) / steps, 1e-30)
     zero = np.rint(-low / scale)
     return (np.clip(np.rint(rows / scale + zero), 0, 255) - zero) * scale
 
 
-def product(layer: LayerWeights, name: str, rows: Doubles, *, int8: bool) -> Doubles:
-    """Return the product of rows with a weight; with `int8`, rows are quantised first."""
+def product(layer: LayerWeights, name: str, rows: Doubles, steps: Steps) -> Doubles:
+    """Return the product of quantised rows with a weight."""
     rows = rows * layer.smoothing[name] if name in layer.smoothing else rows
     weight = layer.weight[name].astype(np.float64) * layer.scale[name]
-    return (quantised(rows) if int8 else rows) @ weight + layer.bias[name]
+    return quantised(rows, steps(layer.weight[name])) @ weight + layer.bias[name]
 
 
 def normalised(layer: LayerWeights, name: str, rows: Doubles) -> Doubles:
@@ -95,17 +109,17 @@ def softmax(scores: Doubles) -> Doubles:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def encoder_layer(layer: LayerWeights, x: Floats, *, int8: bool = True) -> Doubles:
-    """Return the layer's output for the tokens [T, H] of one pair."""
+def encoder_layer(layer: LayerWeights, x: Floats, steps: Steps) -> Doubles:
+    """Return the layer's output for the tokens [T, H] of one pair; `steps`: of rows beside a weight."""
     rows = x.astype(np.float64)
     width = layer.hidden // layer.heads
-    heads = product(layer, "qkv", rows, int8=int8).reshape(len(x), 3, layer.heads, width).transpose(1, 2, 0, 3)
+    heads = product(layer, "qkv", rows, steps).reshape(len(x), 3, layer.heads, width).transpose(1, 2, 0, 3)
     query, key, value = heads
     attention = softmax(query @ key.transpose(0, 2, 1) / math.sqrt(width)) @ value
     context = attention.transpose(1, 0, 2).reshape(len(x), layer.hidden)
-    attended = normalised(layer, "attention", product(layer, "out", context, int8=int8) + rows)
-    wide = activated(layer.activation, product(layer, "up", attended, int8=int8))
-    return normalised(layer, "output", product(layer, "down", wide, int8=int8) + attended)
+    attended = normalised(layer, "attention", product(layer, "out", context, steps) + rows)
+    wide = activated(layer.activation, product(layer, "up", attended, steps))
+    return normalised(layer, "output", product(layer, "down", wide, steps) + attended)
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ def test_made_up_batches_pass_under_sanitizers(build_libraries: ModuleType, buil
         pytest.skip("the compiler has no sanitizers here")
 
     # Vector code takes a minute to be optimised with sanitizers in it, and is fast enough without.
-    units: dict[Path, list[str]] = {SOURCE / "tests" / "fuzz.cpp": ["-O1"]}
-    for variant in build_libraries.VARIANTS:
-        if built.package.runs_here(variant.name) is None:
-            units[variant.engine_unit] = [*variant.flags, "-O1" if variant.name == "portable" else "-O0"]
-    if len(units) < 4:
-        units = {path: [*flags, "-DRERANK_ONLY_PORTABLE"] for path, flags in units.items() if "avx" not in path.name}
+    here = [variant for variant in build_libraries.VARIANTS if built.package.runs_here(variant.name) is None]
+    units: dict[Path, list[str]] = {
+        variant.engine_unit: [*variant.flags, "-O1" if variant.name == "portable" else "-O0"] for variant in here
+    }
+    engines = ",".join(f"&{variant.engine}" for variant in reversed(here))
+    units[SOURCE / "tests" / "fuzz.cpp"] = ["-O1", f"-DRERANK_ENGINES={engines}"]
 
     def compiled(unit: tuple[Path, list[str]]) -> str:
         path, flags = unit
@@ -46,4 +46,7 @@ def test_made_up_batches_pass_under_sanitizers(build_libraries: ModuleType, buil
     build_libraries.run([*cxx, *SANITIZE, *objects, "-o", str(program)])
     done = subprocess.run([program, "1", "12"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("engine ")] == [
+        f"engine {variant.name}" for variant in reversed(here)
+    ]
     assert "12 rounds, 0 failures" in done.stdout

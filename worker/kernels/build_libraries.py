@@ -59,6 +59,7 @@ class Variant:
 VARIANTS = (
     Variant("avx512-bf16", "avx512_bf16", "avx512_bf16_engine", (*AVX512, "-mavx512bf16", *AVX512_WARNINGS)),
     Variant("avx512", "avx512", "avx512_engine", (*AVX512, *AVX512_WARNINGS)),
+    Variant("avx2", "avx2", "avx2_engine", ("-mavx2", "-mfma")),
     Variant("portable", "portable", "portable_engine"),
 )
 

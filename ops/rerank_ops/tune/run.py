@@ -50,10 +50,17 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     """
     files = configured_files(settings)
     tokenizer = PairTokenizer.of(files)
-    check_here(files.manifest, str(tokenizer.template), host_features(), PROVIDERS, unsafe=settings.unsafe)
+    kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
+    check_here(
+        files.manifest,
+        str(tokenizer.template),
+        host_features(),
+        PROVIDERS,
+        by_kernel=kernel is not None,
+        unsafe=settings.unsafe,
+    )
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
     sample = make_sample(tokenizer, max_length)
-    kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
     layouts = layouts_of(files, kernel)
     precision = run_precision(files, kernel)
     cores = len(available_cores())

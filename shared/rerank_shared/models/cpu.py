@@ -137,8 +137,8 @@ def int8_note(features: CpuFeatures) -> str | None:
     if not features.saturates:
         return None
     return (
-        "without VNNI, u8 x s8 products are summed in 16 bits and saturate, so the weights must have the reduced range "
-        "of 7 bits"
+        "without VNNI, ONNX Runtime sums u8 x s8 products in 16 bits, which saturate, so without a kernel the weights "
+        "must have the reduced range of 7 bits"
     )
 
 
@@ -146,14 +146,8 @@ def refuse_reason(
     precision: PrecisionName,
     features: CpuFeatures,
     providers: Sequence[str] = ("CPUExecutionProvider",),
-    *,
-    full_range: bool = False,
 ) -> str | None:
-    """Return the reason why a precision should not run here, None where it may; `providers` as ONNX Runtime names them.
-
-    `full_range`: the int8 weights use all 8 bits; their scores are right only where products do not saturate.
-    """
-    note = int8_note(features)
+    """Return why a precision should not run here, None where it may; `providers` as ONNX Runtime names them."""
     gpu = bool(providers) and providers[0] in _GPU_PROVIDERS
     if precision in ("fp16", "bf16") and not gpu:
         return (
@@ -171,8 +165,6 @@ def refuse_reason(
             f"{precision} needs AVX2 at least, which this CPU lacks: it would be slower than fp32 and its sums would "
             "saturate; export with --precision fp32"
         )
-    if precision in ("int8", "int8-static") and full_range and note is not None:
-        return f"{note}, and these use all 8: their scores would be wrong here; export the model again on such a CPU"
     return None
 
 

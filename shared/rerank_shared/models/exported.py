@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
-from rerank_shared.models.cpu import CpuFeatures, refuse_reason
+from rerank_shared.models.cpu import CpuFeatures, int8_note, refuse_reason
 from rerank_shared.models.manifest import (
     MANIFEST_FILE,
     Bounds,
@@ -147,12 +147,14 @@ def check_here(
     features: CpuFeatures,
     providers: Sequence[str] = PROVIDERS,
     *,
+    by_kernel: bool = False,
     unsafe: bool = False,
 ) -> None:
     """Check what only the loading process knows of an artefact: its template for pairs, and the device it runs on.
 
     Raises ModelDamaged if the tokenizer's template is not the one that was measured, ConfigurationError if the
-    precision is not for this machine; `unsafe` as in `open_exported`.
+    precision is not for this machine; `unsafe` as in `open_exported`. `by_kernel`: a kernel runs the layers, whose
+    products saturate nowhere.
     """
     if manifest is None:
         return
@@ -165,8 +167,23 @@ def check_here(
             manifest,
             unsafe=unsafe,
         )
-    if reason := refuse_reason(manifest.precision, features, providers, full_range=not manifest.reduced_range):
+    reason = refuse_reason(manifest.precision, features, providers)
+    if reason is None and not by_kernel:
+        reason = _saturation(manifest, features)
+    if reason is not None:
         _refuse(ConfigurationError(reason), manifest, unsafe=unsafe)
+
+
+def _saturation(manifest: Manifest, features: CpuFeatures) -> str | None:
+    """Return why ONNX Runtime's products of these weights would be wrong on a CPU, None where they are right."""
+    note = int8_note(features) if manifest.precision.startswith("int8") and not manifest.reduced_range else None
+    if note is None:
+        return None
+    kernel = "set RERANK_KERNEL=avx2, whose sums never saturate, on every worker, or " if manifest.kernels else ""
+    return (
+        f"{note}, and these use all 8: their scores would be wrong here; {kernel}export the model again with "
+        "--reduced-range"
+    )
 
 
 def main_graph(manifest: Manifest) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 PrecisionName = Literal["fp32", "int8", "int8-row", "int8-static", "fp16", "bf16"]
 LayoutName = Literal["unpadded", "padded", "varlen", "packed"]
 #: Instruction sets of the kernels; `portable` is their plain statement, for tests and other CPUs.
-KernelVariant = Literal["avx512-bf16", "avx512", "portable"]
+KernelVariant = Literal["avx512-bf16", "avx512", "avx2", "portable"]
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 KERNEL_VARIANTS: tuple[KernelVariant, ...] = get_args(KernelVariant)
 _ROW = "int8-row"
@@ -83,7 +83,12 @@ def kernel_precision(variant: str, version: int) -> str:
     return f"{_ROW}-{variant}-{version}"
 
 
+def by_kernel(precision: str) -> bool:
+    """Return whether scores of this name are made by a kernel, of any release."""
+    return precision.startswith(f"{_ROW}-")
+
+
 def kernel_variant(precision: str) -> KernelVariant | None:
     """Return the kernel whose scores have this name, None where ONNX Runtime's operators make them."""
-    variant = precision.removeprefix(f"{_ROW}-").rpartition("-")[0] if precision.startswith(_ROW) else ""
+    variant = precision.removeprefix(f"{_ROW}-").rpartition("-")[0] if by_kernel(precision) else ""
     return next((known for known in KERNEL_VARIANTS if known == variant), None)

@@ -43,9 +43,9 @@ class EngineSettings(SettingsGroup):
     kernel: KernelName = Field(
         "auto",
         description="What runs the layers of an int8 artefact on the CPU: a kernel of rerank-fleet-kernels by its "
-        "instruction set (avx512-bf16, avx512), onnxruntime, or auto: the best kernel that is installed, was measured "
-        "with the model and passes a trial, as long as the fleet scores by it too. A kernel that is named and can't be "
-        "had is an error. portable is slow, for tests.",
+        "instruction set (avx512-bf16, avx512, avx2), onnxruntime, or auto: the best kernel that is installed, was "
+        "measured with the model and passes a trial, as long as the fleet scores by it too; avx2 only on CPUs with "
+        "neither AVX-512 nor AVX-VNNI. A kernel that is named and can't be had is an error. portable is for tests.",
     )
     packed_dir: str | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from rerank_ops.local.redis_server import EmbeddedServer
 from rerank_producer.gateway.settings import GatewaySettings
 from rerank_shared.keys import Keys
 from rerank_shared.models.cpu import CpuFeatures, choose_precision, host_features
+from rerank_shared.models.precision import kernel_precision
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings, to_environ
 from support.model.artefacts import MODEL, rewrite, write_artefact
+from support.model.exports import KERNEL_HIDDEN, write_export
 from support.queue.full_server import BINARIES, fill_up, small_server
 
 Report = dict[str, dict[str, Any]]
@@ -81,6 +84,23 @@ def test_the_cpu_is_told_with_the_precision_for_it() -> None:
     (old,) = check_cpu(CpuFeatures("x86_64", frozenset({"avx2"})))
     assert "x86_64, avx2; int8" in old.message
     assert "7 bits" in old.message
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rerank_kernels") is None, reason="no kernels: `make kernels`")
+def test_weights_that_only_a_kernel_runs_exactly_are_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = CpuFeatures("x86_64", frozenset({"avx2"}))
+    monkeypatch.setattr("rerank_ops.cli.admin.checks.model.host_features", lambda: old)
+    names = [kernel_precision("portable", 1)]
+    model = write_export(tmp_path / "m", "int8", hidden=KERNEL_HIDDEN, kernels=names, reduced_range=False)
+    environ = {"RERANK_MODEL": f"file:{model}", "RERANK_REDIS_URL": NOWHERE}
+    _, report = doctor(**environ, RERANK_KERNEL="onnxruntime")
+    assert report["engine"]["status"] == "fail"
+    assert "set RERANK_KERNEL=avx2" in report["engine"]["message"]
+    _, report = doctor(**environ, RERANK_KERNEL="portable")
+    assert report["engine"]["status"] == "ok"
+    assert report["kernel"]["message"].startswith(names[0])
 
 
 def test_an_exported_model_is_told_with_its_quality(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_student_of_all_layers_is_the_model_apart_from_its_head(family: str, t
 
     directory = write_three_layers(family, toy(family).parent / f"{family}-three")
     origin = open_origin(str(directory), 2)
-    student = make_student(origin, 2, int8=False, reduced=False)
+    student = make_student(origin, 2, weight_bits=None, reduced=False)
     assert not any("embeddings" in name for name in student.trained())
     student.load({name: torch.from_numpy(np.array(each)) for name, each in origin.tensors.items() if on_top(name)})
     lists = taught(directory, 3, 0)
@@ -175,7 +175,8 @@ def test_a_full_disk_is_an_error_of_the_disk_and_leaves_the_checkpoint_before(to
     assert list(tmp_path.iterdir()) == [tmp_path / "c.pt"]
 
 
-def test_what_an_int8_export_rounds_is_rounded_already(toy: Toy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [7, 8])
+def test_what_an_int8_export_rounds_is_rounded_already(toy: Toy, tmp_path: Path, bits: int) -> None:
     import torch
 
     from rerank_ops.distil.training.origin import open_origin
@@ -184,14 +185,14 @@ def test_what_an_int8_export_rounds_is_rounded_already(toy: Toy, tmp_path: Path)
     from rerank_ops.export.sources.checkpoint import read_tensors
 
     directory = write_three_layers("bert", tmp_path / "three")
-    student = make_student(open_origin(str(directory), 2), 2, reduced=False)
+    student = make_student(open_origin(str(directory), 2), 2, weight_bits=bits, reduced=False)
     assert student.rounded
     assert all(".layer.0." in name for name in student.rounded)
     student.save(open_origin(str(directory), 2), tmp_path / "saved")
     saved = read_tensors(tmp_path / "saved")
     for name in student.rounded:
         weight = saved[f"bert.{name}"]
-        values, scale = quantise_weight(np.ascontiguousarray(weight.T))
+        values, scale = quantise_weight(np.ascontiguousarray(weight.T), bits)
         np.testing.assert_allclose((values * scale).T, weight, rtol=1e-6, atol=1e-7)
     # Gradients reach the weights behind the rounding.
     batch = student.batch(taught(directory, 2, 0).encoded)
@@ -206,7 +207,7 @@ def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:
 
     directory = write_three_layers("bert", tmp_path / "three")
     origin = open_origin(str(directory), 2)
-    student = make_student(origin, 2, int8=False, reduced=False)
+    student = make_student(origin, 2, weight_bits=None, reduced=False)
     lists = taught(directory, 40, 0)
     student.fit_head(lists.encoded, lists.targets)
     student.save(origin, tmp_path / "student")

@@ -20,6 +20,7 @@ from rerank_shared.models.manifest import (
     Bounds,
     CollectionQuality,
     FollowingBounds,
+    KernelCalls,
     Manifest,
     Shortened,
     read_manifest,
@@ -300,9 +301,20 @@ class TestHere:
     def test_weights_of_all_8_bits_need_a_cpu_that_does_not_saturate(self, manifest: Manifest) -> None:
         int8, old = manifest.model_copy(update={"precision": "int8"}), CpuFeatures("x86_64", frozenset({"avx2"}))
         check_here(int8, int8.template, VNNI)
-        with pytest.raises(ConfigurationError, match="7 bits"):
+        with pytest.raises(ConfigurationError, match=r"7 bits.*would be wrong here; .* with --reduced-range"):
             check_here(int8, int8.template, old)
         check_here(int8.model_copy(update={"reduced_range": True}), int8.template, old)
+        check_here(manifest, manifest.template, old)
+
+    def test_a_kernel_is_the_other_way_out_for_weights_of_all_8_bits(self, manifest: Manifest) -> None:
+        calls = KernelCalls(file="weights.bin", weights={"0.qkv.weight_int8": (0, 64, 192)})
+        int8 = manifest.model_copy(update={"precision": "int8", "kernels": calls})
+        old = CpuFeatures("x86_64", frozenset({"avx2"}))
+        with pytest.raises(ConfigurationError, match=r"set RERANK_KERNEL=avx2, .* or export the model again"):
+            check_here(int8, int8.template, old)
+        check_here(int8, int8.template, old, by_kernel=True)
+        with pytest.raises(ConfigurationError, match="needs AVX2"):
+            check_here(int8, int8.template, CpuFeatures("x86_64"), by_kernel=True)
 
     def test_a_plain_model_has_nothing_to_check(self) -> None:
         check_here(None, "anything", VNNI)

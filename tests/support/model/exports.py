@@ -100,11 +100,13 @@ def write_export(
     *,
     hidden: int = HIDDEN,
     kernels: Sequence[str] = (),
+    reduced_range: bool | None = None,
     body: AnyBody | None = None,
     **changes: Any,
 ) -> Path:
-    """Write an exported model that passed its gate, for this kind of CPU, and return its directory.
+    """Write an exported model that passed its gate, and return its directory.
 
+    `reduced_range`: int8 weights of 7 bits or of 8; None: as this kind of CPU needs.
     Kernels take the layers of one that is KERNEL_HIDDEN wide; `kernels` are the names of those that passed its gate.
     `body` in place of random weights; `changes` are fields of its manifest.
     """
@@ -114,7 +116,8 @@ def write_export(
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     calibration = [(pair.ids, pair.type_ids) for pair in pairs_of(range(16, 200, 12))]
     body = body or random_body(seed, hidden)
-    reduced_range = host_features().saturates
+    if reduced_range is None:
+        reduced_range = host_features().saturates
     arithmetic = arithmetic_of(precision, body, calibration, weight_bits=7 if reduced_range else 8)
     save_graphs(directory, build_graphs(body, arithmetic, layouts))
     manifest = _manifest(directory, precision, layouts, seed, reduced_range, kernels).model_copy(update=changes)

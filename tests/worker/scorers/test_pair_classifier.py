@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
+from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.cpu import CpuFeatures
+from rerank_shared.models.precision import kernel_precision
 from rerank_shared.settings import Settings, load_settings
 from rerank_worker.engine import open_engine
 from rerank_worker.scorers.pair_classifier import open_pair_classifier
-from support.model.exports import write_export
+from support.model.exports import KERNEL_HIDDEN, write_export
 
 QUERY, DOCUMENTS = "how many people live in berlin?", ["four million", "a museum " * 60, ""]
 
@@ -45,6 +49,22 @@ def test_its_work_is_that_of_the_shape_of_the_settings(files: ModelFiles, settin
     assert scorer.work.layout == "padded"
     lengths = [pair.tokens for pair in pairs[:2]]
     assert scorer.work.padding(lengths) == max(lengths) - min(lengths)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rerank_kernels") is None, reason="no kernels: `make kernels`")
+def test_weights_of_all_8_bits_need_a_kernel_where_products_saturate(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = CpuFeatures("x86_64", frozenset({"avx2"}))
+    monkeypatch.setattr("rerank_worker.scorers.pair_classifier.host_features", lambda: old)
+    names = [kernel_precision("portable", 1)]
+    export = write_export(tmp_path / "m", "int8", hidden=KERNEL_HIDDEN, kernels=names, reduced_range=False)
+    files = load_files(f"file:{export}")
+    with pytest.raises(ConfigurationError, match=r"saturate.*set RERANK_KERNEL=avx2"):
+        open_pair_classifier(files, settings.model_copy(update={"kernel": "onnxruntime"}))
+    scorer = open_pair_classifier(files, settings.model_copy(update={"kernel": "portable"}))
+    assert scorer.identity.precision == names[0]
+    assert "UNSAFE" not in caplog.text
 
 
 def test_a_tokenizer_is_shared_by_models_with_the_same_prompt_only(

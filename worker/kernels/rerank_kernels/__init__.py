@@ -19,7 +19,7 @@ __all__ = ["KERNEL_VERSION", "VARIANTS", "library", "pack", "runs_here"]
 KERNEL_VERSION = 1
 
 #: The best first. `portable` is slow: it is for tests.
-VARIANTS = ("avx512-bf16", "avx512", "portable")
+VARIANTS = ("avx512-bf16", "avx512", "avx2", "portable")
 
 
 def library(variant: str) -> Path:

@@ -11,6 +11,10 @@
 #include "core/cpu.hpp"
 #include "weights.hpp"
 
+#ifndef RERANK_ENGINES
+#define RERANK_ENGINES &portable_engine, &avx2_engine, &avx512_engine, &avx512_bf16_engine
+#endif
+
 namespace rerank::fuzz {
 namespace {
 
@@ -172,14 +176,13 @@ void check(const std::vector<Operator>& operators, const Case& test, double tole
     }
 }
 
-// With RERANK_ONLY_PORTABLE the others need not be linked, where the CPU lacks their instructions anyway.
+// RERANK_ENGINES names those that are linked, portable_engine first. The others need not be, where the CPU
+// lacks their instructions anyway.
 std::vector<const Engine*> engines_here() {
-    std::vector<const Engine*> found = {&portable_engine};
-#ifndef RERANK_ONLY_PORTABLE
-    for (const Engine* engine : {&avx512_engine, &avx512_bf16_engine}) {
+    std::vector<const Engine*> found;
+    for (const Engine* engine : {RERANK_ENGINES}) {
         if (!missing_instructions(engine->needs)) found.push_back(engine);
     }
-#endif
     return found;
 }
 

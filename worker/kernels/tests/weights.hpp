@@ -44,21 +44,26 @@ class Weights {
 
     Product product(int64_t k, int64_t n, bool smoothed) {
         const auto size = static_cast<size_t>(k * n);
+        // Of the full range or the reduced one, and near a normal law as in trained layers.
+        const float bound = random_.below(2) ? 63.0f : 127.0f;
+        const float spread = 0.3f * bound;
         Exact<int8_t> plain(size);
         for (size_t i = 0; i < size; ++i)
-            plain[i] = static_cast<int8_t>(random_.between(-128, 127));
+            plain[i] =
+                static_cast<int8_t>(std::fmax(-bound - 1.0f, std::fmin(bound, spread * random_.normal())));
         bytes_.push_back(std::make_unique<Exact<int8_t>>(size));
         int8_t* packed = bytes_.back()->data();
         pack(plain.data(), k, n, packed);
         float* sums = vector(n, 0.0f, 0.0f);
         sum_columns(packed, k, n, sums);
-        const float scale = 1.0f / (73.0f * std::sqrt(static_cast<float>(k)));
+        const float scale = 1.0f / (spread * std::sqrt(static_cast<float>(k)));
         return {k,
                 n,
                 packed,
                 vector(n, scale, 0.1f * scale),
                 sums,
                 vector(n, 0.0f, 0.1f),
+                largest_four(packed, k, n),
                 smoothed ? vector(k, 1.0f, 0.2f) : nullptr};
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import onnxruntime
 
 from rerank_shared.errors import ConfigurationError, ModelDamaged
+from rerank_shared.models.cpu import host_features
 from rerank_worker.engine.providers import ON_CPU, Providers
 
 
@@ -23,6 +24,15 @@ def session_options(*, optimise: bool, threads: int = 1) -> Any:
     options.log_severity_level = 4
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    return options
+
+
+def exact_options() -> Any:
+    """Return the SessionOptions of int8 products that saturate on no CPU; they are slow where others saturate."""
+    # It is a rewrite of the graph, which ONNX Runtime does only where it may optimise.
+    features = host_features()
+    options = session_options(optimise=features.saturates or not features.known)
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

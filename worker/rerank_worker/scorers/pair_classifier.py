@@ -74,9 +74,16 @@ def open_pair_classifier(
     """
     tokenizer = _tokenizer_of(files, settings, beside)
     providers = providers_for(settings, model_precision(files))
-    check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
     packed = PackedWeights.of(settings, files.model_digest)
     kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
+    check_here(
+        files.manifest,
+        str(tokenizer.template),
+        host_features(),
+        providers.names,
+        by_kernel=kernel is not None,
+        unsafe=settings.unsafe,
+    )
     _tell_profile(files, settings, kernel)
     shape = RunShape.of(settings)
     engine = open_engine(files, shape, settings.threads, packed, providers, kernel)

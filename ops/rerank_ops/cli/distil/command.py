@@ -36,6 +36,7 @@ def distil(
     epochs: asked.Epochs = 1,
     lr: asked.LearningRate = None,
     precision: asked.Precision = asked.StudentPrecision.INT8,
+    reduced_range: asked.Reduced = None,
     name: asked.Name = None,
     teacher_length: asked.TeacherLength = None,
     other: asked.Other = None,
@@ -61,6 +62,8 @@ def distil(
         raise typer.BadParameter("judges the queries of --test-queries: name them", param_hint="--test-qrels")
     if queries is None and (first_stage is not None or no_pseudo):
         raise typer.BadParameter("goes with --queries", param_hint="--first-stage" if first_stage else "--no-pseudo")
+    if reduced_range is not None and precision is not asked.StudentPrecision.INT8:
+        raise typer.BadParameter("is about int8 weights", param_hint="--reduced-range")
     require_distil()
     from rerank_ops.cli.distil.distillation import Distillation
     from rerank_ops.cli.distil.job import Job
@@ -68,6 +71,7 @@ def distil(
     from rerank_ops.distil.material import Files
     from rerank_ops.distil.recipe import Recipe, learning_rate_for
     from rerank_ops.export.target import check_target
+    from rerank_shared.models.cpu import host_features
     from rerank_shared.models.manifest import MANIFEST_FILE, read_manifest
 
     check_target(directory, force=force)
@@ -97,6 +101,7 @@ def distil(
             seed=seed,
         ),
         precision=precision.value,
+        reduced_range=host_features().saturates if reduced_range is None else reduced_range,
         name=name or place.name,
         teacher_length=teacher_length,
         other=other,

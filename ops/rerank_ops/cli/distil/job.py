@@ -18,7 +18,10 @@ from rerank_shared.models.precision import PrecisionName
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All options. `first_stage` is a TREC run, None for BM25; `student` the model whose layers are taken."""
+    """All options. `first_stage` is a TREC run, None for BM25; `student` the model whose layers are taken.
+
+    `reduced_range`: int8 weights have 7 bits, in training and in the export.
+    """
 
     teacher: str
     student: str
@@ -29,6 +32,7 @@ class Job:
     wanted: Wanted
     recipe: Recipe
     precision: PrecisionName
+    reduced_range: bool
     name: str
     teacher_length: int | None
     other: Path | None
@@ -38,6 +42,13 @@ class Job:
     threads: int | None
     url: str | None
     up: bool
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Bits of the weights, None where they are not rounded."""
+        if self.precision != "int8":
+            return None
+        return 7 if self.reduced_range else 8
 
     @property
     def options(self) -> dict[str, Any]:
@@ -77,7 +88,7 @@ class Places:
             "lists": self.digest,
             "recipe": as_plain(self.job.recipe),
             "origin": self.origin,
-            "rounded": self.job.precision,
+            "weight bits": self.job.weight_bits,
         }
 
     def _of(self, name: str, suffix: str, parts: Mapping[str, Any]) -> Path:

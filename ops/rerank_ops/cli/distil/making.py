@@ -95,7 +95,12 @@ class Maker:
             return directory, read_manifest(directory)
         settings, start = load_settings(redis_url=job.url), time.perf_counter()
         wanted = Wanted(
-            precision=job.precision, bounds=bounds_of(settings), kernel=settings.kernel, name=job.name, force=True
+            precision=job.precision,
+            reduced_range=job.weight_bits == 7,
+            bounds=bounds_of(settings),
+            kernel=settings.kernel,
+            name=job.name,
+            force=True,
         )
         with err.status("exporting") as status:
 
@@ -106,7 +111,7 @@ class Maker:
             return directory, export(str(files.student), directory, wanted, tell)
 
     def _student(self) -> Student:
-        return make_student(self.origin, self.job.recipe.layers, int8=self.job.precision == "int8")
+        return make_student(self.origin, self.job.recipe.layers, weight_bits=self.job.weight_bits)
 
     def _taught(self, lists: Sequence[LearnedList], targets: Sequence[Floats]) -> loop.Taught:
         encoded = encoded_lists(self.tokenizer, lists, self.job.recipe.max_length)

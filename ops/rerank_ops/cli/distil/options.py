@@ -111,6 +111,14 @@ LearningRate = Annotated[
 Precision = Annotated[
     StudentPrecision, typer.Option("--precision", rich_help_panel=_STUDENT, help="Precision of the graphs.")
 ]
+Reduced = Annotated[
+    bool | None,
+    typer.Option(
+        "--reduced-range/--full-range",
+        rich_help_panel=_STUDENT,
+        help="int8 weights of 7 bits or of 8, in training and in the graphs. Unset: as this CPU needs.",
+    ),
+]
 Name = Annotated[
     str | None, typer.Option("--name", rich_help_panel=_STUDENT, help="Model name in requests. Unset: that of DIR.")
 ]

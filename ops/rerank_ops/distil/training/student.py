@@ -28,7 +28,6 @@ from rerank_shared.models.cpu import host_features
 Floats = npt.NDArray[np.float32]
 #: Pairs whose scores are asked for at once, where nothing is learned.
 _LISTS_AT_ONCE = 4
-_LARGEST_INT8 = 127
 
 
 def device_here() -> str:
@@ -47,7 +46,7 @@ def has_bf16(device: str) -> bool:
 class Student:
     """A model of transformers on a device; `reduced`: its products are in bf16 while it trains and is checked.
 
-    `rounded` are the parameters of the base model, by name, that count as rounded to int8.
+    `rounded` are the parameters of the base model, by name, that count as rounded to whole numbers of `weight_bits`.
     """
 
     model: Any
@@ -56,6 +55,7 @@ class Student:
     device: str
     reduced: bool
     rounded: tuple[str, ...] = ()
+    weight_bits: int = 8
 
     def batch(self, lists: Sequence[EncodedList]) -> Batch:
         """Return lists as tensors for it."""
@@ -64,7 +64,7 @@ class Student:
     def states(self, batch: Batch) -> Any:
         """Return the first token's last hidden state of each pair, [pairs, hidden], in 32-bit floats."""
         base = self.model.base_model
-        parameters = {name: straight_through(base.get_parameter(name)) for name in self.rounded}
+        parameters = {name: self._straight_through(base.get_parameter(name)) for name in self.rounded}
         with self._precision():
             found = torch.func.functional_call(base, parameters, kwargs=batch.inputs)
         return found.last_hidden_state[:, 0].float()
@@ -113,10 +113,14 @@ class Student:
         prefix = f"{self.model.base_model_prefix}."
         rounded = {f"{prefix}{name}" for name in self.rounded}
         tensors = {
-            name: (rounded_weight(each) if name in rounded else each).detach().cpu().contiguous()
+            name: (rounded_weight(each, self.weight_bits) if name in rounded else each).detach().cpu().contiguous()
             for name, each in self.model.state_dict().items()
         }
         save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+
+    def _straight_through(self, weight: Any) -> Any:
+        """Return the rounded weight, through which gradients reach the weight itself."""
+        return weight + (rounded_weight(weight, self.weight_bits) - weight).detach()
 
     def _each(self, lists: Sequence[EncodedList], run: Any) -> list[Floats]:
         found: list[Floats] = []
@@ -131,23 +135,25 @@ class Student:
         return context
 
 
-def rounded_weight(weight: Any) -> Any:
-    """Return a linear layer's weight [out, in] in steps of int8 for each output, as `quantise_weight` makes them."""
-    scale = weight.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / _LARGEST_INT8
+def rounded_weight(weight: Any, bits: int = 8) -> Any:
+    """Return a linear layer's weight [out, in] in steps for each output, as `quantise_weight` makes them."""
+    largest = 2 ** (bits - 1) - 1
+    scale = weight.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / largest
     return (weight / scale).round() * scale
 
 
-def straight_through(weight: Any) -> Any:
-    """Return the rounded weight, through which gradients reach the weight itself."""
-    return weight + (rounded_weight(weight) - weight).detach()
-
-
 def make_student(
-    origin: Origin, layers: int, *, int8: bool = True, device: str | None = None, reduced: bool | None = None
+    origin: Origin,
+    layers: int,
+    *,
+    weight_bits: int | None = 8,
+    device: str | None = None,
+    reduced: bool | None = None,
 ) -> Student:
-    """Return a student of the first layers of a model, with the head not fitted yet; `int8`: to be exported so.
+    """Return a student of the first layers of a model, with the head not fitted yet.
 
-    Raises ConfigurationError where a weight is missing.
+    `weight_bits`: 7 or 8, as its int8 export will round weights; None: it will be exported in fp32. Raises
+    ConfigurationError where a weight is missing.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -173,7 +179,8 @@ def make_student(
         padding=int(config.pad_token_id or 0),
         device=device,
         reduced=has_bf16(device) if reduced is None else reduced,
-        rounded=_rounded(model.base_model, layers) if int8 else (),
+        rounded=_rounded(model.base_model, layers) if weight_bits else (),
+        weight_bits=weight_bits or 8,
     )
 
 

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.catalogue import ModelFiles, load_files
+from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import LAYOUTS, LayoutName, kernel_precision
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
 from rerank_worker.engine import Engine, PackedWeights, PreparedKernel, identity_of, kernel_for, open_engine
 from rerank_worker.engine.kernels import library
+from rerank_worker.engine.kernels import prepared as tried
 from rerank_worker.engine.providers import ON_CPU, Providers
 from support.model.artefacts import damage
 from support.model.exports import KERNEL_HIDDEN, pairs_of, tokenizer, write_export
@@ -148,6 +150,17 @@ class TestWeights:
         assert "each process has its own copy" in caplog.text
         found = open_engine(files, kernel=kernel).score(pairs_of(LENGTHS))
         assert found.tobytes() == scores(files, "unpadded", LENGTHS).tobytes()
+
+
+@pytest.mark.skipif(not host_features().saturates, reason="the usual products of this CPU are exact too")
+def test_weights_of_all_8_bits_are_tried_against_products_that_do_not_saturate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual products of a CPU without VNNI are off by twice this bound, and by chance by the real one."""
+    monkeypatch.setattr(tried, "_TOLERANCE", 0.03)
+    export = write_export(tmp_path / "m", "int8", hidden=KERNEL_HIDDEN, kernels=[PORTABLE], reduced_range=False)
+    for layout in LAYOUTS:
+        assert prepared(load_files(f"file:{export}"), PackedWeights(None), layout=layout) is not None
 
 
 @pytest.fixture

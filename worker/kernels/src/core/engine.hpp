@@ -11,7 +11,7 @@
 
 namespace rerank {
 
-enum class InstructionSet { kPortable, kAvx512, kAvx512Bf16 };
+enum class InstructionSet { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 
 struct Engine {
     const char* name;
@@ -29,6 +29,7 @@ struct Engine {
 };
 
 extern const Engine portable_engine;
+extern const Engine avx2_engine;
 extern const Engine avx512_engine;
 extern const Engine avx512_bf16_engine;
 

@@ -16,6 +16,7 @@ struct Product {
     const float* scale;       // [n]
     const float* column_sum;  // [n] sums of the packed weights over k: what a zero point has to take back
     const float* bias;        // [n]
+    int32_t largest_four;     // see largest_four() in core/packing.hpp
     const float* smoothing;   // [k] factors of x before it is quantised, or null
 };
 

@@ -116,6 +116,7 @@ OrtStatus* OwnedLayer::read_product(const ort::Api& api, const OrtKernelInfo* in
         return no_memory(api, "sums of weights");
     sum_columns(product->packed, source.k, source.n, sums.as<float>());
     product->column_sum = sums.as<float>();
+    product->largest_four = largest_four(product->packed, source.k, source.n);
     return nullptr;
 }
 

@@ -1,8 +1,8 @@
 // AVX-512 with VNNI: attention in floats. Intel from Cascade Lake and Ice Lake on.
-#include "avx512/attention_fp32.hpp"
-#include "avx512/first_rows.hpp"
-#include "avx512/layer.hpp"
 #include "core/engine.hpp"
+#include "fast/attention_fp32.hpp"
+#include "fast/first_rows.hpp"
+#include "fast/layer.hpp"
 
 namespace rerank {
 

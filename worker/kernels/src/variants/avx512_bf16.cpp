@@ -1,9 +1,9 @@
 // AVX-512 with VNNI and BF16: attention in bf16. AMD from Zen 4 on, Intel Cooper Lake and from Sapphire
 // Rapids on.
-#include "avx512/attention_bf16.hpp"
-#include "avx512/first_rows.hpp"
-#include "avx512/layer.hpp"
 #include "core/engine.hpp"
+#include "fast/attention_bf16.hpp"
+#include "fast/first_rows.hpp"
+#include "fast/layer.hpp"
 
 namespace rerank {
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.models.precision import kernel_variant
+from rerank_shared.models.precision import by_kernel, kernel_variant
 from rerank_shared.settings import KernelName
-from rerank_worker.engine.kernels.choice import Choice
+from rerank_worker.engine.kernels.choice import AVX2, Choice
 
 
 def agree(choice: Choice, wanted: KernelName, served: str, named: Callable[[KernelName], Choice]) -> Choice:
@@ -23,6 +23,11 @@ def agree(choice: Choice, wanted: KernelName, served: str, named: Callable[[Kern
     if wanted != "auto" or served == (kernel.precision if kernel else None):
         return choice
     variant = kernel_variant(served)
+    if variant is None and by_kernel(served):
+        raise ConfigurationError(
+            f"the fleet scores this model in {served}, by a kernel that this release does not know. Upgrade this host, "
+            "or set RERANK_KERNEL=onnxruntime on every worker"
+        )
     if variant is None:
         if kernel is None:
             return choice
@@ -31,13 +36,21 @@ def agree(choice: Choice, wanted: KernelName, served: str, named: Callable[[Kern
         )
     try:
         found = named(variant)
-    except ConfigurationError:
-        reason = choice.reason
+    except ConfigurationError as error:
+        reason = choice.reason if kernel is None else error.message
     else:
         if found.kernel is not None and found.kernel.precision == served:
             return Choice(found.kernel, f"the fleet scores in {served}")
         reason = f"its library has {found.kernel.precision}" if found.kernel else found.reason
+    common = AVX2 if variant != AVX2 and _to_be_had(AVX2, named) else "onnxruntime"
     raise ConfigurationError(
-        f"the fleet scores this model in {served}, and this host can't: {reason}. Set RERANK_KERNEL=onnxruntime on "
-        "every worker, or on this one alone to mix the two, which makes requests slow"
+        f"the fleet scores this model in {served}, and this host can't: {reason}. Set RERANK_KERNEL={common} on every "
+        "worker, or RERANK_KERNEL=onnxruntime on this one alone to mix the two, which makes requests slow"
     )
+
+
+def _to_be_had(variant: KernelName, named: Callable[[KernelName], Choice]) -> bool:
+    try:
+        return named(variant).kernel is not None
+    except ConfigurationError:
+        return False

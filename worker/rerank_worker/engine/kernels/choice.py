@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rerank_shared.errors import ConfigurationError
-from rerank_shared.models.cpu import CpuFeatures
+from rerank_shared.models.cpu import CpuFeatures, Feature
 from rerank_shared.models.exported import broken_bounds
 from rerank_shared.models.manifest import Bounds, Manifest
 from rerank_shared.models.precision import kernel_precision
@@ -19,6 +20,10 @@ from rerank_shared.settings import KernelName
 
 #: The plain statement of what the kernels compute. It runs everywhere and is slower than ONNX Runtime.
 PORTABLE = "portable"
+#: The kernel that the most x86 CPUs run.
+AVX2: Literal["avx2"] = "avx2"
+#: Instructions for which ONNX Runtime has products that nobody has measured avx2 against.
+_WIDER: Mapping[Feature, str] = {"avx512f": "AVX-512", "avx_vnni": "AVX-VNNI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ def choose(
         if "amx_int8" in features.names:
             return Choice(None, "ONNX Runtime has products for this CPU's AMX, which no kernel was measured against")
         kernels = [kernel for kernel in kernels if kernel.variant != PORTABLE]
+        unfit = {**_passed_over(features), **unfit}
     else:
         kernels = [kernel for kernel in kernels if kernel.variant == wanted]
     refused = []
@@ -98,6 +104,18 @@ def _not_for(manifest: Manifest | None, missing: str | None, threads: int) -> st
     if threads > 1:
         return f"kernels run on one thread, RERANK_THREADS is {threads}"
     return missing
+
+
+def _passed_over(features: CpuFeatures) -> dict[str, str]:
+    """Return the kernels that `auto` does not take on this CPU even where they run, each with the reason."""
+    wider = [name for feature, name in _WIDER.items() if feature in features.names]
+    if wider:
+        reason = f"ONNX Runtime has products for this CPU's {' and '.join(wider)}, and nobody has measured the two"
+    elif not features.known:
+        reason = "the instructions of this CPU can't be read, and it may have some for which ONNX Runtime is faster"
+    else:
+        return {}
+    return {AVX2: f"{reason}; RERANK_KERNEL={AVX2} takes it all the same"}
 
 
 def _unmeasured(kernel: Kernel, manifest: Manifest, bounds: Bounds) -> str | None:

@@ -23,7 +23,7 @@ from rerank_worker.engine.kernels import library
 from rerank_worker.engine.kernels.choice import Kernel
 from rerank_worker.engine.layouts import Feeds
 from rerank_worker.engine.published import is_whole, publish, scratch_for
-from rerank_worker.engine.session import open_session, session_options
+from rerank_worker.engine.session import exact_options, open_session, session_options
 
 log = logging.getLogger(__name__)
 Int8s = npt.NDArray[np.int8]
@@ -84,7 +84,8 @@ class PreparedKernel:
 
         Raises ModelDamaged if the graph can't be loaded.
         """
-        kernel, operators = self.open(graph), open_session(graph, optimise=False)
+        # The weights may be of all 8 bits, at which the operators' usual products saturate on some CPUs.
+        kernel, operators = self.open(graph), open_session(graph, optimise=False, options=exact_options())
         names = [node.name for node in operators.get_inputs()]
         for fed in ({name: each[name] for name in names} for each in feeds):
             found, expected = (np.asarray(session.run(None, fed)[0], np.float64) for session in (kernel, operators))

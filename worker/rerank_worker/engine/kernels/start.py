@@ -67,7 +67,10 @@ def kernel_for(
 
 
 def kernels_here(wanted: KernelName) -> list[Kernel]:
-    """Return the kernels to measure a model with on this host: those that may be chosen, and the one that is named."""
+    """Return the kernels to measure a model with on this host: the one that is named, else all fast ones that run here.
+
+    `auto` may pass over one of them here and take it on another host, which needs the report.
+    """
     library = None if wanted == "onnxruntime" else installed()
     if library is None:
         return []

@@ -141,10 +141,17 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
     try:
         tokenizer = PairTokenizer.of(files)
         providers = providers_for(settings, model_precision(files))
-        check_here(files.manifest, str(tokenizer.template), host_features(), providers.names, unsafe=settings.unsafe)
         # Looked at only: nothing is written for the workers to come.
         packed = PackedWeights(None)
         kernel = kernel_for(settings, files, providers, packed)
+        check_here(
+            files.manifest,
+            str(tokenizer.template),
+            host_features(),
+            providers.names,
+            by_kernel=kernel is not None,
+            unsafe=settings.unsafe,
+        )
         engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
         identity = identity_of(files, tokenizer, settings.layout, kernel=kernel)
         loaded = time.perf_counter()

@@ -1,8 +1,8 @@
 // LayerNormalization of one row, in place.
 #pragma once
 
-#include "avx512/vectors.hpp"
 #include "core/weights.hpp"
+#include "simd/simd.hpp"
 
 namespace rerank {
 namespace {
@@ -10,13 +10,13 @@ namespace {
 // Two sums of alternate vectors: one alone would wait for itself.
 template <class Value>
 RERANK_INLINE float sum_over(int64_t count, Value value) {
-    Floats even = _mm512_setzero_ps();
-    Floats odd = _mm512_setzero_ps();
-    for (int64_t k = 0; k < count; k += 32) {
-        even = _mm512_add_ps(even, value(k));
-        odd = _mm512_add_ps(odd, value(k + 16));
+    Floats even = zero();
+    Floats odd = zero();
+    for (int64_t k = 0; k < count; k += 2 * kLanes) {
+        even = even + value(k);
+        odd = odd + value(k + kLanes);
     }
-    return sum(_mm512_add_ps(even, odd));
+    return sum(even + odd);
 }
 
 // Normalises a panel of rows, step by step for all of them, so that none waits for its own sums. A row with a
@@ -28,26 +28,25 @@ inline void normalise(float* rows, int64_t count, const Norm& norm) {
     for (int r = 0; r < Rows; ++r) {
         const float* row = rows + r * count;
         mean[r] =
-            sum_over(count, [&](int64_t k) { return _mm512_loadu_ps(row + k); }) / static_cast<float>(count);
+            sum_over(count, [&](int64_t k) { return load_unaligned(row + k); }) / static_cast<float>(count);
     }
     for (int r = 0; r < Rows; ++r) {
         const float* row = rows + r * count;
-        const Floats means = _mm512_set1_ps(mean[r]);
+        const Floats means = broadcast(mean[r]);
         const float squares = sum_over(count, [&](int64_t k) {
-            const Floats v = _mm512_sub_ps(_mm512_loadu_ps(row + k), means);
-            return _mm512_mul_ps(v, v);
+            const Floats v = load_unaligned(row + k) - means;
+            return v * v;
         });
         factor[r] =
             1.0f / __builtin_sqrtf(squares / static_cast<float>(count) + norm.epsilon) + squares * 0.0f;
     }
     for (int r = 0; r < Rows; ++r) {
         float* row = rows + r * count;
-        const Floats means = _mm512_set1_ps(mean[r]);
-        const Floats factors = _mm512_set1_ps(factor[r]);
-        for (int64_t k = 0; k < count; k += 16) {
-            const Floats v = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(row + k), means), factors);
-            _mm512_storeu_ps(
-                row + k, _mm512_fmadd_ps(v, _mm512_load_ps(norm.weight + k), _mm512_load_ps(norm.bias + k)));
+        const Floats means = broadcast(mean[r]);
+        const Floats factors = broadcast(factor[r]);
+        for (int64_t k = 0; k < count; k += kLanes) {
+            const Floats v = (load_unaligned(row + k) - means) * factors;
+            store_unaligned(row + k, multiply_add(v, load(norm.weight + k), load(norm.bias + k)));
         }
     }
 }

@@ -1,14 +1,12 @@
 // What the first token of each pair takes from the last layer, in floats.
 #pragma once
 
-#include "avx512/vectors.hpp"
 #include "core/groups.hpp"
 #include "core/scratch.hpp"
+#include "fast/power.hpp"
 
 namespace rerank {
 namespace {
-
-constexpr int64_t kLanes = 16;
 
 // A matrix whose elements lie in any regular order.
 struct View {
@@ -17,7 +15,8 @@ struct View {
     int64_t column_pitch;
 };
 
-// to[row][column] = sum over k of left[row][k] * right[k][column], for 16 * Vectors columns, with k in order.
+// to[row][column] = sum over k of left[row][k] * right[k][column], for kLanes * Vectors columns, with k in
+// order.
 template <int Rows, int Vectors>
 RERANK_INLINE void multiply_tile(const View& left, const float* right, int64_t right_pitch, int64_t k,
                                  float* to, int64_t to_pitch) {
@@ -25,28 +24,28 @@ RERANK_INLINE void multiply_tile(const View& left, const float* right, int64_t r
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) {
         for (int v = 0; v < Vectors; ++v)
-            sums[row][v] = _mm512_setzero_ps();
+            sums[row][v] = zero();
     }
     const float* element = left.start;
     for (int64_t step = 0; step < k; ++step, element += left.column_pitch, right += right_pitch) {
         Floats lanes[Vectors];
         for (int v = 0; v < Vectors; ++v)
-            lanes[v] = _mm512_loadu_ps(right + v * kLanes);
+            lanes[v] = load_unaligned(right + v * kLanes);
 #pragma GCC unroll 8
         for (int row = 0; row < Rows; ++row) {
-            const Floats one = _mm512_set1_ps(element[row * left.row_pitch]);
+            const Floats one = broadcast(element[row * left.row_pitch]);
             for (int v = 0; v < Vectors; ++v)
-                sums[row][v] = _mm512_fmadd_ps(one, lanes[v], sums[row][v]);
+                sums[row][v] = multiply_add(one, lanes[v], sums[row][v]);
         }
     }
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) {
         for (int v = 0; v < Vectors; ++v)
-            _mm512_storeu_ps(to + row * to_pitch + v * kLanes, sums[row][v]);
+            store_unaligned(to + row * to_pitch + v * kLanes, sums[row][v]);
     }
 }
 
-// The whole product: `columns` is a multiple of 16 * Vectors.
+// The whole product: `columns` is a multiple of kLanes * Vectors.
 template <int Vectors>
 inline void multiply_floats(View left, int64_t rows, const float* right, int64_t right_pitch, int64_t k,
                             int64_t columns, float* to, int64_t to_pitch) {
@@ -116,8 +115,7 @@ class FirstRows {
         for (int64_t pair = 0; pair < group.pairs; ++pair) {
             for (int64_t k = 0; k < hidden_; k += kLanes) {
                 float* place = query_ + pair * hidden_ + k;
-                _mm512_storeu_ps(place,
-                                 _mm512_add_ps(_mm512_loadu_ps(place), _mm512_load_ps(weights_.bias + k)));
+                store_unaligned(place, load_unaligned(place) + load(weights_.bias + k));
             }
         }
         const int64_t width = hidden_ / heads_;
@@ -128,7 +126,7 @@ class FirstRows {
         }
     }
 
-    // Heads are taken 16 at a time, one a lane.
+    // Heads are taken kLanes at a time, one a lane.
     void attend(const float* tokens, int64_t length, const float* absorbed, float* out) {
         for (int64_t head = 0; head < heads_; head += kLanes) {
             const int64_t count = heads_ - head < kLanes ? heads_ - head : kLanes;
@@ -144,10 +142,9 @@ class FirstRows {
     // turned[k][lane] = absorbed[lane][k]; lanes without a head are zero.
     void turn(const float* absorbed, int64_t count) {
         for (int64_t k = 0; k < hidden_; k += kLanes) {
-            Ints rows[16];
+            Ints rows[kLanes];
             for (int lane = 0; lane < kLanes; ++lane) {
-                rows[lane] =
-                    lane < count ? _mm512_loadu_si512(absorbed + lane * hidden_ + k) : _mm512_setzero_si512();
+                rows[lane] = lane < count ? load_bits(absorbed + lane * hidden_ + k) : no_bits();
             }
             transpose(rows, reinterpret_cast<uint32_t*>(turned_ + k * kLanes), kLanes);
         }
@@ -155,24 +152,24 @@ class FirstRows {
 
     // Softmax over the tokens, each lane for itself.
     void soften(int64_t length) {
-        Floats most = _mm512_load_ps(scores_);
+        Floats most = load(scores_);
         for (int64_t token = 1; token < length; ++token) {
-            most = _mm512_max_ps(most, _mm512_load_ps(scores_ + token * kLanes));
+            most = larger(most, load(scores_ + token * kLanes));
         }
-        const Floats log2e = _mm512_set1_ps(1.44269504f);
-        Floats total = _mm512_setzero_ps();
+        const Floats log2e = broadcast(1.44269504f);
+        Floats total = zero();
         for (int64_t token = 0; token < length; ++token) {
             float* place = scores_ + token * kLanes;
-            const Floats below = _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(place), most), log2e);
+            const Floats below = (load(place) - most) * log2e;
             // Zero times an infinite distance is NaN: a token with an infinity must not just weigh nothing.
-            const Floats power = _mm512_fmadd_ps(below, _mm512_setzero_ps(), exp2_fine(below));
-            total = _mm512_add_ps(total, power);
-            _mm512_store_ps(place, power);
+            const Floats power = multiply_add(below, zero(), exp2_fine(below));
+            total = total + power;
+            store(place, power);
         }
-        const Floats inverse = _mm512_div_ps(_mm512_set1_ps(1.0f), total);
+        const Floats inverse = broadcast(1.0f) / total;
         for (int64_t token = 0; token < length; ++token) {
             float* place = scores_ + token * kLanes;
-            _mm512_store_ps(place, _mm512_mul_ps(_mm512_load_ps(place), inverse));
+            store(place, load(place) * inverse);
         }
     }
 
@@ -182,8 +179,8 @@ class FirstRows {
     float* first_;     // [pairs][H]
     float* query_;     // [pairs][H]
     float* absorbed_;  // [pairs][heads][H]
-    float* turned_;    // [H][16]
-    float* scores_;    // [tokens][16]
+    float* turned_;    // [H][kLanes]
+    float* scores_;    // [tokens][kLanes]
 };
 
 inline size_t first_rows_scratch(const FirstRowsWeights& weights, const Batch& batch) {

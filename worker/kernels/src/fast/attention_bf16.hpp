@@ -1,7 +1,7 @@
 // Attention in bf16 with sums in float: two products for each multiplication of a float.
 #pragma once
 
-#include "avx512/attention.hpp"
+#include "fast/attention.hpp"
 
 namespace rerank {
 namespace {
@@ -26,9 +26,9 @@ struct Bf16Kind {
             Ints rows[16];
             for (int row = 0; row < 16; ++row) {
                 const int key = half * 16 + row;
-                rows[row] = key < count ? _mm512_loadu_si512(from + key * kKeys) : _mm512_setzero_si512();
+                rows[row] = key < count ? _mm512_loadu_si512(from + key * kWide) : _mm512_setzero_si512();
             }
-            transpose(rows, to + half * 16, kKeys);
+            transpose(rows, to + half * 16, kWide);
         }
     }
 
@@ -36,10 +36,10 @@ struct Bf16Kind {
     static void pack_values(const Element* from, int64_t count, uint32_t* to) {
         const Ints low = interleaving(0);
         const Ints high = interleaving(16);
-        for (int64_t token = 0; token < count; token += 2, to += kKeys) {
-            const Ints first = _mm512_loadu_si512(from + token * kKeys);
+        for (int64_t token = 0; token < count; token += 2, to += kWide) {
+            const Ints first = _mm512_loadu_si512(from + token * kWide);
             const Ints second =
-                token + 1 < count ? _mm512_loadu_si512(from + (token + 1) * kKeys) : _mm512_setzero_si512();
+                token + 1 < count ? _mm512_loadu_si512(from + (token + 1) * kWide) : _mm512_setzero_si512();
             _mm512_store_si512(to, _mm512_permutex2var_epi16(first, low, second));
             _mm512_store_si512(to + 16, _mm512_permutex2var_epi16(first, high, second));
         }
@@ -47,7 +47,7 @@ struct Bf16Kind {
 
     template <int Rows>
     static RERANK_INLINE void dot(const Element* queries, const uint32_t* keys, Floats (&sums)[Rows][2]) {
-        for (int step = 0; step < kSteps; ++step, keys += kKeys) {
+        for (int step = 0; step < kSteps; ++step, keys += kWide) {
             accumulate<Rows>(queries + 2 * step, keys, sums);
         }
     }
@@ -56,9 +56,9 @@ struct Bf16Kind {
     static RERANK_INLINE void mix(const Element* weights, const void* packed, int64_t length,
                                   Floats (&sums)[Rows][2]) {
         const uint32_t* values = static_cast<const uint32_t*>(packed);
-        for (int64_t left = (length + 1) / 2; left > 0; left -= kSteps, weights += Rows * kKeys) {
+        for (int64_t left = (length + 1) / 2; left > 0; left -= kSteps, weights += Rows * kWide) {
             const int steps = left < kSteps ? static_cast<int>(left) : static_cast<int>(kSteps);
-            for (int step = 0; step < steps; ++step, values += kKeys) {
+            for (int step = 0; step < steps; ++step, values += kWide) {
                 accumulate<Rows>(weights + 2 * step, values, sums);
             }
         }
@@ -85,7 +85,7 @@ struct Bf16Kind {
 #pragma GCC unroll 16
         for (int row = 0; row < Rows; ++row) {
             int two;
-            __builtin_memcpy(&two, left + row * kKeys, sizeof two);
+            __builtin_memcpy(&two, left + row * kWide, sizeof two);
             const __m512bh pair = as_bf16(_mm512_set1_epi32(two));
             sums[row][0] = _mm512_dpbf16_ps(sums[row][0], pair, first);
             sums[row][1] = _mm512_dpbf16_ps(sums[row][1], pair, second);

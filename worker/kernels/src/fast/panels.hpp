@@ -5,13 +5,10 @@
 
 #include <cstdint>
 
-#include "avx512/vectors.hpp"
+#include "simd/simd.hpp"
 
 namespace rerank {
 namespace {
-
-// Two vectors of sums a row, two of weights, and one to spare: 12 rows leave room, 14 would be the most.
-constexpr int kPanelRows = 12;
 
 // Calls `visit(first row, rows)` for panels of nearly equal height.
 template <class Visit>
@@ -33,34 +30,38 @@ struct RowCount {
 // Calls `visit` with the number of rows as a constant, for loops that must be unrolled.
 template <class Visit>
 RERANK_INLINE void with_rows(int rows, Visit visit) {
+    // No panel is higher than kPanelRows: code for more rows need not be made.
+    const auto visit_with = [&](auto count) RERANK_LAMBDA {
+        visit(RowCount<(count.value < kPanelRows ? count.value : kPanelRows)>());
+    };
     switch (rows) {
         case 1:
-            return visit(RowCount<1>());
+            return visit_with(RowCount<1>());
         case 2:
-            return visit(RowCount<2>());
+            return visit_with(RowCount<2>());
         case 3:
-            return visit(RowCount<3>());
+            return visit_with(RowCount<3>());
         case 4:
-            return visit(RowCount<4>());
+            return visit_with(RowCount<4>());
         case 5:
-            return visit(RowCount<5>());
+            return visit_with(RowCount<5>());
         case 6:
-            return visit(RowCount<6>());
+            return visit_with(RowCount<6>());
         case 7:
-            return visit(RowCount<7>());
+            return visit_with(RowCount<7>());
         case 8:
-            return visit(RowCount<8>());
+            return visit_with(RowCount<8>());
         case 9:
-            return visit(RowCount<9>());
+            return visit_with(RowCount<9>());
         case 10:
-            return visit(RowCount<10>());
+            return visit_with(RowCount<10>());
         case 11:
-            return visit(RowCount<11>());
+            return visit_with(RowCount<11>());
         default:
-            return visit(RowCount<12>());
+            return visit_with(RowCount<12>());
     }
 }
-static_assert(kPanelRows == 12, "with_rows has a case for each height");
+static_assert(kPanelRows <= 12, "with_rows has a case for each height");
 
 }  // namespace
 }  // namespace rerank

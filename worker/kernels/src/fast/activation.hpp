@@ -1,8 +1,8 @@
 // What stands between the two products of the feed-forward block.
 #pragma once
 
-#include "avx512/vectors.hpp"
 #include "core/shapes.hpp"
+#include "simd/simd.hpp"
 
 namespace rerank {
 namespace {
@@ -11,13 +11,13 @@ namespace {
 // up to `kBound`, and stays as it is there.
 template <class Fit>
 RERANK_INLINE Floats gelu(Floats x) {
-    const Floats distance = _mm512_min_ps(_mm512_abs_ps(x), _mm512_set1_ps(Fit::kBound));
-    Floats p = _mm512_set1_ps(Fit::kTerms[7]);
+    const Floats distance = smaller(magnitude(x), broadcast(Fit::kBound));
+    Floats p = broadcast(Fit::kTerms[7]);
 #pragma GCC unroll 7
     for (int term = 6; term >= 0; --term)
-        p = _mm512_fmadd_ps(p, distance, _mm512_set1_ps(Fit::kTerms[term]));
+        p = multiply_add(p, distance, broadcast(Fit::kTerms[term]));
     // The minimum loses a NaN; this maximum keeps it.
-    return _mm512_add_ps(_mm512_max_ps(_mm512_setzero_ps(), x), p);
+    return larger(zero(), x) + p;
 }
 
 // Of x / 2 * (1 + erf(x / sqrt(2))): the greatest error over all x is 1.6e-4. (The tanh form differs
@@ -43,7 +43,7 @@ struct GeluTanh {
 };
 struct Relu {
     // In this order NaN stays NaN.
-    RERANK_INLINE Floats operator()(Floats x) const { return _mm512_max_ps(_mm512_setzero_ps(), x); }
+    RERANK_INLINE Floats operator()(Floats x) const { return larger(zero(), x); }
 };
 
 // Calls `visit` with the function of an activation.

@@ -4,12 +4,12 @@
 // second-level cache.
 #pragma once
 
-#include "avx512/activation.hpp"
-#include "avx512/attention.hpp"
-#include "avx512/norm.hpp"
-#include "avx512/product.hpp"
 #include "core/groups.hpp"
 #include "core/scratch.hpp"
+#include "fast/activation.hpp"
+#include "fast/attention.hpp"
+#include "fast/norm.hpp"
+#include "fast/product.hpp"
 
 namespace rerank {
 namespace {
@@ -58,7 +58,7 @@ class Layer {
     }
 
     int64_t hidden() const { return weights_.shape.hidden; }
-    int64_t pitch() const { return tokens_ * kBlockN; }
+    int64_t pitch() const { return tokens_ * kWide; }
 
     // Calls `visit(rows as a constant, first row in the input, first row in the group)` for each panel.
     template <class Visit>
@@ -73,7 +73,7 @@ class Layer {
     // Attention leaves its result where the rows it becomes will stand.
     void attend(const Batch& batch, const Group& group) {
         for_each_pair(batch, group, [&](int64_t, int64_t inside, int64_t length) {
-            attention_.run({columns_ + inside * kBlockN, pitch()}, length, attended_ + inside * hidden());
+            attention_.run({columns_ + inside * kWide, pitch()}, length, attended_ + inside * hidden());
         });
     }
 
@@ -84,7 +84,7 @@ class Layer {
         const LeftRows left = rows_.at(row, hidden());
         quantise_rows<Rows>(x, product, left);
         multiply<Rows>(left, product, [&](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
-            Kind::store(columns_ + column / kBlockN * pitch() + (row + r) * kBlockN, a, b);
+            Kind::store(columns_ + column / kWide * pitch() + (row + r) * kWide, a, b);
         });
     }
 
@@ -115,17 +115,17 @@ class Layer {
                            a = activation(a);
                            b = activation(b);
                            if (smoothing) {
-                               a = _mm512_mul_ps(a, _mm512_load_ps(smoothing + column));
-                               b = _mm512_mul_ps(b, _mm512_load_ps(smoothing + column + 16));
+                               a = a * load(smoothing + column);
+                               b = b * load(smoothing + column + kLanes);
                            }
                            ranges[r].add(a);
                            ranges[r].add(b);
-                           _mm512_store_ps(wide_ + r * inner + column, a);
-                           _mm512_store_ps(wide_ + r * inner + column + 16, b);
+                           store(wide_ + r * inner + column, a);
+                           store(wide_ + r * inner + column + kLanes, b);
                        });
         const LeftRows left = wide_rows_.at(row, inner);
         for (int r = 0; r < Rows; ++r)
-            quantise(wide_ + r * inner, nullptr, inner, ranges[r], left, Rows, r);
+            quantise(wide_ + r * inner, nullptr, inner, row_steps(weights_.down), ranges[r], left, Rows, r);
     }
 
     // LN(wide * Wdown + attended).
@@ -142,7 +142,8 @@ class Layer {
         for (int r = 0; r < Rows; ++r)
             ranges[r] = range_of(rows + r * product.k, product.smoothing, product.k);
         for (int r = 0; r < Rows; ++r) {
-            quantise(rows + r * product.k, product.smoothing, product.k, ranges[r], left, Rows, r);
+            quantise(rows + r * product.k, product.smoothing, product.k, row_steps(product), ranges[r], left,
+                     Rows, r);
         }
     }
 
@@ -151,18 +152,18 @@ class Layer {
         const int64_t pitch = hidden();
         return [=](int r, int64_t column, Floats a, Floats b) RERANK_LAMBDA {
             const int64_t place = r * pitch + column;
-            _mm512_storeu_ps(to + place, _mm512_add_ps(a, _mm512_loadu_ps(residual + place)));
-            _mm512_storeu_ps(to + place + 16, _mm512_add_ps(b, _mm512_loadu_ps(residual + place + 16)));
+            store_unaligned(to + place, a + load_unaligned(residual + place));
+            store_unaligned(to + place + kLanes, b + load_unaligned(residual + place + kLanes));
         };
     }
 
     const LayerWeights& weights_;
     int64_t tokens_;  // of the largest group
     Attention<Kind> attention_;
-    Element* columns_;    // [3H / 32][tokens][32] queries, keys and values
+    Element* columns_;    // [3H / kWide][tokens][kWide] queries, keys and values
     float* attended_;     // [tokens][H]
     LeftRows rows_;       // [tokens] rows of H, what the product at work takes
-    float* wide_;         // [12][F]
+    float* wide_;         // [kPanelRows][F]
     LeftRows wide_rows_;  // [tokens] rows of F
 };
 
