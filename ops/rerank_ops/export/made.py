@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from rerank_ops.export.graph.bodies.body import Floats
 from rerank_ops.export.graph.build import TAIL_FILE, arithmetic_of, build_graphs, graph_file
 from rerank_ops.export.graph.functions.stored_calls import kernel_calls
 from rerank_ops.export.graph.store import save_graphs
@@ -67,13 +68,17 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Writes the graphs of one opened source in any precision. `calibration` returns pairs of ordinary text."""
+    """Writes the graphs of one opened source in any precision. `calibration` returns pairs of ordinary text.
+
+    `smoothing`: of int8; None: measured on those pairs.
+    """
 
     opened: Opened
     layouts: Sequence[LayoutName]
     calibration: Callable[[], Sequence[EncodedPair]]
     reduced_range: bool
     scratch: Path
+    smoothing: Mapping[str, Floats] | None = None
 
     def make(self, precision: PrecisionName, directory: Path) -> Made:
         """Write the graphs in `precision` into `directory`.
@@ -88,6 +93,7 @@ class Maker:
             self.opened.body,
             [(pair.ids, pair.type_ids) for pair in pairs],
             weight_bits=7 if self.reduced_range else 8,
+            smoothing=self.smoothing,
         )
         save_graphs(directory, build_graphs(self.opened.body, arithmetic, self.layouts))
         return Made(directory, {layout: graph_file(layout) for layout in self.layouts}, TAIL_FILE)

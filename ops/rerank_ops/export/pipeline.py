@@ -68,6 +68,8 @@ _ACTIVATION_CLASSES = {
 class Wanted:
     """Options of an export. `reduced_range`: 7 bits for int8 weights; None: as this machine's CPU needs.
 
+    `smoothing`: of int8, by layer, as the weights were made for; None: measured.
+
     `kernel`: the kernels to measure int8 with, beside ONNX Runtime's operators; auto: those that this CPU runs.
     `depth`: how to shorten the model, None to keep all its layers.
     """
@@ -76,6 +78,7 @@ class Wanted:
     layouts: tuple[LayoutName, ...] = LAYOUTS
     surgery: bool = True
     reduced_range: bool | None = None
+    smoothing: Mapping[str, Floats] | None = None
     eval_dirs: tuple[Path, ...] = ()
     eval_queries: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
@@ -179,7 +182,8 @@ class _Export:
         return host_features().saturates if self.wanted.reduced_range is None else self.wanted.reduced_range
 
     def _maker(self, opened: Opened, texts: Texts) -> Maker:
-        return Maker(opened, self.wanted.layouts, texts.calibration, self._reduced_range, self.scratch)
+        reduced, smoothing = self._reduced_range, self.wanted.smoothing
+        return Maker(opened, self.wanted.layouts, texts.calibration, reduced, self.scratch, smoothing)
 
     def _verified(self, opened: Opened, texts: Texts) -> Made:
         """Build fp32, compare each layout with the published model, and return the graphs, the gate's reference."""

@@ -180,25 +180,57 @@ def test_what_an_int8_export_rounds_is_rounded_already(toy: Toy, tmp_path: Path,
     import torch
 
     from rerank_ops.distil.training.origin import open_origin
-    from rerank_ops.distil.training.student import make_student, rounded_weight
+    from rerank_ops.distil.training.rounding import rounded_weight
+    from rerank_ops.distil.training.student import make_student
     from rerank_ops.export.graph.arithmetic import quantise_weight
     from rerank_ops.export.sources.checkpoint import read_tensors
 
     directory = write_three_layers("bert", tmp_path / "three")
     student = make_student(open_origin(str(directory), 2), 2, weight_bits=bits, reduced=False)
-    assert student.rounded
-    assert all(".layer.0." in name for name in student.rounded)
+    assert student.rounding is not None
+    names = student.rounding.weights
+    assert names
+    assert all(".layer.0." in name for name in names)
     student.save(open_origin(str(directory), 2), tmp_path / "saved")
     saved = read_tensors(tmp_path / "saved")
-    for name in student.rounded:
+    for name in names:
         weight = saved[f"bert.{name}"]
         values, scale = quantise_weight(np.ascontiguousarray(weight.T), bits)
         np.testing.assert_allclose((values * scale).T, weight, rtol=1e-6, atol=1e-7)
     # Gradients reach the weights behind the rounding.
     batch = student.batch(taught(directory, 2, 0).encoded)
     student.logits(batch).sum().backward()
-    assert float(student.model.base_model.get_parameter(student.rounded[0]).grad.abs().sum()) > 0
-    assert torch.equal(rounded_weight(torch.zeros(2, 3)), torch.zeros(2, 3))
+    assert float(student.model.base_model.get_parameter(names[0]).grad.abs().sum()) > 0
+    assert torch.equal(rounded_weight(torch.zeros(2, 3), bits), torch.zeros(2, 3))
+
+
+def test_what_an_export_smooths_is_rounded_with_it(tmp_path: Path) -> None:
+    """Where a channel is far larger than the others, training rounds in the steps that the graph has."""
+    import torch
+
+    from rerank_ops.distil.training.origin import open_origin
+    from rerank_ops.distil.training.student import make_student
+    from rerank_ops.export.graph.arithmetic import quantise_weight
+    from rerank_ops.export.graph.bodies.naming import read_body
+    from rerank_ops.export.sources.checkpoint import from_directory
+
+    directory = write_toy("bert", tmp_path / "three", num_hidden_layers=3, hidden_size=256)
+    origin = open_origin(str(directory), 2)
+    student = make_student(origin, 2, weight_bits=7, reduced=False)
+    with torch.no_grad():
+        student.model.base_model.get_parameter("embeddings.LayerNorm.weight")[3] = 40.0
+    student = student.smoothed(taught(directory, 12, 0).encoded)
+    assert student.rounding is not None
+    factors = student.rounding.smoothing["bert.encoder.layer.0.attention.qkv"]
+    assert factors.argmax() == 3
+
+    student.save(origin, tmp_path / "saved")
+    saved = from_directory(tmp_path / "saved")
+    dense = read_body(saved.config, saved.tensors).layers[0].qkv
+    assert dense.name in student.rounding.smoothing
+    weight = dense.weight * factors[:, None]
+    values, scale = quantise_weight(weight, 7)
+    np.testing.assert_allclose(values * scale, weight, rtol=1e-5, atol=1e-7)
 
 
 def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Places:
             "lists": self.digest,
             "recipe": as_plain(self.job.recipe),
             "origin": self.origin,
-            "weight bits": self.job.weight_bits,
+            "rounded": {"bits": self.job.weight_bits, "smoothed": True},
         }
 
     def _of(self, name: str, suffix: str, parts: Mapping[str, Any]) -> Path:
@@ -116,6 +116,11 @@ class Training:
     def student(self) -> Path:
         """The student's fp32 weights, as the hub stores models."""
         return self.work / f"student-{self.key}"
+
+    @property
+    def smoothing(self) -> Path:
+        """The smoothing that the student learned with."""
+        return self.work / f"smoothing-{self.key}.json"
 
     def artefact(self, precision: str, name: str) -> Path:
         """Return the directory of the export, before it is measured."""

@@ -32,6 +32,8 @@ from rerank_worker.tokenizing import PairTokenizer
 
 #: Lists of a trial.
 _TRIED = 8
+#: Lists whose states tell which channels are far larger than the others.
+_WATCHED = 16
 #: Lists that the head is fitted on: with a thousand pairs it knows what there is to know.
 _FITTED = 250
 
@@ -74,14 +76,16 @@ class Maker:
         """
         if (kept := read_json(files.outcome)) is not None:
             return _outcome(kept)
-        student, recipe = self._student(), self.job.recipe
         training, held_out = (self._taught(*each) for each in zip(lists, targets, strict=True))
+        student, recipe = self._student().smoothed(training.encoded[:_WATCHED]), self.job.recipe
         with err.status("fitting the head"):
             student.fit_head(training.encoded[:_FITTED], training.targets[:_FITTED])
         steps = recipe.steps_of(len(training.lists))
         with _bar(steps) as tell:
             outcome = loop.Training(student, recipe, training, held_out, steps, files.checkpoint, tell).run()
         student.save(self.origin, files.student)
+        smoothing = student.rounding.smoothing if student.rounding else {}
+        write_json(files.smoothing, {name: factors.tolist() for name, factors in smoothing.items()})
         write_json(files.outcome, asdict(outcome))
         # Of no more use, and larger than all the rest.
         files.checkpoint.unlink(missing_ok=True)
@@ -97,6 +101,7 @@ class Maker:
         wanted = Wanted(
             precision=job.precision,
             reduced_range=job.weight_bits == 7,
+            smoothing=_arrays(read_json(files.smoothing)),
             bounds=bounds_of(settings),
             kernel=settings.kernel,
             name=job.name,
@@ -121,6 +126,10 @@ class Maker:
 def _first_scores(each: LearnedList) -> Floats:
     """Return first-stage scores of a list, which stand for targets in a trial."""
     return np.array([candidate.first for candidate in each.candidates], dtype=np.float32)
+
+
+def _arrays(kept: dict[str, Any] | None) -> dict[str, Floats] | None:
+    return None if kept is None else {name: np.array(values, np.float32) for name, values in kept.items()}
 
 
 def _outcome(kept: dict[str, Any]) -> loop.Outcome:

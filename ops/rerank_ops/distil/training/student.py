@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ import torch
 
 from rerank_ops.distil.training.batches import Batch, EncodedList, batch_of
 from rerank_ops.distil.training.origin import Origin
+from rerank_ops.distil.training.rounding import Rounding, watched
 from rerank_ops.export.depth.head import fit_head
+from rerank_ops.export.graph.bodies.naming import NAMES
+from rerank_ops.export.graph.smoothing import smoothing_of
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.cpu import host_features
 
@@ -46,7 +49,7 @@ def has_bf16(device: str) -> bool:
 class Student:
     """A model of transformers on a device; `reduced`: its products are in bf16 while it trains and is checked.
 
-    `rounded` are the parameters of the base model, by name, that count as rounded to whole numbers of `weight_bits`.
+    `rounding`: what its export will round; None where it will be exported in fp32.
     """
 
     model: Any
@@ -54,8 +57,7 @@ class Student:
     padding: int
     device: str
     reduced: bool
-    rounded: tuple[str, ...] = ()
-    weight_bits: int = 8
+    rounding: Rounding | None = None
 
     def batch(self, lists: Sequence[EncodedList]) -> Batch:
         """Return lists as tensors for it."""
@@ -64,7 +66,7 @@ class Student:
     def states(self, batch: Batch) -> Any:
         """Return the first token's last hidden state of each pair, [pairs, hidden], in 32-bit floats."""
         base = self.model.base_model
-        parameters = {name: self._straight_through(base.get_parameter(name)) for name in self.rounded}
+        parameters = {} if self.rounding is None else self._rounded(base, self.rounding)
         with self._precision():
             found = torch.func.functional_call(base, parameters, kwargs=batch.inputs)
         return found.last_hidden_state[:, 0].float()
@@ -77,6 +79,17 @@ class Student:
     def scores(self, lists: Sequence[EncodedList]) -> list[Floats]:
         """Return the logits of each list, [pairs], without gradients."""
         return self._each(lists, self.logits)
+
+    def smoothed(self, lists: Sequence[EncodedList]) -> Student:
+        """Return the student with the smoothing of its export, from the inputs that its layers have of lists."""
+        if self.rounding is None:
+            return self
+        with watched(self.model.base_model, self.rounding, lambda: batch.inputs["attention_mask"].bool()) as ranges:
+            for each in lists:
+                batch = self.batch([each])
+                with torch.inference_mode():
+                    self.states(batch)
+        return replace(self, rounding=replace(self.rounding, smoothing=smoothing_of(ranges)))
 
     def fit_head(self, lists: Sequence[EncodedList], targets: Sequence[Floats]) -> None:
         """Set the head to the ridge regression from hidden states to targets. Raises ConfigurationError."""
@@ -111,16 +124,15 @@ class Student:
         layers = int(self.model.config.num_hidden_layers)
         origin.write_beside(directory, layers)
         prefix = f"{self.model.base_model_prefix}."
-        rounded = {f"{prefix}{name}" for name in self.rounded}
-        tensors = {
-            name: (rounded_weight(each, self.weight_bits) if name in rounded else each).detach().cpu().contiguous()
-            for name, each in self.model.state_dict().items()
-        }
+        tensors = {name: each.detach() for name, each in self.model.state_dict().items()}
+        if self.rounding is not None:
+            tensors = {name: self.rounding.rounded(name.removeprefix(prefix), each) for name, each in tensors.items()}
+        tensors = {name: each.cpu().contiguous() for name, each in tensors.items()}
         save_file(tensors, directory / "model.safetensors", {"format": "pt"})
 
-    def _straight_through(self, weight: Any) -> Any:
-        """Return the rounded weight, through which gradients reach the weight itself."""
-        return weight + (rounded_weight(weight, self.weight_bits) - weight).detach()
+    @staticmethod
+    def _rounded(base: Any, rounding: Rounding) -> dict[str, Any]:
+        return {name: rounding.straight_through(name, base.get_parameter(name)) for name in rounding.weights}
 
     def _each(self, lists: Sequence[EncodedList], run: Any) -> list[Floats]:
         found: list[Floats] = []
@@ -133,13 +145,6 @@ class Student:
     def _precision(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.reduced)
         return context
-
-
-def rounded_weight(weight: Any, bits: int = 8) -> Any:
-    """Return a linear layer's weight [out, in] in steps for each output, as `quantise_weight` makes them."""
-    largest = 2 ** (bits - 1) - 1
-    scale = weight.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / largest
-    return (weight / scale).round() * scale
 
 
 def make_student(
@@ -179,8 +184,7 @@ def make_student(
         padding=int(config.pad_token_id or 0),
         device=device,
         reduced=has_bf16(device) if reduced is None else reduced,
-        rounded=_rounded(model.base_model, layers) if weight_bits else (),
-        weight_bits=weight_bits or 8,
+        rounding=Rounding(weight_bits, _rounded(model.base_model, layers), NAMES[family]) if weight_bits else None,
     )
 
 
