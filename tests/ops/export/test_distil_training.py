@@ -233,6 +233,19 @@ def test_what_an_export_smooths_is_rounded_with_it(tmp_path: Path) -> None:
     np.testing.assert_allclose(values * scale, weight, rtol=1e-5, atol=1e-7)
 
 
+def test_an_export_smooths_what_it_is_told_to(tmp_path: Path) -> None:
+    import onnx
+
+    directory, layer = write_three_layers("bert", tmp_path / "three"), "bert.encoder.layer.1.output.dense"
+    inner = json.loads((directory / "config.json").read_text())["intermediate_size"]
+    factors = np.ones(inner, np.float32)
+    factors[5] = 4.0
+    export(str(directory), tmp_path / "out", Wanted("int8", layouts=("unpadded",), smoothing={layer: factors}))
+    graph = onnx.load(tmp_path / "out" / "unpadded.onnx", load_external_data=False).graph
+    found = [each.name for each in graph.initializer if each.name.endswith(".smoothing")]
+    assert found == [f"{layer}.smoothing"]
+
+
 def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:
     from rerank_ops.distil.training.origin import open_origin
     from rerank_ops.distil.training.student import make_student

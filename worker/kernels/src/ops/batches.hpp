@@ -1,7 +1,7 @@
 // How the rows of x belong to pairs, from its dims and the input `lengths`.
 #pragma once
 
-#include "core/memory.hpp"
+#include "core/lent.hpp"
 #include "ops/tensors.hpp"
 
 namespace rerank {
@@ -92,7 +92,7 @@ inline OrtStatus* read_rows(const ort::Api& api, const OrtKernelContext* context
 struct Run {
     Input input;
     float* out = nullptr;
-    Memory scratch;
+    Lent scratch;
 };
 
 // Makes output 0 with these dims, and so many bytes of scratch, for the rows that have been read. `op` names
@@ -104,7 +104,7 @@ inline OrtStatus* allocate(const ort::Api& api, OrtKernelContext* context, const
     void* data = nullptr;
     RERANK_TRY(api.data(value, &data));
     run->out = static_cast<float*>(data);
-    if (!run->scratch.allocate(scratch))
+    if (!run->scratch.take(scratch))
         return error(api, ort::kFail, "%s: not enough memory for this run", op);
     return nullptr;
 }

@@ -53,7 +53,7 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     RERANK_TRY(allocate(self.api, context, "EncoderLayer", input.dims, input.rank,
                         engine().layer_scratch(weights, input.batch), &run));
     clear_padding(input, weights.shape.hidden, run.out);
-    engine().layer(weights, input.batch, input.x, run.out, run.scratch.as<void>());
+    engine().layer(weights, input.batch, input.x, run.out, run.scratch.start());
     return nullptr;
 }
 

@@ -69,7 +69,7 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     const int64_t dims[] = {input.batch.pairs, (shape.heads + 1) * shape.hidden};
     RERANK_TRY(allocate(self.api, context, "FirstRows", dims, 2,
                         engine().first_rows_scratch(self.weights, input.batch), &run));
-    engine().first_rows(self.weights, input.batch, input.x, run.out, run.scratch.as<void>());
+    engine().first_rows(self.weights, input.batch, input.x, run.out, run.scratch.start());
     return nullptr;
 }
 
