@@ -100,7 +100,7 @@ class Maker:
         settings, start = load_settings(redis_url=job.url), time.perf_counter()
         wanted = Wanted(
             precision=job.precision,
-            reduced_range=job.weight_bits == 7,
+            reduced_range=job.reduced_range,
             smoothing=_arrays(read_json(files.smoothing)),
             bounds=bounds_of(settings),
             kernel=settings.kernel,

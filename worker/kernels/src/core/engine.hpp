@@ -16,6 +16,7 @@ enum class InstructionSet { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 struct Engine {
     const char* name;
     InstructionSet needs;
+    bool sums_in_16_bits;  // it reads Product::largest_four
 
     // Bytes of scratch, aligned to 64, that a run of this batch wants. It grows with the longest pair, not
     // the batch.

@@ -30,16 +30,17 @@ inline void sum_columns(const int8_t* packed, int64_t k, int64_t n, float* sums)
 // or left out: no sum is larger than this, times the largest byte.
 inline int32_t largest_four(const int8_t* packed, int64_t k, int64_t n) {
     int32_t largest = 1;
-    for (int64_t column = 0; column < n; ++column) {
-        for (int64_t row = 0; row < k; row += row % 4 ? 6 : 2) {
+    for (int64_t row = 0; row < k; row += row % 4 ? 6 : 2) {
+        for (int64_t column = 0; column < n; ++column) {
             int32_t positive = 0;
             int32_t negative = 0;
             for (int64_t i = 0; i < 4; ++i) {
                 const int32_t weight = packed[packed_place(k, row + i % 2 + i / 2 * 4, column)];
-                (weight > 0 ? positive : negative) += weight;
+                positive += weight > 0 ? weight : 0;
+                negative += weight < 0 ? -weight : 0;
             }
-            if (positive > largest) largest = positive;
-            if (-negative > largest) largest = -negative;
+            const int32_t larger = positive > negative ? positive : negative;
+            if (larger > largest) largest = larger;
         }
     }
     return largest;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/packing.hpp"
+#include "ops/kernels.hpp"
 
 namespace rerank {
 
@@ -116,7 +117,7 @@ OrtStatus* OwnedLayer::read_product(const ort::Api& api, const OrtKernelInfo* in
         return no_memory(api, "sums of weights");
     sum_columns(product->packed, source.k, source.n, sums.as<float>());
     product->column_sum = sums.as<float>();
-    product->largest_four = largest_four(product->packed, source.k, source.n);
+    if (engine().sums_in_16_bits) product->largest_four = largest_four(product->packed, source.k, source.n);
     return nullptr;
 }
 

@@ -8,7 +8,12 @@
 namespace rerank {
 
 const Engine avx2_engine = {
-    "avx2",         InstructionSet::kAvx2, layer_scratch<Fp32Kind>, run_layer<Fp32Kind>, first_rows_scratch,
+    "avx2",
+    InstructionSet::kAvx2,
+    true,
+    layer_scratch<Fp32Kind>,
+    run_layer<Fp32Kind>,
+    first_rows_scratch,
     run_first_rows,
 };
 

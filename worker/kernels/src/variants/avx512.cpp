@@ -7,7 +7,7 @@
 namespace rerank {
 
 const Engine avx512_engine = {
-    "avx512",           InstructionSet::kAvx512, layer_scratch<Fp32Kind>, run_layer<Fp32Kind>,
+    "avx512",           InstructionSet::kAvx512, false, layer_scratch<Fp32Kind>, run_layer<Fp32Kind>,
     first_rows_scratch, run_first_rows,
 };
 

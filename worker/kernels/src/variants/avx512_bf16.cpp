@@ -8,7 +8,7 @@
 namespace rerank {
 
 const Engine avx512_bf16_engine = {
-    "avx512-bf16",       InstructionSet::kAvx512Bf16, layer_scratch<Bf16Kind>,
+    "avx512-bf16",       InstructionSet::kAvx512Bf16, false,          layer_scratch<Bf16Kind>,
     run_layer<Bf16Kind>, first_rows_scratch,          run_first_rows,
 };
 

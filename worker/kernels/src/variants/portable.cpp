@@ -6,7 +6,8 @@
 namespace rerank {
 
 const Engine portable_engine = {
-    "portable", InstructionSet::kPortable, layer_scratch, run_layer, first_rows_scratch, run_first_rows,
+    "portable", InstructionSet::kPortable, false,          layer_scratch,
+    run_layer,  first_rows_scratch,        run_first_rows,
 };
 
 }  // namespace rerank
