@@ -20,6 +20,7 @@ from rerank_shared.settings import Settings, bare_environ, load_settings
 from rerank_worker.engine.kernels.library import installed
 from support.fleet import TestFleet
 from support.http.gateway import TestGateway
+from support.threads import NewThreads, threads_from_now_on
 
 # Two test processes share two cores, so hypothesis's own time limits would only measure the neighbour.
 hypothesis_settings.register_profile("fleet", deadline=None, max_examples=60)
@@ -114,6 +115,11 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 def keys(namespace: str) -> Keys:
     """The keys of this test's fleet."""
     return Keys(namespace)
+
+
+@pytest.fixture
+def new_threads() -> NewThreads:
+    return threads_from_now_on()
 
 
 @pytest.fixture

@@ -33,14 +33,15 @@ class AsyncRerankClient:
     """
 
     def __init__(self, settings: Settings | None = None, *, redis_url: str | None = None, **overrides: Any) -> None:
-        self.settings = effective_settings(settings, redis_url=redis_url, **overrides)
+        self.settings = effective = effective_settings(settings, redis_url=redis_url, **overrides)
         self._pipeline = RequestPipeline(self.settings)
-        self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(self.settings))
-        self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(self.settings))
-        self._shadows = shadows_behind(self._pipeline)
-        self._pipeline.on_sampled = lambda sampled: self._shadows.get().hand_on(sampled)
-        self._routed = counting(self.settings)
-        self._pipeline.on_routed_end = lambda ended: self._routed.get().observe(ended)
+        # Nothing refers back to the client: one that is dropped is gone at once, and its listener ends.
+        self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(effective))
+        self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(effective))
+        self._shadows = shadows = shadows_behind(self._pipeline)
+        self._pipeline.on_sampled = lambda sampled: shadows.get().hand_on(sampled)
+        self._routed = routed = counting(effective)
+        self._pipeline.on_routed_end = lambda ended: routed.get().observe(ended)
 
     @classmethod
     def _over(

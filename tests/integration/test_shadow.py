@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +29,7 @@ from support.commands import CommandLine
 from support.fleet import TestFleet
 from support.jobs import passages
 from support.model.exports import write_export
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -232,7 +232,7 @@ def test_a_busy_pool_scores_for_no_shadow(fleet: TestFleet, store: RouteStore) -
 
 @pytest.mark.faults
 def test_redis_gone_after_the_answer_disturbs_no_caller(
-    start_fleet: StartFleet, models: dict[str, str], namespace: str
+    start_fleet: StartFleet, models: dict[str, str], namespace: str, new_threads: NewThreads
 ) -> None:
     with EmbeddedServer.start() as own:
         fleet = start_fleet(redis_url=own.url, model=models[LIVE], models=(models[LIVE],))
@@ -244,7 +244,7 @@ def test_redis_gone_after_the_answer_disturbs_no_caller(
         fleet.stop()
         own.kill()
         client.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "rerank-shadows"]
+    assert new_threads() == []
 
 
 PROGRAM = """

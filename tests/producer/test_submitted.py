@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +17,7 @@ from rerank_producer import AsyncRerankClient, Document, RerankClient, RerankHan
 from rerank_shared.errors import DeadlineExceeded, JobLost, JobRevoked, ScoringFailed
 from rerank_shared.settings import to_environ
 from support.queue.lifetimes import life_s
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -140,11 +140,10 @@ def test_cancelled_jobs_are_told_at_once(client: RerankClient, echo: Echo) -> No
         client.collect(handle)
 
 
-def test_submitting_starts_no_listener(echo: Echo) -> None:
-    before = threading.active_count()
+def test_submitting_starts_no_listener(echo: Echo, new_threads: NewThreads) -> None:
     with RerankClient(echo.settings) as client:
         client.submit("q", texts(1))
-        assert threading.active_count() == before
+        assert new_threads() == []
 
 
 async def test_asyncio_callers_can_do_the_same(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,6 +31,7 @@ from rerank_shared.queue.backlog import backlog_member
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, load_settings
 from support.queue.lifetimes import life_s
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -41,10 +41,6 @@ def texts(count: int, words: int = 1) -> list[str]:
     """Return texts that no other call returns."""
     mark = uuid.uuid4().hex[:8]
     return [f"document {number} of {mark}" + " word" * words for number in range(count)]
-
-
-def listeners() -> int:
-    return sum(thread.name == "rerank-replies" for thread in threading.enumerate())
 
 
 def test_cold_request_is_scored_by_the_worker(client: RerankClient) -> None:
@@ -68,15 +64,15 @@ def test_documents_come_back_with_their_names(client: RerankClient) -> None:
     assert told == {0: (None, None), 1: ("two", None), 2: (None, {"page": 3})}
 
 
-def test_cached_request_touches_neither_queue_nor_worker(settings: Settings) -> None:
+def test_cached_request_touches_neither_queue_nor_worker(settings: Settings, new_threads: NewThreads) -> None:
     """No worker serves this namespace, and no thread is started to listen for one."""
     echo = Echo(settings, connect(settings))
     announce(echo.client, settings)
-    documents, before = texts(5), listeners()
+    documents = texts(5)
     echo.write_cache({("q", text): score("q", text) for text in documents})
     with RerankClient(settings) as client:
         response = client.rerank("q", documents)
-        assert listeners() == before
+        assert new_threads() == []
     assert response.complete
     assert all(result.cached for result in response.results)
     assert (response.usage.pairs_run, response.usage.pairs_cached, response.workers) == (0, 5, [])
@@ -250,7 +246,7 @@ def test_wrong_requests_are_refused(client: RerankClient, query: str, options: d
         client.rerank(query, texts(1), **options)  # type: ignore[arg-type]
 
 
-def test_threads_share_a_client_and_get_their_own_answers(client: RerankClient) -> None:
+def test_threads_share_a_client_and_get_their_own_answers(client: RerankClient, new_threads: NewThreads) -> None:
     def ask(number: int) -> bool:
         documents = texts(3)
         response = client.rerank(f"question {number}", documents)
@@ -259,7 +255,7 @@ def test_threads_share_a_client_and_get_their_own_answers(client: RerankClient) 
 
     with ThreadPoolExecutor(24) as pool:
         assert all(pool.map(ask, range(240)))
-    assert listeners() == 1
+    assert new_threads() == ["rerank-replies"]
 
 
 def test_a_cancelled_job_is_told_to_who_waits(client: RerankClient, echo: Echo) -> None:
@@ -327,14 +323,19 @@ def test_an_interrupted_call_leaves_no_waiter(client: RerankClient, echo: Echo) 
     assert client.rerank("q", texts(1)).complete
 
 
-def test_a_closed_client_opens_again(echo: Echo) -> None:
-    before = listeners()
+def test_a_closed_client_opens_again(echo: Echo, new_threads: NewThreads) -> None:
     client = RerankClient(echo.settings)
     client.close()
     for _ in range(2):
         assert client.rerank("q", texts(2)).complete
         client.close()
-    assert listeners() == before
+    assert new_threads() == []
+
+
+def test_a_client_that_is_dropped_leaves_no_thread(echo: Echo, new_threads: NewThreads) -> None:
+    assert RerankClient(echo.settings).rerank("q", texts(2)).complete
+    assert new_threads() == ["rerank-replies"]
+    wait_until(lambda: not new_threads(), "its listener has ended")
 
 
 def test_closing_hands_over_what_was_counted(settings: Settings) -> None:

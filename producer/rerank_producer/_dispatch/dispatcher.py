@@ -206,7 +206,7 @@ class Dispatcher:
     def _own(
         self, port: Port, shard: Shard, waiter: Waiter, deadline: Deadline, sent: Sequence[Carrier], place: _Place
     ) -> InflightShard:
-        async def send_again(reason: SendReason) -> None:
+        async def send_again(inflight: InflightShard, reason: SendReason) -> None:
             nonlocal shard
             left = shard
             shard = shard.next_attempt(place.pool)
@@ -225,8 +225,7 @@ class Dispatcher:
         sent_at = self.clock.monotonic()
         late_at = math.inf if shard.late_after_s is None else sent_at + shard.late_after_s
         member = BacklogMember.of(self.keys, shard.job)
-        inflight = InflightShard(waiter, HedgePolicy(sent_at, deadline.at, late_at), member, send_again)
-        return inflight
+        return InflightShard(waiter, HedgePolicy(sent_at, deadline.at, late_at), member, send_again)
 
     def _foreign(self, waiter: Waiter, until: float, deadline: Deadline) -> InflightShard:
         now = self.clock.monotonic()

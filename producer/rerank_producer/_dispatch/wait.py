@@ -56,15 +56,15 @@ class BacklogMember:
 class InflightShard:
     """One job that is waited for.
 
-    `send_again(reason)` sends the job once more; None where its text is not at hand. `member` is None where the
-    backlog can't tell whether the server lost the job. `own` is False for another request's job, whose failure does not
-    fail this request, and which is given up alone.
+    `send_again(inflight, reason)` sends its job once more; None where its text is not at hand. `member` is None where
+    the backlog can't tell whether the server lost the job. `own` is False for another request's job, whose failure does
+    not fail this request, and which is given up alone.
     """
 
     waiter: Waiter
     policy: HedgePolicy
     member: BacklogMember | None = None
-    send_again: Callable[[SendReason], Awaitable[None]] | None = None
+    send_again: Callable[[InflightShard, SendReason], Awaitable[None]] | None = None
     own: bool = True
     given_up: bool = False
     texts_sent: int = 0
@@ -161,14 +161,14 @@ class Wait:
         own = sum(each.own and not each.over for each in self.inflight)
         if await self.free() + own > 0:
             inflight.policy.hedged()
-            await inflight.send_again("late")
+            await inflight.send_again(inflight, "late")
 
     async def _send_text(self, inflight: InflightShard) -> None:
         assert inflight.send_again is not None
         # Cleared first: an answer may arrive during the send.
         inflight.waiter.answer = None
         inflight.texts_sent += 1
-        await inflight.send_again("text_lost")
+        await inflight.send_again(inflight, "text_lost")
 
     async def _despite_outages(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -186,7 +186,7 @@ class Wait:
         if record is not None:
             waiter.resolve(wire.decode_record(record)[1])
         elif lost and inflight.send_again is not None:
-            await inflight.send_again("lost")
+            await inflight.send_again(inflight, "lost")
         elif lost and member is not None and member.missed(self.clock.epoch()):
             waiter.resolve(lost_job(waiter.job_id))
 

@@ -1,7 +1,8 @@
 """The port of the asyncio client: native connections and one listening task, for one event loop.
 
 No request takes a thread; cancelling one does, for Celery blocks. When its loop ends as `asyncio.run()` ends one, the
-task closes all connections, so that none is left open even without `close()`.
+task closes all connections, so that none is left open even without `close()`. It holds no reference to its port, and
+does the same once that is dropped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextvars
 import logging
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -73,21 +75,25 @@ class AsyncPort:
         self._counter = LookupCounter(self._keys)
         self._pending = Pending()
         self._settled, self._needed = asyncio.Event(), asyncio.Event()
-        self._line_redis = connect_async(settings, timeout_s=TIMEOUT_S)
+        line_redis = connect_async(settings, timeout_s=TIMEOUT_S)
         # The listener connects again by itself: it has to inform the waiters.
-        self._line_redis.set_retry(Retry(NoBackoff(), 0))
+        line_redis.set_retry(Retry(NoBackoff(), 0))
         self._listener = Listener(
             reply_channel=self.reply_to,
             pending=self._pending,
-            open_line=lambda: _AsyncLine(self._line_redis.pubsub()),
+            open_line=lambda: _AsyncLine(line_redis.pubsub()),
             pause=asyncio.sleep,
             settled=self._settled,
             clock=time.monotonic,
         )
         # An empty context: the task outlives the request that happens to start it.
-        self._task = asyncio.get_running_loop().create_task(
-            self._live(), name="rerank-replies", context=contextvars.Context()
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(
+            _live(self._listener, self._needed, (self._redis, line_redis), self._counter),
+            name="rerank-replies",
+            context=contextvars.Context(),
         )
+        weakref.finalize(self, _let_go, loop, self._listener, self._task).atexit = False
 
     @property
     def closed(self) -> bool:
@@ -158,21 +164,6 @@ class AsyncPort:
         self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def _live(self) -> None:
-        try:
-            await self._needed.wait()
-            await self._listener.run()
-        finally:
-            await self._say_goodbye()
-            await self._line_redis.aclose()
-            await self._redis.aclose()
-
-    async def _say_goodbye(self) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        self._counter.add_to(pipe)
-        with contextlib.suppress(*OUTAGES_AND_REFUSALS):
-            await pipe.execute()
-
     async def _subscribed(self, waiters: Sequence[Waiter]) -> None:
         await self.pipeline(lambda pipe: pipe.publish(self.reply_to, WAKE))
         give_up = time.monotonic() + TIMEOUT_S
@@ -180,6 +171,29 @@ class AsyncPort:
             if (left_s := give_up - time.monotonic()) <= 0:
                 return
             await self.wait(waiters[0], left_s)
+
+
+async def _live(
+    listener: Listener, needed: asyncio.Event, connections: tuple[Any, Any], counter: LookupCounter
+) -> None:
+    redis, line_redis = connections
+    try:
+        await needed.wait()
+        await listener.run()
+    finally:
+        pipe = redis.pipeline(transaction=False)
+        counter.add_to(pipe)
+        with contextlib.suppress(*OUTAGES_AND_REFUSALS):
+            await pipe.execute()
+        await line_redis.aclose()
+        await redis.aclose()
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, listener: Listener, task: asyncio.Task[None]) -> None:
+    listener.closing = True
+    # A loop that is closed has ended its tasks.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(task.cancel)
 
 
 async def set_within(event: asyncio.Event, wait_s: float) -> bool:

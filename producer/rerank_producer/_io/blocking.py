@@ -1,6 +1,7 @@
 """The port of the sync client: pooled connections for any number of threads, and one listening thread.
 
-Nothing is connected and no thread is started before it is needed; the thread is a daemon and delays no exit.
+Nothing is connected and no thread is started before it is needed. The thread is a daemon and delays no exit. It holds
+no reference to its port, and ends a second after that is dropped, at most.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import contextlib
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -68,18 +71,20 @@ class BlockingPort:
         self._revoker = Revoker(settings)
         self._pending = Pending()
         self._settled = threading.Event()
-        self._line_redis: Any = connect(settings, timeout_s=TIMEOUT_S)
+        line_redis: Any = connect(settings, timeout_s=TIMEOUT_S)
         # The listener connects again by itself: it has to inform the waiters.
-        self._line_redis.set_retry(Retry(NoBackoff(), 0))
-        self._stopped = threading.Event()
+        line_redis.set_retry(Retry(NoBackoff(), 0))
+        self._line_redis, self._stopped = line_redis, threading.Event()
         self._listener = Listener(
             reply_channel=self.reply_to,
             pending=self._pending,
-            open_line=lambda: _BlockingLine(self._line_redis.pubsub()),
-            pause=self.pause,
+            open_line=lambda: _BlockingLine(line_redis.pubsub()),
+            pause=partial(_pause, self._stopped),
             settled=self._settled,
             clock=time.monotonic,
         )
+        # Nothing but a flag: it may be set wherever Python happens to collect garbage, whatever locks are held there.
+        weakref.finalize(self, setattr, self._listener, "closing", True).atexit = False
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -124,7 +129,7 @@ class BlockingPort:
         signal.clear()
 
     async def pause(self, pause_s: float) -> None:
-        self._stopped.wait(pause_s)
+        await _pause(self._stopped, pause_s)
 
     def forget(self, waiters: Sequence[Waiter]) -> None:
         for waiter in waiters:
@@ -168,8 +173,15 @@ class BlockingPort:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="rerank-replies", daemon=True)
+                self._thread = threading.Thread(
+                    target=_listen, args=(self._listener,), name="rerank-replies", daemon=True
+                )
                 self._thread.start()
 
-    def _listen(self) -> None:
-        drive(self._listener.run())
+
+async def _pause(stopped: threading.Event, pause_s: float) -> None:
+    stopped.wait(pause_s)
+
+
+def _listen(listener: Listener) -> None:
+    drive(listener.run())

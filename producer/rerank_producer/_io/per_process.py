@@ -25,7 +25,7 @@ class PerProcess(Generic[T]):
         pid = os.getpid()
         value = self._made.get(pid)
         if value is None:
-            for parent in [other for other in self._made if other != pid]:
+            for parent in [other for other in list(self._made) if other != pid]:
                 self._made.pop(parent, None)
             # setdefault is atomic, so that all threads get the same value.
             value = self._made.setdefault(pid, self._make())

@@ -23,6 +23,7 @@ from rerank_shared.route_store.store import RouteStore
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, load_settings
 from support.queue.trips import counted
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -99,13 +100,13 @@ def test_a_child_counts_its_own(echo: Echo, route: str) -> None:
     assert figures(echo, route).requests == 2
 
 
-def test_an_outage_loses_counts_and_raises_nothing() -> None:
+def test_an_outage_loses_counts_and_raises_nothing(new_threads: NewThreads) -> None:
     counts = CountsBehind(load_settings(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
     for _ in range(100):
         counts.observe(ENDED)
     counts.close()
     counts.observe(ENDED)
-    assert "rerank-routed" not in [thread.name for thread in threading.enumerate()]
+    assert new_threads() == []
 
 
 def test_counts_go_on_after_an_outage(settings: Settings, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from rerank_shared.keys import Keys
 from rerank_shared.redis.connections import connect
 from rerank_shared.routing.spec import read_route
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 TESTS = Path(__file__).parents[2]
@@ -54,14 +54,12 @@ def figures(server_side: redis.Redis, keys: Keys) -> ShadowFigures:
     return read_figures(answer).get(Models("live", "new"), ShadowFigures())
 
 
-def running() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "rerank-shadows"]
-
-
-def test_nothing_runs_until_a_request_is_handed_on(shadows: Shadows, server_side: redis.Redis, keys: Keys) -> None:
-    assert running() == []
+def test_nothing_runs_until_a_request_is_handed_on(
+    shadows: Shadows, server_side: redis.Redis, keys: Keys, new_threads: NewThreads
+) -> None:
+    assert new_threads() == []
     shadows.hand_on(sampled())
-    assert running() == ["rerank-shadows"]
+    assert new_threads() == ["rerank-shadows"]
     wait_until(lambda: figures(server_side, keys).dropped == {"no_workers": 1}, "the request is told")
 
 
@@ -80,15 +78,15 @@ def test_of_more_requests_than_may_be_open_the_newest_are_dropped(
 
 
 def test_a_closed_one_takes_nothing_and_leaves_no_thread(
-    shadows: Shadows, server_side: redis.Redis, keys: Keys
+    shadows: Shadows, server_side: redis.Redis, keys: Keys, new_threads: NewThreads
 ) -> None:
     shadows.hand_on(sampled())
     wait_until(lambda: figures(server_side, keys).sampled == 1, "the request is told")
     shadows.close()
-    wait_until(lambda: not running(), "the thread has ended")
+    wait_until(lambda: not new_threads(), "the thread has ended")
     shadows.hand_on(sampled())
     shadows.close()
-    assert running() == []
+    assert new_threads() == []
     assert figures(server_side, keys).sampled == 1
 
 
@@ -99,13 +97,13 @@ def test_what_is_under_way_is_dropped_by_close_and_told(shadows: Shadows, server
     assert figures(server_side, keys).sampled == 10
 
 
-def test_a_server_that_is_away_costs_nobody_anything(namespace: str) -> None:
+def test_a_server_that_is_away_costs_nobody_anything(namespace: str, new_threads: NewThreads) -> None:
     settings = load_settings(redis_url="redis://127.0.0.1:1/0", namespace=namespace)
     away = shadows_behind(RequestPipeline(settings)).get()
     for _ in range(10):
         away.hand_on(sampled())
     away.close()
-    wait_until(lambda: not running(), "the thread has ended")
+    wait_until(lambda: not new_threads(), "the thread has ended")
 
 
 PROGRAM = """

@@ -65,7 +65,7 @@ class Memory:
     async def count_free(self) -> int:
         return self.free
 
-    async def send_again(self, reason: SendReason) -> None:
+    async def send_again(self, _: InflightShard, reason: SendReason) -> None:
         if self.away:
             raise QueueUnavailable("away")
         self.sent.append(self.now)

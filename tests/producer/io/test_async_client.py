@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +19,7 @@ from rerank_shared.contract import wire
 from rerank_shared.errors import DeadlineExceeded, JobRevoked, ScoringFailed
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -43,26 +43,36 @@ async def test_cold_and_warm_requests(async_client: AsyncRerankClient, echo: Ech
     assert (response.usage.pairs_run, response.usage.pairs_cached) == (19, 1)
 
 
-async def test_cached_request_starts_no_thread(settings: Settings) -> None:
+async def test_cached_request_starts_no_thread(settings: Settings, new_threads: NewThreads) -> None:
     echo = Echo(settings, connect(settings))
     announce(echo.client, settings)
     echo.write_cache({("q", "a"): score("q", "a")})
-    before = threading.active_count()
     async with AsyncRerankClient(settings) as client:
         assert (await client.rerank("q", ["a"])).complete
-        assert threading.active_count() == before
+        assert new_threads() == []
     echo.client.close()
 
 
-async def test_many_requests_at_once_take_few_threads(async_client: AsyncRerankClient) -> None:
+@pytest.mark.parametrize("count", [0, 2], ids=["idle", "listening"])
+async def test_a_client_that_is_dropped_leaves_no_task(echo: Echo, count: int) -> None:
+    before = asyncio.all_tasks()
+    client = AsyncRerankClient(echo.settings)
+    await client.model_info()
+    for _ in range(count):
+        assert (await client.rerank("q", texts(1))).complete
+    (left,) = asyncio.all_tasks() - before
+    del client
+    await asyncio.wait_for(asyncio.wait([left]), 30)
+
+
+async def test_many_requests_at_once_take_few_threads(async_client: AsyncRerankClient, new_threads: NewThreads) -> None:
     async def ask(number: int) -> bool:
         (text,) = texts(1)
         response = await async_client.rerank(f"question {number}", [text])
         return response.complete and response.results[0].logit == logit(f"question {number}", text)
 
-    before = threading.active_count()
     assert all(await asyncio.gather(*(ask(number) for number in range(300))))
-    assert threading.active_count() - before <= 4
+    assert len(new_threads()) <= 4
 
 
 async def test_errors_and_deadlines(async_client: AsyncRerankClient) -> None:

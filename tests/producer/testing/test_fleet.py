@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,6 +29,7 @@ from rerank_producer import (
 )
 from rerank_producer.testing import InMemoryFleet, word_overlap
 from support.in_memory import until_sent
+from support.threads import NewThreads
 
 
 def test_clients_are_the_real_ones() -> None:
@@ -38,12 +38,11 @@ def test_clients_are_the_real_ones() -> None:
     assert type(fleet.async_client()) is AsyncRerankClient
 
 
-def test_no_thread_is_started() -> None:
-    before = threading.active_count()
+def test_no_thread_is_started(new_threads: NewThreads) -> None:
     with InMemoryFleet().client() as client:
         client.rerank("q", ["a"])
         client.collect(client.submit("q", ["b"]))
-        assert threading.active_count() == before
+        assert new_threads() == []
 
 
 def test_without_a_callable_shared_words_decide() -> None:
