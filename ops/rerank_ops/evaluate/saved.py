@@ -22,6 +22,8 @@ from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
+from rerank_shared.models.exported import told_digest
+from rerank_shared.models.manifest import MANIFEST_FILE, read_manifest
 
 T = TypeVar("T")
 _RELEASE = 2
@@ -30,13 +32,17 @@ _RELEASE = 2
 def fingerprint_of(
     data: Mapping[str, str], labelled: Labelled, stage: FirstStage, *, model: str, max_length: int | None, timed: int
 ) -> dict[str, Any]:
-    """Return all that a model's scores depend on, apart from its weights, by what messages call it."""
+    """Return all that a model's scores depend on, by what messages call it; `model` is a name or a directory.
+
+    The weights are those of an exported directory alone: what a name stands for, only its fleet knows.
+    """
     return {
         "release": _RELEASE,
         **data,
         "queries evaluated": _digest(sorted(labelled.queries)),
         "first stage": _digest([[query, stage.hits.get(query, ())] for query in sorted(labelled.queries)]),
         "model": model,
+        "the model's weights": _weights_of(Path(model)),
         "--max-length": max_length,
         "--timed": timed,
     }
@@ -136,6 +142,10 @@ def _scores(kept: Mapping[str, Any]) -> ModelScores:
 
 def _scores_file(directory: Path, name: str) -> Path:
     return directory / f"{slug(name)}.scores.json"
+
+
+def _weights_of(directory: Path) -> str | None:
+    return told_digest(read_manifest(directory)) if (directory / MANIFEST_FILE).is_file() else None
 
 
 def _digest(value: object) -> str:

@@ -20,8 +20,8 @@ from rerank_ops.tune.rounds import Series, Timing, measure
 from rerank_ops.tune.sample import Sample
 from rerank_ops.tune.team import measure_teams, teams_for
 from rerank_shared.models.catalogue import ModelFiles, configured_files
-from rerank_shared.models.cpu import cpu_name, host_features
-from rerank_shared.models.exported import PROVIDERS, check_here
+from rerank_shared.models.cpu import cpu_name
+from rerank_shared.models.exported import check_template
 from rerank_shared.models.precision import PrecisionName
 from rerank_shared.settings import Settings
 from rerank_worker.engine import PackedWeights, PreparedKernel, identity_of, kernel_for, run_precision
@@ -50,15 +50,8 @@ def tune(settings: Settings, make_sample: MakeSample, seconds: float, progress: 
     """
     files = configured_files(settings)
     tokenizer = PairTokenizer.of(files)
+    check_template(files.manifest, str(tokenizer.template), unsafe=settings.unsafe)
     kernel = kernel_for(settings, files, ON_CPU, PackedWeights.of(settings, files.model_digest))
-    check_here(
-        files.manifest,
-        str(tokenizer.template),
-        host_features(),
-        PROVIDERS,
-        by_kernel=kernel is not None,
-        unsafe=settings.unsafe,
-    )
     max_length = identity_of(files, tokenizer, settings.layout, settings.max_length).max_length
     sample = make_sample(tokenizer, max_length)
     layouts = layouts_of(files, kernel)

@@ -110,13 +110,22 @@ def open_exported(directory: Path, bounds: Bounds | None = None, *, unsafe: bool
         digests = {name: file_digest(str(path)) for name in manifest.files if (path := directory / name).is_file()}
     if reason := refusal(manifest, bounds or Bounds()):
         _refuse(ModelRefused(f"{directory}: {reason}"), manifest, unsafe=unsafe)
-    weights = {name: digest for name, digest in digests.items() if not name.endswith(".json")}
+    weights = _weights(digests)
     return Exported(
         manifest=manifest,
         digest=weights_digest(weights),
         graph=directory / main_graph(manifest),
         weights=tuple(directory / name for name in sorted(weights)),
     )
+
+
+def told_digest(manifest: Manifest) -> str:
+    """Return what `open_exported` returns as `digest` of an artefact whose files match its manifest."""
+    return weights_digest(_weights(manifest.files))
+
+
+def _weights(digests: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in digests.items() if not name.endswith(".json")}
 
 
 def refusal(manifest: Manifest, bounds: Bounds) -> str | None:
@@ -141,24 +150,12 @@ def weights_digest(digests: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def check_here(
-    manifest: Manifest | None,
-    template: str,
-    features: CpuFeatures,
-    providers: Sequence[str] = PROVIDERS,
-    *,
-    by_kernel: bool = False,
-    unsafe: bool = False,
-) -> None:
-    """Check what only the loading process knows of an artefact: its template for pairs, and the device it runs on.
+def check_template(manifest: Manifest | None, template: str, *, unsafe: bool = False) -> None:
+    """Check that the tokenizer's template for pairs is the one that an artefact was measured with.
 
-    Raises ModelDamaged if the tokenizer's template is not the one that was measured, ConfigurationError if the
-    precision is not for this machine; `unsafe` as in `open_exported`. `by_kernel`: a kernel runs the layers, whose
-    products saturate nowhere.
+    Raises ModelDamaged where it is another one; `unsafe` as in `open_exported`.
     """
-    if manifest is None:
-        return
-    if template != manifest.template:
+    if manifest is not None and template != manifest.template:
         _refuse(
             ModelDamaged(
                 f"the tokenizer of {manifest.model} puts pairs together as {template}, its manifest says "
@@ -167,6 +164,23 @@ def check_here(
             manifest,
             unsafe=unsafe,
         )
+
+
+def check_device(
+    manifest: Manifest | None,
+    features: CpuFeatures,
+    providers: Sequence[str] = PROVIDERS,
+    *,
+    by_kernel: bool = False,
+    unsafe: bool = False,
+) -> None:
+    """Check that the precision of an artefact is for the device that it is to run on.
+
+    Raises ConfigurationError where it is not; `unsafe` as in `open_exported`. `by_kernel`: a kernel runs the layers,
+    whose products saturate nowhere.
+    """
+    if manifest is None:
+        return
     reason = refuse_reason(manifest.precision, features, providers)
     if reason is None and not by_kernel:
         reason = _saturation(manifest, features)

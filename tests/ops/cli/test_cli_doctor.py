@@ -91,7 +91,7 @@ def test_weights_that_only_a_kernel_runs_exactly_are_told_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = CpuFeatures("x86_64", frozenset({"avx2"}))
-    monkeypatch.setattr("rerank_ops.cli.admin.checks.model.host_features", lambda: old)
+    monkeypatch.setattr("rerank_worker.engine.kernels.start.host_features", lambda: old)
     names = [kernel_precision("portable", 1)]
     model = write_export(tmp_path / "m", "int8", hidden=KERNEL_HIDDEN, kernels=names, reduced_range=False)
     environ = {"RERANK_MODEL": f"file:{model}", "RERANK_REDIS_URL": NOWHERE}

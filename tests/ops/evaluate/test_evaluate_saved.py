@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import pytrec_eval
@@ -16,6 +17,7 @@ from rerank_ops.evaluate.systems import System
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_shared.contract.schemas import ModelInfo
 from rerank_shared.errors import InputRefused, RunDiffers
+from support.model.exports import write_export
 
 STAGE = FirstStage("bm25", {"q1": (("a", 2.0), ("b", 1.0)), "q2": ()})
 LABELLED = Labelled({"q1": "one", "q2": "two"}, {"q1": {"a": 1}, "q2": {"b": 1}})
@@ -54,6 +56,17 @@ def test_scores_of_other_data_are_refused_with_what_differs(tmp_path: Path) -> N
     for said, wanted in differing.items():
         with pytest.raises(RunDiffers, match=f"other values of: {said}. Without --reuse"):
             saved_scores(tmp_path, SCORES.name, wanted)
+
+
+def test_scores_of_a_directory_that_was_exported_anew_are_refused(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    write_export(model, seed=1)
+    save_scores(tmp_path, SCORES, fingerprint(model=str(model)))
+    assert saved_scores(tmp_path, SCORES.name, fingerprint(model=str(model))) == SCORES
+    rmtree(model)
+    write_export(model, seed=2)
+    with pytest.raises(RunDiffers, match="other values of: the model's weights"):
+        saved_scores(tmp_path, SCORES.name, fingerprint(model=str(model)))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"fingerprint": 3}'])

@@ -14,7 +14,14 @@ from rerank_shared.contract.digest import file_digest
 from rerank_shared.errors import ConfigurationError, ModelDamaged, ModelRefused
 from rerank_shared.models.catalogue import configured_files, load_files
 from rerank_shared.models.cpu import CpuFeatures
-from rerank_shared.models.exported import broken_bounds, broken_following, check_here, weights_digest
+from rerank_shared.models.exported import (
+    broken_bounds,
+    broken_following,
+    check_device,
+    check_template,
+    told_digest,
+    weights_digest,
+)
 from rerank_shared.models.manifest import (
     MANIFEST_FILE,
     Bounds,
@@ -64,6 +71,7 @@ class TestServing:
         assert (files.name, files.source) == (MODEL, f"file:{directory}")
         assert (files.activation, files.max_length) == ("identity", 256)
         assert files.manifest == manifest
+        assert files.model_digest == told_digest(manifest)
         assert files.model_path == directory / "unpadded.onnx"
         assert files.tokenizer_digest == manifest.files["tokenizer.json"]
         assert load_files(f"file:{directory}", activation="sigmoid").activation == "sigmoid"
@@ -285,39 +293,40 @@ class TestHere:
         return read_manifest(directory)
 
     def test_the_measured_template_is_needed(self, manifest: Manifest, caplog: pytest.LogCaptureFixture) -> None:
-        check_here(manifest, manifest.template, VNNI)
+        check_template(manifest, manifest.template)
         with pytest.raises(ModelDamaged, match=rf"as 1:0, its manifest says {manifest.template}.*{HINT}"):
-            check_here(manifest, "1:0", VNNI)
-        check_here(manifest, "1:0", VNNI, unsafe=True)
+            check_template(manifest, "1:0")
+        check_template(manifest, "1:0", unsafe=True)
         assert "UNSAFE" in caplog.text
 
     def test_the_precision_must_be_for_this_machine(self, manifest: Manifest) -> None:
         half = manifest.model_copy(update={"precision": "fp16"})
         with pytest.raises(ConfigurationError, match="fp16 is for GPUs"):
-            check_here(half, half.template, VNNI)
-        check_here(half, half.template, VNNI, ["CUDAExecutionProvider"])
-        check_here(half, half.template, VNNI, unsafe=True)
+            check_device(half, VNNI)
+        check_device(half, VNNI, ["CUDAExecutionProvider"])
+        check_device(half, VNNI, unsafe=True)
 
     def test_weights_of_all_8_bits_need_a_cpu_that_does_not_saturate(self, manifest: Manifest) -> None:
         int8, old = manifest.model_copy(update={"precision": "int8"}), CpuFeatures("x86_64", frozenset({"avx2"}))
-        check_here(int8, int8.template, VNNI)
+        check_device(int8, VNNI)
         with pytest.raises(ConfigurationError, match=r"7 bits.*would be wrong here; .* with --reduced-range"):
-            check_here(int8, int8.template, old)
-        check_here(int8.model_copy(update={"reduced_range": True}), int8.template, old)
-        check_here(manifest, manifest.template, old)
+            check_device(int8, old)
+        check_device(int8.model_copy(update={"reduced_range": True}), old)
+        check_device(manifest, old)
 
     def test_a_kernel_is_the_other_way_out_for_weights_of_all_8_bits(self, manifest: Manifest) -> None:
         calls = KernelCalls(file="weights.bin", weights={"0.qkv.weight_int8": (0, 64, 192)})
         int8 = manifest.model_copy(update={"precision": "int8", "kernels": calls})
         old = CpuFeatures("x86_64", frozenset({"avx2"}))
         with pytest.raises(ConfigurationError, match=r"set RERANK_KERNEL=avx2, .* or export the model again"):
-            check_here(int8, int8.template, old)
-        check_here(int8, int8.template, old, by_kernel=True)
+            check_device(int8, old)
+        check_device(int8, old, by_kernel=True)
         with pytest.raises(ConfigurationError, match="needs AVX2"):
-            check_here(int8, int8.template, CpuFeatures("x86_64"), by_kernel=True)
+            check_device(int8, CpuFeatures("x86_64"), by_kernel=True)
 
     def test_a_plain_model_has_nothing_to_check(self) -> None:
-        check_here(None, "anything", VNNI)
+        check_template(None, "anything")
+        check_device(None, VNNI)
 
 
 class TestBounds:

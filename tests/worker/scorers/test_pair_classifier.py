@@ -56,7 +56,7 @@ def test_weights_of_all_8_bits_need_a_kernel_where_products_saturate(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = CpuFeatures("x86_64", frozenset({"avx2"}))
-    monkeypatch.setattr("rerank_worker.scorers.pair_classifier.host_features", lambda: old)
+    monkeypatch.setattr("rerank_worker.engine.kernels.start.host_features", lambda: old)
     names = [kernel_precision("portable", 1)]
     export = write_export(tmp_path / "m", "int8", hidden=KERNEL_HIDDEN, kernels=names, reduced_range=False)
     files = load_files(f"file:{export}")

@@ -9,8 +9,8 @@ from typing import Any
 from rerank_shared.contract.messages import ScoringIdentity
 from rerank_shared.contract.token_ids import Content
 from rerank_shared.models.catalogue import ModelFiles
-from rerank_shared.models.cpu import cpu_name, host_features
-from rerank_shared.models.exported import check_here
+from rerank_shared.models.cpu import cpu_name
+from rerank_shared.models.exported import check_template
 from rerank_shared.profile import differences
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import Settings, profile_of
@@ -73,17 +73,10 @@ def open_pair_classifier(
     ConfigurationError, ModelDamaged and the like where model, settings and this machine do not fit.
     """
     tokenizer = _tokenizer_of(files, settings, beside)
+    check_template(files.manifest, str(tokenizer.template), unsafe=settings.unsafe)
     providers = providers_for(settings, model_precision(files))
     packed = PackedWeights.of(settings, files.model_digest)
     kernel = kernel_for(settings, files, providers, packed, served_precision(settings, files))
-    check_here(
-        files.manifest,
-        str(tokenizer.template),
-        host_features(),
-        providers.names,
-        by_kernel=kernel is not None,
-        unsafe=settings.unsafe,
-    )
     _tell_profile(files, settings, kernel)
     shape = RunShape.of(settings)
     engine = open_engine(files, shape, settings.threads, packed, providers, kernel)

@@ -22,7 +22,7 @@ from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import LAYOUTS, LayoutName, kernel_precision
 from rerank_shared.scheduling.runs import RunShape
 from rerank_shared.settings import load_settings
-from rerank_worker.engine import Engine, PackedWeights, PreparedKernel, identity_of, kernel_for, open_engine
+from rerank_worker.engine import Engine, PackedWeights, PreparedKernel, choice_for, identity_of, kernel_for, open_engine
 from rerank_worker.engine.kernels import library
 from rerank_worker.engine.kernels import prepared as tried
 from rerank_worker.engine.providers import ON_CPU, Providers
@@ -202,7 +202,9 @@ class TestTrial:
 
 def test_a_gpu_runs_no_kernel(files: ModelFiles) -> None:
     cuda = Providers((("CUDAExecutionProvider", {}), ("CPUExecutionProvider", {})), "a test")
-    assert kernel_for(load_settings(), files, cuda, PackedWeights(None)) is None
+    assert choice_for(load_settings(), files, cuda).kernel is None
+    with pytest.raises(ConfigurationError, match="int8 is for CPUs"):
+        kernel_for(load_settings(), files, cuda, PackedWeights(None))
 
 
 def test_the_fleet_s_kernel_is_taken(files: ModelFiles) -> None:

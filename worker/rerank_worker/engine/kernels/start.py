@@ -9,7 +9,7 @@ import numpy as np
 from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles
 from rerank_shared.models.cpu import host_features
-from rerank_shared.models.exported import bounds_of
+from rerank_shared.models.exported import bounds_of, check_device
 from rerank_shared.models.precision import LayoutName
 from rerank_shared.settings import KernelName, Settings
 from rerank_worker.engine.kernels.agreement import agree
@@ -54,8 +54,8 @@ def kernel_for(
     """Return the kernel that runs the layers of a model here, None for ONNX Runtime's operators; log which, and why.
 
     `served` is the precision in which the fleet serves this model now, None where it does not. Raises
-    ConfigurationError if a kernel is named in the settings and can't be had, or if this host can't score as the fleet
-    does.
+    ConfigurationError if a kernel is named in the settings and can't be had, if this host can't score as the fleet
+    does, or if what then runs the layers is not for the precision of the model.
     """
     choice = choice_for(settings, files, providers)
     if served is not None:
@@ -63,6 +63,8 @@ def kernel_for(
     prepared = _prepared(choice.kernel, settings, files, packed, served) if choice.kernel else None
     if prepared is not None or choice.kernel is None:
         log.info("kernel chosen kernel=%s reason=%r", choice.name, choice.reason)
+    by_kernel = prepared is not None
+    check_device(files.manifest, host_features(), providers.names, by_kernel=by_kernel, unsafe=settings.unsafe)
     return prepared
 
 

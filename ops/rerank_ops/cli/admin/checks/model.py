@@ -11,8 +11,7 @@ from rerank_ops.cli.extras import WORKER, WORKER_HINT, missing
 from rerank_shared.contract.messages import name_of
 from rerank_shared.errors import RerankError
 from rerank_shared.models.catalogue import CATALOGUE, ModelFiles, configured_files
-from rerank_shared.models.cpu import host_features
-from rerank_shared.models.exported import bounds_of, check_here, refusal
+from rerank_shared.models.exported import bounds_of, check_template, refusal
 from rerank_shared.models.manifest import Manifest
 from rerank_shared.settings import Settings
 from rerank_shared.settings.fleet_file import entry_of
@@ -140,18 +139,11 @@ def _try_engine(files: ModelFiles, settings: Settings) -> Finding:
     started = time.perf_counter()
     try:
         tokenizer = PairTokenizer.of(files)
+        check_template(files.manifest, str(tokenizer.template), unsafe=settings.unsafe)
         providers = providers_for(settings, model_precision(files))
         # Looked at only: nothing is written for the workers to come.
         packed = PackedWeights(None)
         kernel = kernel_for(settings, files, providers, packed)
-        check_here(
-            files.manifest,
-            str(tokenizer.template),
-            host_features(),
-            providers.names,
-            by_kernel=kernel is not None,
-            unsafe=settings.unsafe,
-        )
         engine = open_engine(files, RunShape.of(settings), settings.threads, packed, providers, kernel)
         identity = identity_of(files, tokenizer, settings.layout, kernel=kernel)
         loaded = time.perf_counter()
