@@ -1,4 +1,8 @@
-"""A thread behind the callers of one client in one process. It ends with the client, or with the process."""
+"""A thread behind the callers of one client in one process. It ends with the client, or with the process.
+
+A client may be dropped without `close()`: a thread that has had nothing to do for a while ends, too, and is started
+again for the next work.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+#: A thread without work for so many seconds ends.
+IDLE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -39,6 +46,11 @@ class DaemonThread:
         self._thread = thread
         atexit.register(self.close)
         return None
+
+    def end(self) -> None:
+        """Forget the thread that calls this, which then returns from `run`; the caller holds the lock of its state."""
+        self._thread = None
+        atexit.unregister(self.close)
 
     def join(self, patience_s: float) -> None:
         """Wait until the thread has ended, for so many seconds at most."""

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from rerank_producer import metrics
-from rerank_producer._behind.daemon_thread import DaemonThread
+from rerank_producer._behind.daemon_thread import IDLE_S, DaemonThread
 from rerank_producer._io.port import TIMEOUT_S
 from rerank_shared.contract.feedback import parse_feedback, record_of
 from rerank_shared.errors import InvalidRequest, QueueUnavailable
@@ -83,9 +83,10 @@ class FeedbackOutbox:
                 metrics.FEEDBACK.labels("stored" if self._write(redis, record, until) else "lost").inc()
 
     def _next(self) -> tuple[bytes, float] | None:
+        """Wait for a record; return None where there is none. Then the thread ends."""
         with self._changed:
-            while not self._waiting and not self._closing.is_set():
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), IDLE_S):
+                self._thread.end()
             return self._waiting.popleft() if self._waiting else None
 
     def _write(self, redis: Any, record: bytes, until: float) -> bool:

@@ -9,7 +9,7 @@ import logging
 import threading
 from typing import Any
 
-from rerank_producer._behind.daemon_thread import DaemonThread
+from rerank_producer._behind.daemon_thread import IDLE_S, DaemonThread
 from rerank_producer._dispatch.routes.ended import RoutedRequest
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import TIMEOUT_S
@@ -66,9 +66,11 @@ class CountsBehind:
                     log.debug("counts of routed requests lost error=%s", error)
 
     def _wait(self) -> bool:
-        """Wait for counts, and then for more of them; return whether there are some to write."""
+        """Wait for counts, and then for more of them; return whether there are some. Without any, the thread ends."""
         with self._changed:
-            self._changed.wait_for(lambda: self._counts.pending or self._closing.is_set())
+            if not self._changed.wait_for(lambda: self._counts.pending or self._closing.is_set(), IDLE_S):
+                self._thread.end()
+                return False
         self._closing.wait(_TOGETHER_S)
         return self._counts.pending
 

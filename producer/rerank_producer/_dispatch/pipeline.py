@@ -65,7 +65,7 @@ from rerank_shared.settings import Settings
 from rerank_shared.tracing.spans import Span, current_span
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class RequestPipeline:
     """The pipeline of one client. Threads and event loops may share it."""
 

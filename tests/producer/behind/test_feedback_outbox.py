@@ -24,6 +24,7 @@ from rerank_shared.queue.job_queue import JobQueue
 from rerank_shared.redis.connections import connect
 from rerank_shared.settings import Settings, bare_environ, load_settings, to_environ
 from support.queue.full_server import fill_up, small_server
+from support.threads import NewThreads
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -78,6 +79,17 @@ def test_a_client_tells_and_its_close_waits_for_the_rest(settings: Settings, red
     assert (found.request_id, found.shown, found.clicked) == ("r1", ("a", "b"), (2,))
     assert (found.tenant, found.query_id, found.query) == ("shop", "q7", None)
     assert counts.since == {"stored": 1, "invalid": 3}
+
+
+def test_a_thread_without_work_ends_and_the_next_record_starts_another(
+    settings: Settings, redis: Any, new_threads: NewThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank_producer._behind.feedback_outbox.IDLE_S", 0.1)
+    client = RerankClient(settings)
+    for expected in (["r1"], ["r1", "r2"]):
+        assert client.feedback(expected[-1], **TOLD)
+        wait_until(lambda: not new_threads(), "the thread has ended")
+        assert requests(redis, settings) == expected
 
 
 async def test_an_asyncio_client_as_well(settings: Settings, redis: Any) -> None:

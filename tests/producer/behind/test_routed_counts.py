@@ -109,6 +109,18 @@ def test_an_outage_loses_counts_and_raises_nothing(new_threads: NewThreads) -> N
     assert new_threads() == []
 
 
+def test_a_thread_without_work_ends_and_the_next_count_starts_another(
+    settings: Settings, keys: Keys, new_threads: NewThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank_producer._behind.routed_counts.IDLE_S", 0.1)
+    counts = CountsBehind(settings)
+    with connect(settings) as client:
+        for expected in (1, 2):
+            counts.observe(ENDED)
+            wait_until(lambda: not new_threads(), "the thread has ended")
+            assert read_figures(client.hgetall(keys.routed("search", 1)), "m").requests == expected
+
+
 def test_counts_go_on_after_an_outage(settings: Settings, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     counts, away = CountsBehind(settings), threading.Event()
     taken = counts._taken

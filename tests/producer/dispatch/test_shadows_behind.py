@@ -38,7 +38,8 @@ def sampled() -> Sampled:
 
 @pytest.fixture
 def shadows(settings: Settings) -> Iterator[Shadows]:
-    found = shadows_behind(RequestPipeline(settings)).get()
+    pipeline = RequestPipeline(settings)
+    found = shadows_behind(pipeline).get()
     yield found
     found.close()
 
@@ -99,10 +100,22 @@ def test_what_is_under_way_is_dropped_by_close_and_told(shadows: Shadows, server
 
 def test_a_server_that_is_away_costs_nobody_anything(namespace: str, new_threads: NewThreads) -> None:
     settings = load_settings(redis_url="redis://127.0.0.1:1/0", namespace=namespace)
-    away = shadows_behind(RequestPipeline(settings)).get()
+    pipeline = RequestPipeline(settings)
+    away = shadows_behind(pipeline).get()
     for _ in range(10):
         away.hand_on(sampled())
     away.close()
+    wait_until(lambda: not new_threads(), "the thread has ended")
+
+
+def test_of_a_pipeline_that_is_dropped_no_thread_is_left(
+    settings: Settings, server_side: redis.Redis, keys: Keys, new_threads: NewThreads
+) -> None:
+    pipeline = RequestPipeline(settings)
+    shadows_behind(pipeline).get().hand_on(sampled())
+    assert new_threads() == ["rerank-shadows"]
+    wait_until(lambda: figures(server_side, keys).sampled == 1, "the request is told")
+    del pipeline
     wait_until(lambda: not new_threads(), "the thread has ended")
 
 
@@ -113,7 +126,8 @@ from rerank_producer._dispatch.pipeline import RequestPipeline
 from rerank_producer._dispatch.shadow.background import shadows_behind
 from rerank_shared.settings import load_settings
 
-shadows = shadows_behind(RequestPipeline(load_settings())).get()
+pipeline = RequestPipeline(load_settings())
+shadows = shadows_behind(pipeline).get()
 request, spare = sampled(), []
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 while len(spare) < 64:

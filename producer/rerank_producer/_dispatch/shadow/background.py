@@ -1,7 +1,7 @@
 """Shadows behind the callers of one client: one daemon thread with an event loop and a connection of its own.
 
 A caller is never delayed: a request is handed to the thread and forgotten. What the thread can't do is counted, and
-told once. A process that ends, or a client that closes, drops what is under way.
+told once. A process that ends, or a client that closes or is dropped, drops what is under way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import contextvars
 import logging
 import threading
+import weakref
+from collections.abc import Callable
 from functools import partial
 
 from rerank_producer import metrics
@@ -39,10 +41,14 @@ _UNEXPECTED: frozenset[Drop] = frozenset({"unfit", "failed"})
 
 
 class Shadows:
-    """The shadows of one client in one process. Its threads and event loops share them."""
+    """The shadows of one client in one process. Its threads and event loops share them.
 
-    def __init__(self, lookup: RequestLookup, clock: Clock) -> None:
+    `owner` returns what hands requests on, None once that was dropped.
+    """
+
+    def __init__(self, lookup: RequestLookup, clock: Clock, owner: Callable[[], object | None]) -> None:
         self._lookup = lookup
+        self._owner = owner
         self._clock = clock
         self._requests = ShadowRequests(lookup, clock)
         self._tally = Tally(lookup.keys, with_texts=lookup.settings.shadow_texts)
@@ -110,11 +116,13 @@ class Shadows:
 
     async def _live(self) -> None:
         try:
-            while not await set_within(self._stop, _FLUSH_EVERY_S):
+            while self._owner() is not None and not await set_within(self._stop, _FLUSH_EVERY_S):
                 await self._flush()
         finally:
             with self._lock:
                 self._closing = True
+                if self._owner() is None:
+                    self._thread.end()
             await self._cancel_all()
             await self._flush()
             if self._port is not None:
@@ -179,4 +187,5 @@ class Shadows:
 
 def shadows_behind(pipeline: RequestPipeline) -> PerProcess[Shadows]:
     """Return the shadows of a client's requests; each process makes its own when it hands the first one on."""
-    return PerProcess(lambda: Shadows(pipeline.lookup, pipeline.clock))
+    make = partial(Shadows, pipeline.lookup, pipeline.clock, weakref.ref(pipeline))
+    return PerProcess(make)
