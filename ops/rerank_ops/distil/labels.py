@@ -61,7 +61,8 @@ class Labels:
 
     def add(self, logits: Mapping[str, Sequence[float]]) -> None:
         """Keep the logits of some lists. Raises OSError."""
-        number = len(list(_files(self.directory)))
+        # Not their count: where one was removed, that would be the name of a file that is there.
+        number = max((int(path.stem) for path in _files(self.directory)), default=-1) + 1
         write_whole(
             self.directory / f"{number:05}.json", json.dumps({name: list(each) for name, each in logits.items()})
         )

@@ -101,6 +101,19 @@ def test_labels_are_read_again_and_none_is_missing_twice(tmp_path: Path) -> None
     assert again.missing(toy_lists(1, seed=1)) == toy_lists(1, seed=1)
 
 
+def test_labels_behind_a_removed_file_are_not_written_over(tmp_path: Path) -> None:
+    """As the message about a damaged file asks for."""
+    lists = toy_lists(6)
+    labels = opened_labels(tmp_path)
+    for each in lists[:4]:
+        labels.add({each.key: (1.0,) * 5})
+    (tmp_path / "00001.json").unlink()
+    labels = opened_labels(tmp_path)
+    for each in (lists[1], *lists[4:]):
+        labels.add({each.key: (2.0,) * 5})
+    assert opened_labels(tmp_path).missing(lists) == []
+
+
 def test_labels_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
     Labels(tmp_path).check_teacher(TEACHER)
     labels = opened_labels(tmp_path)
