@@ -82,6 +82,10 @@ def opened_labels(directory: Path) -> Labels:
             labels.logits |= {name: [float(logit) for logit in each] for name, each in read.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise InputRefused(f"{path} can't be read ({error}): remove it, and its lists are labelled anew") from None
+    if labels.logits and labels.teacher is None:
+        raise InputRefused(
+            f"{directory} has labels, but no {_TEACHER} tells whose: remove that directory to label anew"
+        )
     return labels
 
 

@@ -105,6 +105,7 @@ def test_labels_behind_a_removed_file_are_not_written_over(tmp_path: Path) -> No
     """As the message about a damaged file asks for."""
     lists = toy_lists(6)
     labels = opened_labels(tmp_path)
+    labels.check_teacher(TEACHER)
     for each in lists[:4]:
         labels.add({each.key: (1.0,) * 5})
     (tmp_path / "00001.json").unlink()
@@ -120,6 +121,16 @@ def test_labels_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
     labels.check_teacher(TEACHER.model_copy(update={"activation": "sigmoid"}))
     with pytest.raises(RunDiffers, match="its digest and precision changed"):
         labels.check_teacher(TEACHER.model_copy(update={"digest": "def", "precision": "fp32"}))
+
+
+def test_labels_of_an_unknown_teacher_are_refused(tmp_path: Path) -> None:
+    """Or the next teacher would be taken for theirs."""
+    labels = opened_labels(tmp_path)
+    labels.check_teacher(TEACHER)
+    labels.add({"key": (1.0,)})
+    (tmp_path / "teacher.json").unlink()
+    with pytest.raises(InputRefused, match=r"no teacher.json tells whose: remove that directory"):
+        opened_labels(tmp_path)
 
 
 def test_a_torn_file_is_passed_over_and_a_damaged_one_told(tmp_path: Path) -> None:
