@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import pytest
 from rerank_ops.distil.recipe import Recipe
 from rerank_ops.export.pipeline import Wanted, export
 from rerank_shared.errors import ConfigurationError
+from rerank_shared.models.manifest import Manifest
 from rerank_worker.tokenizing import PairTokenizer
 from support.distil import taught_words, toy_lists
+from support.model.artefacts import write_artefact
 from support.model.toy_models import MAX_TOKENS, reference_logits, write_toy
 
 Toy = Callable[[str], Path]
@@ -261,6 +264,26 @@ def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:
     pairs = [(each.query, candidate.text) for each in lists.lists[:3] for candidate in each.candidates]
     expected = np.concatenate(student.scores(lists.encoded[:3]))
     np.testing.assert_allclose(reference_logits(tmp_path / "student", pairs), expected, atol=1e-4)
+
+
+def test_a_student_is_exported_anew_by_other_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student that failed the gate stays refused otherwise, whatever its user allows since."""
+    from rerank_ops.cli.distil import making
+    from rerank_ops.cli.distil.job import Training
+
+    job = SimpleNamespace(precision="fp32", name="mine", reduced_range=False, url=None)
+    maker: Any = making.Maker(job, None, None)  # type: ignore[arg-type]
+
+    def export(source: str, directory: Path, wanted: Wanted, tell: object) -> Manifest:
+        exported.append(wanted.bounds.min_spearman)
+        return write_artefact(directory)
+
+    exported: list[float] = []
+    monkeypatch.setattr(making, "export", export)
+    for spearman in (0.995, 0.995, 0.99):
+        monkeypatch.setenv("RERANK_GATE_MIN_SPEARMAN", str(spearman))
+        maker.export(Training(tmp_path, "key"))
+    assert exported == [0.995, 0.99]
 
 
 def test_models_of_which_no_student_is_made_are_named(toy: Toy) -> None:
