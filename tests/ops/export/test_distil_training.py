@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rerank_ops.distil.labels import opened_labels
 from rerank_ops.distil.recipe import Recipe
 from rerank_ops.export.pipeline import Wanted, export
-from rerank_shared.errors import ConfigurationError
+from rerank_shared.contract.schemas import ModelInfo
+from rerank_shared.errors import ConfigurationError, RunDiffers
 from rerank_shared.models.manifest import Manifest
 from rerank_worker.tokenizing import PairTokenizer
 from support.distil import taught_words, toy_lists
@@ -284,6 +286,27 @@ def test_a_student_is_exported_anew_by_other_bounds(tmp_path: Path, monkeypatch:
         monkeypatch.setenv("RERANK_GATE_MIN_SPEARMAN", str(spearman))
         maker.export(Training(tmp_path, "key"))
     assert exported == [0.995, 0.99]
+
+
+def test_a_teacher_that_changed_before_it_is_measured_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All labels may be there by then, so that none of its answers is a label."""
+    from rerank_ops.cli.distil.distillation import Distillation
+
+    lists, teacher = toy_lists(2), ModelInfo(name="teacher", digest="abc", precision="int8", max_length=512)
+    labels = opened_labels(tmp_path)
+    labels.check_teacher(teacher)
+    labels.add({each.key: (1.0,) * 5 for each in lists})
+    monkeypatch.setattr(Distillation, "_planned", lambda *given: tuple(lists))
+    changed = SimpleNamespace(model=teacher.model_copy(update={"digest": "def"}))
+    monkeypatch.setattr(Distillation, "_scores", lambda *given: changed)
+    data: Any = SimpleNamespace(learned=SimpleNamespace(held_out=()), domains=("held out",))
+    job: Any = SimpleNamespace(teacher="teacher")
+    places: Any = SimpleNamespace(labels=tmp_path)
+    maker: Any = None
+    with pytest.raises(RunDiffers, match="its digest changed"):
+        Distillation(job, "")._made(data, places, maker, force=False)
 
 
 def test_models_of_which_no_student_is_made_are_named(toy: Toy) -> None:
