@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ def opened_labels(directory: Path) -> Labels:
 
 
 def lists_digest(lists: Sequence[LearnedList]) -> str:
-    """Return the digest of all texts of lists, in their order."""
-    return digest_of(json.dumps([each.key for each in lists]))
+    """Return the digest of all that is learned from lists: names, texts in their order, first-stage scores, grades."""
+    return digest_of(json.dumps([asdict(each) for each in lists]))
 
 
 def _files(directory: Path) -> Iterator[Path]:

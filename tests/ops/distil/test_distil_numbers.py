@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rerank_ops.distil.labels import Labels, opened_labels
+from rerank_ops.distil.labels import Labels, lists_digest, opened_labels
 from rerank_ops.distil.learned import FEWEST_LISTS
 from rerank_ops.distil.lists import Candidate, LearnedList
 from rerank_ops.distil.prediction import Prediction, Sizes, Speeds, lists_within, predicted, told
@@ -113,6 +114,18 @@ def test_labels_behind_a_removed_file_are_not_written_over(tmp_path: Path) -> No
     for each in (lists[1], *lists[4:]):
         labels.add({each.key: (2.0,) * 5})
     assert opened_labels(tmp_path).missing(lists) == []
+
+
+def test_lists_are_others_by_all_that_is_learned_from_them() -> None:
+    """Their labels are the same, but no training on the one may go on with the other."""
+    (each,) = toy_lists(1)
+    first, *others = each.candidates
+    digest = lists_digest([each])
+    for changed in (replace(first, grade=2), replace(first, first=first.first + 1), replace(first, source=True)):
+        other = replace(each, candidates=(changed, *others))
+        assert other.key == each.key
+        assert lists_digest([other]) != digest
+    assert lists_digest([replace(each, id="another")]) != digest == lists_digest(toy_lists(1))
 
 
 def test_labels_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
