@@ -68,6 +68,7 @@ def test_several_pairs_without_lengths(portable: Path) -> None:
     [
         ({"heads": 3}, "hidden size 64 with 3 heads and inner size 128: the kernels take .* multiples of 64"),
         ({"heads": 0}, "hidden size 64 with 0 heads"),
+        ({"heads": 2**59}, "hidden size 64 with 576460752303423488 heads"),
         ({"activation": "silu"}, "none of gelu, gelu_tanh, relu"),
         ({"activation": "x" * 100}, "none of gelu, gelu_tanh, relu"),
         ({"qkv": np.zeros((64, 128), np.int8)}, r"input 1 \(qkv weight\) is neither int8 \[64, 192\] nor packed"),
@@ -110,6 +111,10 @@ def test_first_rows_of_other_shapes(portable: Path) -> None:
     weights = make_first_rows(64, 2)
     with refused("hidden size 96 with 2 heads: FirstRows takes hidden sizes that are multiples of 64"):
         open_session(first_rows_graph(replace(weights, query=np.zeros((96, 96), np.float32))), portable)
+    many = first_rows_graph(weights)
+    many.graph.node[0].attribute[0].i = 2**59
+    with refused("hidden size 64 with 576460752303423488 heads"):
+        open_session(many, portable)
     with refused(r"input 2 \(query bias\) is not a float tensor of the shape"):
         open_session(first_rows_graph(replace(weights, bias=np.zeros(65, np.float32))), portable)
 

@@ -85,7 +85,7 @@ class Measured:
 class Confirmed:
     """The picked configuration on the queries that did not pick it. Each figure is a mean, with its 95 % interval.
 
-    `best` is the configuration that is best regardless of time; None where it is the picked one.
+    `best` is the configuration that was best regardless of time; `over_best` is None where that is the picked one.
     """
 
     queries: int

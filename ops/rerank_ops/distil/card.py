@@ -45,6 +45,12 @@ def _quality(quality: StudentQuality) -> Iterator[str]:
         f"{quality.queries} queries, up to {quality.k} candidates each. The last columns: nDCG@10 less that of the "
         "teacher with the first stage, and the 95 % interval of that difference."
     )
+    if quality.kind == "held out":
+        yield ""
+        yield (
+            "The best of the student's checks was chosen on lists of these very queries, which flatters it a little: "
+            "measure it on others before you rely on a small difference."
+        )
     if quality.judged_by == "sources":
         yield ""
         yield (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class Labels:
 
     def add(self, logits: Mapping[str, Sequence[float]]) -> None:
         """Keep the logits of some lists. Raises OSError."""
-        number = len(list(_files(self.directory)))
+        # Not their count: where one was removed, that would be the name of a file that is there.
+        number = max((int(path.stem) for path in _files(self.directory)), default=-1) + 1
         write_whole(
             self.directory / f"{number:05}.json", json.dumps({name: list(each) for name, each in logits.items()})
         )
@@ -81,12 +82,16 @@ def opened_labels(directory: Path) -> Labels:
             labels.logits |= {name: [float(logit) for logit in each] for name, each in read.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise InputRefused(f"{path} can't be read ({error}): remove it, and its lists are labelled anew") from None
+    if labels.logits and labels.teacher is None:
+        raise InputRefused(
+            f"{directory} has labels, but no {_TEACHER} tells whose: remove that directory to label anew"
+        )
     return labels
 
 
 def lists_digest(lists: Sequence[LearnedList]) -> str:
-    """Return the digest of all texts of lists, in their order."""
-    return digest_of(json.dumps([each.key for each in lists]))
+    """Return the digest of all that is learned from lists: names, texts in their order, first-stage scores, grades."""
+    return digest_of(json.dumps([asdict(each) for each in lists]))
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -22,12 +22,12 @@ _LABEL_BYTES_A_PAIR = 24
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """What trials measured here: `label_s` seconds a pair by the fleet, None where no pair is left to label.
+    """What trials measured here: `label_s` seconds a pair by the fleet, to label and to measure.
 
     `step_s` seconds a training step; `weights_bytes` and `trained_bytes` of the student, all of it and what learns.
     """
 
-    label_s: float | None
+    label_s: float
     step_s: float
     weights_bytes: int
     trained_bytes: int
@@ -64,17 +64,17 @@ class Prediction:
 
 def predicted(sizes: Sizes, speeds: Speeds, recipe: Recipe, layers: int) -> Prediction:
     """Return what a distillation takes; the teacher has `layers`, of which the student measures faster."""
-    steps, label_s = recipe.steps_of(sizes.lists), speeds.label_s or 0.0
+    steps = recipe.steps_of(sizes.lists)
     # A check has a third of the work of training on the same pairs: no way back.
     pairs_a_step = max(1.0, sizes.pairs / max(1, sizes.lists) * recipe.lists_a_step)
     checks = (recipe.checks + 1) * sizes.held_out_pairs / pairs_a_step / 3
     return Prediction(
         sizes=sizes,
         steps=steps,
-        label_s=sizes.unlabelled * label_s,
+        label_s=sizes.unlabelled * speeds.label_s,
         train_s=(steps + checks) * speeds.step_s,
         export_s=_EXPORT_S + _EXPORT_STEPS * speeds.step_s,
-        measure_s=sizes.measured * label_s * (1 + recipe.layers / layers),
+        measure_s=sizes.measured * speeds.label_s * (1 + recipe.layers / layers),
         disk_bytes=_COPIES_IN_CHECKPOINTS * speeds.trained_bytes
         + (1 + _COPIES_IN_EXPORT) * speeds.weights_bytes
         + _LABEL_BYTES_A_PAIR * (sizes.pairs + sizes.held_out_pairs + sizes.measured),

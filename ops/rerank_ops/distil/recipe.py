@@ -51,7 +51,7 @@ class Recipe:
         return max(1, steps // self.checks)
 
     def rate_at(self, step: int, steps: int) -> float:
-        """Return the share of the learning rate at a step from 0: rising at first, then falling to 0 at the last."""
+        """Return the share of the learning rate at a step from 0: rising, then falling to 0 behind the last one."""
         rising = max(1, int(self.warm_up * steps))
         if step < rising:
             return (step + 1) / rising

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rerank_ops.distil.labels import Labels, opened_labels
+from rerank_ops.distil.labels import Labels, lists_digest, opened_labels
 from rerank_ops.distil.learned import FEWEST_LISTS
 from rerank_ops.distil.lists import Candidate, LearnedList
 from rerank_ops.distil.prediction import Prediction, Sizes, Speeds, lists_within, predicted, told
@@ -101,12 +102,48 @@ def test_labels_are_read_again_and_none_is_missing_twice(tmp_path: Path) -> None
     assert again.missing(toy_lists(1, seed=1)) == toy_lists(1, seed=1)
 
 
+def test_labels_behind_a_removed_file_are_not_written_over(tmp_path: Path) -> None:
+    """As the message about a damaged file asks for."""
+    lists = toy_lists(6)
+    labels = opened_labels(tmp_path)
+    labels.check_teacher(TEACHER)
+    for each in lists[:4]:
+        labels.add({each.key: (1.0,) * 5})
+    (tmp_path / "00001.json").unlink()
+    labels = opened_labels(tmp_path)
+    for each in (lists[1], *lists[4:]):
+        labels.add({each.key: (2.0,) * 5})
+    assert opened_labels(tmp_path).missing(lists) == []
+
+
+def test_lists_are_others_by_all_that_is_learned_from_them() -> None:
+    """Their labels are the same, but no training on the one may go on with the other."""
+    (each,) = toy_lists(1)
+    first, *others = each.candidates
+    digest = lists_digest([each])
+    for changed in (replace(first, grade=2), replace(first, first=first.first + 1), replace(first, source=True)):
+        other = replace(each, candidates=(changed, *others))
+        assert other.key == each.key
+        assert lists_digest([other]) != digest
+    assert lists_digest([replace(each, id="another")]) != digest == lists_digest(toy_lists(1))
+
+
 def test_labels_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
     Labels(tmp_path).check_teacher(TEACHER)
     labels = opened_labels(tmp_path)
     labels.check_teacher(TEACHER.model_copy(update={"activation": "sigmoid"}))
     with pytest.raises(RunDiffers, match="its digest and precision changed"):
         labels.check_teacher(TEACHER.model_copy(update={"digest": "def", "precision": "fp32"}))
+
+
+def test_labels_of_an_unknown_teacher_are_refused(tmp_path: Path) -> None:
+    """Or the next teacher would be taken for theirs."""
+    labels = opened_labels(tmp_path)
+    labels.check_teacher(TEACHER)
+    labels.add({"key": (1.0,)})
+    (tmp_path / "teacher.json").unlink()
+    with pytest.raises(InputRefused, match=r"no teacher.json tells whose: remove that directory"):
+        opened_labels(tmp_path)
 
 
 def test_a_torn_file_is_passed_over_and_a_damaged_one_told(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_a_card_tells_how_it_was_made_and_what_it_is_worth() -> None:
         assert line in card.splitlines()
     assert "so 4.0 times as many" in card
     assert "Nobody judged these queries" in card
+    assert card.count("was chosen on lists of these very queries") == 1
     assert "0.700 with a fitted head alone, 0.850 after 400 of 450 steps" in card
     assert "passed. Spearman 0.9970" in card
     assert "It was not measured" not in card

@@ -8,16 +8,21 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rerank_ops.distil.labels import opened_labels
 from rerank_ops.distil.recipe import Recipe
 from rerank_ops.export.pipeline import Wanted, export
-from rerank_shared.errors import ConfigurationError
+from rerank_shared.contract.schemas import ModelInfo
+from rerank_shared.errors import ConfigurationError, RunDiffers
+from rerank_shared.models.manifest import Manifest
 from rerank_worker.tokenizing import PairTokenizer
 from support.distil import taught_words, toy_lists
+from support.model.artefacts import write_artefact
 from support.model.toy_models import MAX_TOKENS, reference_logits, write_toy
 
 Toy = Callable[[str], Path]
@@ -261,6 +266,47 @@ def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:
     pairs = [(each.query, candidate.text) for each in lists.lists[:3] for candidate in each.candidates]
     expected = np.concatenate(student.scores(lists.encoded[:3]))
     np.testing.assert_allclose(reference_logits(tmp_path / "student", pairs), expected, atol=1e-4)
+
+
+def test_a_student_is_exported_anew_by_other_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student that failed the gate stays refused otherwise, whatever its user allows since."""
+    from rerank_ops.cli.distil import making
+    from rerank_ops.cli.distil.job import Training
+
+    job = SimpleNamespace(precision="fp32", name="mine", reduced_range=False, url=None)
+    maker: Any = making.Maker(job, None, None)  # type: ignore[arg-type]
+
+    def export(source: str, directory: Path, wanted: Wanted, tell: object) -> Manifest:
+        exported.append(wanted.bounds.min_spearman)
+        return write_artefact(directory)
+
+    exported: list[float] = []
+    monkeypatch.setattr(making, "export", export)
+    for spearman in (0.995, 0.995, 0.99):
+        monkeypatch.setenv("RERANK_GATE_MIN_SPEARMAN", str(spearman))
+        maker.export(Training(tmp_path, "key"))
+    assert exported == [0.995, 0.99]
+
+
+def test_a_teacher_that_changed_before_it_is_measured_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All labels may be there by then, so that none of its answers is a label."""
+    from rerank_ops.cli.distil.distillation import Distillation
+
+    lists, teacher = toy_lists(2), ModelInfo(name="teacher", digest="abc", precision="int8", max_length=512)
+    labels = opened_labels(tmp_path)
+    labels.check_teacher(teacher)
+    labels.add({each.key: (1.0,) * 5 for each in lists})
+    monkeypatch.setattr(Distillation, "_planned", lambda *given: tuple(lists))
+    changed = SimpleNamespace(model=teacher.model_copy(update={"digest": "def"}))
+    monkeypatch.setattr(Distillation, "_scores", lambda *given: changed)
+    data: Any = SimpleNamespace(learned=SimpleNamespace(held_out=()), domains=("held out",))
+    job: Any = SimpleNamespace(teacher="teacher")
+    places: Any = SimpleNamespace(labels=tmp_path)
+    maker: Any = None
+    with pytest.raises(RunDiffers, match="its digest changed"):
+        Distillation(job, "")._made(data, places, maker, force=False)
 
 
 def test_models_of_which_no_student_is_made_are_named(toy: Toy) -> None:

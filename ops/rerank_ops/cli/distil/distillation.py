@@ -78,6 +78,8 @@ class Distillation:
             training = self._planned(data, places, labels, teacher, maker)
             teacher.label((*held_out, *training), labels)
             scores = [self._scores(teacher, domain, "teacher") for domain in data.domains]
+        for each in scores:
+            labels.check_teacher(each.model)
         logits = [labels.of(each) for each in training], [labels.of(each) for each in held_out]
         beta = job.recipe.beta_weight * ratio_of(training, logits[0])
         targets = targets_of(training, logits[0], beta), targets_of(held_out, logits[1], beta)

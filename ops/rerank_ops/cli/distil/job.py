@@ -122,9 +122,9 @@ class Training:
         """The smoothing that the student learned with."""
         return self.work / f"smoothing-{self.key}.json"
 
-    def artefact(self, precision: str, name: str) -> Path:
-        """Return the directory of the export, before it is measured."""
-        return self.work / f"artefact-{key_of({'training': self.key, 'precision': precision, 'name': name})}"
+    def artefact(self, export: Mapping[str, Any]) -> Path:
+        """Return the directory of the export, before it is measured; `export`: what it depends on besides weights."""
+        return self.work / f"artefact-{key_of({**export, 'training': self.key})}"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

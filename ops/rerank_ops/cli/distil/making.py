@@ -27,6 +27,7 @@ from rerank_ops.export.sources.tokenizer import write_tokenizer
 from rerank_shared.models.exported import bounds_of
 from rerank_shared.models.manifest import MANIFEST_FILE, Manifest, read_manifest
 from rerank_shared.settings import load_settings
+from rerank_worker.engine.kernels import kernels_here
 from rerank_worker.supervisor.cores import available_cores
 from rerank_worker.tokenizing import PairTokenizer
 
@@ -92,12 +93,21 @@ class Maker:
         return outcome
 
     def export(self, files: Training) -> tuple[Path, Manifest]:
-        """Export the student by the gate, and return where it lies; an export that is there is not made again."""
-        job = self.job
-        directory = files.artefact(job.precision, job.name)
+        """Export the student by the gate, and return where it lies.
+
+        An export that is there is not made again, unless the bounds of the gate or the kernels to measure are others.
+        """
+        job, settings, start = self.job, load_settings(redis_url=self.job.url), time.perf_counter()
+        directory = files.artefact(
+            {
+                "precision": job.precision,
+                "name": job.name,
+                "bounds": bounds_of(settings).model_dump(),
+                "kernels": [kernel.precision for kernel in kernels_here(settings.kernel)],
+            }
+        )
         if (directory / MANIFEST_FILE).is_file():
             return directory, read_manifest(directory)
-        settings, start = load_settings(redis_url=job.url), time.perf_counter()
         wanted = Wanted(
             precision=job.precision,
             reduced_range=job.reduced_range,

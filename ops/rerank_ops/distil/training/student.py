@@ -29,7 +29,7 @@ from rerank_shared.errors import ConfigurationError
 from rerank_shared.models.cpu import host_features
 
 Floats = npt.NDArray[np.float32]
-#: Pairs whose scores are asked for at once, where nothing is learned.
+#: Lists whose pairs share a batch where nothing is learned.
 _LISTS_AT_ONCE = 4
 
 
@@ -184,12 +184,14 @@ def make_student(
         padding=int(config.pad_token_id or 0),
         device=device,
         reduced=has_bf16(device) if reduced is None else reduced,
-        rounding=Rounding(weight_bits, _rounded(model.base_model, layers), NAMES[family]) if weight_bits else None,
+        rounding=Rounding(weight_bits, _rounded_names(model.base_model, layers), NAMES[family])
+        if weight_bits
+        else None,
     )
 
 
-def _rounded(base: Any, layers: int) -> tuple[str, ...]:
-    """Return the weights that an int8 export rounds: those of all layers but the last, which has one row a pair."""
+def _rounded_names(base: Any, layers: int) -> tuple[str, ...]:
+    """Return the names of the weights that an int8 export rounds: of all layers but the last, with one row a pair."""
     last = f"encoder.layer.{layers - 1}."
     linear = (name for name, module in base.named_modules() if isinstance(module, torch.nn.Linear))
     return tuple(f"{name}.weight" for name in linear if name.startswith("encoder.") and not name.startswith(last))

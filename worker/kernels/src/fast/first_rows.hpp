@@ -80,11 +80,10 @@ class FirstRows {
   public:
     FirstRows(const FirstRowsWeights& weights, const Batch& batch, Scratch& scratch)
         : weights_(weights), hidden_(weights.shape.hidden), heads_(weights.shape.heads) {
-        const int64_t lanes = (heads_ + kLanes - 1) / kLanes * kLanes;
         const Extent extent = extent_of(batch, kFirstRowsPairs);
         first_ = scratch.take<float>(kFirstRowsPairs * hidden_);
         query_ = scratch.take<float>(kFirstRowsPairs * hidden_);
-        absorbed_ = scratch.take<float>(kFirstRowsPairs * lanes * hidden_);
+        absorbed_ = scratch.take<float>(kFirstRowsPairs * heads_ * hidden_);
         turned_ = scratch.take<float>(hidden_ * kLanes);
         scores_ = scratch.take<float>(extent.length * kLanes);
     }

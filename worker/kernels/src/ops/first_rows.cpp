@@ -26,7 +26,8 @@ OrtStatus* read_weights(const OrtKernelInfo* info, FirstRowsKernel* kernel) {
     RERANK_TRY(read_constant(api, info, 1, "query weight", &query));
     shape.hidden = query.rank == 2 ? query.dims[0] : 0;
     const bool fits = shape.hidden > 0 && shape.hidden <= kMostHidden && shape.hidden % 64 == 0 &&
-                      shape.heads > 0 && shape.hidden % (shape.heads * 32) == 0;
+                      shape.heads > 0 && shape.heads <= shape.hidden &&
+                      shape.hidden % (shape.heads * 32) == 0;
     if (!fits) {
         return error(api, ort::kNotImplemented,
                      "hidden size %lld with %lld heads: FirstRows takes hidden sizes that are multiples of "

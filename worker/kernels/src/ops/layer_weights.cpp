@@ -94,7 +94,7 @@ OrtStatus* OwnedLayer::read_shape(const ort::Api& api, const OrtKernelInfo* info
     const int64_t hidden = shape.hidden;
     const bool fits = hidden > 0 && hidden <= kMostHidden && hidden % kBlockK == 0 && shape.inner > 0 &&
                       shape.inner <= kMostInner && shape.inner % kBlockK == 0 && shape.heads > 0 &&
-                      hidden % (shape.heads * 32) == 0;
+                      shape.heads <= hidden && hidden % (shape.heads * 32) == 0;
     if (fits) return nullptr;
     return error(api, ort::kNotImplemented,
                  "hidden size %lld with %lld heads and inner size %lld: the kernels take hidden sizes that "

@@ -20,13 +20,16 @@ class Library:
 
 
 def installed() -> Library | None:
-    """Return the installed library, None where the package is missing."""
+    """Return the installed library, None where the package is missing or was never built."""
     package = _package()
     if package is None:
         return None
     version = int(package.KERNEL_VERSION)
-    kernels = tuple(Kernel(name, version, package.library(name)) for name in package.VARIANTS)
-    reasons = {kernel.variant: package.runs_here(kernel.variant) for kernel in kernels}
+    try:
+        kernels = tuple(Kernel(name, version, package.library(name)) for name in package.VARIANTS)
+    except FileNotFoundError:
+        return None
+    reasons = {kernel.variant: _unfit(package, kernel.variant) for kernel in kernels}
     return Library(kernels, {variant: reason for variant, reason in reasons.items() if reason is not None})
 
 
@@ -35,6 +38,15 @@ def pack(weight: Any) -> Any:
     package = _package()
     assert package is not None
     return package.pack(weight)
+
+
+def _unfit(package: Any, variant: str) -> str | None:
+    try:
+        reason: str | None = package.runs_here(variant)
+    except OSError as error:
+        # Built for another machine, or cut short.
+        return f"its library can't be loaded: {error}"
+    return reason
 
 
 def _package() -> Any:
