@@ -33,12 +33,16 @@ class Bm25Index:
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = tuple(passages)
         self._bm25 = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
-        self._bm25.index(_tokens([p.text for p in self._passages]), show_progress=False)
+        tokens = _tokens([p.text for p in self._passages])
+        # bm25s can't index passages of which none has a word.
+        self._has_words = any(tokens)
+        if self._has_words:
+            self._bm25.index(tokens, show_progress=False)
 
     def top(self, question: str, k: int) -> list[Bm25Hit]:
         """Return up to k candidates, best first."""
         (tokens,) = _tokens([question])
-        if not tokens:
+        if not tokens or not self._has_words:
             return []
         scores = np.asarray(self._bm25.get_scores(tokens))
         best = np.argsort(-scores, kind="stable")[:k]

@@ -62,7 +62,11 @@ def measures_of(names: Sequence[str]) -> tuple[Any, ...]:
     for name in names:
         try:
             measure = ir_measures.parse_measure(name)
-        except (NameError, ValueError, SyntaxError, TypeError):
+            measure.validate_params()
+            # trec_eval ends the process at a cutoff of 0.
+            if measure.params.get("cutoff", 1) < 1:
+                raise ValueError("cutoff")
+        except (NameError, ValueError, SyntaxError, TypeError, AssertionError):
             raise ConfigurationError(
                 f"no measure {name!r}: ir_measures spells them as nDCG@10, RR@10, R@100, AP, P@5, Success@1"
             ) from None

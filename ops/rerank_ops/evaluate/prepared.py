@@ -78,7 +78,7 @@ def prepared(
     `tell` hears how much of the corpus is embedded. Raises ConfigurationError for a name given twice and for an
     embedder that is missing or damaged, InputRefused with file and line, OSError.
     """
-    _refuse_twice([*map(stage_name, stages), *(named_run(each)[0] for each in runs)])
+    refuse_twice(["rrf", *map(stage_name, stages), *(named_run(each)[0] for each in runs)])
     # Before anything is read, which may take minutes.
     embedders = {each: embedder_of(each) for each in stages if is_dense(each)}
     labelled = labelled_queries(source, limit, oddities)
@@ -99,7 +99,7 @@ def prepared(
     if whole not in found:
         found.append(whole)
     stage = whole.cut(k)
-    for each in found:
+    for each in (*found, *given):
         oddities.note(f"queries for which {each.name} finds nothing", (q for q in queries if not each.hits.get(q)))
     systems = (
         *(of_stage(each.cut(k), tuple(queries)) for each in found),
@@ -136,7 +136,8 @@ def _candidates(name: str, labelled: Labelled, stage: FirstStage, texts: dict[st
     return LabelledSet(name, queries, labelled.qrels)
 
 
-def _refuse_twice(names: Sequence[str]) -> None:
+def refuse_twice(names: Sequence[str]) -> None:
+    """Raise ConfigurationError where two systems would have one name, of which a table would show the last alone."""
     for name in names:
-        if names.count(name) > 1 or name == "rrf":
+        if names.count(name) > 1:
             raise ConfigurationError(f"two systems would be called {name!r}: give a run another name, as NAME=FILE")

@@ -17,6 +17,8 @@ from rerank_shared.errors import ConfigurationError
 _NAMES = ("query_id", "document_id", "grade")
 _TEXT = "query"
 _BATCH_ROWS = 4_096
+#: trec_eval counts the documents of each grade in a table as long as the largest one, and wraps around at 32 bits.
+_LARGEST_GRADE = 1_000_000
 Row = tuple[str, str, int]
 
 
@@ -107,4 +109,11 @@ def _row(record: Any, where: str) -> Row:
     whole = all(isinstance(each, int | str) and not isinstance(each, bool) for each in (query_id, document_id))
     if not whole or not isinstance(grade, int):
         raise ConfigurationError(f"{where}: query_id, document_id and a whole number as grade expected")
-    return str(query_id), str(document_id), int(grade)
+    return str(query_id), str(document_id), checked_grade(int(grade), where)
+
+
+def checked_grade(grade: int, where: str) -> int:
+    """Return a grade that evaluators can count. Raises ConfigurationError, with `where`."""
+    if abs(grade) > _LARGEST_GRADE:
+        raise ConfigurationError(f"{where}: the grade {grade:,} is beyond {_LARGEST_GRADE:,}")
+    return grade

@@ -3,14 +3,18 @@
 BEIR    query-id, corpus-id, score, with tabs between them, mostly behind a header line
 TREC    query id, iteration, document id, grade, with any white space between them
 tables  Parquet, or JSONL, with query_id, document_id and grade, as `rerank-fleet feedback export` writes them
+
+A name that ends in `.gz` or `.zst` says that a file of lines is compressed.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from rerank_ops.judging.qrel_tables import is_parquet, json_judgement, parquet_judgements
+from rerank_ops.judging.qrel_tables import checked_grade, is_parquet, json_judgement, parquet_judgements
+from rerank_producer.bulk.files.sources import open_source
 from rerank_shared.errors import ConfigurationError
 
 Qrels = dict[str, dict[str, int]]
@@ -27,27 +31,35 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def judgements(path: Path) -> Iterator[Judgement]:
-    """Yield all judgements of a file, as they stand. Raises ConfigurationError, with file and line."""
+    """Yield all judgements of a file, as they stand.
+
+    Raises ConfigurationError, with file and line; InputRefused for a compressed file that is damaged; OSError.
+    """
     if is_parquet(path):
         yield from parquet_judgements(path)
         return
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with open_source(path) as file:
+            text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    for number, line in enumerate(lines, start=1):
+    # Lines end where files say so: `str.splitlines` would also part a text in JSON at U+2028.
+    for number, ended in enumerate(io.StringIO(text, newline=None), start=1):
+        line, where = ended.removesuffix("\n"), f"{path}, line {number}"
         if not line.strip() or (number == 1 and _is_header(line)):
             continue
         if line.startswith("{"):
-            yield json_judgement(line, f"{path}, line {number}")
+            yield json_judgement(line, where)
             continue
         try:
-            query_id, document_id, grade = _fields(line)
-            yield query_id, document_id, int(grade)
+            query_id, document_id, spelled = _fields(line)
+            grade = int(spelled)
         except ValueError:
             raise ConfigurationError(
-                f"{path}, line {number}: query-id, corpus-id and score expected, got {line!r}"
+                f"{where}: query-id, corpus-id and score expected, with tabs between them and a whole number as score, "
+                f"or the four columns of TREC, got {line!r}"
             ) from None
+        yield query_id, document_id, checked_grade(grade, where)
 
 
 def _fields(line: str) -> tuple[str, str, str]:
@@ -61,4 +73,11 @@ def _fields(line: str) -> tuple[str, str, str]:
 
 def _is_header(line: str) -> bool:
     columns = line.split("\t")
-    return len(columns) == 3 and not columns[2].strip().lstrip("-").isdecimal()
+    if len(columns) != 3:
+        return False
+    try:
+        float(columns[2])
+    except ValueError:
+        return True
+    # A judgement, though one with a wrong grade.
+    return False

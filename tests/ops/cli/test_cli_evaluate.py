@@ -212,6 +212,23 @@ def test_a_baseline_that_is_no_system_is_refused_before_a_model_runs(directory: 
     assert "bm52" in run.stderr
 
 
+@pytest.mark.parametrize("name", ["m", "m + bm25", "m, again", "perfect order of bm25's 50"])
+def test_a_run_that_is_called_as_another_row_is_refused_before_a_model_runs(
+    name: str, directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run.trec").write_text("q0 Q0 d1 1 9 t\n")
+    how = ["--model", "org/m", "--run", f"{name}={tmp_path / 'run.trec'}", "--redis-url", "redis://127.0.0.1:1/0"]
+    run = CliRunner().invoke(app, ["evaluate", str(directory), *how])
+    assert f"two systems would be called {name!r}" in str(run.exception)
+
+
+def test_a_test_given_twice_is_one_column(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.trec").write_text("q0 Q0 d1 1 9 t\n")
+    how = ["--no-model", "--run", str(tmp_path / "mine.trec"), "-m", "R@1", "--test", "t", "--test", "t", "--json"]
+    run = CliRunner().invoke(app, ["evaluate", str(directory), *how])
+    assert json.loads(run.stdout)["asked"]["tests"] == ["t"]
+
+
 def test_a_wrong_cascade_is_refused_before_anything_is_read() -> None:
     how = ["--model", "a/small", "--model", "b/big", "--redis-url", "redis://127.0.0.1:1/0"]
     run = CliRunner().invoke(app, ["evaluate", "/nowhere", *how, "--cascade", "small>bgi@5"])

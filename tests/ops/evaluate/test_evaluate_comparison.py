@@ -133,7 +133,7 @@ def test_a_score_that_changes_is_seen_however_little() -> None:
 
 def test_measures_are_spelled_as_ir_measures_does() -> None:
     assert list(map(str, measures_of(["nDCG@10", "AP", "nDCG@10", "R(rel=2)@5"]))) == ["nDCG@10", "AP", "R(rel=2)@5"]
-    for wrong in ("Foo@3", "nDCG@x", "", "nDCG@10 RR@10", "__import__('os')"):
+    for wrong in ("Foo@3", "nDCG@x", "", "nDCG@10 RR@10", "__import__('os')", "P", "nDCG@1.5", "nDCG@0", "P(x=1)@5"):
         with pytest.raises(ConfigurationError, match="no measure"):
             measures_of([wrong])
 

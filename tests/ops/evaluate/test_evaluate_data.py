@@ -119,6 +119,19 @@ def test_a_wrong_run_is_named_with_its_line(line: str, said: str, tmp_path: Path
         ready(files(tmp_path), str(written(tmp_path / "run.trec", line)), oddities=Oddities())
 
 
+def test_a_run_of_another_system_that_lacks_queries_is_told(tmp_path: Path) -> None:
+    run, oddities = str(written(tmp_path / "mine.trec", "q1 Q0 d1 1 1 t\n")), Oddities()
+    prepared(files(tmp_path), ["bm25"], [run], k=10, limit=None, oddities=oddities)
+    assert Oddity("queries for which mine finds nothing", 2, ("q2", "q6")) in oddities.listed()
+
+
+def test_a_corpus_without_any_word_gives_no_candidates(tmp_path: Path) -> None:
+    for corpus in ("", "d1\t \nd2\t.\n"):
+        oddities = Oddities()
+        assert not ready(files(tmp_path, corpus=corpus), oddities=oddities).stage.documents()
+        assert "queries for which bm25 finds nothing" in {each.what for each in oddities.listed()}
+
+
 def test_two_systems_never_share_a_name(tmp_path: Path) -> None:
     run = str(written(tmp_path / "bm25.trec", "q1 Q0 d1 1 1 t\n"))
     with pytest.raises(ConfigurationError, match="would be called 'bm25'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,37 @@ def test_judgements_are_those_of_trec_or_of_beir(text: str, tmp_path: Path) -> N
     path = tmp_path / "qrels"
     path.write_text(text, encoding="utf-8")
     assert read_qrels(path) == {"q1": {"d1": 1}, "7": {"d2": 2}}
+
+
+def test_judgements_may_be_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "qrels.tsv.gz"
+    path.write_bytes(gzip.compress(TREC.encode()))
+    assert read_qrels(path) == {"q1": {"d1": 1}, "7": {"d2": 2}}
+
+
+def test_a_line_of_json_ends_at_its_line_end_alone(tmp_path: Path) -> None:
+    """A text may hold what else ends a line in Unicode."""
+    path = tmp_path / "clicks.jsonl"
+    path.write_text('{"query_id": "q1", "document_id": "d1", "grade": 1, "query": "one\u2028two\x85"}\n', "utf-8")
+    assert read_qrels(path) == {"q1": {"d1": 1}}
+
+
+@pytest.mark.parametrize("grade", ["0.5", "1.0"])
+def test_a_first_judgement_with_a_wrong_grade_is_no_header(grade: str, tmp_path: Path) -> None:
+    path = tmp_path / "qrels"
+    path.write_text(f"q1\td1\t{grade}\nq2\td2\t1\n")
+    with pytest.raises(ConfigurationError, match="qrels, line 1: query-id, corpus-id and score expected, with tabs"):
+        read_qrels(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["q1 0 d1 99999999999", "q1\td1\t-1000001", '{"query_id": 1, "document_id": 2, "grade": 1000001}']
+)
+def test_a_grade_that_evaluators_can_not_count_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "qrels"
+    path.write_text(line + "\n")
+    with pytest.raises(ConfigurationError, match=r"qrels, line 1: the grade .* is beyond 1,000,000"):
+        read_qrels(path)
 
 
 @pytest.mark.parametrize("line", ["q1 d1 1", "q1\td1\thigh", "q1 0 d1 high", "q1"])

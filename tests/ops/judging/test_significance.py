@@ -39,6 +39,15 @@ def test_three_signs_of_one_direction_come_up_once_in_four() -> None:
     assert TESTS["wilcoxon"](np.array([0.3, 0.2, 0.4]), np.zeros(3)) == 0.25
 
 
+def test_equal_differences_are_equal_however_they_are_rounded() -> None:
+    """P@10 that grows by a tenth in each query has no deviation to test by, and equal ranks."""
+    other = np.array([0.1, 0.2, 0.3, 0.6, 0.7])
+    one = np.array([0.2, 0.3, 0.4, 0.7, 0.8])
+    assert TESTS["t"](one, other) == 1.0
+    mixed = np.array([0.2, 0.3, 0.2, 0.7, 0.8])
+    assert TESTS["wilcoxon"](mixed, other) == TESTS["wilcoxon"](np.array([1.0, 1, -1, 1, 1]), np.zeros(5))
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 

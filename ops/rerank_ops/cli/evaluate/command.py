@@ -69,6 +69,7 @@ def evaluate(
     from rerank_ops.evaluate.comparison import measured, measures_of
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
+    from rerank_ops.evaluate.prepared import refuse_twice
     from rerank_ops.evaluate.saved import save_run
     from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
@@ -79,7 +80,9 @@ def evaluate(
     source, oddities = source_from(data, queries, corpus, qrels), Oddities()
     ready = prepared_shown(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
-    _refuse_baseline(baseline, names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused))
+    rows = names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused)
+    refuse_twice([*rows, *(f"{name}, again" for name in names), ready.systems[-1].name])
+    _refuse_baseline(baseline, rows)
     measured(ready.systems[0], ready.labelled.qrels, wanted)
     scores = Scoring(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
     systems = systems_of(ready.systems, scores, *how_fused, in_stages)
@@ -93,7 +96,7 @@ def evaluate(
         stage=ready.stage.name,
         baseline=baseline or ready.stage.name,
         measures=tuple(map(str, wanted)),
-        tests=tuple(each.value for each in tests or (asked.Test.T, asked.Test.RANDOMISATION)),
+        tests=tuple(dict.fromkeys(each.value for each in tests or (asked.Test.T, asked.Test.RANDOMISATION))),
         correction=correction.value,
         seed=seed,
         max_length=max_length,
