@@ -86,8 +86,8 @@ class Attention {
     // Scores of all keys, then their powers of two; `inverse` is one over the sum of a row's.
     template <int Rows>
     RERANK_INLINE void score(int64_t head, int64_t row, float (&inverse)[Rows]) {
-        // Finite, so that a row of NaN stays one; its power of two is zero.
-        const Floats nothing = broadcast(-1e30f);
+        // Finite, so that a row of NaN stays one; no score is less, and its power of two is zero.
+        const Floats nothing = broadcast(-3.4028235e38f);
         const int64_t last = key_blocks(length_) - 1;
         const uint32_t valid = 0xffffffffu >> (32 - (length_ - last * kWide));
         const uint32_t* keys = keys_ + head * head_size();
