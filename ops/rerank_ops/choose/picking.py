@@ -111,7 +111,7 @@ def difference(one: Values, other: Values, against: str, seed: int) -> Differenc
     return Difference(
         against=against,
         gain=paired_difference(one, other, seed),
-        p=TESTS[_TEST](one, other),
+        p=TESTS[_TEST](one, other, seed),
         wins=int((one > other).sum()),
         ties=int((one == other).sum()),
         losses=int((one < other).sum()),

@@ -39,6 +39,11 @@ class Labels:
     logits: dict[str, list[float]] = field(default_factory=dict)
     teacher: ModelInfo | None = None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is the same in all labels that are there."""
+        return {} if self.teacher is None else {name: getattr(self.teacher, name) for name in _IDENTITY}
+
     def of(self, each: LearnedList) -> Floats:
         """Return the logits of a list that is labelled, [candidates]."""
         return np.array(self.logits[each.key], dtype=np.float32)

@@ -63,7 +63,11 @@ class Prediction:
 
 
 def predicted(sizes: Sizes, speeds: Speeds, recipe: Recipe, layers: int) -> Prediction:
-    """Return what a distillation takes; the teacher has `layers`, of which the student measures faster."""
+    """Return what a distillation takes.
+
+    `layers` are those of the model that the student begins as. They stand for the teacher's, than which the student
+    measures faster.
+    """
     steps = recipe.steps_of(sizes.lists)
     # A check has a third of the work of training on the same pairs: no way back.
     pairs_a_step = max(1.0, sizes.pairs / max(1, sizes.lists) * recipe.lists_a_step)

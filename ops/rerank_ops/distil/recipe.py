@@ -43,8 +43,8 @@ class Recipe:
     seed: int = 0
 
     def steps_of(self, lists: int) -> int:
-        """Return the steps that all epochs over some lists take."""
-        return self.epochs * max(1, -(-lists // self.lists_a_step))
+        """Return the steps that all epochs over some lists take; the last one may have fewer lists."""
+        return max(1, -(-self.epochs * lists // self.lists_a_step))
 
     def check_every(self, steps: int) -> int:
         """Return after how many steps the student is checked on held-out lists."""

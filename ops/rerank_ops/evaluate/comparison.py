@@ -61,7 +61,7 @@ def measures_of(names: Sequence[str]) -> tuple[Any, ...]:
     found: dict[str, Any] = {}
     for name in names:
         try:
-            measure = ir_measures.parse_measure(name)
+            measure: Any = ir_measures.parse_measure(name)
             measure.validate_params()
             # trec_eval ends the process at a cutoff of 0.
             if measure.params.get("cutoff", 1) < 1:
@@ -120,7 +120,7 @@ def _listed(measures: Sequence[Any]) -> str:
 def _comparison(row: Row, other: Row, measure: str, tests: Sequence[str], seed: int) -> Comparison:
     places = {name: place for place, name in enumerate(other.queries)}
     one, base = row.values[measure], other.values[measure][[places[name] for name in row.queries]]
-    p = {name: TESTS[name](one, base) for name in tests}
+    p = {name: TESTS[name](one, base, seed) for name in tests}
     return Comparison(
         against=other.name,
         gain=paired_difference(one, base, seed),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from rerank_ops.evaluate.systems import System
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer.bulk.files.durable import write_whole
 from rerank_shared.contract.schemas import ModelInfo
-from rerank_shared.errors import InputRefused, RunDiffers
+from rerank_shared.errors import ConfigurationError, InputRefused, RunDiffers
 from rerank_shared.models.exported import told_digest
 from rerank_shared.models.manifest import MANIFEST_FILE, read_manifest
 
@@ -51,6 +51,14 @@ def fingerprint_of(
 def slug(name: str) -> str:
     """Return a name for a file."""
     return re.sub(r"[^\w.+-]+", "-", name.replace(" + ", "+")).strip("-")
+
+
+def refuse_one_file(names: Sequence[str]) -> None:
+    """Raise ConfigurationError where the runs of two systems would be one file."""
+    files: dict[str, str] = {}
+    for name in names:
+        if (other := files.setdefault(slug(name), name)) != name:
+            raise ConfigurationError(f"--save-runs: {other!r} and {name!r} would be one file: rename one of them")
 
 
 def save_run(directory: Path, system: System) -> None:

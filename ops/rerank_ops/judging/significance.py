@@ -30,11 +30,11 @@ def wilcoxon_p(one: Values, other: Values) -> float:
     return float(wilcoxon(differences).pvalue)
 
 
-#: Two-sided p of values and other values of the same queries, by the test's name.
-TESTS: Mapping[str, Callable[[Values, Values], float]] = {
-    "t": t_p,
-    "randomisation": lambda one, other: randomisation_p(one - other),
-    "wilcoxon": wilcoxon_p,
+#: Two-sided p of values and other values of the same queries, by the test's name; the seed is for what is drawn.
+TESTS: Mapping[str, Callable[[Values, Values, int], float]] = {
+    "t": lambda one, other, seed: t_p(one, other),
+    "randomisation": lambda one, other, seed: randomisation_p(one - other, seed),
+    "wilcoxon": lambda one, other, seed: wilcoxon_p(one, other),
 }
 
 

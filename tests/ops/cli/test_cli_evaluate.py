@@ -204,6 +204,27 @@ def test_wrong_usage_is_refused_before_anything_is_read(arguments: list[str]) ->
     assert (run.exit_code, run.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("command", [["evaluate"], ["choose", "--p95-ms", "300"]])
+@pytest.mark.parametrize("option", ["--save-runs", "--report"])
+def test_what_can_t_be_written_is_refused_before_anything_is_read(
+    command: list[str], option: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    run = CliRunner().invoke(app, [*command, "no-such-data", option, str(tmp_path / "file" / "new")])
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert option in run.stderr
+
+
+def test_runs_that_would_be_one_file_are_refused_before_a_model_runs(directory: Path, tmp_path: Path) -> None:
+    run_file = tmp_path / "r.trec"
+    run_file.write_text("q0 Q0 d1 1 1.0 x\n")
+    runs = ["--run", f"a b={run_file}", "--run", f"a-b={run_file}"]
+    run = CliRunner().invoke(app, ["evaluate", str(directory), "--no-model", *runs, "--save-runs", str(tmp_path / "s")])
+    assert run.exit_code != 0
+    assert isinstance(run.exception, ConfigurationError)
+    assert "'a b' and 'a-b' would be one file" in str(run.exception)
+
+
 def test_a_baseline_that_is_no_system_is_refused_before_a_model_runs(directory: Path) -> None:
     run = CliRunner().invoke(
         app, ["evaluate", str(directory), "--baseline", "bm52", "--redis-url", "redis://127.0.0.1:1/0"]

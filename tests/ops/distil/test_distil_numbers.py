@@ -57,6 +57,13 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     assert (learning_rate_for(3), learning_rate_for(6)) == (1e-4, 3e-5)
 
 
+@pytest.mark.parametrize(
+    ("lists", "epochs", "steps"), [(1, 1, 1), (33, 1, 17), (33, 10, 165), (995, 3, 1493), (2, 4, 4)]
+)
+def test_steps_take_each_list_once_an_epoch(lists: int, epochs: int, steps: int) -> None:
+    assert replace(RECIPE, epochs=epochs).steps_of(lists) == steps
+
+
 def test_equal_parts_have_equal_keys_whatever_their_order() -> None:
     assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1}) != key_of({"a": 2, "b": [2]})
 

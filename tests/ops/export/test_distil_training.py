@@ -271,7 +271,7 @@ def test_a_student_is_exported_as_any_model(tmp_path: Path) -> None:
 def test_a_student_is_exported_anew_by_other_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A student that failed the gate stays refused otherwise, whatever its user allows since."""
     from rerank_ops.cli.distil import making
-    from rerank_ops.cli.distil.job import Training
+    from rerank_ops.cli.distil.job import TrainingFiles
 
     job = SimpleNamespace(precision="fp32", name="mine", reduced_range=False, url=None)
     maker: Any = making.Maker(job, None, None)  # type: ignore[arg-type]
@@ -284,7 +284,7 @@ def test_a_student_is_exported_anew_by_other_bounds(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(making, "export", export)
     for spearman in (0.995, 0.995, 0.99):
         monkeypatch.setenv("RERANK_GATE_MIN_SPEARMAN", str(spearman))
-        maker.export(Training(tmp_path, "key"))
+        maker.export(TrainingFiles(tmp_path, "key"))
     assert exported == [0.995, 0.99]
 
 

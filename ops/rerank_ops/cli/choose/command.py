@@ -14,7 +14,7 @@ from rerank_ops.choose.configurations import LENGTHS, WEIGHTS, ks_of
 from rerank_ops.cli.choose import options as wanted
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.evaluate import options as asked
-from rerank_ops.cli.evaluate.command import UNREPEATABLE, refuse_data, source_from
+from rerank_ops.cli.evaluate.command import UNREPEATABLE, refuse_data, refuse_unwritable, source_from
 from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import NOTHING_KEEPS_IT, AsJson, RedisUrl
 from rerank_ops.cli.rank.rerank import Up
@@ -62,6 +62,9 @@ def choose(
     that. The cache makes a second run free, apart from the queries that are timed.
     """
     refuse_data(data, queries, corpus, qrels)
+    refuse_unwritable(save_runs and save_runs / "runs", "--save-runs")
+    for path, option in ((report, "--report"), (chart, "--chart"), (profile, "--write-profile")):
+        refuse_unwritable(path, option)
     how_fused = _weights(weights, fusion)
     ks = _ks(k, k_grid)
     if reuse and save_runs is None:

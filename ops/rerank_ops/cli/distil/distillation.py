@@ -83,7 +83,7 @@ class Distillation:
         logits = [labels.of(each) for each in training], [labels.of(each) for each in held_out]
         beta = job.recipe.beta_weight * ratio_of(training, logits[0])
         targets = targets_of(training, logits[0], beta), targets_of(held_out, logits[1], beta)
-        files = places.training(len(training), beta, labels.teacher.digest if labels.teacher else None)
+        files = places.training(len(training), beta, labels.identity)
         outcome = maker.train((training, held_out), targets, files)
         if not outcome.learned:
             err.print(

@@ -74,10 +74,10 @@ class Places:
         """The directory of labels."""
         return self._of("labels", "", self._teacher())
 
-    def training(self, lists: int, beta: float, teacher: str | None) -> Training:
+    def training(self, lists: int, beta: float, teacher: Mapping[str, Any]) -> TrainingFiles:
         """Return the files of a training on some of the lists, whose target has a ratio, by labels of a teacher."""
-        key = key_of({**self._training(), "count": lists, "beta": beta, "teacher digest": teacher})
-        return Training(self.job.work, key)
+        key = key_of({**self._training(), "count": lists, "beta": beta, "labels of": teacher})
+        return TrainingFiles(self.job.work, key)
 
     def _teacher(self) -> dict[str, Any]:
         return {"teacher": self.job.teacher, "length": self.job.teacher_length}
@@ -96,7 +96,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingFiles:
     """Files of one training."""
 
     work: Path

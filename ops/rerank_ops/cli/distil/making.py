@@ -14,7 +14,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rerank_ops.cli.console import err
-from rerank_ops.cli.distil.job import Job, Training, read_json, write_json
+from rerank_ops.cli.distil.job import Job, TrainingFiles, read_json, write_json
 from rerank_ops.distil.labels import Floats
 from rerank_ops.distil.lists import LearnedList
 from rerank_ops.distil.training import loop
@@ -69,7 +69,7 @@ class Maker:
         self,
         lists: tuple[Sequence[LearnedList], Sequence[LearnedList]],
         targets: tuple[Sequence[Floats], Sequence[Floats]],
-        files: Training,
+        files: TrainingFiles,
     ) -> loop.Outcome:
         """Train a student on lists and held-out ones, each with their targets, and write its weights.
 
@@ -92,7 +92,7 @@ class Maker:
         files.checkpoint.unlink(missing_ok=True)
         return outcome
 
-    def export(self, files: Training) -> tuple[Path, Manifest]:
+    def export(self, files: TrainingFiles) -> tuple[Path, Manifest]:
         """Export the student by the gate, and return where it lies.
 
         An export that is there is not made again, unless the bounds of the gate or the kernels to measure are others.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,8 @@ def evaluate(
     """
     refuse_data(data, queries, corpus, qrels)
     _refuse_systems(models or cascades, weights, save_runs, no_model=no_model, reuse=reuse)
+    refuse_unwritable(save_runs and save_runs / "runs", "--save-runs")
+    refuse_unwritable(report, "--report")
     stages = list(dict.fromkeys(first_stages or ["bm25"]))
     require_evaluation(bm25="bm25" in stages, report=report is not None)
     from rerank_ops.cli.evaluate.models import Scoring, row_names
@@ -70,7 +73,7 @@ def evaluate(
     from rerank_ops.evaluate.evaluation import Asked, evaluated
     from rerank_ops.evaluate.oddities import Oddities
     from rerank_ops.evaluate.prepared import refuse_twice
-    from rerank_ops.evaluate.saved import save_run
+    from rerank_ops.evaluate.saved import refuse_one_file, save_run
     from rerank_ops.evaluate.systems import names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
@@ -81,7 +84,10 @@ def evaluate(
     ready = prepared_shown(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
     rows = names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused)
-    refuse_twice([*rows, *(f"{name}, again" for name in names), ready.systems[-1].name])
+    every_row = [*rows, *(f"{name}, again" for name in names), ready.systems[-1].name]
+    refuse_twice(every_row)
+    if save_runs is not None:
+        refuse_one_file(every_row)
     _refuse_baseline(baseline, rows)
     measured(ready.systems[0], ready.labelled.qrels, wanted)
     scores = Scoring(source, ready, max_length, timed, save_runs, reuse, url, up).scores(served)
@@ -105,6 +111,20 @@ def evaluate(
     if report is not None:
         write_report(report, found, source, ready, systems, load_settings(redis_url=url))
     _print(found, as_json=as_json)
+
+
+def refuse_unwritable(path: Path | None, option: str) -> None:
+    """Raise BadParameter where a file can't be written, which would else be seen behind all measuring."""
+    if path is None:
+        return
+    directory = next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise typer.BadParameter(
+            f"nothing can be written to {directory}: {error.strerror}", param_hint=option
+        ) from None
 
 
 def _refuse_baseline(baseline: str | None, names: Sequence[str]) -> None:

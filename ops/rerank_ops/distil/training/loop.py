@@ -133,8 +133,11 @@ class Training:
     def _order(self) -> list[int]:
         """Return the places of the lists in the order in which steps take them, over all epochs."""
         places = {each.id: place for place, each in enumerate(self.training.lists)}
-        epochs = range(-(-self.steps * self.recipe.lists_a_step // len(places)))
-        return [places[name] for epoch in epochs for name in drawn_order(iter(places), self.recipe.seed, f"{epoch}")]
+        return [
+            places[name]
+            for epoch in range(self.recipe.epochs)
+            for name in drawn_order(iter(places), self.recipe.seed, f"{epoch}")
+        ]
 
     def _step(self, optimiser: Any, step: int, order: Sequence[int]) -> float:
         for group in optimiser.param_groups:

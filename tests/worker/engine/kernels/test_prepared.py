@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank_shared.errors import ConfigurationError
+from rerank_shared.errors import ConfigurationError, ModelDamaged
 from rerank_shared.models.catalogue import ModelFiles, load_files
 from rerank_shared.models.cpu import host_features
 from rerank_shared.models.precision import LAYOUTS, LayoutName, kernel_precision
@@ -25,6 +25,7 @@ from rerank_shared.settings import load_settings
 from rerank_worker.engine import Engine, PackedWeights, PreparedKernel, choice_for, identity_of, kernel_for, open_engine
 from rerank_worker.engine.kernels import library
 from rerank_worker.engine.kernels import prepared as tried
+from rerank_worker.engine.kernels.prepared import pack_weights
 from rerank_worker.engine.providers import ON_CPU, Providers
 from support.model.artefacts import damage
 from support.model.exports import KERNEL_HIDDEN, pairs_of, tokenizer, write_export
@@ -133,6 +134,15 @@ class TestWeights:
         assert all(isinstance(weight, np.memmap) for weight in second.weights.values())
         assert second.weights.keys() == files.manifest.kernels.weights.keys()  # type: ignore[union-attr]
 
+    @pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+    def test_a_model_without_its_weights_is_told(self, left: bytes | None, files: ModelFiles, tmp_path: Path) -> None:
+        calls = files.manifest.kernels  # type: ignore[union-attr]
+        assert calls is not None
+        if left is not None:
+            (tmp_path / calls.file).write_bytes(left)
+        with pytest.raises(ModelDamaged, match=r"weights\.bin can't be read .*: copy or export the model again"):
+            pack_weights(calls, tmp_path)
+
     def test_a_damaged_file_is_written_anew(self, files: ModelFiles, place: PackedWeights) -> None:
         prepared(files, place)
         before = written(place)
@@ -180,6 +190,17 @@ class TestTrial:
             prepared(files, place)
         assert written(place) == {}
         assert "kernel chosen" not in caplog.text
+
+    def test_each_layout_s_graph_is_tried(
+        self, files: ModelFiles, place: PackedWeights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that computes its rows otherwise may differ where the first one did not."""
+        with monkeypatch.context() as lenient:
+            lenient.setattr(tried, "_TOLERANCE", float("inf"))
+            prepared(files, place, layout="unpadded")
+        assert prepared(files, place, layout="unpadded") is not None
+        with pytest.raises(ConfigurationError, match="failed its trial"):
+            prepared(files, place, layout="packed")
 
     def test_auto_falls_back_with_a_warning(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -57,10 +58,11 @@ class PreparedKernel:
     def of(
         cls, kernel: Kernel, calls: KernelCalls, graph: Path, feeds: Sequence[Feeds], directory: Path | None
     ) -> Self:
-        """Return the kernel with the weights of `graph`, packed and tried on `feeds` now if they have not been here.
+        """Return the kernel with the weights of `graph`, packed now if they have not been here.
 
-        `directory` holds packed weights of this model and host; None, or one that can't be written: the process keeps a
-        copy of its own. Raises KernelDiffers if the trial fails, ModelDamaged if the graph can't be loaded.
+        It is tried on `feeds` once for the graph of each layout. `directory` holds packed weights of this model and
+        host; None, or one that can't be written: the process keeps a copy of its own. Raises KernelDiffers if the
+        trial fails, ModelDamaged if the graph or the weights can't be loaded.
         """
         if directory is not None:
             final = directory / f"kernel-{kernel.precision}-{file_digest(str(kernel.path))[:12]}"
@@ -69,8 +71,14 @@ class PreparedKernel:
                     with scratch_for(final) as scratch:
                         _write(calls, graph.parent, scratch)
                         cls.reading(kernel, _mapped(calls, scratch)).check(graph, feeds)
+                        _tried(graph, scratch).touch()
                         publish(scratch, final)
-                return cls.reading(kernel, _mapped(calls, final))
+                prepared = cls.reading(kernel, _mapped(calls, final))
+                if not _tried(graph, final).exists():
+                    prepared.check(graph, feeds)
+                    with suppress(OSError):
+                        _tried(graph, final).touch()
+                return prepared
             except OSError as error:
                 log.warning(
                     "weights for kernels not kept, each process has its own copy path=%s error=%r", final, error
@@ -105,6 +113,10 @@ class PreparedKernel:
         return open_session(graph, optimise=False, options=options)
 
 
+def _tried(graph: Path, directory: Path) -> Path:
+    return directory / f"tried-{graph.stem}"
+
+
 def _write(calls: KernelCalls, source: Path, directory: Path) -> None:
     for number, weight in enumerate(pack_weights(calls, source).values()):
         np.save(directory / f"{number}.npy", weight)
@@ -113,9 +125,12 @@ def _write(calls: KernelCalls, source: Path, directory: Path) -> None:
 def pack_weights(calls: KernelCalls, source: Path) -> dict[str, Int8s]:
     """Return the weights of an artefact's calls by name, packed for any kernel and layout.
 
-    Raises ModelDamaged if the artefact's file is shorter than it must be.
+    Raises ModelDamaged if the artefact's file can't be read, or is shorter than it must be.
     """
-    stored = np.memmap(source / calls.file, dtype=np.int8, mode="r")
+    try:
+        stored = np.memmap(source / calls.file, dtype=np.int8, mode="r")
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{source / calls.file} can't be read ({error}): copy or export the model again") from None
     packed = {}
     for name, (offset, inputs, outputs) in calls.weights.items():
         plain = stored[offset : offset + inputs * outputs]
