@@ -17,7 +17,7 @@ from rerank_producer._io.aio import AsyncPort
 from rerank_producer._io.cancel_threads import Background
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import Ports
-from rerank_producer.client import Seen, effective_settings
+from rerank_producer.client import Seen, behind, effective_settings
 from rerank_producer.fusion import Documents, FirstStage
 from rerank_producer.handles import JobStatus, RerankHandle
 from rerank_producer.request_options import RequestOptions
@@ -38,10 +38,7 @@ class AsyncRerankClient:
         # Nothing refers back to the client: one that is dropped is gone at once, and its listener ends.
         self._loops: PerProcess[Ports] = PerProcess(lambda: _Loops(effective))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(effective))
-        self._shadows = shadows = shadows_behind(self._pipeline)
-        self._pipeline.on_sampled = lambda sampled: shadows.get().hand_on(sampled)
-        self._routed = routed = counting(effective)
-        self._pipeline.on_routed_end = lambda ended: routed.get().observe(ended)
+        self._shadows, self._routed = behind(self._pipeline)
 
     @classmethod
     def _over(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, Unpack
 
 from rerank_producer._behind.feedback_outbox import FeedbackOutbox, Outbox, tell
-from rerank_producer._behind.routed_counts import counting
+from rerank_producer._behind.routed_counts import CountsBehind, counting
 from rerank_producer._dispatch.collect import collect, status
 from rerank_producer._dispatch.pipeline import RequestPipeline
-from rerank_producer._dispatch.shadow.background import shadows_behind
+from rerank_producer._dispatch.shadow.background import Shadows, shadows_behind
 from rerank_producer._io.blocking import BlockingPort
 from rerank_producer._io.per_process import PerProcess
 from rerank_producer._io.port import ClosablePort, drive
@@ -37,10 +37,7 @@ class RerankClient:
         # Nothing refers back to the client: one that is dropped is gone at once, and its listener ends.
         self._port: PerProcess[ClosablePort] = PerProcess(lambda: BlockingPort(effective))
         self._outbox: PerProcess[Outbox] = PerProcess(lambda: FeedbackOutbox(effective))
-        self._shadows = shadows = shadows_behind(self._pipeline)
-        self._pipeline.on_sampled = lambda sampled: shadows.get().hand_on(sampled)
-        self._routed = routed = counting(effective)
-        self._pipeline.on_routed_end = lambda ended: routed.get().observe(ended)
+        self._shadows, self._routed = behind(self._pipeline)
 
     @classmethod
     def _over(
@@ -182,6 +179,14 @@ class RerankClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def behind(pipeline: RequestPipeline) -> tuple[PerProcess[Shadows], PerProcess[CountsBehind]]:
+    """Return what scores a pipeline's requests by shadows, and what counts those by a route, behind their callers."""
+    shadows, routed = shadows_behind(pipeline), counting(pipeline.settings)
+    pipeline.on_sampled = lambda sampled: shadows.get().hand_on(sampled)
+    pipeline.on_routed_end = lambda ended: routed.get().observe(ended)
+    return shadows, routed
 
 
 def effective_settings(settings: Settings | None, **overrides: Any) -> Settings:

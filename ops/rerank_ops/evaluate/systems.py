@@ -86,7 +86,7 @@ def of_model(scores: ModelScores, stage: str, method: FusionMethod, weights: Seq
         logits = scores.again.logits
         again = [replace(query, logits=logits[query.id]) for query in scores.queries if query.id in logits]
         run = _run(again, MODEL, None)
-        yield System(f"{scores.name}, again", "again", run, tuple(run), scores.name)
+        yield System(again_name(scores.name), "again", run, tuple(run), scores.name)
 
 
 def of_cascade(
@@ -100,6 +100,11 @@ def of_cascade(
     for name, variant in [(cascade.name, MODEL), *fused]:
         run, cost = cascaded(cascade, by_name, variant)
         yield System(name, "cascade", run, tuple(run), cascade=cost)
+
+
+def again_name(model: str) -> str:
+    """Return what the A/A row of a model is called."""
+    return f"{model}, again"
 
 
 def fused_name(model: str, stage: str, method: FusionMethod, weight: float) -> str:

@@ -74,7 +74,7 @@ def evaluate(
     from rerank_ops.evaluate.oddities import Oddities
     from rerank_ops.evaluate.prepared import refuse_twice
     from rerank_ops.evaluate.saved import refuse_one_file, save_run
-    from rerank_ops.evaluate.systems import names_of_rows, systems_of
+    from rerank_ops.evaluate.systems import again_name, names_of_rows, systems_of
 
     wanted = measures_of(measures or ["nDCG@10", "nDCG@5", "RR@10", f"R@{k}"])
     served = [] if no_model else models or [load_settings(redis_url=url).model]
@@ -84,7 +84,7 @@ def evaluate(
     ready = prepared_shown(source, stages, runs or [], k=k, limit=limit, oddities=oddities)
     how_fused = (ready.stage.name, fusion, list(dict.fromkeys(weights or [1.0])))
     rows = names_of_rows(ready.systems, [*names, *(each.name for each in in_stages)], *how_fused)
-    every_row = [*rows, *(f"{name}, again" for name in names), ready.systems[-1].name]
+    every_row = [*rows, *map(again_name, names), ready.systems[-1].name]
     refuse_twice(every_row)
     if save_runs is not None:
         refuse_one_file(every_row)

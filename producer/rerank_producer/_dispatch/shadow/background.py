@@ -187,5 +187,4 @@ class Shadows:
 
 def shadows_behind(pipeline: RequestPipeline) -> PerProcess[Shadows]:
     """Return the shadows of a client's requests; each process makes its own when it hands the first one on."""
-    make = partial(Shadows, pipeline.lookup, pipeline.clock, weakref.ref(pipeline))
-    return PerProcess(make)
+    return PerProcess(partial(Shadows, pipeline.lookup, pipeline.clock, weakref.ref(pipeline)))

@@ -5,6 +5,8 @@
 // time.
 #pragma once
 
+#include <cfloat>
+
 #include "core/scratch.hpp"
 #include "fast/panels.hpp"
 #include "fast/power.hpp"
@@ -87,7 +89,7 @@ class Attention {
     template <int Rows>
     RERANK_INLINE void score(int64_t head, int64_t row, float (&inverse)[Rows]) {
         // Finite, so that a row of NaN stays one; no score is less, and its power of two is zero.
-        const Floats nothing = broadcast(-3.4028235e38f);
+        const Floats nothing = broadcast(-FLT_MAX);
         const int64_t last = key_blocks(length_) - 1;
         const uint32_t valid = 0xffffffffu >> (32 - (length_ - last * kWide));
         const uint32_t* keys = keys_ + head * head_size();
