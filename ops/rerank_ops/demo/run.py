@@ -6,7 +6,6 @@ A third one, from the cache too, lets BM25's scores count in the order; their ra
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from contextlib import ExitStack
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.passes import Pass, Task, TaskResult, run_pass
@@ -69,7 +69,7 @@ def _measure(
     console: Console, fleet: LocalFleet, tasks: Sequence[Task], questions: Sequence[Question], passages: int
 ) -> DemoResult:
     in_flight = IN_FLIGHT_PER_PROCESS * fleet.processes
-    cold, hot, fused = asyncio.run(_passes(console, fleet, tasks, in_flight))
+    cold, hot, fused = run_stoppable(_passes(console, fleet, tasks, in_flight))
     judged = qrels(questions)
     before = {task.question.id: [c.id for c in task.candidates] for task in tasks}
     after, by_both = ({answer.task.question.id: answer.ranking for answer in each.answers} for each in (cold, fused))

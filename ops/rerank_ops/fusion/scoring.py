@@ -9,6 +9,7 @@ from typing import Any
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
+from rerank_producer._io.cancelling import end_tasks
 from rerank_shared.contract.schemas import RerankResponse, Result
 from rerank_shared.errors import DeadlineExceeded
 
@@ -46,9 +47,7 @@ async def score(
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
 
 def logits_of(response: RerankResponse) -> tuple[float, ...]:

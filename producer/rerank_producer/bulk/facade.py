@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
+from rerank_producer._io.cancelling import cancellable
 from rerank_producer.bulk.bulk_run import Summary, carry_out
 from rerank_producer.bulk.opening import BulkOptions, spec_of
 from rerank_producer.bulk.progress import Progress
@@ -30,7 +31,7 @@ def run(
     Raises InputRefused, RunDiffers, OutputInUse, FleetGone, OSError; before anything is written InvalidRequest,
     UnknownModel, QueueUnavailable and ConfigurationError too.
     """
-    return asyncio.run(arun(source, output, settings=settings, tell=tell, progress=progress, **options))
+    return asyncio.run(cancellable(arun(source, output, settings=settings, tell=tell, progress=progress, **options)))
 
 
 async def arun(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import time
@@ -17,6 +16,7 @@ from rerank_ops.cli.bulk.progress import shown
 from rerank_ops.cli.bulk.report import status_after, summary_plain, summary_text
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.extras import require_evaluation
+from rerank_ops.cli.signals import run_stoppable
 from rerank_producer.bulk.bulk_run import Summary
 from rerank_producer.bulk.bulk_run import carry_out as carried_out
 from rerank_producer.bulk.dry_run import Forecast, dry_run
@@ -42,7 +42,7 @@ def carry_out(
     progress, started = Progress(), time.monotonic()
     with _ended_by_sigterm(), shown(progress, err) as tell:
         spec = _spec(source, output, settings, options, progress)
-        summary = asyncio.run(carried_out(spec, settings=settings, tell=tell, progress=progress))
+        summary = run_stoppable(carried_out(spec, settings=settings, tell=tell, progress=progress))
     seconds = time.monotonic() - started
     if metadata:
         _write_metadata(spec, summary, settings, seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rerank_ops.cli.bar import progress
 from rerank_ops.cli.console import err
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
 from rerank_ops.cli.evaluate.models import row_names
+from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.evaluate.dataset import Source
 from rerank_ops.evaluate.prepared import Prepared
 from rerank_ops.evaluate.saved import fingerprint_of, save_scores, saved_scores
@@ -90,7 +90,7 @@ class Measuring:
                 err.print(f"note: the scores and times of {name} are read from {self.saved}", style="yellow")
                 return self._scored(name, model, info, [each for each in scores if each is not None], times)
         with self._fleet(model) as reached:
-            return asyncio.run(self._on(reached, name, model, None if known is None else known[1]))
+            return run_stoppable(self._on(reached, name, model, None if known is None else known[1]))
 
     async def _on(self, reached: Reached, name: str, model: str, times: Times | None) -> Scored:
         async with AsyncRerankClient(reached.settings) as client:

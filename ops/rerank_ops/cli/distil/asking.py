@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.distil.domains import Domain
 from rerank_ops.cli.distil.job import Job
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
+from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.distil.labels import CHUNK, Labels
 from rerank_ops.distil.lists import LearnedList, pairs_in
 from rerank_ops.distil.recipe import key_of
@@ -52,7 +52,7 @@ class Asked:
     def seconds_a_pair(self, lists: Sequence[LearnedList]) -> float:
         """Return the time of a pair, by a short trial past the cache. Raises as the client does."""
         with err.status("trying out how fast the teacher is"):
-            return asyncio.run(self._tried(lists[: _TRIED + 1]))
+            return run_stoppable(self._tried(lists[: _TRIED + 1]))
 
     async def _tried(self, lists: Sequence[LearnedList]) -> float:
         fresh = {**self.job.options, "cache_scope": "tenant", "tenant": f"distil-{uuid.uuid4().hex[:12]}"}
@@ -65,7 +65,7 @@ class Asked:
     def label(self, lists: Sequence[LearnedList], labels: Labels) -> None:
         """Label what has no label yet. Raises as the client does, RunDiffers where the teacher changed, OSError."""
         if missing := labels.missing(lists):
-            asyncio.run(self._label(missing, labels))
+            run_stoppable(self._label(missing, labels))
 
     async def _label(self, missing: Sequence[LearnedList], labels: Labels) -> None:
         async with AsyncRerankClient(self.reached.settings) as client:
@@ -111,7 +111,7 @@ class Asked:
         # Named by all that they depend on, so that a command with other options never meets them.
         kept = self.job.work / f"scores-{key_of(fingerprint)}"
         if (found := saved_scores(kept, name, fingerprint)) is None:
-            found = asyncio.run(self._scored(domain, name, timed))
+            found = run_stoppable(self._scored(domain, name, timed))
             save_scores(kept, found, fingerprint)
         return found
 

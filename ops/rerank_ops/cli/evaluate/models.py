@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rerank_ops.cli.bar import progress
 from rerank_ops.cli.console import err
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
+from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.evaluate.dataset import Source
 from rerank_ops.evaluate.prepared import Prepared
 from rerank_ops.evaluate.saved import fingerprint_of, save_scores, saved_scores
@@ -46,7 +46,7 @@ class Scoring:
             err.print(f"note: the scores of {name} are read from {self.saved}", style="yellow")
             return found
         with fleet_of(model, self.url, up=self.up) as reached:
-            found = asyncio.run(self._asked(reached, name))
+            found = run_stoppable(self._asked(reached, name))
         if self.saved is not None:
             save_scores(self.saved, found, fingerprint)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.cli.rank.rerank import MaxLength, Model, Up
+from rerank_ops.cli.signals import run_stoppable
 from rerank_producer import AsyncRerankClient
 from rerank_shared.keys import FirstStageOrder
 from rerank_shared.settings import Settings, load_settings
@@ -112,7 +112,7 @@ def tune(
         err.print(f"note: {labelled.unjudged:,} queries without a relevant document are left out", style="yellow")
     with fleet_for_call(settings, up=up) as reached:
         options = {} if max_length is None else {"max_length": max_length}
-        scored = asyncio.run(_score(reached, labelled, options))
+        scored = run_stoppable(_score(reached, labelled, options))
     found = tuning_of(scored, labelled.qrels, folds=folds, seed=seed)
     if as_json:
         print(json.dumps(as_plain(found, labelled, settings.model), indent=1))

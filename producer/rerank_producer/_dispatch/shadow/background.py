@@ -24,6 +24,7 @@ from rerank_producer._dispatch.shadow.tally import Tally
 from rerank_producer._dispatch.stages.shadowed import Sampled
 from rerank_producer._io.aio import AsyncPort, set_within
 from rerank_producer._io.cancel_threads import Background
+from rerank_producer._io.cancelling import end_tasks
 from rerank_producer._io.clock import Clock
 from rerank_producer._io.per_process import PerProcess
 from rerank_shared.drift.figures import Drop
@@ -35,7 +36,6 @@ MOST_OPEN = 64
 #: How long a client that closes, or a process that ends, waits for the last figures to be written.
 CLOSING_S = 1.0
 _FLUSH_EVERY_S = 1.0
-_CANCEL_AGAIN_S = 0.05
 #: The other drops are what is meant to happen where a fleet has other work, or none at all.
 _UNEXPECTED: frozenset[Drop] = frozenset({"unfit", "failed"})
 
@@ -123,7 +123,7 @@ class Shadows:
                 self._closing = True
                 if self._owner() is None:
                     self._thread.end()
-            await self._cancel_all()
+            await end_tasks(list(self._tasks))
             await self._flush()
             if self._port is not None:
                 await self._port.aclose()
@@ -142,14 +142,6 @@ class Shadows:
             self._open -= 1
         if task.cancelled():
             self._tally.dropped(sampled, "closed")
-
-    async def _cancel_all(self) -> None:
-        # Again and again: Python 3.11 loses a cancellation that comes just when `wait_for`, with which redis-py sends,
-        # is done.
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
     async def _score(self, sampled: Sampled) -> None:
         try:

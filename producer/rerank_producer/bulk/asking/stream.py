@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from rerank_producer._io.cancelling import end_tasks
 from rerank_producer.bulk.asking.fleet import PatientFleet
 from rerank_producer.bulk.asking.window import FleetSpeed, Window
 from rerank_shared.contract.schemas import RerankRequest, RerankResponse
@@ -19,7 +20,6 @@ from rerank_shared.errors import RerankError
 
 T = TypeVar("T")
 Answer = RerankResponse | RerankError
-_CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,7 @@ class Stream(Generic[T]):
                     yield asked.item, answer
             feeder.result()
         finally:
-            open_ones: list[asyncio.Future[Any]] = [watch, feeder, *(asked.answer for asked in self._waiting)]
-            await _end(open_ones)
+            await end_tasks([watch, feeder, *(asked.answer for asked in self._waiting)])
 
     async def _feed(self, items: AsyncIterable[T]) -> None:
         number = 0
@@ -101,14 +100,3 @@ class Stream(Generic[T]):
     async def _change(self) -> None:
         await self._changed.wait()
         self._changed.clear()
-
-
-async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel tasks and wait for their ends; what they raise is not raised here."""
-    # Python 3.11 loses a cancellation that comes just when `wait_for`, with which redis-py sends, is done; so it is
-    # sent again.
-    while open_ones := [task for task in tasks if not task.done()]:
-        for task in open_ones:
-            task.cancel()
-        await asyncio.wait(open_ones, timeout=_CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)

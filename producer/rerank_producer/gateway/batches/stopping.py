@@ -7,6 +7,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from rerank_producer._io.cancelling import cancellable
+
 T = TypeVar("T")
 _LOOK_S = 0.1
 
@@ -57,13 +59,15 @@ class Stop:
             raise Stopped from None
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
+        task = asyncio.current_task()
+        assert task is not None
         with self._turn:
-            self._running = asyncio.get_running_loop(), task
             if self._said.is_set():
-                task.cancel()
+                work.close()
+                raise Stopped
+            self._running = asyncio.get_running_loop(), task
         try:
-            return await task
+            return await cancellable(work)
         finally:
             with self._turn:
                 self._running = None

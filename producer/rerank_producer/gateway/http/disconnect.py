@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from rerank_producer._io.cancelling import end_tasks
 from rerank_producer.apis.common.problems import ClientGone
 
 T = TypeVar("T")
@@ -27,18 +28,9 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     finally:
         # Also when this request's own task is cancelled, at the end of the grace period.
         gone.cancel()
-        await _end(task)
+        await end_tasks([task])
 
 
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _end(task: asyncio.Task[Any]) -> None:
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-    if not task.cancelled():
-        # Retrieved, else asyncio would log it as never retrieved.
-        task.exception()
