@@ -87,7 +87,8 @@ def prepared(
         each: run_of(*named_run(each), queries, oddities) for each in stages if each != BM25 and each not in embedders
     }
     given = [run_of(*named_run(each), queries, oddities) for each in runs]
-    wanted = None if len(read) < len(stages) else {name for stage in read.values() for name in stage.documents()}
+    every = (*read.values(), *given)
+    wanted = None if len(read) < len(stages) else {name for stage in every for name in stage.documents()}
     texts = texts_of(source, labelled, wanted, oddities)
     found = [
         read[each].among(texts.keys(), oddities)
@@ -99,6 +100,9 @@ def prepared(
     if whole not in found:
         found.append(whole)
     stage = whole.cut(k)
+    for each in given:
+        # They count all the same, as unjudged ones, as other evaluators have it.
+        oddities.note(f"documents of {each.name} that are not in the corpus", sorted(each.documents() - texts.keys()))
     for each in (*found, *given):
         oddities.note(f"queries for which {each.name} finds nothing", (q for q in queries if not each.hits.get(q)))
     systems = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from rerank_ops.evaluate.speed import Speed
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
-from rerank_ops.fusion.scoring import logits_of, score
+from rerank_ops.fusion.scoring import OneModel, logits_of, score
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import ModelInfo, RerankResponse
@@ -113,16 +113,17 @@ async def scored(
     tell: Callable[[], object],
     processes: int = 0,
 ) -> ModelScores:
-    """Return the model's scores of all queries; those `timed`, by id, are asked again. Raises as the client does.
+    """Return the model's scores of all queries; those `timed`, by id, are asked again.
 
-    `tell` is called for each answer.
+    Raises as the client does; RunDiffers where two models answered. `tell` is called for each answer.
     """
     counted = _Counted(tell)
     queries = await score(client, labelled, concurrency=_IN_FLIGHT, on_answer=counted.hear, options=options)
-    again = await _again(client, labelled, set(timed), options, tell, processes) if timed else None
+    model = counted.model or await client.model_info()
+    again = await _again(client, labelled, set(timed), options, tell, processes, OneModel(model)) if timed else None
     return ModelScores(
         name,
-        counted.model or await client.model_info(),
+        model,
         tuple(queries),
         counted.pairs,
         counted.truncated,
@@ -138,6 +139,7 @@ async def _again(
     options: Mapping[str, Any],
     tell: Callable[[], object],
     processes: int,
+    one_model: OneModel,
 ) -> Again:
     logits: dict[str, tuple[float, ...]] = {}
     latencies_ms: list[float] = []
@@ -151,6 +153,7 @@ async def _again(
             started = time.perf_counter()
             response = await answer(client, query, fresh)
             latencies_ms.append((time.perf_counter() - started) * 1000)
+            one_model.check(response.model)
             logits[query.id] = logits_of(response)
         tell()
     return Again(logits, tuple(latencies_ms), processes, host=caller_host())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_ops.evaluate.dataset import Source
-from rerank_ops.judging.qrels import Judgement, judgements
+from rerank_ops.judging.qrels import QRELS, Judgement, judgements, qrels_in
 from rerank_ops.judging.query_texts import query_texts
 from rerank_producer.bulk.formats.runs.trec import beir_files
 from rerank_producer.bulk.texts.records import text_records
@@ -18,7 +18,6 @@ from rerank_shared.contract.schemas import encodable
 from rerank_shared.errors import ConfigurationError, InputRefused
 
 PREFIX = "ir_datasets:"
-_QRELS = ("qrels/test.tsv", "qrels.tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,11 @@ def source_of(data: str, qrels: Path | None = None) -> Source:
     if not directory.is_dir():
         raise InputRefused(f"{data}: there is no such directory; a set of ir_datasets is named {PREFIX}ID")
     queries, corpus = beir_files(directory)
-    qrels = qrels or next((directory / name for name in _QRELS if (directory / name).is_file()), None)
+    qrels = qrels or qrels_in(directory)
     if qrels is None:
-        raise InputRefused(f"{directory}: it has no {' or '.join(_QRELS)}; name a file of judgements with --qrels")
+        others = ", ".join(sorted(str(path) for path in directory.glob("qrels/*")))
+        has = f", such as {others}" if others else ""
+        raise InputRefused(f"{directory}: it has no {' or '.join(QRELS)}; name a file of judgements with --qrels{has}")
     return Files(directory.resolve().name, queries, corpus, qrels)
 
 

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.sweep import ScoredQuery
 from rerank_producer import AsyncRerankClient
 from rerank_producer._io.cancelling import end_tasks
-from rerank_shared.contract.schemas import RerankResponse, Result
-from rerank_shared.errors import DeadlineExceeded
+from rerank_shared.contract.schemas import ModelInfo, RerankResponse, Result
+from rerank_shared.errors import DeadlineExceeded, RunDiffers
+
+
+@dataclass(slots=True)
+class OneModel:
+    """The model that answers: scores of two, as a fleet gives them while it is upgraded, are not measured as one's."""
+
+    model: ModelInfo | None = None
+
+    def check(self, answered: ModelInfo) -> None:
+        """Raise RunDiffers where another model has answered before."""
+        if self.model is None:
+            self.model = answered
+        elif (self.model.digest, self.model.precision) != (answered.digest, answered.precision):
+            raise RunDiffers(
+                f"two models answered, {_told(self.model)} and {_told(answered)}: the fleet is being upgraded, or the "
+                "name is that of a route with shares. The same command works when all workers serve one model"
+            )
+
+
+def _told(model: ModelInfo) -> str:
+    return f"{model.name} {model.precision} {(model.digest or '')[:12]}"
 
 
 async def score(
@@ -24,13 +46,15 @@ async def score(
 ) -> list[ScoredQuery]:
     """Return every query with the logits of its candidates, or raise the first error of the client.
 
-    `on_answer` hears each response; None for a query without candidates.
+    Raises RunDiffers where two models answered. `on_answer` hears each response; None for a query without candidates.
     """
-    free = asyncio.Semaphore(concurrency)
+    free, one_model = asyncio.Semaphore(concurrency), OneModel()
 
     async def one(query: LabelledQuery) -> ScoredQuery:
         async with free:
             response = await _asked(client, query, options)
+        if response is not None:
+            one_model.check(response.model)
         on_answer(response)
         results = () if response is None else _in_order(response)
         return ScoredQuery(

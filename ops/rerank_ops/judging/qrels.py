@@ -15,11 +15,19 @@ from pathlib import Path
 
 from rerank_ops.judging.qrel_tables import checked_grade, is_parquet, json_judgement, parquet_judgements
 from rerank_producer.bulk.files.sources import open_source
+from rerank_producer.bulk.formats.runs.trec import file_in
 from rerank_shared.errors import ConfigurationError
 
 Qrels = dict[str, dict[str, int]]
+#: Where they stand in a directory in the layout of BEIR; `.gz` or `.zst` may follow.
+QRELS = ("qrels/test.tsv", "qrels.tsv")
 #: Query id, document id, grade.
 Judgement = tuple[str, str, int]
+
+
+def qrels_in(directory: Path) -> Path | None:
+    """Return the file of judgements to test on of a directory in the layout of BEIR; None where there is none."""
+    return file_in(directory, *QRELS)
 
 
 def read_qrels(path: Path) -> Qrels:

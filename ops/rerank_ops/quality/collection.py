@@ -1,15 +1,16 @@
 """Labelled collection in the layout of BEIR, with the first-stage candidates of its queries.
 
-    corpus.jsonl     {"_id", "title", "text"} a line, or corpus.jsonl.gz
-    queries.jsonl    {"_id", "text"} a line, or queries.jsonl.gz
+    corpus.jsonl     {"_id", "title", "text"} a line
+    queries.jsonl    {"_id", "text"} a line
     qrels/test.tsv   query-id, corpus-id, score behind a header line, or qrels.tsv; see judging/qrels.py
+
+Each may be compressed, with .gz or .zst behind its name.
 
 Only queries with a relevant document count. The first stage is always BM25.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from typing import Any
 
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Hit, Bm25Index
-from rerank_ops.judging.qrels import read_qrels
+from rerank_ops.judging.qrels import QRELS, read_qrels
+from rerank_producer.bulk.files.sources import open_source
+from rerank_producer.bulk.formats.runs.trec import file_in
 from rerank_shared.errors import ConfigurationError
 
 #: Candidates of each query.
@@ -53,7 +56,7 @@ def load_collection(directory: Path, limit: int | None = None, k: int = K) -> Co
 
     Raises ConfigurationError, which names the file that is missing or wrong.
     """
-    qrels = read_qrels(_first_of(directory, "qrels/test.tsv", "qrels.tsv"))
+    qrels = read_qrels(_first_of(directory, *QRELS))
     queries = {record["_id"]: record["text"] for record in _records(directory, "queries", ("text",))}
     judged = sorted(queries.keys() & qrels.keys())
     if not judged:
@@ -87,15 +90,14 @@ def _tasks(documents: list[Passage], queries: Mapping[str, str], k: int) -> Iter
 
 
 def _first_of(directory: Path, *names: str) -> Path:
-    found = next((directory / name for name in names if (directory / name).is_file()), None)
-    if found is None:
+    if (found := file_in(directory, *names)) is None:
         raise ConfigurationError(f"{directory} is no collection in the layout of BEIR: it has no {' or '.join(names)}")
     return found
 
 
 def _records(directory: Path, name: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    path = _first_of(directory, f"{name}.jsonl", f"{name}.jsonl.gz")
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+    path = _first_of(directory, f"{name}.jsonl")
+    with open_source(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,17 @@ def test_a_run_of_another_system_that_lacks_queries_is_told(tmp_path: Path) -> N
     assert Oddity("queries for which mine finds nothing", 2, ("q2", "q6")) in oddities.listed()
 
 
+@pytest.mark.parametrize("stage", ["bm25", "stage"])
+def test_documents_of_another_system_that_the_corpus_lacks_are_told_and_count(stage: str, tmp_path: Path) -> None:
+    written(tmp_path / "stage.trec", "q1 Q0 d1 1 1 t\nq2 Q0 d2 1 1 t\n")
+    run, oddities = str(written(tmp_path / "mine.trec", "q1 Q0 nowhere 1 2 t\nq1 Q0 d2 2 1 t\n")), Oddities()
+    stages = [stage if stage == "bm25" else str(tmp_path / "stage.trec")]
+    found = prepared(files(tmp_path), stages, [run], k=10, limit=None, oddities=oddities)
+    assert Oddity("documents of mine that are not in the corpus", 1, ("nowhere",)) in oddities.listed()
+    (mine,) = (system for system in found.systems if system.name == "mine")
+    assert mine.run["q1"] == ("nowhere", "d2")
+
+
 def test_a_corpus_without_any_word_gives_no_candidates(tmp_path: Path) -> None:
     for corpus in ("", "d1\t \nd2\t.\n"):
         oddities = Oddities()
@@ -144,8 +156,14 @@ def test_a_directory_needs_its_judgements(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"corpus\.jsonl"):
         source_of(str(tmp_path))
     written(tmp_path / "corpus.jsonl", "{}")
-    with pytest.raises(InputRefused, match="--qrels"):
+    with pytest.raises(InputRefused, match=r"--qrels$"):
         source_of(str(tmp_path))
+    (tmp_path / "qrels").mkdir()
+    written(tmp_path / "qrels" / "dev.tsv", QRELS)
+    with pytest.raises(InputRefused, match=r"--qrels, such as .*dev\.tsv$"):
+        source_of(str(tmp_path))
+    (tmp_path / "qrels" / "test.tsv.gz").write_bytes(gzip.compress(QRELS.encode()))
+    assert len(list(source_of(str(tmp_path)).judgements())) == 8
     assert source_of(str(tmp_path), tmp_path / "mine").name == tmp_path.name
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from rerank_ops.demo.corpus import Passage
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.export.depth.candidate_list import LONGEST, SHORTEST, CandidateList
-from rerank_ops.judging.qrels import read_qrels
+from rerank_ops.judging.qrels import qrels_in, read_qrels
 from rerank_ops.pseudo.queries import PseudoQuery, pseudo_queries
 from rerank_ops.pseudo.titled import Titled
-from rerank_producer.bulk.files.sources import COMPRESSED, open_source
+from rerank_producer.bulk.files.sources import open_source
 from rerank_producer.bulk.formats.request_line import decoded, request_of, without_id
+from rerank_producer.bulk.formats.runs.trec import file_in
 from rerank_producer.bulk.texts.records import text_records, titled_records
 from rerank_shared.errors import ConfigurationError, InvalidRequest
 
-_QRELS = ("qrels/test.tsv", "qrels.tsv")
 _SEED = 7
 
 
@@ -40,7 +40,7 @@ def read_lists(paths: Sequence[Path], wanted: int, tell: Callable[[str], None]) 
 
 
 def _of_directory(directory: Path, wanted: int) -> list[CandidateList]:
-    corpus = _file(directory, "corpus.jsonl")
+    corpus = file_in(directory, "corpus.jsonl")
     if corpus is None:
         raise ConfigurationError(f"{directory} has no corpus.jsonl, nor one that is compressed: no text to read")
     documents = {name: Titled(title, text) for _, name, title, text in titled_records(corpus)}
@@ -54,10 +54,10 @@ def _of_directory(directory: Path, wanted: int) -> list[CandidateList]:
 
 def _unjudged(directory: Path) -> list[str]:
     """Return the queries that no judgement speaks of, in the order of their file."""
-    file = _file(directory, "queries.jsonl")
+    file = file_in(directory, "queries.jsonl")
     if file is None:
         return []
-    qrels = next((directory / name for name in _QRELS if (directory / name).is_file()), None)
+    qrels = qrels_in(directory)
     judged: Mapping[str, object] = read_qrels(qrels) if qrels else {}
     return list(dict.fromkeys(text for _, name, text in text_records(file) if name not in judged and text.strip()))
 
@@ -115,7 +115,3 @@ def _request(line: bytes) -> tuple[str, list[str]]:
     if len(texts) < len(request.documents):
         raise InvalidRequest("documents: texts expected, not token ids, which are another tokenizer's words elsewhere")
     return request.query, texts
-
-
-def _file(directory: Path, name: str) -> Path | None:
-    return next((path for suffix in ("", *COMPRESSED) if (path := directory / f"{name}{suffix}").is_file()), None)

@@ -47,8 +47,13 @@ def beir_files(directory: Path) -> tuple[Path, Path]:
     return _file(directory, "queries.jsonl"), _file(directory, "corpus.jsonl")
 
 
+def file_in(directory: Path, *names: str) -> Path | None:
+    """Return the first of the files that is there, as it is or compressed."""
+    paths = (directory / f"{name}{suffix}" for name in names for suffix in ("", *COMPRESSED))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _file(directory: Path, name: str) -> Path:
-    for suffix in ("", *COMPRESSED):
-        if (path := directory / f"{name}{suffix}").is_file():
-            return path
-    raise InputRefused(f"{directory}: no directory in the layout of BEIR: it has no {name}, nor {name}.gz or .zst")
+    if (found := file_in(directory, name)) is None:
+        raise InputRefused(f"{directory}: no directory in the layout of BEIR: it has no {name}, nor {name}.gz or .zst")
+    return found
