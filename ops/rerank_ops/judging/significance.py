@@ -8,15 +8,12 @@ import numpy as np
 from scipy.stats import ttest_rel, wilcoxon
 
 from rerank_ops.judging.bootstrap import Values
-from rerank_ops.judging.randomisation import randomisation_p
-
-#: Differences nearer to each other are the same: 0.4 - 0.3 and 0.3 - 0.2 are not, to the last digit.
-_ROUNDING = 1e-12
+from rerank_ops.judging.randomisation import ROUNDING, randomisation_p
 
 
 def t_p(one: Values, other: Values) -> float:
     """Return the two-sided p of a paired t-test; 1 where all differences are the same, for which there is no test."""
-    if len(one) < 2 or float(np.ptp(one - other)) < _ROUNDING:
+    if len(one) < 2 or float(np.ptp(one - other)) < ROUNDING:
         return 1.0
     return float(ttest_rel(one, other).pvalue)
 
@@ -24,7 +21,7 @@ def t_p(one: Values, other: Values) -> float:
 def wilcoxon_p(one: Values, other: Values) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test; equal values are left out, and 1 where no others are."""
     # Ranks of equal differences are equal only where rounding does not part them.
-    differences = np.round(one - other, 12)
+    differences = np.round((one - other) / ROUNDING)
     if not differences.any():
         return 1.0
     return float(wilcoxon(differences).pvalue)
