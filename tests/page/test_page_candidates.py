@@ -94,7 +94,7 @@ def test_a_body_with_something_wrong_stays_as_it_was_pasted(board: Board) -> Non
 def test_a_pasted_body_fills_in_the_whole_request(board: Board) -> None:
     documents = ["Carson City is the capital of Nevada.", "Washington, D.C. is the capital of the United States."]
     body = {"model": "rerank-v3.5", "query": "what is the capital of the US?", "documents": documents, "top_n": 1}
-    board.page.fill("#candidates", json.dumps(body))
+    board.paste("#candidates", json.dumps(body))
     assert board.page.input_value("#query") == body["query"]
     assert board.page.input_value("#top-n") == "1"
     assert "taken from it" in board.page.locator("#kind").inner_text()
@@ -105,7 +105,7 @@ def test_a_pasted_body_fills_in_the_whole_request(board: Board) -> None:
 @pytest.mark.parametrize("field", ["documents", "texts", "passages"])
 def test_bodies_of_other_apis_are_understood(board: Board, field: str) -> None:
     body = {"query": "which one?", field: ["a", {"text": "b", "id": "the b"}], "top_k": 2}
-    board.page.fill("#candidates", json.dumps(body))
+    board.paste("#candidates", json.dumps(body))
     assert board.page.input_value("#query") == "which one?"
     rows = board.rerank()
     assert {row.text for row in rows} == {"a", "b"}

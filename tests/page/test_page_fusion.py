@@ -245,9 +245,9 @@ def test_a_pasted_body_brings_its_fusion(board: Board, shown: TestGateway) -> No
     texts, scores = [text for text, _ in SCORED], [-score for _, score in SCORED]
     fusion = {"fusion": "weighted", "fusion_weight": 0.5, "fusion_ratio": 2, "first_stage_order": "ascending"}
     body = {"query": QUERY, "documents": texts, "scores": scores, **fusion}
-    board.page.fill("#candidates", json.dumps(body))
+    board.paste("#candidates", json.dumps(body))
     assert "query and fusion are taken from it" in board.page.locator("#kind").inner_text()
     assert [row.index for row in board.rerank()] == order(answer(shown, documents=texts, scores=scores, **fusion))
     assert "Ratio 2, as asked" in board.page.locator("#method").inner_text()
-    board.page.fill("#candidates", json.dumps(body | {"scores": [1.0]}))
+    board.paste("#candidates", json.dumps(body | {"scores": [1.0]}))
     assert "1 scores for 5 candidates" in board.page.locator("#kind.wrong").inner_text()

@@ -53,7 +53,7 @@ def test_nothing_to_ask_is_told_where_it_is_missing_without_asking(board: Board)
     board.page.click("#run")
     assert "no candidates" in board.page.locator("#kind.wrong").inner_text()
     assert board.focused() == "candidates"
-    board.page.fill("#candidates", "one")
+    board.paste("#candidates", "one")
     assert board.page.locator(".wrong").count() == 0
     assert board.page.locator(".problem").count() == 0
     assert not [url for url in asked if "rerank" in url]
