@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.demo.corpus import stdlib_passages
 from rerank_ops.demo.first_stage import Bm25Index
 from rerank_ops.demo.passes import Pass, Task, TaskResult, run_pass
@@ -22,6 +21,7 @@ from rerank_ops.demo.questions import Question, qrels, stdlib_questions
 from rerank_ops.demo.report import Batches, DemoResult, show
 from rerank_ops.judging.measures import measure, ndcg_by_question
 from rerank_ops.local.fleet import LocalFleet, local_fleet
+from rerank_ops.signals import run_stoppable
 from rerank_producer import AsyncRerankClient
 from rerank_shared.cache import clear
 from rerank_shared.errors import ConfigurationError

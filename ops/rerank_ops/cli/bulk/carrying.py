@@ -16,7 +16,7 @@ from rerank_ops.cli.bulk.progress import shown
 from rerank_ops.cli.bulk.report import status_after, summary_plain, summary_text
 from rerank_ops.cli.console import err, out
 from rerank_ops.cli.extras import require_evaluation
-from rerank_ops.cli.signals import run_stoppable
+from rerank_ops.signals import run_stoppable
 from rerank_producer.bulk.bulk_run import Summary
 from rerank_producer.bulk.bulk_run import carry_out as carried_out
 from rerank_producer.bulk.dry_run import Forecast, dry_run

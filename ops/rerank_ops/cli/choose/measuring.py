@@ -19,12 +19,12 @@ from rerank_ops.cli.bar import progress
 from rerank_ops.cli.console import err
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
 from rerank_ops.cli.evaluate.models import row_names
-from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.evaluate.dataset import Source
 from rerank_ops.evaluate.prepared import Prepared
 from rerank_ops.evaluate.saved import fingerprint_of, save_scores, saved_scores
 from rerank_ops.evaluate.scoring import ModelScores, caller_host
 from rerank_ops.quality.collection import drawn
+from rerank_ops.signals import run_stoppable
 from rerank_producer import AsyncRerankClient, RerankClient
 from rerank_shared.contract.messages import name_of
 from rerank_shared.contract.schemas import ModelInfo

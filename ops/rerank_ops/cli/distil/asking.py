@@ -13,7 +13,6 @@ from rerank_ops.cli.console import err
 from rerank_ops.cli.distil.domains import Domain
 from rerank_ops.cli.distil.job import Job
 from rerank_ops.cli.evaluate.fleets import Reached, fleet_of
-from rerank_ops.cli.signals import run_stoppable
 from rerank_ops.distil.labels import CHUNK, Labels
 from rerank_ops.distil.lists import LearnedList, pairs_in
 from rerank_ops.distil.recipe import key_of
@@ -23,6 +22,7 @@ from rerank_ops.evaluate.scoring import ModelScores, scored
 from rerank_ops.fusion.labelled import LabelledQuery, LabelledSet
 from rerank_ops.fusion.scoring import score
 from rerank_ops.quality.collection import drawn
+from rerank_ops.signals import run_stoppable
 from rerank_producer import AsyncRerankClient
 from rerank_shared.contract.schemas import Document, ModelInfo, RerankResponse
 from rerank_shared.errors import RerankError

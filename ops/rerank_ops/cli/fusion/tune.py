@@ -14,7 +14,7 @@ from rerank_ops.cli.extras import require_evaluation
 from rerank_ops.cli.options import AsJson, RedisUrl
 from rerank_ops.cli.rank.fleet import fleet_for_call
 from rerank_ops.cli.rank.rerank import MaxLength, Model, Up
-from rerank_ops.cli.signals import run_stoppable
+from rerank_ops.signals import run_stoppable
 from rerank_producer import AsyncRerankClient
 from rerank_shared.keys import FirstStageOrder
 from rerank_shared.settings import Settings, load_settings

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rerank_ops.cli.console import err, out
-from rerank_ops.cli.signals import stop_asked
 from rerank_ops.rollout.beginning import begin_or_resume, turned_back
 from rerank_ops.rollout.course import Course, step_figures
 from rerank_ops.rollout.draining import draining
 from rerank_ops.rollout.drift import Sampled, measure, read_sample
 from rerank_ops.rollout.record import Records
+from rerank_ops.signals import stop_asked
 from rerank_producer import RerankClient
 from rerank_shared.errors import ConfigurationError
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rerank_ops.cli.options import RedisUrl, settings_from
-from rerank_ops.cli.signals import stop_asked
 from rerank_ops.local.redis_server import EmbeddedServer
+from rerank_ops.signals import stop_asked
 from rerank_shared.errors import ConfigurationError, ServerUnavailable
 from rerank_shared.redis.connections import OUTAGES_AND_REFUSALS, connect, masked_url, url_of
 from rerank_shared.settings import Settings

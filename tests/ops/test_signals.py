@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from rerank_ops.cli.signals import run_stoppable
+from rerank_ops.signals import run_stoppable
 
 
 async def told_by(signum: signal.Signals, ended: list[str]) -> None:
