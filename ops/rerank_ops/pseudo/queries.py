@@ -4,16 +4,17 @@ sentence  a sentence of a document, which is taken out of it: what answers is th
 title     a title, or without one the first sentence; the text alone has to answer
 terms     three to five rare words of a document, as people type them into a search box
 
-A third of each, as far as the corpus has them. A document is the source of one pseudo-query at most.
+A third of each, as far as the corpus has them. None is made of a document a second time
+before all others have given one, and then it is one of another kind.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Literal
 
 from rerank_ops.pseudo.titled import Titled
@@ -46,7 +47,7 @@ def pseudo_queries(
     documents: Mapping[str, Titled], count: int, *, seed: int, without: Set[str] = frozenset()
 ) -> list[PseudoQuery]:
     """Return up to `count` pseudo-queries from documents other than those `without`."""
-    order = iter(drawn_order((name for name in documents if name not in without), seed, "pseudo"))
+    order = drawn_order((name for name in documents if name not in without), seed, "pseudo")
     frequencies = document_frequencies(document.whole for document in documents.values())
     return list(islice(_made(documents, order, frequencies, seed), count))
 
@@ -62,12 +63,16 @@ def draw(seed: int, *parts: str) -> int:
 
 
 def _made(
-    documents: Mapping[str, Titled], order: Iterator[str], frequencies: Counter[str], seed: int
+    documents: Mapping[str, Titled], order: Sequence[str], frequencies: Counter[str], seed: int
 ) -> Iterator[PseudoQuery]:
     """Yield pseudo-queries, the kinds in turn; a document that gives none of one kind is asked for the next one."""
     turn = 0
-    for name in order:
+    left: dict[str, list[Kind]] = {}
+    for name in chain.from_iterable(repeat(order, len(PSEUDO))):
         for kind in (*PSEUDO[turn:], *PSEUDO[:turn]):
+            if kind not in left.setdefault(name, list(PSEUDO)):
+                continue
+            left[name].remove(kind)
             made = _MAKERS[kind](documents[name], draw(seed, kind, name), frequencies)
             if made is not None:
                 text, passage = made

@@ -91,11 +91,9 @@ def open_origin(model: str, layers: int) -> Origin:
     if reason := refuses(weights.config):
         raise _unsupported(model, reason)
     origin = Origin(source, weights.config, weights.tensors)
-    if layers >= origin.layers:
-        raise ConfigurationError(
-            f"{model} has {origin.layers} layers, of which a student of {layers} would not be a part: --layers "
-            f"{origin.layers - 1} at most"
-        )
+    # All of them may be wanted: a student of another domain learns on.
+    if layers > origin.layers:
+        raise ConfigurationError(f"{model} has {origin.layers} layers: --layers {origin.layers} at most")
     return origin
 
 
